@@ -1,0 +1,2 @@
+"""Turns the harness on."""
+pytest_plugins = ["harness.stub"]
