@@ -1,2 +1,3 @@
-"""Turns the harness on."""
-pytest_plugins = ["harness.stub"]
+"""Turns the harness on, and pytest's own tools for its tests."""
+
+pytest_plugins = ["harness.plugin", "pytester"]

@@ -1,0 +1,88 @@
+"""2.5 Tensors on a GPU: device and dtype in one call
+
+`to()` has a second use. Where a tensor is and how its elements are represented are both properties that a tensor cannot
+change, so for either a new one is made, and `to(device, dtype)` changes both in one call. If there is nothing to change, it
+makes nothing and returns the tensor itself.
+"""
+
+import pytest
+import torch
+
+claim = pytest.mark.claim
+
+# ── to-changes-dtype-too ──
+
+
+@claim("to-changes-dtype-too")
+@pytest.mark.parametrize(
+    "dtype, expected",
+    [
+        (torch.double, [[1.5, -2.5, 0.0], [3.0, 0.25, 7.75]]),
+        (torch.half, [[1.5, -2.5, 0.0], [3.0, 0.25, 7.75]]),
+        (torch.int32, [[1, -2, 0], [3, 0, 7]]),
+        (torch.bool, [[True, True, False], [True, True, True]]),
+        (torch.complex64, [[1.5, -2.5, 0.0], [3.0, 0.25, 7.75]]),
+    ],
+)
+def test_to_with_device_and_dtype_converts_in_one_call(dtype, expected):
+    """Conversion to integers cuts off the fraction, towards zero; to bool, whatever is not zero is True."""
+    z = torch.tensor([[1.5, -2.5, 0.0], [3.0, 0.25, 7.75]])
+    converted = z.to("cpu", dtype)
+    assert (converted.device, converted.dtype) == (torch.device("cpu"), dtype)
+    assert converted.tolist() == expected
+
+
+@claim("to-changes-dtype-too")
+def test_double_is_float64_and_holds_each_float32_exactly():
+    third = torch.tensor([1 / 3], dtype=torch.float32)
+    assert third.to("cpu", torch.double).dtype == torch.float64
+    assert third.to("cpu", torch.double).item() == 11184811 / 2**25  # 1/3 rounded to the 24 bits of float32
+
+
+@claim("to-changes-dtype-too")
+def test_to_leaves_the_source_as_it_was():
+    z = torch.tensor([1.5, 2.5])
+    converted = z.to("cpu", torch.double)
+    converted[0] = 9.0
+    assert z.dtype == torch.float32
+    assert z.tolist() == [1.5, 2.5]
+
+
+@claim("to-changes-dtype-too")
+@pytest.mark.cpu
+def test_to_with_nothing_to_change_returns_the_tensor_itself():
+    z = torch.tensor([1.5, 2.5])
+    assert z.to("cpu", torch.float32) is z
+    assert z.to("cpu", torch.float32, copy=True) is not z
+    assert z.to("cpu", torch.double) is not z
+
+
+@claim("to-changes-dtype-too")
+def test_device_and_dtype_can_be_named_or_borrowed_from_another_tensor():
+    z = torch.tensor([1.5, 2.5])
+    other = torch.zeros(1, dtype=torch.double, device="cpu")
+    for converted in (z.to(device="cpu", dtype=torch.double), z.to(other)):
+        assert (converted.device, converted.dtype) == (torch.device("cpu"), torch.double)
+        assert converted.tolist() == [1.5, 2.5]
+
+
+@claim("to-changes-dtype-too")
+def test_to_without_a_dtype_keeps_it():
+    assert torch.tensor([1, 2], dtype=torch.int16).to("cpu").dtype == torch.int16
+
+
+@claim("to-changes-dtype-too")
+def test_to_brings_back_and_converts_in_one_call(accelerator):
+    z = torch.tensor([[1.5, -2.5, 0.25], [3.0, 4.0, 7.75]], device=accelerator)
+    converted = z.to("cpu", torch.double)
+    assert (converted.device, converted.dtype) == (torch.device("cpu"), torch.float64)
+    assert converted.tolist() == [[1.5, -2.5, 0.25], [3.0, 4.0, 7.75]]
+    assert (z.device.type, z.dtype) == (accelerator.type, torch.float32)
+
+
+@claim("to-changes-dtype-too")
+def test_to_moves_there_and_converts_in_one_call(accelerator):
+    z = torch.tensor([1.5, -2.5, 7.75], device="cpu")
+    converted = z.to(accelerator, torch.int32)
+    assert (converted.device.type, converted.dtype) == (accelerator.type, torch.int32)
+    assert converted.tolist() == [1, -2, 7]

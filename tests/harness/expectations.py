@@ -1,0 +1,111 @@
+"""What the register expects of each test on this torch: pass, fail, or stand aside. No test says so itself."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import devices, specification
+from harness.gate import Citation
+
+NOT_APPLICABLE = "not applicable: "
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every claim's tests with what is expected of them, and drop those that ``--claim`` leaves out.
+
+    Each item's user properties tell whoever receives its report what it cites, and how many cases its test function
+    has.
+    """
+    import torch
+
+    spec = specification.of(config)
+    cases = Counter(test_id(item) for item in items)
+    left_out = []
+    for item in items:
+        citations = cited_by(item)
+        if not citations:
+            continue  # a test of the project, not of a claim
+        # a node id with parameters on the command line hides the function's other cases
+        whole = not any(argument.endswith(item.name) and "[" in argument for argument in config.args)
+        item.user_properties.append(("claims", [[citation.claim, citation.truth] for citation in citations]))
+        item.user_properties.append(("cases", cases[test_id(item)] if whole else 0))
+        for citation in citations:
+            _expect(item, citation, spec, torch.__version__)
+        if not any(citation.claim in spec.chosen for citation in citations):
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def cited_by(item: pytest.Item) -> list[Citation]:
+    """The item's claim marks as citations, each once."""
+    return list(
+        dict.fromkeys(
+            Citation(id, mark.kwargs.get("truth", False)) for mark in item.iter_markers("claim") for id in mark.args
+        )
+    )
+
+
+def test_id(item: pytest.Item) -> str:
+    """The node id without parameters."""
+    return item.nodeid.partition("[")[0]
+
+
+def _expect(item: pytest.Item, citation: Citation, spec: specification.Specification, torch_version: str) -> None:
+    claim = spec.register.claims[citation.claim]
+    expected = claim.expected(torch_version)
+    if claim.needs == "cuda":
+        item.add_marker("cuda")
+    if citation.truth and "truth" not in claim.kinds(torch_version):
+        item.add_marker(pytest.mark.skip(reason=f"{NOT_APPLICABLE}the statement holds before torch {claim.until}"))
+    if not citation.truth and expected in ("superseded", "mistaken", "not yet"):
+        reason = f"{claim.id} is {expected} on torch {torch_version}, so its statement must fail"
+        item.add_marker(pytest.mark.xfail(reason=reason, strict=True, raises=(AssertionError, pytest.fail.Exception)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stand aside where the run lacks what the register says the item's claims need."""
+    claims = specification.of(item.config).register.claims
+    for need in [claims[citation.claim].needs for citation in cited_by(item)] + ["cuda"] * bool(
+        item.get_closest_marker("cuda")
+    ):
+        if need:
+            devices.require(need, item.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Count an expected failure only if the test's own assertion failed: any other error is a broken test, not a
+    refuted claim.
+    """
+    report = yield
+    if (
+        hasattr(report, "wasxfail")
+        and report.skipped
+        and not (call.when == "call" and is_refutation(call.excinfo, item.config))
+    ):
+        report.outcome = "failed"
+        report.longrepr = item.repr_failure(call.excinfo)
+        report.sections.append(
+            ("expected failure", f"{report.wasxfail}; but this is not an assertion of the test that failed")
+        )
+        del report.wasxfail
+    return report
+
+
+def is_refutation(excinfo: pytest.ExceptionInfo, config: pytest.Config) -> bool:
+    """Whether an exception is a failed assertion of a test: an ``assert``, ``assert_close`` or ``pytest.raises`` of
+    its own.
+
+    An AssertionError from within a library (torch's size checks raise some) is not: the innermost frame tells who
+    asserted.
+    """
+    if isinstance(excinfo.value, pytest.fail.Exception):
+        return True
+    place = Path(excinfo.traceback[-1].path)
+    own = place.is_relative_to(Path(config.rootpath, "tests"))
+    asserting = any(folder in place.as_posix() for folder in ("/torch/testing/", "/numpy/testing/", "/_pytest/"))
+    return isinstance(excinfo.value, AssertionError) and (own or asserting)

@@ -1,0 +1,38 @@
+"""``--explain``: one claim, its truth, and the tests that try it, as text."""
+
+import textwrap
+
+from harness.register import Claim
+from harness.specification import Specification
+
+WIDTH = 100  # characters; the tests' own lines are printed as written
+
+
+def claim(claim: Claim, spec: Specification) -> str:
+    """The claim's section, sentences in both languages, verdict and conditions, and the source of each of its tests."""
+    titles = next(
+        chapter.sections[claim.section] for chapter in spec.register.chapters if claim.section in chapter.sections
+    )
+    lines = [f"{claim.id}", f"section {claim.section}  {titles[0]}  {titles[1]}  ({claim.where})", ""]
+    lines += [*wrap(claim.says), *wrap(claim.says_zh), ""]
+    lines.append(f"verdict: {verdict(claim)}")
+    if claim.truth:
+        lines += [*wrap(claim.truth), *wrap(claim.truth_zh)]
+    if claim.see:
+        lines += ["", f"see: {', '.join(claim.see)}"]
+    for test in spec.tests_of[claim.id]:
+        lines += ["", f"── {test.module}:{test.line} ──", test.source]
+    return "\n".join(lines) + "\n"
+
+
+def verdict(claim: Claim) -> str:
+    """The registered verdict with its conditions: "superseded (until torch 2.6)", "holds (needs accelerator)"."""
+    conditions = [f"until torch {claim.until}"] if claim.until else []
+    conditions += [f"since torch {claim.since}"] if claim.since else []
+    conditions += [f"needs {claim.needs}"] if claim.needs else []
+    return claim.verdict + (f" ({', '.join(conditions)})" if conditions else "")
+
+
+def wrap(text: str, indent: str = "") -> list[str]:
+    """``text`` in lines of at most WIDTH characters, each led by ``indent``."""
+    return textwrap.wrap(" ".join(text.split()), WIDTH, initial_indent=indent, subsequent_indent=indent)

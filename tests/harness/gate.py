@@ -1,0 +1,161 @@
+"""The two-way gate: every test cites a claim, and every claim has its tests.
+
+The test modules are read as text, not imported. So the gate sees every chapter whatever part of it a run selects,
+holds before anything is collected, and says the same in a run with workers as in one without.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.register import Register, closest
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A ``claim(...)`` mark: the claim's id and whether the test proves its truth line."""
+
+    claim: str
+    truth: bool
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test function as written: its name ("Class::name" within a class), its place and source, and what it cites."""
+
+    name: str
+    module: str  # path relative to the project's root, as in pytest's node ids
+    line: int
+    source: str
+    citations: tuple[Citation, ...]
+
+    @property
+    def id(self) -> str:
+        """The node id without parameters."""
+        return f"{self.module}::{self.name}"
+
+
+def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
+    """Read all ``tests/ch*/test_*.py`` and return their tests, in the order of the book.
+
+    Raises pytest.UsageError, one line for each: a file that does not parse, a mark that cannot be read, a test that
+    cites no claim or an unknown one, a truth test for a claim without a truth line, a test whose claims are not
+    expected to fare alike, and a claim that lacks a test of its statement or truth.
+    """
+    errors: list[str] = []
+    found: list[Test] = []
+    for path in sorted(tests.glob("ch*/test_*.py")):
+        module = path.relative_to(tests.parent).as_posix()
+        text = path.read_text("utf8")
+        try:
+            tree = ast.parse(text)
+        except SyntaxError as error:
+            errors.append(f"{module}:{error.lineno}: {error.msg}")
+            continue
+        found.extend(_tests(tree, text, module, errors))
+    errors.extend(_one_way(found, register))
+    if not errors:  # a test that could not be read would be reported twice, as missing too
+        errors.extend(_other_way(found, register))
+    if errors:
+        raise pytest.UsageError(*errors)
+    return tuple(found)
+
+
+def _one_way(found: Iterable[Test], register: Register) -> Iterator[str]:
+    for test in found:
+        where = f"{test.module}:{test.line}: {test.name}"
+        if not test.citations:
+            yield f'{where} cites no claim; say which one it tries: @claim("...")'
+        for citation in test.citations:
+            known = register.claims.get(citation.claim)
+            if known is None:
+                yield f"{where} cites an unknown claim {citation.claim!r}{closest(citation.claim, register.claims)}"
+            elif citation.truth and not known.truth:
+                yield f"{where} tries the truth line of {citation.claim!r}, which has none ({known.where})"
+        fates = {_fate(citation, register) for citation in test.citations if citation.claim in register.claims}
+        if len(fates) > 1:
+            yield f"{where} cites claims that are not expected to fare alike on every torch; write a test for each"
+
+
+def _fate(citation: Citation, register: Register) -> tuple[str, ...]:
+    """What decides whether a test must pass, must fail or does not apply: equal for citations that can share a test."""
+    claim = register.claims[citation.claim]
+    if citation.truth:
+        return ("truth", claim.until)
+    if claim.verdict in ("superseded", "mistaken") or claim.since:
+        return (claim.verdict, claim.until, claim.since)
+    return ("truth", "")  # passes on every torch, as a truth line without `until` does
+
+
+def _other_way(found: Iterable[Test], register: Register) -> Iterator[str]:
+    cited = {citation for test in found for citation in test.citations}
+    for claim in register.claims.values():
+        label = f"{claim.where}: claim {claim.id!r} has no test of its"
+        if Citation(claim.id, False) not in cited:
+            yield f'{label} statement; write one with @claim("{claim.id}")'
+        if claim.truth and Citation(claim.id, True) not in cited:
+            yield f'{label} truth; write one with @claim("{claim.id}", truth=True)'
+
+
+def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Iterator[Test]:
+    """The module's test functions; marks may stand on the function, its class, its parameters, or in ``pytestmark``."""
+    lines = text.splitlines()
+    named = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def visit(body: list[ast.stmt], prefix: str, marks: list[ast.expr]) -> Iterator[Test]:
+        own = [node.value for node in body if isinstance(node, ast.Assign) and _names(node) == {"pytestmark"}]
+        for node in body:
+            if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+                yield from visit(node.body, f"{prefix}{node.name}::", [*marks, *own, *node.decorator_list])
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                source = "\n".join(lines[first - 1 : node.end_lineno])
+                citations: list[Citation] = []
+                for mark in [*marks, *own, *node.decorator_list]:
+                    for call in _claim_calls(mark, named):
+                        citations.extend(_read(call, f"{module}:{call.lineno}: {node.name}", errors))
+                yield Test(prefix + node.name, module, node.lineno, source, tuple(dict.fromkeys(citations)))
+
+    return visit(tree.body, "", [])
+
+
+def _names(node: ast.Assign) -> set[str]:
+    return {target.id for target in node.targets if isinstance(target, ast.Name)}
+
+
+def _claim_calls(mark: ast.expr, named: dict[str, ast.expr]) -> Iterator[ast.Call]:
+    """The calls of ``claim`` or ``pytest.mark.claim`` in an expression, and in the module's lists that it names
+    (parameters).
+    """
+    for node in ast.walk(mark):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "claim":
+            yield node
+        elif isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.List | ast.Tuple):
+            yield from _claim_calls(named[node.id], {})
+
+
+def _read(call: ast.Call, where: str, errors: list[str]) -> Iterator[Citation]:
+    ids = [
+        argument.value
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    ]
+    options = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
+    if (
+        len(ids) != len(call.args)
+        or not ids
+        or set(options) - {"truth"}
+        or not isinstance(options.get("truth", False), bool)
+    ):
+        errors.append(f'{where}: a claim mark is written claim("id", ...) or claim("id", ..., truth=True)')
+        return
+    yield from (Citation(id, options.get("truth", False)) for id in ids)

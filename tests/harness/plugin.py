@@ -1,0 +1,89 @@
+"""Options, marks, and the start of a run."""
+
+import pytest
+
+from harness import devices, expectations, explain, randomness, report, specification, verdicts
+
+PARTS = (devices, randomness, expectations, report)  # each brings its own options, hooks and fixtures
+
+MARKS = (
+    "claim(*ids, truth=False): the claims that a test tries, by their statement or by their truth line",
+    "cpu: about the CPU (NumPy, main memory, the default device); runs there whatever --device names",
+    "cuda: for a real CUDA GPU; put on the tests of claims that need one, and on full-size training and speed tests",
+)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    for part in PARTS:
+        pluginmanager.register(part, part.__name__)
+    group = parser.getgroup("specification", "the executable specification")
+    group.addoption(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run only this claim's tests; repeatable, * and ? match",
+    )
+    group.addoption(
+        "--explain",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="print a claim, its truth and its tests; runs nothing",
+    )
+    group.addoption(
+        "--book",
+        action="store_true",
+        help="end with every claim that was tried, in the book's order: sentence, verdict, truth",
+    )
+    group.addoption("--verdicts", metavar="FILE", help="write the run's verdicts to FILE as one JSON document")
+    group.addoption("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Answer ``--explain`` and end; otherwise let pytest go on. Raises pytest.UsageError for an unknown claim."""
+    if not config.getoption("explain"):
+        return None
+    spec = specification.read(config)
+    for claim in spec.register.select(config.getoption("explain"), "--explain"):
+        print(explain.claim(claim, spec))
+    return pytest.ExitCode.OK
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+    config.stash[specification.KEY] = specification.read(config)
+    if config.getoption("verdicts"):
+        verdicts.check_target(config.getoption("verdicts"))
+    recorder = verdicts.Recorder(config)
+    config.pluginmanager.register(recorder)
+    config.pluginmanager.register(report.Summary(recorder))
+    if not specification.is_controller(config):
+        from hypothesis import settings
+
+        # Properties here are cheap to state and guard against gross errors beside worked examples: 25 examples keep a
+        # run in seconds. No deadline and no stored examples: a verdict must not depend on the machine or on earlier
+        # runs.
+        settings.register_profile(
+            "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False
+        )
+        settings.load_profile("specification")
+
+
+def pytest_ignore_collect(collection_path, config: pytest.Config) -> bool | None:
+    """With ``--claim``, import only the modules of the chapters that hold tests of the chosen claims."""
+    spec = specification.of(config)
+    module = (
+        collection_path.relative_to(config.rootpath).as_posix()
+        if collection_path.is_relative_to(config.rootpath)
+        else ""
+    )
+    citing = [test for test in spec.tests if test.module == module]
+    if (
+        spec.partial
+        and citing
+        and not any(citation.claim in spec.chosen for test in citing for citation in test.citations)
+    ):
+        return True
+    return None

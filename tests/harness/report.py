@@ -1,0 +1,134 @@
+"""What a run says in the terminal: a table by chapter, what broke, what was not tried and why; the whole book with
+``--book``.
+"""
+
+import shlex
+from collections import Counter, defaultdict
+
+import pytest
+
+from harness import explain, specification
+from harness.verdicts import VERDICTS, Finding, Recorder
+
+COLOURS = {
+    "holds": "green",
+    "caveat": "yellow",
+    "superseded": "yellow",
+    "mistaken": "yellow",
+    "not yet": "yellow",
+    "broken": "red",
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Under a failure, name the claims that the test tries, and the command that repeats just this test."""
+    report = yield
+    claims = specification.of(item.config).register.claims
+    for id, truth in dict(report.user_properties).get("claims", []) if report.failed else []:
+        claim = claims[id]
+        says = f"truth: {claim.truth}" if truth else claim.says
+        text = f"{claim.id} (section {claim.section}, {claim.verdict})\n{says}\nrepeat: {command(item)}"
+        report.sections.append(("claim", text))
+    return report
+
+
+def command(item: pytest.Item) -> str:
+    """The shell command that runs one test again as this run did."""
+    options = {"--seed": item.config.getoption("seed"), "--device": item.config.getoption("device")}
+    defaults = {"--seed": 0, "--device": "cpu"}
+    given = [f"{option}={shlex.quote(str(value))}" for option, value in options.items() if value != defaults[option]]
+    return " ".join(["pytest", shlex.quote(item.nodeid), *given])
+
+
+class Summary:
+    """Prints the verdicts at the end of a run. Registered as a plugin beside the Recorder that it reads."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        if config.getoption("collectonly") or not self.recorder.outcomes:
+            return
+        findings = self.recorder.findings()
+        tried = [finding for finding in findings if finding.outcomes]
+        if config.getoption("book"):
+            _book(terminalreporter, tried, specification.of(config))
+        _table(terminalreporter, findings, self.recorder.environment, specification.of(config))
+        _broken(terminalreporter, tried)
+        _not_tried(terminalreporter, findings)
+        if config.getoption("verdicts"):
+            terminalreporter.line(f"\nverdicts: {config.getoption('verdicts')}")
+
+
+def _book(out: pytest.TerminalReporter, findings: list[Finding], spec: specification.Specification) -> None:
+    for chapter in spec.register.chapters:
+        in_chapter = [finding for finding in findings if finding.claim.section in chapter.sections]
+        if in_chapter:
+            out.section(f"{chapter.number} {chapter.title}", sep="=", bold=True)
+        for section, titles in chapter.sections.items():
+            in_section = [finding for finding in in_chapter if finding.claim.section == section]
+            if in_section:
+                out.line(f"\n{section} {titles[0]}\n", bold=True)
+            for finding in in_section:
+                _entry(out, finding)
+
+
+def _entry(out: pytest.TerminalReporter, finding: Finding) -> None:
+    claim = finding.claim
+    out.write(f"{finding.verdict:>10}  ", **{COLOURS.get(finding.verdict, "light"): True})
+    indent = " " * 12
+    out.write("\n".join(explain.wrap(claim.says, indent)).lstrip() + "\n")
+    if claim.truth and finding.verdict not in ("holds", "not tried"):
+        out.write("\n".join(explain.wrap(f"-> {claim.truth}", indent)) + "\n")
+    if finding.reason:
+        out.write(f"{indent}({finding.reason})\n")
+    out.write(f"{indent}{claim.id}\n", light=True)
+
+
+def _table(
+    out: pytest.TerminalReporter, findings: list[Finding], environment: dict, spec: specification.Specification
+) -> None:
+    out.section(f"torch {environment['torch']} on {environment['device']}, seed {environment['seed']}", sep="=")
+    counts = {chapter.number: Counter() for chapter in spec.register.chapters}
+    for chapter in spec.register.chapters:
+        counts[chapter.number].update(
+            finding.verdict for finding in findings if finding.claim.section in chapter.sections
+        )
+    total = sum(counts.values(), Counter())
+    shown = [verdict for verdict in VERDICTS if total[verdict] or verdict in ("broken", "not tried")]
+    width = max(len(f"{chapter.number} {chapter.title}") for chapter in spec.register.chapters)
+    rows = [("", "claims", *shown)]
+    for chapter in spec.register.chapters:
+        count = counts[chapter.number]
+        rows.append((f"{chapter.number} {chapter.title}", count.total(), *(count[verdict] for verdict in shown)))
+    rows.append(("all", total.total(), *(total[verdict] for verdict in shown)))
+    for row in rows:
+        out.line(
+            f"{row[0]:<{width}}  "
+            + "  ".join(f"{cell:>{len(name)}}" for cell, name in zip(row[1:], rows[0][1:], strict=True))
+        )
+
+
+def _broken(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
+    broken = [finding.claim for finding in findings if finding.verdict == "broken"]
+    if broken:
+        out.line("\nbroken: the run disagrees with the register", red=True, bold=True)
+    for claim in broken:
+        out.line(f"  {claim.section}  {claim.id}: {claim.says}", red=True)
+
+
+def _not_tried(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    tests: Counter[str] = Counter()
+    for finding in findings:
+        if finding.verdict == "not tried":
+            by_reason[finding.reason].append(finding.claim.id)
+        else:
+            tests.update({outcome.reason: 1 for outcome in finding.outcomes if outcome.outcome == "not tried"})
+    if by_reason or tests:
+        out.line("\nnot tried:")
+    for reason, ids in by_reason.items():
+        out.line(f"  {len(ids)} claim{'s' * (len(ids) > 1)}: {reason}")
+    for reason, count in tests.items():
+        out.line(f"  {count} of the claims above {'are' if count > 1 else 'is'} tried in part: {reason}")

@@ -1,0 +1,60 @@
+"""What every part of the harness knows of a run: the register, the tests that cite it, and the torch that is judged."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness import gate, register
+
+
+@dataclass(frozen=True)
+class Specification:
+    """The claims and their tests. ``chosen`` holds the ids that ``--claim`` selects: all of them without the option."""
+
+    register: register.Register
+    tests: tuple[gate.Test, ...]
+    chosen: frozenset[str]
+    tests_of: dict[str, list[gate.Test]] = field(init=False)  # claim id -> its tests, in the book's order
+
+    def __post_init__(self) -> None:
+        tests_of: dict[str, list[gate.Test]] = {id: [] for id in self.register.claims}
+        for test in self.tests:
+            for id in dict.fromkeys(citation.claim for citation in test.citations):
+                tests_of[id].append(test)
+        object.__setattr__(self, "tests_of", tests_of)
+
+    @property
+    def partial(self) -> bool:
+        """Whether ``--claim`` leaves claims out."""
+        return len(self.chosen) < len(self.register.claims)
+
+
+KEY = pytest.StashKey[Specification]()
+
+
+def read(config: pytest.Config) -> Specification:
+    """Read register and tests below ``tests/`` and apply ``--claim``. Raises pytest.UsageError as register, gate and
+    option do.
+    """
+    tests = Path(config.rootpath, "tests")
+    claims = register.load(tests)
+    found = gate.pass_through(tests, claims)
+    patterns = config.getoption("claim")
+    chosen = claims.select(patterns, "--claim") if patterns else claims.claims.values()
+    return Specification(claims, found, frozenset(claim.id for claim in chosen))
+
+
+def of(config: pytest.Config) -> Specification:
+    """The run's specification, read when pytest was configured."""
+    return config.stash[KEY]
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for another one (a pytest-xdist worker)."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether this process only hands tests out to pytest-xdist workers; it then has no need to import torch."""
+    return not is_worker(config) and bool(config.getoption("tx", None))

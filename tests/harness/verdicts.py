@@ -1,0 +1,204 @@
+"""Verdicts: what one run found, from the reports of its tests.
+
+The reports arrive in the process that the user started, whether it runs the tests itself or hands them out to
+workers. So the verdicts are made there, once, from the reports alone; a worker adds only what it knows of torch and
+the device.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness import devices, specification
+from harness.expectations import NOT_APPLICABLE
+from harness.register import Claim
+
+SCHEMA = 1
+VERDICTS = ("holds", "caveat", "superseded", "mistaken", "not yet", "broken", "not tried")
+
+
+@dataclass
+class Outcome:
+    """What one test did.
+
+    ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable.
+    ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts the cases of the test's
+    function, 0 if unknown; ``seconds`` covers setup, call and teardown.
+    """
+
+    test: str
+    claims: list[tuple[str, bool]]
+    cases: int
+    outcome: str = "passed"
+    reason: str = ""
+    seconds: float = 0.0
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take in the report of one phase; the worst phase decides."""
+        self.seconds += report.duration
+        if report.failed:
+            self.outcome = "failed" if report.when == "call" and self.outcome == "passed" else "error"
+        elif report.skipped and hasattr(report, "wasxfail"):
+            self.outcome, self.reason = "refuted", report.wasxfail
+        elif report.skipped:
+            text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self.reason = text.removeprefix("Skipped: ")
+            self.outcome = "not applicable" if self.reason.startswith(NOT_APPLICABLE) else "not tried"
+
+
+@dataclass
+class Finding:
+    """A claim's verdict in one run, why it was not tried, and the outcomes it rests on."""
+
+    claim: Claim
+    verdict: str
+    reason: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class Recorder:
+    """Collects the reports of a run and judges every claim at its end. Registered as a plugin."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.outcomes: dict[str, Outcome] = {}
+        self.environment: dict = {}
+        self.seconds = 0.0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        properties = dict(report.user_properties)
+        if "claims" in properties:
+            claims = [(id, truth) for id, truth in properties["claims"]]
+            self.outcomes.setdefault(report.nodeid, Outcome(report.nodeid, claims, properties["cases"])).add(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node) -> None:
+        self.environment = getattr(node, "workeroutput", {}).get("environment", self.environment)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if specification.is_worker(self.config):
+            self.config.workeroutput["environment"] = environment(self.config)
+            return
+        self.environment = self.environment or environment(self.config)
+        if self.config.getoption("verdicts") and not self.config.getoption("collectonly"):
+            write(Path(self.config.getoption("verdicts")), self.document())
+
+    def findings(self) -> list[Finding]:
+        """Every claim's finding, in the notes' order."""
+        spec = specification.of(self.config)
+        outcomes_of: dict[str, list[Outcome]] = defaultdict(list)
+        for test in sorted(self.outcomes):
+            for id in dict.fromkeys(id for id, _ in self.outcomes[test].claims):
+                outcomes_of[id].append(self.outcomes[test])
+        return [
+            judge(claim, outcomes_of[claim.id], spec, self.environment["torch"])
+            for claim in spec.register.claims.values()
+        ]
+
+    def document(self) -> dict:
+        """The run as plain data. Equal for equal runs but for ``host`` and the ``seconds``."""
+        findings = self.findings()
+        totals = Counter(finding.verdict for finding in findings)
+        return {
+            "schema": SCHEMA,
+            **self.environment,
+            "totals": {verdict: totals[verdict] for verdict in VERDICTS},
+            "claims": [_claim_entry(finding) for finding in findings],
+        }
+
+
+def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specification, torch_version: str) -> Finding:
+    """The verdict that ``outcomes`` support.
+
+    ``broken`` if any test disagrees with the register. ``not tried`` unless every test of the claim was selected and
+    at least one of each kind (statement; truth where it applies) ran. Otherwise what the register expects on this
+    torch, now confirmed.
+    """
+    if any(outcome.outcome in ("failed", "error") for outcome in outcomes):
+        return Finding(claim, "broken", "", outcomes)
+    functions = {test.id for test in spec.tests_of[claim.id]}
+    ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
+    cases = {outcome.test.partition("[")[0]: outcome.cases for outcome in outcomes}
+    whole = [function for function in functions if ran[function] and ran[function] == cases[function]]
+    if not outcomes:
+        return Finding(claim, "not tried", "not selected")
+    if len(whole) < len(functions):
+        return Finding(claim, "not tried", f"only {len(whole)} of its {len(functions)} tests ran to the end", outcomes)
+    for kind in claim.kinds(torch_version):
+        of_kind = [outcome for outcome in outcomes if (claim.id, kind == "truth") in outcome.claims]
+        if all(outcome.outcome == "not tried" for outcome in of_kind):
+            return Finding(claim, "not tried", of_kind[0].reason, outcomes)
+    return Finding(claim, claim.expected(torch_version), "", outcomes)
+
+
+def environment(config: pytest.Config) -> dict:
+    """What is judged and where: releases, device, seed; under ``host`` what may differ between two runs that should
+    agree.
+    """
+    import torch
+
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
+    return {
+        "torch": torch.__version__,
+        **{name: _installed(name) for name in ("torchvision", "numpy")},
+        "python": platform.python_version(),
+        "device": config.getoption("device"),
+        "simulated": False,
+        "seed": config.getoption("seed"),
+        "host": {
+            "platform": platform.platform(),
+            "device_name": devices.name_of(config),
+            "threads": torch.get_num_threads(),
+            "workers": int(workers),
+        },
+    }
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _claim_entry(finding: Finding) -> dict:
+    claim = finding.claim
+    return {
+        "id": claim.id,
+        "section": claim.section,
+        "registered": claim.verdict,
+        "verdict": finding.verdict,
+        "reason": finding.reason,
+        "tests": [
+            {
+                "test": outcome.test,
+                "truth": (claim.id, True) in outcome.claims,
+                "outcome": outcome.outcome,
+                "reason": outcome.reason,
+                "seconds": round(outcome.seconds, 4),
+            }
+            for outcome in finding.outcomes
+        ],
+    }
+
+
+def check_target(file: str) -> None:
+    """Raise pytest.UsageError where ``--verdicts`` names a place that cannot be written, before any test runs."""
+    path = Path(file)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+        raise pytest.UsageError(f"--verdicts: {file!r} {problem}; name a file in an existing folder")
+
+
+def write(path: Path, document: dict) -> None:
+    """Write ``document`` as JSON, whole or not at all: a reader never sees half a file."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf8")
+    scratch.replace(path)
