@@ -78,8 +78,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Count an expected failure only if the test's own assertion failed: any other error is a broken test, not a
-    refuted claim.
+    """Count an expected failure only if the test's own assertion failed: any other error is a broken test.
+
+    ``report.refuted`` tells whether the test failed by what it asserts (or passed though it must not), not by accident.
     """
     report = yield
     if (
@@ -93,6 +94,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
             ("expected failure", f"{report.wasxfail}; but this is not an assertion of the test that failed")
         )
         del report.wasxfail
+    passed_though_false = report.failed and call.excinfo is None  # a strict xfail that passed
+    asserted = report.failed and call.excinfo is not None and is_refutation(call.excinfo, item.config)
+    report.refuted = report.when == "call" and (passed_though_false or asserted)
     return report
 
 

@@ -22,6 +22,12 @@ def claim(claim: Claim, spec: Specification) -> str:
         lines += ["", f"see: {', '.join(claim.see)}"]
     for test in spec.tests_of[claim.id]:
         lines += ["", f"── {test.module}:{test.line} ──", test.source]
+    forged = [counterfeit for counterfeit in spec.counterfeits if claim.id in counterfeit.claims]
+    lines += ["", "── counterfeits that its tests catch ──"] if forged else []
+    for counterfeit in forged:
+        lines.append(counterfeit.name.replace("_", " ") + (f": {counterfeit.says}" if counterfeit.says else ""))
+    if claim.unfalsifiable:
+        lines += ["", f"no counterfeit: {claim.unfalsifiable}"]
     return "\n".join(lines) + "\n"
 
 

@@ -38,6 +38,41 @@ class Test:
         return f"{self.module}::{self.name}"
 
 
+@dataclass(frozen=True)
+class Counterfeit:
+    """A counterfeit as written: its name, place, what its docstring says, and the claims that it falsifies."""
+
+    name: str
+    where: str
+    says: str
+    claims: tuple[str, ...]
+
+
+def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
+    """Read all ``tests/ch*/counterfeits*.py``. Raises pytest.UsageError for one of an unknown claim."""
+    errors: list[str] = []
+    found: list[Counterfeit] = []
+    for path in sorted(tests.glob("ch*/counterfeits*.py")):
+        module = path.relative_to(tests.parent).as_posix()
+        for node in ast.parse(path.read_text("utf8")).body:
+            marks = getattr(node, "decorator_list", [])
+            calls = [mark for mark in marks if isinstance(mark, ast.Call) and _called(mark) == "counterfeit"]
+            ids = tuple(
+                argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)
+            )
+            if ids:
+                where = f"{module}:{node.lineno}"
+                found.append(Counterfeit(node.name, where, " ".join((ast.get_docstring(node) or "").split()), ids))
+                unknown = [id for id in ids if id not in register.claims]
+                errors += [
+                    f"{where}: {node.name} falsifies an unknown claim {id!r}{closest(id, register.claims)}"
+                    for id in unknown
+                ]
+    if errors:
+        raise pytest.UsageError(*errors)
+    return tuple(found)
+
+
 def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
     """Read all ``tests/ch*/test_*.py`` and return their tests, in the order of the book.
 
@@ -132,12 +167,16 @@ def _names(node: ast.Assign) -> set[str]:
     return {target.id for target in node.targets if isinstance(target, ast.Name)}
 
 
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
 def _claim_calls(mark: ast.expr, named: dict[str, ast.expr]) -> Iterator[ast.Call]:
     """The calls of ``claim`` or ``pytest.mark.claim`` in an expression, and in the module's lists that it names
     (parameters).
     """
     for node in ast.walk(mark):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "claim":
+        if isinstance(node, ast.Call) and _called(node) == "claim":
             yield node
         elif isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.List | ast.Tuple):
             yield from _claim_calls(named[node.id], {})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness import devices, expectations, explain, randomness, report, specification, verdicts
+from harness import counterfeits, devices, expectations, explain, randomness, report, specification, verdicts
 
-PARTS = (devices, randomness, expectations, report)  # each brings its own options, hooks and fixtures
+PARTS = (devices, randomness, expectations, counterfeits, report)  # each brings its own options, hooks and fixtures
 
 MARKS = (
     "claim(*ids, truth=False): the claims that a test tries, by their statement or by their truth line",
@@ -60,13 +60,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
     if not specification.is_controller(config):
-        from hypothesis import settings
+        from hypothesis import Phase, settings
 
         # Properties here are cheap to state and guard against gross errors beside worked examples: 25 examples keep a
         # run in seconds. No deadline and no stored examples: a verdict must not depend on the machine or on earlier
         # runs.
         settings.register_profile(
             "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False
+        )
+        phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
+        settings.register_profile(
+            "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False, phases=phases
         )
         settings.load_profile("specification")
 

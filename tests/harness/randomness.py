@@ -57,8 +57,9 @@ def settings_kept() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item):
+@contextmanager
+def isolated(item: pytest.Item) -> Iterator[None]:
+    """All that surrounds a test: its seed, the default device, and the settings put back afterwards."""
     number = seed_of(item.config.getoption("seed"), item.nodeid)
     function = getattr(item, "obj", None)
     if getattr(function, "is_hypothesis_test", False):
@@ -66,6 +67,12 @@ def pytest_runtest_protocol(item: pytest.Item):
 
         hypothesis.seed(number)(function)
     with settings_kept(), devices.default_for(item), seeded(number):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    with isolated(item):
         return (yield)
 
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from harness import explain, specification
-from harness.verdicts import VERDICTS, Finding, Recorder
+from harness.verdicts import VERDICTS, Finding, Forgery, Recorder
 
 COLOURS = {
     "holds": "green",
@@ -57,6 +57,7 @@ class Summary:
         _table(terminalreporter, findings, self.recorder.environment, specification.of(config))
         _broken(terminalreporter, tried)
         _not_tried(terminalreporter, findings)
+        _counterfeits(terminalreporter, self.recorder.counterfeits, specification.of(config))
         if config.getoption("verdicts"):
             terminalreporter.line(f"\nverdicts: {config.getoption('verdicts')}")
 
@@ -132,3 +133,19 @@ def _not_tried(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
         out.line(f"  {len(ids)} claim{'s' * (len(ids) > 1)}: {reason}")
     for reason, count in tests.items():
         out.line(f"  {count} of the claims above {'are' if count > 1 else 'is'} tried in part: {reason}")
+
+
+def _counterfeits(out: pytest.TerminalReporter, forged: list[Forgery], spec: specification.Specification) -> None:
+    if not forged:
+        return
+    count = Counter(forgery.outcome for forgery in forged)
+    out.line("")
+    for outcome in ("survived", "invalid"):
+        for forgery in sorted(forgery for forgery in forged if forgery.outcome == outcome):
+            out.line(
+                f"{outcome}: {forgery.name} of {forgery.claim}: {spec.register.claims[forgery.claim].says}", red=True
+            )
+            out.line(f"    {forgery.detail}")
+    untried = f", {count['not tried']} not tried" * bool(count["not tried"])
+    told = f"{count['caught']} caught, {count['survived']} survived, {count['invalid']} invalid{untried}"
+    out.line(f"{len(forged)} counterfeits: {told}", bold=True)

@@ -14,6 +14,7 @@ class Specification:
 
     register: register.Register
     tests: tuple[gate.Test, ...]
+    counterfeits: tuple[gate.Counterfeit, ...]
     chosen: frozenset[str]
     tests_of: dict[str, list[gate.Test]] = field(init=False)  # claim id -> its tests, in the book's order
 
@@ -42,7 +43,7 @@ def read(config: pytest.Config) -> Specification:
     found = gate.pass_through(tests, claims)
     patterns = config.getoption("claim")
     chosen = claims.select(patterns, "--claim") if patterns else claims.claims.values()
-    return Specification(claims, found, frozenset(claim.id for claim in chosen))
+    return Specification(claims, found, gate.counterfeits(tests, claims), frozenset(claim.id for claim in chosen))
 
 
 def of(config: pytest.Config) -> Specification:

@@ -62,17 +62,30 @@ class Finding:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
+@dataclass(order=True)
+class Forgery:
+    """What came of a counterfeit of a claim: caught (``detail`` names the test), survived, invalid or not tried (why)."""
+
+    name: str
+    claim: str
+    outcome: str
+    detail: str
+
+
 class Recorder:
     """Collects the reports of a run and judges every claim at its end. Registered as a plugin."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.outcomes: dict[str, Outcome] = {}
+        self.counterfeits: list[Forgery] = []
         self.environment: dict = {}
         self.seconds = 0.0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         properties = dict(report.user_properties)
+        if "counterfeit" in properties:
+            self.counterfeits.append(Forgery(*properties["counterfeit"]))
         if "claims" in properties:
             claims = [(id, truth) for id, truth in properties["claims"]]
             self.outcomes.setdefault(report.nodeid, Outcome(report.nodeid, claims, properties["cases"])).add(report)
@@ -110,7 +123,29 @@ class Recorder:
             "schema": SCHEMA,
             **self.environment,
             "totals": {verdict: totals[verdict] for verdict in VERDICTS},
-            "claims": [_claim_entry(finding) for finding in findings],
+            "claims": [self._claim_entry(finding) for finding in findings],
+        }
+
+    def _claim_entry(self, finding: Finding) -> dict:
+        claim = finding.claim
+        forged = sorted(forgery for forgery in self.counterfeits if forgery.claim == claim.id)
+        return {
+            "id": claim.id,
+            "section": claim.section,
+            "registered": claim.verdict,
+            "verdict": finding.verdict,
+            "reason": finding.reason,
+            "tests": [
+                {
+                    "test": outcome.test,
+                    "truth": (claim.id, True) in outcome.claims,
+                    "outcome": outcome.outcome,
+                    "reason": outcome.reason,
+                    "seconds": round(outcome.seconds, 4),
+                }
+                for outcome in finding.outcomes
+            ],
+            "counterfeits": [{"name": one.name, "outcome": one.outcome, "detail": one.detail} for one in forged],
         }
 
 
@@ -166,27 +201,6 @@ def _installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _claim_entry(finding: Finding) -> dict:
-    claim = finding.claim
-    return {
-        "id": claim.id,
-        "section": claim.section,
-        "registered": claim.verdict,
-        "verdict": finding.verdict,
-        "reason": finding.reason,
-        "tests": [
-            {
-                "test": outcome.test,
-                "truth": (claim.id, True) in outcome.claims,
-                "outcome": outcome.outcome,
-                "reason": outcome.reason,
-                "seconds": round(outcome.seconds, 4),
-            }
-            for outcome in finding.outcomes
-        ],
-    }
 
 
 def check_target(file: str) -> None:

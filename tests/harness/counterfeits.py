@@ -1,0 +1,183 @@
+"""Counterfeits: planted falsehoods that a claim's tests must catch.
+
+A counterfeit is a function in a section's ``counterfeits_2_2.py`` that makes torch wrong in one way::
+
+    @counterfeit("view-shares-data")
+    def view_copies(patch):
+        view = torch.Tensor.view
+        patch.setattr(torch.Tensor, "view", lambda self, *shape: view(self, *shape).clone())
+
+``pytest --counterfeits`` runs it as an item of its own, after the ordinary tests: the claim's tests run again under
+the patch until one of them fails by its own assertion. That one *caught* it. If all pass, the counterfeit *survived*:
+the tests prove less than the claim says. If tests fail, but only by accident (an error of the patch, a failing
+fixture), the counterfeit is *invalid*.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from harness import expectations, randomness, specification
+
+Patcher = Callable[[pytest.MonkeyPatch], None]
+FILES = "counterfeits*.py"  # one to a section, so that each can be read beside the tests it tries
+
+
+def counterfeit(*ids: str) -> Callable[[Patcher], Patcher]:
+    """Mark a function as a counterfeit of the claims ``ids``; it is given a ``pytest.MonkeyPatch``, undone after each
+    test.
+
+    The function's name says what it gets wrong; a docstring may say more.
+    """
+
+    def mark(function: Patcher) -> Patcher:
+        function.falsifies = ids
+        return function
+
+    return mark
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("specification")
+    group.addoption(
+        "--counterfeits", action="store_true", help="also plant every counterfeit and see the claim's tests catch it"
+    )
+
+
+def pytest_collect_file(file_path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.match(FILES) and parent.config.getoption("counterfeits"):
+        return CounterfeitModule.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Counterfeits come last: the claims' tests must first pass as they are."""
+    items.sort(key=lambda item: isinstance(item, CounterfeitItem))
+
+
+class CounterfeitModule(pytest.Module):
+    """A section's counterfeits, collected as one item for every counterfeit and claim that it falsifies."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        chosen = specification.of(self.config).chosen
+        for name, function in vars(self.obj).items():
+            for id in getattr(function, "falsifies", ()):
+                if id in chosen:
+                    yield CounterfeitItem.from_parent(self, name=f"{name}[{id}]", function=function, claim=id)
+
+
+class CounterfeitItem(pytest.Item):
+    """One counterfeit of one claim."""
+
+    def __init__(self, *, function: Patcher, claim: str, **rest) -> None:
+        super().__init__(**rest)
+        self.function, self.claim = function, claim
+
+    def runtest(self) -> None:
+        raise NotImplementedError("pytest_runtest_protocol runs it")
+
+    def reportinfo(self):
+        return self.path, self.function.__code__.co_firstlineno - 1, self.name
+
+
+@dataclass
+class Finding:
+    """What came of a counterfeit: caught (by which test), survived, invalid (why) or not tried (why)."""
+
+    outcome: str
+    detail: str
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a counterfeit and report it as one test: passed if caught, skipped if its claim cannot be tried here, failed
+    otherwise.
+    """
+    if not isinstance(item, CounterfeitItem):
+        return None
+    if STATE not in item.session.stash:
+        item.session.stash[STATE] = state_of_torch()
+    before = item.session.stash[STATE]
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    call = pytest.CallInfo.from_call(lambda: plant(item), when="call")
+    finding = call.result if call.excinfo is None else Finding("invalid", call.excinfo.exconly())
+    if not isinstance(nextitem, CounterfeitItem):
+        changed = sorted(name for name, value in state_of_torch().items() if before.get(name, value) != value)
+        if changed:
+            finding = Finding("invalid", f"the counterfeits left torch changed: {', '.join(changed[:5])}")
+    item.ihook.pytest_runtest_logreport(report=_report(item, finding, call))
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def plant(item: CounterfeitItem) -> Finding:
+    """Run the claim's tests under the counterfeit until one catches it."""
+    item.session._setupstate.teardown_exact(
+        None
+    )  # shared fixtures made with the true torch must not be used with the false one
+    tests = [
+        test
+        for test in item.session.items
+        if item.claim in [citation.claim for citation in expectations.cited_by(test)]
+    ]
+    accidents: list[str] = []
+    reasons: list[str] = []
+    for test in tests:
+        for report in _run(test, item.function):
+            if getattr(report, "refuted", False):
+                return Finding("caught", test.nodeid)
+            if report.failed:
+                accidents.append(f"{test.nodeid} failed by accident: {_last_line(report)}")
+            elif report.skipped and not hasattr(report, "wasxfail"):
+                reasons.append(report.longrepr[2].removeprefix("Skipped: "))
+    if accidents:
+        return Finding("invalid", accidents[0])
+    if len(reasons) == len(tests):
+        return Finding("not tried", reasons[0] if reasons else "none of the claim's tests was selected")
+    return Finding("survived", f"{len(tests) - len(reasons)} tests passed all the same")
+
+
+def _run(test: pytest.Item, function: Patcher) -> list[pytest.TestReport]:
+    """All phases of ``test`` under the counterfeit, which is planted after seeding and gone before anything else runs."""
+    with randomness.isolated(test), pytest.MonkeyPatch.context() as patch:
+        function(patch)
+        return runtestprotocol(test, log=False, nextitem=None)
+
+
+def _last_line(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return (crash.message if crash else str(report.longrepr)).strip().splitlines()[0]
+
+
+def _report(item: CounterfeitItem, finding: Finding, call: pytest.CallInfo) -> pytest.TestReport:
+    outcome = {"caught": "passed", "not tried": "skipped"}.get(finding.outcome, "failed")
+    claim = specification.of(item.config).register.claims[item.claim]
+    text = f"counterfeit {item.name.partition('[')[0]} of {claim.id} {finding.outcome}: {finding.detail}\n{claim.says}"
+    longrepr = {"passed": None, "skipped": (str(item.path), 0, f"Skipped: {finding.detail}")}.get(outcome, text)
+    properties = [("counterfeit", [item.name.partition("[")[0], claim.id, finding.outcome, finding.detail])]
+    return pytest.TestReport(
+        item.nodeid, item.location, {}, outcome, longrepr, "call", (), call.duration, call.start, call.stop, properties
+    )
+
+
+STATE = pytest.StashKey[dict[str, int]]()
+
+
+def state_of_torch() -> dict[str, int]:
+    """The identity of every attribute of torch's and torchvision's modules and of the classes that they define.
+
+    Modules that torch imports only when they are needed appear in a later state and not in an earlier one.
+    """
+    state: dict[str, int] = {}
+    for module_name, module in list(sys.modules.items()):
+        if module_name.partition(".")[0] not in ("torch", "torchvision"):
+            continue
+        for name, value in list(vars(module).items()):
+            state[f"{module_name}.{name}"] = id(value)
+            # type() rather than isinstance(), which would wake lazy attributes that warn that they are deprecated
+            if issubclass(type(value), type) and value.__module__ == module_name:
+                state.update({f"{module_name}.{name}.{key}": id(member) for key, member in list(vars(value).items())})
+    return state
