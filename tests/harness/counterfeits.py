@@ -141,7 +141,7 @@ def plant(item: CounterfeitItem) -> Finding:
 
 
 def _run(test: pytest.Item, function: Patcher) -> list[pytest.TestReport]:
-    """All phases of ``test`` under the counterfeit, which is planted after seeding and gone before anything else runs."""
+    """All phases of ``test`` under the counterfeit, planted after seeding, gone before anything else runs."""
     with randomness.isolated(test), pytest.MonkeyPatch.context() as patch:
         function(patch)
         return runtestprotocol(test, log=False, nextitem=None)

@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass(order=True)
 class Forgery:
-    """What came of a counterfeit of a claim: caught (``detail`` names the test), survived, invalid or not tried (why)."""
+    """What came of a counterfeit: caught (by the test in ``detail``), survived, invalid or not tried (why)."""
 
     name: str
     claim: str
