@@ -1,10 +1,10 @@
 """2.8 Autograd: interrupting gradients
 
 A gradient can be kept from passing, on purpose or by accident. On purpose: a branch that is computed under
-`torch.no_grad()` enters the rest of the graph as a constant. By accident: `x.data` gives a second tensor on the memory of x that
-autograd knows nothing of. Writing to it changes x without a trace, which is harmless where the derivative does not use the
-overwritten value and silently wrong where it does. `x.detach()` shares the memory as well, but its writes are
-counted, and backward refuses to go on.
+`torch.no_grad()` enters the rest of the graph as a constant. By accident: `x.data` gives a second tensor on the
+memory of x that autograd knows nothing of. Writing to it changes x without a trace, which is harmless where the
+derivative does not use the overwritten value and silently wrong where it does. `x.detach()` shares the memory as
+well, but its writes are counted, and backward refuses to go on.
 """
 
 import math

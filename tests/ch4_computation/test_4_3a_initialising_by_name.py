@@ -33,8 +33,9 @@ def test_weights_chosen_by_name_become_normal(net, layer):
         if "weight" in name:
             init.normal_(parameter, mean=0, std=0.01)
     weight = net[layer].weight.detach()
-    # n is at least 30 000. Each bound is 6.5 standard errors or more (false alarm below 1e-10) and far below a 10 % error:
-    # 0.01 / sqrt(n) for the mean, 0.01 / sqrt(2 n) for the standard deviation, sqrt(0.6827 * 0.3173 / n) for the share.
+    # n is at least 30 000. The standard errors are 0.01 / sqrt(n) of the mean, 0.01 / sqrt(2 n) of the standard
+    # deviation and sqrt(0.6827 * 0.3173 / n) of the share. Each bound is 6.5 of them or more (false alarm below 1e-10)
+    # and far below an error of 10 %.
     assert weight.mean().item() == pytest.approx(0, abs=6.5 * 0.01 / 30_000**0.5)
     assert weight.std().item() == pytest.approx(0.01, rel=0.03)
     # A uniform distribution of the same deviation has 0.577 of its values within one deviation of the mean.
@@ -46,7 +47,7 @@ def test_each_weight_is_drawn_for_itself(net):
     for name, parameter in net.named_parameters():
         if "weight" in name:
             init.normal_(parameter, mean=0, std=0.01)
-    # float32 lets a few of 36 000 draws coincide, some tens at most; a repeated row or column would leave half or fewer.
+    # float32 lets a few of 36 000 draws coincide, some tens at most; a repeated row or column would leave half.
     assert net[0].weight.unique().numel() > 0.9 * 36_000
     assert torch.equal(net[0].weight.flatten()[:30_000], net[2].weight.flatten()) is False
 

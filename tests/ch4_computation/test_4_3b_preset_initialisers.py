@@ -1,10 +1,12 @@
 """4.3b Initialising parameters: the preset methods
 
-`torch.nn.init` offers fills by constants, by simple distributions, and by distributions whose width follows from the shape of a weight.
-A weight of shape (out, in) has the *fan-in* `in`, the number of inputs to each unit, and the *fan-out* `out`. A convolution's weight of
-shape (out, in, height, width) has the fan-in in · height · width and the fan-out out · height · width.
+`torch.nn.init` fills tensors with constants, from simple distributions, and from distributions whose width follows
+from the shape of a weight. A weight of shape (out, in) has the *fan-in* `in`, the number of inputs to each unit, and
+the *fan-out* `out`. A convolution's weight of shape (out, in, height, width) has the fan-in in · height · width and
+the fan-out out · height · width.
 
-- Xavier: standard deviation gain · √(2 / (fan-in + fan-out)), so that neither signals nor gradients grow or shrink from layer to layer.
+- Xavier: standard deviation gain · √(2 / (fan-in + fan-out)), a compromise between keeping the size of signals and
+  keeping that of gradients from layer to layer.
 - Kaiming: gain / √fan, where the *mode* says which fan, and the gain follows from the activation; it is √2 for ReLU.
 - Each has a normal and a uniform form. The uniform one lies between ±√3 times the standard deviation.
 - Orthogonal: rows (or columns, where there are fewer) of length gain, at right angles to each other.
@@ -36,26 +38,27 @@ CONVOLUTION = (64, 32, 3, 5)
 
 @claim("init-offers-preset-methods")
 @pytest.mark.parametrize(
-    "initialise, shape, std",
+    "name, arguments, shape, std",
     [
-        (lambda w: init.normal_(w), LINEAR, 1),
-        (lambda w: init.normal_(w, std=0.2), LINEAR, 0.2),
-        (lambda w: init.xavier_normal_(w), LINEAR, math.sqrt(2 / (300 + 120))),
-        (lambda w: init.xavier_normal_(w, gain=3), LINEAR, 3 * math.sqrt(2 / (300 + 120))),
-        (lambda w: init.xavier_normal_(w), CONVOLUTION, math.sqrt(2 / (480 + 960))),
-        (lambda w: init.kaiming_normal_(w), LINEAR, math.sqrt(2 / 300)),
-        (lambda w: init.kaiming_normal_(w, mode="fan_out"), LINEAR, math.sqrt(2 / 120)),
-        (lambda w: init.kaiming_normal_(w, nonlinearity="relu"), CONVOLUTION, math.sqrt(2 / 480)),
-        (lambda w: init.kaiming_normal_(w, mode="fan_out"), CONVOLUTION, math.sqrt(2 / 960)),
-        (lambda w: init.kaiming_normal_(w, nonlinearity="linear"), LINEAR, math.sqrt(1 / 300)),
-        (lambda w: init.kaiming_normal_(w, nonlinearity="tanh"), LINEAR, 5 / 3 * math.sqrt(1 / 300)),
-        (lambda w: init.kaiming_normal_(w, a=0.5), LINEAR, math.sqrt(2 / (1 + 0.5**2) / 300)),
+        ("normal_", {}, LINEAR, 1),
+        ("normal_", {"std": 0.2}, LINEAR, 0.2),
+        ("xavier_normal_", {}, LINEAR, math.sqrt(2 / (300 + 120))),
+        ("xavier_normal_", {"gain": 3}, LINEAR, 3 * math.sqrt(2 / (300 + 120))),
+        ("xavier_normal_", {}, CONVOLUTION, math.sqrt(2 / (480 + 960))),
+        ("kaiming_normal_", {}, LINEAR, math.sqrt(2 / 300)),
+        ("kaiming_normal_", {"mode": "fan_out"}, LINEAR, math.sqrt(2 / 120)),
+        ("kaiming_normal_", {"nonlinearity": "relu"}, CONVOLUTION, math.sqrt(2 / 480)),
+        ("kaiming_normal_", {"mode": "fan_out"}, CONVOLUTION, math.sqrt(2 / 960)),
+        ("kaiming_normal_", {"nonlinearity": "linear"}, LINEAR, math.sqrt(1 / 300)),
+        ("kaiming_normal_", {"nonlinearity": "tanh"}, LINEAR, 5 / 3 * math.sqrt(1 / 300)),
+        ("kaiming_normal_", {"a": 0.5}, LINEAR, math.sqrt(2 / (1 + 0.5**2) / 300)),
     ],
 )
-def test_normal_initialisers_have_the_standard_deviation_of_their_formula(initialise, shape, std):
-    w = initialise(blank(*shape))
-    # n is at least 30 720: the standard errors are std / sqrt(n) of the mean, std / sqrt(2 n) of the root of the mean square and
-    # sqrt(0.6827 * 0.3173 / n) of the share within one deviation. The bounds are 6.5 of them or more (false alarm below 1e-10).
+def test_normal_initialisers_have_the_standard_deviation_of_their_formula(name, arguments, shape, std):
+    w = getattr(init, name)(blank(*shape), **arguments)
+    # n is at least 30 720: the standard errors are std / sqrt(n) of the mean, std / sqrt(2 n) of the root of the mean
+    # square and sqrt(0.6827 * 0.3173 / n) of the share within one deviation. The bounds are 6.5 of them or more, so
+    # that a false alarm has a probability below 1e-10.
     assert w.mean().item() == pytest.approx(0, abs=6.5 * std / math.sqrt(30_720))
     assert w.square().mean().sqrt().item() == pytest.approx(std, rel=0.03)
     assert (w.abs() < std).float().mean().item() == pytest.approx(0.6827, abs=0.02)
@@ -73,8 +76,8 @@ def test_a_truncated_normal_is_cut_off_not_clipped():
     w = init.trunc_normal_(blank(*LINEAR), a=-0.5, b=2)
     assert w.min().item() >= -0.5
     assert w.max().item() <= 2
-    # The density (d) and probability of the standard normal give the mean (d(-0.5) - d(2)) / P(-0.5 < z < 2) = 0.4458; the standard
-    # deviation is 0.614, the standard error 0.0033. Clipping would give 0.19.
+    # The density d and the probability P of the standard normal give the mean (d(-0.5) - d(2)) / P(-0.5 < z < 2) =
+    # 0.4458; the standard deviation is 0.614, the standard error 0.0033. Clipping would give 0.19.
     assert w.mean().item() == pytest.approx(0.4458, abs=0.022)
     assert (w == 2).sum().item() < 10
 
@@ -84,28 +87,29 @@ def test_a_truncated_normal_is_cut_off_not_clipped():
 
 @claim("init-offers-preset-methods")
 @pytest.mark.parametrize(
-    "initialise, shape, bound",
+    "name, arguments, shape, bound",
     [
-        (lambda w: init.uniform_(w, -0.3, 0.3), LINEAR, 0.3),
-        (lambda w: init.xavier_uniform_(w), LINEAR, math.sqrt(6 / (300 + 120))),
-        (lambda w: init.xavier_uniform_(w, gain=3), LINEAR, 3 * math.sqrt(6 / (300 + 120))),
-        (lambda w: init.xavier_uniform_(w), CONVOLUTION, math.sqrt(6 / (480 + 960))),
-        (lambda w: init.kaiming_uniform_(w), LINEAR, math.sqrt(6 / 300)),
-        (lambda w: init.kaiming_uniform_(w, mode="fan_out"), LINEAR, math.sqrt(6 / 120)),
-        (lambda w: init.kaiming_uniform_(w, nonlinearity="relu"), CONVOLUTION, math.sqrt(6 / 480)),
-        (lambda w: init.kaiming_uniform_(w, mode="fan_out"), CONVOLUTION, math.sqrt(6 / 960)),
-        (lambda w: init.kaiming_uniform_(w, nonlinearity="linear"), LINEAR, math.sqrt(3 / 300)),
-        (lambda w: init.kaiming_uniform_(w, nonlinearity="tanh"), LINEAR, 5 / 3 * math.sqrt(3 / 300)),
-        (lambda w: init.kaiming_uniform_(w, a=0.5), LINEAR, math.sqrt(6 / (1 + 0.5**2) / 300)),
+        ("uniform_", {"a": -0.3, "b": 0.3}, LINEAR, 0.3),
+        ("xavier_uniform_", {}, LINEAR, math.sqrt(6 / (300 + 120))),
+        ("xavier_uniform_", {"gain": 3}, LINEAR, 3 * math.sqrt(6 / (300 + 120))),
+        ("xavier_uniform_", {}, CONVOLUTION, math.sqrt(6 / (480 + 960))),
+        ("kaiming_uniform_", {}, LINEAR, math.sqrt(6 / 300)),
+        ("kaiming_uniform_", {"mode": "fan_out"}, LINEAR, math.sqrt(6 / 120)),
+        ("kaiming_uniform_", {"nonlinearity": "relu"}, CONVOLUTION, math.sqrt(6 / 480)),
+        ("kaiming_uniform_", {"mode": "fan_out"}, CONVOLUTION, math.sqrt(6 / 960)),
+        ("kaiming_uniform_", {"nonlinearity": "linear"}, LINEAR, math.sqrt(3 / 300)),
+        ("kaiming_uniform_", {"nonlinearity": "tanh"}, LINEAR, 5 / 3 * math.sqrt(3 / 300)),
+        ("kaiming_uniform_", {"a": 0.5}, LINEAR, math.sqrt(6 / (1 + 0.5**2) / 300)),
     ],
 )
-def test_uniform_initialisers_fill_the_interval_of_their_formula(initialise, shape, bound):
-    w = initialise(blank(*shape))
+def test_uniform_initialisers_fill_the_interval_of_their_formula(name, arguments, shape, bound):
+    w = getattr(init, name)(blank(*shape), **arguments)
     assert w.abs().max().item() <= bound * (1 + 1e-6)  # float32 rounds the bound
     # n is at least 30 720: none falls into the last thousandth at an end with probability 0.999**n, below 1e-13.
     assert w.min().item() < -0.998 * bound
     assert w.max().item() > 0.998 * bound
-    # The mean square of a uniform distribution is bound**2 / 3; the relative standard error of its root is sqrt(0.2 / n), 0.0026.
+    # The mean square of a uniform distribution is bound**2 / 3; the relative standard error of its root is
+    # sqrt(0.2 / n), 0.0026.
     assert w.square().mean().sqrt().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
     assert w.mean().item() == pytest.approx(0, abs=6.5 * bound / math.sqrt(3 * 30_720))
 
@@ -121,21 +125,21 @@ def test_uniform_fills_from_its_lower_to_its_upper_bound(arguments, low, high):
 
 
 RANDOM = [
-    init.uniform_,
-    init.normal_,
-    init.trunc_normal_,
-    init.xavier_uniform_,
-    init.xavier_normal_,
-    init.kaiming_uniform_,
-    init.kaiming_normal_,
-    init.orthogonal_,
+    "uniform_",
+    "normal_",
+    "trunc_normal_",
+    "xavier_uniform_",
+    "xavier_normal_",
+    "kaiming_uniform_",
+    "kaiming_normal_",
+    "orthogonal_",
 ]
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.parametrize("initialise", RANDOM)
-def test_random_initialisers_draw_each_element_and_each_call_anew(initialise):
-    first, second = initialise(blank(40, 30)), initialise(blank(40, 30))
+@pytest.mark.parametrize("name", RANDOM)
+def test_random_initialisers_draw_each_element_and_each_call_anew(name):
+    first, second = getattr(init, name)(blank(40, 30)), getattr(init, name)(blank(40, 30))
     # Of 1 200 draws in float32 hardly two coincide; a repeated row or column would leave 600 values or fewer.
     assert first.unique().numel() > 1_100
     assert (first == second).sum().item() < 100
@@ -226,16 +230,14 @@ def test_the_gain_belongs_to_the_activation(arguments, gain):
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.parametrize(
-    "initialise", [init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_]
-)
-def test_a_vector_has_no_fan(initialise):
+@pytest.mark.parametrize("name", ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"])
+def test_a_vector_has_no_fan(name):
     with pytest.raises(ValueError, match="can not be computed for tensor with fewer than 2 dimensions"):
-        initialise(blank(5))
+        getattr(init, name)(blank(5))
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.parametrize("initialise", [init.kaiming_uniform_, init.kaiming_normal_])
-def test_an_unknown_mode_is_refused(initialise):
+@pytest.mark.parametrize("name", ["kaiming_uniform_", "kaiming_normal_"])
+def test_an_unknown_mode_is_refused(name):
     with pytest.raises(ValueError, match="not supported, please use one of"):
-        initialise(blank(3, 5), mode="fan_sum")
+        getattr(init, name)(blank(3, 5), mode="fan_sum")

@@ -32,17 +32,18 @@ def keep_large_(tensor):
 def test_every_value_is_zero_or_between_5_and_10_in_size():
     size = keep_large_(nn.Linear(300, 120).weight).detach().abs()
     kept = size[size != 0]
-    # About 18 000 of 36 000 are kept; none of them falls into the 0.4 % next to an end with probability below 1e-30.
+    # Each of 36 000 draws falls within 0.02 of size 5 (or 10) with probability 0.002; none does with one below 1e-30.
     assert 5 <= kept.min().item() < 5.02
     assert 9.98 < kept.max().item() <= 10
-    # Uniform on [5, 10]: mean 7.5, standard deviation 1.44, standard error below 0.0111 of at least 17 000 values (6.7 of them).
+    # Uniform on [5, 10]: mean 7.5, standard deviation 1.44, standard error below 0.0111 for the 17 000 values or more
+    # that are kept; the bound is 6.7 of them.
     assert kept.mean().item() == pytest.approx(7.5, abs=0.075)
 
 
 @claim("custom-init-can-be-written")
 def test_half_of_the_values_are_zero_and_a_quarter_is_on_either_side():
     weight = keep_large_(nn.Linear(300, 120).weight)
-    # Shares of n = 36 000: standard errors 0.0026 and 0.0023, so the bound is at least 7.5 of them (false alarm below 1e-13).
+    # Shares of n = 36 000: standard errors 0.0026 and 0.0023, so the bound is at least 7.5 of them.
     assert (weight == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
     assert (weight > 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
     assert (weight < 0).float().mean().item() == pytest.approx(0.25, abs=0.02)

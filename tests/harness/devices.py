@@ -83,18 +83,23 @@ def require(need: str, config: pytest.Config) -> None:
 
 
 @contextmanager
-def default_for(item: pytest.Item) -> Iterator[None]:
-    """Make the device under test torch's default device, unless the test is marked ``cpu``; afterwards there is none
-    again.
-    """
+def default(name: str) -> Iterator[None]:
+    """Make the device ``name`` torch's default device; afterwards put back the one before, which may be none."""
     import torch
 
-    name = item.config.getoption("device")
-    torch.set_default_device(None if name == "cpu" or item.get_closest_marker("cpu") else name)
+    before = (
+        torch.get_default_device() if hasattr(torch, "get_default_device") else torch.empty(0).device
+    )  # from 2.3 on
+    torch.set_default_device(None if name == "cpu" else name)
     try:
         yield
     finally:
-        torch.set_default_device(None)
+        torch.set_default_device(None if before.type == "cpu" else before)
+
+
+def device_for(item: pytest.Item) -> str:
+    """The device that a test runs on: what ``--device`` names, or the CPU for a test marked ``cpu``."""
+    return "cpu" if item.get_closest_marker("cpu") else item.config.getoption("device")
 
 
 def name_of(config: pytest.Config) -> str:
@@ -108,22 +113,22 @@ def name_of(config: pytest.Config) -> str:
     return module.get_device_name(device) if module else platform.machine()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest):
-    """The torch.device under test, as ``--device`` names it; the CPU in a test marked ``cpu``."""
+    """The torch.device under test, as ``--device`` names it. A test marked ``cpu`` has no use for it."""
     import torch
 
-    return torch.device("cpu" if request.node.get_closest_marker("cpu") else request.config.getoption("device"))
+    return torch.device(request.config.getoption("device"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def accelerator(device, request: pytest.FixtureRequest):
     """The torch.device under test where it is not the CPU; without one the test is not tried."""
     require("accelerator", request.config)
     return device
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_devices(accelerator, request: pytest.FixtureRequest):
     """Two different torch.devices of the accelerator's type, the first two; without them the test is not tried."""
     import torch

@@ -66,7 +66,7 @@ def isolated(item: pytest.Item) -> Iterator[None]:
         import hypothesis
 
         hypothesis.seed(number)(function)
-    with settings_kept(), devices.default_for(item), seeded(number):
+    with settings_kept(), devices.default(devices.device_for(item)), seeded(number):
         yield
 
 
@@ -78,7 +78,12 @@ def pytest_runtest_protocol(item: pytest.Item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef, request):
+    """A shared fixture is made on the device under test and from its own seed, whichever test asks for it first."""
     if fixturedef.scope == "function":
         return (yield)
-    with seeded(seed_of(request.config.getoption("seed"), f"{fixturedef.baseid}::{fixturedef.argname}")):
+    option = request.config.getoption
+    with (
+        devices.default(option("device")),
+        seeded(seed_of(option("seed"), f"{fixturedef.baseid}::{fixturedef.argname}")),
+    ):
         return (yield)
