@@ -194,7 +194,9 @@ def test_every_mini_batch_has_the_fixed_number_of_distinct_examples(generator):
 
 @claim("minibatch-is-uniform-random-sample")
 def test_every_example_is_equally_likely_to_be_drawn(generator):
-    """Hoeffding: each of 5 frequencies is off by 0.035 or more with probability 2 exp(-2 * 10000 * 0.035**2) = 5e-11."""
+    """Hoeffding: each of 5 frequencies is off by 0.035 or more with probability 2 exp(-2 * 10000 *
+    0.035**2) = 5e-11.
+    """
     batches = DataLoader(range(5), batch_size=2, shuffle=True, generator=generator).batch_sampler
 
     draws = torch.tensor([next(iter(batches)) for _ in range(10000)])
@@ -205,7 +207,9 @@ def test_every_example_is_equally_likely_to_be_drawn(generator):
 
 @claim("minibatch-is-uniform-random-sample")
 def test_mini_batch_gradients_average_to_the_gradient_of_the_whole_set():
-    """So that the gradient of a mini-batch drawn uniformly is right on average: here over all 10 pairs of 5 examples."""
+    """So that the gradient of a mini-batch drawn uniformly is right on average: here over all 10 pairs of
+    5 examples.
+    """
     x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
     w = torch.randn(3, dtype=torch.float64, requires_grad=True)
 

@@ -180,7 +180,9 @@ def perceptron():
 
 
 def train(model, loss, features, labels, *, steps):
-    """Gradient descent with momentum on the whole data set; returns the loss before the first step and after the last."""
+    """Gradient descent with momentum on the whole data set; returns the loss before the first step and
+    after the last.
+    """
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     losses = []
     for _ in range(steps):
