@@ -1,5 +1,7 @@
 """Options, marks, and the start of a run."""
 
+import gc
+
 import pytest
 
 from harness import counterfeits, devices, expectations, explain, randomness, report, specification, verdicts
@@ -60,7 +62,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
     if not specification.is_controller(config):
+        import torch
         from hypothesis import Phase, settings
+
+        # One thread: sums are rounded alike on every machine, workers do not compete for cores, and tensors as small as
+        # the tests' gain nothing from more.
+        torch.set_num_threads(1)
 
         # Properties here are cheap to state and guard against gross errors beside worked examples: 25 examples keep a
         # run in seconds. No deadline and no stored examples: a verdict must not depend on the machine or on earlier
@@ -73,6 +80,11 @@ def pytest_configure(config: pytest.Config) -> None:
             "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False, phases=phases
         )
         settings.load_profile("specification")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking all that was imported: torch alone is some 200,000 objects that stay."""
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path, config: pytest.Config) -> bool | None:

@@ -21,17 +21,18 @@ def seed_of(seed: int, name: str) -> int:
 
 
 @contextmanager
-def seeded(number: int) -> Iterator[None]:
+def seeded(number: int, device: str) -> Iterator[None]:
     """Seed torch, NumPy and ``random``; afterwards put back their states.
 
-    Torch's accelerators are seeded too (``torch.manual_seed`` reaches all of them) but not put back: whatever uses
-    one is seeded again first.
+    On the CPU alone that is torch's default generator: ``torch.manual_seed`` also keeps a note, with a stack trace,
+    for every accelerator that might be used later, which for a small test costs more than the test. Accelerators are
+    seeded when ``device`` is one, but not put back: whatever uses one is seeded again first.
     """
     import numpy
     import torch
 
     states = torch.get_rng_state(), numpy.random.get_state(), random.getstate()
-    torch.manual_seed(number)
+    (torch.default_generator if device == "cpu" else torch).manual_seed(number)
     numpy.random.seed(number)
     random.seed(number)
     try:
@@ -66,7 +67,8 @@ def isolated(item: pytest.Item) -> Iterator[None]:
         import hypothesis
 
         hypothesis.seed(number)(function)
-    with settings_kept(), devices.default(devices.device_for(item)), seeded(number):
+    device = devices.device_for(item)
+    with settings_kept(), devices.default(device), seeded(number, device):
         yield
 
 
@@ -82,8 +84,6 @@ def pytest_fixture_setup(fixturedef, request):
     if fixturedef.scope == "function":
         return (yield)
     option = request.config.getoption
-    with (
-        devices.default(option("device")),
-        seeded(seed_of(option("seed"), f"{fixturedef.baseid}::{fixturedef.argname}")),
-    ):
+    number = seed_of(option("seed"), f"{fixturedef.baseid}::{fixturedef.argname}")
+    with devices.default(option("device")), seeded(number, option("device")):
         return (yield)
