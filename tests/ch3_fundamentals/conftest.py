@@ -1,7 +1,11 @@
 """What several sections of chapter 3 share."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from harness import devices
+from harness.fashion_mnist import BrokenDataSet, find, lay_out
 
 
 @pytest.fixture
@@ -11,3 +15,21 @@ def generator(device):
     A shuffling `DataLoader` draws its order on torch's default device, so it needs a generator of that device.
     """
     return torch.Generator(device).manual_seed(torch.initial_seed())
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of an intact Fashion-MNIST, to be read with torchvision.datasets.FashionMNIST(root).
+
+    Zalando's 60000 training and 10000 test images, 28x28 pixels of one byte, in ten classes, from the folder named by
+    --fashion-mnist or from the usual places (harness/fashion_mnist.py). Where there is no data set the test is not
+    tried; a broken one is an error.
+    """
+    try:
+        found = find(request.config.getoption("--fashion-mnist"))
+        if isinstance(found, str):
+            devices.stand_aside("fashion-mnist", found, request.config)
+        return lay_out(found, tmp_path_factory.mktemp("fashion-mnist"))
+    except BrokenDataSet as error:
+        problem = str(error)
+    pytest.fail(problem, pytrace=False)  # outside of the except block, so that the line stands alone

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.register import NEEDS
+
 REASONS = {
     "accelerator": "needs an accelerator; name one with --device",
     "cuda": "needs a CUDA GPU; name it with --device cuda",
@@ -19,6 +21,14 @@ REASONS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("specification")
+    group.addoption(
+        "--require",
+        action="append",
+        default=[],
+        choices=NEEDS,
+        metavar="NEED",
+        help=f"fail, rather than leave untried, what lacks NEED ({', '.join(NEEDS)}); repeatable",
+    )
     group.addoption(
         "--device",
         default="cpu",
@@ -76,10 +86,17 @@ def lacks(need: str, config: pytest.Config) -> str | None:
 
 
 def require(need: str, config: pytest.Config) -> None:
-    """Skip the test, which counts as not tried, where the run lacks what it needs."""
+    """Let the test stand aside where the run lacks what it needs."""
     reason = lacks(need, config)
     if reason:
-        pytest.skip(reason)
+        stand_aside(need, reason, config)
+
+
+def stand_aside(need: str, reason: str, config: pytest.Config) -> None:
+    """Skip the test, which counts as not tried; under ``--require`` of that need, fail instead."""
+    if need in config.getoption("require"):
+        pytest.fail(f"--require {need}: {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="end with every claim that was tried, in the book's order: sentence, verdict, truth",
     )
     group.addoption("--verdicts", metavar="FILE", help="write the run's verdicts to FILE as one JSON document")
+    group.addoption("--fashion-mnist", metavar="DIR", help="the folder of Fashion-MNIST's four files, packed or not")
     group.addoption("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
 
 

@@ -1,0 +1,83 @@
+"""3.4 Fashion-MNIST: learning to tell clothes apart
+
+The real data set: 70000 pictures of articles sold by Zalando, 28x28 pixels each, in ten classes
+(github.com/zalandoresearch/ fashion-mnist). It was made to replace the handwritten digits of MNIST, which had become
+too easy. The paper's table of baselines (Xiao, Rasul and Vollgraf, arXiv:1708.07747, table 3) gives logistic
+regression about 84 % test accuracy and a perceptron with one hidden layer of 100 units about 87 %; the best that five
+epochs and seconds of training make of the same two models is not far from that. These tests need the files:
+--fashion-mnist DIR names their folder.
+"""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision import datasets
+
+claim = pytest.mark.claim
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["training", "test"])
+def part(request, fashion_mnist):
+    """One part of the data set, and the number of images per class that it should have."""
+    return datasets.FashionMNIST(str(fashion_mnist), train=request.param), 6000 if request.param else 1000
+
+
+@pytest.fixture(scope="module")
+def pixels_and_labels(fashion_mnist, device):
+    """Training and test set in the memory of the device: 784 pixels between 0 and 1 per image, and the labels."""
+    parts = [datasets.FashionMNIST(str(fashion_mnist), train=train) for train in (True, False)]
+    return [((part.data.flatten(1) / 255).to(device), part.targets.to(device)) for part in parts]
+
+
+def accuracy_after_training(net, rate, training, test, epochs=5, batch=256):
+    """The share of test images that the network classifies correctly after some epochs of Adam."""
+    torch.set_num_threads(1)  # on a busy machine threads of such small steps wait for each other, for minutes
+    (images, labels), (test_images, test_labels) = training, test
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(images), device=images.device).split(batch):
+            optimizer.zero_grad()
+            F.cross_entropy(net(images[chosen]), labels[chosen]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return (net(test_images).argmax(dim=1) == test_labels).double().mean().item()
+
+
+# ── softmax-regression-learns-fashion-mnist ──
+
+
+@claim("softmax-regression-learns-fashion-mnist")
+def test_the_images_are_28_by_28_bytes(part):
+    dataset, per_class = part
+    assert dataset.data.shape == (10 * per_class, 28, 28)
+    assert dataset.data.dtype == torch.uint8
+    assert (dataset.data.min().item(), dataset.data.max().item()) == (0, 255)
+
+
+@claim("softmax-regression-learns-fashion-mnist")
+def test_the_ten_classes_are_balanced(part):
+    dataset, per_class = part
+    assert torch.bincount(dataset.targets).tolist() == [per_class] * 10
+
+
+@claim("softmax-regression-learns-fashion-mnist")
+def test_the_first_articles_are_the_well_known_ones(part):
+    """The data set's pages and many tutorials show them: an ankle boot leads either part."""
+    dataset, per_class = part
+    first = {6000: ["Ankle boot", "T-shirt/top", "T-shirt/top"], 1000: ["Ankle boot", "Pullover", "Trouser"]}
+    assert [dataset.classes[dataset[i][1]] for i in range(3)] == first[per_class]
+
+
+@claim("softmax-regression-learns-fashion-mnist")
+def test_softmax_regression_passes_82_percent(pixels_and_labels):
+    training, test = pixels_and_labels
+    net = nn.Linear(784, 10)
+    assert accuracy_after_training(net, 0.002, training, test) > 0.82
+
+
+@claim("softmax-regression-learns-fashion-mnist")
+def test_a_multilayer_perceptron_passes_85_percent(pixels_and_labels):
+    training, test = pixels_and_labels
+    net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+    assert accuracy_after_training(net, 0.002, training, test) > 0.85
