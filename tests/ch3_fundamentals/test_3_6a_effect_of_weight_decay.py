@@ -134,7 +134,9 @@ def test_sgd_adds_lambda_w_to_the_gradient():
 
 @claim("weight-decay-equals-l2-regularisation", truth=True)
 def test_adam_adds_lambda_w_to_the_gradient_before_it_normalises():
-    """The first step of Adam is lr times the sign of the gradient; the penalty turns -1 into 5, and the sign with it."""
+    """The first step of Adam is lr times the sign of the gradient; the penalty turns -1 into 5, and the
+    sign with it.
+    """
     assert one_step(torch.optim.Adam) == pytest.approx(2 - 0.1)
 
 

@@ -169,7 +169,9 @@ def test_one_layer_draws_anew_in_each_pass():
 
 @claim("dropout-zeroes-with-probability-p")
 def test_the_number_of_dropped_units_varies_as_the_binomial_does():
-    """A variance of 25 for 100 units; over 400 passes its relative standard error is sqrt(2/400), and 6.5 of it 0.46."""
+    """A variance of 25 for 100 units; over 400 passes its relative standard error is sqrt(2/400), and 6.5
+    of it 0.46.
+    """
     layer, x = nn.Dropout(0.5), torch.ones(100)
     counts = torch.tensor([(layer(x) == 0).sum().item() for _ in range(400)], dtype=torch.float64)
     assert counts.var().item() == pytest.approx(25, rel=0.46)

@@ -21,16 +21,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     import torch
 
     spec = specification.of(config)
-    cases = Counter(test_id(item) for item in items)
+    cases = Counter((test_id(item), citation) for item in items for citation in cited_by(item))
     left_out = []
     for item in items:
         citations = cited_by(item)
         if not citations:
             continue  # a test of the project, not of a claim
         # a node id with parameters on the command line hides the function's other cases
-        whole = not any(argument.endswith(item.name) and "[" in argument for argument in config.args)
-        item.user_properties.append(("claims", [[citation.claim, citation.truth] for citation in citations]))
-        item.user_properties.append(("cases", cases[test_id(item)] if whole else 0))
+        alone = any(argument.endswith(item.name) and "[" in argument for argument in config.args)
+        count = {citation: 0 if alone else cases[test_id(item), citation] for citation in citations}
+        item.user_properties.append(("claims", [[one.claim, one.truth, count[one]] for one in citations]))
         for citation in citations:
             _expect(item, citation, spec, torch.__version__)
         if not any(citation.claim in spec.chosen for citation in citations):
