@@ -84,11 +84,14 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
     found: list[Test] = []
     for path in sorted(tests.glob("ch*/test_*.py")):
         module = path.relative_to(tests.parent).as_posix()
-        text = path.read_text("utf8")
         try:
+            text = path.read_text("utf8")
             tree = ast.parse(text)
         except SyntaxError as error:
             errors.append(f"{module}:{error.lineno}: {error.msg}")
+            continue
+        except UnicodeDecodeError as error:
+            errors.append(f"{module}: not valid UTF-8: {error}")
             continue
         found.extend(_tests(tree, text, module, errors))
     errors.extend(_one_way(found, register))

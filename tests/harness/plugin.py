@@ -62,6 +62,11 @@ def pytest_configure(config: pytest.Config) -> None:
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
+    if specification.is_worker(config):
+        import torch
+
+        # as many threads as without workers, all together: a small operation is slower while threads wait for a core
+        torch.set_num_threads(max(1, torch.get_num_threads() // config.workerinput["workercount"]))
     if not specification.is_controller(config):
         import torch
         from hypothesis import Phase, settings

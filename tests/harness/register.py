@@ -124,9 +124,11 @@ def load(tests: Path) -> Register:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             errors.append(f"{name}: not valid TOML: {error}")
             continue
-        chapter = _chapter(data, path, name, errors)
+        problems, chapter = _chapter(data, path, name)
+        errors.extend(problems)
         chapters.append(chapter)
-        _claims(data, text, name, chapter, claims, errors)
+        if not problems:  # without its sections every claim would be reported too
+            _claims(data, text, name, chapter, claims, errors)
     if not chapters and not errors:
         errors.append(f"{tests}: no chapter folder here has a claims.toml")
     if errors:
@@ -139,7 +141,8 @@ TEXTS = tuple(field.name for field in fields(Claim) if field.name not in ("where
 REQUIRED = ("id", "section", "says", "says_zh", "verdict")
 
 
-def _chapter(data: dict, path: Path, name: str, errors: list[str]) -> Chapter:
+def _chapter(data: dict, path: Path, name: str) -> tuple[list[str], Chapter]:
+    errors: list[str] = []
     for key in data:
         if key not in (*HEAD, "claim"):
             errors.append(f"{name}: unknown key {key!r}{closest(key, (*HEAD, 'claim'))}")
@@ -151,14 +154,14 @@ def _chapter(data: dict, path: Path, name: str, errors: list[str]) -> Chapter:
     for section, titles in sections.items():
         if not (isinstance(titles, list) and len(titles) == 2 and all(isinstance(title, str) for title in titles)):
             errors.append(f"{name}: section {section!r} needs two titles: [English, Chinese]")
+    if errors:
+        return errors, Chapter(0, "", "", {}, path.parent)
     titles = {section: tuple(pair) for section, pair in sections.items()}
-    number = data.get("chapter")
-    number = number if isinstance(number, int) else 0
-    return Chapter(number, str(data.get("title")), str(data.get("title_zh")), titles, path.parent)
+    return [], Chapter(data["chapter"], data["title"], data["title_zh"], titles, path.parent)
 
 
 def _claims(data: dict, text: str, name: str, chapter: Chapter, claims: dict[str, Claim], errors: list[str]) -> None:
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[claim]]"]
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*claim\s*\]\]", line)]
     entries = data.get("claim", [])
     if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
         errors.append(f"{name}: claims are written as [[claim]] tables")
@@ -169,7 +172,7 @@ def _claims(data: dict, text: str, name: str, chapter: Chapter, claims: dict[str
         where = f"{name}:{lines[index]}" if index < len(lines) else name
         label = f"{where}: claim {entry.get('id', '(without id)')!r}"
         found = [f"{label}: {problem}" for problem in _problems(entry, chapter)]
-        if entry.get("id") in claims:
+        if not found and entry["id"] in claims:
             found.append(f"{label}: registered already at {claims[entry['id']].where}")
         if not found:
             position = order.index(entry["section"])
@@ -199,7 +202,7 @@ def _problems(entry: dict, chapter: Chapter) -> list[str]:
     verdict, needs = entry["verdict"], entry.get("needs")
     if verdict not in VERDICTS:
         problems.append(f"unknown verdict {verdict!r}; it is one of {', '.join(VERDICTS)}")
-    elif verdict == "holds" and "truth" in entry:
+    elif verdict == "holds" and ("truth" in entry or "truth_zh" in entry):
         problems.append("a claim that holds has no 'truth' line; is it a caveat?")
     elif verdict != "holds" and not ("truth" in entry and "truth_zh" in entry):
         problems.append(f"{verdict} needs 'truth' and 'truth_zh': what is true instead")

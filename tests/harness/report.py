@@ -20,9 +20,13 @@ COLOURS = {
 }
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Under a failure, name the claims that the test tries, and the command that repeats just this test."""
+    """Under a failure, name the claims that the test tries, and the command that repeats just this test.
+
+    This wrapper must see the outcome that ``expectations`` settles: of two that say tryfirst, the one registered last
+    is the outer one.
+    """
     report = yield
     claims = specification.of(item.config).register.claims
     for id, truth, _ in dict(report.user_properties).get("claims", []) if report.failed else []:

@@ -184,7 +184,7 @@ def environment(config: pytest.Config) -> dict:
 
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
     return {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a subclass of str, which a worker cannot send
         **{name: _installed(name) for name in ("torchvision", "numpy")},
         "python": platform.python_version(),
         "device": config.getoption("device"),
