@@ -62,11 +62,6 @@ def pytest_configure(config: pytest.Config) -> None:
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
-    if specification.is_worker(config):
-        import torch
-
-        # as many threads as without workers, all together: a small operation is slower while threads wait for a core
-        torch.set_num_threads(max(1, torch.get_num_threads() // config.workerinput["workercount"]))
     if not specification.is_controller(config):
         import torch
         from hypothesis import Phase, settings
@@ -78,9 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # Properties here are cheap to state and guard against gross errors beside worked examples: 25 examples keep a
         # run in seconds. No deadline and no stored examples: a verdict must not depend on the machine or on earlier
         # runs.
-        settings.register_profile(
-            "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False
-        )
+        # A counterfeit needs no smallest example.
         phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
         settings.register_profile(
             "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False, phases=phases
