@@ -1,0 +1,140 @@
+"""Counterfeits: the runner says caught, survived or invalid, fails the run accordingly, and leaves torch as it was."""
+
+import json
+
+import pytest
+import torch
+
+HEAD = "import torch\nfrom harness.counterfeits import counterfeit\n\n\n"
+CAUGHT = """\
+@counterfeit("adds")
+def sum_is_doubled(patch):
+    \"\"\"Twice what it should be.\"\"\"
+    total = torch.Tensor.sum
+    patch.setattr(torch.Tensor, "sum", lambda self: 2 * total(self))
+"""
+HARMLESS = """\
+@counterfeit("adds")
+def sum_is_the_sum(patch):
+    patch.setattr(torch.Tensor, "sum", torch.Tensor.sum)
+"""
+BROKEN = """\
+@counterfeit("adds")
+def sum_takes_too_much(patch):
+    patch.setattr(torch.Tensor, "sum", lambda self, missing: None)
+"""
+RAISES = """\
+@counterfeit("adds")
+def there_is_no_such_function(patch):
+    patch.setattr(torch, "no_such_function", None)
+"""
+AS_CLAIMED = """\
+@counterfeit("divides")
+def division_rounds_down(patch):
+    patch.setattr(torch.Tensor, "__truediv__", torch.Tensor.__floordiv__)
+"""
+LEAKING = """\
+@counterfeit("adds")
+def a_change_that_is_not_undone(patch):
+    torch.left_behind = torch.Tensor.sum
+    torch.Tensor.mean = torch.Tensor.sum
+    patch.setattr(torch.Tensor, "sum", lambda self: self)
+"""
+
+
+@pytest.fixture
+def forged(project):
+    """Write counterfeits into the project and run them: ``forged(text, *arguments)`` gives the run's result."""
+
+    def run(text, *arguments):
+        project.write("ch1_sample/counterfeits_1_1.py", HEAD + text)
+        return project.run("--counterfeits", *arguments)
+
+    return run
+
+
+def test_a_counterfeit_is_caught_by_an_assertion_of_its_claims_test(forged):
+    result = forged(CAUGHT)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 counterfeits: 1 caught, 0 survived, 0 invalid"])
+
+
+def test_without_the_option_no_counterfeit_runs(forged, project):
+    forged(HARMLESS)
+    result = project.run()
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*counterfeits*")
+
+
+def test_a_mistaken_claim_made_true_is_caught_by_its_expected_failure(forged):
+    result = forged(AS_CLAIMED)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 counterfeits: 1 caught, 0 survived, 0 invalid"])
+
+
+def test_a_harmless_counterfeit_survives_and_fails_the_run(forged):
+    result = forged(CAUGHT + "\n\n" + HARMLESS)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "survived: sum_is_the_sum of adds: It adds.",
+            "2 counterfeits: 1 caught, 1 survived, 0 invalid",
+        ]
+    )
+
+
+@pytest.mark.parametrize("text", [BROKEN, RAISES], ids=["broken when called", "broken when planted"])
+def test_an_accident_of_the_patch_is_invalid_and_fails_the_run(forged, text):
+    result = forged(text)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["invalid: * of adds: It adds.", "1 counterfeits: 0 caught, 0 survived, 1 invalid"])
+
+
+def test_torch_is_as_before_after_every_kind_of_counterfeit(forged):
+    before = torch.Tensor.sum, torch.Tensor.__truediv__
+    forged("\n\n".join([CAUGHT, HARMLESS, BROKEN, RAISES, AS_CLAIMED]))
+    assert (torch.Tensor.sum, torch.Tensor.__truediv__) == before
+
+
+def test_a_change_that_is_left_behind_is_reported(forged, monkeypatch):
+    monkeypatch.setattr(torch, "left_behind", None, raising=False)
+    monkeypatch.setattr(torch.Tensor, "mean", torch.Tensor.mean)
+    result = forged(LEAKING)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*the counterfeits left torch changed: *torch*mean*"])
+
+
+def test_the_verdict_document_tells_what_came_of_each(forged, project):
+    forged(CAUGHT + "\n\n" + HARMLESS, "--verdicts", "run.json")
+    claims = json.loads((project.path / "run.json").read_text("utf8"))["claims"]
+    found = {one["name"]: (one["outcome"], one["detail"]) for one in claims[0]["counterfeits"]}
+    caught_by = "tests/ch1_sample/test_1_1_sample.py::test_one_and_one_is_two"
+    assert found == {
+        "sum_is_doubled": ("caught", caught_by),
+        "sum_is_the_sum": ("survived", "1 tests passed all the same"),
+    }
+
+
+def test_workers_find_the_same(forged):
+    result = forged(CAUGHT + "\n\n" + HARMLESS, "-n", "2")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["2 counterfeits: 1 caught, 1 survived, 0 invalid"])
+
+
+def test_only_the_chosen_claims_counterfeits_run(forged):
+    result = forged(CAUGHT + "\n\n" + AS_CLAIMED, "--claim", "divides")
+    result.stdout.fnmatch_lines(["1 counterfeits: 1 caught, 0 survived, 0 invalid"])
+
+
+def test_a_counterfeit_of_an_unknown_claim_is_a_usage_error(forged):
+    result = forged(CAUGHT.replace('"adds"', '"ads"'))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    place = "tests/ch1_sample/counterfeits_1_1.py:6"
+    expected = f"ERROR: {place}: sum_is_doubled falsifies an unknown claim 'ads'; did you mean 'adds'?"
+    assert [line for line in result.errlines if line] == [expected]
+
+
+def test_explain_lists_a_claims_counterfeits(forged, project):
+    forged(CAUGHT)
+    result = project.run("--explain", "adds")
+    result.stdout.fnmatch_lines(["*counterfeits*", "sum is doubled: Twice what it should be."])
