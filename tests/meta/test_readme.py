@@ -1,0 +1,68 @@
+"""README.md: its commands, figures and sample run are those of the project as it is."""
+
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from harness import register
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf8")
+
+
+@pytest.fixture(scope="module")
+def claims():
+    """All claims of the project's register, in the notes' order."""
+    return register.load(ROOT / "tests").claims.values()
+
+
+def test_ci_runs_the_command_that_the_readme_gives_for_every_test():
+    commands = re.findall(r"```sh\n(.+?)\n```", README, re.DOTALL)
+    in_ci = (ROOT / ".ci/run").read_text("utf8")
+    assert len(commands) == 2
+    assert commands[0] + " tests" == commands[1]
+    assert commands[1] in in_ci
+
+
+def test_every_option_that_the_readme_names_is_one_of_pytest_s(pytestconfig):
+    rows = re.findall(r"\| `(pytest .*?)` \|", README)
+    options = [word for row in rows for word in shlex.split(row)[1:] if word.startswith("-") and word != "-n"]
+    known = {name for option in pytestconfig._parser._anonymous.options for name in option.names()}
+    for group in pytestconfig._parser._groups:
+        known.update(name for option in group.options for name in option.names())
+    assert options
+    assert set(options) <= known
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_claim_that_the_readme_names_in_a_command_is_registered(claims):
+    named = re.findall(r"--(?:claim|explain) '?([a-z0-9*-]+)'?", README)
+    assert named
+    for pattern in named:
+        assert [claim.id for claim in claims if Path(claim.id).match(pattern)] != []
+
+
+def test_the_number_of_claims_is_the_register_s(claims):
+    assert re.findall(r"make (\d+) claims", README) == [str(len(claims))]
+
+
+def test_the_sample_run_has_a_row_for_each_chapter_that_agrees_with_the_register(claims):
+    """The run has no accelerator, but Fashion-MNIST."""
+    header, *rows = re.search(r"```text\n=+ torch .*?\n(.*?)\n\n", README, re.DOTALL)[1].splitlines()
+    columns = re.split(r" {2,}", header.strip())
+    for number in range(1, 5):
+        row = next(row for row in rows if row.startswith(f"{number} "))
+        count = Counter(
+            "not tried" if claim.needs in ("accelerator", "cuda", "two-devices") else claim.verdict
+            for claim in claims
+            if claim.section.startswith(f"{number}.")
+        )
+        expected = [count.total() if column == "claims" else count[column] for column in columns]
+        assert [int(cell) for cell in row.split()[-len(columns) :]] == expected
