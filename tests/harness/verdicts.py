@@ -28,13 +28,13 @@ class Outcome:
     """What one test did.
 
     ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable.
-    ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts the cases of the test's
-    function, 0 if unknown; ``seconds`` covers setup, call and teardown.
+    ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts, for each of these ids, the
+    cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown.
     """
 
     test: str
     claims: list[tuple[str, bool]]
-    cases: int
+    cases: dict[str, int]
     outcome: str = "passed"
     reason: str = ""
     seconds: float = 0.0
@@ -125,7 +125,7 @@ def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specificati
         return Finding(claim, "broken", "", outcomes)
     functions = {test.id for test in spec.tests_of[claim.id]}
     ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
-    cases = {outcome.test.partition("[")[0]: outcome.cases for outcome in outcomes}
+    cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
     whole = [function for function in functions if ran[function] and ran[function] == cases[function]]
     if not outcomes:
         return Finding(claim, "not tried", "not selected")
