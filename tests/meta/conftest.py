@@ -1,0 +1,118 @@
+"""The tiny projects on which the harness is tried."""
+
+from pathlib import Path
+
+import hypothesis  # noqa: F401  imported here, so that the runs below, which forget what they import, need not again
+import numpy  # noqa: F401
+import pytest
+import torch.testing  # noqa: F401
+
+TESTS = Path(__file__).parents[1]
+
+HEAD = """\
+chapter = 1
+title = "Sample"
+title_zh = "样例"
+
+[sections]
+"1.1" = ["Numbers", "数"]
+"1.2" = ["Shapes", "形状"]
+"""
+
+SAMPLE = """\
+import pytest
+import torch
+
+claim = pytest.mark.claim
+
+
+@claim("adds")
+def test_one_and_one_is_two():
+    assert torch.ones(2).sum() == 2
+
+
+@claim("divides")
+def test_halves_are_whole_numbers():
+    assert torch.tensor(3) / 2 == 1
+
+
+@claim("divides", truth=True)
+def test_halves_are_floats():
+    assert torch.tensor(3) / 2 == 1.5
+"""
+
+OTHER = """\
+import pytest
+import torch
+
+
+@pytest.mark.claim("shapes")
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_shape_is_a_tuple(rows):
+    assert torch.ones(rows, 3).shape == (rows, 3)
+"""
+
+
+def entry(id: str, verdict: str = "holds", section: str = "1.1", **fields: str) -> str:
+    """A claim's entry, with a truth line unless it holds; ``fields`` adds to it."""
+    values = {"id": id, "section": section, "says": f"It {id}.", "says_zh": f"{id}。", "verdict": verdict}
+    if verdict != "holds":
+        values |= {"truth": f"It {id} otherwise.", "truth_zh": f"{id}不然。"}
+    return "\n[[claim]]\n" + "".join(f'{key} = "{value}"\n' for key, value in (values | fields).items())
+
+
+class Project:
+    """A project to run the harness on; what it writes replaces what was there."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+
+    def write(self, name: str, text: str) -> None:
+        file = self.path / "tests" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf8")
+
+    def register(self, *entries: str) -> None:
+        self.write("ch1_sample/claims.toml", HEAD + "".join(entries))
+
+    def only(self, entry: str, module: str) -> None:
+        """One claim, or a few, and one module."""
+        self.register(entry)
+        self.write("ch1_sample/test_1_1_sample.py", f"import pytest\nimport torch\nclaim = pytest.mark.claim\n{module}")
+        (self.path / "tests/ch1_sample/test_1_2_other.py").unlink()
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest in this process."""
+        return self.pytester.runpytest_inprocess(*arguments)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Project:
+    """A project with the real harness and one chapter.
+
+    Its register has ``adds`` (holds) and ``divides`` (mistaken) in section 1.1 and ``shapes`` (holds) in 1.2;
+    tests/ch1_sample/test_1_1_sample.py and test_1_2_other.py prove them. A run of it as it is passes.
+    """
+    (pytester.path / "pytest.ini").write_text(
+        f"[pytest]\ntestpaths = tests/ch*\npythonpath = {TESTS}\n"
+        "addopts = --import-mode=importlib --strict-markers -p no:cacheprovider\n"
+    )
+    (pytester.path / "conftest.py").write_text('pytest_plugins = ["harness.plugin"]\n')
+    project = Project(pytester)
+    project.register(entry("adds"), entry("divides", "mistaken"), entry("shapes", section="1.2"))
+    project.write("ch1_sample/test_1_1_sample.py", SAMPLE)
+    project.write("ch1_sample/test_1_2_other.py", OTHER)
+    return project
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without the plugins of Hypothesis, xdist and benchmark, which start in a third of the time."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture(name="entry")
+def entry_fixture():
+    """The function ``entry`` above: a claim's text in the register."""
+    return entry
