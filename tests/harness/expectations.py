@@ -15,22 +15,24 @@ NOT_APPLICABLE = "not applicable: "
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every claim's tests with what is expected of them, and drop those that ``--claim`` leaves out.
 
-    Each item's user properties tell whoever receives its report what it cites, and how many cases its test function
-    has.
+    Each item's user properties tell whoever receives its report what it cites, and how many cases of its test function
+    cite each of these claims: a mark may stand on one case alone.
     """
     import torch
 
     spec = specification.of(config)
-    cases = Counter((test_id(item), citation) for item in items for citation in cited_by(item))
+    cases = Counter((test_id(item), id) for item in items for id in ids_cited_by(item))
     left_out = []
     for item in items:
         citations = cited_by(item)
         if not citations:
             continue  # a test of the project, not of a claim
         # a node id with parameters on the command line hides the function's other cases
-        alone = any(argument.endswith(item.name) and "[" in argument for argument in config.args)
-        count = {citation: 0 if alone else cases[test_id(item), citation] for citation in citations}
-        item.user_properties.append(("claims", [[one.claim, one.truth, count[one]] for one in citations]))
+        whole = not any(argument.endswith(item.name) and "[" in argument for argument in config.args)
+        item.user_properties.append(("claims", [[citation.claim, citation.truth] for citation in citations]))
+        item.user_properties.append(
+            ("cases", {id: cases[test_id(item), id] if whole else 0 for id in ids_cited_by(item)})
+        )
         for citation in citations:
             _expect(item, citation, spec, torch.__version__)
         if not any(citation.claim in spec.chosen for citation in citations):
@@ -48,6 +50,11 @@ def cited_by(item: pytest.Item) -> list[Citation]:
             Citation(id, mark.kwargs.get("truth", False)) for mark in item.iter_markers("claim") for id in mark.args
         )
     )
+
+
+def ids_cited_by(item: pytest.Item) -> list[str]:
+    """The ids in the item's claim marks, each once."""
+    return list(dict.fromkeys(citation.claim for citation in cited_by(item)))
 
 
 def test_id(item: pytest.Item) -> str:

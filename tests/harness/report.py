@@ -29,7 +29,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """
     report = yield
     claims = specification.of(item.config).register.claims
-    for id, truth, _ in dict(report.user_properties).get("claims", []) if report.failed else []:
+    for id, truth in dict(report.user_properties).get("claims", []) if report.failed else []:
         claim = claims[id]
         says = f"truth: {claim.truth}" if truth else claim.says
         text = f"{claim.id} (section {claim.section}, {claim.verdict})\n{says}\nrepeat: {command(item)}"

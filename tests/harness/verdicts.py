@@ -28,12 +28,13 @@ class Outcome:
     """What one test did.
 
     ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable.
-    ``claims`` maps each citation, an id with whether its truth line is meant, to the number of cases of the test's
-    function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown.
+    ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts, for each of these ids, the
+    cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown.
     """
 
     test: str
-    claims: dict[tuple[str, bool], int]
+    claims: list[tuple[str, bool]]
+    cases: dict[str, int]
     outcome: str = "passed"
     reason: str = ""
     seconds: float = 0.0
@@ -86,8 +87,8 @@ class Recorder:
         if "counterfeit" in properties:
             self.counterfeits.append(Forgery(*properties["counterfeit"]))
         if "claims" in properties:
-            claims = {(id, truth): cases for id, truth, cases in properties["claims"]}
-            self.outcomes.setdefault(report.nodeid, Outcome(report.nodeid, claims)).add(report)
+            claims = [(id, truth) for id, truth in properties["claims"]]
+            self.outcomes.setdefault(report.nodeid, Outcome(report.nodeid, claims, properties["cases"])).add(report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node) -> None:
@@ -158,12 +159,8 @@ def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specificati
     if any(outcome.outcome in ("failed", "error") for outcome in outcomes):
         return Finding(claim, "broken", "", outcomes)
     functions = {test.id for test in spec.tests_of[claim.id]}
-    ran: Counter[str] = Counter()
-    cases: dict[str, int] = defaultdict(int)
-    for outcome in outcomes:
-        function = outcome.test.partition("[")[0]
-        ran[function] += 1
-        cases[function] = max(count for (id, _), count in outcome.claims.items() if id == claim.id)
+    ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
+    cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
     whole = [function for function in functions if ran[function] and ran[function] == cases[function]]
     if not outcomes:
         return Finding(claim, "not tried", "not selected")

@@ -1,0 +1,231 @@
+"""--claim, --explain, --verdicts and --book, and what a run says at its end."""
+
+import json
+import re
+import shlex
+
+import pytest
+
+FAILING = 'import pytest\n\n\n@pytest.mark.claim("shapes")\ndef test_a_shape_is_a_list():\n    assert () == []\n'
+
+
+def test_claim_runs_the_tests_of_one_claim(project):
+    result = project.run("--claim", "divides")
+    result.assert_outcomes(passed=1, xfailed=1, deselected=1)
+
+
+def test_claim_may_be_repeated_and_takes_globs(project):
+    result = project.run("--claim", "add*", "--claim", "s?apes")
+    result.assert_outcomes(passed=3, deselected=2)
+
+
+def test_claim_imports_no_module_without_a_chosen_test(project):
+    project.write("ch1_sample/test_1_2_other.py", f"{FAILING}raise RuntimeError\n")
+    project.run("--claim", "adds").assert_outcomes(passed=1, deselected=2)
+
+
+@pytest.mark.parametrize("option", ["--claim", "--explain"])
+def test_an_unknown_claim_ends_the_run_with_the_closest_ids(project, option):
+    result = project.run(option, "dividing")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines == [f"ERROR: {option}: no claim is called 'dividing'; did you mean 'divides'?", ""]
+    assert not result.outlines
+
+
+def test_explain_prints_a_claim_its_truth_and_its_tests(project):
+    result = project.run("--explain", "divides")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "divides",
+            "section 1.1  Numbers  数  (tests/ch1_sample/claims.toml:16)",
+            "It divides.",
+            "verdict: mistaken",
+            "It divides otherwise.",
+            "── tests/ch1_sample/test_1_1_sample.py:13 ──",
+            "def test_halves_are_whole_numbers():",
+            "    assert torch.tensor(3) / 2 == 1",
+            "── tests/ch1_sample/test_1_1_sample.py:18 ──",
+        ]
+    )
+
+
+def test_explain_runs_no_test_and_imports_no_module(project):
+    project.write("ch1_sample/test_1_2_other.py", f"{FAILING}raise RuntimeError\n")
+    result = project.run("--explain", "shapes", "--explain", "adds")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["adds", "shapes"])  # in the book's order
+    result.stdout.no_fnmatch_line("*passed*")
+
+
+def document(project, *arguments):
+    project.run("--verdicts", "v.json", *arguments)
+    return json.loads((project.path / "v.json").read_text("utf8"))
+
+
+def test_verdicts_writes_what_was_judged_and_every_claim(project):
+    found = document(project, "--seed=7")
+    assert list(found) == [
+        *(
+            "schema",
+            "torch",
+            "torchvision",
+            "numpy",
+            "python",
+            "device",
+            "simulated",
+            "seed",
+            "host",
+            "totals",
+            "claims",
+        )
+    ]
+    assert (found["schema"], found["device"], found["seed"]) == (1, "cpu", 7)
+    assert {verdict: count for verdict, count in found["totals"].items() if count} == {"holds": 2, "mistaken": 1}
+    assert [(claim["id"], claim["section"], claim["verdict"]) for claim in found["claims"]] == [
+        ("adds", "1.1", "holds"),
+        ("divides", "1.1", "mistaken"),
+        ("shapes", "1.2", "holds"),
+    ]
+
+
+def test_verdicts_lists_each_claims_tests_and_what_they_did(project):
+    divides = document(project)["claims"][1]
+    assert [(test["test"].partition("::")[2], test["truth"], test["outcome"]) for test in divides["tests"]] == [
+        ("test_halves_are_floats", True, "passed"),
+        ("test_halves_are_whole_numbers", False, "refuted"),
+    ]
+    assert all(test["seconds"] >= 0 for test in divides["tests"])
+
+
+def test_verdicts_says_why_a_claim_was_not_tried(project, entry):
+    project.register(entry("adds", needs="cuda"), entry("divides", "mistaken"), entry("shapes", section="1.2"))
+    claims = document(project, "tests/ch1_sample/test_1_1_sample.py", "-k", "not floats")["claims"]
+    assert [(claim["verdict"], claim["reason"]) for claim in claims] == [
+        ("not tried", "needs a CUDA GPU; name it with --device cuda"),
+        ("not tried", "only 1 of its 2 tests ran to the end"),
+        ("not tried", "not selected"),
+    ]
+
+
+def test_verdicts_is_whole_when_the_run_fails(project):
+    project.write("ch1_sample/test_1_2_other.py", FAILING)
+    assert [claim["verdict"] for claim in document(project)["claims"]] == ["holds", "mistaken", "broken"]
+
+
+def test_verdicts_are_the_same_in_reverse_order(project):
+    forward = document(project)
+    backward = document(
+        project,
+        "tests/ch1_sample/test_1_2_other.py",
+        "tests/ch1_sample/test_1_1_sample.py::test_halves_are_floats",
+        "tests/ch1_sample/test_1_1_sample.py::test_halves_are_whole_numbers",
+        "tests/ch1_sample/test_1_1_sample.py::test_one_and_one_is_two",
+    )
+    seconds = re.compile(r'"seconds": [\d.]+')
+    del forward["host"], backward["host"]
+    assert seconds.sub("", json.dumps(forward)) == seconds.sub("", json.dumps(backward))
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [("tests", "is a folder"), ("no/such/v.json", "lies in a folder that does not exist")],
+)
+def test_a_file_for_verdicts_that_cannot_be_is_reported_before_anything_runs(project, file, problem):
+    result = project.run("--verdicts", file)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines == [f"ERROR: --verdicts: {file!r} {problem}; name a file in an existing folder", ""]
+    assert not result.outlines
+
+
+def test_verdicts_leaves_no_other_file_and_replaces_an_older_one(project):
+    (project.path / "v.json").write_text("old")
+    assert document(project)["schema"] == 1
+    assert [file.name for file in project.path.glob("*v.json*")] == ["v.json"]
+
+
+def test_verdicts_keeps_the_older_file_when_the_run_never_starts(project):
+    (project.path / "v.json").write_text("old")
+    project.write("ch1_sample/test_1_2_other.py", "def test_two(): assert True\n")
+    assert project.run("--verdicts=v.json").ret == pytest.ExitCode.USAGE_ERROR
+    assert (project.path / "v.json").read_text() == "old"
+
+
+def test_book_ends_with_every_claim_that_was_tried(project):
+    result = project.run("--book", "--claim=divides", "--claim=shapes")
+    result.stdout.fnmatch_lines(
+        [
+            "* 1 Sample *",
+            "1.1 Numbers",
+            "  mistaken  It divides.",
+            "            -> It divides otherwise.",
+            "            divides",
+            "1.2 Shapes",
+            "     holds  It shapes.",
+            "            shapes",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*It adds.*")
+
+
+def test_the_table_counts_verdicts_by_chapter(project):
+    project.run("--seed=3").stdout.fnmatch_lines(
+        [
+            "* torch * on cpu, seed 3 *",
+            "          claims  holds  mistaken  broken  not tried",
+            "1 Sample       3      2         1       0          0",
+            "all            3      2         1       0          0",
+        ]
+    )
+
+
+def test_the_end_names_what_broke_and_counts_what_was_not_tried(project):
+    project.write("ch1_sample/test_1_2_other.py", FAILING)
+    project.run("--claim=adds", "--claim=shapes").stdout.fnmatch_lines(
+        [
+            "all            3      1       1          1",
+            "broken: the run disagrees with the register",
+            "  1.2  shapes: It shapes.",
+            "not tried:",
+            "  1 claim: not selected",
+        ]
+    )
+
+
+def test_the_end_counts_the_claims_that_were_tried_in_part(project):
+    project.write(
+        "ch1_sample/test_1_2_other.py",
+        f'{FAILING[:-16]}pass\n\n\n@pytest.mark.claim("shapes")\ndef test_on_a_gpu(accelerator):\n    assert True\n',
+    )
+    project.run().stdout.fnmatch_lines(
+        ["not tried:", "  1 of the claims above is tried in part: needs an accelerator; name one with --device"]
+    )
+
+
+def test_a_failure_names_claim_section_and_sentence_and_how_to_repeat_it(project):
+    project.write("ch1_sample/test_1_2_other.py", FAILING)
+    failure = project.run("--seed=5")
+    failure.stdout.fnmatch_lines(["*- claim -*", "shapes (section 1.2, holds)", "It shapes.", "repeat: pytest *"])
+    (command,) = [line for line in failure.outlines if line.startswith("repeat: ")]
+    program, *arguments = shlex.split(command.removeprefix("repeat: "))
+    assert (program, arguments) == (
+        "pytest",
+        ["tests/ch1_sample/test_1_2_other.py::test_a_shape_is_a_list", "--seed=5"],
+    )
+    project.run(*arguments).assert_outcomes(failed=1)
+
+
+def test_a_failing_truth_test_names_the_truth(project):
+    module = project.path / "tests/ch1_sample/test_1_1_sample.py"
+    module.write_text(module.read_text().replace("== 1.5", "== 1.6"))
+    project.run().stdout.fnmatch_lines(["divides (section 1.1, mistaken)", "truth: It divides otherwise."])
+
+
+def test_a_run_without_workers_and_benchmarks_says_the_same(project):
+    found = project.run("-p", "no:xdist", "-p", "no:benchmark")
+    found.assert_outcomes(passed=4, xfailed=1)
+    found.stdout.fnmatch_lines(["1 Sample       3      2         1       0          0"])
+
+
+def test_workers_without_their_plugin_are_a_usage_error(project):
+    assert project.run("-p", "no:xdist", "-n", "2").ret == pytest.ExitCode.USAGE_ERROR
