@@ -171,11 +171,11 @@ def test_make_grid_can_stretch_the_values_to_the_unit_interval():
 @claim("torchvision-offers-utils")
 def test_save_image_writes_the_pixels_to_a_file(tmp_path):
     """Three channels, two rows, one column; 255 times the value, rounded, and clipped."""
-    image = torch.tensor([[[0.0], [1.0]], [[0.2], [0.5]], [[-3.0], [7.0]]])
+    image = torch.tensor([[[0.0], [0.4]], [[0.2], [0.5]], [[-3.0], [7.0]]])
     utils.save_image(image, tmp_path / "image.png")
     with Image.open(tmp_path / "image.png") as picture:
         assert (picture.size, picture.mode) == ((1, 2), "RGB")
-        assert np.array(picture).tolist() == [[[0, 51, 0]], [[255, 128, 255]]]
+        assert np.array(picture).tolist() == [[[0, 51, 0]], [[102, 128, 255]]]
 
 
 @claim("torchvision-offers-utils")
