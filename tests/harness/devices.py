@@ -62,7 +62,8 @@ def available() -> list[str]:
     import torch
 
     names = ["cpu"]
-    for kind in ("cuda", "xpu", "mps", torch._C._get_privateuse1_backend_name()):
+    own = getattr(torch._C, "_get_privateuse1_backend_name", lambda: "privateuseone")()  # not in torch 2.0
+    for kind in ("cuda", "xpu", "mps", own):
         count = count_of(kind)
         names += [kind, *(f"{kind}:{index}" for index in range(count))] if count else []
     return names
