@@ -72,6 +72,32 @@ def test_to_without_a_dtype_keeps_it():
 
 
 @claim("to-changes-dtype-too")
+def test_infinity_and_nan_survive_the_conversion():
+    z = torch.tensor([float("inf"), float("-inf"), float("nan")])
+    assert [str(value) for value in z.to("cpu", torch.double).tolist()] == ["inf", "-inf", "nan"]
+
+
+@claim("to-changes-dtype-too")
+def test_transposed_tensor_keeps_its_order():
+    z = torch.tensor([[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]]).t()
+    assert z.to("cpu", torch.double).tolist() == [[1.5, 4.5], [2.5, 5.5], [3.5, 6.5]]
+
+
+@claim("to-changes-dtype-too")
+def test_large_tensor_is_converted_to_the_last_element():
+    z = torch.arange(300 * 401, dtype=torch.int32).view(300, 401)
+    converted = z.to("cpu", torch.double)
+    assert converted.view(-1).tolist() == list(range(300 * 401))
+
+
+@claim("to-changes-dtype-too")
+def test_conversion_is_recorded_so_that_gradients_come_back():
+    z = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    (z.to("cpu", torch.double) ** 2).sum().backward()
+    assert (z.grad.dtype, z.grad.tolist()) == (torch.float32, [2.0, 4.0, 6.0])
+
+
+@claim("to-changes-dtype-too")
 def test_to_brings_back_and_converts_in_one_call(accelerator):
     z = torch.tensor([[1.5, -2.5, 0.25], [3.0, 4.0, 7.75]], device=accelerator)
     converted = z.to("cpu", torch.double)
