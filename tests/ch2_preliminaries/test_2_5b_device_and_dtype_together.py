@@ -93,7 +93,9 @@ def test_large_tensor_is_converted_to_the_last_element():
 @claim("to-changes-dtype-too")
 def test_conversion_is_recorded_so_that_gradients_come_back():
     z = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    (z.to("cpu", torch.double) ** 2).sum().backward()
+    converted = z.to("cpu", torch.double)
+    assert converted.requires_grad is True
+    (converted**2).sum().backward()
     assert (z.grad.dtype, z.grad.tolist()) == (torch.float32, [2.0, 4.0, 6.0])
 
 
