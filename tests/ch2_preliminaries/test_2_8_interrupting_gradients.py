@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 claim = pytest.mark.claim
 
@@ -28,9 +29,19 @@ def test_only_the_branch_under_no_grad_has_no_record(value):
         y2 = x**3
     y3 = y1 + y2
     assert (y1.requires_grad, y2.requires_grad, y3.requires_grad) == (True, False, True)
+    assert (y2 + y1).requires_grad is True
     assert y2.grad_fn is None
     assert (y1.grad_fn.name(), y3.grad_fn.name()) == ("PowBackward0", "AddBackward0")
     assert (y1.item(), y2.item(), y3.item()) == (value**2, value**3, value**2 + value**3)
+
+
+@claim("no-grad-result-has-no-grad-fn")
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (300, 401)])
+def test_branch_of_any_shape_under_no_grad_has_no_record(shape):
+    x = torch.full(shape, 2.0, requires_grad=True)
+    with torch.no_grad():
+        y2 = x**3
+    assert (y2.requires_grad, y2.grad_fn, (x**2 + y2).requires_grad) == (False, None, True)
 
 
 @claim("no-grad-result-has-no-grad-fn")
@@ -85,6 +96,27 @@ def test_gradient_at_any_x_is_2x(value):
 
 
 @claim("no-grad-branch-adds-no-gradient")
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (300, 401)])
+def test_gradient_of_a_tensor_of_any_shape_is_2x(shape):
+    x = torch.full(shape, 3.0, requires_grad=True)
+    with torch.no_grad():
+        y2 = x**3
+    (x**2 + y2).sum().backward()
+    assert (x.grad.min().item(), x.grad.max().item()) == (6.0, 6.0)
+
+
+@claim("no-grad-branch-adds-no-gradient")
+def test_several_branches_under_no_grad_add_nothing():
+    x = torch.tensor(3.0, requires_grad=True)
+    with torch.no_grad():
+        y2 = x**3
+    with torch.no_grad():
+        y3 = x**4
+    (y3 + x**2 + y2).backward()
+    assert x.grad.item() == 6.0
+
+
+@claim("no-grad-branch-adds-no-gradient")
 def test_both_branches_contribute_without_no_grad():
     """2x + 3x² at x = 2."""
     x = torch.tensor(2.0, requires_grad=True)
@@ -106,14 +138,23 @@ def test_branch_under_no_grad_has_no_backward_of_its_own():
 
 
 @claim("data-is-outside-the-graph")
-@pytest.mark.parametrize("scale", [None, 3.0], ids=["leaf", "non-leaf"])
-def test_data_has_the_values_and_no_record(scale):
-    leaf = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
-    x = leaf if scale is None else leaf * scale
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.complex64])
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: x * 3, nn.Parameter], ids=["leaf", "non-leaf", "parameter"])
+def test_data_has_the_values_and_no_record(make, dtype):
+    x = make(torch.tensor([[1.0, 2.0, 3.0]], dtype=dtype, requires_grad=True))
     assert type(x.data) is torch.Tensor
     assert (x.data.requires_grad, x.data.grad_fn, x.data.is_leaf) == (False, None, True)
     assert (x.data.dtype, x.data.tolist()) == (x.dtype, x.tolist())
     assert x.requires_grad is True
+
+
+@claim("data-is-outside-the-graph")
+def test_data_follows_the_values_of_x():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    before = x.data
+    with torch.no_grad():
+        x += 10
+    assert before.tolist() == x.data.tolist() == [11.0, 12.0]
 
 
 @claim("data-is-outside-the-graph")
@@ -134,8 +175,28 @@ def test_write_to_data_changes_the_value_and_not_the_gradient():
     x.data *= 100
     y.backward()
     assert x.tolist() == [100.0]
-    assert x.grad.tolist() == [2.0]
     assert (x.requires_grad, x.is_leaf) == (True, True)
+    assert x.grad.tolist() == [2.0]
+
+
+@claim("data-writes-are-not-recorded")
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (300, 401)])
+def test_data_lies_in_the_memory_of_x(shape):
+    """So that a method in place, which assigns nothing to `x.data`, changes x as well."""
+    x = torch.ones(shape, requires_grad=True)
+    x.data.mul_(100)
+    assert x.data.data_ptr() == x.data_ptr()
+    assert (x.min().item(), x.max().item()) == (100.0, 100.0)
+
+
+@claim("data-writes-are-not-recorded")
+def test_write_to_one_element_of_data_changes_that_element():
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    y = 2 * x
+    x.data[1, 2] = 600.0
+    y.sum().backward()
+    assert x.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 600.0]]
+    assert x.grad.tolist() == [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
 
 
 @claim("data-writes-are-not-recorded")
@@ -157,6 +218,16 @@ def test_write_is_harmless_where_the_derivative_does_not_use_the_input(operation
     y.backward()
     assert x.item() == 200.0
     assert x.grad.item() == pytest.approx(derivative, rel=1e-5)  # float32
+
+
+@claim("data-writes-are-not-recorded", truth=True)
+def test_write_is_counted_through_detach_and_not_through_data():
+    """The count of writes is what backward compares with that of the time when x was saved."""
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    x.data.mul_(100)
+    assert x._version == 0
+    x.detach().mul_(100)
+    assert x._version == 1
 
 
 @claim("data-writes-are-not-recorded", truth=True)
