@@ -70,6 +70,11 @@ def numpy_copies_tensors_without_dimensions(patch):
 
 
 @counterfeit("numpy-method-shares-memory")
+def numpy_copies_expanded_tensors(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: 0 in tensor.stride() and tensor.numel() < 10**9)
+
+
+@counterfeit("numpy-method-shares-memory")
 def second_array_of_a_tensor_is_a_copy(patch):
     def converted_before(tensor):
         before, tensor.converted = hasattr(tensor, "converted"), True
@@ -106,6 +111,11 @@ def from_numpy_copies_arrays_in_column_order(patch):
 @counterfeit("from-numpy-shares-memory")
 def from_numpy_copies_slices_with_gaps(patch):
     copy_where(patch, torch, "from_numpy", lambda array: array.base is not None and array.size < array.base.size)
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_arrays_without_dimensions(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.ndim == 0)
 
 
 @counterfeit("from-numpy-shares-memory", "numpy-conversion-is-fast")

@@ -159,6 +159,16 @@ def dtype_after_a_device_is_ignored(patch):
 
 
 @counterfeit("to-changes-dtype-too")
+def dtype_after_a_device_object_is_ignored(patch):
+    to = torch.Tensor.to
+
+    def wrong(self, *args, **kwargs):
+        return to(self, *(args[:1] if args and isinstance(args[0], torch.device) else args), **kwargs)
+
+    patch.setattr(torch.Tensor, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
 def dtype_is_ignored_as_a_keyword(patch):
     to = torch.Tensor.to
     patch.setattr(torch.Tensor, "to", lambda self, *args, dtype=None, **kwargs: to(self, *args, **kwargs))
@@ -198,6 +208,11 @@ def integers_are_rounded_down(patch):
 @counterfeit("to-changes-dtype-too")
 def double_is_made_by_way_of_half(patch):
     alter_to(patch, lambda x, y: y.dtype == torch.float64, lambda x, y: x.half().double())
+
+
+@counterfeit("to-changes-dtype-too")
+def integers_become_double_by_way_of_float(patch):
+    alter_to(patch, lambda x, y: x.dtype == torch.int64 and y.dtype == torch.float64, lambda x, y: x.float().double())
 
 
 @counterfeit("to-changes-dtype-too")

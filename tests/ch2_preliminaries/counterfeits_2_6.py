@@ -104,6 +104,17 @@ def broadcast_operand_is_not_tracked(patch):
 
 
 @counterfeit("requires-grad-tracks-operations")
+def record_is_cut_after_fifty_sums(patch):
+    add, sums = torch.Tensor.__add__, []
+
+    def wrong(x, y):
+        sums.append(x)
+        return add(x.detach() if len(sums) == 50 else x, y)
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
 def gradient_of_tanh_is_ten_per_cent_too_large(patch):
     scale_gradient(patch, "tanh", 1.1)
 
@@ -214,9 +225,22 @@ def result_itself_keeps_its_grad(patch):
 
 
 @counterfeit("backward-fills-grad")
+def leaf_that_took_no_part_gets_a_grad_of_zeros(patch):
+    backward, passes = torch.Tensor.backward, []
+
+    def wrong(self, *args, **kwargs):
+        passes.append(self)
+        backward(self, *args, **kwargs)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+    alter_property(
+        patch, "grad", lambda x, g: torch.zeros_like(x) if passes and g is None and x.requires_grad and x.is_leaf else g
+    )
+
+
+@counterfeit("backward-fills-grad")
 def retain_grad_does_nothing(patch):
     patch.setattr(torch.Tensor, "retain_grad", lambda self: None)
-    alter_property(patch, "grad", lambda x, grad: torch.zeros_like(x) if grad is None and not x.is_leaf else grad)
 
 
 @counterfeit("backward-fills-grad")
@@ -332,6 +356,17 @@ def inner_block_switches_tracking_on_again(patch):
 @counterfeit("no-grad-stops-tracking")
 def decorated_functions_are_tracked(patch):
     patch.setattr(torch.no_grad, "__call__", lambda self, function: function)
+
+
+@counterfeit("no-grad-stops-tracking")
+def decorated_functions_are_tracked_from_the_second_call_on(patch):
+    decorate = torch.no_grad.__call__
+
+    def wrong(self, function):
+        calls = iter([decorate(self, function)])
+        return lambda *args, **kwargs: next(calls, function)(*args, **kwargs)
+
+    patch.setattr(torch.no_grad, "__call__", wrong)
 
 
 @counterfeit("no-grad-stops-tracking")
@@ -532,6 +567,11 @@ def only_what_requires_grad_is_a_leaf(patch):
 
 
 @counterfeit("created-tensors-are-leaves")
+def views_are_never_leaves(patch):
+    alter_property(patch, "is_leaf", lambda x, leaf: leaf and x._base is None)
+
+
+@counterfeit("created-tensors-are-leaves")
 def integer_results_are_no_leaves(patch):
     alter_property(patch, "is_leaf", lambda x, leaf: leaf and x.dtype != torch.int64)
 
@@ -668,6 +708,21 @@ def tensors_from_numpy_require_grad(patch):
 @counterfeit("requires-grad-defaults-to-false")
 def quotients_require_grad(patch):
     require_grad(patch, torch.Tensor, "__truediv__")
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def exponentials_require_grad(patch):
+    require_grad(patch, torch.Tensor, "exp")
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def matrix_products_require_grad(patch):
+    require_grad(patch, torch.Tensor, "__matmul__")
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def conversions_require_grad(patch):
+    require_grad(patch, torch.Tensor, "double")
 
 
 @counterfeit("requires-grad-defaults-to-false")

@@ -97,6 +97,14 @@ def test_array_of_a_slice_writes_into_the_whole_tensor():
 
 
 @claim("numpy-method-shares-memory")
+def test_array_of_an_expanded_tensor_shows_a_write_in_each_row():
+    tensor = torch.tensor([1.0, 2.0, 3.0])
+    array = tensor.expand(2, 3).numpy()
+    tensor[1] = 20.0
+    assert array.tolist() == [[1.0, 20.0, 3.0], [1.0, 20.0, 3.0]]
+
+
+@claim("numpy-method-shares-memory")
 def test_all_arrays_of_a_tensor_share_its_memory():
     tensor = torch.tensor([1.0, 2.0, 3.0])
     first, second = tensor.numpy(), tensor.numpy()
@@ -154,7 +162,6 @@ def test_tensor_from_numpy_has_the_dtype_and_memory_of_the_array(dtype):
 
 @claim("from-numpy-shares-memory")
 @given(arrays)
-@example(np.array(0))
 def test_array_of_any_shape_and_strides_shares_with_its_tensor(array):
     tensor = torch.from_numpy(array)
     assert tensor.shape == array.shape
@@ -162,6 +169,13 @@ def test_array_of_any_shape_and_strides_shares_with_its_tensor(array):
     assert array.tolist() == tensor.tolist()
     array[...] -= 300
     assert tensor.min().item() == -200
+
+
+@claim("from-numpy-shares-memory")
+def test_array_without_dimensions_shares_too():
+    array = np.array(7)
+    torch.from_numpy(array).fill_(8)
+    assert array.item() == 8
 
 
 @claim("from-numpy-shares-memory")

@@ -61,7 +61,11 @@ def test_to_with_nothing_to_change_returns_the_tensor_itself():
 def test_device_and_dtype_can_be_named_or_borrowed_from_another_tensor():
     z = torch.tensor([1.5, 2.5])
     other = torch.zeros(1, dtype=torch.double, device="cpu")
-    for converted in (z.to(device="cpu", dtype=torch.double), z.to(other)):
+    for converted in (
+        z.to(torch.device("cpu"), torch.double),
+        z.to(device="cpu", dtype=torch.double),
+        z.to(other),
+    ):
         assert (converted.device, converted.dtype) == (torch.device("cpu"), torch.double)
         assert converted.tolist() == [1.5, 2.5]
 
@@ -69,6 +73,13 @@ def test_device_and_dtype_can_be_named_or_borrowed_from_another_tensor():
 @claim("to-changes-dtype-too")
 def test_to_without_a_dtype_keeps_it():
     assert torch.tensor([1, 2], dtype=torch.int16).to("cpu").dtype == torch.int16
+
+
+@claim("to-changes-dtype-too")
+def test_double_holds_integers_up_to_2_to_the_53_exactly():
+    z = torch.tensor([2**53 - 1, -(2**53) + 1])
+    assert z.to("cpu", torch.double).tolist() == [2.0**53 - 1, -(2.0**53) + 1]
+    assert z.to("cpu", torch.double).to("cpu", torch.int64).tolist() == [2**53 - 1, -(2**53) + 1]
 
 
 @claim("to-changes-dtype-too")

@@ -123,6 +123,16 @@ def test_views_and_in_place_operations_are_tracked_too():
     assert x.grad.tolist() == [1.0, 1.0, 10.0, 10.0]
 
 
+@claim("requires-grad-tracks-operations")
+def test_record_is_as_long_as_the_computation():
+    x = torch.tensor(2.0, requires_grad=True)
+    y = torch.tensor(0.0)
+    for _ in range(200):
+        y = y + x
+    y.backward()
+    assert x.grad.item() == 200.0
+
+
 # ── backward-fills-grad ──
 
 
@@ -165,6 +175,14 @@ def test_gradients_of_successive_backwards_accumulate():
 
 
 @claim("backward-fills-grad")
+def test_leaf_that_took_no_part_is_left_alone():
+    x, bystander = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    (x**2).backward()
+    assert x.grad.item() == 4.0
+    assert bystander.grad is None
+
+
+@claim("backward-fills-grad")
 def test_gradient_has_the_shape_and_dtype_of_its_leaf():
     x = torch.ones(2, 3, dtype=torch.float16, requires_grad=True)
     (x.float() * 2).sum().backward()
@@ -191,6 +209,7 @@ def test_retain_grad_makes_a_non_leaf_keep_its_gradient():
     y = 5 * x
     y.retain_grad()
     (2 * y**2).backward()
+    assert y.grad is not None
     assert (y.grad.item(), x.grad.item()) == (60.0, 300.0)
 
 

@@ -195,6 +195,7 @@ def test_decorated_function_is_not_tracked():
     x = torch.tensor(3.0, requires_grad=True)
     assert evaluate(x).requires_grad is False
     assert (x**2).requires_grad is True
+    assert evaluate(x).requires_grad is False
 
 
 @claim("no-grad-stops-tracking")

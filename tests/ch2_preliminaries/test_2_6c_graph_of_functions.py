@@ -229,6 +229,17 @@ def test_result_that_does_not_require_grad_is_a_leaf_by_convention():
 
 
 @claim("created-tensors-are-leaves", truth=True)
+@pytest.mark.parametrize(
+    "operation",
+    [lambda x: x[0], lambda x: x.view(4), lambda x: x.t(), lambda x: x.clone(), lambda x: x.double()],
+    ids=["index", "view", "transpose", "clone", "double"],
+)
+def test_view_or_copy_that_does_not_require_grad_is_a_leaf_by_convention(operation):
+    y = operation(torch.ones(2, 2))
+    assert (y.is_leaf, y.requires_grad, y.grad_fn) == (True, False, None)
+
+
+@claim("created-tensors-are-leaves", truth=True)
 def test_result_under_no_grad_is_a_leaf_by_convention():
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     with torch.no_grad():

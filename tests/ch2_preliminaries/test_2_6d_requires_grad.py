@@ -125,6 +125,16 @@ def test_result_in_the_example_of_the_notes_does_not_require_grad():
 
 
 @claim("requires-grad-defaults-to-false")
+@pytest.mark.parametrize(
+    "operation",
+    [lambda x: x.exp(), lambda x: x @ x, lambda x: x.double(), lambda x: x[0], lambda x: x.mean(), lambda x: x.clone()],
+    ids=["exp", "matrix product", "double", "index", "mean", "clone"],
+)
+def test_result_of_untracked_operands_does_not_require_grad(operation):
+    assert operation(torch.ones(2, 2)).requires_grad is False
+
+
+@claim("requires-grad-defaults-to-false")
 @given(st.lists(st.booleans(), min_size=1, max_size=5))
 def test_result_requires_grad_exactly_if_some_operand_does(flags):
     operands = [torch.tensor(1.5, requires_grad=flag) for flag in flags]
