@@ -35,6 +35,11 @@ def transposed_tensor_stays_where_it_is(patch):
 
 
 @counterfeit("to-moves-between-cpu-and-gpu")
+def integers_stay_where_they_are(patch):
+    alter_to(patch, lambda x, y: moved(x, y) and not x.is_floating_point(), lambda x, y: x)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
 def move_rounds_to_half_precision(patch):
     alter_to(patch, lambda x, y: moved(x, y) and y.dtype == torch.float32, lambda x, y: y.half().float())
 

@@ -1,9 +1,9 @@
 """2.4 Tensors and NumPy arrays: what sharing saves and copying costs
 
-A conversion that shares memory makes a new header (shape, strides, dtype, address) and leaves the data where they are, so
-that ten elements and ten million cost the same. `torch.tensor(array)` makes the opposite choice: new memory, a copy of
-every element, and two objects that know nothing of each other. What each of them costs is counted here in bytes
-asked of the allocators, because bytes, unlike seconds, are the same on every machine.
+A conversion that shares memory makes a new header (shape, strides, dtype, address) and leaves the data where they
+are, so that ten elements and ten million cost the same. `torch.tensor(array)` makes the opposite choice: new memory,
+a copy of every element, and two objects that know nothing of each other. What each of them costs is counted here in
+bytes asked of the allocators, because bytes, unlike seconds, are the same on every machine.
 """
 
 import tracemalloc

@@ -34,8 +34,10 @@ def test_to_brings_a_tensor_back_to_the_cpu(accelerator):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool])
 def test_values_and_dtype_survive_the_round_trip(accelerator, dtype):
     tensor = torch.tensor([[0, 1, 1, 2], [3, 5, 8, 13], [21, 34, 55, 89]], device="cpu").to(dtype)
-    returned = tensor.to(accelerator).to("cpu")
-    assert returned.dtype == dtype
+    moved = tensor.to(accelerator)
+    returned = moved.to("cpu")
+    assert (moved.device.type, moved.dtype) == (accelerator.type, dtype)
+    assert (returned.device.type, returned.dtype) == ("cpu", dtype)
     assert returned.tolist() == tensor.tolist()
 
 
@@ -49,8 +51,10 @@ def test_float32_survives_the_round_trip_bit_for_bit(accelerator):
 @claim("to-moves-between-cpu-and-gpu")
 def test_transposed_tensor_keeps_its_order_on_the_way(accelerator):
     tensor = torch.tensor([[1, 2, 3], [4, 5, 6]], device="cpu").t()
-    assert tensor.to(accelerator).tolist() == [[1, 4], [2, 5], [3, 6]]
-    assert tensor.to(accelerator).to("cpu").tolist() == [[1, 4], [2, 5], [3, 6]]
+    moved = tensor.to(accelerator)
+    returned = moved.to("cpu")
+    assert (moved.device.type, returned.device.type) == (accelerator.type, "cpu")
+    assert moved.tolist() == returned.tolist() == [[1, 4], [2, 5], [3, 6]]
 
 
 @claim("to-moves-between-cpu-and-gpu")

@@ -1,8 +1,8 @@
 """2.5 Tensors on a GPU: device and dtype in one call
 
-`to()` has a second use. Where a tensor is and how its elements are represented are both properties that a tensor cannot
-change, so for either a new one is made, and `to(device, dtype)` changes both in one call. If there is nothing to change, it
-makes nothing and returns the tensor itself.
+`to()` has a second use. Where a tensor is and how its elements are represented are both properties that a tensor
+cannot change, so for either a new one is made, and `to(device, dtype)` changes both in one call. If there is nothing
+to change, it makes nothing and returns the tensor itself.
 """
 
 import pytest

@@ -1,10 +1,10 @@
 """2.6 Autograd: what is tracked, and how tracking is stopped
 
-Autograd computes derivatives of ordinary code by keeping a record of it. A tensor with `requires_grad=True` starts the record:
-every operation on it, and on whatever is computed from it, is written down together with the rule for its
+Autograd computes derivatives of ordinary code by keeping a record of it. A tensor with `requires_grad=True` starts
+the record: every operation on it, and on whatever is computed from it, is written down together with the rule for its
 derivative. `backward()` then reads the record from the end to the beginning and applies the chain rule, and each
-tensor where the record began, a *leaf*, finds its gradient in `.grad`. Two ways lead out of the record: `detach()` for
-one tensor, `torch.no_grad()` for a block of code.
+tensor where the record began, a *leaf*, finds its gradient in `.grad`. Two ways lead out of the record: `detach()`
+for one tensor, `torch.no_grad()` for a block of code.
 """
 
 import math

@@ -1,9 +1,9 @@
 """2.6 Autograd: leaving the record by detach() and no_grad()
 
-Not every computation should be differentiated. `detach()` returns a tensor that stands on the same data but outside the
-record: to autograd it is a constant. `torch.no_grad()` switches recording off for a block of code, whatever the
-tensors in it ask for, and so saves the memory and the time that the record costs: the way to evaluate a model. Neither changes
-`requires_grad` of the tensors that were there before.
+Not every computation should be differentiated. `detach()` returns a tensor that stands on the same data but outside
+the record: to autograd it is a constant. `torch.no_grad()` switches recording off for a block of code, whatever the
+tensors in it ask for, and so saves the memory and the time that the record costs: the way to evaluate a model.
+Neither changes `requires_grad` of the tensors that were there before.
 """
 
 import pytest

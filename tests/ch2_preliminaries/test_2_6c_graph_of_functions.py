@@ -214,7 +214,7 @@ def test_created_tensor_is_a_leaf_without_grad_fn(create):
     ids=["add", "index", "view", "clone", "double", "mean"],
 )
 def test_result_of_a_tracked_operation_is_not_a_leaf(operation):
-    """A conversion counts as an operation: `torch.ones(2, requires_grad=True).double()` is no leaf and gets no .grad."""
+    """A conversion counts as an operation: `torch.ones(2, requires_grad=True).double()` is no leaf, gets no .grad."""
     y = operation(torch.ones(2, 2, requires_grad=True))
     assert y.requires_grad is True
     assert y.is_leaf is False

@@ -1,9 +1,9 @@
 """2.6 Autograd: the example of the notes, and the flag that starts it
 
-A small worked example goes through this part of the notes: a 2 × 2 tensor of ones, an addition, a square, a mean. Every
-node of it can be read from the printed tensors. The flag `requires_grad` decides whether such a record is kept at all: it is off
-unless asked for, it passes from operands to results, and `requires_grad_()` turns it on for a tensor that exists
-already, from then on.
+A small worked example goes through this part of the notes: a 2 × 2 tensor of ones, an addition, a square, a mean.
+Every node of it can be read from the printed tensors. The flag `requires_grad` decides whether such a record is kept
+at all: it is off unless asked for, it passes from operands to results, and `requires_grad_()` turns it on for a
+tensor that exists already, from then on.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """2.7 Autograd: backward
 
-For a chain of functions the derivative is the product of the Jacobian matrices of its links. `backward()` computes this product
-from the result towards the leaves, one vector times one matrix at a time, and never builds the matrices. The vector it starts
-with is 1 for a scalar, which is why a scalar needs no argument. What arrives at a leaf is added to its `.grad`: that
-serves gradients that come in several parts, and asks for a reset before an independent one.
+For a chain of functions the derivative is the product of the Jacobian matrices of its links. `backward()` computes
+this product from the result towards the leaves, one vector times one matrix at a time, and never builds the matrices.
+The vector it starts with is 1 for a scalar, which is why a scalar needs no argument. What arrives at a leaf is added
+to its `.grad`: that serves gradients that come in several parts, and asks for a reset before an independent one.
 """
 
 from itertools import pairwise

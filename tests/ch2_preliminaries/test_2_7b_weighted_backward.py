@@ -1,9 +1,10 @@
 """2.7 Autograd: the argument of backward
 
 A tensor y of several elements has no single gradient: its derivative with respect to x is a matrix. `y.backward(w)`
-therefore takes one number per element of y and computes the gradient of the weighted sum Σ y·w. There are two ways to read w:
-as the weights of y's components, or as the gradient ∂l/∂y that has come back from some later loss l, for which the chain rule
-gives the same formula. A scalar y has one element, and the weight 1 yields its ordinary derivative.
+therefore takes one number per element of y and computes the gradient of the weighted sum Σ y·w. There are two ways to
+read w: as the weights of y's components, or as the gradient ∂l/∂y that has come back from some later loss l, for
+which the chain rule gives the same formula. A scalar y has one element, and the weight 1 yields its ordinary
+derivative.
 """
 
 import inspect
