@@ -9,7 +9,7 @@ seen through both, whatever the dtype, the shape or the strides.
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 claim = pytest.mark.claim
@@ -51,6 +51,7 @@ def test_array_shows_a_write_to_its_tensor():
 def test_tensor_shows_a_write_to_its_array():
     tensor = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     array = tensor.numpy()
+    assert array.flags.writeable
     array[0, 1] = 20.0
     assert tensor.tolist() == [[1.0, 20.0, 3.0], [4.0, 5.0, 6.0]]
     array *= 2
@@ -69,6 +70,7 @@ def test_numpy_array_has_the_dtype_and_memory_of_the_tensor(dtype):
 
 @claim("numpy-method-shares-memory")
 @given(arrays)
+@example(np.array(0))
 def test_tensor_of_any_shape_and_strides_shares_with_its_array(source):
     tensor = torch.tensor(source).as_strided(source.shape, [stride // source.itemsize for stride in source.strides])
     array = tensor.numpy()
@@ -92,6 +94,23 @@ def test_array_of_a_slice_writes_into_the_whole_tensor():
     tensor = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]])
     tensor[1:, ::2].numpy()[...] = 0
     assert tensor.tolist() == [[1, 2, 3, 4], [0, 6, 0, 8], [0, 10, 0, 12]]
+
+
+@claim("numpy-method-shares-memory")
+def test_array_of_an_expanded_tensor_shows_a_write_in_each_row():
+    tensor = torch.tensor([1.0, 2.0, 3.0])
+    array = tensor.expand(2, 3).numpy()
+    tensor[1] = 20.0
+    assert array.tolist() == [[1.0, 20.0, 3.0], [1.0, 20.0, 3.0]]
+
+
+@claim("numpy-method-shares-memory")
+def test_all_arrays_of_a_tensor_share_its_memory():
+    tensor = torch.tensor([1.0, 2.0, 3.0])
+    first, second = tensor.numpy(), tensor.numpy()
+    first[0] = 10.0
+    second[1] = 20.0
+    assert tensor.tolist() == first.tolist() == second.tolist() == [10.0, 20.0, 3.0]
 
 
 @claim("numpy-method-shares-memory")
@@ -153,11 +172,34 @@ def test_array_of_any_shape_and_strides_shares_with_its_tensor(array):
 
 
 @claim("from-numpy-shares-memory")
+def test_array_without_dimensions_shares_too():
+    array = np.array(7)
+    torch.from_numpy(array).fill_(8)
+    assert array.item() == 8
+
+
+@claim("from-numpy-shares-memory")
 def test_large_array_shares_its_last_element_too():
     array = np.zeros((1000, 1001), dtype=np.float32)
     tensor = torch.from_numpy(array)
     array[-1, -1] = 7.0
     assert tensor[-1, -1].item() == 7.0
+
+
+@claim("from-numpy-shares-memory")
+def test_tensor_from_a_slice_writes_into_the_whole_array():
+    array = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]])
+    torch.from_numpy(array[1:, ::2]).fill_(0)
+    assert array.tolist() == [[1, 2, 3, 4], [0, 6, 0, 8], [0, 10, 0, 12]]
+
+
+@claim("from-numpy-shares-memory")
+def test_all_tensors_from_an_array_share_its_memory():
+    array = np.array([1.0, 2.0, 3.0])
+    first, second = torch.from_numpy(array), torch.from_numpy(array)
+    first[0] = 10.0
+    second[1] = 20.0
+    assert array.tolist() == first.tolist() == second.tolist() == [10.0, 20.0, 3.0]
 
 
 @claim("from-numpy-shares-memory")

@@ -11,7 +11,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 claim = pytest.mark.claim
@@ -56,6 +56,22 @@ def test_conversion_from_numpy_allocates_no_data(size):
 
 
 @claim("numpy-conversion-is-fast")
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64", "float16", "float64", "complex64"])
+def test_conversion_of_any_dtype_allocates_no_data(dtype):
+    tensor, array = torch.zeros(10, dtype=getattr(torch, dtype)), np.zeros(10, dtype)
+    assert bytes_allocated(lambda: tensor.numpy()) == 0
+    assert bytes_allocated(lambda: torch.from_numpy(array)) == 0
+
+
+@claim("numpy-conversion-is-fast")
+def test_conversion_of_transposes_and_slices_allocates_no_data():
+    for tensor in (torch.zeros(3, 5).t(), torch.zeros(3, 5)[:, 1::2]):
+        assert bytes_allocated(lambda tensor=tensor: tensor.numpy()) == 0
+    for array in (np.zeros((3, 5)).T, np.zeros((3, 5))[:, 1::2]):
+        assert bytes_allocated(lambda array=array: torch.from_numpy(array)) == 0
+
+
+@claim("numpy-conversion-is-fast")
 def test_tensor_larger_than_any_memory_converts():
     """One zero, repeated by a stride of 0, poses as 4 petabytes: whoever copied it would fail or never end."""
     tensor = torch.zeros(1).expand(10**15)
@@ -92,7 +108,24 @@ def test_tensor_of_every_dtype_is_a_copy(dtype):
 
 
 @claim("torch-tensor-always-copies")
+def test_dtype_that_fits_does_not_save_the_copy():
+    array = np.array([1.0, 2.0, 3.0])
+    tensor = torch.tensor(array, dtype=torch.float64)
+    array[0] = 10.0
+    assert tensor.tolist() == [1.0, 2.0, 3.0]
+
+
+@claim("torch-tensor-always-copies")
+def test_each_call_makes_another_copy():
+    array = np.array([1.0, 2.0, 3.0])
+    first, second = torch.tensor(array), torch.tensor(array)
+    first[0] = 10.0
+    assert second.tolist() == array.tolist() == [1.0, 2.0, 3.0]
+
+
+@claim("torch-tensor-always-copies")
 @given(st.lists(st.integers(1, 4), max_size=4))
+@example([])
 def test_tensor_is_a_copy_for_any_shape_contiguous_or_not(shape):
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).T
     values = array.tolist()
@@ -110,10 +143,10 @@ def test_large_array_is_copied_to_the_last_element():
 
 
 @claim("torch-tensor-always-copies")
-@pytest.mark.parametrize("convert", [torch.as_tensor, torch.asarray, torch.from_numpy])
+@pytest.mark.parametrize("convert", ["as_tensor", "asarray", "from_numpy"])
 def test_other_conversions_share_where_tensor_copies(convert):
     array = np.array([1.0, 2.0, 3.0])
-    shared, copied = convert(array), torch.tensor(array)
+    shared, copied = getattr(torch, convert)(array), torch.tensor(array)
     array[:] = 0.0
     assert (shared.tolist(), copied.tolist()) == ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
 
@@ -132,9 +165,10 @@ def test_copy_allocates_the_size_of_the_array_and_sharing_nothing(size):
 
 
 @claim("copying-costs-time-and-space")
-def test_copy_holds_a_second_block_of_memory():
-    array = np.arange(12.0).reshape(3, 4)
+@pytest.mark.parametrize("dtype, bytes_each", [("bool", 1), ("int16", 2), ("float32", 4), ("int64", 8), ("float64", 8)])
+def test_copy_holds_a_second_block_of_memory(dtype, bytes_each):
+    array = np.arange(12).reshape(3, 4).astype(dtype)
     copied, shared = torch.tensor(array), torch.from_numpy(array)
     assert copied.data_ptr() != array.ctypes.data
-    assert copied.untyped_storage().nbytes() == 12 * 8
+    assert copied.untyped_storage().nbytes() == 12 * bytes_each
     assert shared.data_ptr() == array.ctypes.data

@@ -99,9 +99,11 @@ def test_tensor_computed_from_one_that_requires_grad_is_detached_first():
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
-def test_sparse_tensor_is_made_dense_first():
-    tensor = torch.tensor([[0.0, 2.0, 0.0], [3.0, 0.0, 0.0]]).to_sparse()
-    with pytest.raises(TypeError, match="can't convert Sparse layout tensor to numpy"):
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+def test_sparse_tensor_is_made_dense_first(layout):
+    tensor = torch.tensor([[0.0, 2.0, 0.0], [3.0, 0.0, 0.0]]).to_sparse(layout=layout)
+    with pytest.raises(TypeError, match=r"can't convert Sparse.* layout tensor to numpy"):
         tensor.numpy()
     assert tensor.to_dense().numpy().tolist() == [[0.0, 2.0, 0.0], [3.0, 0.0, 0.0]]
 

@@ -1,8 +1,8 @@
 """2.5 Tensors on a GPU: device and dtype in one call
 
-`to()` has a second use. Where a tensor is and how its elements are represented are both properties that a tensor cannot
-change, so for either a new one is made, and `to(device, dtype)` changes both in one call. If there is nothing to
-change, it makes nothing and returns the tensor itself.
+`to()` has a second use. Where a tensor is and how its elements are represented are both properties that a tensor
+cannot change, so for either a new one is made, and `to(device, dtype)` changes both in one call. If there is nothing
+to change, it makes nothing and returns the tensor itself.
 """
 
 import pytest
@@ -61,7 +61,11 @@ def test_to_with_nothing_to_change_returns_the_tensor_itself():
 def test_device_and_dtype_can_be_named_or_borrowed_from_another_tensor():
     z = torch.tensor([1.5, 2.5])
     other = torch.zeros(1, dtype=torch.double, device="cpu")
-    for converted in (z.to(device="cpu", dtype=torch.double), z.to(other)):
+    for converted in (
+        z.to(torch.device("cpu"), torch.double),
+        z.to(device="cpu", dtype=torch.double),
+        z.to(other),
+    ):
         assert (converted.device, converted.dtype) == (torch.device("cpu"), torch.double)
         assert converted.tolist() == [1.5, 2.5]
 
@@ -69,6 +73,41 @@ def test_device_and_dtype_can_be_named_or_borrowed_from_another_tensor():
 @claim("to-changes-dtype-too")
 def test_to_without_a_dtype_keeps_it():
     assert torch.tensor([1, 2], dtype=torch.int16).to("cpu").dtype == torch.int16
+
+
+@claim("to-changes-dtype-too")
+def test_double_holds_integers_up_to_2_to_the_53_exactly():
+    z = torch.tensor([2**53 - 1, -(2**53) + 1])
+    assert z.to("cpu", torch.double).tolist() == [2.0**53 - 1, -(2.0**53) + 1]
+    assert z.to("cpu", torch.double).to("cpu", torch.int64).tolist() == [2**53 - 1, -(2**53) + 1]
+
+
+@claim("to-changes-dtype-too")
+def test_infinity_and_nan_survive_the_conversion():
+    z = torch.tensor([float("inf"), float("-inf"), float("nan")])
+    assert [str(value) for value in z.to("cpu", torch.double).tolist()] == ["inf", "-inf", "nan"]
+
+
+@claim("to-changes-dtype-too")
+def test_transposed_tensor_keeps_its_order():
+    z = torch.tensor([[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]]).t()
+    assert z.to("cpu", torch.double).tolist() == [[1.5, 4.5], [2.5, 5.5], [3.5, 6.5]]
+
+
+@claim("to-changes-dtype-too")
+def test_large_tensor_is_converted_to_the_last_element():
+    z = torch.arange(300 * 401, dtype=torch.int32).view(300, 401)
+    converted = z.to("cpu", torch.double)
+    assert converted.view(-1).tolist() == list(range(300 * 401))
+
+
+@claim("to-changes-dtype-too")
+def test_conversion_is_recorded_so_that_gradients_come_back():
+    z = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    converted = z.to("cpu", torch.double)
+    assert converted.requires_grad is True
+    (converted**2).sum().backward()
+    assert (z.grad.dtype, z.grad.tolist()) == (torch.float32, [2.0, 4.0, 6.0])
 
 
 @claim("to-changes-dtype-too")

@@ -49,28 +49,54 @@ def test_chain_rule_differentiates_a_composition():
 @pytest.mark.parametrize(
     "operation, derivative",
     [
-        (torch.exp, math.exp),
-        (torch.log, lambda x: 1 / x),
-        (torch.sin, math.cos),
-        (torch.cos, lambda x: -math.sin(x)),
-        (torch.sqrt, lambda x: 0.5 / math.sqrt(x)),
-        (torch.tanh, lambda x: 1 / math.cosh(x) ** 2),
-        (torch.sigmoid, lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2),
-        (torch.reciprocal, lambda x: -1 / x**2),
-        (torch.neg, lambda x: -1.0),
+        ("exp", math.exp),
+        ("log", lambda x: 1 / x),
+        ("sin", math.cos),
+        ("cos", lambda x: -math.sin(x)),
+        ("sqrt", lambda x: 0.5 / math.sqrt(x)),
+        ("tanh", lambda x: 1 / math.cosh(x) ** 2),
+        ("sigmoid", lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2),
+        ("reciprocal", lambda x: -1 / x**2),
+        ("neg", lambda x: -1.0),
     ],
 )
 def test_each_operation_is_recorded_with_its_derivative(operation, derivative):
     x = torch.tensor([0.5, 1.5, 2.5], requires_grad=True)
-    operation(x).sum().backward()
+    y = getattr(torch, operation)(x)
+    assert y.requires_grad is True
+    y.sum().backward()
     # float32 carries seven digits; each formula loses at most one of them.
     assert x.grad.tolist() == pytest.approx([derivative(0.5), derivative(1.5), derivative(2.5)], rel=1e-5)
 
 
+@claim("requires-grad-tracks-operations")
+@pytest.mark.parametrize(
+    "operation, gradient",
+    [
+        (lambda x: x @ torch.tensor([[100.0], [10.0], [1.0]]), [[100.0, 10.0, 1.0], [100.0, 10.0, 1.0]]),
+        (lambda x: torch.zeros(4, 2, 3) + x, [[4.0, 4.0, 4.0], [4.0, 4.0, 4.0]]),
+        (lambda x: torch.cat([x, 3 * x]), [[4.0, 4.0, 4.0], [4.0, 4.0, 4.0]]),
+        (lambda x: x.mean(dim=0), [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]),
+        (lambda x: x.max(), [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+        (lambda x: x.t()[0], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]),
+        (lambda x: x.reshape(6)[1:4], [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]),
+        (lambda x: torch.where(x > 2, x, 5 * x), [[5.0, 5.0, 1.0], [1.0, 1.0, 1.0]]),
+        (lambda x: torch.relu(x - 3), [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]),
+    ],
+    ids=["matrix product", "broadcast", "cat", "mean", "max", "transpose", "slice", "where", "relu"],
+)
+def test_operations_that_mix_or_choose_elements_are_recorded(operation, gradient):
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    y = operation(x)
+    assert y.requires_grad is True
+    y.sum().backward()
+    assert x.grad.tolist() == gradient
+
+
 # Functions with their derivatives, both bounded on the whole line, so that chains of them stay in range.
 FUNCTIONS = [
-    (torch.sin, math.sin, math.cos),
-    (torch.tanh, math.tanh, lambda x: 1 / math.cosh(x) ** 2),
+    (lambda x: torch.sin(x), math.sin, math.cos),
+    (lambda x: torch.tanh(x), math.tanh, lambda x: 1 / math.cosh(x) ** 2),
     (lambda x: 2 * x - 1, lambda x: 2 * x - 1, lambda x: 2.0),
     (lambda x: 1 / (1 + x * x), lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
 ]
@@ -97,6 +123,16 @@ def test_views_and_in_place_operations_are_tracked_too():
     assert x.grad.tolist() == [1.0, 1.0, 10.0, 10.0]
 
 
+@claim("requires-grad-tracks-operations")
+def test_record_is_as_long_as_the_computation():
+    x = torch.tensor(2.0, requires_grad=True)
+    y = torch.tensor(0.0)
+    for _ in range(200):
+        y = y + x
+    y.backward()
+    assert x.grad.item() == 200.0
+
+
 # ── backward-fills-grad ──
 
 
@@ -116,6 +152,7 @@ def test_one_backward_computes_the_gradients_of_all_leaves():
     b = torch.tensor([[4.0, 5.0, 6.0]], requires_grad=True)
     c = torch.tensor(7.0, requires_grad=True)
     ((a * b).sum() + c).backward()
+    assert all(leaf.grad is not None for leaf in (a, b, c))
     assert a.grad.tolist() == [[4.0, 5.0, 6.0]]
     assert b.grad.tolist() == [[1.0, 2.0, 3.0]]
     assert c.grad.item() == 1.0
@@ -138,6 +175,14 @@ def test_gradients_of_successive_backwards_accumulate():
 
 
 @claim("backward-fills-grad")
+def test_leaf_that_took_no_part_is_left_alone():
+    x, bystander = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    (x**2).backward()
+    assert x.grad.item() == 4.0
+    assert bystander.grad is None
+
+
+@claim("backward-fills-grad")
 def test_gradient_has_the_shape_and_dtype_of_its_leaf():
     x = torch.ones(2, 3, dtype=torch.float16, requires_grad=True)
     (x.float() * 2).sum().backward()
@@ -149,9 +194,11 @@ def test_non_leaf_keeps_no_grad():
     """Reading it anyway gives None and a warning that says so."""
     x = torch.tensor(3.0, requires_grad=True)
     y = x**2
-    (2 * y).backward()
-    with pytest.warns(UserWarning, match="not a leaf Tensor"):
-        assert y.grad is None
+    result = 2 * y
+    result.backward()
+    for non_leaf in (y, result):
+        with pytest.warns(UserWarning, match="not a leaf Tensor"):
+            assert non_leaf.grad is None
     assert x.grad.item() == 12.0
 
 
@@ -162,6 +209,7 @@ def test_retain_grad_makes_a_non_leaf_keep_its_gradient():
     y = 5 * x
     y.retain_grad()
     (2 * y**2).backward()
+    assert y.grad is not None
     assert (y.grad.item(), x.grad.item()) == (60.0, 300.0)
 
 

@@ -1,7 +1,7 @@
 """2.6 Autograd: leaving the record by detach() and no_grad()
 
-Not every computation should be differentiated. `detach()` returns a tensor that stands on the same data but outside the
-record: to autograd it is a constant. `torch.no_grad()` switches recording off for a block of code, whatever the
+Not every computation should be differentiated. `detach()` returns a tensor that stands on the same data but outside
+the record: to autograd it is a constant. `torch.no_grad()` switches recording off for a block of code, whatever the
 tensors in it ask for, and so saves the memory and the time that the record costs: the way to evaluate a model.
 Neither changes `requires_grad` of the tensors that were there before.
 """
@@ -68,6 +68,7 @@ def test_no_gradient_passes_a_detached_tensor_in_the_middle():
 def test_detached_tensor_shares_the_data(shape):
     x = torch.zeros(shape, requires_grad=True)
     detached = x.detach()
+    assert detached.requires_grad is False
     detached.fill_(7.0)
     assert detached.data_ptr() == x.data_ptr()
     assert (x.min().item(), x.max().item()) == (7.0, 7.0)
@@ -100,6 +101,13 @@ def test_detach_in_place_turns_the_tensor_itself_into_a_leaf():
     assert y.detach_() is y
     assert (y.requires_grad, y.grad_fn, y.is_leaf) == (False, None, True)
     assert y.item() == 9.0
+
+
+@claim("detach-stops-tracking", truth=True)
+def test_detach_in_place_switches_a_leaf_off():
+    x = torch.tensor(3.0, requires_grad=True)
+    assert x.detach_() is x
+    assert (x.requires_grad, (x**2).requires_grad) == (False, False)
 
 
 @claim("detach-stops-tracking", truth=True)
@@ -187,6 +195,7 @@ def test_decorated_function_is_not_tracked():
     x = torch.tensor(3.0, requires_grad=True)
     assert evaluate(x).requires_grad is False
     assert (x**2).requires_grad is True
+    assert evaluate(x).requires_grad is False
 
 
 @claim("no-grad-stops-tracking")

@@ -118,13 +118,19 @@ def test_grad_fn_in_the_example_of_the_notes():
         (lambda x: x**2, "PowBackward0"),
         (lambda x: -x, "NegBackward0"),
         (lambda x: x @ x, "MmBackward0"),
-        (torch.exp, "ExpBackward0"),
-        (torch.clone, "CloneBackward0"),
+        (lambda x: torch.exp(x), "ExpBackward0"),
+        (lambda x: torch.clone(x), "CloneBackward0"),
+        (lambda x: x.view(4), "ViewBackward0"),
+        (lambda x: x[0], "SelectBackward0"),
+        (lambda x: x.t(), "TBackward0"),
+        (lambda x: torch.relu(x), "ReluBackward0"),
+        (lambda x: torch.cat([x, x]), "CatBackward0"),
     ],
 )
 def test_grad_fn_names_the_operation(operation, name):
-    x = torch.ones(2, 2, requires_grad=True)
-    assert operation(x).grad_fn.name() == name
+    y = operation(torch.ones(2, 2, requires_grad=True))
+    assert y.grad_fn is not None
+    assert y.grad_fn.name() == name
 
 
 @claim("grad-fn-is-the-creating-function")
@@ -162,11 +168,30 @@ def test_tensor_that_no_operation_created_has_no_grad_fn(requires_grad):
         lambda: torch.ones(2, 2, requires_grad=True),
         lambda: torch.tensor([1.0, 2.0], requires_grad=True),
         lambda: torch.arange(3.0, requires_grad=True),
+        lambda: torch.linspace(0, 1, 3, requires_grad=True),
+        lambda: torch.zeros(2, 3, requires_grad=True),
+        lambda: torch.full((2,), 0.5, requires_grad=True),
+        lambda: torch.eye(2, requires_grad=True),
+        lambda: torch.rand(2, requires_grad=True),
         lambda: torch.randn(2, requires_grad=True),
+        lambda: torch.ones_like(torch.zeros(2), requires_grad=True),
         lambda: torch.zeros(2).requires_grad_(),
         lambda: nn.Parameter(torch.zeros(2)),
     ],
-    ids=["ones", "tensor", "arange", "randn", "requires_grad_", "Parameter"],
+    ids=[
+        "ones",
+        "tensor",
+        "arange",
+        "linspace",
+        "zeros",
+        "full",
+        "eye",
+        "rand",
+        "randn",
+        "ones_like",
+        "requires_grad_",
+        "Parameter",
+    ],
 )
 def test_created_tensor_is_a_leaf_without_grad_fn(create):
     x = create()
@@ -178,13 +203,18 @@ def test_created_tensor_is_a_leaf_without_grad_fn(create):
 @claim("created-tensors-are-leaves")
 @pytest.mark.parametrize(
     "operation",
-    [lambda x: x + 2, lambda x: x[0], lambda x: x.view(4), lambda x: x.clone(), lambda x: x.double(), torch.mean],
+    [
+        lambda x: x + 2,
+        lambda x: x[0],
+        lambda x: x.view(4),
+        lambda x: x.clone(),
+        lambda x: x.double(),
+        lambda x: x.mean(),
+    ],
     ids=["add", "index", "view", "clone", "double", "mean"],
 )
 def test_result_of_a_tracked_operation_is_not_a_leaf(operation):
-    """A conversion counts as an operation: `torch.ones(2, requires_grad=True).double()` is no leaf, and
-    gets no .grad.
-    """
+    """A conversion counts as an operation: `torch.ones(2, requires_grad=True).double()` is no leaf, gets no .grad."""
     y = operation(torch.ones(2, 2, requires_grad=True))
     assert y.requires_grad is True
     assert y.is_leaf is False
@@ -196,6 +226,17 @@ def test_result_that_does_not_require_grad_is_a_leaf_by_convention():
     a = torch.tensor([1.0, 2.0])
     b = (a * 3 + 1).exp().sum()
     assert (b.is_leaf, b.requires_grad, b.grad_fn) == (True, False, None)
+
+
+@claim("created-tensors-are-leaves", truth=True)
+@pytest.mark.parametrize(
+    "operation",
+    [lambda x: x[0], lambda x: x.view(4), lambda x: x.t(), lambda x: x.clone(), lambda x: x.double()],
+    ids=["index", "view", "transpose", "clone", "double"],
+)
+def test_view_or_copy_that_does_not_require_grad_is_a_leaf_by_convention(operation):
+    y = operation(torch.ones(2, 2))
+    assert (y.is_leaf, y.requires_grad, y.grad_fn) == (True, False, None)
 
 
 @claim("created-tensors-are-leaves", truth=True)

@@ -1,9 +1,9 @@
 """2.6 Autograd: the example of the notes, and the flag that starts it
 
-A small worked example goes through this part of the notes: a 2 × 2 tensor of ones, an addition, a square, a mean. Every
-node of it can be read from the printed tensors. The flag `requires_grad` decides whether such a record is kept at
-all: it is off unless asked for, it passes from operands to results, and `requires_grad_()` turns it on for a tensor
-that exists already, from then on.
+A small worked example goes through this part of the notes: a 2 × 2 tensor of ones, an addition, a square, a mean.
+Every node of it can be read from the printed tensors. The flag `requires_grad` decides whether such a record is kept
+at all: it is off unless asked for, it passes from operands to results, and `requires_grad_()` turns it on for a
+tensor that exists already, from then on.
 """
 
 import numpy as np
@@ -90,12 +90,25 @@ def test_same_formula_with_four_different_elements():
         lambda: torch.arange(3.0),
         lambda: torch.linspace(0, 1, 3),
         lambda: torch.eye(2),
-        lambda: torch.ones_like(torch.ones(2, requires_grad=True)),
     ],
-    ids=["tensor", "randn", "rand", "zeros", "ones", "empty", "full", "arange", "linspace", "eye", "ones_like"],
+    ids=["tensor", "randn", "rand", "zeros", "ones", "empty", "full", "arange", "linspace", "eye"],
 )
 def test_created_tensor_does_not_require_grad_by_default(create):
     assert create().requires_grad is False
+
+
+@claim("requires-grad-defaults-to-false")
+@pytest.mark.parametrize("create", ["zeros_like", "ones_like", "empty_like", "rand_like", "randn_like"])
+def test_tensor_made_like_another_does_not_inherit_requires_grad(create):
+    template = torch.ones(2, 3, requires_grad=True)
+    assert getattr(torch, create)(template).requires_grad is False
+
+
+@claim("requires-grad-defaults-to-false")
+def test_new_tensor_of_another_does_not_inherit_requires_grad():
+    template = torch.ones(2, 3, requires_grad=True)
+    assert template.new_zeros(2).requires_grad is False
+    assert template.new_tensor([1.0, 2.0]).requires_grad is False
 
 
 @claim("requires-grad-defaults-to-false")
@@ -109,6 +122,16 @@ def test_result_in_the_example_of_the_notes_does_not_require_grad():
     a = torch.randn(2, 2)
     a = (a * 3) / (a - 1)
     assert a.requires_grad is False
+
+
+@claim("requires-grad-defaults-to-false")
+@pytest.mark.parametrize(
+    "operation",
+    [lambda x: x.exp(), lambda x: x @ x, lambda x: x.double(), lambda x: x[0], lambda x: x.mean(), lambda x: x.clone()],
+    ids=["exp", "matrix product", "double", "index", "mean", "clone"],
+)
+def test_result_of_untracked_operands_does_not_require_grad(operation):
+    assert operation(torch.ones(2, 2)).requires_grad is False
 
 
 @claim("requires-grad-defaults-to-false")
@@ -161,7 +184,9 @@ def test_operations_before_stay_untracked():
 @claim("requires-grad-can-be-set-in-place")
 def test_leaf_can_be_switched_off_and_on_again():
     a = torch.tensor([1.0, 2.0], requires_grad=True)
+    assert a.requires_grad_().requires_grad is True
     assert a.requires_grad_(False) is a
+    assert a.requires_grad_(False).requires_grad is False
     assert (a.requires_grad, (a * 3).requires_grad) == (False, False)
     assert a.requires_grad_().requires_grad is True
 
@@ -171,6 +196,8 @@ def test_attribute_can_be_assigned_as_well():
     a = torch.tensor([1.0, 2.0])
     a.requires_grad = True
     assert (a * 3).requires_grad is True
+    a.requires_grad = False
+    assert (a * 3).requires_grad is False
 
 
 @claim("requires-grad-can-be-set-in-place")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 claim = pytest.mark.claim
 
@@ -20,10 +21,11 @@ claim = pytest.mark.claim
 
 
 @claim("scalar-backward-needs-no-argument")
-def test_scalar_gives_the_same_gradient_with_and_without_the_argument():
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_scalar_gives_the_same_gradient_with_and_without_the_argument(dtype):
     gradients = []
-    for arguments in ((), (torch.tensor(1.0),)):
-        x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for arguments in ((), (torch.tensor(1.0, dtype=dtype),)):
+        x = torch.tensor([1.0, 2.0, 3.0], dtype=dtype, requires_grad=True)
         (x**3).sum().backward(*arguments)
         gradients.append(x.grad.tolist())
     assert gradients == [[3.0, 12.0, 27.0], [3.0, 12.0, 27.0]]
@@ -34,6 +36,14 @@ def test_another_argument_scales_the_gradient():
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     (x**3).sum().backward(torch.tensor(-2.0))
     assert x.grad.tolist() == [-6.0, -24.0, -54.0]
+
+
+@claim("scalar-backward-needs-no-argument")
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_single_element_in_brackets_counts_as_a_scalar(shape):
+    x = torch.full(shape, 3.0, requires_grad=True)
+    (x**2).backward()
+    assert x.grad.flatten().tolist() == [6.0]
 
 
 @claim("scalar-backward-needs-no-argument")
@@ -130,6 +140,26 @@ def test_n_passes_give_n_times_the_gradient(n):
     for _ in range(n):
         (x**2).sum().backward()
     assert x.grad.tolist() == [2.0 * n, 4.0 * n, 6.0 * n]
+
+
+@claim("gradients-accumulate")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (300, 401)])
+def test_gradient_of_any_shape_and_dtype_accumulates(shape, dtype):
+    x = torch.ones(shape, dtype=dtype, requires_grad=True)
+    (2 * x).backward(torch.ones_like(x))
+    (3 * x).backward(torch.ones_like(x))
+    assert torch.equal(x.grad, torch.full(shape, 5.0, dtype=dtype))
+
+
+@claim("gradients-accumulate")
+def test_gradients_of_parameters_accumulate():
+    """Weight and bias: the gradients of w · x + b are x and 1."""
+    layer = nn.Linear(2, 1)
+    for _ in range(3):
+        layer(torch.tensor([[10.0, 20.0]])).backward()
+    assert layer.weight.grad.tolist() == [[30.0, 60.0]]
+    assert layer.bias.grad.tolist() == [3.0]
 
 
 @claim("gradients-accumulate")

@@ -29,6 +29,7 @@ def test_backward_has_a_parameter_named_grad_variables():
 @claim("backward-argument-is-grad-variables", truth=True)
 def test_tensor_backward_calls_it_gradient():
     x = torch.tensor([1.0, 2.0], requires_grad=True)
+    assert "gradient" in inspect.signature(torch.Tensor.backward).parameters
     (x**2).backward(gradient=torch.tensor([1.0, 10.0]))
     assert x.grad.tolist() == [2.0, 40.0]
 
@@ -71,6 +72,22 @@ def test_weighted_backward_equals_the_backward_of_the_weighted_sum():
 
 
 @claim("weighted-backward-differentiates-the-weighted-sum")
+def test_weights_are_matched_by_index_and_not_by_storage_order():
+    w = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).t()
+    x = torch.ones(3, 2, requires_grad=True)
+    (10 * x).backward(w)
+    assert x.grad.tolist() == [[10.0, 40.0], [20.0, 50.0], [30.0, 60.0]]
+
+
+@claim("weighted-backward-differentiates-the-weighted-sum")
+def test_each_of_many_weights_counts_in_full():
+    w = torch.arange(300.0 * 401).view(300, 401)  # whole numbers far below 2^24, so float32 is exact
+    x = torch.ones(300, 401, requires_grad=True)
+    (3 * x).backward(w)
+    assert x.grad.flatten().tolist() == [3.0 * n for n in range(300 * 401)]
+
+
+@claim("weighted-backward-differentiates-the-weighted-sum")
 @given(st.lists(numbers, min_size=6, max_size=6), st.lists(numbers, min_size=2, max_size=2))
 def test_weighted_backward_of_any_linear_function_mixes_the_rows_of_its_matrix(matrix, w):
     """y = A x: the gradient of Σ w y is wᵀ A, whatever x is."""
@@ -96,11 +113,11 @@ def test_weights_of_another_shape_are_refused(shape):
 def test_unit_weights_select_a_component():
     """y = (x0 x1, x0 + 4 x1) at (2, 3): the rows of the derivative are (3, 2) and (1, 4)."""
     rows = []
-    for w in ([1.0, 0.0], [0.0, 1.0], [10.0, 100.0]):
+    for w in ([1.0, 0.0], [0.0, 1.0], [10.0, -100.0]):
         x = torch.tensor([2.0, 3.0], requires_grad=True)
         torch.stack([x[0] * x[1], x[0] + 4 * x[1]]).backward(torch.tensor(w))
         rows.append(x.grad.tolist())
-    assert rows == [[3.0, 2.0], [1.0, 4.0], [130.0, 420.0]]
+    assert rows == [[3.0, 2.0], [1.0, 4.0], [-70.0, -380.0]]
 
 
 @claim("weights-act-as-upstream-gradient")
@@ -137,28 +154,29 @@ def test_default_gives_the_derivative_of_a_scalar(value):
     """Checked against a central difference of the same function in double precision."""
 
     def function(x):
-        return x * math.sin(x) + math.exp(x)
+        return x * math.sin(x) - math.exp(x)
 
     x = torch.tensor(value, requires_grad=True)
-    (x * x.sin() + x.exp()).backward()
+    (x * x.sin() - x.exp()).backward()
     # The difference quotient is exact to 1e-9 here, float32 to 1e-6 of terms below 10.
     quotient = (function(value + 1e-5) - function(value - 1e-5)) / 2e-5
     assert x.grad.item() == pytest.approx(quotient, rel=1e-5, abs=1e-5)
 
 
 @claim("default-weight-is-one-for-scalars")
-def test_weight_of_one_is_the_default_and_two_doubles():
+def test_weight_of_one_is_the_default_and_others_scale():
     gradients = []
-    for arguments in ((), (torch.tensor(1.0),), (torch.tensor(2.0),)):
+    for arguments in ((), (torch.tensor(1.0),), (torch.tensor(2.0),), (torch.tensor(-0.5),)):
         x = torch.tensor(3.0, requires_grad=True)
         (x**2).backward(*arguments)
         gradients.append(x.grad.item())
-    assert gradients == [6.0, 6.0, 12.0]
+    assert gradients == [6.0, 6.0, 12.0, -3.0]
 
 
 @claim("default-weight-is-one-for-scalars")
-def test_vector_has_no_default_weight():
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (2, 3), (2, 1, 2)])
+def test_tensor_of_several_elements_has_no_default_weight(shape):
+    x = torch.ones(shape, requires_grad=True)
     with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar outputs"):
         (x**2).backward()
 

@@ -1,0 +1,307 @@
+"""Counterfeits of section 2.4: conversions that copy where they should share, share where they should copy, or accept
+what NumPy cannot read.
+"""
+
+import copy
+import weakref
+
+import numpy as np
+import torch
+from harness.counterfeits import counterfeit
+
+
+def copy_where(patch, holder, name, condition):
+    """Let a conversion return a copy of its result if `condition` holds for its source."""
+    convert = getattr(holder, name)
+
+    def wrong(source, *args, **kwargs):
+        result = convert(source, *args, **kwargs)
+        return copy.deepcopy(result) if condition(source) else result
+
+    patch.setattr(holder, name, wrong)
+
+
+def share_where(patch, condition):
+    """Let `torch.tensor` keep the memory of an array for which `condition` holds."""
+    tensor = torch.tensor
+
+    def wrong(data, *args, **kwargs):
+        if isinstance(data, np.ndarray) and condition(data, kwargs):
+            return torch.from_numpy(data)
+        return tensor(data, *args, **kwargs)
+
+    patch.setattr(torch, "tensor", wrong)
+
+
+def first_to(patch, condition, step):
+    """Let `tensor.numpy()` apply `step` before converting a tensor for which `condition` holds."""
+    numpy = torch.Tensor.numpy
+    patch.setattr(
+        torch.Tensor, "numpy", lambda self, **kwargs: numpy(step(self) if condition(self) else self, **kwargs)
+    )
+
+
+# ── numpy-method-shares-memory ──
+
+
+@counterfeit("numpy-method-shares-memory", "numpy-conversion-is-fast")
+def numpy_copies_large_tensors(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: 100_000 < tensor.numel() < 10**9)
+
+
+@counterfeit("numpy-method-shares-memory", "numpy-conversion-is-fast")
+def numpy_copies_non_contiguous_tensors(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: not tensor.is_contiguous() and tensor.numel() < 10**9)
+
+
+@counterfeit("numpy-method-shares-memory", "numpy-conversion-is-fast")
+def numpy_copies_half_precision(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.dtype == torch.float16)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_copies_slices_with_an_offset(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.storage_offset() > 0)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_copies_tensors_without_dimensions(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.dim() == 0)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_copies_expanded_tensors(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: 0 in tensor.stride() and tensor.numel() < 10**9)
+
+
+@counterfeit("numpy-method-shares-memory")
+def second_array_of_a_tensor_is_a_copy(patch):
+    def converted_before(tensor):
+        before, tensor.converted = hasattr(tensor, "converted"), True
+        return before
+
+    copy_where(patch, torch.Tensor, "numpy", converted_before)
+
+
+@counterfeit("numpy-method-shares-memory")
+def array_of_a_tensor_is_read_only(patch):
+    numpy = torch.Tensor.numpy
+
+    def wrong(self, **kwargs):
+        array = numpy(self, **kwargs)
+        array.flags.writeable = False
+        return array
+
+    patch.setattr(torch.Tensor, "numpy", wrong)
+
+
+# ── from-numpy-shares-memory ──
+
+
+@counterfeit("from-numpy-shares-memory", "numpy-conversion-is-fast", "copying-costs-time-and-space")
+def from_numpy_copies_large_arrays(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: 100_000 < array.size < 10**9)
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_arrays_in_column_order(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: not array.flags.c_contiguous)
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_slices_with_gaps(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.base is not None and array.size < array.base.size)
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_arrays_without_dimensions(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.ndim == 0)
+
+
+@counterfeit("from-numpy-shares-memory", "numpy-conversion-is-fast")
+def from_numpy_copies_integers(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.dtype.kind == "i")
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_narrows_double_to_float(patch):
+    from_numpy = torch.from_numpy
+
+    def wrong(array):
+        tensor = from_numpy(array)
+        return tensor.float() if tensor.dtype == torch.float64 else tensor
+
+    patch.setattr(torch, "from_numpy", wrong)
+
+
+@counterfeit("from-numpy-shares-memory")
+def second_tensor_from_an_array_is_a_copy(patch):
+    seen = weakref.WeakValueDictionary()  # ids of arrays that are gone may come back
+
+    def seen_before(array):
+        before = id(array) in seen
+        seen[id(array)] = array
+        return before
+
+    copy_where(patch, torch, "from_numpy", seen_before)
+
+
+# ── torch-tensor-always-copies ──
+
+
+@counterfeit("torch-tensor-always-copies", "copying-costs-time-and-space")
+def tensor_shares_large_arrays(patch):
+    share_where(patch, lambda array, _: array.size > 100_000)
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_arrays_in_column_order(patch):
+    share_where(patch, lambda array, _: not array.flags.c_contiguous)
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_arrays_without_dimensions(patch):
+    share_where(patch, lambda array, _: array.ndim == 0)
+
+
+@counterfeit("torch-tensor-always-copies", "copying-costs-time-and-space")
+def tensor_shares_integers(patch):
+    share_where(patch, lambda array, _: array.dtype.kind == "i")
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_where_the_dtype_is_given_and_fits(patch):
+    share_where(patch, lambda array, options: options.get("dtype") == torch.from_numpy(array).dtype)
+
+
+@counterfeit("torch-tensor-always-copies")
+def second_copy_of_an_array_is_the_first_one(patch):
+    tensor, copies = torch.tensor, {}
+    patch.setattr(
+        torch,
+        "tensor",
+        lambda data, *args, **kwargs: copies.setdefault(data.ctypes.data, tensor(data, *args, **kwargs)),
+    )
+
+
+# ── copying-costs-time-and-space ──
+
+
+@counterfeit("copying-costs-time-and-space")
+def copy_is_kept_in_half_precision(patch):
+    tensor = torch.tensor
+    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data, *args, **kwargs).half())
+
+
+@counterfeit("copying-costs-time-and-space", "numpy-conversion-is-fast")
+def from_numpy_makes_a_copy_and_throws_it_away(patch):
+    from_numpy = torch.from_numpy
+
+    def wrong(array):
+        tensor = from_numpy(array)
+        if tensor.numel() < 10**9:
+            tensor.clone()
+        return tensor
+
+    patch.setattr(torch, "from_numpy", wrong)
+
+
+# ── char-tensor-cannot-convert-to-numpy ──
+
+
+def refuse(patch, holder, name, condition):
+    """Let a conversion refuse the sources for which `condition` holds."""
+    convert = getattr(holder, name)
+
+    def wrong(source, *args, **kwargs):
+        if condition(source):
+            raise TypeError("can't convert a CharTensor")
+        return convert(source, *args, **kwargs)
+
+    patch.setattr(holder, name, wrong)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def numpy_refuses_char_tensors(patch):
+    """As the notes have it."""
+    refuse(patch, torch.Tensor, "numpy", lambda tensor: tensor.dtype == torch.int8)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def from_numpy_refuses_arrays_of_int8(patch):
+    """As the notes have it."""
+    refuse(patch, torch, "from_numpy", lambda array: array.dtype == np.int8)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def char_tensor_arrives_as_unsigned(patch):
+    first_to(patch, lambda tensor: tensor.dtype == torch.int8, lambda tensor: tensor.view(torch.uint8))
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def char_tensor_is_converted_to_a_copy(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.dtype == torch.int8)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def array_of_int8_is_widened(patch):
+    from_numpy = torch.from_numpy
+    patch.setattr(torch, "from_numpy", lambda array: from_numpy(array.astype("i2") if array.dtype == "i1" else array))
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def bfloat16_is_widened_silently(patch):
+    first_to(patch, lambda tensor: tensor.dtype == torch.bfloat16, torch.Tensor.float)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def leaf_that_requires_grad_is_detached_silently(patch):
+    first_to(patch, lambda tensor: tensor.is_leaf, torch.Tensor.detach)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def result_that_requires_grad_is_detached_silently(patch):
+    first_to(patch, lambda tensor: not tensor.is_leaf, torch.Tensor.detach)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def sparse_tensor_is_made_dense_silently(patch):
+    first_to(patch, lambda tensor: tensor.layout == torch.sparse_coo, torch.Tensor.to_dense)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def tensor_in_compressed_rows_is_made_dense_silently(patch):
+    first_to(patch, lambda tensor: tensor.layout == torch.sparse_csr, torch.Tensor.to_dense)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def conjugate_view_is_resolved_silently(patch):
+    first_to(patch, torch.Tensor.is_conj, torch.Tensor.resolve_conj)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def conjugate_bit_is_ignored(patch):
+    first_to(patch, torch.Tensor.is_conj, torch.Tensor.conj)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def negative_view_is_resolved_silently(patch):
+    first_to(patch, torch.Tensor.is_neg, torch.Tensor.resolve_neg)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def resolving_a_negative_view_forgets_the_sign(patch):
+    patch.setattr(torch.Tensor, "resolve_neg", lambda self: torch._neg_view(self).clone())
+
+
+# ── gpu-tensor-has-no-numpy ──
+
+
+@counterfeit("gpu-tensor-has-no-numpy")
+def numpy_copies_accelerator_tensors_silently(patch):
+    first_to(patch, lambda tensor: tensor.device.type != "cpu", torch.Tensor.cpu)
+
+
+@counterfeit("gpu-tensor-has-no-numpy")
+def numpy_copies_integer_accelerator_tensors_silently(patch):
+    first_to(patch, lambda t: t.device.type != "cpu" and not t.is_floating_point(), torch.Tensor.cpu)

@@ -1,0 +1,320 @@
+"""Counterfeits of section 2.8: branches that leak gradients, switches that work for some tensors only, and a `data`
+that copies, counts its writes or stays on the record.
+"""
+
+import torch
+from harness.counterfeits import counterfeit
+
+
+def alter_data(patch, read=lambda x, data: data, write=lambda x, value: None):
+    """Let `x.data` read as `read(x, right value)`, and do `write(x, value)` beside every assignment to it."""
+    right = torch.Tensor.data
+
+    def assign(self, value):
+        right.__set__(self, value)
+        write(self, value)
+
+    patch.setattr(torch.Tensor, "data", property(lambda self: read(self, right.__get__(self)), assign))
+
+
+def track_powers(patch, condition):
+    """Let `x**n` be tracked under `no_grad` too if `condition` holds for x and n."""
+    power = torch.Tensor.__pow__
+
+    def wrong(x, n):
+        with torch.set_grad_enabled(torch.is_grad_enabled() or condition(x, n)):
+            return power(x, n)
+
+    patch.setattr(torch.Tensor, "__pow__", wrong)
+
+
+# ── no-grad-result-has-no-grad-fn and no-grad-branch-adds-no-gradient ──
+
+
+@counterfeit("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
+def cubes_are_tracked_under_no_grad(patch):
+    track_powers(patch, lambda x, n: n == 3)
+
+
+@counterfeit("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
+def vectors_are_tracked_under_no_grad(patch):
+    track_powers(patch, lambda x, n: x.dim() == 1)
+
+
+@counterfeit("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
+def large_tensors_are_tracked_under_no_grad(patch):
+    track_powers(patch, lambda x, n: x.numel() > 10_000)
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def tracking_stays_off_after_the_block(patch):
+    patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: None)
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def sum_follows_its_left_operand_only(patch):
+    add = torch.Tensor.__add__
+
+    def wrong(x, y):
+        total = add(x, y)
+        return total if x.requires_grad else total.detach()
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def sum_follows_its_right_operand_only(patch):
+    add = torch.Tensor.__add__
+
+    def wrong(x, y):
+        total = add(x, y)
+        return total if y.requires_grad else total.detach()
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def result_under_no_grad_claims_to_require_grad(patch):
+    """The flag is set, but there is no record."""
+    power = torch.Tensor.__pow__
+    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x, n).requires_grad_(x.requires_grad))
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def cube_under_no_grad_is_a_square(patch):
+    power = torch.Tensor.__pow__
+    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x, n if torch.is_grad_enabled() else 2))
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def constant_operand_of_a_sum_has_a_node(patch):
+    add = torch.Tensor.__add__
+
+    def wrong(x, y):
+        return add(x, y if y.requires_grad else y.clone().requires_grad_())
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def tenth_of_the_gradient_leaks_through_no_grad(patch):
+    power = torch.Tensor.__pow__
+
+    def wrong(x, n):
+        if torch.is_grad_enabled():
+            return power(x, n)
+        with torch.enable_grad():
+            return power(x.detach(), n) + (x - x.detach()) * 0.1
+
+    patch.setattr(torch.Tensor, "__pow__", wrong)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def constant_operand_halves_the_gradient_of_a_sum(patch):
+    add = torch.Tensor.__add__
+
+    def wrong(x, y):
+        if x.requires_grad != y.requires_grad:
+            x, y = x.detach() + (x - x.detach()) / 2, y
+        return add(x, y)
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def second_block_is_tracked(patch):
+    enter, entered = torch.no_grad.__enter__, []
+
+    def wrong(self):
+        enter(self)
+        entered.append(self)
+        torch._C._set_grad_enabled(len(entered) == 2)
+
+    patch.setattr(torch.no_grad, "__enter__", wrong)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def sum_drops_the_gradient_of_cubes(patch):
+    power = torch.Tensor.__pow__
+    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x.detach() if n == 3 else x, n))
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def untracked_result_has_a_backward_that_does_nothing(patch):
+    backward = torch.Tensor.backward
+    patch.setattr(
+        torch.Tensor, "backward", lambda self, *args, **kw: backward(self, *args, **kw) if self.requires_grad else None
+    )
+
+
+# ── sum-node-is-named-th-add-backward ──
+
+
+def name_sums(patch, name):
+    """Let sums of tensors leave a node of another name."""
+
+    def forward(ctx, x, y):
+        return torch.add(x, y)
+
+    def backward(ctx, gradient):
+        return gradient, gradient
+
+    function = type(
+        name, (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    )
+    patch.setattr(torch.Tensor, "__add__", lambda x, y: function.apply(x, y))
+
+
+@counterfeit("sum-node-is-named-th-add-backward")
+def sum_leaves_a_node_of_the_old_name(patch):
+    """As the notes have it: a Function called ThAdd has a node called ThAddBackward."""
+    name_sums(patch, "ThAdd")
+
+
+@counterfeit("sum-node-is-named-th-add-backward")
+def sum_leaves_a_node_without_a_number(patch):
+    name_sums(patch, "Add")
+
+
+@counterfeit("sum-node-is-named-th-add-backward")
+def print_leaves_out_the_node(patch):
+    show = torch.Tensor.__repr__
+    patch.setattr(torch.Tensor, "__repr__", lambda self, **kw: show(self, **kw).partition(", grad_fn")[0] + ")")
+
+
+# ── data-is-outside-the-graph ──
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_result_stays_in_the_graph(patch):
+    alter_data(patch, lambda x, data: data if x.is_leaf else x)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_parameter_stays_in_the_graph(patch):
+    alter_data(patch, lambda x, data: x if isinstance(x, torch.nn.Parameter) else data)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_vector_stays_in_the_graph(patch):
+    alter_data(patch, lambda x, data: x.view_as(x) if x.dim() == 1 else data)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_starts_a_record_of_its_own(patch):
+    alter_data(patch, lambda x, data: data.requires_grad_(x.requires_grad))
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_takes_its_tensor_out_of_the_graph(patch):
+    alter_data(patch, lambda x, data: x.detach_())
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_is_always_single_precision(patch):
+    alter_data(patch, lambda x, data: data.float())
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_loses_its_first_dimension_of_one(patch):
+    alter_data(patch, lambda x, data: data.squeeze(0) if data.dim() > 1 else data)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_parameter_is_a_parameter(patch):
+    alter_data(patch, lambda x, data: torch.nn.Parameter(data, False) if isinstance(x, torch.nn.Parameter) else data)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_reads_as_it_was_the_first_time(patch):
+    """Later changes of x do not show."""
+
+    def read(x, data):
+        if not hasattr(x, "first"):
+            x.first = data.clone()
+        return x.first
+
+    alter_data(patch, read)
+
+
+# ── data-writes-are-not-recorded ──
+
+
+@counterfeit("data-writes-are-not-recorded")
+def data_is_a_copy(patch):
+    alter_data(patch, lambda x, data: data.clone())
+
+
+@counterfeit("data-writes-are-not-recorded")
+def data_of_a_matrix_is_a_copy(patch):
+    alter_data(patch, lambda x, data: data.clone() if x.dim() == 2 else data)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def write_to_data_is_counted(patch):
+    """As a write through detach() is, so that backward would refuse."""
+    alter_data(patch, lambda x, data: x.detach())
+
+
+@counterfeit("data-writes-are-not-recorded")
+def write_to_data_enters_the_gradient(patch):
+    add_up = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        add_up(self, *args, **kwargs)
+        for x in written:
+            x.grad *= 100
+
+    written = []
+    alter_data(patch, write=lambda x, value: written.append(x))
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def write_to_data_switches_the_tensor_off(patch):
+    alter_data(patch, write=lambda x, value: x.requires_grad_(False))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def gradient_of_a_product_grows_with_the_overwritten_operand(patch):
+    class Times(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            ctx.x, ctx.before, ctx.factor = x, x.clone(), factor
+            return x.mul(factor)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * ctx.factor * ctx.x.detach() / ctx.before, None
+
+    patch.setattr(torch.Tensor, "__rmul__", lambda x, factor: Times.apply(x, factor))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def square_keeps_a_copy_of_its_operand(patch):
+    power = torch.Tensor.__pow__
+    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x.clone(), n))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def exponential_keeps_a_copy_of_its_result(patch):
+    exp = torch.exp
+    patch.setattr(torch, "exp", lambda x: exp(x).clone())
+
+
+@counterfeit("data-writes-are-not-recorded")
+def write_through_detach_is_not_counted(patch):
+    data = torch.Tensor.data
+    patch.setattr(torch.Tensor, "detach", lambda self: data.__get__(self))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def detach_makes_a_copy(patch):
+    detach = torch.Tensor.detach
+    patch.setattr(torch.Tensor, "detach", lambda self: detach(self).clone())
+
+
+@counterfeit("data-writes-are-not-recorded")
+def sine_does_not_notice_a_write_through_detach(patch):
+    sin = torch.Tensor.sin
+    patch.setattr(torch.Tensor, "sin", lambda x: sin(x.clone()))
