@@ -167,17 +167,25 @@ STATE = pytest.StashKey[dict[str, int]]()
 
 
 def state_of_torch() -> dict[str, int]:
-    """The identity of every attribute of torch's and torchvision's modules and of the classes that they define.
+    """The identity of every function, class and property of torch's and torchvision's modules and of their classes.
 
-    Modules that torch imports only when they are needed appear in a later state and not in an earlier one.
+    Counters and caches are left out: torch changes its own by being used. Modules that torch imports only when they are
+    needed appear in a later state and not in an earlier one.
     """
     state: dict[str, int] = {}
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] not in ("torch", "torchvision"):
             continue
         for name, value in list(vars(module).items()):
-            state[f"{module_name}.{name}"] = id(value)
+            if is_code(value):
+                state[f"{module_name}.{name}"] = id(value)
             # type() rather than isinstance(), which would wake lazy attributes that warn that they are deprecated
             if issubclass(type(value), type) and value.__module__ == module_name:
-                state.update({f"{module_name}.{name}.{key}": id(member) for key, member in list(vars(value).items())})
+                members = {key: member for key, member in list(vars(value).items()) if is_code(member)}
+                state.update({f"{module_name}.{name}.{key}": id(member) for key, member in members.items()})
     return state
+
+
+def is_code(value: object) -> bool:
+    """Whether a module's or a class's attribute is something that runs: a function, a class, a method, a property."""
+    return callable(value) or hasattr(type(value), "__get__")
