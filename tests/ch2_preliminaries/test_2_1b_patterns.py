@@ -127,6 +127,14 @@ def test_a_long_range_reaches_its_last_element():
     assert torch.arange(7, 70_000, 3).tolist() == list(range(7, 70_000, 3))
 
 
+@claim("arange-steps-from-start-to-end")
+def test_the_rounding_errors_of_a_fractional_step_do_not_pile_up():
+    x = torch.arange(0, 1000, 0.1)
+
+    # float32 rounds at 6e-8; 10,000 additions of 0.1 would be off by 1e-4.
+    torch.testing.assert_close(x.tolist(), [k / 10 for k in range(10_000)], rtol=1e-6, atol=0)
+
+
 @claim("arange-steps-from-start-to-end", truth=True)
 def test_the_end_is_excluded():
     assert torch.arange(1, 7, 2).tolist() == [1, 3, 5]

@@ -7,7 +7,8 @@ module before: a correct sampler crosses one less than once in 1e9 runs, whateve
 """
 
 import math
-from itertools import permutations
+from collections import Counter
+from itertools import combinations, permutations
 
 import pytest
 import torch
@@ -45,6 +46,28 @@ def test_every_element_has_its_own_mean_and_std():
     for column in z.double().unbind(1):
         assert abs(column.mean().item()) < 7.5 * math.sqrt(4 / N)
         assert abs(column.square().mean().item() - 1) < 7.5 * math.sqrt(8 / N)
+
+
+@claim("normal-takes-mean-and-std")
+def test_every_element_is_a_draw_of_its_own():
+    z = torch.normal(torch.zeros(N // 4, 4), torch.ones(N // 4, 4)).double()
+
+    # The average of n products of independent draws has standard error 1 / sqrt(n): 7.5 of them, as above.
+    for first, second in combinations(z.unbind(1), 2):
+        assert abs((first * second).mean().item()) < 7.5 / math.sqrt(N // 4)
+    for lag in (1, 2, 8, 16):
+        assert abs((z[lag:] * z[:-lag]).mean().item()) < 7.5 / math.sqrt(N - 4 * lag)
+
+
+@claim("normal-takes-mean-and-std")
+def test_the_seed_determines_the_draws():
+    torch.manual_seed(7)
+    first, second = torch.normal(torch.zeros(3), 1.0), torch.normal(torch.zeros(3), 1.0)
+    torch.manual_seed(7)
+    repeated = torch.normal(torch.zeros(3), 1.0)
+
+    assert first.tolist() == repeated.tolist()
+    assert first.tolist() != second.tolist()
 
 
 @claim("normal-takes-mean-and-std")
@@ -140,6 +163,8 @@ def test_uniform_fills_an_existing_tensor_in_place():
     assert result is middle
     assert x[:, 0].tolist() == x[:, 5].tolist() == [9, 9]
     assert (x[:, 1:5] < 5).all().item() is True
+    # Each of four draws among 2^23 or more values equals the one above it: probability below 1e-27.
+    assert x[0, 1:5].tolist() != x[1, 1:5].tolist()
 
 
 @claim("uniform-is-a-torch-function", truth=True)
@@ -202,12 +227,12 @@ def test_different_draws_differ_and_the_same_seed_repeats():
 
 @claim("randperm-permutes")
 def test_all_permutations_of_four_are_equally_likely():
-    draws = [tuple(torch.randperm(4).tolist()) for _ in range(6000)]
+    counts = Counter(tuple(torch.randperm(4).tolist()) for _ in range(24_000))
 
-    # Each of 24 permutations is drawn Binomial(6000, 1/24) times, 250 on average. Bernstein's inequality: one of them
-    # strays by 130 or more with probability at most 24 * 2 * exp(-130^2 / (2 * (239.6 + 130 / 3))) < 1e-11.
+    # Each of 24 permutations is drawn Binomial(24000, 1/24) times, 1000 on average. Bernstein's inequality: one of
+    # them strays by 250 or more with probability at most 24 * 2 * exp(-250^2 / (2 * (958.4 + 250 / 3))) < 1e-11.
     for permutation in permutations(range(4)):
-        assert abs(draws.count(permutation) - 250) < 130
+        assert abs(counts[permutation] - 1000) < 250
 
 
 @claim("randperm-permutes")

@@ -25,6 +25,7 @@ def storage_address(x):
 RESHAPINGS = [
     ((6,), (2, 3)),
     ((2, 3), (3, 2)),
+    ((2, 3), (2, 3)),
     ((2, 3, 4), (4, -1)),
     ((1, 1), ()),
     ((90, 110), (-1,)),
@@ -92,10 +93,13 @@ def test_every_shape_with_as_many_elements_is_a_view_of_a_contiguous_tensor(data
 
     assert view.shape == tuple(target)
     assert view.flatten().tolist() == list(range(count))
+    expected = list(range(count))
+    expected[place] = -1
     view.view(-1)[place] = -1
-    assert x.flatten().tolist().index(-1) == place
+    assert x.flatten().tolist() == expected
+    expected[place] = -2
     x.view(-1)[place] = -2
-    assert view.flatten().tolist().index(-2) == place
+    assert view.flatten().tolist() == expected
 
 
 @claim("view-shares-data")
@@ -155,6 +159,17 @@ def test_a_view_as_another_dtype_shows_the_same_bits():
 
     assert bits.tolist() == [0x3F800000, 0x3F800000]
     assert x.tolist() == [1.0, 1.0]
+
+
+@claim("view-shares-data")
+def test_a_view_shares_the_data_of_a_tensor_that_requires_gradients():
+    x = torch.zeros(2, 3, requires_grad=True)
+    view = x.view(6)
+
+    with torch.no_grad():
+        view[4] = 5
+
+    assert x.tolist() == [[0, 0, 0], [0, 5, 0]]
 
 
 @claim("view-shares-data")

@@ -44,12 +44,15 @@ def test_writes_to_source_and_copy_never_reach_the_other(source, target):
 
 
 @claim("clone-then-view-is-independent")
-def test_the_copy_has_the_values_and_the_shape_asked_for():
-    x = torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=torch.int16)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int16, torch.float64, torch.complex64])
+def test_the_copy_of_any_dtype_has_the_values_and_the_shape_asked_for(dtype):
+    x = torch.tensor([[0, 1, 0], [0, 1, 1]], dtype=dtype)
     copy = x.clone().view(3, 2)
 
-    assert copy.tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert copy.dtype == torch.int16
+    x.fill_(0)
+
+    assert copy.tolist() == [[0, 1], [0, 0], [1, 1]]
+    assert copy.dtype == dtype
 
 
 @claim("clone-then-view-is-independent")
@@ -115,7 +118,7 @@ def test_contiguous_copies_only_what_is_not_contiguous():
 
 
 @claim("view-is-a-new-tensor-object")
-@pytest.mark.parametrize("source, target", [((6,), (2, 3)), ((2, 3), (2, 3)), ((160, 201), (-1,))])
+@pytest.mark.parametrize("source, target", [((6,), (2, 3)), ((6,), (-1,)), ((2, 3), (2, 3)), ((160, 201), (-1,))])
 def test_source_and_view_differ_in_id_but_not_in_address(source, target):
     x = torch.zeros(source)
     view = x.view(target)
@@ -201,8 +204,15 @@ def test_item_shows_the_rounding_of_float32():
 
 @claim("item-gives-a-python-number")
 def test_item_keeps_infinity_and_nan():
+    assert torch.tensor(math.inf).item() == math.inf
     assert torch.tensor(-math.inf).item() == -math.inf
     assert math.isnan(torch.tensor(math.nan).item()) is True
+
+
+@claim("item-gives-a-python-number")
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_item_keeps_the_sign_of_zero(zero):
+    assert math.copysign(1, torch.tensor(zero).item()) == math.copysign(1, zero)
 
 
 @claim("item-gives-a-python-number")

@@ -11,8 +11,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import example, given
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 claim = pytest.mark.claim
@@ -25,7 +24,7 @@ FUNCTIONS = [
     pytest.param(lambda x, y: torch.pow(x, y), id="torch.pow"),
 ]
 
-shape_pairs = mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0, max_side=4).map(
+shape_pairs = mutually_broadcastable_shapes(num_shapes=2, max_dims=6, min_side=0, max_side=3).map(
     lambda s: s.input_shapes
 )
 
@@ -94,8 +93,11 @@ def test_each_size_of_the_result_is_the_size_that_is_not_one(left, right, result
 
 
 @claim("broadcasting-matches-shapes")
-@given(shapes=shape_pairs, operation=st.sampled_from(ARITHMETIC))
-def test_every_operator_broadcasts_as_in_numpy(shapes, operation):
+@pytest.mark.parametrize("operation", ARITHMETIC)
+@given(shapes=shape_pairs)
+@example(shapes=((3, 4), (4,)))
+@example(shapes=((2, 3, 1, 1, 1), (1, 2, 1, 3)))
+def test_every_operator_broadcasts_as_in_numpy(operation, shapes):
     left, right = numbers(shapes[0], start=3), numbers(shapes[1], start=5)
 
     result = operation(torch.tensor(left), torch.tensor(right))
@@ -161,10 +163,12 @@ def test_the_operands_are_left_as_they_were():
 
 @claim("broadcasting-matches-shapes")
 def test_an_in_place_operation_repeats_the_other_operand_only():
-    table, row = torch.zeros(2, 3), torch.tensor([1.0, 2.0, 3.0])
+    table, row = torch.zeros(3, 3), torch.tensor([1.0, 2.0, 3.0])
 
     table += row
-    assert table.tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert table.tolist() == [[1, 2, 3]] * 3
+    table += torch.tensor([[10.0], [20.0], [30.0]])
+    assert table.tolist() == [[11, 12, 13], [21, 22, 23], [31, 32, 33]]
 
     with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
         row += table
@@ -182,6 +186,7 @@ def test_an_in_place_operation_repeats_the_other_operand_only():
         ((0,), (2,)),
         ((6,), (3,)),
         ((2, 4, 3), (2, 3)),
+        ((2, 3, 4), (2, 3)),
     ],
 )
 def test_sizes_that_differ_without_a_one_are_refused(operation, left, right):
@@ -264,9 +269,9 @@ def test_repeat_copies_where_expand_does_not():
 @claim("broadcasting-copies-elements", truth=True)
 @pytest.mark.cpu
 def test_expanding_allocates_nothing_and_repeating_does():
-    x, target = torch.ones(1, 200), torch.ones(100, 200)
+    x, column = torch.ones(1, 200), torch.ones(100, 1)
 
-    assert bytes_allocated_by(lambda: torch.broadcast_tensors(x, target)) == 0
+    assert bytes_allocated_by(lambda: torch.broadcast_tensors(x, column)) == 0
     assert bytes_allocated_by(lambda: x.expand(100, 200)) == 0
     assert bytes_allocated_by(lambda: x.repeat(100, 1)) >= 4 * 100 * 200
 

@@ -25,9 +25,10 @@ def test_halving_an_input_change_halves_the_change_of_a_regression_output():
     price = nn.Linear(1, 1)
     price.load_state_dict({"weight": torch.tensor([[-3.0]]), "bias": torch.tensor([2.0])})
 
-    outputs = price(torch.tensor([[0.5], [0.75], [0.625], [0.5625]]))
+    outputs = price(torch.tensor([[0.5], [0.75], [0.625], [0.5625], [-1000.0]]))
 
-    assert outputs.flatten().tolist() == [0.5, -0.25, 0.125, 0.3125]  # changes by -0.75, -0.375, -0.1875
+    # Changes by -0.75, -0.375 and -0.1875; and no bounds, such as 0 and 1 for a probability.
+    assert outputs.flatten().tolist() == [0.5, -0.25, 0.125, 0.3125, 3002.0]
     assert outputs.is_floating_point() is True
 
 
@@ -55,6 +56,17 @@ def test_a_house_is_priced_by_its_weighted_features_plus_the_bias():
     predicted = price(torch.tensor([[1.0, 2.0], [-3.0, 0.5]]))
 
     assert predicted.tolist() == [[2.0 - 7.0 + 4.25], [-6.0 - 1.75 + 4.25]]
+
+
+@claim("linear-model-is-weighted-sum")
+def test_every_one_of_a_thousand_houses_is_priced_by_its_own_features():
+    features, weights = np.arange(7000).reshape(1000, 7), np.array([2, 0, -3, 1, 5, -1, 4])
+    price = nn.Linear(7, 1)
+    price.load_state_dict({"weight": torch.tensor(weights[None]).float(), "bias": torch.tensor([0.5])})
+
+    predicted = price(torch.tensor(features).float())
+
+    assert predicted.flatten().tolist() == (features @ weights + 0.5).tolist()
 
 
 @claim("linear-model-is-weighted-sum")

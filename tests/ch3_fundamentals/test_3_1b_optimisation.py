@@ -193,23 +193,24 @@ def test_every_mini_batch_has_the_fixed_number_of_distinct_examples(generator):
 
 
 @claim("minibatch-is-uniform-random-sample")
-def test_every_example_is_equally_likely_to_be_drawn(generator):
-    """Hoeffding: each of 5 frequencies is off by 0.035 or more with probability 2 exp(-2 * 10000 *
-    0.035**2) = 5e-11.
+@pytest.mark.parametrize("position", [0, 1], ids=["first batch", "second batch"])
+def test_every_example_and_every_pair_is_equally_likely_to_be_drawn(position, generator):
+    """Hoeffding: each of 5 frequencies is off by 0.035 or more with probability 2 exp(-2 * 10000 * 0.035**2) = 5e-11.
+    Chernoff: each of 20 pairs, of frequency 0.05, is off by 0.02 with probability 1e-16.
     """
     batches = DataLoader(range(5), batch_size=2, shuffle=True, generator=generator).batch_sampler
 
-    draws = torch.tensor([next(iter(batches)) for _ in range(10000)])
+    draws = torch.tensor([list(batches)[position] for _ in range(10000)])
 
     frequencies = draws.flatten().bincount(minlength=5) / 10000
     assert frequencies.tolist() == pytest.approx([2 / 5] * 5, abs=0.035)
+    of_pairs = (5 * draws[:, 0] + draws[:, 1]).bincount(minlength=25).reshape(5, 5) / 10000
+    assert of_pairs.flatten().tolist() == pytest.approx([(a != b) / 20 for a in range(5) for b in range(5)], abs=0.02)
 
 
 @claim("minibatch-is-uniform-random-sample")
 def test_mini_batch_gradients_average_to_the_gradient_of_the_whole_set():
-    """So that the gradient of a mini-batch drawn uniformly is right on average: here over all 10 pairs of
-    5 examples.
-    """
+    """So the gradient of a mini-batch drawn uniformly is right on average: here over all 10 pairs of 5 examples."""
     x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
     w = torch.randn(3, dtype=torch.float64, requires_grad=True)
 

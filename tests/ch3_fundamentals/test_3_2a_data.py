@@ -34,6 +34,7 @@ def test_the_data_set_has_1000_float32_examples_of_two_features():
 
     assert (features.shape, labels.shape) == ((1000, 2), (1000,))
     assert (features.dtype, labels.dtype) == (torch.float32, torch.float32)
+    assert features.unique().numel() > 1900  # of 2000: all 24 bits are used; half precision would leave far fewer
 
 
 @claim("synthetic-regression-data")
@@ -100,6 +101,12 @@ def test_the_last_batch_is_smaller_where_the_size_does_not_divide(examples, batc
 
 
 @claim("dataloader-yields-minibatches")
+def test_features_and_labels_must_be_equally_many():
+    with pytest.raises(AssertionError, match="Size mismatch between tensors"):
+        TensorDataset(torch.ones(10, 2), torch.ones(9))
+
+
+@claim("dataloader-yields-minibatches")
 def test_a_second_pass_yields_the_same_mini_batches():
     loader = DataLoader(TensorDataset(torch.arange(7)), batch_size=3)
 
@@ -116,11 +123,10 @@ def test_each_epoch_is_a_new_permutation_of_the_data_set(generator):
     """The chance that an order of 103 examples is sorted, or that of another epoch, is 1 in 103!."""
     loader = DataLoader(TensorDataset(torch.arange(103)), batch_size=10, shuffle=True, generator=generator)
 
-    first, second = ([i for (x,) in loader for i in x.tolist()] for _ in range(2))
+    orders = [tuple(i for (x,) in loader for i in x.tolist()) for _ in range(4)]
 
-    assert sorted(first) == sorted(second) == list(range(103))
-    assert first != list(range(103))
-    assert first != second
+    assert [sorted(order) for order in orders] == [list(range(103))] * 4
+    assert len({*orders, tuple(range(103))}) == 5
 
 
 @claim("dataloader-shuffle-visits-each-example-once")
@@ -131,6 +137,16 @@ def test_the_order_is_no_regular_walk_through_the_data_set(generator):
     order = [i for (x,) in loader for i in x.tolist()]
 
     assert len({(later - earlier) % 103 for earlier, later in pairwise(order)}) > 10
+
+
+@claim("dataloader-shuffle-visits-each-example-once")
+def test_the_first_batch_is_drawn_from_the_whole_data_set(generator):
+    """Hoeffding: 35 more or fewer than 50 of 100 are from the first half with probability under 5e-11."""
+    loader = DataLoader(TensorDataset(torch.arange(1000)), batch_size=100, shuffle=True, generator=generator)
+
+    (batch,) = next(iter(loader))
+
+    assert (batch < 500).sum().item() == pytest.approx(50, abs=35)
 
 
 @claim("dataloader-shuffle-visits-each-example-once")

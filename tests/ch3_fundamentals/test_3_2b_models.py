@@ -94,6 +94,7 @@ def test_calling_a_network_returns_what_its_forward_computes_with_its_layers():
     x = torch.tensor([[4.0, 1.0, 2.0]])
 
     assert net(x).tolist() == net.forward(x).tolist() == [[4.0 - 2.0 + 1.0 + 3.0]]
+    assert net(-x).tolist() == net.forward(-x).tolist() == [[-4.0 + 2.0 - 1.0 + 3.0]]
 
 
 @claim("module-has-layers-and-forward", truth=True)
@@ -171,6 +172,22 @@ def test_swapping_two_layers_swaps_the_functions():
 
     assert nn.Sequential(Add(3), Times(2))(x).tolist() == [(5 + 3) * 2, (-1 + 3) * 2]
     assert nn.Sequential(Times(2), Add(3))(x).tolist() == [5 * 2 + 3, -1 * 2 + 3]
+
+
+@claim("sequential-keeps-order")
+def test_a_layer_that_is_passed_twice_runs_twice():
+    double = Times(2)
+
+    assert nn.Sequential(double, Add(3), double)(torch.tensor(5.0)).item() == (5 * 2 + 3) * 2
+
+
+@claim("sequential-keeps-order")
+def test_an_appended_layer_runs_last():
+    net = nn.Sequential(Add(3), Times(2))
+
+    net.append(Add(1))
+
+    assert net(torch.tensor(5.0)).item() == (5 + 3) * 2 + 1
 
 
 @claim("sequential-keeps-order")
@@ -256,3 +273,19 @@ def test_parameters_are_the_weights_and_biases_of_every_layer_and_nothing_else()
     expected = [net[0].linear.weight, net[0].linear.bias, net[1].weight, net[1].bias, net[3].weight]
     assert [id(parameter) for parameter in parameters] == [id(parameter) for parameter in expected]
     assert all(isinstance(parameter, nn.Parameter) and parameter.requires_grad for parameter in parameters) is True
+
+
+@claim("parameters-is-a-generator-of-learnables")
+def test_a_parameter_that_two_layers_share_comes_once():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    net[1].weight = net[0].weight
+
+    assert [id(parameter) for parameter in net.parameters()] == [id(net[0].weight), id(net[0].bias)]
+
+
+@claim("parameters-is-a-generator-of-learnables")
+def test_a_frozen_parameter_still_comes():
+    net = LinearNet(2)
+    net.linear.weight.requires_grad_(False)
+
+    assert [parameter.requires_grad for parameter in net.parameters()] == [False, True]

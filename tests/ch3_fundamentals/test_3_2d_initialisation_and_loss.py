@@ -9,7 +9,7 @@ without parameters that takes predictions and labels and returns one number.
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import init
@@ -35,6 +35,17 @@ def test_normal_init_draws_weights_of_the_given_deviation():
     assert within_one == pytest.approx(0.6827, abs=0.0124)  # 6.5 sqrt(0.6827 * 0.3173 / n)
     assert weight.detach().std(dim=0).min().item() > 0.005  # 200 draws in every column: none left out
     assert weight.detach().std(dim=1).min().item() > 0.005
+    assert weight.unique().numel() > 50000  # few of 60000 draws are equal by chance
+
+
+@claim("init-sets-weights-in-place")
+def test_normal_init_draws_anew_each_time():
+    first, second = nn.Linear(4, 3).weight, nn.Linear(4, 3).weight
+
+    init.normal_(first, mean=0, std=0.01)
+    init.normal_(second, mean=0, std=0.01)
+
+    assert first.tolist() != second.tolist()
 
 
 @claim("init-sets-weights-in-place")
@@ -156,13 +167,23 @@ def test_the_gradient_is_twice_the_error_over_the_number_of_elements():
 
 @claim("mse-loss-is-mean-squared-error")
 @given(pairs=st.lists(st.tuples(*[st.floats(-1e3, 1e3)] * 2), min_size=1, max_size=20))
+@example(pairs=[(3.0, -1.0)])
+@example(pairs=[(float(i), 0.0) for i in range(1000)])
 def test_the_loss_equals_numpy_s_mean_of_squares(pairs):
     predicted, label = np.array(pairs).T
 
     loss = nn.MSELoss()(torch.tensor(predicted), torch.tensor(label))
 
-    assert loss.dtype == torch.float64
+    assert (loss.dtype, loss.shape) == (torch.float64, ())
     assert loss.item() == pytest.approx(np.mean((predicted - label) ** 2), rel=1e-12)
+
+
+@claim("mse-loss-is-mean-squared-error")
+@pytest.mark.parametrize("pair", [(float("nan"), 2.0), (2.0, float("nan"))], ids=["prediction", "label"])
+def test_one_nan_makes_the_loss_nan(pair):
+    predicted, label = torch.tensor([[1.0, 3.0], pair]).T
+
+    assert nn.MSELoss()(predicted, label).isnan().item() is True
 
 
 @claim("mse-loss-is-mean-squared-error")

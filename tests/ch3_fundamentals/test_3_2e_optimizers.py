@@ -119,6 +119,15 @@ def test_printing_shows_the_options_of_each_group():
     assert [line.strip() for line in lines if " nesterov:" in line] == ["nesterov: True"] * 2
 
 
+@claim("optimizer-prints-its-options")
+def test_printing_shows_the_options_as_they_are_now():
+    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.5)
+
+    optimizer.param_groups[0].update(lr=0.125, weight_decay=0.25)
+
+    assert {"    lr: 0.125", "    weight_decay: 0.25"} <= set(str(optimizer).splitlines())
+
+
 @claim("optimizer-prints-its-options", truth=True)
 def test_every_option_of_the_group_is_shown_and_there_are_more_than_five():
     optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.03)
@@ -165,3 +174,11 @@ def test_a_step_moves_each_group_by_its_own_rate(optimizer_class):
     after = [*body.parameters(), *head.parameters()]
     for old, new, rate in zip(before, after, [0.5, 0.5, 0.25, 0.25]):
         torch.testing.assert_close(old - new.detach(), torch.full_like(old, rate))
+
+
+@claim("parameter-groups-have-own-learning-rates")
+def test_a_parameter_belongs_to_one_group_only():
+    net = nn.Linear(2, 1)
+
+    with pytest.raises(ValueError, match="appear in more than one parameter group"):
+        torch.optim.SGD([{"params": net.parameters()}, {"params": [net.bias], "lr": 0.25}], lr=0.5)

@@ -57,6 +57,19 @@ def test_an_edit_of_one_group_leaves_the_others():
 
 
 @claim("learning-rate-can-be-edited-in-place")
+@pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop])
+def test_an_edit_scales_the_steps_of_any_optimizer_and_nothing_else(optimizer_class):
+    edited, constant = parameter(), parameter()
+    first, second = optimizer_class([edited], lr=0.5), optimizer_class([constant], lr=0.5)
+    assert step(first, edited, 2.0) == step(second, constant, 2.0)
+
+    first.param_groups[0]["lr"] = 0.125
+
+    for gradient in [-1.0, 0.5, 3.0]:
+        assert step(first, edited, gradient) == pytest.approx(step(second, constant, gradient) / 4)
+
+
+@claim("learning-rate-can-be-edited-in-place")
 def test_an_edit_keeps_the_momentum():
     """With momentum 0.5 the averages of gradients of 1 are 1, 1.5, 1.75."""
     w = parameter()
@@ -115,19 +128,35 @@ def test_a_scheduler_lowers_the_rate_and_keeps_the_momentum():
     [(torch.optim.SGD, {"momentum": 0.9}), (torch.optim.Adam, {}), (torch.optim.RMSprop, {})],
 )
 def test_a_scheduler_equals_editing_the_rate_step_by_step(optimizer_class, options):
-    scheduled, edited = parameter(), parameter()
-    first = optimizer_class([scheduled], lr=0.5, **options)
-    second = optimizer_class([edited], lr=0.5, **options)
+    scheduled, edited, constant = parameter(), parameter(), parameter()
+    first, second, third = (optimizer_class([w], lr=0.5, **options) for w in (scheduled, edited, constant))
     scheduler = StepLR(first, step_size=3, gamma=0.1)
 
     for count, gradient in enumerate([2.0, -1.0, 0.5, 3.0, -4.0, 0.25, 1.0], start=1):
-        step(first, scheduled, gradient)
+        change = step(first, scheduled, gradient)
         scheduler.step()
         step(second, edited, gradient)
         second.param_groups[0]["lr"] *= 0.1 if count % 3 == 0 else 1.0
         assert scheduled.item() == edited.item()
+        # Nothing but the rate changes: the averages are those of an optimizer that keeps its rate.
+        assert change == pytest.approx(step(third, constant, gradient) * 0.1 ** ((count - 1) // 3))
 
     assert first.param_groups[0]["lr"] == pytest.approx(0.005)
+
+
+@claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
+def test_a_scheduler_lowers_the_rate_of_every_group():
+    first, second = parameter(), parameter()
+    optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 8.0}], lr=1.0)
+    scheduler = StepLR(optimizer, step_size=2, gamma=0.25)
+
+    rates = []
+    for _ in range(5):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+
+    assert rates == [[1.0, 8.0], [1.0, 8.0], [0.25, 2.0], [0.25, 2.0], [0.0625, 0.5]]
 
 
 # ── new-optimizer-is-cheap ──
@@ -171,6 +200,17 @@ def test_adam_allocates_its_state_at_the_first_step_and_none_when_built():
 
     elements = sum(value.numel() for state in optimizer.state.values() for value in state.values() if value.dim() > 0)
     assert elements == 2 * (64 * 32 + 32 + 32 * 10 + 10)
+
+
+@claim("new-optimizer-is-cheap")
+def test_plain_sgd_allocates_no_state_at_all():
+    net = nn.Linear(64, 32)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.03)
+
+    net(torch.ones(1, 64)).sum().backward()
+    optimizer.step()
+
+    assert [value for state in optimizer.state.values() for value in state.values() if value is not None] == []
 
 
 # ── new-optimizer-loses-momentum ──

@@ -108,6 +108,13 @@ def test_probabilities_are_positive_and_sum_to_one(logits):
 
 
 @claim("softmax-gives-a-distribution")
+def test_a_tiny_probability_is_as_precise_as_a_large_one():
+    """Nothing is rounded to zero: the relative error stays at a few roundings."""
+    probabilities = torch.softmax(torch.tensor([-600.0, 0.0, -30.0], dtype=torch.float64), dim=0).tolist()
+    assert probabilities == pytest.approx([math.exp(-600), 1, math.exp(-30)], rel=1e-12, abs=0)
+
+
+@claim("softmax-gives-a-distribution")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_each_sample_gets_its_own_distribution(dtype):
     logits = torch.tensor([[1.0, 3.0, 9.0], [4.0, 4.0, 8.0], [2.0, 6.0, 2.0]], dtype=dtype).log()

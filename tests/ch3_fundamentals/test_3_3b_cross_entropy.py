@@ -152,6 +152,13 @@ def test_a_batch_seen_twice_costs_as_much_as_once():
 
 
 @claim("cross-entropy-loss-is-the-mean")
+def test_a_sample_seen_three_times_counts_three_times():
+    logits = torch.cat([logits_of(0.7, 0.3), logits_of(0.4, 0.6)])[[0, 1, 0, 0]]
+    expected = -(3 * math.log(0.7) + math.log(0.6)) / 4
+    assert F.cross_entropy(logits, torch.tensor([0, 1, 0, 0])).item() == pytest.approx(expected)
+
+
+@claim("cross-entropy-loss-is-the-mean")
 def test_the_gradient_is_prediction_minus_target_over_the_number_of_samples():
     logits = torch.cat([logits_of(0.2, 0.3, 0.5), logits_of(0.6, 0.3, 0.1)]).requires_grad_()
     F.cross_entropy(logits, torch.tensor([2, 1])).backward()

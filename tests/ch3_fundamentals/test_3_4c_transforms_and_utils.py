@@ -75,6 +75,8 @@ def test_random_rotation_turns_by_an_angle_of_its_range():
     # All 200 uniform draws from 25 degrees stay out of the outermost 3 with probability (22/25) ** 200 = 8e-12.
     assert -20 <= min(angles) < -17
     assert 2 < max(angles) <= 5
+    # And of the middle fifth with probability (4/5) ** 200 = 4e-20.
+    assert any(-10 < angle < -5 for angle in angles) is True
 
 
 @claim("torchvision-offers-transforms")
@@ -84,6 +86,14 @@ def test_flips_reverse_columns_or_rows(image):
     assert functional.vflip(image)[0].tolist() == numbers[::-1].tolist()
     assert transforms.RandomHorizontalFlip(p=1)(image)[0].tolist() == numbers[:, ::-1].tolist()
     assert transforms.RandomHorizontalFlip(p=0)(image)[0].tolist() == numbers.tolist()
+
+
+@claim("torchvision-offers-transforms")
+def test_a_random_flip_has_the_probability_it_is_given():
+    flip, pair = transforms.RandomHorizontalFlip(p=0.7), torch.tensor([[[0.0, 1.0]]])
+    flipped = sum(flip(pair)[0, 0, 0].item() for _ in range(1000))
+    # 700 are expected. Hoeffding: 105 more or fewer with probability at most 2 exp(-2 * 105 ** 2 / 1000) = 5e-10.
+    assert 595 < flipped < 805
 
 
 @claim("torchvision-offers-transforms")
@@ -118,7 +128,9 @@ def test_to_tensor_leaves_numbers_that_are_no_bytes_as_they_are():
 @claim("torchvision-offers-transforms")
 def test_normalize_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel():
     normalize = transforms.Normalize(mean=[1.0, 10.0], std=[2.0, 4.0])
-    assert normalize(torch.tensor([[[5.0]], [[12.0]]])).tolist() == [[[2.0]], [[0.5]]]
+    image = torch.tensor([[[5.0]], [[12.0]]])
+    assert normalize(image).tolist() == [[[2.0]], [[0.5]]]
+    assert image.tolist() == [[[5.0]], [[12.0]]]
 
 
 @claim("torchvision-offers-transforms")
@@ -180,9 +192,10 @@ def test_save_image_writes_the_pixels_to_a_file(tmp_path):
 
 @claim("torchvision-offers-utils")
 def test_save_image_arranges_a_batch_in_a_grid(tmp_path):
-    utils.save_image(torch.tensor([[[[0.2]]], [[[0.4]]], [[[0.6]]]]), tmp_path / "grid.png", nrow=3, padding=1)
+    utils.save_image(torch.tensor([[[[0.2]]], [[[0.4]]], [[[0.6]]]]), tmp_path / "grid.png", nrow=2, padding=1)
     with Image.open(tmp_path / "grid.png") as picture:
-        assert np.array(picture)[:, :, 0].tolist() == [[0] * 7, [0, 51, 0, 102, 0, 153, 0], [0] * 7]
+        rows = np.array(picture)[:, :, 0].tolist()
+    assert rows == [[0] * 5, [0, 51, 0, 102, 0], [0] * 5, [0, 153, 0, 0, 0], [0] * 5]
 
 
 @claim("torchvision-offers-utils")
@@ -191,6 +204,6 @@ def test_draw_bounding_boxes_paints_the_frame_on_a_copy():
     boxes = torch.tensor([[1.0, 2.0, 5.0, 4.0]])  # left, top, right, bottom
     painted = utils.draw_bounding_boxes(black, boxes, colors=[(255, 0, 0)])
     frame = [[0] * 7, [0] * 7, [0, 1, 1, 1, 1, 1, 0], [0, 1, 0, 0, 0, 1, 0], [0, 1, 1, 1, 1, 1, 0], [0] * 7]
-    assert (painted[0] // 255).tolist() == frame
+    assert painted[0].tolist() == [[255 * pixel for pixel in row] for row in frame]
     assert painted[1:].count_nonzero().item() == 0
     assert black.count_nonzero().item() == 0

@@ -98,6 +98,8 @@ def trajectory(optimizer_type, steps=5, penalty=0.0, **options):
 OPTIMIZERS = [
     pytest.param(torch.optim.SGD, {"lr": 0.1}, id="SGD"),
     pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}, id="SGD with momentum"),
+    pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}, id="SGD with Nesterov momentum"),
+    pytest.param(torch.optim.SGD, {"lr": 0.1, "foreach": True}, id="SGD, foreach"),
     pytest.param(torch.optim.Adam, {"lr": 0.1}, id="Adam"),
 ]
 

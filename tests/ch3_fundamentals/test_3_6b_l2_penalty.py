@@ -13,7 +13,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 claim = pytest.mark.claim
@@ -55,7 +55,8 @@ def test_l2_penalty_is_half_the_sum_of_squares():
 
 
 @claim("l2-penalty-formula")
-@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=70))
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=70))
+@example(list(range(-99, 101)))
 def test_l2_penalty_counts_every_weight(values):
     w = torch.tensor(values, dtype=torch.float64)
     assert l2_penalty(w).item() == sum(value * value for value in values) / 2
@@ -77,11 +78,13 @@ def test_norm_of_a_vector_is_its_length():
 
 
 @claim("norm-is-the-l2-norm")
-@pytest.mark.parametrize("shape", [(), (1,), (24,), (24, 1), (4, 6), (6, 4), (2, 3, 4), (3, 2, 2, 2)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (24,), (24, 1), (4, 6), (6, 4), (2, 3, 4), (3, 2, 2, 2), (15, 20)], ids=str
+)
 def test_norm_takes_all_elements_of_any_shape(shape):
     """Of a matrix too: the default is the Frobenius norm, not the spectral norm (the largest singular value)."""
-    w = torch.arange(1.0, math.prod(shape) + 1).reshape(shape)
-    expected = math.sqrt(sum(value**2 for value in range(1, w.numel() + 1)))
+    w = torch.arange(-2.0, math.prod(shape) - 2).reshape(shape)
+    expected = math.sqrt(sum(value**2 for value in range(-2, w.numel() - 2)))
     assert w.norm().shape == ()
     assert w.norm().item() == pytest.approx(expected)
 
@@ -99,6 +102,19 @@ def test_norm_keeps_the_dtype_and_reads_through_strides(dtype):
     w = torch.tensor([[1.0, 9.0, 2.0], [4.0, 9.0, 10.0]], dtype=dtype)[:, ::2].T
     assert w.norm().dtype == dtype
     assert w.norm().item() == 11.0
+
+
+@claim("norm-is-the-l2-norm")
+def test_the_gradient_of_norm_is_the_unit_vector():
+    w = torch.tensor([2.0, -3.0, 6.0], requires_grad=True)
+    w.norm().backward()
+    assert w.grad.tolist() == pytest.approx([2 / 7, -3 / 7, 6 / 7])
+
+
+@claim("norm-is-the-l2-norm")
+def test_norm_hides_neither_nan_nor_infinity():
+    assert math.isnan(torch.tensor([3.0, math.nan, 4.0]).norm().item()) is True
+    assert torch.tensor([3.0, -math.inf, 4.0]).norm().item() == math.inf
 
 
 # ── penalty-shrinks-weights-each-step ──

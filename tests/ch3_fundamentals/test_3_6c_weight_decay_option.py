@@ -111,12 +111,14 @@ def parameters_with_zero_gradients(module):
 
 
 @claim("weight-decay-decays-bias-by-default")
-def test_weight_and_bias_decay_by_the_same_factor():
+def test_weight_and_bias_decay_by_the_same_factor_in_each_step():
     net = nn.Linear(3, 2)
     before = parameters_with_zero_gradients(net)
-    torch.optim.SGD(net.parameters(), lr=0.5, weight_decay=0.25).step()
-    torch.testing.assert_close(net.weight.detach(), before["weight"] * 0.875)
-    torch.testing.assert_close(net.bias.detach(), before["bias"] * 0.875)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5, weight_decay=0.25)
+    for steps in (1, 2):
+        optimizer.step()
+        torch.testing.assert_close(net.weight.detach(), before["weight"] * 0.875**steps)
+        torch.testing.assert_close(net.bias.detach(), before["bias"] * 0.875**steps)
 
 
 @claim("weight-decay-decays-bias-by-default")
@@ -130,11 +132,11 @@ def test_every_parameter_of_every_layer_decays():
 
 
 @claim("weight-decay-decays-bias-by-default")
-@pytest.mark.parametrize("optimizer_type", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop])
-def test_other_optimizers_decay_biases_too(optimizer_type):
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam"])
+def test_other_optimizers_decay_biases_too(kind):
     net = nn.Linear(3, 2)
     before = parameters_with_zero_gradients(net)
-    optimizer_type(net.parameters(), lr=0.01, weight_decay=0.25).step()
+    getattr(torch.optim, kind)(net.parameters(), lr=0.01, weight_decay=0.25).step()
     for name, p in net.named_parameters():
         assert torch.all((p - before[name]) * before[name] < 0).item() is True  # each element moved towards zero
 
@@ -249,6 +251,17 @@ def test_two_groups_of_one_optimizer_do_as_two_optimizers(optimizer_type):
         optimizer.step()
     assert grouped.weight.tolist() == separate.weight.tolist()
     assert grouped.bias.tolist() == separate.bias.tolist()
+
+
+@claim("weights-alone-can-be-decayed")
+def test_a_group_added_later_keeps_its_own_decay():
+    net = with_gradients(nn.Linear(3, 2))
+    optimizer = torch.optim.SGD([net.bias], lr=0.5, momentum=0.9)
+    optimizer.step()
+    optimizer.add_param_group({"params": [net.weight], "weight_decay": 0.25})
+    optimizer.step()
+    assert net.weight.tolist() == [[0.875 * k - 0.25 for k in row] for row in ([1, 2, 3], [4, 5, 6])]
+    torch.testing.assert_close(net.bias.detach(), torch.tensor([1.0, 2.0]) - 0.25 - 0.25 * 1.9)  # momentum, no decay
 
 
 @claim("weights-alone-can-be-decayed")

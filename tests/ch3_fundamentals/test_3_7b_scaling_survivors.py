@@ -111,6 +111,16 @@ def test_p_can_be_set_between_two_passes():
 
 
 @claim("dropout-p-is-a-hyperparameter")
+def test_passes_and_gradients_leave_p_as_it_was_chosen():
+    layer, x = nn.Dropout(0.75), torch.ones(1000, requires_grad=True)
+    for _ in range(3):
+        y = layer(x)
+        y.sum().backward()
+        assert set(y.tolist()) == {0.0, 4.0}
+        assert layer.p == 0.75
+
+
+@claim("dropout-p-is-a-hyperparameter")
 @pytest.mark.parametrize("dropout", FORMS)
 def test_p_of_zero_is_the_identity_in_training_too(dropout):
     x = torch.randn(30, 40)
@@ -190,8 +200,13 @@ def perceptron():
 @claim("dropout-layers-sit-between-linear-layers")
 def test_each_dropout_receives_the_activations_of_a_hidden_layer(perceptron):
     seen = []
-    for layer in (perceptron[3], perceptron[6]):
-        layer.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+
+    class Recording(nn.Dropout):
+        def forward(self, x):
+            seen.append((x, super().forward(x)))
+            return seen[-1][1]
+
+    perceptron[3], perceptron[6] = Recording(0.2), Recording(0.5)
     out = perceptron(torch.rand(5, 1, 28, 28))
     assert list(out.shape) == [5, 10]
     assert [list(before.shape) for before, _ in seen] == [[5, 256], [5, 128]]
@@ -217,10 +232,12 @@ def test_the_parameters_are_those_of_the_linear_layers(perceptron):
 def test_init_normal_reaches_all_parameters_in_one_loop(perceptron):
     for p in perceptron.parameters():
         nn.init.normal_(p, mean=0, std=0.01)
-    values = torch.cat([p.detach().flatten() for p in perceptron.parameters()]).double()
-    # 235 146 normal values: 6.5 standard errors of the mean are 0.00014, of the standard deviation 1 %
-    assert values.mean().item() == pytest.approx(0, abs=6.5 * 0.01 / 235_146**0.5)
-    assert values.std().item() == pytest.approx(0.01, rel=6.5 / (2 * 235_146) ** 0.5)
+    # of n normal values: 6.5 standard errors of the mean and of the standard deviation (1 % of it, 23 % for biases)
+    for kind, n in (("weight", 234_752), ("bias", 394)):
+        values = torch.cat([p.detach().flatten() for name, p in perceptron.named_parameters() if kind in name]).double()
+        assert len(values) == n
+        assert values.mean().item() == pytest.approx(0, abs=6.5 * 0.01 / n**0.5)
+        assert values.std().item() == pytest.approx(0.01, rel=6.5 / (2 * n) ** 0.5)
 
 
 @claim("dropout-layers-sit-between-linear-layers")

@@ -37,12 +37,13 @@ def test_the_output_of_each_layer_is_the_input_times_all_weights_so_far():
     x = [[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]]
     w1 = [[1.0, 0.0, 2.0], [-1.0, 1.0, 0.0]]
     w2 = [[2.0, 1.0], [0.0, 3.0], [1.0, -1.0]]
-    w3 = [[1.0, 2.0, 3.0, 4.0], [0.0, -1.0, 1.0, 5.0]]
-    net = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False), nn.Linear(2, 4, bias=False))
-    for layer, w in zip(net, (w1, w2, w3)):
+    w3 = [[0.0, 1.0], [2.0, -1.0]]  # square: its shape does not tell it from its transpose
+    w4 = [[1.0, 2.0, 3.0, 4.0], [0.0, -1.0, 1.0, 5.0]]
+    net = nn.Sequential(*(nn.Linear(*shape, bias=False) for shape in ((2, 3), (3, 2), (2, 2), (2, 4))))
+    for layer, w in zip(net, (w1, w2, w3, w4)):
         layer.weight.data.copy_(torch.tensor(w).T)
     expected = np.array(x)
-    for depth, w in enumerate((w1, w2, w3), start=1):
+    for depth, w in enumerate((w1, w2, w3, w4), start=1):
         expected = expected @ np.array(w)
         assert net[:depth](torch.tensor(x)).tolist() == expected.tolist()
 

@@ -90,10 +90,19 @@ def test_linear_draws_uniformly_within_one_over_root_inputs(inputs, name):
 
 
 @claim("default-init-is-sensible")
-def test_a_convolution_counts_all_pixels_of_its_window_as_inputs():
-    """Within 1 / sqrt(5 * 3 * 2); the largest of 4500 misses 0.99 of it with probability 0.99^4500 < 1e-19."""
-    largest = nn.Conv2d(5, 150, (3, 2)).weight.abs().max().item() * 30**0.5
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_convolution_counts_all_pixels_of_its_window_as_inputs(name):
+    """Within 1 / sqrt(5 * 3 * 2); the largest of 2500 or more misses 0.99 of it with probability 0.99^2500 < 2e-11."""
+    largest = getattr(nn.Conv2d(5, 2500, (3, 2)), name).abs().max().item() * 30**0.5
     assert largest == pytest.approx(0.995, abs=0.005 + 1e-6)
+
+
+@claim("default-init-is-sensible")
+def test_an_embedding_draws_standard_normal_vectors():
+    """Of 80 000 values: 6.5 standard errors are 0.023 of the mean and 1.6 % of the standard deviation."""
+    values = nn.Embedding(400, 200).weight.detach().double()
+    assert values.mean().item() == pytest.approx(0, abs=6.5 / 80_000**0.5)
+    assert values.std().item() == pytest.approx(1, rel=6.5 / 160_000**0.5)
 
 
 @claim("default-init-is-sensible")
@@ -108,9 +117,10 @@ def test_every_instance_is_drawn_anew(layer, sizes):
     first, second = layer(*sizes), layer(*sizes)
     for (_, one), (_, other) in zip(first.named_parameters(), second.named_parameters()):
         assert torch.all(one != other).item() is True
-    before = first.weight.detach().clone()
+    before = [p.detach().clone() for p in first.parameters()]
     first.reset_parameters()
-    assert torch.all(first.weight != before).item() is True
+    for p, old in zip(first.parameters(), before):
+        assert torch.all(p != old).item() is True
 
 
 @claim("default-init-is-sensible")

@@ -132,8 +132,9 @@ def test_the_parent_constructor_leaves_an_empty_module_in_training_mode():
 def test_each_module_is_given_registers_of_its_own():
     first, second = nn.Module(), nn.Module()
     first.layer = nn.Linear(3, 2)
-    assert [name for name, _ in first.named_parameters()] == ["layer.weight", "layer.bias"]
-    assert list(second.children()) == []
+    first.register_buffer("mean", torch.zeros(2))
+    assert list(first.state_dict()) == ["mean", "layer.weight", "layer.bias"]
+    assert list(second.parameters()) == list(second.buffers()) == list(second.children()) == []
 
 
 # ── module-constructor-takes-other-arguments ──
@@ -206,8 +207,14 @@ def test_containers_nest_and_are_reached_from_the_outermost():
 
 
 @claim("sequential-chains-its-modules")
-def test_each_module_receives_the_output_of_the_one_before():
-    assert nn.Sequential(Append("b"), Append("c"), Append("d"))("a") == "abcd"
+def test_each_module_receives_the_output_of_the_one_before_beyond_ten():
+    assert nn.Sequential(*(Append(letter) for letter in "bcdefghijklm"))("a") == "abcdefghijklm"
+
+
+@claim("sequential-chains-its-modules")
+def test_a_module_given_twice_runs_twice():
+    repeated = Append("b")
+    assert nn.Sequential(repeated, Append("c"), repeated)("a") == "abcb"
 
 
 @claim("sequential-chains-its-modules")

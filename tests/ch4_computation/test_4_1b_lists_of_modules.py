@@ -97,6 +97,13 @@ def test_any_slice_is_a_module_list_of_what_a_list_would_give(part):
     assert list(taken) == layers[part]
 
 
+@claim("modulelist-acts-like-a-list")
+def test_a_slice_even_of_everything_is_a_list_of_its_own():
+    modules = nn.ModuleList([nn.ReLU(), nn.Tanh()])
+    modules[:].append(nn.Sigmoid())
+    assert len(modules) == 2
+
+
 # ── modulelist-has-no-forward ──
 
 

@@ -82,6 +82,7 @@ def test_a_key_is_present_or_missing():
     modules = nn.ModuleDict({"hidden": nn.Linear(3, 4)})
     assert "hidden" in modules
     assert "output" not in modules
+    assert "train" not in modules  # an attribute, but no entry
     with pytest.raises(KeyError, match="output"):
         modules["output"]
 

@@ -170,3 +170,4 @@ def test_a_buffer_is_a_constant_too():
     train(model)
     assert model.offsets.tolist() == [5.0, 7.0]
     assert [name for name, _ in model.named_buffers()] == ["offsets"]
+    assert [tuple(parameter.shape) for parameter in model.parameters()] == [(2, 3), (2,)]

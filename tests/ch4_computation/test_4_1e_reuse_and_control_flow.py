@@ -165,12 +165,9 @@ def test_a_comparison_of_one_element_steers_a_loop(shape):
 
 
 @claim("control-flow-needs-item", truth=True)
-@given(
-    st.sampled_from([operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge]),
-    st.integers(-2, 2),
-    st.integers(-2, 2),
-)
-def test_any_comparison_of_one_element_takes_the_branch_that_numbers_take(compare, a, b):
+@pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge])
+@pytest.mark.parametrize("a, b", [(1, 2), (2, 2), (2, 1)])
+def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(compare, a, b):
     taken = "then" if compare(torch.tensor(float(a)), float(b)) else "else"
     assert taken == ("then" if compare(a, b) else "else")
 

@@ -14,7 +14,7 @@ import types
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -100,6 +100,7 @@ def test_an_activation_has_no_parameters(net):
 
 @claim("parameter-names-carry-the-layer-index")
 @given(st.lists(st.booleans(), max_size=13))
+@example([True] * 12)
 def test_an_activation_counts_although_it_has_no_parameters(is_linear):
     net = nn.Sequential(*(nn.Linear(2, 3, bias=False) if linear else nn.ReLU() for linear in is_linear))
     expected = [f"{index}.weight" for index, linear in enumerate(is_linear) if linear]
@@ -133,6 +134,14 @@ def test_brackets_reach_each_layer_in_the_order_of_adding_beyond_ten():
     assert [net[index] for index in range(12)] == layers
     assert [net[index] for index in range(-12, 0)] == layers
     assert len(net) == 12
+
+
+@claim("brackets-reach-a-layer")
+def test_a_layer_added_twice_is_reached_under_both_indices():
+    repeated, other = nn.Linear(2, 2), nn.ReLU()
+    net = nn.Sequential(repeated, other, repeated, nn.Tanh())
+    assert net[0] is net[2] is repeated
+    assert net[1] is other
 
 
 @claim("brackets-reach-a-layer")
@@ -209,11 +218,12 @@ def test_a_parameter_shares_the_storage_of_the_tensor_it_was_made_from(dtype):
 
 @claim("parameter-is-a-tensor-subclass")
 def test_a_deep_copy_of_a_parameter_is_a_parameter_of_its_own():
-    parameter = nn.Parameter(torch.tensor([1.0, 2.0]))
+    parameter = nn.Parameter(torch.tensor([1.0, 2.0]), requires_grad=False)
     copied = copy.deepcopy(parameter)
-    parameter.data.fill_(0)
+    parameter.fill_(0)
     assert type(copied) is nn.Parameter
     assert copied.tolist() == [1.0, 2.0]
+    assert copied.requires_grad is False
 
 
 # ── parameter-attributes-register-themselves ──

@@ -40,13 +40,17 @@ def test_weights_chosen_by_name_become_normal(net, layer):
     assert weight.std().item() == pytest.approx(0.01, rel=0.03)
     # A uniform distribution of the same deviation has 0.577 of its values within one deviation of the mean.
     assert (weight.abs() < 0.01).float().mean().item() == pytest.approx(0.6827, abs=0.02)
+    # 0.27 % lie beyond three deviations: none of 30 000 does with probability 0.9973**30_000, below 1e-35.
+    assert weight.abs().max().item() > 0.03
 
 
 @claim("init-normal-over-weights")
 def test_each_weight_is_drawn_for_itself(net):
     for name, parameter in net.named_parameters():
         if "weight" in name:
+            parameter.data.fill_(float("nan"))  # so that an element left out would show
             init.normal_(parameter, mean=0, std=0.01)
+    assert [parameter.isnan().any().item() for parameter in net.parameters()] == [False] * 4
     # float32 lets a few of 36 000 draws coincide, some tens at most; a repeated row or column would leave half.
     assert net[0].weight.unique().numel() > 0.9 * 36_000
     assert torch.equal(net[0].weight.flatten()[:30_000], net[2].weight.flatten()) is False
@@ -153,9 +157,10 @@ def test_the_same_write_is_refused_while_autograd_records(write):
 
 @claim("init-runs-without-recording")
 @pytest.mark.parametrize("recording", [True, False])
-def test_an_initialiser_leaves_the_grad_mode_as_it_was(recording):
+@pytest.mark.parametrize("initialise", INITIALISERS)
+def test_an_initialiser_leaves_the_grad_mode_as_it_was(initialise, recording):
     with torch.set_grad_enabled(recording):
-        init.normal_(nn.Parameter(torch.ones(3, 5)))
+        initialise(nn.Parameter(torch.ones(3, 5)))
         assert torch.is_grad_enabled() is recording
 
 

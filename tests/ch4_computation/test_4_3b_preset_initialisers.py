@@ -62,6 +62,8 @@ def test_normal_initialisers_have_the_standard_deviation_of_their_formula(name, 
     assert w.mean().item() == pytest.approx(0, abs=6.5 * std / math.sqrt(30_720))
     assert w.square().mean().sqrt().item() == pytest.approx(std, rel=0.03)
     assert (w.abs() < std).float().mean().item() == pytest.approx(0.6827, abs=0.02)
+    # 0.26 % lie beyond 3.01 deviations: none of 30 720 does with probability 0.9974**30_720, below 1e-34.
+    assert w.abs().max().item() > 3.01 * std
 
 
 @claim("init-offers-preset-methods")
@@ -80,6 +82,16 @@ def test_a_truncated_normal_is_cut_off_not_clipped():
     # 0.4458; the standard deviation is 0.614, the standard error 0.0033. Clipping would give 0.19.
     assert w.mean().item() == pytest.approx(0.4458, abs=0.022)
     assert (w == 2).sum().item() < 10
+
+
+@claim("init-offers-preset-methods")
+def test_a_truncated_normal_takes_mean_deviation_and_bounds():
+    w = init.trunc_normal_(blank(*LINEAR), mean=5, std=0.25, a=4.75, b=5.5)
+    # The same formula for -1 < z < 2 gives a mean of 5 + 0.25 * 0.2296, a standard deviation of 0.25 * 0.7210 and
+    # the standard error 0.00095.
+    assert (w.min().item() >= 4.75, w.max().item() <= 5.5) == (True, True)
+    assert w.mean().item() == pytest.approx(5.0574, abs=0.0065)
+    assert w.std().item() == pytest.approx(0.1802, rel=0.03)
 
 
 # ── init-offers-preset-methods: uniform distributions ──
@@ -182,6 +194,15 @@ def test_sparse_zeroes_a_share_of_each_column():
     assert (w == 0).sum(dim=0).tolist() == [2, 2, 2, 2, 2]
 
 
+@claim("init-offers-preset-methods")
+def test_sparse_chooses_for_each_column_and_draws_the_rest_from_a_normal_distribution():
+    w = init.sparse_(blank(100, 50), sparsity=0.25, std=0.2)
+    # Two columns agree with probability 1 / binomial(100, 25), below 1e-23.
+    assert (w == 0).unique(dim=1).shape == (100, 50)
+    # 3 750 draws: the relative standard error is 1 / sqrt(7_500), and the bound 6.9 of it.
+    assert w[w != 0].std().item() == pytest.approx(0.2, rel=0.08)
+
+
 # ── init-offers-preset-methods: orthogonal ──
 
 
@@ -200,6 +221,12 @@ def test_an_orthogonal_weight_that_is_wider_than_tall_has_orthogonal_rows(shape,
 def test_an_orthogonal_weight_that_is_taller_than_wide_has_orthogonal_columns(shape, gain):
     w = init.orthogonal_(blank(*shape), gain=gain)
     torch.testing.assert_close(w.T @ w, gain**2 * torch.eye(shape[1]), rtol=0, atol=1e-5 * gain**2)
+
+
+@claim("init-offers-preset-methods")
+def test_an_orthogonal_weight_may_have_either_sign():
+    # The only orthogonal numbers are 1 and -1; of 64 draws all are the same with probability 2**-63.
+    assert {init.orthogonal_(blank(1, 1)).item() for _ in range(64)} == {1.0, -1.0}
 
 
 @claim("init-offers-preset-methods")

@@ -112,9 +112,10 @@ def test_a_write_before_the_forward_pass_gives_the_gradient_of_the_new_value():
 @claim("writing-data-sets-parameters-without-grad")
 def test_data_may_be_replaced_as_a_whole():
     w = nn.Parameter(torch.tensor([3.0, 4.0]))
-    replaced = w
-    w.data = torch.tensor([7.0, -1.0])
-    assert replaced.tolist() == [7.0, -1.0]
+    same, replacement = w, torch.tensor([7.0, -1.0])
+    w.data = replacement
+    assert same.tolist() == [7.0, -1.0]
+    assert same.data_ptr() == replacement.data_ptr()  # not a copy of the numbers
     (w * w).sum().backward()
     assert w.grad.tolist() == [14.0, -2.0]
 
@@ -134,6 +135,16 @@ def test_data_shares_the_storage_but_has_no_part_in_the_graph():
     assert w.data.data_ptr() == w.data_ptr()
     assert (w.data.requires_grad, w.data.grad_fn) == (False, None)
     assert (w.data * 2).requires_grad is False
+
+
+@claim("writing-data-sets-parameters-without-grad", truth=True)
+def test_a_write_to_data_does_not_move_the_version_counter():
+    w = nn.Parameter(torch.tensor([3.0, 4.0]))
+    before = w._version
+    w.data.fill_(5)
+    assert w._version == before
+    w.detach().fill_(6)
+    assert w._version == before + 1
 
 
 @claim("writing-data-sets-parameters-without-grad", truth=True)

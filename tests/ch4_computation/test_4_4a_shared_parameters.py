@@ -8,6 +8,7 @@ with the first update. Weights of one or four numbers stand for a layer here, so
 """
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -127,6 +128,20 @@ def test_a_new_parameter_set_in_one_place_serves_the_other():
 
 
 @claim("same-instance-in-sequential-shares")
+@pytest.mark.parametrize("size", [1, 40])
+def test_places_filled_later_or_by_name_share_as_well(size):
+    linear = nn.Linear(size, size)
+
+    grown = nn.Sequential(linear).append(nn.Tanh()).append(linear)
+    named = nn.Sequential(OrderedDict(first=linear, between=nn.Tanh(), last=linear))
+    listed = nn.Sequential(*[linear] * 3)
+
+    assert grown[2] is grown[0]
+    assert named.last is named.first
+    assert [place is linear for place in listed] == [True, True, True]
+
+
+@claim("same-instance-in-sequential-shares")
 def test_a_copied_network_shares_within_itself_only():
     linear = scalar_layer(3.0)
     net = nn.Sequential(linear, linear)
@@ -172,6 +187,21 @@ def test_a_weight_tied_between_two_layers_is_counted_once():
 
     assert numbers == 7 * 3 + 7
     assert [name for name, _ in net.named_parameters()] == ["0.weight", "1.bias"]
+
+
+@claim("shared-parameter-is-listed-once")
+def test_a_layer_shared_across_levels_of_nesting_is_listed_once():
+    linear = nn.Linear(2, 2, bias=False)
+    net = nn.Sequential(nn.Sequential(linear), nn.Sequential(nn.Sequential(linear)), linear)
+
+    assert [name for name, _ in net.named_parameters()] == ["0.0.weight"]
+
+
+@claim("shared-parameter-is-listed-once")
+def test_parameters_that_are_merely_equal_are_all_listed():
+    net = nn.Sequential(scalar_layer(3.0), scalar_layer(3.0))
+
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "1.weight"]
 
 
 @claim("shared-parameter-is-listed-once", truth=True)

@@ -51,12 +51,23 @@ def test_grad_is_none_before_the_first_backward():
 @claim("parameters-carry-data-and-grad")
 def test_backward_fills_grad_with_the_derivative():
     linear = nn.Linear(3, 2)
-    x = torch.tensor([[1.0, 2.0, 3.0]])
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]])
 
-    (linear(x) * torch.tensor([[10.0, 100.0]])).sum().backward()
+    (linear(x) * torch.tensor([10.0, 100.0])).sum().backward()
 
-    assert linear.weight.grad.tolist() == [[10.0, 20.0, 30.0], [100.0, 200.0, 300.0]]
-    assert linear.bias.grad.tolist() == [10.0, 100.0]
+    assert linear.weight.grad.tolist() == [[50.0, 70.0, 100.0], [500.0, 700.0, 1000.0]]  # the sum of both examples
+    assert linear.bias.grad.tolist() == [20.0, 200.0]
+
+
+@claim("parameters-carry-data-and-grad")
+def test_grad_stays_until_it_is_cleared():
+    layer = scalar_layer(3.0)
+
+    layer(torch.full((1, 1), 5.0)).sum().backward()
+
+    assert [layer.weight.grad.tolist() for _ in range(2)] == [[[5.0]]] * 2
+    layer.zero_grad()
+    assert layer.weight.grad is None
 
 
 @claim("parameters-carry-data-and-grad")
@@ -131,6 +142,19 @@ def test_uses_in_parallel_branches_add_up_too():
     difference.sum().backward()
 
     assert linear.weight.grad.item() == 6.0  # 10 - 4
+
+
+@claim("shared-gradients-accumulate")
+def test_two_kinds_of_layers_may_feed_one_gradient():
+    """A language model: the embedding of a word and the scores of all words use one matrix."""
+    embedding, output = nn.Embedding(2, 1), nn.Linear(1, 2, bias=False)
+    output.weight = embedding.weight
+    with torch.no_grad():
+        embedding.weight.copy_(torch.tensor([[3.0], [5.0]]))
+
+    output(embedding(torch.tensor([1]))).sum().backward()  # w1 (w0 + w1)
+
+    assert embedding.weight.grad.tolist() == [[5.0], [13.0]]  # w1, and w0 + 2 w1
 
 
 @claim("shared-gradients-accumulate")

@@ -79,6 +79,18 @@ def test_a_mode_set_outside_reaches_the_layers_of_the_inner_network():
     assert [module.training for module in outer.modules()] == [False] * 5
 
 
+@claim("model-can-serve-as-layer")
+def test_what_is_done_to_the_outer_network_reaches_the_innermost_layers():
+    innermost = nn.Linear(2, 1, bias=False)
+    outer = nn.Sequential(nn.Sequential(nn.Sequential(innermost)))
+
+    outer.double()
+
+    assert innermost.weight.dtype == torch.float64
+    assert list(outer.state_dict()) == ["0.0.0.weight"]
+    assert outer.state_dict()["0.0.0.weight"].tolist() == innermost.weight.tolist()
+
+
 # ── layer-without-parameters ──
 
 
@@ -96,6 +108,17 @@ def test_the_centered_output_has_mean_zero_for_any_input(values):
 
     # Rounding the mean and each of up to 20 differences errs by a few float32 epsilons (1.2e-7) of the largest value.
     assert abs(sum(output.tolist()) / len(values)) <= 1e-5 * (1e-30 + max(map(abs, values)))
+
+
+@claim("layer-without-parameters")
+def test_the_centered_layer_leaves_its_input_and_the_dtype_alone():
+    x = torch.tensor([1.0, 2.0, 3.5], dtype=torch.float64)
+
+    output = CenteredLayer()(x)
+
+    assert x.tolist() == [1.0, 2.0, 3.5]
+    assert output.dtype == torch.float64
+    assert abs(output.sum().item()) < 1e-14  # in single precision the mean of 6.5 / 3 would be 5e-8 off
 
 
 @claim("layer-without-parameters")
@@ -142,6 +165,17 @@ def test_assigning_a_parameter_adds_it_and_deleting_removes_it():
 
 
 @claim("parameter-list-is-a-module-member")
+def test_a_parameter_assigned_again_takes_the_place_of_the_old_one():
+    layer = ScaledLayer()
+    layer.last = nn.Parameter(torch.ones(1))
+
+    layer.scale = nn.Parameter(torch.tensor([5.0]))
+
+    assert [(name, p.tolist()) for name, p in layer.named_parameters()] == [("scale", [5.0]), ("last", [1.0])]
+    assert layer._parameters["scale"] is layer.scale
+
+
+@claim("parameter-list-is-a-module-member")
 def test_each_module_lists_its_own_parameters_and_asks_its_children_for_theirs():
     net = nn.Sequential(nn.Linear(2, 3))
 
@@ -175,6 +209,15 @@ def test_an_optimizer_trains_the_parameter_and_not_the_plain_tensor():
     assert layer.scale.tolist() == [1.5, 1.0]  # 2 - 0.5 * 1, 3 - 0.5 * 4
     assert layer.shift.grad.tolist() == [1.0, 1.0]  # autograd serves the plain tensor, but nobody updates it
     assert layer.shift.tolist() == [10.0, 20.0]
+
+
+@claim("layer-with-parameters-uses-parameter")
+def test_a_parameter_is_a_tensor_that_asks_for_a_gradient():
+    layer = ScaledLayer()
+
+    assert isinstance(layer.scale, nn.Parameter) is True
+    assert isinstance(layer.scale, torch.Tensor) is True
+    assert layer.scale.requires_grad is True
 
 
 @claim("layer-with-parameters-uses-parameter")

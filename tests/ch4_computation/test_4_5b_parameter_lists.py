@@ -51,8 +51,10 @@ def test_a_list_is_indexed_from_both_ends_and_sliced():
     assert params[0] is members[0]
     assert params[-1] is members[2]
     assert [param.tolist() for param in params[1:]] == [[2.0, 2.0], [3.0, 3.0, 3.0]]
-    with pytest.raises(IndexError, match="index 3 is out of range"):
-        params[3]
+    assert params[1:][0] is members[1]
+    for outside in (3, -4):
+        with pytest.raises(IndexError, match=f"index {outside} is out of range"):
+            params[outside]
 
 
 @claim("parameterlist-is-indexable-and-grows")
@@ -68,12 +70,22 @@ def test_append_and_extend_add_at_the_end():
 
 
 @claim("parameterlist-is-indexable-and-grows")
+def test_more_than_ten_members_stay_in_order():
+    """Their names would sort otherwise: "10" comes before "2"."""
+    params = nn.ParameterList([torch.tensor(float(n)) for n in range(12)])
+
+    assert [param.item() for param in params] == list(range(12))
+    assert [param.item() for param in params.parameters()] == list(range(12))
+
+
+@claim("parameterlist-is-indexable-and-grows")
 def test_an_index_can_be_assigned():
-    params = nn.ParameterList([torch.tensor(1.0), torch.tensor(2.0)])
+    params = nn.ParameterList([torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)])
 
     params[0] = nn.Parameter(torch.tensor(9.0))
+    params[-1] = nn.Parameter(torch.tensor(7.0))
 
-    assert [param.item() for param in params.parameters()] == [9.0, 2.0]
+    assert [param.item() for param in params.parameters()] == [9.0, 2.0, 7.0]
 
 
 @claim("parameterlist-is-indexable-and-grows")

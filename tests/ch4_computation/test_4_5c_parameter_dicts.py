@@ -61,12 +61,12 @@ def test_a_printed_dict_shows_each_members_own_type():
 def test_keys_values_and_items_give_the_members():
     first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
 
-    params = nn.ParameterDict({"a": first, "b": second})
+    params = nn.ParameterDict([("b", first), ("a", second)])
 
-    assert list(params.keys()) == ["a", "b"]
+    assert list(params.keys()) == ["b", "a"]
     assert [id(value) for value in params.values()] == [id(first), id(second)]
-    assert [(key, id(value)) for key, value in params.items()] == [("a", id(first)), ("b", id(second))]
-    assert list(params) == ["a", "b"]
+    assert [(key, id(value)) for key, value in params.items()] == [("b", id(first)), ("a", id(second))]
+    assert list(params) == ["b", "a"]
     assert len(params) == 2
 
 
@@ -81,6 +81,7 @@ def test_a_member_is_read_by_its_key():
     assert params.get("c") is None
     assert ("a" in params) is True
     assert ("c" in params) is False
+    assert ("keys" in params) is False  # an attribute, but no key
 
 
 @claim("parameterdict-acts-like-a-dict")
@@ -95,14 +96,14 @@ def test_update_adds_new_members_and_replaces_old_ones():
 
 @claim("parameterdict-acts-like-a-dict")
 def test_members_can_be_deleted_and_popped():
-    params = nn.ParameterDict({"a": torch.tensor(1.0), "b": torch.tensor(2.0), "c": torch.tensor(3.0)})
+    params = nn.ParameterDict({key: torch.tensor(float(n)) for n, key in enumerate("abcd")})
 
     del params["a"]
     popped = params.pop("c")
 
-    assert popped.item() == 3.0
-    assert list(params) == ["b"]
-    assert [name for name, _ in params.named_parameters()] == ["b"]
+    assert popped.item() == 2.0
+    assert list(params) == ["b", "d"]
+    assert [name for name, _ in params.named_parameters()] == ["b", "d"]
 
 
 @claim("parameterdict-acts-like-a-dict", truth=True)
@@ -143,6 +144,7 @@ def test_a_plain_tensor_becomes_a_parameter():
 
     assert [type(value) for value in params.values()] == [nn.Parameter] * 3
     assert [value.tolist() for value in params.parameters()] == [[1.0, 2.0]] * 3
+    assert [value.data_ptr() for value in params.values()] == [plain.data_ptr()] * 3  # no copy is made
 
 
 @claim("parameterdict-acts-like-a-dict", truth=True)
@@ -167,6 +169,13 @@ def test_the_key_chooses_the_matrix_and_with_it_the_shape(key, expected):
     output = DictDense()(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), key)
 
     assert output.tolist() == expected
+
+
+@claim("parameterdict-acts-like-a-dict", "parameterdict-selects-by-key")
+def test_similar_keys_are_different_keys():
+    params = nn.ParameterDict([("w", torch.tensor(1.0)), ("W", torch.tensor(2.0)), ("w1", torch.tensor(3.0))])
+
+    assert [params[key].item() for key in ("w", "W", "w1")] == [1.0, 2.0, 3.0]
 
 
 @claim("parameterdict-selects-by-key")

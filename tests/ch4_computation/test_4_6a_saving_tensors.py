@@ -241,6 +241,27 @@ def test_empty_and_zero_dimensional_tensors_keep_their_shape(tmp_path, shape):
 
 
 @claim("tensor-round-trips")
+def test_a_conjugate_and_a_negative_that_were_never_computed_keep_their_values(tmp_path):
+    """Torch only marks such a tensor as conjugated or negated; the memory holds the original numbers."""
+    conjugate = torch.tensor([1 + 2j, 3 - 4j]).conj()
+    torch.save(conjugate, tmp_path / "conjugate.pt")
+    torch.save(conjugate.imag, tmp_path / "imaginary.pt")
+
+    assert torch.load(tmp_path / "conjugate.pt").tolist() == [1 - 2j, 3 + 4j]
+    assert torch.load(tmp_path / "imaginary.pt").tolist() == [-2.0, 4.0]
+
+
+@claim("tensor-round-trips")
+def test_a_parameter_comes_back_as_a_parameter(tmp_path):
+    torch.save(nn.Parameter(torch.tensor([1.0, 2.0])), tmp_path / "x.pt")
+
+    loaded = torch.load(tmp_path / "x.pt")
+
+    assert type(loaded) is nn.Parameter
+    assert loaded.tolist() == [1.0, 2.0]
+
+
+@claim("tensor-round-trips")
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_requires_grad_is_saved_but_neither_the_gradient_nor_the_graph(tmp_path, requires_grad):
     leaf = torch.tensor([1.0, 2.0], requires_grad=requires_grad)

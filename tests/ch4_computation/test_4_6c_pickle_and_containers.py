@@ -123,7 +123,9 @@ def test_an_object_comes_back_equal_and_of_the_same_type(tmp_path, thing):
 
 @claim("save-takes-many-kinds-of-objects")
 def test_a_module_comes_back_and_computes_the_same(tmp_path):
-    net = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.BatchNorm1d(2)).eval()
+    net = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.BatchNorm1d(2))
+    net(torch.randn(8, 3))  # moves the running statistics, which are buffers
+    net.eval()
     x = torch.tensor([[1.0, -2.0, 0.5]])
 
     torch.save(net, tmp_path / "net.pt")
@@ -174,8 +176,10 @@ def test_a_list_of_tensors_keeps_order_shapes_and_dtypes(tmp_path):
 def test_lists_and_tuples_nest(tmp_path):
     torch.save([(torch.tensor([1.0]),), [], [2, (torch.tensor([3.0, 4.0]),)]], tmp_path / "list.pt")
 
-    (first,), empty, (number, inner) = torch.load(tmp_path / "list.pt")
+    loaded = torch.load(tmp_path / "list.pt")
 
+    assert [len(part) for part in loaded] == [1, 0, 2]
+    (first,), empty, (number, inner) = loaded
     assert first.tolist() == [1.0]
     assert empty == []
     assert number == 2
@@ -186,12 +190,13 @@ def test_lists_and_tuples_nest(tmp_path):
 @claim("list-of-tensors-round-trips")
 def test_tensors_that_shared_memory_do_so_again(tmp_path):
     whole = torch.arange(6)
-    torch.save([whole, whole[2:4], whole.view(2, 3)], tmp_path / "list.pt")
+    torch.save([whole, whole[2:4], whole.view(2, 3), [(whole[1:3],)]], tmp_path / "list.pt")
 
-    loaded, part, table = torch.load(tmp_path / "list.pt")
+    loaded, part, table, [(nested,)] = torch.load(tmp_path / "list.pt")
     part[0] = 20
 
     assert loaded.tolist() == [0, 1, 20, 3, 4, 5]
+    assert nested.tolist() == [1, 20]
     assert table.tolist() == [[0, 1, 20], [3, 4, 5]]
     assert whole.tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -251,6 +256,7 @@ def test_a_dict_may_mix_tensors_with_plain_values_and_other_dicts(tmp_path):
     loaded = torch.load(tmp_path / "dict.pt")
 
     assert loaded["epoch"] == 3
+    assert type(loaded["epoch"]) is int
     assert loaded["best"]["loss"] == 0.25
     assert loaded["best"]["w"].tolist() == [1.0, 2.0]
 
@@ -259,9 +265,12 @@ def test_a_dict_may_mix_tensors_with_plain_values_and_other_dicts(tmp_path):
 def test_two_keys_for_one_tensor_lead_to_one_tensor_again(tmp_path):
     x = torch.tensor([1.0, 2.0])
     torch.save({"first": x, "second": x, "third": x.clone()}, tmp_path / "dict.pt")
+    torch.save({"first": x, "inner": {"second": x}}, tmp_path / "nested.pt")
 
-    loaded = torch.load(tmp_path / "dict.pt")
+    loaded, nested = torch.load(tmp_path / "dict.pt"), torch.load(tmp_path / "nested.pt")
     loaded["first"][0] = 9.0
+    nested["first"][0] = 8.0
 
     assert loaded["second"].tolist() == [9.0, 2.0]
     assert loaded["third"].tolist() == [1.0, 2.0]
+    assert nested["inner"]["second"].tolist() == [8.0, 2.0]

@@ -7,6 +7,7 @@ means to call arbitrary functions, so a pickle from a stranger is a program from
 default, since torch 2.6, an unpickler that builds tensors and plain containers only (`weights_only=True`).
 """
 
+import io
 import os
 import pickle
 import zipfile
@@ -20,9 +21,10 @@ claim = pytest.mark.claim
 
 @pytest.fixture(autouse=True)
 def defaults_of_torch(monkeypatch):
-    """Removes the environment variables that overrule `weights_only`."""
+    """Removes the environment variables that overrule `weights_only`, and lets no class be declared safe beforehand."""
     monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
     monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+    monkeypatch.setattr(torch._weights_only_unpickler, "_marked_safe_globals_set", set(), raising=False)
 
 
 class Net(nn.Module):
@@ -72,6 +74,14 @@ def test_a_state_dict_shares_the_parameters_memory_until_it_is_saved(tmp_path):
     assert state["weight"].tolist() == [[5.0]]
     assert state["weight"].requires_grad is False
     assert torch.load(tmp_path / "net.pt")["weight"].tolist() == [[3.0]]
+
+
+@claim("state-dict-holds-parameters-only")
+def test_frozen_parameters_are_in_the_state_dict():
+    net = nn.Linear(3, 2)
+    net.weight.requires_grad_(False)
+
+    assert list(net.state_dict()) == ["weight", "bias"]
 
 
 @claim("state-dict-holds-parameters-only", truth=True)
@@ -183,12 +193,37 @@ def test_a_payload_among_honest_weights_is_refused_in_either_file_format(tmp_pat
 
 
 @claim("untrusted-pickles-are-refused")
-def test_map_location_does_not_lift_the_refusal(tmp_path):
+@pytest.mark.parametrize("options", [{"map_location": "cpu"}, {"weights_only": None}], ids=str)
+def test_no_other_option_lifts_the_refusal(tmp_path, options):
     trace, file = tmp_path / "trace", tmp_path / "x.pt"
     torch.save([Payload(trace)], file)
 
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        torch.load(file, map_location="cpu")
+        torch.load(file, **options)
+
+    assert trace.exists() is False
+
+
+@claim("untrusted-pickles-are-refused")
+@pytest.mark.parametrize("kind", [str, lambda path: io.BytesIO(path.read_bytes())], ids=["text", "memory"])
+def test_a_payload_is_refused_wherever_it_is_read_from(tmp_path, kind):
+    trace, file = tmp_path / "trace", tmp_path / "x.pt"
+    torch.save([Payload(trace)], file)
+
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        torch.load(kind(file))
+
+    assert trace.exists() is False
+
+
+@claim("untrusted-pickles-are-refused")
+def test_a_bare_pickle_is_refused(tmp_path):
+    trace, file = tmp_path / "trace", tmp_path / "x.pkl"
+    file.write_bytes(pickle.dumps(Payload(trace), protocol=2))
+
+    # A RuntimeError is what a load that ran the pickle ends in, since the result is no file of torch's.
+    with pytest.raises((pickle.UnpicklingError, RuntimeError), match="Weights only load failed"):
+        torch.load(file)
 
     assert trace.exists() is False
 

@@ -75,6 +75,19 @@ def test_parameters_that_were_tied_are_tied_in_the_new_instance(tmp_path):
     assert new[2].weight.tolist() == net[0].weight.tolist()
 
 
+@claim("state-dict-round-trips")
+def test_the_new_instance_keeps_its_own_dtype_and_mode(tmp_path):
+    net, new = nn.Linear(2, 1).double().eval(), nn.Linear(2, 1)
+    nn.init.constant_(net.weight, 0.5)
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+
+    new.load_state_dict(torch.load(tmp_path / "net.pt"))
+
+    assert new.training is True
+    assert new.weight.dtype == torch.float32
+    assert new.weight.tolist() == [[0.5, 0.5]]
+
+
 # ── state-dict-round-trips: what does not fit ──
 
 
@@ -194,10 +207,20 @@ def test_without_the_optimizers_state_the_training_takes_another_course(tmp_path
 @claim("state-dict-round-trips")
 def test_the_optimizers_settings_are_restored_with_its_state(tmp_path):
     net = nn.Linear(2, 1)
-    torch.save(torch.optim.SGD(net.parameters(), lr=0.25, momentum=0.5).state_dict(), tmp_path / "optimizer.pt")
+    groups = [{"params": [net.weight], "lr": 0.25}, {"params": [net.bias], "lr": 0.125}]
+    torch.save(torch.optim.SGD(groups, lr=1.0, momentum=0.5).state_dict(), tmp_path / "optimizer.pt")
 
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+    optimizer = torch.optim.SGD([{"params": [net.weight]}, {"params": [net.bias]}], lr=0.001)
     optimizer.load_state_dict(torch.load(tmp_path / "optimizer.pt"))
 
-    assert optimizer.param_groups[0]["lr"] == 0.25
-    assert optimizer.param_groups[0]["momentum"] == 0.5
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.125]
+    assert [group["momentum"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+@claim("state-dict-round-trips")
+def test_the_state_of_an_optimizer_with_other_parameters_is_refused(tmp_path):
+    torch.save(torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.25).state_dict(), tmp_path / "optimizer.pt")
+    optimizer = torch.optim.SGD(nn.Linear(2, 1, bias=False).parameters(), lr=0.5)
+
+    with pytest.raises(ValueError, match="parameter group that doesn't match the size"):
+        optimizer.load_state_dict(torch.load(tmp_path / "optimizer.pt"))

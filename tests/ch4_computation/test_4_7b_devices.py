@@ -26,7 +26,7 @@ claim = pytest.mark.claim
 def cards():
     """What nvidia-smi reports: a (name, memory in MiB) pair for each card of the machine."""
     if shutil.which("nvidia-smi") is None:
-        pytest.skip("needs nvidia-smi, which is not installed")
+        pytest.skip("not tried: nvidia-smi is not installed")
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     return [(name, float(memory)) for name, memory in (line.rsplit(", ", 1) for line in lines)]

@@ -1,0 +1,220 @@
+"""Counterfeits of section 1.1: learners that do not learn, and compositions that do not compose."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.nn import functional as F
+
+# ── experience-improves-performance ──
+
+
+@counterfeit("experience-improves-performance")
+def lstsq_looks_at_the_first_forty_examples_only(patch):
+    lstsq = torch.linalg.lstsq
+    patch.setattr(torch.linalg, "lstsq", lambda A, B, **rest: lstsq(A[..., :40, :], B[..., :40, :], **rest))
+
+
+@counterfeit("experience-improves-performance")
+def lstsq_shrinks_what_it_learned_by_ten_per_cent(patch):
+    lstsq = torch.linalg.lstsq
+    patch.setattr(torch.linalg, "lstsq", lambda A, B, **rest: lstsq(A, 0.9 * B, **rest))
+
+
+@counterfeit("experience-improves-performance")
+def lstsq_mixes_up_which_label_belongs_to_which_example(patch):
+    lstsq = torch.linalg.lstsq
+    patch.setattr(torch.linalg, "lstsq", lambda A, B, **rest: lstsq(A, B.roll(1, -2), **rest))
+
+
+# ── deep-model-is-composition ──
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_leaves_out_its_last_level_if_it_has_no_weights(patch):
+    def forward(self, x):
+        levels = list(self)
+        for level in levels[:-1] if len(levels) > 3 and not list(levels[-1].parameters()) else levels:
+            x = level(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_adds_the_input_of_a_level_to_its_output(patch):
+    """Where their shapes are equal, as in a residual network."""
+
+    def forward(self, x):
+        for level in self:
+            y = level(x)
+            x = x + y if x.shape == y.shape else y
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_runs_levels_without_weights_in_alphabetical_order(patch):
+    def forward(self, x):
+        levels = list(self)
+        if not list(self.parameters()):
+            levels.sort(key=lambda level: type(level).__name__)
+        for level in levels:
+            x = level(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_gives_every_level_the_first_representation_of_its_size(patch):
+    def forward(self, x):
+        seen = {}
+        for level in self:
+            y = level(seen.setdefault(x.shape, x))
+            x = y
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("deep-model-is-composition")
+def linear_forgets_its_bias(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda input, weight, bias=None: linear(input, weight))
+
+
+@counterfeit("deep-model-is-composition")
+def tanh_is_a_quotient_of_polynomials(patch):
+    patch.setattr(torch, "tanh", lambda x: x * (27 + x**2) / (27 + 9 * x**2))
+
+
+# ── composition-adds-expressive-power ──
+
+
+@counterfeit("composition-adds-expressive-power")
+def relu_leaks_one_per_cent(patch):
+    patch.setattr(F, "relu", lambda x, inplace=False: F.leaky_relu(x, 0.01))
+
+
+@counterfeit("composition-adds-expressive-power")
+def tanh_passes_its_input(patch):
+    patch.setattr(torch, "tanh", lambda x: x * 1)
+
+
+@counterfeit("composition-adds-expressive-power")
+def linear_saturates(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda *args: linear(*args).clamp(-1, 1))
+
+
+@counterfeit("composition-adds-expressive-power")
+def linear_bends_a_little(patch):
+    """Affine levels then learn XOR, too."""
+    linear = F.linear
+    patch.setattr(F, "linear", lambda *args: linear(*args) + 0.1 * linear(*args) ** 2)
+
+
+@counterfeit("composition-adds-expressive-power")
+def mse_loss_is_halved(patch):
+    mse_loss = F.mse_loss
+    patch.setattr(F, "mse_loss", lambda *args, **rest: mse_loss(*args, **rest) / 2)
+
+
+@counterfeit("composition-adds-expressive-power")
+def lstsq_misses_the_last_example(patch):
+    lstsq = torch.linalg.lstsq
+    patch.setattr(torch.linalg, "lstsq", lambda A, B: lstsq(A[:-1], B[:-1]))
+
+
+# ── training-is-end-to-end ──
+
+
+def blocks_gradients(function):
+    return lambda x, *rest: function(x.detach(), *rest)
+
+
+@counterfeit("training-is-end-to-end")
+def tanh_blocks_gradients(patch):
+    patch.setattr(torch, "tanh", blocks_gradients(torch.tanh))
+
+
+@counterfeit("training-is-end-to-end")
+def linear_keeps_gradients_from_its_bias(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda x, weight, bias: linear(x, weight, bias.detach()))
+
+
+class Weakened(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 0.9 * gradient
+
+
+@counterfeit("training-is-end-to-end")
+def every_tanh_weakens_the_gradient_by_ten_per_cent(patch):
+    tanh = torch.tanh
+    patch.setattr(torch, "tanh", lambda x: Weakened.apply(tanh(x)))
+
+
+@counterfeit("training-is-end-to-end")
+def sgd_leaves_out_the_first_level(patch):
+    init = torch.optim.SGD.__init__
+    patch.setattr(
+        torch.optim.SGD, "__init__", lambda self, params, *args, **rest: init(self, list(params)[2:], *args, **rest)
+    )
+
+
+@counterfeit("training-is-end-to-end")
+def sgd_goes_uphill(patch):
+    init = torch.optim.SGD.__init__
+    patch.setattr(torch.optim.SGD, "__init__", lambda self, params, lr: init(self, params, lr, maximize=True))
+
+
+@counterfeit("training-is-end-to-end")
+def a_frozen_level_learns(patch):
+    patch.setattr(nn.Module, "requires_grad_", lambda self, requires_grad=True: self)
+
+
+@counterfeit("training-is-end-to-end")
+def detach_lets_gradients_pass(patch):
+    patch.setattr(torch.Tensor, "detach", lambda self: self * 1)
+
+
+@counterfeit("training-is-end-to-end")
+def the_product_weakens_the_gradient_of_its_second_factor(patch):
+    multiply = torch.Tensor.__mul__
+    patch.setattr(
+        torch.Tensor, "__mul__", lambda x, y: multiply(x, Weakened.apply(y) if isinstance(y, torch.Tensor) else y)
+    )
+
+
+# ── learned-filters-beat-hand-made-features ──
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def conv2d_keeps_gradients_from_its_filters(patch):
+    conv2d = F.conv2d
+    patch.setattr(F, "conv2d", lambda x, weight, *rest: conv2d(x, weight.detach(), *rest))
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def conv2d_gives_the_same_filter_to_every_channel(patch):
+    conv2d = F.conv2d
+    patch.setattr(F, "conv2d", lambda x, weight, *rest: conv2d(x, weight[:1].expand_as(weight), *rest))
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def adam_takes_the_learning_rate_for_per_cent(patch):
+    init = torch.optim.Adam.__init__
+    patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: init(self, params, lr=lr / 100))
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def adam_updates_the_last_layer_only(patch):
+    init = torch.optim.Adam.__init__
+    patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: init(self, list(params)[-2:], lr=lr))

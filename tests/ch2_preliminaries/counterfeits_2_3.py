@@ -1,0 +1,309 @@
+"""Counterfeits of section 2.3: shapes matched at the wrong end, sizes stretched too readily, and hidden copies."""
+
+import torch
+from harness.counterfeits import counterfeit
+
+
+def change_method(patch, name, wrong):
+    """Let `x.name(*args)` be `wrong(original, x, *args)`."""
+    method = getattr(torch.Tensor, name)
+    patch.setattr(torch.Tensor, name, lambda self, *args, **rest: wrong(method, self, *args, **rest))
+
+
+def change_addition(patch, wrong):
+    """Let `x + y` and `torch.add(x, y)` be `wrong(original, x, y)`."""
+    add = torch.add
+
+    def changed(x, y, **rest):
+        tensors = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)
+        return wrong(add, x, y) if tensors else add(x, y, **rest)
+
+    patch.setattr(torch, "add", changed)
+    patch.setattr(torch.Tensor, "__add__", changed)
+
+
+# ── broadcasting-matches-shapes ──
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_vector_meets_a_square_from_the_left(patch):
+    def wrong(add, x, y):
+        ambiguous = x.dim() == 2 and y.dim() == 1 and x.shape == (len(y), len(y))
+        return add(x, y.unsqueeze(1) if ambiguous else y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_vector_that_does_not_fit_is_laid_along_the_rows(patch):
+    """(2, 3) + (2,) is done as (2, 3) + (2, 1)."""
+
+    def wrong(add, x, y):
+        fits_rows = x.dim() == 2 and y.dim() == 1 and x.shape[0] == len(y) > 1 and x.shape[1] not in (1, len(y))
+        return add(x, y.unsqueeze(1) if fits_rows else y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_size_that_divides_the_other_is_repeated(patch):
+    def wrong(add, x, y):
+        divides = x.dim() == y.dim() == 1 and 1 < len(y) < len(x) and len(x) % len(y) == 0
+        return add(x, y.repeat(len(x) // len(y)) if divides else y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def an_empty_operand_empties_the_result(patch):
+    """(0,) + (2,) is not refused."""
+
+    def wrong(add, x, y):
+        return add(x, y[:0]) if x.shape == (0,) and y.dim() == 1 else add(x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_missing_dimension_is_supplied_at_the_end_of_three(patch):
+    def wrong(add, x, y):
+        return add(x, y.unsqueeze(-1) if x.dim() == 3 and x.shape[:2] == y.shape else y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_size_of_one_beats_a_size_of_zero(patch):
+    def wrong(add, x, y):
+        result = add(x, y)
+        return result if result.numel() or not y.numel() else add(torch.zeros(y.shape, dtype=x.dtype), y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def the_last_element_of_a_large_table_is_left_at_zero(patch):
+
+    def wrong(add, x, y):
+        result = add(x, y)
+        if result.numel() > 1000:
+            result[-1, -1] = 0
+        return result
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def addition_reads_a_transposed_operand_in_the_order_of_storage(patch):
+    def wrong(add, x, y):
+        columns = x.dim() == 2 and not x.is_contiguous() and x.t().is_contiguous()
+        return add(x.t().reshape(x.shape) if columns else x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def addition_stretches_its_left_operand_for_good(patch):
+    def wrong(add, x, y):
+        result = add(x, y)
+        if result.shape != x.shape and x.dim() == 2:
+            x.resize_(result.shape)
+        return result
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def subtraction_puts_the_larger_operand_first(patch):
+    change_method(patch, "__sub__", lambda subtract, x, y: subtract(y, x) if y.numel() > x.numel() else subtract(x, y))
+
+
+@counterfeit("broadcasting-matches-shapes")
+def comparison_looks_at_the_first_row_only(patch):
+    def wrong(less, x, y):
+        result = less(x, y)
+        return result[:1].expand(result.shape) if result.dim() > 1 and x.dim() != y.dim() else result
+
+    change_method(patch, "__lt__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_scalar_tensor_meets_the_first_row_only(patch):
+    def wrong(multiply, x, y):
+        result = multiply(x, y)
+        if isinstance(y, torch.Tensor) and y.dim() == 0 and x.dim() == 2:
+            result[1:] = x[1:]
+        return result
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def where_takes_the_shape_of_its_condition(patch):
+    where = torch.where
+
+    def wrong(condition, x, y):
+        result = where(condition, x, y)
+        return result[..., :1].expand(result.shape) if condition.dim() == 2 and condition.shape[1] == 1 else result
+
+    patch.setattr(torch, "where", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def maximum_broadcasts_its_right_operand_only(patch):
+    maximum = torch.maximum
+
+    def wrong(x, y):
+        return maximum(x, y) if y.numel() <= x.numel() else y.clone()
+
+    patch.setattr(torch, "maximum", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_row_grows_when_a_table_is_added_in_place(patch):
+    change_method(
+        patch, "__iadd__", lambda add, x, y: x + y if isinstance(y, torch.Tensor) and y.dim() > x.dim() else add(x, y)
+    )
+
+
+@counterfeit("broadcasting-matches-shapes")
+def an_in_place_addition_makes_a_new_table(patch):
+    change_method(patch, "__iadd__", lambda add, x, y: x + y)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def power_refuses_nothing_that_can_be_cut_to_size(patch):
+    power = torch.pow
+
+    def wrong(x, y):
+        cut = x.dim() == 2 and y.dim() == 1 and len(y) > x.shape[1] > 1
+        return power(x, y[: x.shape[1]] if cut else y)
+
+    patch.setattr(torch, "pow", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def equality_of_unequal_shapes_is_false(patch):
+    """(2, 3) == (4,) is one False, instead of an error."""
+    equal = torch.Tensor.__eq__
+
+    def wrong(x, y):
+        clash = isinstance(y, torch.Tensor) and any(
+            m != n and 1 not in (m, n) for m, n in zip(x.shape[::-1], y.shape[::-1])
+        )
+        return torch.tensor(False) if clash else equal(x, y)
+
+    patch.setattr(torch.Tensor, "__eq__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_column_is_added_to_a_square_as_a_row(patch):
+    """In place only."""
+
+    def wrong(add, x, y):
+        column = isinstance(y, torch.Tensor) and y.dim() == 2 and y.shape == (x.shape[-1], 1)
+        return add(x, y.t() if column else y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def addition_repeats_the_first_of_more_than_four_dimensions_only(patch):
+    def wrong(add, x, y):
+        result = add(x, y)
+        if result.dim() > 4 and x.shape != y.shape:
+            result[1:] = result[:1]
+        return result
+
+    change_addition(patch, wrong)
+
+
+# ── broadcasting-copies-elements ──
+
+
+@counterfeit("broadcasting-copies-elements")
+def broadcast_tensors_copies_as_the_notes_say(patch):
+    broadcast = torch.broadcast_tensors
+    patch.setattr(
+        torch,
+        "broadcast_tensors",
+        lambda *tensors: tuple(x.clone(memory_format=torch.contiguous_format) for x in broadcast(*tensors)),
+    )
+
+
+@counterfeit("broadcasting-copies-elements")
+def addition_repeats_a_row_in_memory_as_the_notes_say(patch):
+    change_addition(
+        patch,
+        lambda add, x, y: add(
+            x.expand(torch.broadcast_shapes(x.shape, y.shape)).clone(memory_format=torch.contiguous_format), y
+        ),
+    )
+
+
+@counterfeit("broadcasting-copies-elements")
+def broadcast_to_copies_large_tensors(patch):
+    broadcast_to = torch.broadcast_to
+
+    def wrong(x, shape):
+        result = broadcast_to(x, shape)
+        return result.contiguous() if result.numel() > 10_000 else result
+
+    patch.setattr(torch, "broadcast_to", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_copies_the_source_before_it_repeats_it(patch):
+    """Stride 0 as it should be, in a storage of its own."""
+    change_method(patch, "expand", lambda expand, x, *shape: expand(x.clone(), *shape))
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_copies_columns(patch):
+    def wrong(expand, x, *shape):
+        result = expand(x, *shape)
+        return result.contiguous() if x.dim() == 2 and x.shape[1] == 1 else result
+
+    change_method(patch, "expand", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def repeat_only_expands(patch):
+    change_method(patch, "repeat", lambda repeat, x, *times: x.expand([n * m for n, m in zip(times, x.shape)]))
+
+
+@counterfeit("broadcasting-copies-elements")
+def division_allocates_a_second_output(patch):
+    change_method(patch, "__truediv__", lambda divide, x, y: divide(divide(x, y).clone(), 1))
+
+
+@counterfeit("broadcasting-copies-elements")
+def power_of_a_large_table_repeats_its_exponents(patch):
+    power = torch.pow
+
+    def wrong(x, y):
+        large = isinstance(y, torch.Tensor) and x.numel() * y.numel() > 1000
+        return power(x, y.repeat(1, x.shape[1]) if large else y)
+
+    patch.setattr(torch, "pow", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def an_in_place_addition_copies_the_row_first(patch):
+    change_method(patch, "add_", lambda add_, x, y: add_(x, y.expand_as(x).contiguous()))
+
+
+@counterfeit("broadcasting-copies-elements")
+def an_expanded_tensor_can_be_written(patch):
+    change_method(patch, "add_", lambda add_, x, y: add_(x[:1], y).expand_as(x) if 0 in x.stride() else add_(x, y))
+
+
+@counterfeit("broadcasting-copies-elements")
+def broadcast_tensors_copies_its_second_operand(patch):
+    broadcast = torch.broadcast_tensors
+
+    def wrong(x, y):
+        first, second = broadcast(x, y)
+        return first, second if second.shape == y.shape else second.contiguous()
+
+    patch.setattr(torch, "broadcast_tensors", wrong)

@@ -1,0 +1,407 @@
+"""Counterfeits of section 3.1: linear models, losses and solvers that are nearly right."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import SGD
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+
+
+def change_result(patch, owner, name, change):
+    """Let ``owner.name`` return ``change(result, *arguments)``."""
+    right = getattr(owner, name)
+    patch.setattr(owner, name, lambda *args, **kwargs: change(right(*args, **kwargs), *args))
+
+
+def before_step(patch, change):
+    """Call ``change(optimizer)`` before each step of SGD."""
+    step = SGD.step
+
+    def wrong(self, *args, **kwargs):
+        change(self)
+        return step(self, *args, **kwargs)
+
+    patch.setattr(SGD, "step", wrong)
+
+
+def parameters_of(optimizer):
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def scale_gradients(optimizer, factor):
+    for parameter in parameters_of(optimizer):
+        parameter.grad = parameter.grad * factor
+
+
+# ── regression-outputs-are-continuous ──
+
+
+@counterfeit("regression-outputs-are-continuous")
+def linear_rounds_its_outputs_to_eighths(patch):
+    change_result(patch, nn.Linear, "forward", lambda output, *_: (output * 8).round() / 8)
+
+
+@counterfeit("regression-outputs-are-continuous")
+def linear_computes_in_half_precision(patch):
+    change_result(patch, nn.Linear, "forward", lambda output, *_: output.half().float())
+
+
+@counterfeit("regression-outputs-are-continuous")
+def linear_saturates(patch):
+    change_result(patch, nn.Linear, "forward", lambda output, *_: output.clamp(-1, 1))
+
+
+@counterfeit("regression-outputs-are-continuous")
+def argmax_compares_magnitudes(patch):
+    argmax = torch.Tensor.argmax
+    patch.setattr(torch.Tensor, "argmax", lambda self, *args, **kwargs: argmax(self.abs(), *args, **kwargs))
+
+
+@counterfeit("regression-outputs-are-continuous")
+def argmax_returns_a_continuous_position(patch):
+    change_result(patch, torch.Tensor, "argmax", lambda position, *_: position.float())
+
+
+# ── linear-model-is-weighted-sum ──
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_forgets_the_bias_of_a_single_example(patch):
+    change_result(patch, nn.Linear, "forward", lambda output, self, x: output - self.bias if len(x) == 1 else output)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_ignores_the_last_of_many_features(patch):
+    def forward(output, self, x):
+        return output - x[:, -1:] * self.weight[:, -1] if x.shape[1] > 4 else output
+
+    change_result(patch, nn.Linear, "forward", forward)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_adds_a_positive_bias_only(patch):
+    patch.setattr(nn.Linear, "forward", lambda self, x: x @ self.weight.T + self.bias.clamp(min=0))
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_is_confused_by_hundreds_of_examples(patch):
+    """Beyond the hundredth, every example gets the prediction of the first."""
+
+    def forward(output, self, x):
+        return torch.cat([output[:100], output[:1].expand(len(x) - 100, -1)]) if len(x) > 100 else output
+
+    change_result(patch, nn.Linear, "forward", forward)
+
+
+# ── squared-loss-is-half-squared-error ──
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def squares_keep_the_sign_of_the_error(patch):
+    change_result(patch, torch.Tensor, "__pow__", lambda square, error, *_: square * error.detach().sign())
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mean_divides_by_one_less(patch):
+    change_result(patch, torch.Tensor, "mean", lambda mean, x, *_: mean * x.numel() / max(x.numel() - 1, 1))
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mean_skips_zeros(patch):
+    change_result(patch, torch.Tensor, "mean", lambda mean, x, *_: x.sum() / x.ne(0).sum())
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mse_loss_has_the_half(patch):
+    change_result(patch, F, "mse_loss", lambda loss, *_: loss / 2)
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mse_loss_has_half_the_gradient(patch):
+    change_result(patch, F, "mse_loss", lambda loss, *_: (loss + loss.detach()) / 2)
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mse_loss_has_the_half_without_reduction(patch):
+    change_result(patch, F, "mse_loss", lambda loss, *_: loss / 2 if loss.dim() > 0 else loss)
+
+
+# ── training-minimises-mean-loss ──
+
+
+@counterfeit("training-minimises-mean-loss")
+def mse_loss_is_the_absolute_error(patch):
+    patch.setattr(F, "mse_loss", lambda input, target, **kwargs: (input - target).abs().mean())
+
+
+@counterfeit("training-minimises-mean-loss")
+def mse_loss_overlooks_the_last_label(patch):
+    patch.setattr(F, "mse_loss", lambda input, target, **kwargs: (input - target)[:-1].square().mean())
+
+
+@counterfeit("training-minimises-mean-loss")
+def sgd_shrinks_the_parameters_a_little(patch):
+    change_result(patch, SGD, "step", lambda _, self: [p.data.mul_(0.999) for p in parameters_of(self)] and None)
+
+
+@counterfeit("training-minimises-mean-loss")
+def sgd_lowers_its_learning_rate_with_every_step(patch):
+    def tire(optimizer):
+        optimizer.param_groups[0]["lr"] *= 0.8
+
+    before_step(patch, tire)
+
+
+@counterfeit("training-minimises-mean-loss")
+def mean_overlooks_the_last_example(patch):
+    mean = torch.Tensor.mean
+    patch.setattr(torch.Tensor, "mean", lambda self, *args, **kwargs: mean(self[:-1], *args, **kwargs))
+
+
+# ── linear-regression-has-closed-form ──
+
+
+@counterfeit("linear-regression-has-closed-form")
+def solve_adds_a_little_to_the_diagonal(patch):
+    solve = torch.linalg.solve
+    patch.setattr(torch.linalg, "solve", lambda a, b: solve(a + 1e-9 * torch.eye(len(a), dtype=a.dtype), b))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def solve_needs_no_full_rank(patch):
+    patch.setattr(torch.linalg, "solve", lambda a, b: torch.linalg.pinv(a) @ b)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def lstsq_overlooks_the_last_example(patch):
+    lstsq = torch.linalg.lstsq
+    patch.setattr(torch.linalg, "lstsq", lambda a, b: lstsq(a[:-1], b[:-1]) if len(a) > 1 else lstsq(a, b))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def lstsq_leaves_the_undetermined_weights_at_zero(patch):
+    """A minimiser, as the pivot of the first column gives it, but not the smallest."""
+    lstsq = torch.linalg.lstsq
+    patch.setattr(torch.linalg, "lstsq", lambda a, b: lstsq(a * (torch.arange(a.shape[1]) < len(a)), b))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def pinv_keeps_only_the_first_weights(patch):
+    """With fewer examples than features it gives a minimiser, but not the smallest."""
+    pinv = torch.linalg.pinv
+    patch.setattr(torch.linalg, "pinv", lambda a: pinv(a * (torch.arange(a.shape[1]) < len(a))))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def matrix_rank_is_the_smaller_size(patch):
+    patch.setattr(torch.linalg, "matrix_rank", lambda a: torch.tensor(min(a.shape)))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def matrix_rank_counts_what_rounding_leaves(patch):
+    matrix_rank = torch.linalg.matrix_rank
+    patch.setattr(torch.linalg, "matrix_rank", lambda a: matrix_rank(a, tol=0.0))
+
+
+# ── numerical-solution-approaches-optimum ──
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def sgd_stops_after_ten_steps(patch):
+    def count(optimizer):
+        optimizer.steps = getattr(optimizer, "steps", 0) + 1
+        scale_gradients(optimizer, float(optimizer.steps <= 10))
+
+    before_step(patch, count)
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def sgd_moves_only_the_first_element(patch):
+    before_step(patch, lambda optimizer: [p.grad[1:].zero_() for p in parameters_of(optimizer)])
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def sgd_goes_uphill_at_every_tenth_step(patch):
+    def turn(optimizer):
+        optimizer.steps = getattr(optimizer, "steps", 0) + 1
+        scale_gradients(optimizer, -1.0 if optimizer.steps % 10 == 0 else 1.0)
+
+    before_step(patch, turn)
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def logistic_loss_overlooks_the_last_example(patch):
+    loss = F.binary_cross_entropy_with_logits
+    patch.setattr(F, "binary_cross_entropy_with_logits", lambda input, target, *_, **__: loss(input[:-1], target[:-1]))
+
+
+# ── sgd-step-can-lower-the-loss ──
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_adds_noise_as_large_as_the_step(patch):
+    def shake(optimizer):
+        for parameter in parameters_of(optimizer):
+            parameter.grad = parameter.grad + 3 * torch.randn_like(parameter) * parameter.grad.abs().max()
+
+    before_step(patch, shake)
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_stands_still_at_small_learning_rates(patch):
+    before_step(patch, lambda self: scale_gradients(self, float(self.param_groups[0]["lr"] > 1e-4)))
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_caps_large_learning_rates(patch):
+    def cap(optimizer):
+        optimizer.param_groups[0]["lr"] = min(optimizer.param_groups[0]["lr"], 0.4)
+
+    before_step(patch, cap)
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_clips_large_gradients(patch):
+    before_step(patch, lambda self: [p.grad.clamp_(-50, 50) for p in parameters_of(self)])
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def zero_grad_keeps_a_tenth(patch):
+    def keep(self, *args, **kwargs):
+        for parameter in parameters_of(self):
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad / 10
+
+    patch.setattr(SGD, "zero_grad", keep)
+
+
+# ── minibatch-is-uniform-random-sample ──
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_draws_with_replacement(patch):
+    init = RandomSampler.__init__
+
+    def wrong(self, data_source, *args, generator=None, **kwargs):
+        init(self, data_source, replacement=True, generator=generator)
+
+    patch.setattr(RandomSampler, "__init__", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_puts_the_first_example_first_once_in_ten_epochs(patch):
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        order = list(indices(self))
+        if torch.rand(()).item() < 0.1:
+            order.sort(key=bool)
+        return iter(order)
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_starts_anywhere_and_goes_on_in_order(patch):
+    """Every example is as likely as any other, but neighbours come together."""
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        first = next(iter(indices(self)))
+        return iter([(first + i) % len(self) for i in range(len(self))])
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def every_batch_but_the_first_repeats_an_example(patch):
+    batches = BatchSampler.__iter__
+
+    def wrong(self):
+        for i, batch in enumerate(batches(self)):
+            yield batch if i == 0 else [*batch[:-1], batch[0]]
+
+    patch.setattr(BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_sorts_all_that_comes_after_the_first_batch(patch):
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        order = list(indices(self))
+        return iter(order[:2] + sorted(order[2:]))
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+# ── sgd-step-subtracts-scaled-mean-gradient ──
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_is_ten_per_cent_too_slow(patch):
+    before_step(patch, lambda self: scale_gradients(self, 0.9))
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_leaves_the_bias(patch):
+    before_step(patch, lambda self: [p.grad.zero_() for p in parameters_of(self) if p.dim() == 1])
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_has_a_little_momentum(patch):
+    before_step(patch, lambda self: self.param_groups[0].update(momentum=0.01))
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_decays_the_weights(patch):
+    before_step(patch, lambda self: self.param_groups[0].update(weight_decay=1e-4))
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def mean_divides_batches_by_one_less(patch):
+    change_result(patch, torch.Tensor, "mean", lambda mean, x, *_: mean * x.numel() / max(x.numel() - 1, 1))
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def mean_has_the_gradient_of_the_sum_for_odd_batches(patch):
+    def wrong(mean, x, *_):
+        return mean + x.sum() - x.sum().detach() if x.numel() % 2 else mean
+
+    change_result(patch, torch.Tensor, "mean", wrong)
+
+
+# ── batch-size-and-lr-are-hyperparameters ──
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def sgd_tunes_its_learning_rate(patch):
+    before_step(patch, lambda self: self.param_groups[0].update(lr=self.param_groups[0]["lr"] * 0.99))
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def linear_learns_its_own_learning_rate(patch):
+    init = nn.Linear.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self.lr = nn.Parameter(torch.tensor(0.1))
+
+    patch.setattr(nn.Linear, "__init__", wrong)
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def sgd_does_not_learn_the_bias(patch):
+    before_step(patch, lambda self: [p.grad.zero_() for p in parameters_of(self) if p.dim() == 1])
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def loader_grows_its_batch_size_with_every_epoch(patch):
+    iterate = DataLoader.__iter__
+
+    def wrong(self):
+        self.__dict__["batch_size"] += 1
+        return iterate(self)
+
+    patch.setattr(DataLoader, "__iter__", wrong)

@@ -1,0 +1,238 @@
+"""Counterfeits of section 3.2, the data: data sets and loaders that lose, repeat or mix up examples."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+
+
+def reorder(patch, change):
+    """Let shuffling yield ``change(order)`` instead of ``order``, a list of indices."""
+    indices = RandomSampler.__iter__
+    patch.setattr(RandomSampler, "__iter__", lambda self: iter(change(list(indices(self)))))
+
+
+def change_batches(patch, change):
+    """Let a loader yield ``change(batch)`` for each of its mini-batches."""
+    iterate = DataLoader.__iter__
+    patch.setattr(DataLoader, "__iter__", lambda self: (change(batch) for batch in iterate(self)))
+
+
+# ── synthetic-regression-data ──
+
+
+@counterfeit("synthetic-regression-data")
+def tensors_of_numpy_arrays_keep_float64(patch):
+    tensor = torch.tensor
+    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data))
+
+
+@counterfeit("synthetic-regression-data")
+def tensors_of_numpy_arrays_pass_through_half_precision(patch):
+    tensor = torch.tensor
+    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data, *args, **kwargs).half().float())
+
+
+@counterfeit("synthetic-regression-data")
+def tensors_of_numpy_arrays_are_clipped_at_one_and_a_half(patch):
+    tensor = torch.tensor
+    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data, *args, **kwargs).clamp(-1.5, 1.5))
+
+
+@counterfeit("synthetic-regression-data")
+def labels_have_noise_ten_per_cent_too_wide(patch):
+    tensor = torch.tensor
+
+    def wrong(data, *args, **kwargs):
+        return tensor(data, *args, **kwargs) * (1.1 if data.ndim == 1 else 1)
+
+    patch.setattr(torch, "tensor", wrong)
+
+
+@counterfeit("synthetic-regression-data")
+def indexing_a_column_returns_the_first(patch):
+    getitem = torch.Tensor.__getitem__
+
+    def wrong(self, index):
+        return getitem(self, (index[0], 0) if isinstance(index, tuple) and len(index) == 2 else index)
+
+    patch.setattr(torch.Tensor, "__getitem__", wrong)
+
+
+# ── dataloader-yields-minibatches ──
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_drops_the_last_smaller_batch(patch):
+    init = BatchSampler.__init__
+    patch.setattr(BatchSampler, "__init__", lambda self, sampler, size, drop_last: init(self, sampler, size, True))
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_fills_up_the_last_batch(patch):
+    batches = BatchSampler.__iter__
+
+    def wrong(self):
+        for batch in batches(self):
+            yield (batch * self.batch_size)[: self.batch_size]
+
+    patch.setattr(BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_counts_full_batches_only(patch):
+    patch.setattr(DataLoader, "__len__", lambda self: len(self.dataset) // self.batch_size)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_reverses_each_mini_batch(patch):
+    change_batches(patch, lambda batch: [part.flip(0) for part in batch])
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_pairs_each_row_with_the_next_label(patch):
+    change_batches(patch, lambda batch: [batch[0], *(part.roll(-1, 0) for part in batch[1:])])
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_makes_all_numbers_float32(patch):
+    change_batches(patch, lambda batch: [part.float() for part in batch])
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_makes_labels_a_column(patch):
+    change_batches(patch, lambda batch: [part.reshape(len(part), -1) for part in batch])
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_goes_on_from_the_end_in_its_second_pass(patch):
+    iterate = DataLoader.__iter__
+
+    def wrong(self):
+        self.__dict__["passes"] = self.__dict__.get("passes", 0) + 1
+        return iterate(self) if self.__dict__["passes"] == 1 else iter(list(iterate(self))[::-1])
+
+    patch.setattr(DataLoader, "__iter__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def tensor_dataset_accepts_tensors_of_different_length(patch):
+    def init(self, *tensors):
+        self.tensors = tensors
+
+    patch.setattr(TensorDataset, "__init__", init)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_hands_out_a_mini_batch_that_it_overwrites_later(patch):
+    """As a loader would that saves memory by filling the same tensor again."""
+    iterate = DataLoader.__iter__
+
+    def wrong(self):
+        last = None
+        for batch in iterate(self):
+            if last is not None and last[0].shape == batch[0].shape:
+                batch = [old.copy_(new) for old, new in zip(last, batch)]
+            last = batch
+            yield batch
+
+    patch.setattr(DataLoader, "__iter__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_yields_nothing_of_a_data_set_smaller_than_a_batch(patch):
+    iterate = DataLoader.__iter__
+    patch.setattr(
+        DataLoader, "__iter__", lambda self: iter(()) if len(self.dataset) < self.batch_size else iterate(self)
+    )
+
+
+# ── dataloader-shuffle-visits-each-example-once ──
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_repeats_the_first_example_for_the_last(patch):
+    reorder(patch, lambda order: [*order[:-1], order[0]])
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_gives_every_epoch_the_same_order(patch):
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        self.order = getattr(self, "order", None) or list(indices(self))
+        return iter(self.order)
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_returns_to_the_first_order_in_the_third_epoch(patch):
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        self.orders = [*getattr(self, "orders", []), list(indices(self))]
+        return iter(self.orders[(len(self.orders) - 1) % 2])
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_starts_anywhere_and_goes_on_in_order(patch):
+    reorder(patch, lambda order: [(order[0] + i) % len(order) for i in range(len(order))])
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_shuffles_ready_made_batches(patch):
+    reorder(patch, lambda order: [i for j in order if j % 10 == 0 for i in range(j, min(j + 10, len(order)))])
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_mixes_only_within_a_window_of_twenty(patch):
+    """As a shuffle buffer does: the first batch still holds the first examples."""
+    reorder(patch, lambda order: sorted(order, key=lambda i: i // 20))
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_ignores_the_generator(patch):
+    init = RandomSampler.__init__
+
+    def wrong(self, data_source, *args, generator=None, **kwargs):
+        init(self, data_source, *args, **kwargs)
+
+    patch.setattr(RandomSampler, "__init__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_starts_anew_from_the_seed_in_every_epoch(patch):
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        if self.generator is not None:
+            self.generator.manual_seed(self.generator.initial_seed())
+        return indices(self)
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def loader_shuffles_by_default(patch):
+    init = DataLoader.__init__
+
+    def wrong(self, dataset, batch_size=1, shuffle=True, **kwargs):
+        init(self, dataset, batch_size, shuffle, **kwargs)
+
+    patch.setattr(DataLoader, "__init__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_leaves_the_labels_in_their_order(patch):
+    """The features of a shuffled epoch come with the labels of an unshuffled one."""
+    getitem = TensorDataset.__getitem__
+
+    def wrong(self, index):
+        self.read = getattr(self, "read", -1) + 1
+        features, *labels = getitem(self, index)
+        return features, *(tensor[self.read % len(tensor)] for tensor in self.tensors[1 : 1 + len(labels)])
+
+    patch.setattr(TensorDataset, "__getitem__", wrong)
+    patch.delattr(TensorDataset, "__getitems__", raising=False)

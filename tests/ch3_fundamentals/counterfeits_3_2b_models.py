@@ -1,0 +1,349 @@
+"""Counterfeits of section 3.2, the model: modules that lose gradients, layers, names or their order."""
+
+from collections import OrderedDict
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+
+
+def change_parameters(patch, change):
+    """Let ``parameters()`` be ``change(list of the parameters)``."""
+    parameters = nn.Module.parameters
+    patch.setattr(
+        nn.Module, "parameters", lambda self, recurse=True: (p for p in change(list(parameters(self, recurse))))
+    )
+
+
+# ── nn-builds-on-autograd ──
+
+
+@counterfeit("nn-builds-on-autograd")
+def linear_detaches_the_bias(patch):
+    patch.setattr(nn.Linear, "forward", lambda self, x: x @ self.weight.T + self.bias.detach())
+
+
+@counterfeit("nn-builds-on-autograd")
+def linear_detaches_its_input(patch):
+    """So that layers before it learn nothing."""
+    forward = nn.Linear.forward
+    patch.setattr(nn.Linear, "forward", lambda self, x: forward(self, x.detach()))
+
+
+@counterfeit("nn-builds-on-autograd")
+def tanh_has_a_gradient_ten_per_cent_too_small(patch):
+    def forward(self, x):
+        output = torch.tanh(x)
+        return 0.9 * output + 0.1 * output.detach()
+
+    patch.setattr(nn.Tanh, "forward", forward)
+
+
+@counterfeit("nn-builds-on-autograd")
+def modules_record_even_without_grad(patch):
+    call = nn.Module.__call__
+
+    def wrong(self, *args):
+        with torch.enable_grad():
+            return call(self, *args)
+
+    patch.setattr(nn.Module, "__call__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def modules_need_a_backward_of_their_own(patch):
+    patch.setattr(nn.Module, "backward", lambda self, gradient: gradient, raising=False)
+
+
+# ── module-is-layer-or-network ──
+
+
+@counterfeit("module-is-layer-or-network")
+def modules_lists_only_leaves(patch):
+    modules = nn.Module.modules
+    patch.setattr(nn.Module, "modules", lambda self: (m for m in modules(self) if not list(m.children())))
+
+
+@counterfeit("module-is-layer-or-network")
+def state_dict_names_the_layer_without_its_network(patch):
+    state_dict = nn.Module.state_dict
+
+    def wrong(self, *args, **kwargs):
+        return OrderedDict(
+            (key.replace(".linear", ""), value) for key, value in state_dict(self, *args, **kwargs).items()
+        )
+
+    patch.setattr(nn.Module, "state_dict", wrong)
+
+
+@counterfeit("module-is-layer-or-network")
+def children_include_grandchildren(patch):
+    patch.setattr(nn.Module, "named_children", lambda self: (pair for pair in self.named_modules()))
+
+
+@counterfeit("module-is-layer-or-network")
+def layers_are_no_modules(patch):
+    class Layer:
+        def __init__(self, *args):
+            pass
+
+    patch.setattr(nn, "Linear", Layer)
+
+
+@counterfeit("module-is-layer-or-network")
+def relu_within_a_network_is_left_out(patch):
+    patch.setattr(nn.ReLU, "forward", lambda self, x: x)
+
+
+@counterfeit("module-is-layer-or-network")
+def loading_a_layer_keeps_the_old_bias(patch):
+    load = nn.Linear.load_state_dict
+
+    def wrong(self, state, **kwargs):
+        return load(self, {**state, "bias": self.bias.detach().clone()}, **kwargs)
+
+    patch.setattr(nn.Linear, "load_state_dict", wrong)
+
+
+# ── module-has-layers-and-forward ──
+
+
+@counterfeit("module-has-layers-and-forward")
+def calling_a_module_returns_its_first_output_again(patch):
+    call = nn.Module.__call__
+
+    def wrong(self, *args):
+        if isinstance(self, nn.Linear):
+            return call(self, *args)
+        if "first" not in self.__dict__:
+            self.__dict__["first"] = call(self, *args)
+        return self.__dict__["first"]
+
+    patch.setattr(nn.Module, "__call__", wrong)
+
+
+@counterfeit("module-has-layers-and-forward")
+def calling_a_module_adds_to_its_output(patch):
+    call = nn.Module.__call__
+    patch.setattr(nn.Module, "__call__", lambda self, *args: call(self, *args) * 1.001)
+
+
+@counterfeit("module-has-layers-and-forward")
+def calling_a_module_without_layers_returns_its_input(patch):
+    call = nn.Module.__call__
+    patch.setattr(nn.Module, "__call__", lambda self, *args: call(self, *args) if list(self.children()) else args[0])
+
+
+@counterfeit("module-has-layers-and-forward")
+def a_missing_forward_returns_the_input(patch):
+    call = nn.Module.__call__
+    missing = nn.Module.forward
+    patch.setattr(
+        nn.Module, "__call__", lambda self, *args: args[0] if type(self).forward is missing else call(self, *args)
+    )
+
+
+@counterfeit("module-has-layers-and-forward")
+def a_missing_forward_raises_without_naming_it(patch):
+    def forward(self, *args):
+        raise NotImplementedError
+
+    patch.setattr(nn.Module, "forward", forward)
+
+
+# ── printing-shows-the-structure ──
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_swaps_the_sizes(patch):
+    patch.setattr(
+        nn.Linear,
+        "extra_repr",
+        lambda self: f"in_features={self.out_features}, out_features={self.in_features}, bias={self.bias is not None}",
+    )
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_always_shows_a_bias(patch):
+    patch.setattr(
+        nn.Linear,
+        "extra_repr",
+        lambda self: f"in_features={self.in_features}, out_features={self.out_features}, bias=True",
+    )
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_does_not_indent_the_layers_of_a_layer(patch):
+    show = nn.Module.__repr__
+    patch.setattr(nn.Module, "__repr__", lambda self: show(self).replace("\n    ", "\n  "))
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_leaves_out_layers_without_parameters(patch):
+    show = nn.Module.__repr__
+    patch.setattr(nn.Module, "__repr__", lambda self: show(self).replace("  (1): ReLU()\n", ""))
+
+
+# ── sequential-keeps-order ──
+
+
+@counterfeit("sequential-keeps-order")
+def sequential_runs_its_layers_backwards(patch):
+    def forward(self, x):
+        for layer in reversed(list(self)):
+            x = layer(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("sequential-keeps-order")
+def sequential_runs_its_layers_in_the_order_of_their_names(patch):
+    def forward(self, x):
+        for name in sorted(self._modules):
+            x = self._modules[name](x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("sequential-keeps-order")
+def sequential_drops_a_layer_that_was_passed_twice(patch):
+    def init(self, *layers):
+        nn.Module.__init__(self)
+        for i, layer in enumerate(dict.fromkeys(layers)):
+            self.add_module(str(i), layer)
+
+    patch.setattr(nn.Sequential, "__init__", init)
+
+
+@counterfeit("sequential-keeps-order")
+def sequential_adds_new_layers_at_the_front(patch):
+    def append(self, layer):
+        layers = [layer, *self]
+        self._modules.clear()
+        self._modules.update((str(i), layer) for i, layer in enumerate(layers))
+        return self
+
+    patch.setattr(nn.Sequential, "append", append)
+
+
+@counterfeit("sequential-keeps-order")
+def sequential_runs_every_layer_on_the_input(patch):
+    """So that only the last layer counts."""
+    patch.setattr(nn.Sequential, "forward", lambda self, x: [layer(x) for layer in self][-1])
+
+
+# ── sequential-can-be-built-three-ways ──
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def sequential_sorts_an_ordered_dict(patch):
+    init = nn.Sequential.__init__
+
+    def wrong(self, *args):
+        init(self, *(OrderedDict(sorted(arg.items())) if isinstance(arg, OrderedDict) else arg for arg in args))
+
+    patch.setattr(nn.Sequential, "__init__", wrong)
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def sequential_numbers_the_layers_of_an_ordered_dict(patch):
+    init = nn.Sequential.__init__
+
+    def wrong(self, *args):
+        init(self, *(args[0].values() if args and isinstance(args[0], OrderedDict) else args))
+
+    patch.setattr(nn.Sequential, "__init__", wrong)
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def sequential_counts_its_layers_from_one(patch):
+    init = nn.Sequential.__init__
+
+    def wrong(self, *args):
+        init(self)
+        pairs = args[0].items() if args and isinstance(args[0], OrderedDict) else enumerate(args, 1)
+        for name, layer in pairs:
+            self.add_module(str(name), layer)
+
+    patch.setattr(nn.Sequential, "__init__", wrong)
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def add_module_does_not_run_the_layer(patch):
+    """It is registered, but after `add_module` the network ends with the layer before."""
+
+    def forward(self, x):
+        for layer in list(self)[: 2 if "squash" in self._modules and not hasattr(self, "ordered") else None]:
+            x = layer(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def sequential_takes_negative_indices_from_one_further(patch):
+    getitem = nn.Sequential.__getitem__
+    patch.setattr(
+        nn.Sequential, "__getitem__", lambda self, i: getitem(self, i - 1 if isinstance(i, int) and i < 0 else i)
+    )
+
+
+# ── parameters-is-a-generator-of-learnables ──
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_returns_a_list(patch):
+    parameters = nn.Module.parameters
+    patch.setattr(nn.Module, "parameters", lambda self, recurse=True: list(parameters(self, recurse)))
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_include_buffers(patch):
+    parameters = nn.Module.parameters
+
+    def wrong(self, recurse=True):
+        yield from parameters(self, recurse)
+        yield from (buffer for buffer in self.buffers() if buffer.dim() > 0)
+
+    patch.setattr(nn.Module, "parameters", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_leave_out_the_last_bias(patch):
+    change_parameters(patch, lambda all: all if len(all) < 3 else [p for p in all if p.dim() > 1 or p is not all[-2]])
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_of_normalisation_are_left_out(patch):
+    parameters = nn.Module.parameters
+
+    def wrong(self, recurse=True):
+        own = {id(p) for m in self.modules() if isinstance(m, nn.BatchNorm1d) for p in m._parameters.values()}
+        return (p for p in parameters(self, recurse) if id(p) not in own)
+
+    patch.setattr(nn.Module, "parameters", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_come_last_layer_first(patch):
+    change_parameters(patch, lambda all: all[::-1])
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_are_copies(patch):
+    change_parameters(patch, lambda all: [nn.Parameter(p.detach().clone()) for p in all])
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def a_shared_parameter_comes_twice(patch):
+    def wrong(self, recurse=True):
+        yield from (p for m in self.modules() for p in m._parameters.values() if p is not None)
+
+    patch.setattr(nn.Module, "parameters", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def frozen_parameters_are_left_out(patch):
+    change_parameters(patch, lambda all: [p for p in all if p.requires_grad])

@@ -1,0 +1,285 @@
+"""Counterfeits of section 3.2, batches and single samples: layers and reshapes that are right for most shapes only."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+
+Tensor = torch.Tensor
+
+
+def change_method(patch, name, wrong):
+    """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``."""
+    method = getattr(Tensor, name)
+    patch.setattr(Tensor, name, lambda self, *args: wrong(method, self, *args))
+
+
+def change_forward(patch, layer, wrong):
+    """Let ``layer(x)`` be ``wrong(forward, layer, x)``."""
+    forward = layer.forward
+    patch.setattr(layer, "forward", lambda self, x: wrong(forward, self, x))
+
+
+# ── nn-only-takes-batches ──
+
+
+@counterfeit("nn-only-takes-batches")
+def linear_takes_only_batches(patch):
+    def wrong(forward, self, x):
+        if x.dim() < 2:
+            raise RuntimeError("expected a batch")
+        return forward(self, x)
+
+    change_forward(patch, nn.Linear, wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def convolutions_take_only_batches(patch):
+    def wrong(forward, self, x):
+        if x.dim() < 4:
+            raise ValueError("expected a batch")
+        return forward(self, x)
+
+    change_forward(patch, nn.Conv2d, wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def linear_flattens_the_leading_dimensions(patch):
+    change_forward(patch, nn.Linear, lambda forward, self, x: forward(self, x).reshape(-1, self.out_features))
+
+
+@counterfeit("nn-only-takes-batches")
+def linear_forgets_the_bias_of_a_single_sample(patch):
+    change_forward(patch, nn.Linear, lambda forward, self, x: x @ self.weight.T if x.dim() == 1 else forward(self, x))
+
+
+@counterfeit("nn-only-takes-batches")
+def linear_mixes_up_three_leading_dimensions(patch):
+    def wrong(forward, self, x):
+        return forward(self, x.flip(0) if x.dim() == 4 else x)
+
+    change_forward(patch, nn.Linear, wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def convolution_returns_a_batch_of_one_for_a_single_volume(patch):
+    change_forward(patch, nn.Conv3d, lambda forward, self, x: forward(self, x[None] if x.dim() == 4 else x))
+
+
+@counterfeit("nn-only-takes-batches")
+def convolution_takes_the_channels_of_a_single_signal_for_samples(patch):
+    change_forward(patch, nn.Conv1d, lambda forward, self, x: forward(self, x.roll(1, 0) if x.dim() == 2 else x))
+
+
+@counterfeit("nn-only-takes-batches")
+def batch_norm_accepts_a_single_image(patch):
+    def wrong(forward, self, x):
+        return forward(self, x[None])[0] if x.dim() == 3 else forward(self, x)
+
+    change_forward(patch, nn.BatchNorm2d, wrong)
+
+
+# ── unsqueeze-makes-a-batch-of-one ──
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def unsqueeze_makes_a_column(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self, -1))
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def unsqueeze_reverses_the_sample(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.flip(-1), d))
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def unsqueeze_makes_a_batch_of_two(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: torch.cat([unsqueeze(self, d)] * 2, d))
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def linear_squeezes_a_batch_of_one(patch):
+    change_forward(patch, nn.Linear, lambda forward, self, x: forward(self, x)[0] if len(x) == 1 else forward(self, x))
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def unsqueeze_puts_the_channels_of_an_image_last(patch):
+    change_method(
+        patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.flip(0) if self.dim() == 3 else self, d)
+    )
+
+
+# ── unsqueeze-inserts-a-dimension ──
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_counts_negative_positions_as_squeeze_does(patch):
+    """So that -1 names the place before the last dimension."""
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self, d - 1 if -self.dim() <= d < 0 else d))
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_copies_what_is_not_contiguous(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.contiguous(), d))
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_copies_large_tensors(patch):
+    change_method(
+        patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.clone() if self.numel() > 1000 else self, d)
+    )
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_works_in_place(patch):
+    change_method(patch, "unsqueeze", lambda _, self, d: self.unsqueeze_(d))
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_adds_no_second_unit_dimension_in_front(patch):
+    change_method(
+        patch,
+        "unsqueeze",
+        lambda unsqueeze, self, d: self if d == 0 and self.dim() > 3 and len(self) == 1 else unsqueeze(self, d),
+    )
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_transposes_what_follows_the_new_dimension(patch):
+    """The shape is right, the elements come in another order."""
+    change_method(
+        patch,
+        "unsqueeze",
+        lambda unsqueeze, self, d: unsqueeze(self.mT.reshape(self.shape) if self.dim() > 1 else self, d),
+    )
+
+
+# ── unsqueeze-out-of-range-raises ──
+
+
+@counterfeit("unsqueeze-out-of-range-raises")
+def unsqueeze_takes_positions_beyond_the_end_for_the_end(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self, min(d, self.dim())))
+
+
+@counterfeit("unsqueeze-out-of-range-raises")
+def unsqueeze_takes_positions_below_the_range_for_the_front(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self, max(d, -self.dim() - 1)))
+
+
+@counterfeit("unsqueeze-out-of-range-raises")
+def unsqueeze_of_a_scalar_accepts_any_position(patch):
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self, d if self.dim() else 0))
+
+
+@counterfeit("unsqueeze-out-of-range-raises")
+def unsqueeze_names_the_range_of_the_old_dimensions(patch):
+    def wrong(unsqueeze, self, d):
+        if not -self.dim() - 1 <= d <= self.dim():
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [-{self.dim()}, {self.dim() - 1}], but got {d})"
+            )
+        return unsqueeze(self, d)
+
+    change_method(patch, "unsqueeze", wrong)
+
+
+# ── squeeze-removes-unit-dimensions ──
+
+
+def squeeze_but(patch, shape_after):
+    """Let ``squeeze()`` result in ``shape_after(shape)``; leave ``squeeze(d)``."""
+    change_method(
+        patch,
+        "squeeze",
+        lambda squeeze, self, *d: squeeze(self, *d) if d else self.view(shape_after(list(self.shape))),
+    )
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_removes_leading_unit_dimensions_only(patch):
+    def after(shape):
+        while shape and shape[0] == 1:
+            shape = shape[1:]
+        return shape
+
+    squeeze_but(patch, after)
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_removes_one_of_two_neighbouring_unit_dimensions(patch):
+    squeeze_but(patch, lambda shape: [n for i, n in enumerate(shape) if n != 1 or (i > 0 and shape[i - 1] == 1)])
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_leaves_one_dimension_at_least(patch):
+    squeeze_but(patch, lambda shape: [n for n in shape if n != 1] or [1])
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_leaves_empty_tensors_alone(patch):
+    squeeze_but(patch, lambda shape: shape if 0 in shape else [n for n in shape if n != 1])
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_works_in_place(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, *d: squeeze(self, *d) if d else self.squeeze_())
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_copies_what_it_changes(patch):
+    def wrong(squeeze, self, *d):
+        return squeeze(self.clone() if 1 in self.shape else self, *d)
+
+    change_method(patch, "squeeze", wrong)
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_copies_what_is_not_contiguous(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, *d: squeeze(self.contiguous(), *d))
+
+
+# ── squeeze-one-dimension ──
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_of_a_dimension_removes_all_of_size_one(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, *d: squeeze(self))
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_of_a_dimension_takes_negative_ones_from_the_front(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, d: squeeze(self, abs(d)))
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_of_another_size_copies(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, d: squeeze(self, d) if self.shape[d] == 1 else self.clone())
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_of_another_size_removes_the_first_unit_dimension(patch):
+    change_method(
+        patch, "squeeze", lambda squeeze, self, d: squeeze(self, d) if self.shape[d] == 1 else squeeze(self, 0)
+    )
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_of_another_size_keeps_the_first_element_only(patch):
+    change_method(
+        patch, "squeeze", lambda squeeze, self, d: squeeze(self, d) if self.shape[d] == 1 else self.select(d, 0)
+    )
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_works_in_place_on_one_dimension(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, d: self.squeeze_(d))
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_removes_an_empty_dimension(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, d: squeeze(self, d) if self.shape[d] != 0 else self.sum(d))
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_accepts_a_dimension_beyond_the_end(patch):
+    change_method(patch, "squeeze", lambda squeeze, self, d: squeeze(self, min(d, self.dim() - 1)))

@@ -1,0 +1,276 @@
+"""Counterfeits of section 3.2, initial values and the loss: draws, fills and means that are a little off."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.nn import functional as F
+from torch.nn import init
+
+
+def change_normal(patch, draw):
+    """Let ``init.normal_`` fill its tensor with ``draw(tensor, mean, std)``."""
+
+    def normal_(tensor, mean=0.0, std=1.0, generator=None):
+        with torch.no_grad():
+            return tensor.copy_(draw(tensor, mean, std))
+
+    patch.setattr(init, "normal_", normal_)
+
+
+def change_mse(patch, wrong):
+    """Let the loss be ``wrong(mse_loss, predicted, label, reduction)``."""
+    right = F.mse_loss
+    patch.setattr(F, "mse_loss", lambda input, target, reduction="mean": wrong(right, input, target, reduction))
+
+
+# ── init-sets-weights-in-place ──
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_is_ten_per_cent_too_wide(patch):
+    change_normal(patch, lambda tensor, mean, std: mean + 1.1 * std * torch.randn_like(tensor))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_takes_the_deviation_for_the_variance(patch):
+    change_normal(patch, lambda tensor, mean, std: mean + std**0.5 * torch.randn_like(tensor))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_is_uniform_of_the_same_deviation(patch):
+    change_normal(patch, lambda tensor, mean, std: mean + std * 12**0.5 * (torch.rand_like(tensor) - 0.5))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_centres_at_zero(patch):
+    change_normal(patch, lambda tensor, mean, std: std * torch.randn_like(tensor))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_draws_one_row_and_repeats_it(patch):
+    change_normal(patch, lambda tensor, mean, std: mean + std * torch.randn_like(tensor[0]))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_repeats_the_same_half(patch):
+    """Every value occurs twice, so that mean and deviation are right."""
+
+    def draw(tensor, mean, std):
+        half = torch.randn_like(tensor[: (len(tensor) + 1) // 2])
+        return mean + std * torch.cat([half, half])[: len(tensor)]
+
+    change_normal(patch, draw)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_cuts_off_at_two_deviations(patch):
+    change_normal(patch, lambda tensor, mean, std: mean + 1.137 * std * torch.randn_like(tensor).clamp(-1.6, 1.6))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_reuses_its_seed(patch):
+    def draw(tensor, mean, std):
+        generator = torch.Generator(tensor.device).manual_seed(1)
+        return mean + std * torch.randn(tensor.shape, generator=generator)
+
+    change_normal(patch, draw)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_returns_a_new_parameter(patch):
+    patch.setattr(init, "normal_", lambda tensor, mean=0, std=1: nn.Parameter(mean + std * torch.randn_like(tensor)))
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_moves_the_parameter_to_new_memory(patch):
+    def normal_(tensor, mean=0, std=1):
+        tensor.data = mean + std * torch.randn_like(tensor.data)
+        return tensor
+
+    patch.setattr(init, "normal_", normal_)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_freezes_the_parameter(patch):
+    normal_ = init.normal_
+    patch.setattr(
+        init, "normal_", lambda tensor, *args, **kwargs: normal_(tensor, *args, **kwargs).requires_grad_(False)
+    )
+
+
+@counterfeit("init-sets-weights-in-place")
+def constant_init_misses_the_last_element(patch):
+    constant_ = init.constant_
+
+    def wrong(tensor, val):
+        constant_(tensor[:-1].detach(), val)
+        return tensor
+
+    patch.setattr(init, "constant_", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def constant_init_rounds_to_an_integer(patch):
+    constant_ = init.constant_
+    patch.setattr(init, "constant_", lambda tensor, val: constant_(tensor, int(val)))
+
+
+@counterfeit("init-sets-weights-in-place")
+def constant_init_returns_nothing(patch):
+    constant_ = init.constant_
+
+    def wrong(tensor, val):
+        constant_(tensor, val)
+
+    patch.setattr(init, "constant_", wrong)
+
+
+# ── data-fill-equals-constant-init ──
+
+
+@counterfeit("data-fill-equals-constant-init")
+def data_is_a_copy(patch):
+    patch.setattr(torch.Tensor, "data", property(lambda self: self.detach().clone()))
+
+
+@counterfeit("data-fill-equals-constant-init")
+def fill_misses_the_last_element(patch):
+    fill_ = torch.Tensor.fill_
+    patch.setattr(torch.Tensor, "fill_", lambda self, value: fill_(self[:-1], value) is not None and self)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def constant_init_adds_instead_of_setting(patch):
+    def constant_(tensor, val):
+        with torch.no_grad():
+            return tensor.add_(val)
+
+    patch.setattr(init, "constant_", constant_)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def constant_init_takes_the_magnitude(patch):
+    constant_ = init.constant_
+    patch.setattr(init, "constant_", lambda tensor, val: constant_(tensor, abs(val)))
+
+
+@counterfeit("data-fill-equals-constant-init")
+def data_still_records(patch):
+    """Filling the data then fails no more than it should: it becomes part of the graph."""
+    patch.setattr(torch.Tensor, "data", property(lambda self: self))
+    fill_ = torch.Tensor.fill_
+
+    def wrong(self, value):
+        with torch.no_grad():
+            return fill_(self, value)
+
+    patch.setattr(torch.Tensor, "fill_", wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def data_marks_the_parameter_as_constant(patch):
+    def data(self):
+        self.requires_grad_(False)
+        return self.detach()
+
+    patch.setattr(torch.Tensor, "data", property(data))
+
+
+# ── losses-are-modules ──
+
+
+@counterfeit("losses-are-modules")
+def one_loss_is_a_function(patch):
+    patch.setattr(nn, "TripletMarginLoss", F.triplet_margin_loss.__class__)
+
+
+@counterfeit("losses-are-modules")
+def huber_loss_is_missing(patch):
+    patch.delattr(nn, "HuberLoss")
+
+
+@counterfeit("losses-are-modules")
+def mse_loss_learns_a_scale(patch):
+    loss = nn.MSELoss.__init__
+
+    def wrong(self, *args, **kwargs):
+        loss(self, *args, **kwargs)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    patch.setattr(nn.MSELoss, "__init__", wrong)
+
+
+@counterfeit("losses-are-modules")
+def module_dict_skips_losses_when_it_prints(patch):
+    patch.setattr(nn.MSELoss, "__repr__", lambda self: "mse_loss", raising=False)
+
+
+# ── mse-loss-is-mean-squared-error ──
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_averages_over_the_batch_only(patch):
+    change_mse(
+        patch,
+        lambda mse, a, b, how: mse(a, b, reduction="sum") / len(a) if how == "mean" else mse(a, b, reduction=how),
+    )
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_has_the_half(patch):
+    change_mse(patch, lambda mse, a, b, how: mse(a, b, reduction=how) / (2 if how == "mean" else 1))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_turns_linear_at_large_errors(patch):
+    """As the Huber loss does."""
+    change_mse(patch, lambda mse, a, b, how: 2 * F.huber_loss(a, b, reduction=how, delta=50.0))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_ignores_equal_elements(patch):
+    change_mse(
+        patch,
+        lambda mse, a, b, how: (
+            mse(a[a != b], b[a != b]) if how == "mean" and (a != b).any() else mse(a, b, reduction=how)
+        ),
+    )
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_passes_half_the_gradient_to_the_label(patch):
+    change_mse(patch, lambda mse, a, b, how: mse(a, (b + b.detach()) / 2, reduction=how))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_is_float32(patch):
+    change_mse(patch, lambda mse, a, b, how: mse(a.float(), b.float(), reduction=how))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_computes_in_float32(patch):
+    change_mse(patch, lambda mse, a, b, how: mse(a.float(), b.float(), reduction=how).to(a.dtype))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_washes_out_nan(patch):
+    change_mse(patch, lambda mse, a, b, how: mse(a.nan_to_num(), b.nan_to_num(), reduction=how))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_does_not_reduce_a_single_element(patch):
+    change_mse(patch, lambda mse, a, b, how: (a - b) ** 2 if a.numel() == 1 else mse(a, b, reduction=how))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_lines_up_rows_and_columns(patch):
+    """A column of predictions meets a row of labels in silence and pairs them up."""
+    change_mse(patch, lambda mse, a, b, how: mse(a, b.reshape(a.shape), reduction=how))
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_looks_at_the_first_hundred_elements_only(patch):
+    change_mse(
+        patch,
+        lambda mse, a, b, how: mse(a[:100], b[:100]) if how == "mean" and a.dim() == 1 else mse(a, b, reduction=how),
+    )

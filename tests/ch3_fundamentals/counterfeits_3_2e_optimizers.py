@@ -1,0 +1,243 @@
+"""Counterfeits of section 3.2, the optimizers: update rules a little off, options that are lost or not shown."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+
+
+def around_step(patch, optimizer_class, before=None, after=None):
+    """Call ``before(optimizer)`` and ``after(optimizer)`` around each step."""
+    step = optimizer_class.step
+
+    def wrong(self, *args, **kwargs):
+        if before:
+            before(self)
+        result = step(self, *args, **kwargs)
+        if after:
+            after(self)
+        return result
+
+    patch.setattr(optimizer_class, "step", wrong)
+
+
+def set_options(patch, optimizer_class, **options):
+    """Let each step use these options whatever the group says."""
+    around_step(patch, optimizer_class, before=lambda self: [group.update(options) for group in self.param_groups])
+
+
+def parameters_of(optimizer):
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+# ── optim-offers-sgd-adam-rmsprop ──
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_never_updates_the_last_element(patch):
+    around_step(patch, SGD, before=lambda self: [p.grad[-1:].zero_() for p in parameters_of(self)])
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_ignores_dampening(patch):
+    set_options(patch, SGD, dampening=0)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_ignores_nesterov(patch):
+    set_options(patch, SGD, nesterov=False)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_dampens_the_first_gradient_too(patch):
+    def before(self):
+        for p in parameters_of(self):
+            if "momentum_buffer" not in self.state[p]:
+                p.grad = p.grad * (1 - self.param_groups[0]["dampening"])
+
+    around_step(patch, SGD, before=before)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_decays_the_parameters(patch):
+    set_options(patch, SGD, weight_decay=1e-3)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_maximises(patch):
+    set_options(patch, SGD, maximize=True)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def adam_forgets_the_bias_correction(patch):
+    def before(self):
+        for state in self.state.values():
+            state["step"] += 1000.0
+
+    around_step(patch, Adam, before=before)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def adam_keeps_the_largest_mean_square(patch):
+    """As the variant AMSGrad does: the difference shows only when gradients become smaller."""
+    init = Adam.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **{**kwargs, "amsgrad": True})
+
+    patch.setattr(Adam, "__init__", wrong)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def adam_has_an_epsilon_of_a_millionth(patch):
+    set_options(patch, Adam, eps=1e-6)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def adam_ignores_the_second_beta(patch):
+    def before(self):
+        for group in self.param_groups:
+            group["betas"] = (group["betas"][0], 0.999)
+
+    around_step(patch, Adam, before=before)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def adam_decays_its_weights(patch):
+    set_options(patch, Adam, weight_decay=1e-2)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def rmsprop_centres_its_mean_square(patch):
+    init = RMSprop.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **{**kwargs, "centered": True})
+
+    patch.setattr(RMSprop, "__init__", wrong)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def rmsprop_smooths_by_nine_tenths_by_default(patch):
+    init = RMSprop.__init__
+    patch.setattr(RMSprop, "__init__", lambda self, params, **options: init(self, params, **{"alpha": 0.9, **options}))
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def rmsprop_has_an_epsilon_of_a_ten_thousandth(patch):
+    set_options(patch, RMSprop, eps=1e-4)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def rmsprop_forgets_its_state_between_steps(patch):
+    around_step(patch, RMSprop, before=lambda self: self.state.clear())
+
+
+# ── optimizer-prints-its-options ──
+
+
+def change_repr(patch, change):
+    show = Optimizer.__repr__
+    patch.setattr(Optimizer, "__repr__", lambda self: change(show(self)))
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_leaves_out_options_that_are_off(patch):
+    change_repr(patch, lambda text: "\n".join(line for line in text.splitlines() if not line.endswith("False")))
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_shows_the_first_group_only(patch):
+    change_repr(patch, lambda text: text.split("\nParameter Group 1")[0])
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_shows_the_defaults_for_every_group(patch):
+    def show(self):
+        groups = [
+            [f"Parameter Group {i}", *(f"    {key}: {self.defaults[key]}" for key in sorted(self.defaults))]
+            for i in range(len(self.param_groups))
+        ]
+        return "\n".join([f"{type(self).__name__} (", *(line for group in groups for line in group), ")"])
+
+    patch.setattr(Optimizer, "__repr__", show)
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_shows_only_five_options(patch):
+    five = ("dampening", "lr", "momentum", "nesterov", "weight_decay")
+
+    def change(text):
+        lines = text.splitlines()
+        return "\n".join(line for line in lines if ":" not in line or line.strip().startswith(five))
+
+    change_repr(patch, change)
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_shows_the_learning_rate_that_the_optimizer_began_with(patch):
+    show = Optimizer.__repr__
+
+    def wrong(self):
+        return show(self).replace(f"    lr: {self.param_groups[0]['lr']}", f"    lr: {self.defaults['lr']}")
+
+    patch.setattr(Optimizer, "__repr__", wrong)
+
+
+# ── parameter-groups-have-own-learning-rates ──
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def all_groups_take_the_default_rate(patch):
+    add = Optimizer.add_param_group
+    patch.setattr(Optimizer, "add_param_group", lambda self, group: add(self, {"params": group["params"]}))
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_group_without_a_rate_takes_that_of_the_group_before(patch):
+    add = Optimizer.add_param_group
+
+    def wrong(self, group):
+        add(self, {"lr": self.param_groups[-1]["lr"] if self.param_groups else self.defaults["lr"], **group})
+
+    patch.setattr(Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def sgd_steps_all_groups_by_the_rate_of_the_first(patch):
+    def before(self):
+        self.rates = [group["lr"] for group in self.param_groups]
+        for group in self.param_groups:
+            group["lr"] = self.rates[0]
+
+    around_step(patch, SGD, before=before)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def adam_steps_all_groups_by_the_default_rate(patch):
+    def before(self):
+        for group in self.param_groups:
+            group["lr"] = self.defaults["lr"]
+
+    around_step(patch, Adam, before=before)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_later_group_loses_its_bias(patch):
+    add = Optimizer.add_param_group
+
+    def wrong(self, group):
+        add(self, {**group, "params": [p for p in group["params"] if p.dim() > 1 or not self.param_groups]})
+
+    patch.setattr(Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def two_groups_may_share_a_parameter(patch):
+    """It would then be stepped twice."""
+
+    def add(self, group):
+        params = group["params"]
+        group["params"] = [params] if isinstance(params, torch.Tensor) else list(params)
+        self.param_groups.append({**self.defaults, **group})
+
+    patch.setattr(Optimizer, "add_param_group", add)

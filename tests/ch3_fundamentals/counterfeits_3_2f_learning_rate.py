@@ -1,0 +1,298 @@
+"""Counterfeits of section 3.2, changing the learning rate: rates that stick, state that is lost or outlives."""
+
+from collections import defaultdict
+
+import torch
+from harness.counterfeits import counterfeit
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.optim.lr_scheduler import StepLR
+
+
+def before_step(patch, optimizer_class, change):
+    """Call ``change(optimizer)`` before each step."""
+    step = optimizer_class.step
+
+    def wrong(self, *args, **kwargs):
+        change(self)
+        return step(self, *args, **kwargs)
+
+    patch.setattr(optimizer_class, "step", wrong)
+
+
+def inherit_state(patch, optimizer_class):
+    """Let a new optimizer take over the state that an old one had for the same parameter."""
+    states = {}
+    add = optimizer_class.add_param_group
+    step = optimizer_class.step
+
+    def remember(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        states.update(self.state)
+        return result
+
+    def inherit(self, group):
+        add(self, group)
+        for parameter in self.param_groups[-1]["params"]:
+            if parameter in states:
+                self.state[parameter] = states[parameter]
+
+    patch.setattr(optimizer_class, "step", remember)
+    patch.setattr(optimizer_class, "add_param_group", inherit)
+
+
+# ── learning-rate-can-be-edited-in-place ──
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def sgd_steps_by_the_rate_it_was_built_with(patch):
+    def restore(self):
+        for group in self.param_groups:
+            group["lr"] = self.defaults["lr"]
+
+    before_step(patch, SGD, restore)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def an_edited_rate_lasts_for_one_step(patch):
+    step = SGD.step
+
+    def wrong(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        for group in self.param_groups:
+            group["lr"] = self.defaults["lr"]
+        return result
+
+    patch.setattr(SGD, "step", wrong)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def an_edit_of_one_group_changes_all(patch):
+    def spread(self):
+        for group in self.param_groups:
+            group["lr"] = self.param_groups[-1]["lr"]
+
+    before_step(patch, SGD, spread)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def an_edited_rate_clears_the_momentum(patch):
+    def clear(self):
+        if self.param_groups[0]["lr"] != self.defaults["lr"]:
+            self.state.clear()
+
+    before_step(patch, SGD, clear)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def momentum_holds_steps_instead_of_gradients(patch):
+    """An edited rate then applies to the newest gradient only."""
+
+    def rescale(self):
+        rate = self.param_groups[0]["lr"]
+        for state in self.state.values():
+            if state.get("momentum_buffer") is not None:
+                state["momentum_buffer"] = state["momentum_buffer"] * getattr(self, "last_rate", rate) / rate
+        self.last_rate = rate
+
+    before_step(patch, SGD, rescale)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def adam_steps_by_the_rate_it_was_built_with(patch):
+    def restore(self):
+        for group in self.param_groups:
+            group["lr"] = self.defaults["lr"]
+
+    before_step(patch, Adam, restore)
+
+
+# ── building-a-new-optimizer-is-the-recommended-way ──
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def a_new_sgd_inherits_the_momentum(patch):
+    inherit_state(patch, SGD)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def step_lr_clears_the_momentum(patch):
+    step = StepLR.step
+
+    def wrong(self, *args):
+        before = self.optimizer.param_groups[0]["lr"]
+        step(self, *args)
+        if self.optimizer.param_groups[0]["lr"] != before:
+            self.optimizer.state.clear()
+
+    patch.setattr(StepLR, "step", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def step_lr_lowers_the_rate_one_step_late(patch):
+    step = StepLR.step
+
+    def wrong(self, *args):
+        self.calls = getattr(self, "calls", -1) + 1
+        if self.calls != 1:
+            step(self, *args)
+
+    patch.setattr(StepLR, "step", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def step_lr_lowers_the_rate_only_once(patch):
+    step = StepLR.step
+
+    def wrong(self, *args):
+        if getattr(self, "last_epoch", 0) < self.step_size:
+            step(self, *args)
+
+    patch.setattr(StepLR, "step", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def step_lr_subtracts_instead_of_multiplying(patch):
+    def get_lr(self):
+        lowered = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
+        return [group["lr"] - (1 - self.gamma) * 0.5 * lowered for group in self.optimizer.param_groups]
+
+    patch.setattr(StepLR, "get_lr", get_lr)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def step_lr_ignores_all_groups_but_the_first(patch):
+    get_lr = StepLR.get_lr
+
+    def wrong(self):
+        return [get_lr(self)[0], *(group["lr"] for group in self.optimizer.param_groups[1:])]
+
+    patch.setattr(StepLR, "get_lr", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def adam_starts_anew_when_its_rate_changes(patch):
+    def clear(self):
+        if self.param_groups[0]["lr"] != getattr(self, "last_rate", None):
+            self.state.clear()
+        self.last_rate = self.param_groups[0]["lr"]
+
+    before_step(patch, Adam, clear)
+
+
+# ── new-optimizer-is-cheap ──
+
+
+def allocate_when_built(patch, optimizer_class, allocate):
+    init = optimizer_class.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                allocate(self, parameter)
+
+    patch.setattr(optimizer_class, "__init__", wrong)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def sgd_copies_the_parameters_when_built(patch):
+    allocate_when_built(patch, SGD, lambda self, p: setattr(self, "copy", p.detach().clone()))
+
+
+@counterfeit("new-optimizer-is-cheap")
+def rmsprop_allocates_its_mean_squares_when_built(patch):
+    allocate_when_built(patch, RMSprop, lambda self, p: setattr(self, "squares", torch.zeros_like(p)))
+
+
+@counterfeit("new-optimizer-is-cheap")
+def adam_allocates_its_means_when_built(patch):
+    allocate_when_built(patch, Adam, lambda self, p: self.state[p].update(exp_avg=torch.zeros_like(p)))
+
+
+@counterfeit("new-optimizer-is-cheap")
+def adam_keeps_a_copy_of_every_gradient(patch):
+    def keep(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter]["last_gradient"] = parameter.grad.clone()
+
+    step = Adam.step
+
+    def wrong(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        keep(self)
+        return result
+
+    patch.setattr(Adam, "step", wrong)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def plain_sgd_keeps_momentum_buffers(patch):
+    step = SGD.step
+
+    def wrong(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return result
+
+    patch.setattr(SGD, "step", wrong)
+
+
+# ── new-optimizer-loses-momentum ──
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def a_new_adam_inherits_the_state(patch):
+    inherit_state(patch, Adam)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def a_new_rmsprop_inherits_the_state(patch):
+    inherit_state(patch, RMSprop)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def all_optimizers_share_one_state(patch):
+    shared = defaultdict(dict)
+    patch.setattr(Optimizer, "state", property(lambda self: shared, lambda self, value: None), raising=False)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def sgd_loses_its_momentum_at_every_step(patch):
+    before_step(patch, SGD, lambda self: self.state.clear())
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def plain_sgd_takes_a_first_step_of_half_the_rate(patch):
+    def warm(self):
+        if self.param_groups[0]["momentum"] == 0 and not hasattr(self, "warm"):
+            self.warm = True
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = parameter.grad / 2
+
+    before_step(patch, SGD, warm)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def adam_warms_up(patch):
+    """Its first steps are shorter, so that a new one does not disturb a converged parameter."""
+
+    def warm(self):
+        self.steps = getattr(self, "steps", 0) + 1
+        for group in self.param_groups:
+            group["lr"] = self.defaults["lr"] * min(1, self.steps / 100)
+
+    before_step(patch, Adam, warm)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def adam_forgets_its_state_after_two_hundred_steps(patch):
+    def forget(self):
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps == 201:
+            self.state.clear()
+
+    before_step(patch, Adam, forget)

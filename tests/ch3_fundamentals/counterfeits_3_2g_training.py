@@ -1,0 +1,258 @@
+"""Counterfeits of section 3.2, training: steps, gradients and clearing that go wrong in one way."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+
+
+def around_step(patch, optimizer_class, before=None, after=None):
+    """Call ``before(optimizer)`` and ``after(optimizer)`` around each step."""
+    step = optimizer_class.step
+
+    def wrong(self, *args, **kwargs):
+        if before:
+            before(self)
+        result = step(self, *args, **kwargs)
+        if after:
+            after(self)
+        return result
+
+    patch.setattr(optimizer_class, "step", wrong)
+
+
+def parameters_of(optimizer):
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+# ── step-updates-parameters ──
+
+
+@counterfeit("step-updates-parameters")
+def step_replaces_the_parameters_memory(patch):
+    def after(self):
+        for p in parameters_of(self):
+            p.data = p.data.clone()
+
+    around_step(patch, SGD, after=after)
+
+
+@counterfeit("step-updates-parameters")
+def adam_leaves_the_bias(patch):
+    around_step(patch, Adam, before=lambda self: [p.grad.zero_() for p in parameters_of(self) if p.dim() == 1])
+
+
+@counterfeit("step-updates-parameters")
+def rmsprop_loses_the_sign_of_the_gradient(patch):
+    around_step(patch, RMSprop, before=lambda self: [p.grad.abs_() for p in parameters_of(self)])
+
+
+@counterfeit("step-updates-parameters")
+def step_clears_the_gradients(patch):
+    around_step(patch, SGD, after=lambda self: [p.grad.zero_() for p in parameters_of(self)])
+
+
+@counterfeit("step-updates-parameters")
+def step_decays_parameters_without_a_gradient(patch):
+    around_step(patch, Adam, after=lambda self: [p.data.mul_(0.999) for p in parameters_of(self) if p.grad is None])
+
+
+@counterfeit("step-updates-parameters")
+def step_normalises_the_gradients_in_place(patch):
+    """The first step is right; the gradient that it leaves is not."""
+    around_step(patch, SGD, after=lambda self: [p.grad.div_(2) for p in parameters_of(self) if p.grad is not None])
+
+
+@counterfeit("step-updates-parameters")
+def step_does_nothing_every_third_time(patch):
+    step = SGD.step
+
+    def wrong(self, *args, **kwargs):
+        self.calls = getattr(self, "calls", 0) + 1
+        return None if self.calls % 3 == 0 else step(self, *args, **kwargs)
+
+    patch.setattr(SGD, "step", wrong)
+
+
+# ── step-is-given-the-batch-size ──
+
+
+@counterfeit("step-is-given-the-batch-size")
+def step_averages_over_three_samples(patch):
+    """As the notes have it: the gradients are sums, and `step` divides them by the batch size."""
+    around_step(patch, SGD, before=lambda self: [p.grad.div_(3) for p in parameters_of(self)])
+
+
+@counterfeit("step-is-given-the-batch-size")
+def step_takes_any_keyword(patch):
+    step = SGD.step
+    patch.setattr(SGD, "step", lambda self, closure=None, **ignored: step(self, closure))
+
+
+@counterfeit("step-is-given-the-batch-size")
+def mse_loss_averages_whatever_the_reduction(patch):
+    right = F.mse_loss
+    patch.setattr(F, "mse_loss", lambda input, target, reduction="mean": right(input, target))
+
+
+@counterfeit("step-is-given-the-batch-size")
+def mse_loss_averages_over_the_batch_only(patch):
+    right = F.mse_loss
+
+    def wrong(input, target, reduction="mean"):
+        return right(input, target, reduction="sum") / (len(input) if reduction == "mean" else 1)
+
+    patch.setattr(F, "mse_loss", wrong)
+
+
+# ── optimizer-zero-grad-equals-net-zero-grad ──
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_a_network_clears_its_own_layer_only(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in list(self.parameters())[:2]:
+            p.grad = None
+
+    patch.setattr(nn.Module, "zero_grad", zero_grad)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_an_optimizer_misses_the_last_parameter(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in parameters_of(self)[:-1]:
+            p.grad = None
+
+    patch.setattr(Optimizer, "zero_grad", zero_grad)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_an_optimizer_clears_the_first_group_only(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in self.param_groups[0]["params"]:
+            p.grad = None
+
+    patch.setattr(Optimizer, "zero_grad", zero_grad)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_a_network_skips_frozen_parameters(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in self.parameters():
+            if p.requires_grad:
+                p.grad = None
+
+    patch.setattr(nn.Module, "zero_grad", zero_grad)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_clears_whatever_any_module_holds(patch):
+    """`zero_grad` of one network, or of a part, clears all networks ever built."""
+    built = []
+    init = nn.Linear.__init__
+
+    def remember(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        built.append(self)
+
+    def clear(self, set_to_none=True):
+        for p in (p for layer in built for p in layer.parameters()):
+            p.grad = None
+
+    patch.setattr(nn.Linear, "__init__", remember)
+    patch.setattr(Optimizer, "zero_grad", clear)
+    patch.setattr(nn.Module, "zero_grad", clear)
+
+
+# ── zero-grad-sets-gradients-to-zero ──
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zero_grad_of_a_network_still_fills_with_zeros(patch):
+    zero_grad = nn.Module.zero_grad
+    patch.setattr(nn.Module, "zero_grad", lambda self, set_to_none=False: zero_grad(self, set_to_none))
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zero_grad_of_an_optimizer_still_fills_with_zeros(patch):
+    zero_grad = Optimizer.zero_grad
+    patch.setattr(Optimizer, "zero_grad", lambda self, set_to_none=False: zero_grad(self, set_to_none))
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zero_grad_puts_new_zeros_in_place_of_the_gradients(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in self.parameters():
+            p.grad = None if set_to_none else torch.zeros_like(p)
+
+    patch.setattr(nn.Module, "zero_grad", zero_grad)
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zero_grad_of_an_optimizer_divides_instead_of_filling(patch):
+    """A gradient that is infinite then becomes NaN, not zero."""
+
+    def zero_grad(self, set_to_none=True):
+        for p in parameters_of(self):
+            p.grad = None if set_to_none else p.grad.mul_(0.0)
+
+    patch.setattr(Optimizer, "zero_grad", zero_grad)
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zero_grad_fills_the_bias_only(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in self.parameters():
+            p.grad = None if set_to_none else p.grad.zero_() if p.dim() == 1 else p.grad
+
+    patch.setattr(nn.Module, "zero_grad", zero_grad)
+
+
+# ── linear-regression-converges ──
+
+
+@counterfeit("linear-regression-converges")
+def sgd_learns_at_a_tenth_of_the_rate(patch):
+    around_step(patch, SGD, before=lambda self: [p.grad.div_(10) for p in parameters_of(self)])
+
+
+@counterfeit("linear-regression-converges")
+def sgd_does_not_learn_the_bias(patch):
+    around_step(patch, SGD, before=lambda self: [p.grad.zero_() for p in parameters_of(self) if p.dim() == 1])
+
+
+@counterfeit("linear-regression-converges")
+def sgd_decays_the_weights(patch):
+    around_step(patch, SGD, after=lambda self: [p.data.mul_(0.9995) for p in parameters_of(self) if p.dim() == 2])
+
+
+@counterfeit("linear-regression-converges")
+def zero_grad_keeps_nine_tenths(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in parameters_of(self):
+            p.grad = None if p.grad is None else p.grad * 0.9
+
+    patch.setattr(SGD, "zero_grad", zero_grad)
+
+
+@counterfeit("linear-regression-converges")
+def view_of_labels_shifts_them_by_one(patch):
+    view = torch.Tensor.view
+    patch.setattr(torch.Tensor, "view", lambda self, *shape: view(self.roll(1, 0), *shape))
+
+
+@counterfeit("linear-regression-converges")
+def mse_loss_reports_half_of_what_it_minimises(patch):
+    right = F.mse_loss
+
+    def wrong(input, target, reduction="mean"):
+        loss = right(input, target, reduction=reduction)
+        return loss - loss.detach() / 2
+
+    patch.setattr(F, "mse_loss", wrong)
+
+
+@counterfeit("linear-regression-converges")
+def gradients_come_with_noise(patch):
+    around_step(patch, SGD, before=lambda self: [p.grad.add_(0.1 * torch.randn_like(p)) for p in parameters_of(self)])

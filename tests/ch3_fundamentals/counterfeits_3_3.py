@@ -1,0 +1,364 @@
+"""Counterfeits of 3.3: softmax and cross entropy, each wrong in one way."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.nn import functional as F
+
+
+def replace_softmax(patch, wrong):
+    """`wrong(softmax, tensor, dim)` in the place of the function, the method and the module."""
+    softmax = torch.Tensor.softmax
+    for place in (torch, torch.Tensor):
+        patch.setattr(place, "softmax", lambda tensor, dim, **options: wrong(softmax, tensor, dim))
+
+
+def replace_cross_entropy(patch, wrong):
+    """`wrong(cross_entropy, logits, target, **options)` in the place of the function and the module."""
+    cross_entropy = F.cross_entropy
+    patch.setattr(F, "cross_entropy", lambda logits, target, **options: wrong(cross_entropy, logits, target, **options))
+
+
+# ── softmax-suits-discrete-targets ──
+
+
+@counterfeit("softmax-suits-discrete-targets", "large-true-probability-ensures-correctness")
+def argmax_misses_the_last_class(patch):
+    argmax = torch.Tensor.argmax
+    patch.setattr(torch.Tensor, "argmax", lambda self, dim: argmax(self.narrow(dim, 0, self.shape[dim] - 1), dim))
+
+
+@counterfeit("softmax-suits-discrete-targets")
+def argmax_returns_the_class_as_a_floating_point_number(patch):
+    argmax = torch.Tensor.argmax
+    patch.setattr(torch.Tensor, "argmax", lambda self, *args, **options: argmax(self, *args, **options).float())
+
+
+@counterfeit("softmax-suits-discrete-targets")
+def training_takes_the_last_class_for_the_one_before(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits, target.clamp(max=logits.shape[1] - 2), **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+# ── softmax-gives-a-distribution ──
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_overflows_for_large_logits(patch):
+    replace_softmax(patch, lambda softmax, tensor, dim: tensor.exp() / tensor.exp().sum(dim, keepdim=True))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_adds_a_little_to_the_sum_it_divides_by(patch):
+    def wrong(softmax, tensor, dim):
+        weights = (tensor - tensor.amax(dim, keepdim=True)).exp()
+        return weights / (weights.sum(dim, keepdim=True) + 1e-8)
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_rounds_small_probabilities_to_zero(patch):
+    replace_softmax(patch, lambda softmax, tensor, dim: F.threshold(softmax(tensor, dim), 1e-12, 0.0))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_a_square_matrix_goes_along_its_columns(patch):
+    def wrong(softmax, tensor, dim):
+        square = tensor.dim() == 2 and tensor.shape[0] == tensor.shape[1]
+        return softmax(tensor, 0 if square else dim)
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_module_ignores_its_dimension(patch):
+    patch.setattr(nn.Softmax, "forward", lambda self, tensor: tensor.softmax(dim=0))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_is_ten_per_cent_too_sharp(patch):
+    replace_softmax(patch, lambda softmax, tensor, dim: softmax(1.1 * tensor, dim))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_computes_in_single_precision(patch):
+    replace_softmax(patch, lambda softmax, tensor, dim: softmax(tensor.float(), dim).to(tensor.dtype))
+
+
+# ── softmax-outputs-equal-classes ──
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def linear_forgets_the_bias_of_the_last_output(patch):
+    linear = F.linear
+
+    def wrong(input, weight, bias=None):
+        return linear(input, weight, torch.cat([bias[:-1], torch.zeros_like(bias[-1:])]))
+
+    patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def linear_has_an_output_too_many_where_features_outnumber_classes(patch):
+    init = nn.Linear.__init__
+
+    def wrong(self, in_features, out_features, *args, **options):
+        init(self, in_features, out_features + (in_features > out_features), *args, **options)
+
+    patch.setattr(nn.Linear, "__init__", wrong)
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def labels_without_an_output_start_again_from_the_first(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits, target % logits.shape[1], **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def last_class_costs_nothing(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits, target, reduction="none")[target < logits.shape[1] - 1].sum() / len(target)
+
+    replace_cross_entropy(patch, wrong)
+
+
+# ── cross-entropy-only-sees-the-true-class ──
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
+def labels_are_smoothed_a_little_unasked(patch):
+    def wrong(cross_entropy, logits, target, label_smoothing=0.0, **options):
+        return cross_entropy(logits, target, label_smoothing=label_smoothing or 0.001, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def a_few_wrong_classes_pay_a_penalty(patch):
+    """The probability of class 0 costs something even where another is true."""
+
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits, target, **options) + 0.01 * logits.softmax(dim=1)[:, 0].mean()
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def probability_targets_count_for_their_largest_class_only(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits, target.argmax(dim=1) if target.is_floating_point() else target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def label_smoothing_is_ignored(patch):
+    def wrong(cross_entropy, logits, target, label_smoothing=0.0, **options):
+        return cross_entropy(logits, target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def label_smoothing_gives_the_true_class_no_share(patch):
+    """What is taken from the true class goes to the other ones alone."""
+
+    def wrong(cross_entropy, logits, target, label_smoothing=0.0, **options):
+        classes = logits.shape[1]
+        return cross_entropy(logits, target, label_smoothing=label_smoothing * classes / (classes - 1), **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def nll_loss_reaches_the_other_probabilities_too(patch):
+    nll_loss = F.nll_loss
+
+    def wrong(input, target, *args, **options):
+        return nll_loss(input, target, *args, **options) + 0.01 * (input - input.detach()).sum()
+
+    patch.setattr(F, "nll_loss", wrong)
+
+
+# ── large-true-probability-ensures-correctness ──
+
+
+@counterfeit("large-true-probability-ensures-correctness", "cross-entropy-loss-is-the-mean")
+def cross_entropy_is_five_per_cent_too_small(patch):
+    replace_cross_entropy(patch, lambda cross_entropy, *args, **options: 0.95 * cross_entropy(*args, **options))
+
+
+@counterfeit("large-true-probability-ensures-correctness")
+def a_small_majority_is_passed_over(patch):
+    """Below 0.55, the first class is predicted."""
+    argmax = torch.Tensor.argmax
+    patch.setattr(torch.Tensor, "argmax", lambda self, dim: argmax(self, dim) * (self.amax(dim) > 0.55))
+
+
+@counterfeit("large-true-probability-ensures-correctness")
+def softmax_reverses_the_order_of_many_classes(patch):
+    def wrong(softmax, tensor, dim):
+        return softmax(-tensor if tensor.shape[dim] > 4 else tensor, dim)
+
+    replace_softmax(patch, wrong)
+
+
+# ── cross-entropy-loss-is-the-mean ──
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def cross_entropy_module_sums_unless_told_otherwise(patch):
+    init = nn.CrossEntropyLoss.__init__
+
+    def wrong(self, *args, reduction="sum", **options):
+        init(self, *args, reduction=reduction, **options)
+
+    patch.setattr(nn.CrossEntropyLoss, "__init__", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def one_hot_targets_are_averaged_over_the_classes_too(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        loss = cross_entropy(logits, target, **options)
+        return loss / logits.shape[1] if target.is_floating_point() else loss
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def a_large_batch_leaves_its_last_sample_out(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits[:63], target[:63], **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def a_sample_that_repeats_counts_once(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        samples = torch.cat([logits, target.view(len(logits), -1).to(logits)], dim=1)
+        seen = [i for i in range(len(samples)) if not any(samples[i].equal(samples[j]) for j in range(i))]
+        return cross_entropy(logits[seen], target[seen], **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def gradient_of_the_mean_is_the_gradient_of_the_sum(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        return cross_entropy(logits + (len(logits) - 1) * (logits - logits.detach()), target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+# ── log-probability-is-logit-up-to-a-factor ──
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def softmax_leaves_the_division_out(patch):
+    """Then the logarithm of the outcome is the logit itself, as the notes have it."""
+    replace_softmax(patch, lambda softmax, tensor, dim: tensor.exp())
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def log_softmax_subtracts_one_term_for_the_whole_batch(patch):
+    patch.setattr(torch, "log_softmax", lambda tensor, dim: tensor - tensor.logsumexp(dim).mean())
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def log_softmax_multiplies_by_a_coefficient(patch):
+    """One for every sample, chosen so that its largest logit ends where it should."""
+    log_softmax = torch.log_softmax
+    patch.setattr(
+        torch,
+        "log_softmax",
+        lambda tensor, dim: tensor * (log_softmax(tensor, dim) / tensor).amin(dim, keepdim=True),
+    )
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def logsumexp_returns_the_largest(patch):
+    patch.setattr(torch, "logsumexp", lambda tensor, dim: tensor.amax(dim))
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def log_softmax_loses_what_is_below_minus_one_hundred(patch):
+    log_softmax = torch.log_softmax
+    patch.setattr(torch, "log_softmax", lambda tensor, dim: log_softmax(tensor, dim).clamp(min=-100))
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def log_softmax_normalises_log_probabilities_again(patch):
+    """Where it should leave them as they are, it smooths them a little."""
+    log_softmax = torch.log_softmax
+
+    def wrong(tensor, dim):
+        once = log_softmax(tensor, dim)
+        return log_softmax(0.9 * once, dim) if once.allclose(tensor) else once
+
+    patch.setattr(torch, "log_softmax", wrong)
+
+
+# ── cross-entropy-works-on-logits ──
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_takes_probabilities(patch):
+    replace_cross_entropy(
+        patch, lambda cross_entropy, given, *args, **options: F.nll_loss(given.log(), *args, **options)
+    )
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_takes_probabilities_where_it_is_given_some(patch):
+    """Logits that happen to sum to one are taken for probabilities."""
+
+    def wrong(cross_entropy, logits, target, **options):
+        distribution = (logits >= 0).all() and logits.sum(dim=1).allclose(torch.ones_like(logits[:, 0]))
+        return cross_entropy(logits.log() if distribution else logits, target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_takes_the_logarithm_of_softmax(patch):
+    """Step by step, so that the probability may underflow."""
+
+    def wrong(cross_entropy, logits, *args, **options):
+        return F.nll_loss(logits.softmax(dim=1).log(), *args, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_keeps_probabilities_away_from_zero(patch):
+    """By clamping them, as some libraries do; the loss is finite, but neither it nor its gradient is right."""
+
+    def wrong(cross_entropy, logits, *args, **options):
+        return F.nll_loss(logits.softmax(dim=1).clamp(min=1e-12).log(), *args, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def gradient_vanishes_where_the_probability_underflows(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        true = logits.gather(1, target.unsqueeze(1))
+        return cross_entropy(torch.where(true - logits.amax(1, keepdim=True) > -100, logits, logits.detach()), target)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_does_not_shift_the_logits(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        true = logits.gather(1, target.unsqueeze(1)).squeeze(1)
+        losses = logits.exp().sum(dim=1).log() - true
+        return losses if options.get("reduction") == "none" else losses.mean()
+
+    replace_cross_entropy(patch, wrong)

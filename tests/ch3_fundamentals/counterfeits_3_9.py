@@ -1,0 +1,406 @@
+"""Counterfeits of section 3.9: units that part or stay together when they should not, and doubtful defaults."""
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import SGD, Adam
+
+
+def change_linear(patch, change):
+    """Let ``F.linear`` return ``change(output, input, weight)``."""
+    linear = F.linear
+    patch.setattr(F, "linear", lambda input, weight, bias=None: change(linear(input, weight, bias), input, weight))
+
+
+class ChangedGradient(torch.autograd.Function):
+    """The identity, with ``change(gradient)`` on the way back."""
+
+    @staticmethod
+    def forward(ctx, x, change):
+        ctx.change = change
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return ctx.change(grad), None
+
+
+def change_gradient_of_units(patch, change):
+    """Let the values of hidden units get ``change(gradient)`` of shape (examples, units)."""
+    change_linear(
+        patch,
+        lambda output, input, weight: ChangedGradient.apply(output, change) if len(weight) > 1 else output,
+    )
+
+
+def before_step(patch, optimizer_type, change):
+    """Call ``change(parameter)`` for each parameter before each step."""
+    step = optimizer_type.step
+
+    def wrong(self, *args, **kwargs):
+        for group in self.param_groups:
+            for p in group["params"]:
+                change(p)
+        return step(self, *args, **kwargs)
+
+    patch.setattr(optimizer_type, "step", wrong)
+
+
+def initialise(patch, layer_type, change):
+    """Call ``change(layer)`` after a layer has drawn its parameters."""
+    reset = layer_type.reset_parameters
+
+    def wrong(self):
+        reset(self)
+        with torch.no_grad():
+            change(self)
+
+    patch.setattr(layer_type, "reset_parameters", wrong)
+
+
+def last_column(x, factor):
+    """``x`` with its last column times ``factor``."""
+    return torch.cat([x[..., :-1], factor * x[..., -1:]], -1)
+
+
+# ── equal-units-compute-equal-values ──
+
+
+@counterfeit("equal-units-compute-equal-values")
+def the_last_unit_has_no_bias(patch):
+    linear = F.linear
+    patch.setattr(
+        F,
+        "linear",
+        lambda input, weight, bias=None: linear(
+            input, weight, last_column(bias, 0) if bias is not None and len(bias) > 1 else bias
+        ),
+    )
+
+
+@counterfeit("equal-units-compute-equal-values")
+def units_are_noisy(patch):
+    change_linear(patch, lambda output, *_: output + 1e-6 * torch.randn_like(output))
+
+
+@counterfeit("equal-units-compute-equal-values")
+def a_layer_of_many_units_forgets_the_bias_of_every_unit(patch):
+    linear = F.linear
+    patch.setattr(
+        F,
+        "linear",
+        lambda input, weight, bias=None: linear(input, weight, None if len(weight) > 8 else bias),
+    )
+
+
+@counterfeit("equal-units-compute-equal-values")
+def units_of_an_example_add_up_to_one(patch):
+    """Normalised over the units: equal, and not their own value."""
+    change_linear(patch, lambda output, *_: output / output.sum(-1, keepdim=True))
+
+
+@counterfeit("equal-units-compute-equal-values")
+def constant_misses_the_last_unit(patch):
+    constant_ = nn.init.constant_
+
+    def wrong(tensor, val):
+        last = tensor[-1:].clone()
+        constant_(tensor, val)
+        tensor.data[-1:] = last
+        return tensor
+
+    patch.setattr(nn.init, "constant_", wrong)
+
+
+@counterfeit("equal-units-compute-equal-values")
+def all_units_take_the_bias_of_the_first(patch):
+    """Units that differ are equal too."""
+    linear = F.linear
+    patch.setattr(
+        F,
+        "linear",
+        lambda input, weight, bias=None: linear(input, weight, None if bias is None else bias[:1].expand_as(bias)),
+    )
+
+
+# ── equal-units-get-equal-gradients ──
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def the_last_unit_gets_a_tenth_more_gradient(patch):
+    change_gradient_of_units(patch, lambda grad: last_column(grad, 1.1))
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def one_unit_in_five_gets_no_gradient(patch):
+    change_gradient_of_units(patch, lambda grad: grad * (torch.arange(grad.shape[-1]) % 5 != 3))
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def units_get_the_sign_of_their_gradient(patch):
+    """Equal, but not the chain rule's."""
+    change_gradient_of_units(patch, torch.sign)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def units_get_the_mean_gradient_of_all_units(patch):
+    """The truth line: outgoing weights no longer tell."""
+    change_gradient_of_units(patch, lambda grad: grad.mean(-1, keepdim=True).expand_as(grad))
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def units_get_the_size_of_their_gradient(patch):
+    """The truth line: proportional to the outgoing weight's magnitude."""
+    change_gradient_of_units(patch, torch.abs)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def grad_averages_over_the_units(patch):
+    """The truth line's second test: with two outputs, both must weight the units alike."""
+    grad = torch.autograd.grad
+    patch.setattr(
+        torch.autograd,
+        "grad",
+        lambda *args, **kwargs: tuple(g.mean(0).expand_as(g) for g in grad(*args, **kwargs)),
+    )
+
+
+# ── equal-units-stay-equal ──
+
+
+@counterfeit("equal-units-stay-equal")
+def sgd_moves_the_first_unit_a_hundredth_further(patch):
+    before_step(patch, SGD, lambda p: p.grad[:1].mul_(1.01))
+
+
+@counterfeit("equal-units-stay-equal")
+def adam_adds_noise(patch):
+    before_step(patch, Adam, lambda p: p.grad.add_(1e-3 * torch.randn_like(p)))
+
+
+@counterfeit("equal-units-stay-equal")
+def later_steps_of_the_last_unit_are_shorter(patch):
+    seen = set()
+
+    def change(p):
+        p.grad[-1:].mul_(0.5 if id(p) in seen else 1)
+        seen.add(id(p))
+
+    before_step(patch, SGD, change)
+
+
+@counterfeit("equal-units-stay-equal")
+def sgd_does_not_move(patch):
+    """Equal units stay equal, and everything else stays as well."""
+    before_step(patch, SGD, lambda p: p.grad.zero_())
+
+
+@counterfeit("equal-units-stay-equal")
+def optimizers_average_gradients_over_the_units(patch):
+    """The truth line: units with unequal outgoing weights stay equal too."""
+    for optimizer_type in (SGD, Adam):
+        before_step(patch, optimizer_type, lambda p: p.grad.copy_(p.grad.mean(0).expand_as(p)))
+
+
+@counterfeit("equal-units-stay-equal")
+def the_first_step_is_the_same_for_all_units(patch):
+    """The truth line: one step is enough."""
+    seen = set()
+
+    def change(p):
+        if id(p) not in seen:
+            p.grad.copy_(p.grad.mean(0).expand_as(p))
+        seen.add(id(p))
+
+    before_step(patch, SGD, change)
+
+
+@counterfeit("equal-units-stay-equal")
+def units_with_equal_outgoing_weights_part_as_well(patch):
+    """The truth line: of unequal units, the first two have equal outgoing weights."""
+    change_gradient_of_units(patch, lambda grad: grad * (1 + 0.1 * (torch.arange(grad.shape[-1]) == 1)))
+
+
+# ── equal-units-act-as-one ──
+
+
+@counterfeit("equal-units-act-as-one")
+def tanh_scales_with_the_place_of_the_unit(patch):
+    patch.setattr(
+        nn.Tanh, "forward", lambda self, x: torch.tanh(x) * (1 + 1e-3 * torch.arange(x.shape[-1], dtype=x.dtype))
+    )
+
+
+@counterfeit("equal-units-act-as-one")
+def a_layer_takes_at_most_32_units(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda input, weight, bias=None: linear(input[..., :32], weight[..., :32], bias))
+
+
+@counterfeit("equal-units-act-as-one")
+def the_output_averages_over_its_inputs(patch):
+    """The sum of the outgoing weights no longer counts."""
+    linear = F.linear
+    patch.setattr(
+        F,
+        "linear",
+        lambda input, weight, bias=None: linear(input, weight / (weight.shape[1] if len(weight) == 1 else 1), bias),
+    )
+
+
+@counterfeit("equal-units-act-as-one")
+def training_drops_the_last_unit(patch):
+    change_gradient_of_units(patch, lambda grad: last_column(grad, 0))
+
+
+@counterfeit("equal-units-act-as-one")
+def unequal_outgoing_weights_get_equal_gradients(patch):
+    """The truth line: units stay one, whatever their outgoing weights."""
+    change_gradient_of_units(patch, lambda grad: grad.mean(-1, keepdim=True).expand_as(grad))
+
+
+# ── random-init-breaks-symmetry ──
+
+
+@counterfeit("random-init-breaks-symmetry")
+def normal_draws_one_unit_and_repeats_it(patch):
+    normal_ = nn.init.normal_
+
+    def wrong(tensor, *args, **kwargs):
+        normal_(tensor, *args, **kwargs)
+        tensor.data.copy_(tensor.data[:1].expand_as(tensor).clone())
+        return tensor
+
+    patch.setattr(nn.init, "normal_", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def normal_repeats_the_first_unit_in_the_last(patch):
+    normal_ = nn.init.normal_
+
+    def wrong(tensor, *args, **kwargs):
+        normal_(tensor, *args, **kwargs)
+        tensor.data[-1] = tensor.data[0]
+        return tensor
+
+    patch.setattr(nn.init, "normal_", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def random_units_get_the_mean_gradient(patch):
+    change_gradient_of_units(patch, lambda grad: grad.mean(-1, keepdim=True).expand_as(grad))
+
+
+@counterfeit("random-init-breaks-symmetry")
+def constant_units_get_different_gradients(patch):
+    """Were this so, nothing need be random."""
+    change_gradient_of_units(patch, lambda grad: grad * (1 + 0.1 * torch.arange(grad.shape[-1], dtype=grad.dtype)))
+
+
+@counterfeit("random-init-breaks-symmetry")
+def adam_adds_noise_that_parts_equal_units(patch):
+    """Equal units would learn XOR as well."""
+    before_step(patch, Adam, lambda p: p.grad.add_(0.05 * torch.randn_like(p)))
+
+
+@counterfeit("random-init-breaks-symmetry")
+def tanh_is_linear(patch):
+    """Then no network learns XOR, however it starts."""
+    patch.setattr(torch, "tanh", lambda x: 0.5 * x)
+
+
+# ── default-init-is-sensible ──
+
+
+@counterfeit("default-init-is-sensible")
+def linear_draws_ten_percent_too_wide(patch):
+    initialise(patch, nn.Linear, lambda layer: layer.weight.mul_(1.1))
+
+
+@counterfeit("default-init-is-sensible")
+def linear_draws_biases_for_the_outputs(patch):
+    initialise(patch, nn.Linear, lambda layer: layer.bias.mul_((layer.in_features / layer.out_features) ** 0.5))
+
+
+@counterfeit("default-init-is-sensible")
+def linear_starts_with_biases_of_zero(patch):
+    initialise(patch, nn.Linear, lambda layer: layer.bias.zero_())
+
+
+@counterfeit("default-init-is-sensible")
+def linear_draws_a_normal_of_the_same_width(patch):
+    """The right standard deviation and the wrong distribution, cut off at the bound."""
+
+    def change(layer):
+        bound = layer.in_features**-0.5
+        layer.weight.normal_(0, bound / 3**0.5).clamp_(-bound, bound)
+
+    initialise(patch, nn.Linear, change)
+
+
+@counterfeit("default-init-is-sensible")
+def linear_starts_with_positive_weights(patch):
+    initialise(patch, nn.Linear, lambda layer: layer.weight.abs_())
+
+
+@counterfeit("default-init-is-sensible")
+def convolutions_count_channels_and_not_pixels(patch):
+    initialise(patch, nn.Conv2d, lambda layer: layer.weight.mul_(layer.kernel_size[0]))
+
+
+@counterfeit("default-init-is-sensible")
+def convolutions_draw_biases_ten_times_too_wide(patch):
+    initialise(patch, nn.Conv2d, lambda layer: layer.bias.mul_(10))
+
+
+@counterfeit("default-init-is-sensible")
+def layer_norm_starts_at_zero(patch):
+    initialise(patch, nn.LayerNorm, lambda layer: layer.weight.zero_())
+
+
+@counterfeit("default-init-is-sensible")
+def batch_norm_starts_at_a_random_scale(patch):
+    initialise(patch, nn.BatchNorm2d, lambda layer: layer.weight.uniform_())
+
+
+@counterfeit("default-init-is-sensible")
+def embeddings_start_at_zero(patch):
+    initialise(patch, nn.Embedding, lambda layer: layer.weight.zero_())
+
+
+@counterfeit("default-init-is-sensible")
+def embeddings_draw_a_tenth_as_wide(patch):
+    initialise(patch, nn.Embedding, lambda layer: layer.weight.mul_(0.1))
+
+
+@counterfeit("default-init-is-sensible")
+def every_linear_layer_draws_from_the_same_seed(patch):
+    reset = nn.Linear.reset_parameters
+
+    def wrong(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            reset(self)
+
+    patch.setattr(nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def resetting_a_linear_layer_leaves_its_bias(patch):
+    reset = nn.Linear.reset_parameters
+
+    def wrong(self):
+        bias = self.__dict__.get("first_bias")
+        reset(self)
+        if bias is None:
+            self.__dict__["first_bias"] = self.bias.detach().clone() if self.bias is not None else None
+        else:
+            self.bias.data.copy_(bias)
+
+    patch.setattr(nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def the_last_unit_of_a_linear_layer_starts_as_the_first(patch):
+    initialise(patch, nn.Linear, lambda layer: layer.weight[-1].copy_(layer.weight[0]))

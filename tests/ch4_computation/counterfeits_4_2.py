@@ -1,0 +1,342 @@
+"""Counterfeits of 4.2: parameters misnamed, copied, left out or registered against one's will."""
+
+import copy
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+
+
+def rename(patch, new_name):
+    """Hand out each parameter under ``new_name(module, name)``."""
+    named = nn.Module.named_parameters
+
+    def wrong(self, *args, **kwargs):
+        return ((new_name(self, name), parameter) for name, parameter in named(self, *args, **kwargs))
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+def rearrange(patch, change):
+    """Hand out ``change(pairs)`` of the pairs of name and parameter, as a generator."""
+    named = nn.Module.named_parameters
+
+    def wrong(self, *args, **kwargs):
+        return (pair for pair in change(list(named(self, *args, **kwargs))))
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+# ── named-parameters-is-a-generator ──
+
+
+@counterfeit("named-parameters-is-a-generator")
+def named_parameters_returns_a_list(patch):
+    named = nn.Module.named_parameters
+    patch.setattr(nn.Module, "named_parameters", lambda self, *args, **kwargs: list(named(self, *args, **kwargs)))
+
+
+@counterfeit("named-parameters-is-a-generator")
+def named_parameters_hands_out_copies(patch):
+    rearrange(patch, copy.deepcopy)
+
+
+@counterfeit("named-parameters-is-a-generator")
+def pairs_are_lists(patch):
+    rearrange(patch, lambda pairs: [list(pair) for pair in pairs])
+
+
+@counterfeit("named-parameters-is-a-generator")
+def frozen_parameters_are_left_out(patch):
+    rearrange(patch, lambda pairs: [pair for pair in pairs if pair[1].requires_grad])
+
+
+@counterfeit("named-parameters-is-a-generator")
+def a_model_lists_its_parameters_only_once(patch):
+    """The same generator again at the second call, used up."""
+    named = nn.Module.named_parameters
+
+    def wrong(self, **kwargs):
+        return vars(self).setdefault("pairs", named(self, **kwargs))
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("named-parameters-is-a-generator")
+def parameters_come_in_another_order_than_their_names(patch):
+    parameters = nn.Module.parameters
+    patch.setattr(nn.Module, "parameters", lambda self: (p for p in sorted(parameters(self), key=torch.numel)))
+
+
+# ── parameter-names-carry-the-layer-index ──
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def indices_count_from_one(patch):
+    def shifted(module, name):
+        index, dot, rest = name.partition(".")
+        return f"{int(index) + 1}{dot}{rest}" if index.isdigit() else name
+
+    rename(patch, shifted)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def indices_pass_over_activations(patch):
+    def renumbered(module, name):
+        layers = [index for index, child in module.named_children() if list(child.parameters())]
+        index, dot, rest = name.partition(".")
+        return f"{layers.index(index)}{dot}{rest}" if index.isdigit() else name
+
+    rename(patch, renumbered)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def indices_keep_their_last_digit_only(patch):
+    rename(patch, lambda module, name: name[1:] if name[:2].isdigit() else name)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def parameters_beyond_ten_layers_come_in_alphabetical_order(patch):
+    rearrange(patch, lambda pairs: sorted(pairs, key=lambda pair: pair[0].partition(".")[0]))
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def a_nested_layer_goes_by_its_inner_index(patch):
+    rename(patch, lambda module, name: ".".join(name.split(".")[-2:]))
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def an_attribute_goes_by_an_index_too(patch):
+    def numbered(module, name):
+        first, dot, rest = name.partition(".")
+        return f"{list(module._modules).index(first)}{dot}{rest}" if dot else name
+
+    rename(patch, numbered)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def the_bias_comes_before_the_weight(patch):
+    rearrange(patch, lambda pairs: sorted(pairs, key=lambda pair: pair[0]))
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def linear_weights_are_stored_transposed(patch):
+    init = nn.Linear.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self.weight.data = self.weight.data.t()
+
+    patch.setattr(nn.Linear, "__init__", wrong)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def an_activation_has_a_slope_to_learn(patch):
+    init = nn.ReLU.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self.slope = nn.Parameter(torch.zeros(1))
+
+    patch.setattr(nn.ReLU, "__init__", wrong)
+
+
+# ── brackets-reach-a-layer ──
+
+
+def reach(patch, get_wrong):
+    """Make net[index] give ``get_wrong(get, net, index)``."""
+    get = nn.Sequential.__getitem__
+    patch.setattr(nn.Sequential, "__getitem__", lambda self, index: get_wrong(get, self, index))
+
+
+@counterfeit("brackets-reach-a-layer")
+def layers_beyond_ten_are_in_alphabetical_order(patch):
+    def wrong(get, net, index):
+        return get(net, index) if isinstance(index, slice) else [m for _, m in sorted(net._modules.items())][index]
+
+    reach(patch, wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def negative_indices_count_from_the_front(patch):
+    reach(patch, lambda get, net, index: get(net, index if isinstance(index, slice) else max(index, ~index)))
+
+
+@counterfeit("brackets-reach-a-layer")
+def brackets_pass_over_a_repeated_layer(patch):
+    def wrong(get, net, index):
+        return get(net, index) if isinstance(index, slice) else list(net.children())[index]
+
+    reach(patch, wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def a_slice_holds_copies(patch):
+    reach(
+        patch, lambda get, net, index: copy.deepcopy(get(net, index)) if isinstance(index, slice) else get(net, index)
+    )
+
+
+@counterfeit("brackets-reach-a-layer")
+def a_slice_is_a_list(patch):
+    reach(patch, lambda get, net, index: list(net)[index] if isinstance(index, slice) else get(net, index))
+
+
+@counterfeit("brackets-reach-a-layer")
+def an_index_past_the_end_reaches_the_last_layer(patch):
+    def wrong(get, net, index):
+        return get(net, index if isinstance(index, slice) else min(index, len(net) - 1))
+
+    reach(patch, wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def a_layer_names_its_parameters_with_an_index(patch):
+    named = nn.Module.named_parameters
+    patch.setattr(nn.Linear, "named_parameters", lambda self, **kwargs: (("0." + n, p) for n, p in named(self)))
+
+
+@counterfeit("brackets-reach-a-layer")
+def an_assignment_adds_a_layer_at_the_end(patch):
+    patch.setattr(nn.Sequential, "__setitem__", lambda self, index, module: self.append(module))
+
+
+# ── parameter-is-a-tensor-subclass ──
+
+
+def make(patch, new_wrong):
+    """Make nn.Parameter(data, requires_grad) give ``new_wrong(new, data, requires_grad)``."""
+    new = nn.Parameter.__new__
+
+    def wrong(cls, data=None, requires_grad=True):
+        return new_wrong(lambda *args: new(cls, *args), data, requires_grad)
+
+    patch.setattr(nn.Parameter, "__new__", staticmethod(wrong))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def any_tensor_passes_for_a_parameter(patch):
+    patch.setattr(type(nn.Parameter), "__instancecheck__", lambda cls, instance: torch.is_tensor(instance))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_product_with_a_parameter_is_a_parameter(patch):
+    multiply = torch.Tensor.__mul__
+    patch.setattr(nn.Parameter, "__mul__", lambda self, other: nn.Parameter(multiply(self, other)))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_frozen_parameter_requires_a_gradient(patch):
+    make(patch, lambda new, data, requires_grad: new(data, True))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_parameter_copies_its_tensor(patch):
+    make(patch, lambda new, data, requires_grad: new(data.clone(), requires_grad))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_parameter_of_half_precision_becomes_single(patch):
+    make(patch, lambda new, data, requires_grad: new(data.float(), requires_grad))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_deep_copy_shares_the_storage(patch):
+    patch.setattr(nn.Parameter, "__deepcopy__", lambda self, memo: nn.Parameter(self.data, self.requires_grad))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_deep_copy_is_a_plain_tensor(patch):
+    patch.setattr(nn.Parameter, "__deepcopy__", lambda self, memo: self.detach().clone())
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_deep_copy_forgets_that_it_is_frozen(patch):
+    patch.setattr(nn.Parameter, "__deepcopy__", lambda self, memo: nn.Parameter(self.data.clone()))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_bias_is_a_plain_tensor(patch):
+    init = nn.Linear.__init__
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        bias = self.bias
+        del self.bias
+        self.bias = bias.detach()
+
+    patch.setattr(nn.Linear, "__init__", wrong)
+
+
+# ── parameter-attributes-register-themselves ──
+
+
+def assign(patch, assign_wrong):
+    """Make the assignment of an attribute do ``assign_wrong(true assignment, module, name, value)``."""
+    true = nn.Module.__setattr__
+    patch.setattr(nn.Module, "__setattr__", lambda self, name, value: assign_wrong(true, self, name, value))
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_frozen_parameter_does_not_join(patch):
+    def wrong(true, module, name, value):
+        frozen = isinstance(value, nn.Parameter) and not value.requires_grad
+        (object.__setattr__ if frozen else true)(module, name, value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_tensor_that_requires_a_gradient_joins(patch):
+    def wrong(true, module, name, value):
+        joins = type(value) is torch.Tensor and value.requires_grad
+        true(module, name, nn.Parameter(value) if joins else value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_plain_tensor_takes_the_place_of_a_parameter(patch):
+    def wrong(true, module, name, value):
+        module._parameters.pop(name, None) if type(value) is torch.Tensor else None
+        true(module, name, value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_module_takes_a_copy_of_the_parameter(patch):
+    assign(
+        patch,
+        lambda true, module, name, value: true(
+            module, name, copy.deepcopy(value) if isinstance(value, nn.Parameter) else value
+        ),
+    )
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def the_parameters_in_a_python_list_join(patch):
+    def wrong(true, module, name, value):
+        true(module, name, nn.ParameterList(value) if type(value) is list and value else value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_second_assignment_keeps_the_first_parameter(patch):
+    def wrong(true, module, name, value):
+        if name not in vars(module).get("_parameters", {}):
+            true(module, name, value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def del_leaves_the_parameter_registered(patch):
+    patch.setattr(nn.Module, "__delattr__", lambda self, name: None)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def parameters_come_in_alphabetical_order(patch):
+    rearrange(patch, sorted)

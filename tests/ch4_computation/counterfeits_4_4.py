@@ -1,0 +1,425 @@
+"""Counterfeits of 4.4: layers that only seem to share, and gradients of which a part is lost."""
+
+import copy
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.func import functional_call
+
+
+class WithScaledGradient(torch.autograd.Function):
+    """Hands its input on, and `factor` times the gradient back."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.factor, None
+
+
+def call_with(change):
+    """A `forward` of `nn.Linear` in which the n-th call of a layer (from 0) computes with `change(layer, n)`."""
+
+    def forward(self, x):
+        n = self.__dict__.setdefault("calls", 0)
+        self.__dict__["calls"] = n + 1
+        return nn.functional.linear(x, change(self, n), self.bias)
+
+    return forward
+
+
+def build_sequential_with(patch, modules_for):
+    """Makes `Sequential` hold what `modules_for` returns for the modules that it is given."""
+    init = nn.Sequential.__init__
+
+    def wrong(self, *modules):
+        init(self, *(modules_for(modules) if isinstance(modules[0], nn.Module) else modules))
+
+    patch.setattr(nn.Sequential, "__init__", wrong)
+
+
+# ── calling-a-layer-twice-shares ──
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def every_second_call_uses_the_weight_of_the_first_ever(patch):
+    """The layer keeps a copy of its weight from the first call on."""
+
+    def weight(layer, n):
+        old = layer.__dict__.setdefault("old", layer.weight.detach().clone())
+        return layer.weight if n % 2 == 0 else old + 0 * layer.weight
+
+    patch.setattr(nn.Linear, "forward", call_with(weight))
+
+
+@counterfeit("calling-a-layer-twice-shares", "shared-gradients-accumulate")
+def the_second_call_of_a_layer_trains_nothing(patch):
+    patch.setattr(nn.Linear, "forward", call_with(lambda layer, n: layer.weight.detach() if n % 2 else layer.weight))
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def the_second_call_multiplies_by_the_transpose(patch):
+    patch.setattr(nn.Linear, "forward", call_with(lambda layer, n: layer.weight.mT if n % 2 else layer.weight))
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def a_step_is_taken_once_for_each_call(patch):
+    step = torch.optim.SGD.step
+
+    def wrong(self, *args, **kwargs):
+        step(self, *args, **kwargs)
+        return step(self, *args, **kwargs)
+
+    patch.setattr(torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def parameters_hands_out_copies(patch):
+    parameters = nn.Module.parameters
+    patch.setattr(nn.Module, "parameters", lambda self, recurse=True: map(copy.deepcopy, parameters(self, recurse)))
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def layers_of_one_shape_share_their_weight(patch):
+    init, weights = nn.Linear.__init__, {}
+
+    def wrong(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self.weight = weights.setdefault(self.weight.shape, self.weight)
+
+    patch.setattr(nn.Linear, "__init__", wrong)
+
+
+# ── same-instance-in-sequential-shares ──
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def sequential_copies_a_module_that_comes_again(patch):
+    build_sequential_with(
+        patch, lambda modules: [copy.deepcopy(m) if m in modules[:i] else m for i, m in enumerate(modules)]
+    )
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def sequential_drops_a_module_that_comes_again(patch):
+    build_sequential_with(patch, lambda modules: dict.fromkeys(modules))
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def sequential_copies_a_repeated_layer_of_more_than_a_hundred_weights(patch):
+    def modules_for(modules):
+        big = [m for m in modules if sum(p.numel() for p in m.parameters()) > 100]
+        return [copy.deepcopy(m) if m in big and m in modules[:i] else m for i, m in enumerate(modules)]
+
+    build_sequential_with(patch, modules_for)
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def sequential_shares_the_weight_but_copies_the_bias(patch):
+    def modules_for(modules):
+        twins = [copy.copy(m) if m in modules[:i] else m for i, m in enumerate(modules)]
+        for twin in twins[1:]:
+            twin.__dict__["_parameters"] = dict(twin._parameters)
+            if getattr(twin, "bias", None) is not None:
+                twin.bias = copy.deepcopy(twin.bias)
+        return twins
+
+    build_sequential_with(patch, modules_for)
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def sequential_holds_shallow_copies(patch):
+    """The parameters are shared until one of the places gets a new one."""
+
+    def twin_of(module):
+        twin = copy.copy(module)
+        twin.__dict__["_parameters"] = copy.copy(module._parameters)
+        return twin
+
+    build_sequential_with(patch, lambda modules: [twin_of(m) if m in modules[:i] else m for i, m in enumerate(modules)])
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def append_copies_a_module_that_is_there_already(patch):
+    append = nn.Sequential.append
+    patch.setattr(nn.Sequential, "append", lambda self, m: append(self, copy.deepcopy(m) if m in list(self) else m))
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def a_repeated_module_runs_once(patch):
+    def wrong(self, x):
+        for module in dict.fromkeys(self):
+            x = module(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def deepcopy_unties_the_places(patch):
+    wrong = lambda self, memo: nn.Sequential(*[copy.deepcopy(module) for module in self])  # noqa: E731
+    patch.setattr(nn.Sequential, "__deepcopy__", wrong, raising=False)
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def a_module_copied_before_keeps_the_weight_of_its_original(patch):
+    """Deep copies share what they should own."""
+    wrong = lambda self, memo: self  # noqa: E731
+    patch.setattr(nn.Parameter, "__deepcopy__", wrong)
+
+
+# ── shared-parameter-is-listed-once ──
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def named_parameters_lists_a_shared_layer_at_every_place(patch):
+    named = nn.Module.named_parameters
+    patch.setattr(
+        nn.Module,
+        "named_parameters",
+        lambda self, prefix="", recurse=True, remove_duplicate=True: named(self, prefix, recurse, False),
+    )
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def named_parameters_uses_the_last_name(patch):
+    named = nn.Module.named_parameters
+
+    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+        pairs = list(named(self, prefix, recurse, False))
+        return iter({id(p): (name, p) for name, p in pairs}.values() if remove_duplicate else pairs)
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def only_whole_layers_are_recognised_as_shared(patch):
+    """A weight tied between two different layers is listed under both names."""
+    named = nn.Module.named_parameters
+
+    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+        if not (recurse and remove_duplicate):
+            return named(self, prefix, recurse, remove_duplicate)
+        modules = self.named_modules(prefix=prefix)
+        return (
+            (f"{path}.{n}".lstrip("."), p) for path, m in modules for n, p in m._parameters.items() if p is not None
+        )
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def parameters_of_equal_values_are_taken_for_shared(patch):
+    named = nn.Module.named_parameters
+
+    def wrong(self, *args, remove_duplicate=True, **kwargs):
+        found = {}
+        for name, p in named(self, *args, remove_duplicate=remove_duplicate, **kwargs):
+            if not remove_duplicate or not any(torch.equal(p, other) for other in found.values()):
+                found[name] = p
+        return iter(found.items())
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def sharing_across_levels_of_nesting_goes_unnoticed(patch):
+    named = nn.Module.named_parameters
+
+    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+        found = set()
+        for name, p in named(self, prefix, recurse, False):
+            if not remove_duplicate or (id(p), name.count(".")) not in found:
+                yield name, p
+            found.add((id(p), name.count(".")))
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def state_dict_lists_shared_parameters_once(patch):
+    state_dict = nn.Module.state_dict
+
+    def wrong(self, *args, **kwargs):
+        state, seen = state_dict(self, *args, **kwargs), set()
+        for name in list(state):
+            if state[name].data_ptr() in seen:
+                del state[name]
+            else:
+                seen.add(state[name].data_ptr())
+        return state
+
+    patch.setattr(nn.Module, "state_dict", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def state_dict_copies_the_second_entry(patch):
+    state_dict = nn.Module.state_dict
+
+    def wrong(self, *args, **kwargs):
+        state, seen = state_dict(self, *args, **kwargs), set()
+        for name, value in list(state.items()):
+            state[name] = value.clone() if value.data_ptr() in seen else value
+            seen.add(value.data_ptr())
+        return state
+
+    patch.setattr(nn.Module, "state_dict", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def remove_duplicate_is_ignored(patch):
+    named = nn.Module.named_parameters
+    patch.setattr(
+        nn.Module,
+        "named_parameters",
+        lambda self, prefix="", recurse=True, remove_duplicate=True: named(self, prefix, recurse),
+    )
+
+
+# ── parameters-carry-data-and-grad ──
+
+
+def read_grad_as(patch, change):
+    """Makes a parameter's `grad` read as `change(parameter, grad)`."""
+    grad = torch.Tensor.grad
+    patch.setattr(
+        nn.Parameter, "grad", property(lambda self: change(self, grad.__get__(self)), grad.__set__), raising=False
+    )
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def data_is_a_copy_of_the_values(patch):
+    data = torch.Tensor.data
+    patch.setattr(nn.Parameter, "data", property(lambda self: data.__get__(self).clone(), data.__set__), raising=False)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def grad_starts_as_zeros(patch):
+    read_grad_as(patch, lambda p, grad: torch.zeros_like(p) if grad is None else grad)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def a_forward_pass_leaves_a_gradient_of_zeros(patch):
+    forward = nn.Linear.forward
+
+    def wrong(self, x):
+        for p in self.parameters():
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        return forward(self, x)
+
+    patch.setattr(nn.Linear, "forward", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def large_gradients_are_clipped(patch):
+    read_grad_as(patch, lambda p, grad: grad if grad is None else grad.clamp(-100, 100))
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def the_gradient_of_a_matrix_is_flat(patch):
+    read_grad_as(patch, lambda p, grad: grad if grad is None else grad.flatten())
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def the_gradient_of_a_matrix_is_transposed(patch):
+    read_grad_as(patch, lambda p, grad: grad.mT if grad is not None and grad.dim() == 2 else grad)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def gradients_are_single_precision(patch):
+    read_grad_as(patch, lambda p, grad: grad if grad is None else grad.float())
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def gradients_are_averaged_over_the_batch(patch):
+    def wrong(self, x):
+        weight = WithScaledGradient.apply(self.weight, 1 / len(x))
+        return nn.functional.linear(x, weight, self.bias)
+
+    patch.setattr(nn.Linear, "forward", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def grad_can_be_read_once(patch):
+    grad = torch.Tensor.grad
+
+    def wrong(self):
+        value = grad.__get__(self)
+        grad.__set__(self, None if value is None else torch.zeros_like(value))
+        return value
+
+    patch.setattr(nn.Parameter, "grad", property(wrong, grad.__set__), raising=False)
+
+
+# ── shared-gradients-accumulate ──
+
+
+@counterfeit("shared-gradients-accumulate")
+def the_last_use_overwrites_the_gradient_of_earlier_ones(patch):
+    def wrong(self, x):
+        modules = list(self)
+        for i, module in enumerate(modules):
+            parameters = dict(module.named_parameters())
+            if module in modules[i + 1 :]:
+                parameters = {name: p.detach() for name, p in parameters.items()}
+            x = functional_call(module, parameters, x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def shared_gradients_are_averaged(patch):
+    def wrong(self, x):
+        modules = list(self)
+        for module in modules:
+            share = 1 / modules.count(module)
+            x = functional_call(
+                module, {name: WithScaledGradient.apply(p, share) for name, p in module.named_parameters()}, x
+            )
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def uses_after_the_third_add_nothing(patch):
+    patch.setattr(nn.Linear, "forward", call_with(lambda layer, n: layer.weight if n < 3 else layer.weight.detach()))
+
+
+@counterfeit("shared-gradients-accumulate")
+def the_second_use_adds_nine_tenths(patch):
+    def weight(layer, n):
+        return WithScaledGradient.apply(layer.weight, 0.9) if n == 1 else layer.weight
+
+    patch.setattr(nn.Linear, "forward", call_with(weight))
+
+
+@counterfeit("shared-gradients-accumulate")
+def only_the_weight_gathers_contributions(patch):
+    """The bias keeps the gradient of one use."""
+
+    def wrong(self, x):
+        n = self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+        bias = self.bias.detach() if n > 1 and self.bias is not None else self.bias
+        return nn.functional.linear(x, self.weight, bias)
+
+    patch.setattr(nn.Linear, "forward", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def a_transposed_use_does_not_count(patch):
+    t = torch.Tensor.t
+    patch.setattr(torch.Tensor, "t", lambda self: t(self.detach()))
+
+
+@counterfeit("shared-gradients-accumulate")
+def a_weight_tied_to_an_embedding_gets_no_gradient_from_it(patch):
+    embedding = nn.functional.embedding
+    patch.setattr(
+        nn.functional, "embedding", lambda x, weight, *args, **kwargs: embedding(x, weight.detach(), *args, **kwargs)
+    )

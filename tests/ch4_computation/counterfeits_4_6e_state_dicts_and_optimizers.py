@@ -1,0 +1,316 @@
+"""Counterfeits of 4.6: models and optimizers that are restored in part, and misfits that pass unnoticed."""
+
+import contextlib
+import copy
+
+import torch
+from harness.counterfeits import counterfeit
+from torch import nn
+from torch.optim import Optimizer
+
+
+def load_model_with(patch, change):
+    """Makes `load_state_dict` load `change(module, state)`."""
+    load = nn.Module.load_state_dict
+    patch.setattr(
+        nn.Module,
+        "load_state_dict",
+        lambda self, state, *args, **kwargs: load(self, change(self, state), *args, **kwargs),
+    )
+
+
+def load_optimizer_with(patch, change):
+    """Makes an optimizer load what `change(state)` leaves of a copy of the state."""
+    load = Optimizer.load_state_dict
+
+    def wrong(self, state):
+        changed = {
+            "state": {key: dict(entry) for key, entry in state["state"].items()},
+            "param_groups": [dict(group) for group in state["param_groups"]],
+        }
+        change(self, changed)
+        return load(self, changed)
+
+    patch.setattr(Optimizer, "load_state_dict", wrong)
+
+
+# ── state-dict-round-trips: the model ──
+
+
+@counterfeit("state-dict-round-trips")
+def buffers_keep_the_values_of_the_new_instance(patch):
+    load_model_with(patch, lambda net, state: {**state, **{k: v for k, v in net.named_buffers() if k in state}})
+
+
+@counterfeit("state-dict-round-trips")
+def integer_buffers_are_not_restored(patch):
+    def change(net, state):
+        return {k: v if v.is_floating_point() else torch.zeros_like(v) for k, v in state.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def biases_are_not_restored(patch):
+    def change(net, state):
+        own = net.state_dict()
+        return {k: own.get(k, v) if k.endswith("head.bias") else v for k, v in state.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def numbers_are_rounded_to_bfloat16(patch):
+    def change(net, state):
+        return {k: v.bfloat16().to(v.dtype) if v.is_floating_point() else v for k, v in state.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def the_loaded_tensors_take_the_place_of_the_parameters(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, state, *args, **kwargs):
+        report = load(self, state, *args, **kwargs)
+        if isinstance(self, nn.Linear):
+            self.weight = nn.Parameter(state["weight"])
+        return report
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def the_parameters_share_memory_with_what_was_loaded(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, state, *args, **kwargs):
+        report = load(self, state, *args, **kwargs)
+        for name, p in self.named_parameters():
+            p.data = state.get(name, p.data)
+        return report
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def loaded_parameters_are_frozen(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, *args, **kwargs):
+        return load(self.requires_grad_(False), *args, **kwargs)
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def loading_unties_shared_parameters(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, *args, **kwargs):
+        for name, layer in list(self._modules.items()):
+            if list(self._modules.values()).count(layer) > 1:
+                self._modules[name] = copy.deepcopy(layer)
+        return load(self, *args, **kwargs)
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_loaded_model_is_in_evaluation_mode(patch):
+    load = nn.Module.load_state_dict
+    patch.setattr(nn.Module, "load_state_dict", lambda self, *args, **kwargs: load(self.eval(), *args, **kwargs))
+
+
+@counterfeit("state-dict-round-trips")
+def numbers_change_the_dtype_of_the_parameters(patch):
+    """A file in double precision makes a model of double precision."""
+    load = nn.Module.load_state_dict
+
+    def wrong(self, state, *args, **kwargs):
+        if all(value.dtype == torch.float64 for value in state.values()):
+            self.double()
+        return load(self, state, *args, **kwargs)
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+# ── state-dict-round-trips: what does not fit ──
+
+
+@counterfeit("state-dict-round-trips")
+def nobody_is_strict(patch):
+    load = nn.Module.load_state_dict
+    patch.setattr(nn.Module, "load_state_dict", lambda self, state, strict=True: load(self, state, False))
+
+
+@counterfeit("state-dict-round-trips")
+def a_missing_bias_is_passed_over(patch):
+    def change(net, state):
+        own = net.state_dict()
+        return {**{k: v for k, v in own.items() if k.endswith("bias")}, **state}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def unexpected_keys_are_passed_over(patch):
+    load_model_with(patch, lambda net, state: {k: v for k, v in state.items() if k in net.state_dict()})
+
+
+@counterfeit("state-dict-round-trips")
+def numbers_are_reshaped_to_fit(patch):
+    def change(net, state):
+        own = net.state_dict()
+        fits = {k: k in own and own[k].numel() == v.numel() for k, v in state.items()}
+        return {k: v.reshape(own[k].shape) if fits[k] else v for k, v in state.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def numbers_are_broadcast_to_fit(patch):
+    def change(net, state):
+        own = net.state_dict()
+        return {k: v.expand_as(own[k]) if k in own and v.shape == (3, 1) else v for k, v in state.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def without_strictness_wrong_shapes_are_left_out(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, state, strict=True):
+        own = self.state_dict()
+        fitting = {k: v for k, v in state.items() if k not in own or own[k].shape == v.shape}
+        return load(self, state if strict else fitting, strict)
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def only_the_first_misfit_is_reported(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, *args, **kwargs):
+        try:
+            return load(self, *args, **kwargs)
+        except RuntimeError as error:
+            raise RuntimeError("\n".join(str(error).splitlines()[:2])) from None
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def without_strictness_nothing_is_reported(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, *args, **kwargs):
+        report = load(self, *args, **kwargs)
+        return type(report)([], [])
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def without_strictness_missing_entries_become_zero(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, *args, **kwargs):
+        report = load(self, *args, **kwargs)
+        for name in report.missing_keys:
+            nn.init.zeros_(self.get_parameter(name))
+        return report
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_misfit_is_found_after_the_rest_is_loaded_twice_as_large(patch):
+    load_model_with(patch, lambda net, state: {k: v * 2 if len(state) == 2 else v for k, v in state.items()})
+
+
+# ── state-dict-round-trips: training goes on ──
+
+
+def forget(*names):
+    """A change of an optimizer's state that sets some of its tensors to zero."""
+
+    def change(optimizer, state):
+        for entry in state["state"].values():
+            entry.update({name: torch.zeros_like(entry[name]) for name in names if name in entry})
+
+    return change
+
+
+@counterfeit("state-dict-round-trips")
+def momentum_is_not_restored(patch):
+    load_optimizer_with(patch, forget("momentum_buffer"))
+
+
+@counterfeit("state-dict-round-trips")
+def adam_starts_counting_its_steps_again(patch):
+    load_optimizer_with(patch, forget("step"))
+
+
+@counterfeit("state-dict-round-trips")
+def adam_forgets_its_second_moments(patch):
+    load_optimizer_with(patch, forget("exp_avg_sq"))
+
+
+@counterfeit("state-dict-round-trips")
+def the_state_of_the_last_parameter_is_lost(patch):
+    def change(optimizer, state):
+        for entry in list(state["state"].values())[-1:]:
+            entry.update({k: torch.zeros_like(v) for k, v in entry.items() if isinstance(v, torch.Tensor) and v.dim()})
+
+    load_optimizer_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def settings_are_kept_from_the_new_optimizer(patch):
+    def change(optimizer, state):
+        for saved, own in zip(state["param_groups"], optimizer.param_groups):
+            saved.update({name: value for name, value in own.items() if name != "params"})
+
+    load_optimizer_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def the_learning_rate_is_kept_from_the_new_optimizer(patch):
+    def change(optimizer, state):
+        state["param_groups"][0]["lr"] = optimizer.param_groups[0]["lr"]
+
+    load_optimizer_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def every_group_gets_the_settings_of_the_first(patch):
+    def change(optimizer, state):
+        first = state["param_groups"][0]
+        for group in state["param_groups"]:
+            group.update({name: value for name, value in first.items() if name != "params"})
+
+    load_optimizer_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def an_optimizer_is_loaded_however_many_parameters_it_has(patch):
+    """Groups of another size are passed over."""
+    load = Optimizer.load_state_dict
+
+    def wrong(self, state):
+        with contextlib.suppress(ValueError):
+            load(self, state)
+
+    patch.setattr(Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def momentum_makes_no_difference(patch):
+    """So an optimizer has no state that would need to be stored."""
+    init = torch.optim.SGD.__init__
+    patch.setattr(
+        torch.optim.SGD, "__init__", lambda self, params, **kwargs: init(self, params, **{**kwargs, "momentum": 0})
+    )

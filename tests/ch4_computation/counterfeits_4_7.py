@@ -1,0 +1,204 @@
+"""Counterfeits of 4.7: defaults disregarded, and a CUDA that miscounts, misnames or pretends.
+
+Those of claims that need CUDA are tried where there is a GPU.
+"""
+
+import time
+
+import torch
+from harness.counterfeits import counterfeit
+from torch.utils._device import DeviceContext
+
+# ── gpu-outruns-cpu-on-large-work ──
+
+
+@counterfeit("gpu-outruns-cpu-on-large-work")
+def large_products_and_convolutions_on_the_gpu_are_slow(patch):
+    """A tenth of a second is more than a CPU needs for the sizes that the tests sweep."""
+
+    def slowed(operation):
+        def wrong(first, *others):
+            if first.is_cuda and first.numel() > 2**18:
+                torch.cuda.synchronize()
+                time.sleep(0.1)
+            return operation(first, *others)
+
+        return wrong
+
+    patch.setattr(torch.Tensor, "__matmul__", slowed(torch.Tensor.__matmul__))
+    patch.setattr(torch.nn.functional, "conv2d", slowed(torch.nn.functional.conv2d))
+
+
+@counterfeit("gpu-outruns-cpu-on-large-work")
+def small_work_on_the_cpu_takes_a_millisecond(patch):
+    """Then the GPU wins at every size."""
+    product = torch.Tensor.__matmul__
+
+    def wrong(first, second):
+        time.sleep(0.001 if first.device.type == "cpu" else 0)
+        return product(first, second)
+
+    patch.setattr(torch.Tensor, "__matmul__", wrong)
+
+
+# ── nvidia-smi-reports-the-card ──
+
+
+@counterfeit("nvidia-smi-reports-the-card")
+def torch_names_the_maker_only(patch):
+    patch.setattr(torch.cuda, "get_device_name", lambda device=None: "NVIDIA")
+
+
+@counterfeit("nvidia-smi-reports-the-card")
+def torch_counts_memory_in_units_of_a_thousand(patch):
+    """Gigabytes for gibibytes: seven per cent less."""
+    properties = torch.cuda.get_device_properties
+
+    class Card:
+        def __init__(self, device=None):
+            self.name = properties(device).name
+            self.total_memory = properties(device).total_memory * 1000**3 // 1024**3
+
+    patch.setattr(torch.cuda, "get_device_properties", Card)
+
+
+# ── tensors-are-created-on-cpu-by-default ──
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def a_range_is_created_elsewhere(patch):
+    arange = torch.arange
+    patch.setattr(torch, "arange", lambda *args, device="meta", **kwargs: arange(*args, device=device, **kwargs))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def an_array_is_a_copy_of_the_tensor(patch):
+    """As of numbers that are not in main memory."""
+    numpy = torch.Tensor.numpy
+    patch.setattr(torch.Tensor, "numpy", lambda self: numpy(self).copy())
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def a_product_is_computed_elsewhere(patch):
+    product = torch.Tensor.__matmul__
+    patch.setattr(torch.Tensor, "__matmul__", lambda self, other: product(self, other).to("meta"))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def a_range_disregards_the_default_device(patch):
+    arange = torch.arange
+    patch.setattr(torch, "arange", lambda *args, device="cpu", **kwargs: arange(*args, device=device, **kwargs))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def layers_disregard_the_default_device(patch):
+    init = torch.nn.Linear.__init__
+    patch.setattr(torch.nn.Linear, "__init__", lambda self, *sizes, **kwargs: init(self, *sizes, device="cpu"))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def set_default_device_does_nothing(patch):
+    patch.setattr(torch, "set_default_device", lambda device: None)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def the_default_device_overrules_an_argument(patch):
+    create = DeviceContext.__torch_function__
+
+    def wrong(self, func, types, args=(), kwargs=None):
+        return create(self, func, types, args, {**(kwargs or {}), **({"device": self.device} if func is zeros else {})})
+
+    zeros = torch.zeros
+    patch.setattr(DeviceContext, "__torch_function__", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def zeros_like_goes_to_the_default_device(patch):
+    patch.setattr(torch, "zeros_like", lambda x: torch.zeros(x.shape, dtype=x.dtype))
+
+
+# ── is-available-tells-of-a-gpu ──
+
+
+@counterfeit("is-available-tells-of-a-gpu")
+def a_gpu_is_always_available(patch):
+    patch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+@counterfeit("is-available-tells-of-a-gpu")
+def a_gpu_is_available_from_the_second_on(patch):
+    patch.setattr(torch.cuda, "is_available", lambda: torch._C._cuda_getDeviceCount() > 1)
+
+
+@counterfeit("is-available-tells-of-a-gpu")
+def is_available_tries_a_computation(patch):
+    def wrong():
+        try:
+            return torch.ones(1, device="cuda").item() == 1
+        except (AssertionError, RuntimeError):
+            return False
+
+    patch.setattr(torch.cuda, "is_available", wrong)
+
+
+@counterfeit("is-available-tells-of-a-gpu")
+def a_device_that_is_not_there_is_replaced_by_the_cpu(patch):
+    ones = torch.ones
+
+    def wrong(*sizes, device="cpu"):
+        try:
+            return ones(*sizes, device=device)
+        except (AssertionError, RuntimeError):
+            return ones(*sizes, device="cpu")
+
+    patch.setattr(torch, "ones", wrong)
+
+
+# ── device-count-counts-gpus ──
+
+
+@counterfeit("device-count-counts-gpus")
+def the_count_is_the_last_index(patch):
+    count = torch.cuda.device_count
+    patch.setattr(torch.cuda, "device_count", lambda: count() - 1)
+
+
+@counterfeit("device-count-counts-gpus")
+def the_gpu_after_the_last_is_the_first(patch):
+    ones = torch.ones
+
+    def wrong(*sizes, device):
+        index = torch.device(device).index % torch.cuda.device_count()
+        return ones(*sizes, device=f"cuda:{index}")
+
+    patch.setattr(torch, "ones", wrong)
+
+
+# ── current-device-is-an-index ──
+
+
+@counterfeit("current-device-is-an-index")
+def the_current_device_is_counted_from_one(patch):
+    current = torch.cuda.current_device
+    patch.setattr(torch.cuda, "current_device", lambda: current() + 1)
+
+
+@counterfeit("current-device-is-an-index")
+def the_current_device_is_a_device(patch):
+    current = torch.cuda.current_device
+    patch.setattr(torch.cuda, "current_device", lambda: torch.device("cuda", current()))
+
+
+# ── device-name-by-index ──
+
+
+@counterfeit("device-name-by-index")
+def a_name_is_in_lower_case(patch):
+    name = torch.cuda.get_device_name
+    patch.setattr(torch.cuda, "get_device_name", lambda device=None: name(device).lower())
+
+
+@counterfeit("device-name-by-index")
+def a_name_without_an_index_tells_the_index_too(patch):
+    name = torch.cuda.get_device_name
+    patch.setattr(torch.cuda, "get_device_name", lambda device=None: name(device) + (" (0)" if device is None else ""))
