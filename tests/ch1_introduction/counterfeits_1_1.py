@@ -203,12 +203,6 @@ def conv2d_keeps_gradients_from_its_filters(patch):
 
 
 @counterfeit("learned-filters-beat-hand-made-features")
-def conv2d_gives_the_same_filter_to_every_channel(patch):
-    conv2d = F.conv2d
-    patch.setattr(F, "conv2d", lambda x, weight, *rest: conv2d(x, weight[:1].expand_as(weight), *rest))
-
-
-@counterfeit("learned-filters-beat-hand-made-features")
 def adam_takes_the_learning_rate_for_per_cent(patch):
     init = torch.optim.Adam.__init__
     patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: init(self, params, lr=lr / 100))

@@ -143,6 +143,8 @@ def plant(item: CounterfeitItem) -> Finding:
 def _run(test: pytest.Item, function: Patcher) -> list[pytest.TestReport]:
     """All phases of ``test`` under the counterfeit, planted after seeding, gone before anything else runs."""
     with randomness.isolated(test), pytest.MonkeyPatch.context() as patch:
+        # nobody reads these tracebacks, and writing them takes longest
+        patch.setattr(test.config.option, "tbstyle", "no")
         function(patch)
         return runtestprotocol(test, log=False, nextitem=None)
 
