@@ -102,6 +102,12 @@ def linear_forgets_the_bias_of_the_last_output(patch):
 
 
 @counterfeit("softmax-outputs-equal-classes")
+def linear_forgets_the_bias_for_a_single_sample(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda x, weight, bias: linear(x, weight, bias if x.dim() > 1 else None))
+
+
+@counterfeit("softmax-outputs-equal-classes")
 def linear_has_an_output_too_many_where_features_outnumber_classes(patch):
     init = nn.Linear.__init__
 
@@ -360,5 +366,15 @@ def cross_entropy_does_not_shift_the_logits(patch):
         true = logits.gather(1, target.unsqueeze(1)).squeeze(1)
         losses = logits.exp().sum(dim=1).log() - true
         return losses if options.get("reduction") == "none" else losses.mean()
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_turns_the_logits_into_log_probabilities_in_place(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        with torch.no_grad():
+            logits.copy_(logits.log_softmax(dim=1))
+        return cross_entropy(logits, target, **options)
 
     replace_cross_entropy(patch, wrong)

@@ -173,6 +173,7 @@ def test_each_output_is_a_weighted_sum_of_the_features_plus_a_bias():
         net.bias.copy_(torch.tensor([10.0, 20.0, 30.0]))
     outputs = net(torch.tensor([[1.0, 1.0, 2.0, 3.0], [0.0, 4.0, 0.0, 0.0]]))
     assert outputs.tolist() == [[1 + 2 + 6 + 12 + 10, -1 + 3 + 20, 5 + 30], [8 + 10, -4 + 20, 30]]
+    assert net(torch.tensor([0.0, 4.0, 0.0, 0.0])).tolist() == [8 + 10, -4 + 20, 30]
 
 
 @claim("softmax-outputs-equal-classes")

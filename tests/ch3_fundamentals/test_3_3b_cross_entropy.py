@@ -210,6 +210,7 @@ def test_cross_entropy_takes_logits_that_are_no_probabilities():
     labels = torch.tensor([2, 1])
     expected = torch.tensor([math.log(8 / 5), math.log(20 / 4)], dtype=torch.float64)
     torch.testing.assert_close(nn.CrossEntropyLoss(reduction="none")(logits, labels), expected)
+    assert logits.exp().sum(dim=1).tolist() == pytest.approx([8, 20])  # it leaves its input as it was
     torch.testing.assert_close(nn.NLLLoss(reduction="none")(torch.log_softmax(logits, dim=1), labels), expected)
 
 

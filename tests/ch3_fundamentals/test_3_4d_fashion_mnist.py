@@ -74,9 +74,8 @@ def test_the_first_articles_are_the_well_known_ones(part):
 @claim("softmax-regression-learns-fashion-mnist")
 def test_eighty_steps_with_a_fifteenth_of_the_images_pass_75_percent(pixels_and_labels):
     (images, labels), test = pixels_and_labels
-    assert (
-        accuracy_after_training(nn.Linear(784, 10), 0.01, (images[:4000], labels[:4000]), test) > 0.75
-    )  # 0.798 to 0.809 over 25 seeds
+    # From 0.798 to 0.809 over 25 seeds; a network that learns nothing gets 0.1.
+    assert accuracy_after_training(nn.Linear(784, 10), 0.01, (images[:4000], labels[:4000]), test) > 0.75
 
 
 @claim("softmax-regression-learns-fashion-mnist")
