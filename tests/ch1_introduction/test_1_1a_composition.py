@@ -39,7 +39,6 @@ def test_held_out_error_falls_as_the_number_of_training_examples_grows():
 
     Least squares on n examples has an expected excess error of 20 / (n - 21): 1.1, 0.11, 0.020.
     """
-    torch.set_num_threads(1)  # the tasks are too small to be shared out
     weights = torch.randn(10, 20, 1, dtype=torch.float64)
     unseen = torch.randn(10, 200, 20, dtype=torch.float64)
     errors = []

@@ -132,7 +132,6 @@ def held_out_accuracy(filters, classifier, trained, train_set, test_set):
 @claim("learned-filters-beat-hand-made-features")
 def test_learned_filters_beat_sobel_filters_under_the_same_classifier():
     """The hand-made filters are Sobel's, which find edges, in eight directions."""
-    torch.set_num_threads(1)  # the images are too small to be shared out
     train_set, test_set = images(200), images(200)
     upright = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
     slanting = torch.tensor([[0.0, 1, 2], [-1, 0, 1], [-2, -1, 0]])

@@ -32,7 +32,6 @@ def pixels_and_labels(fashion_mnist, device):
 
 def accuracy_after_training(net, rate, training, test, batch=256):
     """The share of test images that the network classifies correctly after five epochs of Adam."""
-    torch.set_num_threads(1)  # on a busy machine the threads of such small steps wait for each other, for minutes
     (images, labels), (test_images, test_labels) = training, test
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     for epoch in range(5):

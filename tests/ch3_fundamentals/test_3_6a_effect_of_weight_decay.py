@@ -42,7 +42,6 @@ def trained(problems):
     trains the ten independent problems side by side: weights are (10, 200, 1), losses have 10 elements.
     """
     (train_x, train_y), (test_x, test_y) = problems
-    torch.set_num_threads(1)  # the matrices are small: threads would only wait for one another
     start, results = torch.randn(10, 200, 1), {}
     for lambd in LAMBDAS:
         w = start.clone().requires_grad_()

@@ -43,7 +43,6 @@ def problems():
 
 def mean_gap(train, test, sizes, p, optimizer_type, steps, **options):
     """Trains four networks side by side, with dropout p after each hidden layer; returns test loss - training loss."""
-    torch.set_num_threads(1)  # the matrices are small: threads would only wait for one another
     layers = [(torch.rand(4, m + 1, n) * 2 - 1).div(m**0.5).requires_grad_() for m, n in pairwise(sizes)]
 
     def loss(x, y, training):

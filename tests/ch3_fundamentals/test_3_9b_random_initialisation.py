@@ -56,7 +56,6 @@ def test_random_starts_learn_xor_and_equal_units_never_do():
     Equal units act as one, and one is monotone along its weights: XOR changes direction on any line, and the best
     monotone fit to 0, 1, 1, 0 has a mean squared error of 1/6.
     """
-    torch.set_num_threads(1)  # the matrices are small: threads would only wait for one another
     x = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])  # the last one: bias
     y = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
     w, v = torch.randn(9, 3, 8), torch.randn(9, 8, 1)

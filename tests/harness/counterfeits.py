@@ -14,6 +14,7 @@ fixture), the counterfeit is *invalid*.
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from _pytest.runner import runtestprotocol
 from harness import expectations, randomness, specification
 
 Patcher = Callable[[pytest.MonkeyPatch], None]
+TESTS = pytest.StashKey[dict[str, list[pytest.Item]]]()  # claim id -> the tests of the run that cite it
 FILES = "counterfeits*.py"  # one to a section, so that each can be read beside the tests it tries
 
 
@@ -53,9 +55,13 @@ def pytest_collect_file(file_path, parent: pytest.Collector) -> pytest.Collector
     return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Counterfeits come last: the claims' tests must first pass as they are."""
     items.sort(key=lambda item: isinstance(item, CounterfeitItem))
+    tests_of = session.stash[TESTS] = defaultdict(list)
+    for item in items:
+        for id in expectations.ids_cited_by(item):
+            tests_of[id].append(item)
 
 
 class CounterfeitModule(pytest.Module):
@@ -93,8 +99,9 @@ class Finding:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a counterfeit and report it as one test: passed if caught, skipped if its claim cannot be tried here, failed
-    otherwise.
+    """Run a counterfeit and report it as one test.
+
+    It passes if caught, is skipped if its claim cannot be tried here, and fails otherwise.
     """
     if not isinstance(item, CounterfeitItem):
         return None
@@ -115,14 +122,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def plant(item: CounterfeitItem) -> Finding:
     """Run the claim's tests under the counterfeit until one catches it."""
-    item.session._setupstate.teardown_exact(
-        None
-    )  # shared fixtures made with the true torch must not be used with the false one
-    tests = [
-        test
-        for test in item.session.items
-        if item.claim in [citation.claim for citation in expectations.cited_by(test)]
-    ]
+    # shared fixtures made with the true torch must not be used with the false one
+    item.session._setupstate.teardown_exact(None)
+    tests = item.session.stash[TESTS][item.claim]
     accidents: list[str] = []
     reasons: list[str] = []
     for test in tests:

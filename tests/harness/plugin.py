@@ -72,8 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         # Properties here are cheap to state and guard against gross errors beside worked examples: 25 examples keep a
         # run in seconds. No deadline and no stored examples: a verdict must not depend on the machine or on earlier
-        # runs.
-        # A counterfeit needs no smallest example.
+        # runs. A counterfeit needs no smallest example.
         phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
         settings.register_profile(
             "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False, phases=phases
