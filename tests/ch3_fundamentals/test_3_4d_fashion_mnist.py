@@ -5,7 +5,7 @@ The real data set: 70000 pictures of articles sold by Zalando, 28x28 pixels each
 too easy. The paper's table of baselines (Xiao, Rasul and Vollgraf, arXiv:1708.07747, table 3) gives logistic
 regression about 84 % test accuracy and a perceptron with one hidden layer of 100 units about 87 %; the best that five
 epochs and seconds of training make of the same two models is not far from that. These tests need the files:
---fashion-mnist DIR names their folder.
+--fashion-mnist=DIR names their folder.
 """
 
 import pytest

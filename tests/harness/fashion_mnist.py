@@ -16,7 +16,7 @@ from typing import NamedTuple
 DEFAULT_PLACES = (Path("data"), Path("/usr/share/datasets/fashion-mnist"))
 """Where torchvision's tutorials keep data sets, and where Debian's package dataset-fashion-mnist puts this one."""
 
-NOT_HERE = "needs Fashion-MNIST, which is not here; name its folder with --fashion-mnist DIR"
+NOT_HERE = "needs Fashion-MNIST, which is not here; name its folder with --fashion-mnist=DIR"
 
 
 class Contents(NamedTuple):

@@ -38,8 +38,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="end with every claim that was tried, in the book's order: sentence, verdict, truth",
     )
-    group.addoption("--verdicts", metavar="FILE", help="write the run's verdicts to FILE as one JSON document")
-    group.addoption("--fashion-mnist", metavar="DIR", help="the folder of Fashion-MNIST's four files, packed or not")
+    # "=" before a path: pytest looks for its configuration around whatever path stands alone, before it knows these
+    group.addoption("--verdicts", metavar="FILE", help="--verdicts=FILE: write the run's verdicts as JSON")
+    group.addoption("--fashion-mnist", metavar="DIR", help="--fashion-mnist=DIR: where its four files are")
     group.addoption("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
 
 

@@ -28,7 +28,9 @@ def test_ci_runs_the_command_that_the_readme_gives_for_every_test():
 
 def test_every_option_that_the_readme_names_is_one_of_pytest_s(pytestconfig):
     rows = re.findall(r"\| `(pytest .*?)` \|", README)
-    options = [word for row in rows for word in shlex.split(row)[1:] if word.startswith("-") and word != "-n"]
+    options = [
+        word.partition("=")[0] for row in rows for word in shlex.split(row)[1:] if word.startswith("-") and word != "-n"
+    ]
     known = {name for option in pytestconfig._parser._anonymous.options for name in option.names()}
     for group in pytestconfig._parser._groups:
         known.update(name for option in group.options for name in option.names())
