@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 from harness import devices
 from harness.fashion_mnist import BrokenDataSet, find, lay_out
 
@@ -14,6 +13,8 @@ def generator(device):
 
     A shuffling `DataLoader` draws its order on torch's default device, so it needs a generator of that device.
     """
+    import torch  # here, so that a process that only hands tests out to workers need not import it
+
     return torch.Generator(device).manual_seed(torch.initial_seed())
 
 

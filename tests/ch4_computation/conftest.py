@@ -4,7 +4,6 @@ import statistics
 import time
 
 import pytest
-import torch
 
 
 def median_seconds_of(work, device, *, warmup=3, repeats=15):
@@ -15,6 +14,8 @@ def median_seconds_of(work, device, *, warmup=3, repeats=15):
     `synchronize`, which waits until the queue is empty. The first calls are left out: they allocate memory and
     choose algorithms. `device` should be the current device of its type.
     """
+    import torch  # here, so that a process that only hands tests out to workers need not import it
+
     backend = getattr(torch, device.type)
     wait = getattr(backend, "synchronize", lambda: None)
     use_events = device.type != "cpu" and hasattr(backend, "Event")

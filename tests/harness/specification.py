@@ -10,7 +10,10 @@ from harness import gate, register
 
 @dataclass(frozen=True)
 class Specification:
-    """The claims and their tests. ``chosen`` holds the ids that ``--claim`` selects: all of them without the option."""
+    """The claims and their tests; the counterfeits of a run that plants or explains them.
+
+    ``chosen`` holds the ids that ``--claim`` selects: all of them without the option.
+    """
 
     register: register.Register
     tests: tuple[gate.Test, ...]
@@ -35,15 +38,18 @@ KEY = pytest.StashKey[Specification]()
 
 
 def read(config: pytest.Config) -> Specification:
-    """Read register and tests below ``tests/`` and apply ``--claim``. Raises pytest.UsageError as register, gate and
-    option do.
+    """Read register and tests below ``tests/``, counterfeits where an option asks for them, and apply ``--claim``.
+
+    Raises pytest.UsageError as register, gate and option do.
     """
     tests = Path(config.rootpath, "tests")
     claims = register.load(tests)
     found = gate.pass_through(tests, claims)
     patterns = config.getoption("claim")
     chosen = claims.select(patterns, "--claim") if patterns else claims.claims.values()
-    return Specification(claims, found, gate.counterfeits(tests, claims), frozenset(claim.id for claim in chosen))
+    asked = config.getoption("counterfeits") or config.getoption("explain")
+    forged = gate.counterfeits(tests, claims) if asked else ()
+    return Specification(claims, found, forged, frozenset(claim.id for claim in chosen))
 
 
 def of(config: pytest.Config) -> Specification:
