@@ -90,12 +90,13 @@ class Recorder:
     def pytest_runtest_makereport(self, item: pytest.Item):
         """Fail a test that records what a document cannot hold, where it runs: the document itself comes too late."""
         report = yield
-        for name, value in list(item.user_properties):
+        for pair in list(item.user_properties):
+            name, value = pair
             try:
                 json.dumps(value, allow_nan=False)
             except (TypeError, ValueError) as error:
-                item.user_properties.remove((name, value))
-                report.user_properties.remove((name, value))
+                for properties in (item.user_properties, report.user_properties):
+                    properties[:] = [other for other in properties if other is not pair]
                 report.outcome = "failed"
                 report.longrepr = f"record_property({name!r}, ...) takes finite numbers, texts, lists and dicts: {error}"
         return report
