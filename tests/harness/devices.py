@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where the tests run: cpu (default), cuda, cuda:1, mps, xpu, ...",
+        help="where the tests run: cpu (default), cuda, cuda:1, mps, xpu, ...; sim: a simulated accelerator",
     )
     group.addoption(
         "--device-module",
@@ -93,6 +93,8 @@ def check(name: str) -> None:
     """Raise pytest.UsageError, with the devices that are there, unless ``name`` is one of them."""
     import torch
 
+    if simulated(name):
+        simulate()
     there = available()
     try:
         device = torch.device(name)
@@ -102,6 +104,21 @@ def check(name: str) -> None:
         raise pytest.UsageError("--device: meta tensors hold no values, so no claim can be tried on them")
     if str(device) not in there:
         raise pytest.UsageError(f"--device: there is no {name!r} on this machine; here are: {', '.join(there)}")
+
+
+def simulated(name: str) -> bool:
+    """Whether a device is of the simulated accelerator, harness.sim: never a proof about a real one."""
+    return name.partition(":")[0] == "sim"
+
+
+def simulate() -> None:
+    """Make the simulated accelerator a device of this process; raise pytest.UsageError where that cannot be."""
+    from harness import sim
+
+    reason = sim.refusal()
+    if reason:
+        raise pytest.UsageError(f"--device: no simulated accelerator here: {reason}")
+    sim.register()
 
 
 def available() -> list[str]:
@@ -190,6 +207,8 @@ def name_of(config: pytest.Config) -> str:
     device = torch.device(under_test(config))
     if device.type == "cpu":
         return platform.machine()
+    if simulated(device.type):
+        return f"simulated accelerator in the memory of {platform.machine()}"
     ask = getattr(getattr(torch, device.type, None), "get_device_name", lambda device: str(device))
     return ask(device)
 

@@ -215,7 +215,7 @@ def environment(config: pytest.Config) -> dict:
         **{name: _installed(name) for name in ("torchvision", "numpy")},
         "python": platform.python_version(),
         "device": config.getoption("device"),
-        "simulated": False,
+        "simulated": devices.simulated(config.getoption("device")),
         "seed": config.getoption("seed"),
         "host": {
             "platform": platform.platform(),
