@@ -45,9 +45,9 @@ def curve(losses):
 @claim("training-runs-on-gpu")
 @pytest.mark.cuda
 def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights(record_property):
-    """Noise of standard deviation 1: with n examples, least squares is off by 1 / sqrt(n) = 0.0032 in each weight.
+    """Noise of standard deviation 1: the loss ends at 1, which 1e5 examples tell to 0.0045.
 
-    The worst of 200 is off by six times that once in three million times; the last mini-batches add as much again.
+    Least squares is off by 1 / sqrt(1e5) = 0.003 in each of 200 weights, so by some 0.01 in the worst.
     """
     weights = torch.randn(200, 1)
     features = torch.randn(EXAMPLES, 200)
@@ -55,15 +55,17 @@ def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights(reco
     model = nn.Linear(200, 1)
     losses = train(model, nn.MSELoss(), features, labels, epochs=10, batch=1000, lr=0.01)
     record_property("curve", curve(losses))
-    assert losses[0] > 20  # from about 200, the sum of the squared weights
-    assert losses[-1] == pytest.approx(1, abs=0.03)  # the noise's variance, which 1e5 examples tell to 0.0045
-    assert (model.weight - weights.T).abs().max().item() < 0.04
+    # Over 6 seeds on the CPU: the loss fell from 87 or more to between 0.998 and 1.008, the worst weight was off by
+    # 0.0101 to 0.0122.
+    assert losses[0] > 20
+    assert losses[-1] == pytest.approx(1, abs=0.03)
+    assert (model.weight - weights.T).abs().max().item() < 0.03
 
 
 @claim("training-runs-on-gpu")
 @pytest.mark.cuda
 def test_a_perceptron_tells_two_spirals_apart(record_property):
-    """Three turns each, radius 0 to 1; with the noise neighbouring arms, 1/6 apart, are over eight deviations apart."""
+    """Three turns each, to radius 1: neighbouring arms are 1/6 apart, and points off their arm by 0.01 on average."""
     turns, arm = torch.rand(EXAMPLES, dtype=torch.float64).sqrt(), torch.arange(EXAMPLES) % 2
     angle = 2 * torch.pi * 3 * turns + torch.pi * arm
     points = turns[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1) + 0.01 * torch.randn(EXAMPLES, 2)
@@ -75,6 +77,8 @@ def test_a_perceptron_tells_two_spirals_apart(record_property):
     with torch.no_grad():
         accuracy = (model(points[half:]).argmax(dim=1) == arm[half:]).double().mean().item()
         test_loss = F.cross_entropy(model(points[half:]), arm[half:]).item()
-    assert losses[0] > 0.4
-    assert accuracy > 0.97
-    assert test_loss < 0.1
+    # Over 6 seeds on the CPU: training loss from 0.65 in the first epoch, where guesses have ln 2 = 0.69; in the end
+    # accuracy from 0.9966 to 0.9986, test loss from 0.006 to 0.010.
+    assert losses[0] > 0.5
+    assert accuracy > 0.98
+    assert test_loss < 0.05

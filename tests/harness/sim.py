@@ -88,8 +88,7 @@ def common_device(operator, tensors: list[torch.Tensor]) -> torch.device | None:
         if device is not None and tensor.device != device and not guest:
             first, second = (tensor.device, device) if tensor is tensors[0] else (device, tensor.device)
             raise RuntimeError(
-                "Expected all tensors to be on the same device, but found at least two devices, "
-                f"{first} and {second}!"
+                f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}!"
             )
     return device
 

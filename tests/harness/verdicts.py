@@ -98,7 +98,9 @@ class Recorder:
                 for properties in (item.user_properties, report.user_properties):
                     properties[:] = [other for other in properties if other is not pair]
                 report.outcome = "failed"
-                report.longrepr = f"record_property({name!r}, ...) takes finite numbers, texts, lists and dicts: {error}"
+                report.longrepr = (
+                    f"record_property({name!r}, ...) takes finite numbers, texts, lists and dicts: {error}"
+                )
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
