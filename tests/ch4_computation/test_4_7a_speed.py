@@ -13,6 +13,7 @@ import time
 
 import pytest
 import torch
+from harness.measured import rounded
 from harness.timing import crossover, seconds_per_call
 from torch import nn
 
@@ -96,7 +97,7 @@ def test_the_gpu_is_faster_at_the_largest_size(accelerator, all_cores, prepare, 
         assert_same_result(on_gpu, on_cpu)  # the second training step starts from what the first one wrote
         ratio[size] = seconds_per_call(on_cpu, CPU) / seconds_per_call(on_gpu, accelerator)
     record_property("crossover", crossover(ratio))
-    record_property("cpu_time_over_gpu_time", {str(size): float(f"{times:.4g}") for size, times in ratio.items()})
+    record_property("cpu_time_over_gpu_time", {str(size): rounded(times) for size, times in ratio.items()})
     record_property("cpu_threads", all_cores)
     assert ratio[max(sizes)] > 1
 
@@ -108,7 +109,7 @@ def test_launching_a_kernel_costs_more_than_a_tiny_product(accelerator, all_core
     on_cpu, on_gpu = matrix_product(8, CPU), matrix_product(8, accelerator)
     assert_same_result(on_gpu, on_cpu)
     ratio = seconds_per_call(on_cpu, CPU) / seconds_per_call(on_gpu, accelerator)
-    record_property("cpu_time_over_gpu_time", {"8": float(f"{ratio:.4g}")})
+    record_property("cpu_time_over_gpu_time", {"8": rounded(ratio)})
     assert ratio < 1
 
 
@@ -126,7 +127,7 @@ def test_moving_small_data_costs_more_than_computing_with_it(accelerator, all_co
 
     torch.testing.assert_close(there_and_back(), on_cpu(), rtol=0, atol=0.01 * on_cpu().std().item())
     ratio = seconds_per_call(on_cpu, CPU) / seconds_per_call(there_and_back, accelerator)
-    record_property("cpu_time_over_gpu_time", {"32": float(f"{ratio:.4g}")})
+    record_property("cpu_time_over_gpu_time", {"32": rounded(ratio)})
     assert ratio < 1
 
 
@@ -146,5 +147,5 @@ def test_a_clock_read_without_waiting_sees_the_launch_alone(accelerator, record_
     without_waiting = time.perf_counter() - start
     torch.cuda.synchronize()
     with_waiting = time.perf_counter() - start
-    record_property("seconds", {"true": float(f"{true:.4g}"), "without waiting": float(f"{without_waiting:.4g}")})
+    record_property("seconds", {"true": rounded(true), "without waiting": rounded(without_waiting)})
     assert without_waiting < true / 2 < with_waiting

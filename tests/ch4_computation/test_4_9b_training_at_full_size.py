@@ -8,6 +8,7 @@ and a perceptron on the whole of Fashion-MNIST are in section 3.4.)
 
 import pytest
 import torch
+from harness.measured import curve
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,11 +35,6 @@ def train(model, loss, features, labels, *, epochs, batch, **options):
     return means
 
 
-def curve(losses):
-    """What a verdict document takes to draw a training loss by epoch."""
-    return {"x": "epoch", "y": "training loss", "lines": {"training": [float(f"{loss:.4g}") for loss in losses]}}
-
-
 # ── training-runs-on-gpu ──
 
 
@@ -54,7 +50,7 @@ def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights(reco
     labels = features @ weights + torch.randn(EXAMPLES, 1)
     model = nn.Linear(200, 1)
     losses = train(model, nn.MSELoss(), features, labels, epochs=10, batch=1000, lr=0.01)
-    record_property("curve", curve(losses))
+    record_property("curve", curve("epoch", "loss", training=losses))
     # Over 6 seeds on the CPU: the loss fell from 87 or more to between 0.998 and 1.008, the worst weight was off by
     # 0.0101 to 0.0122.
     assert losses[0] > 20
@@ -73,7 +69,7 @@ def test_a_perceptron_tells_two_spirals_apart(record_property):
     half = EXAMPLES // 2
     model = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
     losses = train(model, nn.CrossEntropyLoss(), points[:half], arm[:half], epochs=30, batch=500, lr=0.001)
-    record_property("curve", curve(losses))
+    record_property("curve", curve("epoch", "loss", training=losses))
     with torch.no_grad():
         accuracy = (model(points[half:]).argmax(dim=1) == arm[half:]).double().mean().item()
         test_loss = F.cross_entropy(model(points[half:]), arm[half:]).item()

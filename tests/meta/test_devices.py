@@ -148,7 +148,8 @@ from pathlib import Path
 def test_place(device, number, two_devices, worker_id):
     here = torch.ones(1).device
     current = torch.ones(1, device=device.type).device
-    Path(worker_id).write_text(f"{device} {here} {current} {[str(one) for one in two_devices]} {torch.get_num_threads()}")
+    both = [str(one) for one in two_devices]
+    Path(worker_id).write_text(f"{device} {here} {current} {both} {torch.get_num_threads()}")
     assert True
 """
 

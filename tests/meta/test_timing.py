@@ -34,7 +34,7 @@ class Queue:
 class QueueWithEvents(Queue):
     """The same with events: marks in the queue, at which the device notes its own time."""
 
-    def Event(self, enable_timing):  # noqa: N802  as torch.cuda.Event is called
+    def Event(self, enable_timing):  # as torch.cuda.Event is called
         assert enable_timing is True
         queue = self
 
