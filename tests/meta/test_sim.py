@@ -1,6 +1,7 @@
 """The simulated accelerator: what it does as an accelerator does. Collected only under --device sim."""
 
 import io
+import json
 
 import pytest
 import torch
@@ -179,3 +180,15 @@ def test_a_torch_that_registers_no_backend_from_python_is_refused(monkeypatch):
 def test_a_process_with_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(torch._C, "_get_privateuse1_backend_name", lambda: "other")
     assert sim.refusal() == "torch has room for one such backend, and 'other' is there"
+
+
+def test_a_run_on_the_simulated_accelerator_says_so(project, entry):
+    project.only(
+        entry("c", needs="two-devices"), '@claim("c")\ndef test_it(two_devices):\n    assert len(two_devices) == 2\n'
+    )
+    result = project.run("--device=sim", "--require=two-devices", "--verdicts=run.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["* on sim (simulated), seed 0 *"])
+    document = json.loads((project.path / "run.json").read_text())
+    assert (document["device"], document["simulated"]) == ("sim", True)
+    assert document["host"]["device_name"].startswith("simulated accelerator")
