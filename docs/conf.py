@@ -28,6 +28,7 @@ html_sidebars = {
 html_math_renderer = "mathml"
 html_search_language = "en-zh"
 html_show_search_summary = False  # would fetch pages, which a browser refuses to do from files
+html_use_index = False
 html_copy_source = False
 html_show_copyright = False
 html_permalinks_icon = "#"

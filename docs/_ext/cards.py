@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import formulas
@@ -32,12 +33,13 @@ TRUTH_LABELS = {
     "superseded": ("True today", "如今"),
     "mistaken": ("True instead", "实际上"),
 }
-OUTCOMES = {  # of one test: passed, refuted, ...
+OUTCOMES = {  # of a test's kind and outcome
     ("statement", "passed"): ("✓ statement", "✓ 陈述"),
     ("statement", "refuted"): ("✗ statement, as expected", "✗ 陈述，与预期相符"),
     ("truth", "passed"): ("✓ truth", "✓ 真相"),
+    ("statement", NOT_TRIED): ("– statement, not tried", "– 陈述，未检验"),
+    ("truth", NOT_TRIED): ("– truth, not tried", "– 真相，未检验"),
 }
-UNTRIED_TEST = {"statement": ("– statement, not tried", "– 陈述，未检验"), "truth": ("– truth, not tried", "– 真相，未检验")}
 CAUGHT = {"caught": ("caught", "已识破"), NOT_TRIED: ("not tried", "未检验")}
 
 
@@ -95,7 +97,7 @@ class Card:
         self.truth = both(formulas.inline(claim.truth), formulas.inline(claim.truth_zh))
         self.truth_label = TRUTH_LABELS.get(claim.verdict, ("", ""))
         self.versions = sorted({run.torch for run in book.runs}, key=register.release)
-        self.plots = plots.of(claim.id, book.runs)
+        self.plots = plots.of(claim.id, self.run)
 
     @property
     def basis(self) -> Markup:
@@ -142,7 +144,7 @@ class Card:
         title = f"torch {run.torch} on {run.device}: {verdict}" + (f" ({reason})" if reason else "")
         return {"slug": look(verdict, run), "mark": VERDICTS[verdict][2], "verdict": verdict, "title": title}
 
-    @property
+    @cached_property
     def counterfeits(self) -> list[dict]:
         """The claim's counterfeits as registered, with what came of each in a stored run."""
         outcomes = results.counterfeit_outcomes(self.claim.id, self.book.runs)
@@ -159,33 +161,35 @@ class Card:
         """How many counterfeits the stored runs saw caught."""
         count = len(self.counterfeits)
         caught = sum(one["outcome"] == "caught" for one in self.counterfeits)
+        s = "s" * (count > 1)
         if not count:
             return both("No counterfeit can falsify it", "没有赝品能使它出错")
-        return both(
-            f"{caught} of {count} counterfeit{'s' * (count > 1)} caught", f"{count} 个赝品中有 {caught} 个被识破"
-        )
+        if not caught:
+            return both(f"{count} counterfeit{s}, tried in no stored run", f"{count} 个赝品，均未检验过")
+        return both(f"{caught} of {count} counterfeit{s} caught", f"{count} 个赝品中有 {caught} 个被识破")
 
-    @property
-    def tests(self) -> list[dict]:
-        """The proving tests, with their source as ``--explain`` prints it."""
-        entries = self.run.claims[self.claim.id]["tests"] if self.run else []
-        shown, opened = [], set()
+    @cached_property
+    def tests(self) -> dict:
+        """The proving tests: the first of each kind, which is shown, and the others, which are one click away."""
+        shown, more = {}, []
         for test in self.book.spec.tests_of[self.claim.id]:
             truth = any(citation.claim == self.claim.id and citation.truth for citation in test.citations)
             kind = "truth" if truth else "statement"
-            outcomes = {entry["outcome"] for entry in entries if entry["test"].partition("[")[0] == test.id}
-            ran = outcomes - {NOT_TRIED, "not applicable"}
-            label = OUTCOMES[kind, *ran] if len(ran) == 1 else UNTRIED_TEST[kind]
-            look = ran.pop() if len(ran) == 1 else "not-tried"
-            shown.append(self._test(test, both(*label), look, kind not in opened))
-            opened.add(kind)  # the first test of each kind is open, the others one click away
-        return shown
+            values = self._test(test, kind)
+            if shown.setdefault(kind, values) is not values:
+                more.append(values)
+        count = both(f"{len(more)} more test{'s' * (len(more) > 1)}", f"另有 {len(more)} 个测试")
+        return {"shown": list(shown.values()), "more": more, "count": count}
 
-    def _test(self, test: Test, label: Markup, look: str, open: bool) -> dict:
+    def _test(self, test: Test, kind: str) -> dict:
+        """A test: what came of it in the run that the badge rests on, its place, its source as ``--explain`` has it."""
+        entries = self.run.claims[self.claim.id]["tests"] if self.run else []
+        outcomes = {entry["outcome"] for entry in entries if entry["test"].partition("[")[0] == test.id}
+        outcomes -= {NOT_TRIED, "not applicable"}
+        outcome = outcomes.pop() if len(outcomes) == 1 else NOT_TRIED
         return {
-            "label": label,
-            "kind": look,
-            "open": open,
+            "label": both(*OUTCOMES[kind, outcome]),
+            "look": outcome.replace(" ", "-"),
             "name": test.name.rpartition("::")[2].removeprefix("test_").replace("_", " "),
             "where": f"{test.module}:{test.line}",
             "html": Markup(self.book.highlight(test.source)),

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import cards
+import pytest
 from docutils import nodes
 from harness.register import closest
+from mistakes import Mistake
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
+
 
 def open_book(directive: SphinxDirective) -> cards.Book:
     """What the pages are made of; the directive's page will be written anew when any of it changes."""
@@ -30,7 +32,7 @@ class Claims(SphinxDirective):
     def card(self, id: str, book: cards.Book) -> nodes.Node:
         claims = book.spec.register.claims
         if id not in claims:
-            raise ExtensionError(f"{self.env.docname}.md: no claim is called {id!r}{closest(id, claims)}")
+            raise Mistake(f"{self.env.docname}.md: no claim is called {id!r}{closest(id, claims)}")
         self.env.claim_pages.append((id, self.env.docname))
         node = nodes.container(ids=[id], names=[id], classes=["claim", *cards.look(*book.status(claims[id])).split()])
         node += nodes.raw("", cards.html(claims[id], book), format="html")
@@ -40,10 +42,14 @@ class Claims(SphinxDirective):
 
 
 def load(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
-    """Read register, tests and stored runs before any page is read."""
+    """Read register, tests and stored runs before any page is read; their mistakes end the build, one line for each."""
     root = Path(app.confdir, app.config.claims_root)
-    env.book = cards.read(root, lambda source: app.builder.highlighter.highlight_block(source, "python"))
+    try:
+        env.book = cards.read(root, lambda source: app.builder.highlighter.highlight_block(source, "python"))
+    except pytest.UsageError as error:
+        raise Mistake("\n".join(error.args)) from None
     env.claim_pages = getattr(env, "claim_pages", [])
+    env.domains.standard_domain.object_types["claim"].attrs["searchprio"] = -1  # finder.py finds claims better
 
 
 def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
@@ -51,14 +57,14 @@ def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:
-    """Raise ExtensionError, one line for each, for claims that are on no page or on more than one."""
+    """Raise Mistake, one line for each, for claims that are on no page or on more than one."""
     pages: dict[str, list[str]] = {id: [] for id in env.book.spec.register.claims}
     for id, page in env.claim_pages:
         pages[id].append(f"{page}.md")
     errors = [f"claim {id!r} is on no page; put it into a claims block of its chapter" for id in pages if not pages[id]]
     errors += [f"claim {id!r} is shown more than once: {', '.join(where)}" for id, where in pages.items() if where[1:]]
     if errors:
-        raise ExtensionError("\n".join(errors))
+        raise Mistake("\n".join(errors))
 
 
 def close(app: Sphinx, env: BuildEnvironment) -> None:

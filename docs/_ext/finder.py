@@ -14,16 +14,19 @@ HAN = r"[\u3400-\u9fff]"
 class BothLanguages(SearchEnglish):
     """English words, and every two neighbouring Chinese characters.
 
-    Chinese has no spaces. Cutting it into words takes a dictionary, and a query that is cut elsewhere than the page finds
-    nothing; pairs of characters need no dictionary, and whatever is written on a page is found there.
+    Chinese has no spaces. Cutting it into words takes a dictionary, and a query that is cut elsewhere than the page
+    finds nothing; pairs of characters need no dictionary, and whatever is written on a page is found there.
     """
 
     lang = "en-zh"
-    js_splitter_code = """
-const splitQuery = (query) => query
-  .split(/[^\\p{Letter}\\p{Number}_]+|(?<=HAN)(?!HAN)|(?<!HAN)(?=HAN)/gu)
-  .flatMap((part) => /HAN{3}/.test(part) ? Array.from(part.slice(1), (last, i) => part[i] + last) : part)
-  .filter((term) => term);
+    # a function, since Sphinx's own splitQuery is a var of the same scope
+    js_splitter_code = r"""
+function splitQuery(query) {
+  return query
+    .split(/[^\p{Letter}\p{Number}_]+|(?<=HAN)(?!HAN)|(?<!HAN)(?=HAN)/gu)
+    .flatMap((part) => /HAN{3}/.test(part) ? Array.from(part.slice(1), (last, i) => part[i] + last) : part)
+    .filter((term) => term);
+}
 """.replace("HAN", HAN)
 
     def split(self, input: str) -> list[str]:
@@ -41,7 +44,9 @@ def list_claims(app: Sphinx, env: BuildEnvironment) -> None:
     for claim in env.book.spec.register.claims.values():
         verdict, run = env.book.status(claim)
         texts = [claim.says, claim.says_zh, claim.truth, claim.truth_zh, " ".join(claim.see)]
-        entries.append([claim.id, f"{pages[claim.id]}.html", claim.section, verdict, bool(run and run.simulated), *texts])
+        entries.append(
+            [claim.id, f"{pages[claim.id]}.html", claim.section, verdict, bool(run and run.simulated), *texts]
+        )
     folder = Path(app.outdir, "_static")
     folder.mkdir(parents=True, exist_ok=True)
     text = f"const CLAIMS = {json.dumps(entries, ensure_ascii=False, separators=(',', ':'))};\n"

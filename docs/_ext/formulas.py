@@ -5,16 +5,16 @@ from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mistakes import Mistake
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
 
 
 def mathml(tex: str, display: bool = False) -> str:
-    """A TeX formula as MathML. Raises ExtensionError, with the formula, for TeX that cannot be read."""
+    """A TeX formula as MathML. Raises Mistake, with the formula, for TeX that cannot be read."""
     try:
         return convert(tex, display="block" if display else "inline")
     except Exception as error:  # latex2mathml has no base class for its errors
-        raise ExtensionError(f"formula ${tex}$ cannot be written as MathML: {type(error).__name__} {error}") from None
+        raise Mistake(f"formula ${tex}$ cannot be written as MathML: {type(error).__name__} {error}") from None
 
 
 _markdown = MarkdownIt("commonmark", {"html": False}).use(

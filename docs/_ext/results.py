@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.register import Register, closest, release
 from harness.verdicts import SCHEMA
-from sphinx.errors import ExtensionError
+from mistakes import Mistake
 
 NOT_TRIED = "not tried"
 
@@ -35,7 +35,7 @@ class Run:
 def load(folder: Path, register: Register) -> tuple[Run, ...]:
     """Read ``torch-*.json``.
 
-    Raises ExtensionError, one line for each mistake: a document that cannot be read, of another schema or under a wrong
+    Raises Mistake, one line for each mistake: a document that cannot be read, of another schema or under a wrong
     name, a claim that is not registered, and a verdict that is broken or contradicts the register.
     """
     errors: list[str] = []
@@ -51,7 +51,7 @@ def load(folder: Path, register: Register) -> tuple[Run, ...]:
     if not runs and not errors:
         errors.append(f"{folder}: no verdict documents; write one with pytest --verdicts=FILE")
     if errors:
-        raise ExtensionError("\n".join(errors))
+        raise Mistake("\n".join(errors))
     return tuple(sorted(runs, key=lambda run: run.order))
 
 
