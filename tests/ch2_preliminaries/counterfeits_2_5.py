@@ -57,7 +57,7 @@ def move_is_not_recorded(patch):
 @counterfeit("to-moves-between-cpu-and-gpu")
 def move_takes_the_source_along(patch):
     def wrong(x, y):
-        x.data = y.data
+        torch.utils.swap_tensors(x, y.clone())
         return y
 
     alter_to(patch, lambda x, y: moved(x, y) and not x.requires_grad, wrong)

@@ -28,8 +28,13 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
 
+def device_of(tensor: torch.Tensor) -> torch.device:
+    """The device as torch keeps it: a counterfeit may have planted another answer in ``torch.Tensor.device``."""
+    return torch._C.TensorBase.device.__get__(tensor)
+
+
 def is_sim(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and value.device.type == NAME
+    return isinstance(value, torch.Tensor) and device_of(value).type == NAME
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
@@ -70,12 +75,13 @@ def common_device(operator, tensors: list[torch.Tensor]) -> torch.device | None:
 
     Raises RuntimeError, in CUDA's words, where two devices meet.
     """
-    device = next((tensor.device for tensor in tensors if is_sim(tensor)), None)
+    device = next((device_of(tensor) for tensor in tensors if is_sim(tensor)), None)
     indexing = operator._schema.name.removeprefix("aten::") in INDEXING
     for tensor in tensors:
-        guest = tensor.device.type == "cpu" and (tensor.dim() == 0 or indexing)
-        if device is not None and tensor.device != device and not guest:
-            first, second = (tensor.device, device) if tensor is tensors[0] else (device, tensor.device)
+        own = device_of(tensor)
+        guest = own.type == "cpu" and (tensor.dim() == 0 or indexing)
+        if device is not None and own != device and not guest:
+            first, second = (own, device) if tensor is tensors[0] else (device, own)
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}!"
             )
@@ -137,7 +143,7 @@ def run_on_host(operator, *args, **kwargs):
     result = operator(*host_args, **host_kwargs)
     for host, tensor in stands_for.values():
         if host.size() != tensor.size():
-            tensor.set_(to_sim(host, tensor.device.index))
+            tensor.set_(to_sim(host, device_of(tensor).index))
         elif id(host) in fresh:
             to_host(tensor).copy_(host)
     return mapped(result, up)
