@@ -146,7 +146,7 @@ class Recorder:
         ]
 
     def document(self) -> dict:
-        """The run as plain data. Equal for equal runs but for ``host``, the ``seconds`` and what was ``measured`` with a clock."""
+        """The run as plain data. Equal for equal runs but for ``host``, ``seconds`` and times that tests measured."""
         findings = self.findings()
         totals = Counter(finding.verdict for finding in findings)
         return {
