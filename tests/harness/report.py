@@ -96,7 +96,8 @@ def _entry(out: pytest.TerminalReporter, finding: Finding) -> None:
 def _table(
     out: pytest.TerminalReporter, findings: list[Finding], environment: dict, spec: specification.Specification
 ) -> None:
-    out.section(f"torch {environment['torch']} on {environment['device']}, seed {environment['seed']}", sep="=")
+    device = environment["device"] + (" (simulated)" if environment["simulated"] else "")
+    out.section(f"torch {environment['torch']} on {device}, seed {environment['seed']}", sep="=")
     counts = {chapter.number: Counter() for chapter in spec.register.chapters}
     for chapter in spec.register.chapters:
         counts[chapter.number].update(

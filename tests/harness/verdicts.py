@@ -146,7 +146,7 @@ class Recorder:
         ]
 
     def document(self) -> dict:
-        """The run as plain data. Equal for equal runs but for ``host``, ``seconds`` and times that tests measured."""
+        """The run as plain data. Equal for equal runs but for ``host``, ``seconds`` and what a clock ``measured``."""
         findings = self.findings()
         totals = Counter(finding.verdict for finding in findings)
         return {

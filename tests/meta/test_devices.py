@@ -177,3 +177,10 @@ def test_a_failure_in_a_worker_is_repeated_on_that_workers_device(project, entry
     failures = project.pytester.runpytest_subprocess("-n", "2", "--device=sim")
     repeats = {line.rpartition(" ")[2] for line in failures.outlines if line.startswith("repeat: ")}
     assert repeats == {"--device=sim:0", "--device=sim:1"}
+
+
+def test_a_torch_that_cannot_have_the_simulated_accelerator_refuses_it(project, monkeypatch):
+    monkeypatch.setattr("harness.sim.refusal", lambda: "the reason")
+    result = project.run("--device=sim")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0] == "ERROR: --device: no simulated accelerator here: the reason"
