@@ -13,6 +13,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 import torch
+from harness.measured import curve
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -104,7 +105,7 @@ def test_with_fewer_examples_than_features_lstsq_gives_the_smallest_minimiser():
 
 
 @claim("numerical-solution-approaches-optimum")
-def test_iterations_lower_a_loss_that_no_formula_minimises():
+def test_iterations_lower_a_loss_that_no_formula_minimises(record_property):
     """The chance of passing an exam after some hours of study, by logistic regression: no formula gives its optimum."""
     hours = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0], dtype=torch.float64)
     passed = torch.tensor([0.0, 0.0, 1.0, 0.0, 1.0, 1.0], dtype=torch.float64)
@@ -119,6 +120,7 @@ def test_iterations_lower_a_loss_that_no_formula_minimises():
         optimizer.step()
         losses.append(loss.item())
 
+    record_property("curve", curve("step", "loss", training=losses))
     assert all(later < earlier for earlier, later in pairwise(losses)) is True
     # The least loss on a fine grid of slopes and intercepts, by NumPy: close to it, and above zero.
     slope, intercept = np.meshgrid(np.linspace(1.1, 1.3, 41), np.linspace(-0.7, -0.5, 41))

@@ -9,6 +9,7 @@ parameters that made the data, but for the noise.
 import numpy as np
 import pytest
 import torch
+from harness.measured import curve
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -243,9 +244,10 @@ def test_one_epoch_brings_the_loss_below_a_thousandth(training):
 
 
 @claim("linear-regression-converges")
-def test_three_epochs_bring_the_loss_to_the_order_of_the_noise(training):
+def test_three_epochs_bring_the_loss_to_the_order_of_the_noise(training, record_property):
     """No model does better than the noise, whose variance is 1e-4; over 1000 examples it is known to 4.5 %."""
     _, of_set, of_last_batch = training
+    record_property("curve", curve("epoch", "loss", whole_set=of_set, last_batch=of_last_batch))
 
     assert of_set[2] == pytest.approx(1e-4, rel=0.4)
     # Ten errors of the noise alone have a mean square above 1e-3 once in 1e16 batches.

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from harness.measured import curve
 from torch import nn
 from torch.nn import functional as F
 
@@ -87,7 +88,7 @@ def test_widths_and_depth_fix_the_number_of_parameters(widths, expected):
 
 @claim("depth-and-width-are-hyperparameters")
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_any_choice_gives_a_network_that_can_be_trained(widths):
+def test_any_choice_gives_a_network_that_can_be_trained(widths, record_property):
     inputs = torch.randn(20, 3, dtype=torch.float64)
     labels = (inputs[:, 0] > 0).long()
     net = perceptron(*widths)
@@ -99,6 +100,7 @@ def test_any_choice_gives_a_network_that_can_be_trained(widths):
         with torch.no_grad():
             for parameter, gradient in zip(net.parameters(), gradients):
                 parameter -= 0.1 * gradient
+    record_property("curve", curve("step", "loss", training=losses))
     assert all(gradient.count_nonzero().item() > 0 for gradient in gradients) is True
     assert all(later < earlier for earlier, later in pairwise(losses)) is True
 

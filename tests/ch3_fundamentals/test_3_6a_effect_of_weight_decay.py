@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from harness.measured import curve
 
 claim = pytest.mark.claim
 
@@ -35,26 +36,33 @@ def problems():
 
 @pytest.fixture(scope="module")
 def trained(problems):
-    """The result of training on `problems` for each lambda: a dict from lambda to (weights, train loss, test loss).
+    """The result of training on `problems` for each lambda: a dict from lambda to (weights, train losses, test losses).
 
     All lambdas start from the same weights, drawn from N(0, 1), and take 100 full-batch steps of SGD with learning
     rate 0.05 and `weight_decay` set to lambda. Losses are half-squared and averaged; there is no bias. One optimizer
-    trains the ten independent problems side by side: weights are (10, 200, 1), losses have 10 elements.
+    trains the ten independent problems side by side: weights are (10, 200, 1). Losses are (10, 10): after each tenth
+    step, for each problem.
     """
     (train_x, train_y), (test_x, test_y) = problems
     start, results = torch.randn(10, 200, 1), {}
+
+    def losses(w):
+        """Of the training sets and of the test sets."""
+        w = w.detach()
+        return tuple(((x @ w - y) ** 2 / 2).mean((1, 2)) for x, y in ((train_x, train_y), (test_x, test_y)))
+
     for lambd in LAMBDAS:
         w = start.clone().requires_grad_()
         optimizer = torch.optim.SGD([w], lr=0.05, weight_decay=lambd)
-        for _ in range(100):
+        history = []
+        for step in range(1, 101):
             loss = ((train_x @ w - train_y) ** 2 / 2).mean(1).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        with torch.no_grad():
-            train = ((train_x @ w - train_y) ** 2 / 2).mean((1, 2))
-            test = ((test_x @ w - test_y) ** 2 / 2).mean((1, 2))
-        results[lambd] = w.detach(), train, test
+            if step % 10 == 0:
+                history.append(losses(w))
+        results[lambd] = w.detach(), *(torch.stack(part) for part in zip(*history))
     return results
 
 
@@ -65,16 +73,19 @@ def trained(problems):
 def test_without_weight_decay_the_model_overfits(trained):
     """200 weights fit 20 examples exactly; the weights that the examples do not fix stay at their random start."""
     _, train, test = trained[0]
-    assert train.max().item() < 1e-6
-    assert test.min().item() > 10
+    assert train[-1].max().item() < 1e-6
+    assert test[-1].min().item() > 10
 
 
 @claim("weight-decay-counters-overfitting")
-def test_weight_decay_raises_the_training_loss_and_lowers_the_test_loss(trained):
+def test_weight_decay_raises_the_training_loss_and_lowers_the_test_loss(trained, record_property):
     _, train_without, test_without = trained[0]
     _, train_with, test_with = trained[3]
-    assert torch.all(train_with > train_without).item() is True
-    assert torch.all(test_with < test_without / 10).item() is True
+    lines = {"training": train_without, "test": test_without, "training_decayed": train_with, "test_decayed": test_with}
+    means = {name: losses.mean(1).tolist() for name, losses in lines.items()}
+    record_property("curve", curve("ten steps", "loss", **means))
+    assert torch.all(train_with[-1] > train_without[-1]).item() is True
+    assert torch.all(test_with[-1] < test_without[-1] / 10).item() is True
 
 
 # ── weight-decay-equals-l2-regularisation ──

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from harness.measured import curve
 from torch import nn
 from torch.nn import functional as F
 
@@ -41,8 +42,11 @@ def problems():
     return draw(100), draw(300)
 
 
-def mean_gap(train, test, sizes, p, optimizer_type, steps, **options):
-    """Trains four networks side by side, with dropout p after each hidden layer; returns test loss - training loss."""
+def losses_of_training(train, test, sizes, p, optimizer_type, steps, **options):
+    """Trains four networks side by side, with dropout p after each hidden layer.
+
+    Returns the mean training loss and the mean test loss of the whole networks, each after every tenth step.
+    """
     layers = [(torch.rand(4, m + 1, n) * 2 - 1).div(m**0.5).requires_grad_() for m, n in pairwise(sizes)]
 
     def loss(x, y, training):
@@ -50,22 +54,32 @@ def mean_gap(train, test, sizes, p, optimizer_type, steps, **options):
             x = F.dropout(torch.relu(x @ layer[:, :-1] + layer[:, -1:]), p, training)
         return F.binary_cross_entropy_with_logits(x @ layers[-1][:, :-1] + layers[-1][:, -1:], y)
 
-    optimizer = optimizer_type(layers, **options)
-    for _ in range(steps):
+    optimizer, of_training, of_test = optimizer_type(layers, **options), [], []
+    for step in range(1, steps + 1):
         optimizer.zero_grad()
         (4 * loss(*train, training=True)).backward()  # four networks, four mean losses
         optimizer.step()
-    with torch.no_grad():
-        return (loss(*test, training=False) - loss(*train, training=False)).item()
+        if step % 10 == 0:
+            with torch.no_grad():
+                of_training.append(loss(*train, training=False).item())
+                of_test.append(loss(*test, training=False).item())
+    return of_training, of_test
+
+
+def gap(of_training, of_test):
+    """How much larger the test loss is at the end of training."""
+    return of_test[-1] - of_training[-1]
 
 
 @claim("dropout-counters-overfitting")
-def test_dropout_narrows_the_gap_between_test_and_training_loss(problems):
+def test_dropout_narrows_the_gap_between_test_and_training_loss(problems, record_property):
     recipe = {"sizes": [20, 32, 32, 1], "optimizer_type": torch.optim.Adam, "steps": 40, "lr": 0.03}
-    without = mean_gap(*problems, p=0.0, **recipe)
-    with_dropout = mean_gap(*problems, p=0.5, **recipe)
-    assert without > 1  # it overfits
-    assert with_dropout < 0.6 * without
+    training, test = losses_of_training(*problems, p=0.0, **recipe)
+    training_dropped, test_dropped = losses_of_training(*problems, p=0.5, **recipe)
+    dropped = {"training_with_dropout": training_dropped, "test_with_dropout": test_dropped}
+    record_property("curve", curve("ten steps", "loss", training=training, test=test, **dropped))
+    assert gap(training, test) > 1  # it overfits
+    assert gap(training_dropped, test_dropped) < 0.6 * gap(training, test)
 
 
 @claim("dropout-counters-overfitting", truth=True)
@@ -73,9 +87,9 @@ def test_with_one_hidden_layer_long_training_and_large_steps_the_gap_grows(probl
     """Without dropout the network comes to rest once it fits its 30 examples; dropout keeps it moving, ever further."""
     (x, y), test = problems
     recipe = {"sizes": [20, 32, 1], "optimizer_type": torch.optim.SGD, "steps": 100, "lr": 1.0, "momentum": 0.9}
-    without = mean_gap((x[:, :30], y[:, :30]), test, p=0.0, **recipe)
-    with_dropout = mean_gap((x[:, :30], y[:, :30]), test, p=0.5, **recipe)
-    assert with_dropout > 1.5 * without
+    without = losses_of_training((x[:, :30], y[:, :30]), test, p=0.0, **recipe)
+    with_dropout = losses_of_training((x[:, :30], y[:, :30]), test, p=0.5, **recipe)
+    assert gap(*with_dropout) > 1.5 * gap(*without)
 
 
 # ── dropout-zeroes-with-probability-p ──

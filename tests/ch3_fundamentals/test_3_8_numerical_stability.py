@@ -66,19 +66,15 @@ def test_a_network_of_any_widths_is_one_matrix(widths, seed):
 
 @claim("identity-network-is-a-matrix-product")
 @pytest.mark.parametrize(
-    "net, output",
-    [
-        (nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)), 6.0),
-        (nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False)), 0.0),
-        (nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1, bias=False)), 3.0),
-    ],
+    "activation, bias, output",
+    [(nn.Identity, 0.0, 6.0), (nn.ReLU, 0.0, 0.0), (nn.Identity, 1.0, 3.0)],
     ids=["identity", "with ReLU", "with bias"],
 )
-def test_an_activation_or_a_bias_makes_it_something_else(net, output):
+def test_an_activation_or_a_bias_makes_it_something_else(activation, bias, output):
+    net = nn.Sequential(nn.Linear(1, 1), activation(), nn.Linear(1, 1, bias=False))
     net[0].weight.data.fill_(-2.0)
-    net[-1].weight.data.fill_(-3.0)
-    if net[0].bias is not None:
-        net[0].bias.data.fill_(1.0)
+    net[0].bias.data.fill_(bias)
+    net[2].weight.data.fill_(-3.0)
     assert net(torch.ones(1, 1)).item() == output  # 1 * -2 * -3, or with max(-2, 0), or with -2 + 1
 
 

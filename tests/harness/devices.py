@@ -5,11 +5,14 @@ it. A test marked ``cpu`` is about the CPU and runs there. Works from torch 2.0,
 """
 
 import importlib
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from harness import specification
 from harness.register import NEEDS
 
 REASONS = {
@@ -33,19 +36,65 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where the tests run: cpu (default), cuda, cuda:1, mps, xpu, ...",
+        help="where the tests run: cpu (default), cuda, cuda:1, mps, xpu, ...; sim: a simulated accelerator",
+    )
+    group.addoption(
+        "--device-module",
+        metavar="NAME",
+        help="import this Python module first: the one that adds a third party's device to torch",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("device_module"):
+        import_backend(config.getoption("device_module"))
     if config.getoption("device") != "cpu":
         check(config.getoption("device"))
+        if not specification.is_controller(config):
+            make_current(under_test(config))
+
+
+def import_backend(name: str) -> None:
+    """Import the module that adds a device to torch. Raises pytest.UsageError, in one line, if that fails."""
+    import torch  # noqa: F401  first, so that the backend finds it whole
+
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever a stranger's module may raise
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise pytest.UsageError(f"--device-module: there is no module {name!r} in this environment") from None
+        raise pytest.UsageError(f"--device-module: {name!r} cannot be imported: {one_line(error)}") from None
+
+
+def make_current(name: str) -> None:
+    """Make a device with a number the current one of its type, so that "cuda", and `cuda()`, mean it too.
+
+    Raises pytest.UsageError, in one line, where the device is listed but does not work.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+        module = getattr(torch, device.type, None)
+        if device.index is not None and hasattr(module, "set_device"):
+            module.set_device(device.index)
+        torch.manual_seed(0)  # as before every test
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:
+        raise pytest.UsageError(f"--device: {name!r} is there but does not work: {one_line(error)}") from None
+
+
+def one_line(error: Exception) -> str:
+    """The error's type and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def check(name: str) -> None:
     """Raise pytest.UsageError, with the devices that are there, unless ``name`` is one of them."""
     import torch
 
+    if simulated(name):
+        simulate()
     there = available()
     try:
         device = torch.device(name)
@@ -55,6 +104,21 @@ def check(name: str) -> None:
         raise pytest.UsageError("--device: meta tensors hold no values, so no claim can be tried on them")
     if str(device) not in there:
         raise pytest.UsageError(f"--device: there is no {name!r} on this machine; here are: {', '.join(there)}")
+
+
+def simulated(name: str) -> bool:
+    """Whether a device is of the simulated accelerator, harness.sim: never a proof about a real one."""
+    return name.partition(":")[0] == "sim"
+
+
+def simulate() -> None:
+    """Make the simulated accelerator a device of this process; raise pytest.UsageError where that cannot be."""
+    from harness import sim
+
+    reason = sim.refusal()
+    if reason:
+        raise pytest.UsageError(f"--device: no simulated accelerator here: {reason}")
+    sim.register()
 
 
 def available() -> list[str]:
@@ -73,10 +137,26 @@ def count_of(kind: str) -> int:
     """How many devices of a type this machine has; 0 where torch has no module for it."""
     import torch
 
+    if kind == "mps":  # never more than one; the module torch.mps counts it only from torch 2.3 on
+        return int(torch.backends.mps.is_available())
     module = getattr(torch, kind, None)
     if kind == "cpu" or module is None or not getattr(module, "is_available", lambda: False)():
         return 0
     return module.device_count()
+
+
+def under_test(config: pytest.Config) -> str:
+    """The device that this process tries: the one that ``--device`` names.
+
+    Where it names no number and the machine has several, each pytest-xdist worker takes its own: worker i has device
+    i modulo their count.
+    """
+    name = config.getoption("device")
+    count = count_of(name) if specification.is_worker(config) else 0
+    if count < 2:  # also for a name with a number, of which there is none
+        return name
+    number = re.search(r"\d*$", config.workerinput["workerid"])[0]  # "gw3"
+    return f"{name}:{int(number or 0) % count}"
 
 
 def lacks(need: str, config: pytest.Config) -> str | None:
@@ -115,27 +195,29 @@ def default(name: str) -> Iterator[None]:
 
 
 def device_for(item: pytest.Item) -> str:
-    """The device that a test runs on: what ``--device`` names, or the CPU for a test marked ``cpu``."""
-    return "cpu" if item.get_closest_marker("cpu") else item.config.getoption("device")
+    """The device that a test runs on: the one under test, or the CPU for a test marked ``cpu``."""
+    return "cpu" if item.get_closest_marker("cpu") else under_test(item.config)
 
 
 def name_of(config: pytest.Config) -> str:
     """What the device under test calls itself, for reports: "NVIDIA H100", or the processor's architecture."""
-    import platform
-
     import torch
 
-    device = torch.device(config.getoption("device"))
-    module = importlib.import_module(f"torch.{device.type}") if device.type in ("cuda", "xpu") else None
-    return module.get_device_name(device) if module else platform.machine()
+    device = torch.device(under_test(config))
+    if device.type == "cpu":
+        return platform.machine()
+    if simulated(device.type):
+        return f"simulated accelerator in the memory of {platform.machine()}"
+    ask = getattr(getattr(torch, device.type, None), "get_device_name", lambda device: str(device))
+    return ask(device)
 
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest):
-    """The torch.device under test, as ``--device`` names it. A test marked ``cpu`` has no use for it."""
+    """The torch.device under test (see ``under_test``). A test marked ``cpu`` has no use for it."""
     import torch
 
-    return torch.device(request.config.getoption("device"))
+    return torch.device(under_test(request.config))
 
 
 @pytest.fixture(scope="session")

@@ -30,14 +30,15 @@ def claim_entry(finding, counterfeits: list) -> dict:
 def entries_of(id: str, outcomes: list) -> list[dict]:
     """One entry for each test function and each outcome of its cases (``verdicts.Outcome``), in the given order.
 
-    ``test`` is the function's node id, ``cases`` holds the names of the parametrised cases that share the outcome and
-    its reason (none where the test has no parameters), ``seconds`` is their sum.
+    ``test`` is the function's node id, ``cases`` holds the names of the parametrised cases that share the outcome, its
+    reason and what they measured (none where the test has no parameters), ``seconds`` is the sum of their times.
     """
     entries: dict[str, dict] = {}
     for outcome in outcomes:
         test, _, case = outcome.test.removesuffix("]").partition("[")
         truth = (id, True) in outcome.claims
         fields = {"test": test, "truth": truth, "outcome": outcome.outcome, "reason": outcome.reason}
+        fields |= {"measured": outcome.measured} if outcome.measured else {}
         entry = entries.setdefault(json.dumps(fields), {**fields, "seconds": 0.0, "cases": []})
         entry["seconds"] = round(entry["seconds"] + outcome.seconds, 4)
         entry["cases"] += [case] if case else []

@@ -83,7 +83,7 @@ def pytest_fixture_setup(fixturedef, request):
     """A shared fixture is made on the device under test and from its own seed, whichever test asks for it first."""
     if fixturedef.scope == "function":
         return (yield)
-    option = request.config.getoption
-    number = seed_of(option("seed"), f"{fixturedef.baseid}::{fixturedef.argname}")
-    with devices.default(option("device")), seeded(number, option("device")):
+    number = seed_of(request.config.getoption("seed"), f"{fixturedef.baseid}::{fixturedef.argname}")
+    device = devices.under_test(request.config)
+    with devices.default(device), seeded(number, device):
         return (yield)

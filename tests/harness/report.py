@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from harness import explain, specification
+from harness import devices, explain, specification
 from harness.verdicts import VERDICTS, Finding, Forgery, Recorder
 
 COLOURS = {
@@ -39,9 +39,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 
 def command(item: pytest.Item) -> str:
     """The shell command that runs one test again as this run did."""
-    options = {"--seed": item.config.getoption("seed"), "--device": item.config.getoption("device")}
-    defaults = {"--seed": 0, "--device": "cpu"}
-    given = [f"{option}={shlex.quote(str(value))}" for option, value in options.items() if value != defaults[option]]
+    option = item.config.getoption
+    module = option("device_module")
+    options = {"--seed": option("seed"), "--device-module": module, "--device": devices.under_test(item.config)}
+    defaults = {"--seed": 0, "--device-module": None, "--device": "cpu"}
+    given = [f"{name}={shlex.quote(str(value))}" for name, value in options.items() if value != defaults[name]]
     return " ".join(["pytest", shlex.quote(item.nodeid), *given])
 
 
@@ -94,7 +96,8 @@ def _entry(out: pytest.TerminalReporter, finding: Finding) -> None:
 def _table(
     out: pytest.TerminalReporter, findings: list[Finding], environment: dict, spec: specification.Specification
 ) -> None:
-    out.section(f"torch {environment['torch']} on {environment['device']}, seed {environment['seed']}", sep="=")
+    device = environment["device"] + (" (simulated)" if environment["simulated"] else "")
+    out.section(f"torch {environment['torch']} on {device}, seed {environment['seed']}", sep="=")
     counts = {chapter.number: Counter() for chapter in spec.register.chapters}
     for chapter in spec.register.chapters:
         counts[chapter.number].update(
@@ -125,18 +128,27 @@ def _broken(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
 
 def _not_tried(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
     by_reason: dict[str, list[str]] = defaultdict(list)
-    tests: Counter[str] = Counter()
+    in_part: Counter[str] = Counter()  # claims by reason, and which of their tests
+    tests: dict[str, set[str]] = defaultdict(set)
     for finding in findings:
         if finding.verdict == "not tried":
             by_reason[finding.reason].append(finding.claim.id)
-        else:
-            tests.update({outcome.reason: 1 for outcome in finding.outcomes if outcome.outcome == "not tried"})
-    if by_reason or tests:
+            continue
+        aside = [outcome for outcome in finding.outcomes if outcome.outcome == "not tried"]
+        in_part.update(dict.fromkeys((outcome.reason for outcome in aside), 1))
+        for outcome in aside:
+            tests[outcome.reason].add(outcome.test)
+    if by_reason or in_part:
         out.line("\nnot tried:")
     for reason, ids in by_reason.items():
-        out.line(f"  {len(ids)} claim{'s' * (len(ids) > 1)}: {reason}")
-    for reason, count in tests.items():
-        out.line(f"  {count} of the claims above {'are' if count > 1 else 'is'} tried in part: {reason}")
+        out.line(f"  {_count(len(ids), 'claim')}: {reason}")
+    for reason, count in in_part.items():
+        without = _count(len(tests[reason]), "test")
+        out.line(f"  {count} of the claims above {'are' if count > 1 else 'is'} tried without {without}: {reason}")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _counterfeits(out: pytest.TerminalReporter, forged: list[Forgery], spec: specification.Specification) -> None:

@@ -6,6 +6,7 @@ the device.
 """
 
 import importlib.metadata
+import json
 import os
 import platform
 from collections import Counter, defaultdict
@@ -20,6 +21,7 @@ from harness.register import Claim
 
 SCHEMA = 1
 VERDICTS = ("holds", "caveat", "superseded", "mistaken", "not yet", "broken", "not tried")
+OWN = ("claims", "cases", "counterfeit")  # the harness' own user properties; the others are what a test recorded
 
 
 @dataclass
@@ -28,7 +30,8 @@ class Outcome:
 
     ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable.
     ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts, for each of these ids, the
-    cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown.
+    cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown;
+    ``measured`` is what the test recorded by pytest's ``record_property``.
     """
 
     test: str
@@ -37,10 +40,12 @@ class Outcome:
     outcome: str = "passed"
     reason: str = ""
     seconds: float = 0.0
+    measured: dict = field(default_factory=dict)
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in the report of one phase; the worst phase decides."""
         self.seconds += report.duration
+        self.measured.update((name, value) for name, value in report.user_properties if name not in OWN)
         if report.failed:
             self.outcome = "failed" if report.when == "call" and self.outcome == "passed" else "error"
         elif report.skipped and hasattr(report, "wasxfail"):
@@ -81,13 +86,39 @@ class Recorder:
         self.environment: dict = {}
         self.seconds = 0.0
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item):
+        """Fail a test that records what a document cannot hold, where it runs: the document itself comes too late."""
+        report = yield
+        for pair in list(item.user_properties):
+            name, value = pair
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                for properties in (item.user_properties, report.user_properties):
+                    properties[:] = [other for other in properties if other is not pair]
+                report.outcome = "failed"
+                report.longrepr = (
+                    f"record_property({name!r}, ...) takes finite numbers, texts, lists and dicts: {error}"
+                )
+        return report
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         properties = dict(report.user_properties)
+        if report.when == "???":  # xdist's own report of a test that ended its worker, by a segmentation fault for one
+            properties |= self._written(report.nodeid)
         if "counterfeit" in properties:
             self.counterfeits.append(Forgery(*properties["counterfeit"]))
         if "claims" in properties:
             claims = [(id, truth) for id, truth in properties["claims"]]
             self.outcomes.setdefault(report.nodeid, Outcome(report.nodeid, claims, properties["cases"])).add(report)
+
+    def _written(self, nodeid: str) -> dict:
+        """What a test cites, from its source: a worker that crashed has not told."""
+        function = nodeid.partition("[")[0]
+        tests = [test for test in specification.of(self.config).tests if test.id == function]
+        claims = [(citation.claim, citation.truth) for test in tests for citation in test.citations]
+        return {"claims": claims, "cases": dict.fromkeys((id for id, _ in claims), 0)} if claims else {}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node) -> None:
@@ -115,7 +146,7 @@ class Recorder:
         ]
 
     def document(self) -> dict:
-        """The run as plain data. Equal for equal runs but for ``host`` and the ``seconds``."""
+        """The run as plain data. Equal for equal runs but for ``host``, ``seconds`` and what a clock ``measured``."""
         findings = self.findings()
         totals = Counter(finding.verdict for finding in findings)
         forged: dict[str, list[Forgery]] = defaultdict(list)
@@ -134,7 +165,8 @@ def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specificati
 
     ``broken`` if any test disagrees with the register. ``not tried`` unless every test of the claim was selected and
     at least one of each kind (statement; truth where it applies) ran. Otherwise what the register expects on this
-    torch, now confirmed.
+    torch, now confirmed. So a test that stands aside (one marked ``cuda`` that repeats a claim at full size, say)
+    leaves its claim tried by the others, and is itself listed and counted as not tried.
     """
     if any(outcome.outcome in ("failed", "error") for outcome in outcomes):
         return Finding(claim, "broken", "", outcomes)
@@ -165,7 +197,7 @@ def environment(config: pytest.Config) -> dict:
         **{name: _installed(name) for name in ("torchvision", "numpy")},
         "python": platform.python_version(),
         "device": config.getoption("device"),
-        "simulated": False,
+        "simulated": devices.simulated(config.getoption("device")),
         "seed": config.getoption("seed"),
         "host": {
             "platform": platform.platform(),

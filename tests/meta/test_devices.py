@@ -1,7 +1,10 @@
-"""--device, the device fixtures, and the needs of claims."""
+"""--device, the device fixtures, the needs of claims, and the devices of workers."""
+
+import json
+from types import SimpleNamespace
 
 import pytest
-from harness import devices
+from harness import devices, sim
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,9 @@ def test_the_devices_that_are_there_are_listed_with_their_numbers(project, monke
 
 
 def test_the_device_under_test_is_the_default_and_a_cpu_mark_turns_it_off(project, entry, monkeypatch):
-    monkeypatch.setattr(devices, "check", lambda name: None)  # the one other device that every machine has is meta
+    # the one other device that every machine has is meta, which does not compute
+    monkeypatch.setattr(devices, "check", lambda name: None)
+    monkeypatch.setattr(devices, "make_current", lambda name: None)
     module = (
         '@claim("c")\ndef test_device(device):\n    assert torch.ones(1).device == device == torch.device("meta")\n'
         '@claim("c")\n@pytest.mark.cpu\ndef test_cpu():\n'
@@ -68,3 +73,114 @@ def test_a_test_that_needs_more_than_a_cpu_is_not_tried(project, entry, test, re
 def test_a_claim_that_needs_more_than_a_cpu_is_not_tried(project, entry, need):
     project.only(entry("c", needs=need), '@claim("c")\ndef test_one():\n    assert False\n')
     project.run().stdout.fnmatch_lines(["not tried:", f"  1 claim: {devices.REASONS[need]}"])
+
+
+def test_a_claim_is_tried_without_its_test_for_a_gpu_and_the_end_counts_that(project, entry):
+    """As with full-size training: the claim's other tests decide, and the one that stands aside is listed."""
+    module = '@claim("c")\ndef test_small():\n    assert True\n\n@claim("c")\n@pytest.mark.cuda\ndef test_full():\n'
+    project.only(entry("c"), f"{module}    assert False\n")
+    result = project.run("--verdicts=v.json")
+    result.stdout.fnmatch_lines(
+        ["not tried:", "  1 of the claims above is tried without 1 test: needs a CUDA GPU; name it with --device cuda"]
+    )
+    claim = json.loads((project.path / "v.json").read_text())["claims"][0]
+    assert claim["verdict"] == "holds"
+    assert [test["outcome"] for test in claim["tests"]] == ["not tried", "passed"]
+
+
+@pytest.mark.parametrize(("mark", "chosen"), [("cuda", ["test_full", "test_gpu"]), ("not cuda", ["test_small"])])
+def test_the_cuda_mark_selects_the_tests_for_a_gpu(project, entry, mark, chosen):
+    """Those that carry it, and those of claims that need CUDA."""
+    module = (
+        '@claim("c")\ndef test_small():\n    assert True\n\n@claim("c")\n@pytest.mark.cuda\ndef test_full():\n'
+        '    assert True\n\n@claim("gpu")\ndef test_gpu():\n    assert True\n'
+    )
+    project.only(entry("c") + entry("gpu", needs="cuda"), module)
+    listed = project.run("--collect-only", "-q", "-m", mark).outlines
+    assert [line.rpartition("::")[2] for line in listed if "::" in line] == chosen
+
+
+@pytest.mark.parametrize("need", ["cuda", "accelerator", "two-devices"])
+def test_require_turns_not_tried_into_failure(project, entry, need):
+    project.only(entry("c", needs=need), '@claim("c")\ndef test_one():\n    assert True\n')
+    result = project.run(f"--require={need}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"--require {need}: {devices.REASONS[need]}"])
+
+
+def test_a_device_that_is_listed_and_does_not_work_is_a_usage_error(project, monkeypatch):
+    """A driver counts it, but torch cannot use it: here, as torch has no CUDA or no such GPU."""
+    monkeypatch.setattr(devices, "count_of", lambda kind: 100 if kind == "cuda" else 0)
+    result = project.run("--device=cuda:99")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert [line for line in result.errlines if line] == result.errlines[:1]
+    result.stderr.fnmatch_lines(["ERROR: --device: 'cuda:99' is there but does not work: *"])
+
+
+# ── Workers ──
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "expected"),
+    [
+        ("cuda", 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]),
+        ("cuda", 1, ["cuda"] * 5),
+        ("cuda:1", 2, ["cuda:1"] * 5),
+        ("cpu", 2, ["cpu"] * 5),
+    ],
+)
+def test_each_worker_has_a_device_of_its_own_unless_one_is_named(monkeypatch, asked, count, expected):
+    monkeypatch.setattr(devices, "count_of", lambda kind: count if kind == "cuda" else 0)
+    workers = [
+        SimpleNamespace(getoption={"device": asked}.get, workerinput={"workerid": f"gw{number}"}) for number in range(5)
+    ]
+    assert [devices.under_test(config) for config in workers] == expected
+    assert devices.under_test(SimpleNamespace(getoption={"device": asked}.get)) == asked  # without workers
+
+
+PLACES = """
+from pathlib import Path
+
+
+@claim("c")
+@pytest.mark.parametrize("number", range(8))
+def test_place(device, number, two_devices, worker_id):
+    here = torch.ones(1).device
+    current = torch.ones(1, device=device.type).device
+    both = [str(one) for one in two_devices]
+    Path(worker_id).write_text(f"{device} {here} {current} {both} {torch.get_num_threads()}")
+    assert True
+"""
+
+
+@pytest.mark.skipif(bool(sim.refusal()), reason=str(sim.refusal()))
+def test_two_workers_try_two_devices_with_one_thread_each(project, entry):
+    """Default device, current device and fixture agree; a test that needs two devices has both in either worker."""
+    project.only(entry("c"), PLACES)
+    workers = project.pytester.runpytest_subprocess("-n", "2", "--device=sim", "--verdicts=v.json")
+    workers.assert_outcomes(passed=8)
+    noted = {name: (project.path / name).read_text() for name in ("gw0", "gw1")}
+    assert noted == {
+        "gw0": "sim:0 sim:0 sim:0 ['sim:0', 'sim:1'] 1",
+        "gw1": "sim:1 sim:1 sim:1 ['sim:0', 'sim:1'] 1",
+    }
+    document = json.loads((project.path / "v.json").read_text())
+    assert (document["device"], document["simulated"], document["host"]["threads"]) == ("sim", True, 1)
+
+
+@pytest.mark.skipif(bool(sim.refusal()), reason=str(sim.refusal()))
+def test_a_failure_in_a_worker_is_repeated_on_that_workers_device(project, entry):
+    project.only(
+        entry("c"), '@claim("c")\n@pytest.mark.parametrize("n", range(8))\ndef test_one(n):\n    assert False\n'
+    )
+    failures = project.pytester.runpytest_subprocess("-n", "2", "--device=sim")
+    repeats = {line.rpartition(" ")[2] for line in failures.outlines if line.startswith("repeat: ")}
+    assert repeats == {"--device=sim:0", "--device=sim:1"}
+
+
+def test_a_torch_that_cannot_have_the_simulated_accelerator_refuses_it(project, monkeypatch):
+    monkeypatch.setattr("harness.sim.refusal", lambda: "the reason")
+    result = project.run("--device=sim")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0] == "ERROR: --device: no simulated accelerator here: the reason"

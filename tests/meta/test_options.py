@@ -223,7 +223,7 @@ def test_the_end_counts_the_claims_that_were_tried_in_part(project):
         f'{FAILING[:-16]}pass\n\n\n@pytest.mark.claim("shapes")\ndef test_on_a_gpu(accelerator):\n    assert True\n',
     )
     project.run().stdout.fnmatch_lines(
-        ["not tried:", "  1 of the claims above is tried in part: needs an accelerator; name one with --device"]
+        ["not tried:", "  1 of the claims above is tried without 1 test: needs an accelerator; name one with --device"]
     )
 
 

@@ -1,5 +1,6 @@
-"""The project itself: README.md says what is so, and every claim has a counterfeit."""
+"""The project itself: README.md and the page on verdicts say what is so, and every claim has a counterfeit."""
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -10,6 +11,7 @@ from harness import gate, register
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf8")
+VERDICTS = (ROOT / "docs/verdicts.md").read_text("utf8")
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,17 @@ def test_every_claim_has_a_counterfeit_or_a_reason_why_it_has_none(claims):
     forged = gate.counterfeits(ROOT / "tests", register.load(ROOT / "tests"))
     falsified = {id for counterfeit in forged for id in counterfeit.claims}
     assert [claim.id for claim in claims if claim.id not in falsified and not claim.unfalsifiable] == []
+
+
+def test_every_field_of_a_verdict_document_is_on_the_page(project):
+    """All fields: of a run whose claims have tests and counterfeits."""
+    head = "import torch\nfrom harness.counterfeits import counterfeit\n\n\n"
+    project.write("ch1_sample/counterfeits_1_1.py", head + '@counterfeit("adds")\ndef nothing(patch):\n    pass\n')
+    project.run("--verdicts=run.json", "--counterfeits")
+
+    document = json.loads((project.path / "run.json").read_text("utf8"))
+    claim = document["claims"][0]
+    fields = {*document, *document["host"], *claim, *claim["tests"][0], *claim["counterfeits"][0]}
+    for language in ("en", "zh"):
+        passages = re.findall(rf"^:::\{{{language}\}}$(.*?)^:::$", VERDICTS, re.MULTILINE | re.DOTALL)
+        assert fields - set(re.findall(r"`(\w+)`", "".join(passages))) == set()

@@ -136,3 +136,46 @@ def test_a_claim_whose_tests_all_stand_aside_is_not_tried_for_their_reason(proje
     project.run("--verdicts=v.json")
     claim = json.loads((project.path / "v.json").read_text())["claims"][0]
     assert (claim["verdict"], claim["reason"]) == ("not tried", "no data here")
+
+
+RECORDS = """
+@claim("c")
+def test_one(record_property):
+    record_property("curve", {"x": "epoch", "lines": {"training": [2.5, 0.5]}})
+    record_property("crossover", {64: None})
+    assert True
+
+
+@claim("c")
+def test_two():
+    assert True
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["alone", "with a worker"])
+def test_what_a_test_records_stands_in_the_document_as_measured(project, entry, arguments, monkeypatch):
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    project.only(entry("c"), RECORDS)
+    project.pytester.runpytest_subprocess("--verdicts=v.json", *arguments)
+    one, two = json.loads((project.path / "v.json").read_text())["claims"][0]["tests"]
+    assert one["measured"] == {
+        "curve": {"x": "epoch", "lines": {"training": [2.5, 0.5]}},
+        "crossover": {"64": None},
+    }
+    assert "measured" not in two
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("torch.tensor(1.5)", "Object of type Tensor is not JSON serializable"),
+        ("[0.5, float('nan')]", "Out of range float values are not JSON compliant*"),
+    ],
+)
+def test_a_test_that_records_what_no_document_can_hold_fails(project, entry, value, problem):
+    recording = f'@claim("c")\ndef test_one(record_property):\n    record_property("loss", {value})\n    assert True\n'
+    project.only(entry("c"), recording)
+    result = project.run("--verdicts=v.json")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"record_property('loss', ...) takes finite numbers*: {problem}"])
+    assert json.loads((project.path / "v.json").read_text())["claims"][0]["verdict"] == "broken"

@@ -1,0 +1,205 @@
+"""What the card of a claim shows, from the register, the tests as ``--explain`` reads them, and the stored runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import formulas
+import names
+import plots
+import results
+from harness import explain, gate, register
+from harness.gate import Test
+from harness.register import Claim
+from harness.specification import Specification
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from languages import both
+from markupsafe import Markup
+from results import NOT_TRIED, Run
+
+OWN = Path(__file__).parents[1]  # the site's own source
+
+VERDICTS = {  # verdict: its two names and its mark in the tables
+    "holds": ("holds", "成立", "✓"),
+    "caveat": ("caveat", "有条件", "✓*"),
+    "superseded": ("superseded", "已过时", "✗"),
+    "mistaken": ("mistaken", "有误", "✗"),
+    "not yet": ("not yet", "尚未成立", "✗"),
+    NOT_TRIED: ("not tried", "未检验", "–"),
+}
+TRUTH_LABELS = {
+    "caveat": ("The condition", "条件"),
+    "superseded": ("True today", "如今"),
+    "mistaken": ("True instead", "实际上"),
+}
+OUTCOMES = {  # of a test's kind and outcome
+    ("statement", "passed"): ("✓ statement", "✓ 陈述"),
+    ("statement", "refuted"): ("✗ statement, as expected", "✗ 陈述，与预期相符"),
+    ("truth", "passed"): ("✓ truth", "✓ 真相"),
+    ("statement", NOT_TRIED): ("– statement, not tried", "– 陈述，未检验"),
+    ("truth", NOT_TRIED): ("– truth, not tried", "– 真相，未检验"),
+}
+CAUGHT = {"caught": ("caught", "已识破"), NOT_TRIED: ("not tried", "未检验")}
+
+
+@dataclass(frozen=True)
+class Book:
+    """Everything that the pages are made of."""
+
+    spec: Specification
+    runs: tuple[Run, ...]
+    sources: tuple[Path, ...]  # the files it was read from: pages are written anew when one changes
+    highlight: Callable[[str], str] = field(compare=False)
+
+    @property
+    def newest(self) -> Run:
+        """The run of the newest torch on a real device: the one whose totals the start page tells."""
+        return max((run for run in self.runs if not run.simulated), key=lambda run: register.release(run.torch))
+
+    def status(self, claim: Claim) -> tuple[str, Run | None]:
+        """The verdict that a claim's badge shows, and the run it rests on: none if no stored run tried the claim."""
+        run = results.deciding(claim.id, self.runs)
+        return (run.verdict(claim.id), run) if run else (NOT_TRIED, None)
+
+
+def read(root: Path, highlight: Callable[[str], str]) -> Book:
+    """Read the project below ``root``. Raises what the harness raises for mistakes in register and tests."""
+    tests = root / "tests"
+    claims = register.load(tests)
+    spec = Specification(
+        claims, gate.pass_through(tests, claims), gate.counterfeits(tests, claims), frozenset(claims.claims)
+    )
+    folder = root / "docs/results"
+    files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/*.py"), *folder.glob("*.json"), *OWN.glob("_*/*.*")]
+    return Book(spec, results.load(folder, claims), tuple(sorted(files)), highlight)
+
+
+def badge(verdict: str, run: Run | None) -> Markup:
+    """A verdict in words, marked where only a simulated device has shown it."""
+    simulated = Markup(" · ") + both("simulated", "模拟") if run and run.simulated else ""
+    return both(*VERDICTS[verdict][:2]) + simulated
+
+
+def look(verdict: str, run: Run | None) -> str:
+    """The CSS classes of a verdict: its name, and ``simulated``."""
+    return verdict.replace(" ", "-") + " simulated" * bool(run and run.simulated)
+
+
+class Card:
+    """The values that templates/card.html fills in for one claim."""
+
+    def __init__(self, claim: Claim, book: Book) -> None:
+        self.claim, self.book = claim, book
+        self.verdict, self.run = book.status(claim)
+        self.badge = badge(self.verdict, self.run)
+        self.says = both(formulas.inline(claim.says), formulas.inline(claim.says_zh))
+        self.truth = both(formulas.inline(claim.truth), formulas.inline(claim.truth_zh))
+        self.truth_label = TRUTH_LABELS.get(claim.verdict, ("", ""))
+        self.versions = sorted({run.torch for run in book.runs}, key=register.release)
+        self.plots = plots.of(claim.id, self.run)
+
+    @property
+    def basis(self) -> Markup:
+        """On which torch and device the badge's verdict was found."""
+        if self.run is None:
+            reasons = {run.claims[self.claim.id]["reason"] for run in self.book.runs if self.claim.id in run.claims}
+            return both(f"by no stored run: {'; '.join(sorted(reasons))}", "没有任何已存的运行检验过它")
+        device = f"{self.run.device} (simulated)" if self.run.simulated else self.run.device
+        device_zh = f"{self.run.device}（模拟设备）" if self.run.simulated else self.run.device
+        return both(f"torch {self.run.torch}, {device}", f"torch {self.run.torch}，{device_zh}")
+
+    @property
+    def conditions(self) -> list[Markup]:
+        """Since when, until when, and what a run needs, in words."""
+        claim, said = self.claim, []
+        if claim.until:
+            said.append(both(f"Held until torch {claim.until}.", f"在 torch {claim.until} 之前成立。"))
+        if claim.since:
+            said.append(both(f"Holds since torch {claim.since}.", f"自 torch {claim.since} 起成立。"))
+        if claim.needs:
+            said.append(both(f"Registered as {explain.verdict(claim)}.", f"检验它需要：{claim.needs}。"))
+        return said
+
+    @property
+    def rows(self) -> list[dict]:
+        """The table torch × device, with a row for CUDA even where no run was made."""
+        devices = list(dict.fromkeys((run.device, run.simulated) for run in self.book.runs))
+        found = {(run.device, run.torch): run for run in self.book.runs}
+        rows = []
+        for device, simulated in devices:
+            label = Markup("{} ").format(device) + both("(simulated)", "（模拟）") if simulated else device
+            rows.append({"device": label, "cells": [self._cell(found.get((device, torch))) for torch in self.versions]})
+        if not any(device.startswith("cuda") for device, _ in devices):
+            rows.append({"device": "cuda", "cells": []})
+        return rows
+
+    def _cell(self, run: Run | None) -> dict:
+        if run is None:
+            return {"slug": "no-run", "mark": "", "verdict": "no run", "title": "no run"}
+        verdict = run.verdict(self.claim.id)
+        reason = run.claims.get(self.claim.id, {}).get("reason") or "registered after this run" * (
+            self.claim.id not in run.claims
+        )
+        title = f"torch {run.torch} on {run.device}: {verdict}" + (f" ({reason})" if reason else "")
+        return {"slug": look(verdict, run), "mark": VERDICTS[verdict][2], "verdict": verdict, "title": title}
+
+    @cached_property
+    def counterfeits(self) -> list[dict]:
+        """The claim's counterfeits as registered, with what came of each in a stored run."""
+        outcomes = results.counterfeit_outcomes(self.claim.id, self.book.runs)
+        listed = []
+        for one in self.book.spec.counterfeits:
+            if self.claim.id in one.claims:
+                outcome = outcomes.get(one.name, {}).get("outcome", NOT_TRIED)
+                name = one.name.replace("_", " ")
+                listed.append({"name": name, "says": one.says, "outcome": outcome, "label": both(*CAUGHT[outcome])})
+        return listed
+
+    @property
+    def counterfeit_summary(self) -> Markup:
+        """How many counterfeits the stored runs saw caught."""
+        count = len(self.counterfeits)
+        caught = sum(one["outcome"] == "caught" for one in self.counterfeits)
+        s = "s" * (count > 1)
+        if not count:
+            return both("No counterfeit can falsify it", "没有赝品能使它出错")
+        if not caught:
+            return both(f"{count} counterfeit{s}, tried in no stored run", f"{count} 个赝品，均未检验过")
+        return both(f"{caught} of {count} counterfeit{s} caught", f"{count} 个赝品中有 {caught} 个被识破")
+
+    @cached_property
+    def tests(self) -> dict:
+        """The proving tests: the first of each kind, which is shown, and the others, which are one click away."""
+        shown, more = {}, []
+        for test in self.book.spec.tests_of[self.claim.id]:
+            truth = any(citation.claim == self.claim.id and citation.truth for citation in test.citations)
+            kind = "truth" if truth else "statement"
+            values = self._test(test, kind)
+            if shown.setdefault(kind, values) is not values:
+                more.append(values)
+        count = both(f"{len(more)} more test{'s' * (len(more) > 1)}", f"另有 {len(more)} 个测试")
+        return {"shown": list(shown.values()), "more": more, "count": count}
+
+    def _test(self, test: Test, kind: str) -> dict:
+        """A test: what came of it in the run that the badge rests on, its place, its source as ``--explain`` has it."""
+        entries = self.run.claims[self.claim.id]["tests"] if self.run else []
+        outcomes = {entry["outcome"] for entry in entries if entry["test"].partition("[")[0] == test.id}
+        outcomes -= {NOT_TRIED, "not applicable"}
+        outcome = outcomes.pop() if len(outcomes) == 1 else NOT_TRIED
+        return {
+            "label": both(*OUTCOMES[kind, outcome]),
+            "look": outcome.replace(" ", "-"),
+            "name": test.name.rpartition("::")[2].removeprefix("test_").replace("_", " "),
+            "where": f"{test.module}:{test.line}",
+            "html": Markup(self.book.highlight(test.source)),
+        }
+
+
+TEMPLATES = Environment(loader=FileSystemLoader(OWN / "_templates"), autoescape=True, undefined=StrictUndefined)
+TEMPLATES.globals.update(both=both, address=names.address)
+
+
+def html(claim: Claim, book: Book) -> str:
+    """The card of a claim."""
+    return TEMPLATES.get_template("card.html").render(claim=claim, card=Card(claim, book))

@@ -1,0 +1,83 @@
+"""The directive ``claims``: a list of ids, a card for each; every registered claim stands on one page, once."""
+
+from pathlib import Path
+
+import cards
+import pytest
+from docutils import nodes
+from harness.register import closest
+from mistakes import Mistake
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+
+def open_book(directive: SphinxDirective) -> cards.Book:
+    """What the pages are made of; the directive's page will be written anew when any of it changes."""
+    for file in directive.env.book.sources:
+        directive.env.note_dependency(str(file))
+    return directive.env.book
+
+
+class Claims(SphinxDirective):
+    """One id a line."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        self.assert_has_content()
+        book = open_book(self)
+        return [self.card(id.strip(), book) for id in self.content if id.strip()]
+
+    def card(self, id: str, book: cards.Book) -> nodes.Node:
+        claims = book.spec.register.claims
+        if id not in claims:
+            raise Mistake(f"{self.env.docname}.md: no claim is called {id!r}{closest(id, claims)}")
+        self.env.claim_pages.append((id, self.env.docname))
+        node = nodes.container(ids=[id], names=[id], classes=["claim", *cards.look(*book.status(claims[id])).split()])
+        node += nodes.raw("", cards.html(claims[id], book), format="html")
+        self.state.document.note_explicit_target(node)
+        self.env.domains.standard_domain.note_object("claim", id, id, location=node)
+        return node
+
+
+def load(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Read register, tests and stored runs before any page is read; their mistakes end the build, one line for each."""
+    root = Path(app.confdir, app.config.claims_root)
+    try:
+        env.book = cards.read(root, lambda source: app.builder.highlighter.highlight_block(source, "python"))
+    except pytest.UsageError as error:
+        raise Mistake("\n".join(error.args)) from None
+    env.claim_pages = getattr(env, "claim_pages", [])
+    env.domains.standard_domain.object_types["claim"].attrs["searchprio"] = -1  # finder.py finds claims better
+
+
+def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    env.claim_pages = [(id, page) for id, page in getattr(env, "claim_pages", []) if page != docname]
+
+
+def check(app: Sphinx, env: BuildEnvironment) -> None:
+    """Raise Mistake, one line for each, for claims that are on no page or on more than one."""
+    pages: dict[str, list[str]] = {id: [] for id in env.book.spec.register.claims}
+    for id, page in env.claim_pages:
+        pages[id].append(f"{page}.md")
+    errors = [f"claim {id!r} is on no page; put it into a claims block of its chapter" for id in pages if not pages[id]]
+    errors += [f"claim {id!r} is shown more than once: {', '.join(where)}" for id, where in pages.items() if where[1:]]
+    if errors:
+        raise Mistake("\n".join(errors))
+
+
+def close(app: Sphinx, env: BuildEnvironment) -> None:
+    """Put the book away: it is read anew by every build and cannot be stored with the environment."""
+    del env.book
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_config_value("claims_root", "..", "env")  # of the project, from the folder of conf.py
+    app.add_directive("claims", Claims)
+    app.add_object_type("claim", "claim", objname="claim")
+    app.connect("env-before-read-docs", load)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-updated", check)
+    app.connect("env-updated", close, priority=900)
+    return {"env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,0 +1,93 @@
+"""The stored runs: verdict documents under docs/results, held against the register before a page shows them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.register import Register, closest, release
+from harness.verdicts import SCHEMA
+from mistakes import Mistake
+
+NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stored run. ``claims`` maps each id to the claim's entry in the document."""
+
+    file: str
+    torch: str  # "2.14.1", without the build ("+cu130")
+    device: str
+    simulated: bool
+    claims: dict[str, dict]
+
+    def verdict(self, id: str) -> str:
+        """What the run found of a claim; "not tried" also where it was run before the claim was registered."""
+        return self.claims[id]["verdict"] if id in self.claims else NOT_TRIED
+
+    @property
+    def order(self) -> tuple:
+        """Runs on the CPU first, then on other devices, then on simulated ones; each by release."""
+        return (self.simulated, self.device != "cpu", self.device, release(self.torch))
+
+
+def load(folder: Path, register: Register) -> tuple[Run, ...]:
+    """Read ``torch-*.json``.
+
+    Raises Mistake, one line for each mistake: a document that cannot be read, of another schema or under a wrong
+    name, a claim that is not registered, and a verdict that is broken or contradicts the register.
+    """
+    errors: list[str] = []
+    runs: list[Run] = []
+    for path in sorted(folder.glob("torch-*.json")):
+        try:
+            run = _read(path)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            errors.append(f"{path.name}: not a verdict document of schema {SCHEMA}: {error}")
+            continue
+        errors.extend(_contradictions(run, register))
+        runs.append(run)
+    if not runs and not errors:
+        errors.append(f"{folder}: no verdict documents; write one with pytest --verdicts=FILE")
+    if errors:
+        raise Mistake("\n".join(errors))
+    return tuple(sorted(runs, key=lambda run: run.order))
+
+
+def _read(path: Path) -> Run:
+    document = json.loads(path.read_text("utf8"))
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {document['schema']}; run again with pytest --verdicts=FILE")
+    torch = document["torch"].partition("+")[0]
+    name = f"torch-{torch}-{document['device'].replace(':', '-')}.json"
+    if path.name != name:
+        raise ValueError(f"a run of torch {torch} on {document['device']} is stored as {name}")
+    claims = {entry["id"]: entry for entry in document["claims"]}
+    return Run(path.name, torch, document["device"], document["simulated"], claims)
+
+
+def _contradictions(run: Run, register: Register) -> Iterator[str]:
+    for id, entry in run.claims.items():
+        claim, verdict = register.claims.get(id), entry["verdict"]
+        if claim is None:
+            yield f"{run.file}: claim {id!r} is not registered{closest(id, register.claims)}"
+        elif verdict not in (NOT_TRIED, claim.expected(run.torch)):
+            expected = claim.expected(run.torch)
+            yield f"{run.file}: claim {id!r} is {verdict!r}, but {claim.where} expects {expected!r} on {run.torch}"
+
+
+def deciding(id: str, runs: tuple[Run, ...]) -> Run | None:
+    """The run whose finding a claim's badge shows: the newest that tried it, a real device before a simulated one."""
+    tried = [run for run in runs if run.verdict(id) != NOT_TRIED]
+    return min(tried, key=lambda run: (run.simulated, *(-number for number in release(run.torch)))) if tried else None
+
+
+def counterfeit_outcomes(id: str, runs: tuple[Run, ...]) -> dict[str, dict]:
+    """What came of each counterfeit of a claim, by name: in the newest run that planted it, a real device first."""
+    found: dict[str, dict] = {}
+    for run in sorted(runs, key=lambda run: (not run.simulated, release(run.torch))):
+        for entry in run.claims.get(id, {}).get("counterfeits", ()):
+            if entry["outcome"] != NOT_TRIED or entry["name"] not in found:
+                found[entry["name"]] = {**entry, "run": run}
+    return found

@@ -1,0 +1,42 @@
+// The language switch, and tests folded on narrow screens. Without this script both languages are shown.
+"use strict";
+
+function languageSwitch() {
+  const button = document.createElement("button");
+  button.className = "language-switch";
+  button.type = "button";
+  const label = () => {
+    const chinese = document.documentElement.lang === "zh";
+    button.textContent = chinese ? "English" : "中文";
+    button.lang = chinese ? "en" : "zh";
+  };
+  button.addEventListener("click", () => {
+    // What is being read stays in place, although the texts above it change their heights.
+    const middle = document.elementsFromPoint(innerWidth / 2, innerHeight / 3).find((e) => e.matches("p, h1, h2, h3, li, .claim"));
+    const block = middle?.closest(".claim, section");
+    const before = block?.getBoundingClientRect().top;
+    language.keep(document.documentElement.lang === "zh" ? "en" : "zh");
+    if (block) scrollBy({ top: block.getBoundingClientRect().top - before, behavior: "instant" });
+    document.dispatchEvent(new Event("language"));
+  });
+  document.addEventListener("language", label);
+  label();
+  return button;
+}
+
+for (const place of document.querySelectorAll(".theme-toggle-container")) place.before(languageSwitch());
+
+if (matchMedia("(max-width: 46em)").matches) {
+  for (const test of document.querySelectorAll(".claim-test[open]")) test.open = false;
+}
+
+// Whatever scrolls sideways can be reached, and scrolled, with the keyboard.
+const reach = () => {
+  for (const box of document.querySelectorAll("div.highlight > pre, div.math")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+};
+addEventListener("load", reach);
+addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true);
+document.addEventListener("language", reach);

@@ -1,0 +1,37 @@
+"""The site: `sphinx-build -W -n docs docs/_build`, from the stored runs alone; it needs no torch."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "tests")]  # the harness reads register and tests
+
+project = html_title = "PyTorch's fundamentals, executed"
+extensions = ["myst_parser", "sphinx_copybutton", "languages", "formulas", "claims", "indexes", "finder"]
+exclude_patterns = ["_build", "requirements.txt"]
+nitpicky = True
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+smartquotes = False  # would change quotes in Chinese text
+
+html_theme = "furo"
+html_theme_options = {"top_of_page_buttons": []}
+html_static_path = ["_static"]
+html_css_files = ["site.css", "claims.css"]
+html_js_files = ["site.js"]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": ["sidebar/scroll-start.html", "sidebar/brand.html", "sidebar/search.html", "sidebar/navigation.html",
+           "sidebar/sections.html", "sidebar/scroll-end.html"]
+}  # fmt: skip
+html_math_renderer = "mathml"
+html_search_language = "en-zh"
+html_show_search_summary = False  # would fetch pages, which a browser refuses to do from files
+html_use_index = False
+html_copy_source = False
+html_show_copyright = False
+html_permalinks_icon = "#"
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+copybutton_selector = "div.highlight-sh pre, div.claim-run pre, div.highlight-python pre"

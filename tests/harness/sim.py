@@ -1,0 +1,206 @@
+"""``--device sim``: a simulated accelerator, test equipment for machines that have none.
+
+Two devices, sim:0 and sim:1, behind torch's PrivateUse1 backend, in Python alone. A sim tensor is real: it has sizes,
+strides and a storage of its own, and that storage is ordinary host memory, where torch's CPU kernels compute
+(harness.sim_operators). So a run on sim shows that the tests can be run on an accelerator, and proves what holds for
+*any* of them as far as torch's own dispatch, autograd and module code go; it says nothing about a GPU's kernels,
+numbers, memory or speed. What sim adds by itself, and a GPU does in its kernels, is the refusal to mix devices: there a
+pass exercises the test rather than torch.
+
+Not there: streams, pinned memory, autocast of its own, recurrent layers' fused cells, storages made by size alone
+(``UntypedStorage(8, device="sim")`` ends the process, as torch calls an allocator that no Python code can give it).
+
+``register`` needs torch's registration of a backend from Python, which came after torch 2.9. A process has room for
+one PrivateUse1 backend, so sim and a third party's backend exclude each other.
+"""
+
+import ctypes
+import functools
+import re
+import time
+from pathlib import Path
+
+import torch
+
+from harness.sim_operators import (
+    COUNT,
+    NAME,
+    OPERATORS,
+    SETS,
+    VIEWS,
+    index_of,
+    named,
+    on_itself,
+    run_on_host,
+    state,
+    to_sim,
+)
+
+
+class Generator(torch.Generator):
+    """A torch.Generator that may be of a sim device; it draws as the CPU's does."""
+
+    def __new__(cls, device="cpu"):
+        device = torch.device(device)
+        if device.type != NAME:
+            return torch._C.Generator(device)
+        generator = super().__new__(cls, "cpu")
+        generator.sim = torch.device(NAME, index_of(device))
+        return generator
+
+    device = property(lambda self: self.sim)
+
+
+class Event:
+    """The moment of its ``record``: whatever sim was asked to do by then is done."""
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        self.time = 0.0
+
+    def record(self) -> None:
+        self.time = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def elapsed_time(self, end: "Event") -> float:
+        """Milliseconds from this event to ``end``."""
+        return 1000 * (end.time - self.time)
+
+
+class Module:
+    """``torch.sim``: what torch, and code written for any accelerator, asks a backend's module."""
+
+    Event = Event
+
+    class device:
+        """``with torch.sim.device(1):`` makes sim:1 the current device."""
+
+        def __init__(self, device) -> None:
+            self.index = index_of(torch.device(NAME, device) if isinstance(device, int) else torch.device(device))
+
+        def __enter__(self) -> None:
+            self.before, state.current = state.current, self.index
+
+        def __exit__(self, *_) -> None:
+            state.current = self.before
+
+    def is_available(self) -> bool:
+        return True
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def _is_in_bad_fork(self) -> bool:
+        return False
+
+    def device_count(self) -> int:
+        return COUNT
+
+    def current_device(self) -> int:
+        return state.current
+
+    def set_device(self, device) -> None:
+        state.current = self.device(device).index
+
+    def synchronize(self, device=None) -> None:
+        """Nothing to wait for: every operator is done when its call returns."""
+
+    def manual_seed_all(self, seed: int) -> None:
+        for generator in state.generators:
+            generator.manual_seed(seed)
+
+    def get_rng_state(self, device=NAME) -> torch.Tensor:
+        return state.generators[index_of(torch.device(device))].get_state()
+
+    def set_rng_state(self, new_state: torch.Tensor, device=NAME) -> None:
+        state.generators[index_of(torch.device(device))].set_state(new_state)
+
+
+# ── Storages: torch would allocate them in C++, where sim has no allocator ──
+
+
+def storage_to_sim(storage: torch.UntypedStorage, device=None, non_blocking=False) -> torch.UntypedStorage:
+    """A copy of a storage on a sim device, given as index, torch.device or None for the current one."""
+    device = torch.device(NAME, device) if isinstance(device, int) else device
+    host = storage if storage.device.type == "cpu" else storage.cpu()
+    bytes_ = torch.empty(0, dtype=torch.uint8, device="cpu").set_(host).clone()
+    return to_sim(bytes_, index_of(device and torch.device(device))).untyped_storage()
+
+
+def register_storages() -> None:
+    clone, to = torch.UntypedStorage.clone, torch.UntypedStorage.to
+
+    def clone_anywhere(storage):
+        return storage_to_sim(storage, storage.device) if storage.device.type == NAME else clone(storage)
+
+    def to_anywhere(storage, *, device, non_blocking=False):
+        if torch.device(device).type != NAME:
+            return to(storage, device=device, non_blocking=non_blocking)
+        return storage if storage.device == torch.device(device) else storage_to_sim(storage, device)
+
+    torch.UntypedStorage.sim = storage_to_sim
+    torch.UntypedStorage.is_sim = property(lambda storage: storage.device.type == NAME)
+    torch.UntypedStorage.clone, torch.UntypedStorage.to = clone_anywhere, to_anywhere
+
+
+# ── Registration ──
+
+
+def mended(guard) -> list:
+    """Make torch's device guard for Python backends know two devices, and return what must stay alive for it.
+
+    Its C++ class counts one device, so that autograd has no queue for sim:1, and cannot synchronise. Both are virtual
+    functions, whose places in the table follow the order of declaration in the header that torch ships.
+    """
+    header = Path(torch.__file__).with_name("include") / "c10/core/impl/DeviceGuardImplInterface.h"
+    declared = re.findall(r"^\s*virtual [^(]*?(~?\w+)\(", header.read_text("utf8"), re.MULTILINE)
+    device_count = ctypes.CFUNCTYPE(ctypes.c_int8, ctypes.c_void_p)(lambda this: COUNT)
+    synchronize = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int8)(lambda this, index: None)
+    # A pybind11 object: reference count and type, 16 bytes, then the address of the C++ object, which begins with the
+    # address of its table; two words stand before the table's first function, and the destructor has two entries.
+    this = ctypes.c_void_p.from_address(id(guard) + 16).value
+    table = ctypes.c_void_p.from_address(this)
+    words = ctypes.c_void_p * (2 + len(declared) + 1)
+    own = words.from_buffer_copy(words.from_address(table.value - 16))
+    own[2 + declared.index("deviceCount")] = ctypes.cast(device_count, ctypes.c_void_p).value
+    own[2 + declared.index("synchronizeDevice")] = ctypes.cast(synchronize, ctypes.c_void_p).value
+    table.value = ctypes.addressof(own) + 16
+    return [own, device_count, synchronize]
+
+
+def refusal() -> str | None:
+    """Why this torch, or this process, can have no sim; None where it can."""
+    registration = torch.utils.backend_registration
+    taken = getattr(torch._C, "_get_privateuse1_backend_name", lambda: "privateuseone")()
+    if not hasattr(registration, "_setup_privateuseone_for_python_backend"):
+        return f"torch {torch.__version__} cannot register a backend from Python, as later releases can"
+    return None if taken in ("privateuseone", NAME) else f"torch has room for one such backend, and {taken!r} is there"
+
+
+_alive: list = []  # what torch refers to from C++
+
+
+def register() -> None:
+    """Make ``sim`` a device of this process; a second call does nothing. Ask ``refusal`` first."""
+    if _alive:
+        return
+    registration = torch.utils.backend_registration
+    guard = registration._DummyDeviceGuard()
+    registration._setup_privateuseone_for_python_backend(NAME, backend_module=Module(), device_guard=guard)
+    register_storages()
+    torch.Generator = Generator
+    state.generators = [Generator(torch.device(NAME, index)) for index in range(COUNT)]
+    others, own = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    others.fallback(run_on_host, "PrivateUse1")
+    others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    for name, function in OPERATORS.items():
+        own.impl(name, function, "PrivateUse1")
+    # Operators that torch would compose of an allocation and an out= variant: in one go they take half the time.
+    for name in torch._C._dispatch_get_registrations_for_dispatch_key("CompositeExplicitAutogradNonFunctional"):
+        own.impl(name, functools.partial(run_on_host, named(name)), "PrivateUse1")
+    for mark in ("Conjugate", "Negative"):  # a copy reads through such a mark; torch would make a copy first, for ever
+        own.impl("_copy_from", torch.library.fallthrough_kernel, mark)
+    for name in (*VIEWS, *SETS):
+        own.impl(name, on_itself(name), "PrivateUse1")
+    _alive.extend([others, own, guard, *mended(guard)])

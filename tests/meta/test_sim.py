@@ -1,0 +1,194 @@
+"""The simulated accelerator: what it does as an accelerator does. Collected only under --device sim."""
+
+import io
+import json
+
+import pytest
+import torch
+from harness import sim
+from torch import nn
+
+FIRST, SECOND = torch.device("sim:0"), torch.device("sim:1")
+
+
+@pytest.fixture(params=["sim:0", "sim:1"])
+def where(request) -> torch.device:
+    """Each of the two devices."""
+    return torch.device(request.param)
+
+
+def test_a_tensor_has_sizes_strides_and_a_storage_of_its_own(where):
+    tensor = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], device=where)
+    assert (tensor.device, tensor.untyped_storage().device, tensor.untyped_storage().nbytes()) == (where, where, 24)
+    transposed = tensor.t()
+    assert (transposed.stride(), transposed.data_ptr()) == ((1, 3), tensor.data_ptr())
+    transposed[2, 0] = 9.0
+    assert tensor.tolist() == [[1, 2, 9], [4, 5, 6]]
+
+
+def test_a_copy_to_the_other_device_shares_nothing():
+    there = torch.tensor([1.0, 2.0], device=FIRST)
+    here = there.to(SECOND)
+    here[0] = 7.0
+    assert (here.device, there.tolist(), here.tolist()) == (SECOND, [1, 2], [7, 2])
+
+
+def test_without_a_number_the_current_device_is_meant():
+    with torch.sim.device(1):
+        assert torch.ones(1, device="sim").device == SECOND
+    assert torch.ones(1, device="sim").device == FIRST
+
+
+def test_a_third_device_is_refused():
+    with pytest.raises(RuntimeError, match="sim: invalid device ordinal 2, there are 2 devices"):
+        torch.ones(1, device="sim:2")
+
+
+@pytest.mark.parametrize("operation", [torch.add, torch.matmul, lambda a, b: torch.cat([a, b]), lambda a, b: a.add_(b)])
+@pytest.mark.parametrize("other", ["cpu", "sim:1"])
+def test_two_devices_do_not_mix(operation, other):
+    a, b = torch.ones(2, 2, device=FIRST), torch.ones(2, 2, device=other)
+    with pytest.raises(RuntimeError, match=f"at least two devices, sim:0 and {other}!"):
+        operation(a, b)
+
+
+def test_a_cpu_tensor_mixes_only_without_dimensions_or_as_an_index():
+    values = torch.tensor([1.0, 2.0, 3.0], device=FIRST)
+    assert (values * torch.tensor(2.0, device="cpu")).tolist() == [2, 4, 6]
+    assert values[torch.tensor([2, 0], device="cpu")].tolist() == [3, 1]
+    with pytest.raises(RuntimeError, match="at least two devices"):
+        torch.ones(3, device="cpu") * torch.tensor(2.0, device=FIRST)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x + 1,
+        lambda x: x % 2,  # a number where the operator's schema has a tensor
+        lambda x: torch.cat([x, x], dim=1),
+        lambda x: x.split([1, 2], dim=1)[1],
+        lambda x: x.sort(dim=1, descending=True).values,
+        lambda x: x[x > 2],
+        lambda x: torch.where(x > 2, x, torch.zeros_like(x)),
+        lambda x: x.unfold(1, 2, 1),
+        lambda x: torch.nn.functional.conv2d(x[None, None], torch.ones_like(x)[None, None, :, :2]),
+        lambda x: x.to(torch.complex64).mul(1j).conj().imag,
+        lambda x: torch.linalg.svdvals(x),
+        lambda x: torch.fft.rfft(x).abs(),
+    ],
+)
+def test_an_operator_computes_what_the_cpus_does(operation, where):
+    x = torch.tensor([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]], device="cpu")
+    result = operation(x.to(where))
+    assert result.device == where
+    torch.testing.assert_close(result.cpu(), operation(x), rtol=0, atol=0)  # the same kernel, so the same bits
+
+
+def test_an_operator_in_place_returns_its_tensor(where):
+    x = torch.tensor([1.0, 2.0], device=where)
+    assert x.mul_(3) is x
+    assert x.tolist() == [3, 6]
+
+
+def test_an_out_argument_grows_to_the_result(where):
+    out = torch.empty(0, device=where)
+    torch.add(torch.ones(3, device=where), 1, out=out)
+    assert (out.device, out.tolist()) == (where, [2, 2, 2])
+
+
+def test_gradients_come_back_on_the_device(where):
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).to(where)
+    twin = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).cpu()
+    twin.load_state_dict(net.state_dict())
+    x = torch.randn(5, 3, device="cpu")
+    net(x.to(where)).square().sum().backward()
+    twin(x).square().sum().backward()
+    for parameter, expected in zip(net.parameters(), twin.parameters()):
+        assert parameter.grad.device == where
+        torch.testing.assert_close(parameter.grad.cpu(), expected.grad, rtol=0, atol=0)
+
+
+def test_a_gradient_crosses_from_one_device_to_the_other():
+    x = torch.tensor([2.0, 3.0], device=FIRST, requires_grad=True)
+    (x.to(SECOND) ** 2).sum().backward()
+    assert (x.grad.device, x.grad.tolist()) == (FIRST, [4, 6])
+
+
+def test_each_device_draws_from_its_own_generator():
+    torch.manual_seed(5)
+    first = torch.rand(3, device=FIRST).tolist()
+    torch.rand(7, device="cpu")
+    assert torch.rand(3, device=SECOND).tolist() == first  # seeded alike, and disturbed by nobody's draws
+    state = torch.sim.get_rng_state(FIRST)
+    again = torch.rand(3, device=FIRST).tolist()
+    assert again != first
+    torch.sim.set_rng_state(state, FIRST)
+    assert torch.rand(3, device=FIRST).tolist() == again
+
+
+def test_a_generator_of_the_device_repeats_its_numbers(where):
+    generator = torch.Generator(where).manual_seed(3)
+    drawn = torch.randperm(10, device=where, generator=generator)
+    assert (generator.device, drawn.device) == (where, where)
+    assert torch.randperm(10, device=where, generator=generator.manual_seed(3)).tolist() == drawn.tolist()
+    assert type(torch.Generator()) is torch._C.Generator
+
+
+def test_dropout_keeps_the_expectation_and_follows_the_devices_seed(where):
+    torch.manual_seed(1)
+    dropped = nn.functional.dropout(torch.ones(10_000, device=where), p=0.25)
+    assert set(dropped.tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert abs(dropped.mean().item() - 1) < 0.05  # 8 standard errors: sqrt(0.25 / 0.75 / 10000) = 0.0058
+    torch.manual_seed(1)
+    assert torch.equal(nn.functional.dropout(torch.ones(10_000, device=where), p=0.25), dropped)
+
+
+def test_a_saved_tensor_comes_back_to_its_device_or_where_it_is_sent(where):
+    file = io.BytesIO()
+    torch.save(torch.tensor([1.0, 2.0], device=where), file)
+    file.seek(0)
+    assert torch.load(file).device == where
+    file.seek(0)
+    assert torch.load(file, map_location="cpu").device.type == "cpu"
+
+
+def test_torch_takes_it_for_its_accelerator():
+    assert torch.accelerator.current_accelerator() == torch.device("sim")
+    assert torch.accelerator.device_count() == 2
+    assert torch.accelerator.synchronize() is None
+
+
+def test_a_pair_of_events_counts_milliseconds(monkeypatch):
+    start, end = torch.sim.Event(enable_timing=True), torch.sim.Event(enable_timing=True)
+    seconds = iter([10.0, 10.5])
+    monkeypatch.setattr(sim.time, "perf_counter", lambda: next(seconds))
+    start.record()
+    end.record()
+    assert start.elapsed_time(end) == 500
+
+
+def test_a_second_registration_does_nothing():
+    sim.register()
+    assert torch.ones(1, device=FIRST).tolist() == [1]
+
+
+def test_a_torch_that_registers_no_backend_from_python_is_refused(monkeypatch):
+    monkeypatch.delattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend")
+    assert sim.refusal() == f"torch {torch.__version__} cannot register a backend from Python, as later releases can"
+
+
+def test_a_process_with_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(torch._C, "_get_privateuse1_backend_name", lambda: "other")
+    assert sim.refusal() == "torch has room for one such backend, and 'other' is there"
+
+
+def test_a_run_on_the_simulated_accelerator_says_so(project, entry):
+    project.only(
+        entry("c", needs="two-devices"), '@claim("c")\ndef test_it(two_devices):\n    assert len(two_devices) == 2\n'
+    )
+    result = project.run("--device=sim", "--require=two-devices", "--verdicts=run.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["* on sim (simulated), seed 0 *"])
+    document = json.loads((project.path / "run.json").read_text())
+    assert (document["device"], document["simulated"]) == ("sim", True)
+    assert document["host"]["device_name"].startswith("simulated accelerator")

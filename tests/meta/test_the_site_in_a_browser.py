@@ -1,0 +1,335 @@
+"""The built site in Chromium, opened from files as a reader would, without a network."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from harness import explain, gate, register
+from harness.specification import Specification
+from playwright.sync_api import Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CLAIMS = register.load(ROOT / "tests")
+CHAPTERS = ("ch1", "ch2", "ch3", "ch4")
+INDEXES = ("index", "no-longer-true", "releases", "names", "search")
+HOW_TO = ("benchmarks", "verdicts", "add-a-claim", "ci", "backend")
+PAGES = CHAPTERS + INDEXES + HOW_TO
+PHONE = {"width": 390, "height": 844}
+WAIT = 5000  # milliseconds; for what takes some tens, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """The folder of the site, built for these tests, and the seconds of processor time that building it took."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", ROOT / "docs", folder]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run(command, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.returncode == 0, result.stderr
+    return folder, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.fixture(scope="module")
+def site(build):
+    """The address of the site: file:///..."""
+    return build[0].as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(chromium):
+    """Opens a window as a new reader: ``reader(locale="zh-CN")``; the keywords are those of a Playwright context."""
+    contexts = []
+
+    def start(**settings) -> Page:
+        usual = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
+        contexts.append(chromium.new_context(**usual | settings))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(4 * WAIT)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+def test_it_is_built_in_less_than_15_seconds(build):
+    assert build[1] < 15
+
+
+def test_every_page_that_was_built_is_tried_here(build):
+    assert {file.stem for file in build[0].glob("*.html")} == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_its_own_files_only_and_reports_no_error(site, reader, name):
+    page, problems, requests = reader(), [], []
+    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(f"{site}/{name}.html?q=tensor")
+    page.wait_for_load_state("networkidle")
+    assert problems == []
+    own = (site, "data:image/svg+xml")
+    assert [url for url in requests if not url.startswith(own)] == []
+    assert len(requests) > 5  # the page, styles and scripts: the list above is not empty for want of requests
+
+
+def test_every_link_within_the_site_leads_somewhere(site, reader):
+    page = reader()
+    links, anchors = {}, {}
+    for name in PAGES:
+        page.goto(f"{site}/{name}.html")
+        links[name] = page.evaluate("[...document.links].map(a => a.href)")
+        anchors[name] = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")) | {""}
+    inner = [(name, urlsplit(url)) for name in PAGES for url in links[name] if url.startswith("file:")]
+    broken = [
+        f"{name}: {url.geturl()}"
+        for name, url in inner
+        if unquote(url.fragment) not in anchors.get(Path(unquote(url.path)).stem, ())
+    ]
+    assert len(inner) > len(CLAIMS.claims)
+    assert broken == []
+    outer = {urlsplit(url).hostname for name in PAGES for url in links[name] if not url.startswith("file:")}
+    assert outer == {"docs.pytorch.org"}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_link_of_every_claim_lands_on_its_card(site, reader, name):
+    page = reader()
+    page.goto(f"{site}/{name}.html")
+    ids = [id for id, claim in CLAIMS.claims.items() if claim.section.startswith(f"{name[2:]}.")]
+    landed = page.evaluate(
+        """ids => ids.map(id => {
+          document.querySelector(`[id="${id}"] .headerlink`).click();
+          const card = document.querySelector(".claim:target");
+          const top = card.getBoundingClientRect().top;
+          const atTheEnd = scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+          return [location.hash, card.id, top >= 0 && top < (atTheEnd ? innerHeight : 100)];
+        })""",
+        ids,
+    )
+    assert ids
+    assert landed == [[f"#{id}", id, True] for id in ids]
+
+
+def test_the_link_of_a_claim_appears_under_the_mouse(site, reader):
+    page = reader()
+    page.goto(f"{site}/ch2.html#view-shares-data")
+    link = page.locator("#view-shares-data .headerlink")
+    assert link.evaluate("e => getComputedStyle(e).opacity") == "0"
+    page.locator("#view-shares-data .claim-says").hover()
+    assert link.evaluate("e => getComputedStyle(e).opacity") == "1"
+
+
+def test_every_card_shows_the_sources_that_explain_prints(site, reader):
+    page, shown = reader(), {}
+    for name in CHAPTERS:
+        page.goto(f"{site}/{name}.html")
+        shown |= page.evaluate(
+            "Object.fromEntries([...document.querySelectorAll('.claim')].map(c => [c.id, c.textContent]))"
+        )
+    tests = ROOT / "tests"
+    forged = gate.counterfeits(tests, CLAIMS)
+    spec = Specification(CLAIMS, gate.pass_through(tests, CLAIMS), forged, frozenset(CLAIMS.claims))
+    assert list(shown) == list(CLAIMS.claims)
+    for id, claim in CLAIMS.claims.items():
+        told = explain.claim(claim, spec)
+        for test in spec.tests_of[id]:
+            assert test.source in told
+            assert test.source in shown[id]
+            assert f"{test.module}:{test.line}" in shown[id]
+        assert all(name in shown[id] for name in claim.see)
+
+
+@pytest.mark.parametrize(
+    ("locale", "query", "claim", "heading"),
+    [
+        ("en-GB", "broadcasting", "broadcasting-copies-elements", "ch2.html#broadcasting"),
+        ("zh-CN", "广播", "broadcasting-copies-elements", "ch2.html#broadcasting"),
+        ("zh-CN", "共享数据", "view-shares-data", "ch2.html#operations-and-shared-data"),
+    ],
+)
+def test_search_finds_claims_and_sections_in_both_languages(site, reader, locale, query, claim, heading):
+    page = reader(locale=locale)
+    page.goto(f"{site}/index.html")
+    page.locator(".sidebar-search").fill(query)
+    page.locator(".sidebar-search").press("Enter")
+    expect(page.locator(f"#search-results a[href*='{heading}']")).to_be_visible(timeout=WAIT)
+    page.locator(f"#claim-results a[href$='#{claim}']").click()
+    expect(page.locator(".claim:target")).to_have_id(claim)
+
+
+def test_search_for_two_chinese_characters_finds_the_pages_that_have_them_and_no_other(site, reader):
+    page = reader(locale="zh-CN")
+    page.goto(f"{site}/search.html?q=步幅")
+    expect(page.locator("#search-results a[href*='ch2.html']").first).to_be_visible(timeout=WAIT)
+    page.goto(f"{site}/search.html?q=熊猫")
+    expect(page.locator("#search-results")).to_contain_text("did not match", timeout=WAIT)
+    expect(page.locator("#claim-results")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown", "hidden"), [("en-GB", "en", "zh"), ("zh-CN", "zh", "en"), ("fr", "en", "zh")]
+)
+def test_the_browser_s_language_is_shown_first_and_the_switch_is_remembered(site, reader, locale, shown, hidden):
+    page = reader(locale=locale)
+    page.goto(f"{site}/ch2.html")
+
+    def assert_shown(shown, hidden):
+        assert page.evaluate("document.documentElement.lang") == shown
+        expect(page.locator(f"#view-shares-data .claim-says .lang-{shown}")).to_be_visible()
+        expect(page.locator(f"#view-shares-data .claim-says .lang-{hidden}")).to_be_hidden()
+        expect(page.locator(f"h1 .lang-{shown}")).to_be_visible()
+        expect(page.locator(f"h1 .lang-{hidden}")).to_be_hidden()
+
+    assert_shown(shown, hidden)
+    page.locator(".language-switch:visible").click()
+    assert_shown(hidden, shown)
+    page.goto(f"{site}/index.html")
+    assert page.evaluate("document.documentElement.lang") == hidden
+    page.goto(f"{site}/ch2.html")
+    assert_shown(hidden, shown)
+
+
+def test_the_switch_keeps_the_claim_that_is_read_in_place(site, reader):
+    page = reader()
+    page.goto(f"{site}/ch2.html#linspace-divides-evenly")
+    card = page.locator("#linspace-divides-evenly")
+    before = card.bounding_box()["y"]
+    page.locator(".language-switch:visible").click()
+    expect(card.locator(".claim-says .lang-zh")).to_be_visible()
+    assert card.bounding_box()["y"] == pytest.approx(before, abs=2)
+
+
+def test_both_languages_are_marked_as_such_and_shown_without_scripts(site, reader):
+    page = reader(java_script_enabled=False)
+    page.goto(f"{site}/ch2.html")
+    for language in ("en", "zh"):
+        words = page.locator(f"#view-shares-data .claim-says .lang-{language}")
+        expect(words).to_be_visible()
+        expect(words).to_have_attribute("lang", language)
+
+
+def test_dark_mode_follows_the_system_until_it_is_switched_which_is_remembered(site, reader):
+    page = reader(color_scheme="dark")
+
+    def brightness():
+        return page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\\\d+/g).map(Number)[0]")
+
+    page.goto(f"{site}/ch2.html")
+    assert brightness() < 50
+    while page.evaluate("document.body.dataset.theme") != "light":
+        page.locator(".theme-toggle-content .theme-toggle").click()
+    assert brightness() > 200
+    page.goto(f"{site}/index.html")
+    assert page.evaluate("document.body.dataset.theme") == "light"
+    assert brightness() > 200
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_wider_than_a_phone(site, reader, name, locale):
+    page = reader(viewport=PHONE, locale=locale)
+    page.goto(f"{site}/{name}.html?q=tensor")
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    wide = """[...document.querySelectorAll("article *")].filter(e => {
+      const inside = e.closest("pre, math, .claim-runs, .table-wrapper, .math, .unseen");
+      return (!inside || inside === e) && e.getBoundingClientRect().right > innerWidth + 1;
+    }).map(e => `${e.tagName}.${e.className} ${e.textContent.slice(0, 60)}`)"""
+    assert page.evaluate(wide) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_serious_fault(site, reader, name, scheme):
+    page = reader(color_scheme=scheme)
+    page.goto(f"{site}/{name}.html?q=tensor")
+    page.evaluate("document.querySelectorAll('details:not(.claim-more)').forEach(d => d.open = true)")
+    violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [
+        (one["id"], one["nodes"][0]["html"][:200], len(one["nodes"]), one["nodes"][0]["failureSummary"])
+        for one in violations
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_the_keyboard_reaches_the_text_the_switches_and_the_search(site, reader):
+    page = reader()
+    page.goto(f"{site}/ch2.html")
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.className || document.activeElement.tagName"))
+    assert "skip-to-content" in reached[0]
+    assert any("sidebar-search" in name for name in reached)
+    assert "language-switch" in reached
+    assert "theme-toggle" in reached
+    while page.evaluate("document.activeElement.className") != "language-switch":
+        page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.documentElement.lang") == "zh"
+
+
+def test_the_command_of_a_claim_is_copied_by_its_button(site, reader):
+    page = reader(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{site}/ch2.html")
+    page.locator("#view-shares-data .claim-run button").click()
+    copied = "navigator.clipboard.readText()"
+    page.wait_for_function(f"{copied}.then(text => text.trim() === 'pytest --claim view-shares-data')", timeout=WAIT)
+
+
+def test_paper_shows_every_source_and_no_navigation(site, reader):
+    page = reader(viewport={"width": 794, "height": 1123})
+    page.goto(f"{site}/ch2.html")
+    page.emulate_media(media="print")
+    expect(page.locator(".sidebar-drawer")).to_be_hidden()
+    sources = page.locator("#view-shares-data .highlight-python, #view-shares-data .claim-test .highlight")
+    heights = sources.evaluate_all("all => all.map(e => e.checkVisibility() && e.getBoundingClientRect().height)")
+    assert len(heights) > 5
+    assert min(heights) > 20
+
+
+def test_the_start_page_gives_the_commands_of_the_readme_in_one_screen(site, reader):
+    readme = (ROOT / "README.md").read_text("utf8")
+    page = reader()
+    page.goto(f"{site}/index.html")
+    commands = page.locator(".highlight-sh pre")
+    assert [text.strip() for text in commands.all_text_contents()] == [
+        block.partition("\n```")[0] for block in readme.split("```sh\n")[1:3]
+    ]
+    for part in (
+        commands.last,
+        page.locator(".tiles"),
+        page.locator("a[href='releases.html#torch-2-6']:visible").first,
+    ):
+        expect(part).to_be_in_viewport()
+    count = sum(int(number) for number in page.locator(".tile b").all_text_contents())
+    assert count == len(CLAIMS.claims)
+
+
+def test_what_changed_in_torch_2_6_is_one_click_from_the_start(site, reader):
+    page = reader()
+    page.goto(f"{site}/index.html")
+    page.get_by_role("link", name="What changed in torch 2.6").click()
+    section = page.locator("#torch-2-6")
+    for id, claim in CLAIMS.claims.items():
+        assert (section.locator(f"a[href$='#{id}']").count() == 1) is ("2.6" in (claim.until, claim.since))

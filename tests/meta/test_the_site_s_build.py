@@ -1,0 +1,272 @@
+"""The site's build: mistakes end it with a line for each, and a page says what the stored runs say."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from harness import explain
+from harness.verdicts import SCHEMA
+from sphinx.cmd.build import main as sphinx
+
+DOCS = Path(__file__).parents[2] / "docs"
+sys.path.append(str(DOCS / "_ext"))
+import cards  # noqa: E402
+import finder  # noqa: E402
+import names  # noqa: E402
+import plots  # noqa: E402
+import results  # noqa: E402
+
+COUNTERFEIT = """
+from harness.counterfeits import counterfeit
+
+@counterfeit("adds")
+def ones_are_twos(patch):
+    '''Every one is a two.'''
+"""
+PAGE = "# Title\n\n```{claims}\nadds\ndivides\nshapes\n```\n"
+
+
+def document(torch="2.14.1+cpu", device="cpu", simulated=False, **verdicts):
+    """A run that found what the register of the sample project expects, or the ``verdicts`` given by id."""
+    found = {"adds": "holds", "divides": "mistaken", "shapes": "holds"} | verdicts
+    outcomes = {"adds": [("test_one_and_one_is_two", "passed")], "shapes": [("test_a_shape_is_a_tuple[1]", "passed")]}
+    outcomes["divides"] = [("test_halves_are_whole_numbers", "refuted"), ("test_halves_are_floats", "passed")]
+    module = "tests/ch1_sample/test_1_1_sample.py"
+    claims = [
+        {
+            "id": id,
+            "verdict": verdict,
+            "reason": "needs a CUDA GPU" if verdict == "not tried" else "",
+            "tests": [{"test": f"{module}::{test}", "outcome": outcome} for test, outcome in outcomes.get(id, [])],
+            "counterfeits": [],
+        }
+        for id, verdict in found.items()
+    ]
+    return {"schema": SCHEMA, "torch": torch, "device": device, "simulated": simulated, "claims": claims}
+
+
+class Site:
+    """The sample project with a page and stored runs; it can be built."""
+
+    def __init__(self, project, capsys):
+        self.project, self.path, self.capsys = project, project.path, capsys
+        self.results = self.path / "docs/results"
+        self.results.mkdir(parents=True)
+        self.store(document())
+        self.write(PAGE)
+
+    def write(self, page):
+        (self.path / "docs/index.md").write_text(page, "utf8")
+
+    def store(self, run, name=None):
+        name = name or f"torch-{run['torch'].partition('+')[0]}-{run['device']}.json"
+        (self.results / name).write_text(json.dumps(run), "utf8")
+
+    def build(self):
+        """Build the site; returns the lines of the error that ended it, none if it ended well."""
+        own = [f"claims_root={self.path}", "exclude_patterns=results"]
+        options = ["-W", "-n", "-q", "-c", str(DOCS), *(part for value in own for part in ("-D", value))]
+        try:
+            code = sphinx([*options, str(self.path / "docs"), str(self.path / "site")])
+        except SystemExit as error:
+            return str(error.code).splitlines()
+        assert (code, self.capsys.readouterr().err) == (0, "")
+        return []
+
+    @property
+    def page(self):
+        return (self.path / "site/index.html").read_text("utf8")
+
+    def book(self):
+        return cards.read(self.path, lambda source: source)
+
+
+@pytest.fixture
+def site(project, capsys):
+    """The sample project with one page that shows its three claims and one stored run that agrees with the register."""
+    return Site(project, capsys)
+
+
+REGISTERED_AT = "tests/ch1_sample/claims.toml"
+
+
+@pytest.mark.parametrize("verdict", ["broken", "mistaken", "caveat", "not yet"])
+def test_a_run_that_contradicts_the_register_ends_the_build(site, verdict):
+    site.store(document(adds=verdict))
+    told = f"torch-2.14.1-cpu.json: claim 'adds' is '{verdict}', but {REGISTERED_AT}:9 expects 'holds' on 2.14.1"
+    assert site.build() == [told]
+
+
+@pytest.mark.parametrize(
+    ("torch", "right", "wrong"), [("2.5.1", "holds", "superseded"), ("2.6.0", "superseded", "holds")]
+)
+def test_what_a_run_must_have_found_depends_on_its_torch(site, entry, torch, right, wrong):
+    changed = entry("divides", "superseded", until="2.6")
+    site.project.register(entry("adds"), changed, entry("shapes", section="1.2"))
+    site.store(document(divides="superseded"))
+    site.store(document(torch, divides=right))
+    assert site.build() == []
+    site.store(document(torch, divides=wrong))
+    assert site.build() == [
+        f"torch-{torch}-cpu.json: claim 'divides' is '{wrong}', but {REGISTERED_AT}:16 expects '{right}' on {torch}"
+    ]
+
+
+def test_a_run_of_a_claim_that_is_not_registered_ends_the_build(site):
+    site.store(document(add="holds"))
+    assert site.build() == ["torch-2.14.1-cpu.json: claim 'add' is not registered; did you mean 'adds'?"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"schema": SCHEMA + 1}, f"its schema is {SCHEMA + 1}; run again with pytest --verdicts=FILE"),
+        ({"torch": "2.6.0"}, "a run of torch 2.6.0 on cpu is stored as torch-2.6.0-cpu.json"),
+        ({"device": "cuda"}, "a run of torch 2.14.1 on cuda is stored as torch-2.14.1-cuda.json"),
+        ({"claims": None}, "'NoneType' object is not iterable"),
+    ],
+)
+def test_a_document_that_is_not_one_is_named(site, change, problem):
+    site.store(document() | change, "torch-2.14.1-cpu.json")
+    assert site.build() == [f"torch-2.14.1-cpu.json: not a verdict document of schema {SCHEMA}: {problem}"]
+
+
+def test_a_site_without_runs_is_not_built(site):
+    (site.results / "torch-2.14.1-cpu.json").unlink()
+    assert site.build() == [f"{site.results}: no verdict documents; write one with pytest --verdicts=FILE"]
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (PAGE.replace("adds\n", ""), "claim 'adds' is on no page; put it into a claims block of its chapter"),
+        (PAGE + "\n```{claims}\nadds\n```\n", "claim 'adds' is shown more than once: index.md, index.md"),
+        (PAGE.replace("adds", "add"), "index.md: no claim is called 'add'; did you mean 'adds'?"),
+    ],
+)
+def test_every_claim_is_on_one_page_once(site, page, told):
+    site.write(page)
+    assert site.build() == [told]
+
+
+def test_a_mistake_in_the_register_is_told_without_a_traceback(site, entry):
+    site.project.register(entry("adds", section="9.9"))
+    assert site.build() == [f"{REGISTERED_AT}:9: claim 'adds': section '9.9' is not in this file's [sections]"]
+
+
+def test_a_formula_that_cannot_be_written_is_named(site, entry):
+    site.project.register(
+        entry("adds", says=r"It adds $\\left( x$."), entry("divides", "mistaken"), entry("shapes", section="1.2")
+    )
+    assert site.build()[0].startswith(r"formula $\left( x$ cannot be written as MathML: ")
+
+
+def test_a_page_is_written_anew_when_a_stored_run_changes(site):
+    assert site.build() == []
+    assert "torch 2.14.1, cpu" in site.page
+    assert "torch 2.15.0, cpu" not in site.page
+    site.store(document("2.15.0"))
+    assert site.build() == []
+    assert "torch 2.15.0, cpu" in site.page
+
+
+def card(site, id):
+    return cards.Card(site.book().spec.register.claims[id], site.book())
+
+
+def test_a_card_shows_the_tests_that_explain_prints(site):
+    book = site.book()
+    for id, claim in book.spec.register.claims.items():
+        tests = card(site, id).tests
+        sources = [test["html"] for test in tests["shown"] + tests["more"]]
+        told = explain.claim(claim, book.spec)
+        assert len(sources) == told.count("── tests/")
+        assert all(source in told for source in sources)
+
+
+def test_the_tests_of_a_mistaken_claim_are_told_apart(site):
+    labels = [str(test["label"]) for test in card(site, "divides").tests["shown"]]
+    assert ["✗ statement, as expected" in label for label in labels] == [True, False]
+    assert ["✓ truth" in label for label in labels] == [False, True]
+
+
+def test_a_real_device_counts_before_a_simulated_one_and_a_newer_torch_before_an_older(site):
+    site.store(document("2.15.0", "sim", simulated=True))
+    site.store(document("2.13.0", adds="not tried"))
+    assert card(site, "adds").run.file == "torch-2.14.1-cpu.json"
+    site.store(document(adds="not tried"))
+    shown = card(site, "adds")
+    assert shown.run.file == "torch-2.15.0-sim.json"
+    assert "simulated" in shown.badge
+    assert "sim (simulated)" in shown.basis
+
+
+def test_a_claim_that_no_run_tried_says_so_and_why(site):
+    site.store(document(adds="not tried"))
+    shown = card(site, "adds")
+    assert shown.verdict == "not tried"
+    assert "by no stored run: needs a CUDA GPU" in shown.basis
+
+
+def test_the_table_has_a_row_for_cuda_without_cells_until_a_run_is_stored(site):
+    site.store(document("2.13.0", "sim", simulated=True))
+    rows = card(site, "adds").rows
+    assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("sim ", 2), ("cuda", 0)]
+    assert [cell["verdict"] for cell in rows[0]["cells"]] == ["no run", "holds"]
+    site.store(document("2.13.0", "cuda"))
+    rows = card(site, "adds").rows
+    assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("cuda", 2), ("sim ", 2)]
+
+
+def test_a_counterfeit_counts_as_caught_only_where_a_stored_run_says_so(site):
+    site.project.write("ch1_sample/counterfeits_1_1.py", COUNTERFEIT)
+    assert "1 counterfeit, tried in no stored run" in card(site, "adds").counterfeit_summary
+    run = document()
+    run["claims"][0]["counterfeits"] = [{"name": "ones_are_twos", "outcome": "caught", "detail": "test_x"}]
+    site.store(run)
+    assert "1 of 1 counterfeit caught" in card(site, "adds").counterfeit_summary
+    run["claims"][0]["counterfeits"][0]["name"] = "another"
+    site.store(run)
+    assert "1 counterfeit, tried in no stored run" in card(site, "adds").counterfeit_summary
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("torch.Tensor", "tensors.html#torch.Tensor"),
+        ("torch.Tensor.view", "generated/torch.Tensor.view.html"),
+        ("torch.nn.Linear", "generated/torch.nn.Linear.html"),
+        ("torch.nn.Module.train", "generated/torch.nn.Module.html#torch.nn.Module.train"),
+        ("torch.nn.init.zeros_", "nn.init.html#torch.nn.init.zeros_"),
+        ("torch.utils.data.DataLoader", "data.html#torch.utils.data.DataLoader"),
+        ("torch.cuda.device", "generated/torch.cuda.device.html"),
+    ],
+)
+def test_a_name_leads_to_its_documentation(name, address):
+    assert names.address(name) == f"https://docs.pytorch.org/docs/stable/{address}"
+
+
+def test_a_name_of_torchvision_leads_to_its_own_documentation():
+    assert names.address("torchvision.models.vgg16") == (
+        "https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.vgg16.html"
+    )
+
+
+def test_chinese_is_indexed_by_pairs_of_characters_and_english_by_words():
+    language = finder.BothLanguages({})
+    assert language.split("张量共享 shared_data 值") == ["张量", "量共", "共享", "值", "shared_data"]
+
+
+def test_a_curve_is_drawn_from_what_a_test_recorded_and_always_alike():
+    entry = {"test": "a.py::test_loss_falls", "outcome": "passed"}
+    entry["measured"] = {
+        "curve": {"x": "epoch", "y": "loss", "lines": {"training": [4.0, 2.0, 0.1], "test": [3.0, 2, 1]}}
+    }
+    run = results.Run("", "2.14.1", "cpu", False, {"falls": {"tests": [entry, {"test": "a.py::test_other"}]}})
+    [drawn] = plots.of("falls", run)
+    assert drawn.text == "loss falls: loss by epoch; training from 4 to 0.1, test from 3 to 1"
+    image = plots.svg(entry["measured"]["curve"])
+    assert all(f">{word}<" in image.decode() for word in ("epoch", "loss", "training", "test"))
+    assert plots.svg(entry["measured"]["curve"]) == image
+    assert plots.of("falls", None) == []
