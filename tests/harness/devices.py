@@ -185,9 +185,8 @@ def default(name: str) -> Iterator[None]:
     """Make the device ``name`` torch's default device; afterwards put back the one before, which may be none."""
     import torch
 
-    before = (
-        torch.get_default_device() if hasattr(torch, "get_default_device") else torch.empty(0).device
-    )  # from 2.3 on
+    # what torch does with it tells: get_default_device is from 2.3, and in some releases fails once None was set
+    before = torch.empty(0).device
     torch.set_default_device(None if name == "cpu" else name)
     try:
         yield

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from harness import counterfeits, devices, expectations, explain, randomness, report, specification, verdicts
+from harness import counterfeits, devices, documents, expectations, explain, randomness, report, specification, verdicts
 
 PARTS = (devices, randomness, expectations, counterfeits, report)  # each brings its own options, hooks and fixtures
 
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", mark)
     config.stash[specification.KEY] = specification.read(config)
     if config.getoption("verdicts") and not specification.is_worker(config):  # which may run on another machine
-        verdicts.check_target(config.getoption("verdicts"))
+        documents.check_target(config.getoption("verdicts"))
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import devices, specification
+from harness import devices, documents, specification
 from harness.expectations import NOT_APPLICABLE
 from harness.register import Claim
 
@@ -131,7 +131,7 @@ class Recorder:
             return
         self.environment = self.environment or environment(self.config)
         if self.config.getoption("verdicts") and not self.config.getoption("collectonly"):
-            write(Path(self.config.getoption("verdicts")), self.document())
+            documents.write(Path(self.config.getoption("verdicts")), self.document())
 
     def findings(self) -> list[Finding]:
         """Every claim's finding, in the notes' order."""
@@ -149,34 +149,14 @@ class Recorder:
         """The run as plain data. Equal for equal runs but for ``host``, ``seconds`` and what a clock ``measured``."""
         findings = self.findings()
         totals = Counter(finding.verdict for finding in findings)
+        forged: dict[str, list[Forgery]] = defaultdict(list)
+        for forgery in sorted(self.counterfeits):
+            forged[forgery.claim].append(forgery)
         return {
             "schema": SCHEMA,
             **self.environment,
             "totals": {verdict: totals[verdict] for verdict in VERDICTS},
-            "claims": [self._claim_entry(finding) for finding in findings],
-        }
-
-    def _claim_entry(self, finding: Finding) -> dict:
-        claim = finding.claim
-        forged = sorted(forgery for forgery in self.counterfeits if forgery.claim == claim.id)
-        return {
-            "id": claim.id,
-            "section": claim.section,
-            "registered": claim.verdict,
-            "verdict": finding.verdict,
-            "reason": finding.reason,
-            "tests": [
-                {
-                    "test": outcome.test,
-                    "truth": (claim.id, True) in outcome.claims,
-                    "outcome": outcome.outcome,
-                    "reason": outcome.reason,
-                    "seconds": round(outcome.seconds, 4),
-                    **({"measured": outcome.measured} if outcome.measured else {}),
-                }
-                for outcome in finding.outcomes
-            ],
-            "counterfeits": [{"name": one.name, "outcome": one.outcome, "detail": one.detail} for one in forged],
+            "claims": [documents.claim_entry(finding, forged[finding.claim.id]) for finding in findings],
         }
 
 
@@ -233,18 +213,3 @@ def _installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def check_target(file: str) -> None:
-    """Raise pytest.UsageError where ``--verdicts`` names a place that cannot be written, before any test runs."""
-    path = Path(file)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
-        raise pytest.UsageError(f"--verdicts: {file!r} {problem}; name a file in an existing folder")
-
-
-def write(path: Path, document: dict) -> None:
-    """Write ``document`` as JSON, whole or not at all: a reader never sees half a file."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf8")
-    scratch.replace(path)

@@ -8,6 +8,16 @@ import pytest
 
 FAILING = 'import pytest\n\n\n@pytest.mark.claim("shapes")\ndef test_a_shape_is_a_list():\n    assert () == []\n'
 
+CASES = """
+import pytest
+
+
+@pytest.mark.claim("shapes")
+@pytest.mark.parametrize("rows", [1, pytest.param(2, id="a[2]"), 4])
+def test_rows(rows):
+    assert rows < 3
+"""
+
 
 def test_claim_runs_the_tests_of_one_claim(project):
     result = project.run("--claim", "divides")
@@ -96,6 +106,21 @@ def test_verdicts_lists_each_claims_tests_and_what_they_did(project):
         ("test_halves_are_whole_numbers", False, "refuted"),
     ]
     assert all(test["seconds"] >= 0 for test in divides["tests"])
+
+
+def test_verdicts_gathers_the_cases_of_a_test_that_share_an_outcome(project):
+    project.write("ch1_sample/test_1_2_other.py", CASES)
+    entries = document(project)["claims"][2]["tests"]
+    assert [(entry["test"].partition("::")[2], entry["outcome"], entry["cases"]) for entry in entries] == [
+        ("test_rows", "passed", ["1", "a[2]"]),
+        ("test_rows", "failed", ["4"]),
+    ]
+
+
+def test_verdicts_keeps_a_claim_to_a_line(project):
+    claims = document(project)["claims"]
+    lines = (project.path / "v.json").read_text("utf8").splitlines()
+    assert [json.loads(line.strip().removesuffix(",")) for line in lines if line.startswith("  {")] == claims
 
 
 def test_verdicts_says_why_a_claim_was_not_tried(project, entry):
