@@ -1,5 +1,6 @@
 """The directive ``claims``: a list of ids, a card for each; every registered claim stands on one page, once."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def load(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Read register, tests and stored runs before any page is read; their mistakes end the build, one line for each."""
     root = Path(app.confdir, app.config.claims_root)
     try:
-        env.book = cards.read(root, lambda source: highlight(source, app))
+        env.book = cards.read(root, functools.cache(lambda source: highlight(source, app)))  # tests share claims
     except pytest.UsageError as error:
         raise Mistake("\n".join(error.args)) from None
     env.claim_pages = getattr(env, "claim_pages", [])
