@@ -21,7 +21,7 @@ INDEXES = ("index", "no-longer-true", "releases", "names", "search")
 HOW_TO = ("benchmarks", "verdicts", "add-a-claim", "ci", "backend")
 PAGES = CHAPTERS + INDEXES + HOW_TO
 PHONE = {"width": 390, "height": 844}
-WAIT = 5000  # milliseconds; for what takes some tens, on a busy machine
+WAIT = 20_000  # milliseconds; for what takes some tens of them, on a machine that is busy with other things too
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def reader(chromium):
         usual = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
         contexts.append(chromium.new_context(**usual | settings))
         page = contexts[-1].new_page()
-        page.set_default_timeout(4 * WAIT)
+        page.set_default_timeout(WAIT)
         return page
 
     yield start
