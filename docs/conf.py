@@ -8,7 +8,7 @@ sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "tests")]  # the harness r
 
 project = html_title = "PyTorch's fundamentals, executed"
 extensions = ["myst_parser", "sphinx_copybutton", "languages", "formulas", "claims", "indexes", "finder"]
-exclude_patterns = ["_build", "requirements.txt"]
+exclude_patterns = ["_build"]
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -21,10 +21,8 @@ html_static_path = ["_static"]
 html_css_files = ["site.css", "claims.css"]
 html_js_files = ["site.js"]
 templates_path = ["_templates"]
-html_sidebars = {
-    "**": ["sidebar/scroll-start.html", "sidebar/brand.html", "sidebar/search.html", "sidebar/navigation.html",
-           "sidebar/sections.html", "sidebar/scroll-end.html"]
-}  # fmt: skip
+SIDEBAR = ("scroll-start", "brand", "language", "search", "navigation", "sections", "scroll-end")
+html_sidebars = {"**": [f"sidebar/{part}.html" for part in SIDEBAR]}
 html_math_renderer = "mathml"
 html_search_language = "en-zh"
 html_show_search_summary = False  # would fetch pages, which a browser refuses to do from files
@@ -32,6 +30,6 @@ html_use_index = False
 html_copy_source = False
 html_show_copyright = False
 html_permalinks_icon = "#"
-pygments_style = "friendly"
-pygments_dark_style = "monokai"
+pygments_style = "github-light-high-contrast"  # readable at a contrast of 4.5 and more, as is the dark one
+pygments_dark_style = "github-dark-high-contrast"
 copybutton_selector = "div.highlight-sh pre, div.claim-run pre, div.highlight-python pre"

@@ -49,6 +49,7 @@ class Book:
 
     spec: Specification
     runs: tuple[Run, ...]
+    benchmarks: dict[str, list[str]]  # claim id -> the comparisons that illustrate it
     sources: tuple[Path, ...]  # the files it was read from: pages are written anew when one changes
     highlight: Callable[[str], str] = field(compare=False)
 
@@ -72,7 +73,8 @@ def read(root: Path, highlight: Callable[[str], str]) -> Book:
     )
     folder = root / "docs/results"
     files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/*.py"), *folder.glob("*.json"), *OWN.glob("_*/*.*")]
-    return Book(spec, results.load(folder, claims), tuple(sorted(files)), highlight)
+    compared = plots.draw_benchmarks(folder, OWN / "_benchmarks")
+    return Book(spec, results.load(folder, claims), compared, tuple(sorted(files)), highlight)
 
 
 def badge(verdict: str, run: Run | None) -> Markup:
@@ -98,6 +100,7 @@ class Card:
         self.truth_label = TRUTH_LABELS.get(claim.verdict, ("", ""))
         self.versions = sorted({run.torch for run in book.runs}, key=register.release)
         self.plots = plots.of(claim.id, self.run)
+        self.plots += [plots.benchmark(group) for group in book.benchmarks.get(claim.id, ())]
 
     @property
     def basis(self) -> Markup:

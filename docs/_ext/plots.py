@@ -1,14 +1,17 @@
-"""Plots of what a stored run recorded: the curve that a test of training handed in with ``record_property``.
+"""Plots of what stored runs recorded: the benchmarks, and the curves that tests of training handed in.
 
     record_property("curve", {"x": "epoch", "y": "loss", "lines": {"training": [...], "test": [...]}})
 
 A line holds the values of y at x = 1, 2, 3, ... Plots are SVG images with text as text, drawn for light ground; the
-style sheet turns their colours around on dark ground.
+style sheet turns their colours around on dark ground. The benchmarks' pictures are drawn by tests/benchmarks/plot.py
+into docs/_benchmarks, for docs/benchmarks.md, and shown by the cards of the claims that they illustrate.
 """
 
 import base64
 import io
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib
 from languages import both
@@ -27,11 +30,36 @@ LOGARITHMIC = 30  # from this ratio of the largest to the smallest value on, all
 
 @dataclass(frozen=True)
 class Plot:
-    """An image for an ``img`` element: its address (the data themselves), what it shows in words, and a caption."""
+    """An image for an ``img`` element: its address, what it shows in words, a caption, and the kind, for the style."""
 
     address: str
     text: str
     caption: Markup
+    kind: str
+
+
+def draw_benchmarks(results: Path, folder: Path) -> dict[str, list[str]]:
+    """Draw the stored benchmark run, unless its pictures are newer; return the groups that illustrate each claim."""
+    stored = results / "benchmarks-cpu.json"
+    if not stored.is_file():
+        return {}
+    report = folder / "report.txt"
+    if not report.is_file() or report.stat().st_mtime < stored.stat().st_mtime:
+        from benchmarks import plot
+
+        plot.main([str(stored), str(folder)])
+    groups: dict[str, list[str]] = {}
+    for record in json.loads(stored.read_text("utf8"))["benchmarks"]:
+        for id in record["extra_info"]["claims"]:
+            if record["group"] not in groups.setdefault(id, []):
+                groups[id].append(record["group"])
+    return groups
+
+
+def benchmark(group: str) -> Plot:
+    """A group's picture, where Sphinx puts the pictures of docs/benchmarks.md, which shows all of them."""
+    caption = Markup('<a href="benchmarks.html">{}</a>').format(both(f"Benchmark: {group}", f"基准测试：{group}"))
+    return Plot(f"_images/{group.replace(' ', '-')}.svg", f"time by size: {group}", caption, "benchmark")
 
 
 def of(id: str, run: Run | None) -> list[Plot]:
@@ -48,7 +76,8 @@ def plot(entry: dict, run: Run) -> Plot:
     text = f"{name}: {curve['y']} by {curve['x']}; {', '.join(ends)}"
     where = f"torch {run.torch}, {run.device}"
     caption = both(f"{name}: as recorded on {where}", f"{name}：记录于 {where}")
-    return Plot(f"data:image/svg+xml;base64,{base64.b64encode(svg(curve)).decode()}", text, caption)
+    address = f"data:image/svg+xml;base64,{base64.b64encode(svg(curve)).decode()}"
+    return Plot(address, text, caption, "curve")
 
 
 def svg(curve: dict) -> bytes:

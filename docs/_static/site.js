@@ -24,7 +24,8 @@ function languageSwitch() {
   return button;
 }
 
-for (const place of document.querySelectorAll(".theme-toggle-container")) place.before(languageSwitch());
+document.querySelector(".theme-toggle-header").before(languageSwitch());
+document.querySelector(".language-place").append(languageSwitch());
 
 if (matchMedia("(max-width: 46em)").matches) {
   for (const test of document.querySelectorAll(".claim-test[open]")) test.open = false;
