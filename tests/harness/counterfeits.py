@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import pytest
 from _pytest.runner import runtestprotocol
 
-from harness import expectations, randomness, specification
+from harness import devices, expectations, randomness, specification
 
 Patcher = Callable[[pytest.MonkeyPatch], None]
 TESTS = pytest.StashKey[dict[str, list[pytest.Item]]]()  # claim id -> the tests of the run that cite it
@@ -64,11 +64,21 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
             tests_of[id].append(item)
 
 
+def to_plant(config: pytest.Config) -> set[str]:
+    """The chosen claims; on a simulated accelerator those alone that the CPU cannot try: of the others it knows no
+    more than the CPU, on which it computes.
+    """
+    spec = specification.of(config)
+    if not devices.simulated(config.getoption("device")):
+        return set(spec.chosen)
+    return {id for id in spec.chosen if spec.register.claims[id].needs in ("accelerator", "two-devices")}
+
+
 class CounterfeitModule(pytest.Module):
     """A section's counterfeits, collected as one item for every counterfeit and claim that it falsifies."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        chosen = specification.of(self.config).chosen
+        chosen = to_plant(self.config)
         for name, function in vars(self.obj).items():
             for id in getattr(function, "falsifies", ()):
                 if id in chosen:

@@ -185,13 +185,14 @@ def default(name: str) -> Iterator[None]:
     """Make the device ``name`` torch's default device; afterwards put back the one before, which may be none."""
     import torch
 
-    # what torch does with it tells: get_default_device is from 2.3, and in some releases fails once None was set
-    before = torch.empty(0).device
+    # What torch does with it tells: get_default_device is from 2.3, and in some releases fails once None was set. As
+    # text, since a counterfeit may have planted a ``torch.Tensor.device`` that is nothing else.
+    before = str(torch.empty(0).device)
     torch.set_default_device(None if name == "cpu" else name)
     try:
         yield
     finally:
-        torch.set_default_device(None if before.type == "cpu" else before)
+        torch.set_default_device(None if before == "cpu" else before)
 
 
 def device_for(item: pytest.Item) -> str:
