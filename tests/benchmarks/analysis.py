@@ -44,18 +44,22 @@ def growth(times: dict[int, float]) -> dict:
     """Fit time = c * size**exponent to seconds by size, by least squares of the logarithms.
 
     Small sizes, whose time is mostly a fixed cost, are left out: those whose time is not yet FIXED_COST times the
-    shortest. Of a line that never grows so far the three largest sizes are taken. Returns the exponent, its standard
-    error (both None where fewer than three sizes were measured), and the sizes from which and to which it was fitted.
+    shortest. A line whose times all lie within a factor of two is flat, and fitted whole. Of any other line that has
+    fewer than three sizes left the three largest are taken, and ``settled`` is false: it is still bending upwards.
+    Returns also the exponent's standard error (both None where fewer than three sizes were measured), and the sizes
+    from which and to which it was fitted.
     """
-    sizes = sorted(times)
-    grown = [size for size in sizes if times[size] >= FIXED_COST * min(times.values())]
-    fitted = grown if len(grown) >= 3 else sizes[-3:]
+    sizes, shortest, longest = sorted(times), min(times.values()), max(times.values())
+    grown = [size for size in sizes if times[size] >= FIXED_COST * shortest]
+    flat = longest < 2 * shortest
+    settled = flat or len(grown) >= 3
+    fitted = sizes if flat else grown if settled else sizes[-3:]
     exponent = error = None
-    if len(fitted) == 3 or len(fitted) > 3:
+    if len(fitted) >= 3:
         x, y = np.log(fitted), np.log([times[size] for size in fitted])
         (exponent, _), covariance = np.polyfit(x, y, 1, cov=True)
         exponent, error = round(float(exponent), 3), round(float(math.sqrt(covariance[0, 0])), 3)
-    return {"exponent": exponent, "error": error, "from": fitted[0], "to": fitted[-1]}
+    return {"exponent": exponent, "error": error, "from": fitted[0], "to": fitted[-1], "settled": settled}
 
 
 def ratio(slower: list[float], faster: list[float]) -> dict:
@@ -158,7 +162,7 @@ def text(analysis: dict) -> list[str]:
 def _told(found: dict) -> str:
     fit = found["growth"]
     parts = ["growth not fitted" if fit["exponent"] is None else f"size^{fit['exponent']:.2f} ± {fit['error']:.2f}"]
-    parts[0] += f" ({fit['from']:,} to {fit['to']:,})"
+    parts[0] += f" ({fit['from']:,} to {fit['to']:,}{'' if fit['settled'] else ', still bending'})"
     for fact, unit in (("moved_bytes", "GB/s"), ("operations", "GFLOP/s")):
         if f"{fact}_per_second" in found:
             share = found.get(f"{fact}_share")

@@ -15,7 +15,7 @@ from torch import nn
 
 @pytest.mark.comparison(size="examples", claims=["requires-grad-tracks-operations", "no-grad-stops-tracking"])
 @pytest.mark.parametrize("way", ["tracked", "no_grad", "inference_mode"])
-@pytest.mark.parametrize("size", [1, 10, 100, 1000])
+@pytest.mark.parametrize("size", [1, 10, 100, 1000, 10_000])
 def test_forward_pass(size, way, measure):
     net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     x = torch.randn(size, 64)

@@ -58,7 +58,7 @@ def test_perceptron_step(size, way, measure):
         loss = (F.relu(features @ hidden) @ output).square().mean() / 2
         return torch.autograd.grad(loss, [hidden, output])
 
-    of_hidden, of_output = measure(step, operations=6 * 256 * size * (size + 1))
+    of_hidden, of_output = measure(step, operations=2 * 256 * size * (2 * size + 3))
     x, v, w = x.astype(np.float64), v.astype(np.float64), w.astype(np.float64)
     active = np.maximum(x @ v, 0)
     error = active @ w / 256
