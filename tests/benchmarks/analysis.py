@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections import defaultdict
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import median
 
 import numpy as np
@@ -79,7 +79,17 @@ def ranking(turns: dict[str, list[float]]) -> list[dict]:
     """The ways from the fastest to the slowest; each with its ratio to the one before it, but the first."""
     ways = sorted(turns, key=lambda way: median(turns[way]))
     found = [{"way": ways[0]}]
-    found += [{"way": way, **ratio(turns[way], turns[before])} for before, way in zip(ways, ways[1:])]
+    found += [{"way": way, **ratio(turns[way], turns[before])} for before, way in pairwise(ways)]
+    return found
+
+
+def crossover(times: dict[int, float], rival: dict[int, float]) -> int | None:
+    """The smallest size from which on ``times`` are below the rival's at every size; None if not at the largest."""
+    found = None
+    for size in sorted(times.keys() & rival.keys(), reverse=True):
+        if times[size] >= rival[size]:
+            break
+        found = size
     return found
 
 
@@ -98,7 +108,7 @@ def analyse(benchmarks: list[dict]) -> dict:
         groups[group] = {
             "size": facts["size"],
             "claims": facts["claims"],
-            "ways": {way: _way(by_size, best) for way, by_size in ways.items()},
+            "ways": {way: _way(way, by_size, best, ways.get("cpu")) for way, by_size in ways.items()},
             "ranking": {
                 str(size): ranking({way: by_size[size]["turns"] for way, by_size in ways.items() if size in by_size})
                 for size in sizes
@@ -107,8 +117,11 @@ def analyse(benchmarks: list[dict]) -> dict:
     return {"yardsticks": {f"{fact}_per_second": round(rate) for fact, rate in best.items()}, "groups": groups}
 
 
-def _way(by_size: dict[int, dict], best: dict[str, float]) -> dict:
-    found = {"growth": growth({size: seconds(facts) for size, facts in by_size.items()})}
+def _way(way: str, by_size: dict[int, dict], best: dict[str, float], cpu: dict[int, dict] | None) -> dict:
+    times = {size: seconds(facts) for size, facts in by_size.items()}
+    found: dict = {"growth": growth(times)}
+    if cpu and way == "accelerator":
+        found["faster_than_cpu_from"] = crossover(times, {size: seconds(facts) for size, facts in cpu.items()})
     largest = by_size[max(by_size)]
     for fact in YARDSTICKS:
         if largest[fact]:
@@ -167,6 +180,9 @@ def _told(found: dict) -> str:
         if f"{fact}_per_second" in found:
             share = found.get(f"{fact}_share")
             parts.append(f"{found[f'{fact}_per_second'] / 1e9:.3g} {unit}" + (f" ({share:.0%})" if share else ""))
+    if "faster_than_cpu_from" in found:
+        start = found["faster_than_cpu_from"]
+        parts.append("not faster than cpu" if start is None else f"faster than cpu from {start:,}")
     for fact, who in (("allocated_bytes", "torch"), ("python_peak_bytes", "Python")):
         if found[fact] is not None:
             parts.append(f"{who} {found[fact]:,} B")
@@ -198,9 +214,10 @@ def load(file: str, parser: argparse.ArgumentParser) -> dict:
     try:
         with open(file, encoding="utf8") as stream:
             run = json.load(stream)
-        run["analysis"], run["machine_info"]  # noqa: B018
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        parser.error(f"{file}: not a run that pytest tests/benchmarks stored ({type(error).__name__}: {error})")
+        if not {"analysis", "machine_info"} <= run.keys():
+            parser.error(f"{file}: not a run of tests/benchmarks: it has no analysis")
+    except (OSError, ValueError, AttributeError) as error:
+        parser.error(f"{file}: not a stored run: {error}")
     return run
 
 

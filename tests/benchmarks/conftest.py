@@ -14,9 +14,14 @@ import tracemalloc
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from benchmarks import analysis
-from harness import devices, specification, timing, verdicts
+from harness import devices, specification, verdicts
 from harness.register import closest
+
+from benchmarks import analysis
+from benchmarks.clock import clock
+
+# what `pytest-benchmark compare` reads; quartiles and sums of every benchmark would double the document
+STATISTICS = ("min", "max", "mean", "median", "iqr", "stddev", "ops", "outliers", "rounds", "iterations")
 
 FIRST = pytest.StashKey[dict]()  # name of a benchmark -> pytest-benchmark's record of its first turn
 
@@ -67,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         device = torch.device(devices.device_for(item))
         if item.get_closest_marker("comparison") and device.type != "cpu":
-            item.add_marker(pytest.mark.benchmark(timer=timing.clock(device)))
+            item.add_marker(pytest.mark.benchmark(timer=clock(device)))
 
 
 @pytest.fixture
@@ -168,12 +173,21 @@ def pytest_benchmark_update_commit_info(commit_info: dict) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict) -> None:
-    """Leave out every single round, and what is equal for all; add what follows from the whole run."""
+    """Leave out single rounds, what is equal for all, and digits that mean nothing; add the whole run's analysis."""
     for benchmark in output_json["benchmarks"]:
-        benchmark["stats"].pop("data", None)
+        benchmark["stats"] = {name: benchmark["stats"][name] for name in STATISTICS}
+        for facts in (benchmark["stats"], benchmark["extra_info"]):
+            facts |= {name: _rounded(value) for name, value in facts.items()}
         options = benchmark.pop("options")
         output_json["options"] = {name: value for name, value in options.items() if name != "timer"}
     output_json["analysis"] = analysis.analyse(output_json["benchmarks"])
+
+
+def _rounded(value):
+    """Six digits of a number, or of each in a list."""
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -92,7 +92,7 @@ def test_halving_the_learning_rate(size, way, measure):
 @pytest.mark.parametrize("way", ["one optimizer, two groups", "two optimizers"])
 @pytest.mark.parametrize("size", LAYERS)
 def test_a_step_with_weights_and_biases_apart(size, way, measure):
-    """A weight of 1 with a gradient of -0.5 rests only if it decays by 0.5; a bias without a gradient, if it does not."""
+    """A weight of 1 with a gradient of -0.5 rests if it decays by 0.5; a bias without a gradient, if it does not."""
     net = nn.Sequential(*[nn.Linear(10, 10) for _ in range(size)])
     weights = [layer.weight for layer in net]
     biases = [layer.bias for layer in net]

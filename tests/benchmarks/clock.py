@@ -1,4 +1,4 @@
-"""Clocks that are right on every device."""
+"""A clock that is right on every device."""
 
 import time
 from collections.abc import Callable
