@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections import defaultdict
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from statistics import median
 
 import numpy as np
@@ -67,19 +67,23 @@ def ratio(slower: list[float], faster: list[float]) -> dict:
 
     The turns are paired, since each pair was measured in the same stretch of time. The range of n turns holds the true
     median unless all n fell to one side of it, which has the probability 2 / 2**n: of five turns 6 %.
-    ``order`` is 1 or -1 where the whole range lies beyond NOISE, else 0.
     """
     ratios = [a / b for a, b in zip(slower, faster)]
-    low, high = min(ratios), max(ratios)
-    order = 1 if low > 1 + NOISE else -1 if high < 1 / (1 + NOISE) else 0
-    return {"ratio": round(median(ratios), 3), "low": round(low, 3), "high": round(high, 3), "order": order}
+    return {"ratio": round(median(ratios), 3), "low": round(min(ratios), 3), "high": round(max(ratios), 3)}
 
 
 def ranking(turns: dict[str, list[float]]) -> list[dict]:
-    """The ways from the fastest to the slowest; each with its ratio to the one before it, but the first."""
+    """The ways from the fastest to the slowest; each with its ratio to the one before it, but the first.
+
+    A way is ``apart`` from those before it where each of them is faster than it and than each that follows, by a ratio
+    whose whole range lies beyond NOISE. So ways with none that is apart between them are not told from each other.
+    """
     ways = sorted(turns, key=lambda way: median(turns[way]))
     found = [{"way": ways[0]}]
-    found += [{"way": way, **ratio(turns[way], turns[before])} for before, way in pairwise(ways)]
+    for place, (before, way) in enumerate(pairwise(ways), start=1):
+        pairs = product(ways[place:], ways[:place])
+        apart = all(ratio(turns[slower], turns[faster])["low"] > 1 + NOISE for slower, faster in pairs)
+        found.append({"way": way, **ratio(turns[way], turns[before]), "apart": apart})
     return found
 
 
@@ -147,16 +151,16 @@ def disagreements(one: dict, other: dict) -> list[str]:
 
 
 def _ahead(ranked: list[dict]) -> set[tuple[str, str]]:
-    """The pairs (faster, slower) between which some step of the ranking is beyond noise."""
+    """The pairs (faster, slower) that a ranking tells from each other."""
     return {
         (ranked[i]["way"], ranked[j]["way"])
         for i, j in combinations(range(len(ranked)), 2)
-        if any(step["order"] > 0 for step in ranked[i + 1 : j + 1])
+        if any(step["apart"] for step in ranked[i + 1 : j + 1])
     }
 
 
 def text(analysis: dict) -> list[str]:
-    """The analysis as lines of text. "a < b 2.1 [2.0, 2.3]": b takes 2.1 times as long; "a = b": within noise."""
+    """The analysis as lines of text. "a < b 2.1 [2.0, 2.3]": b takes 2.1 times as long; "=": within noise."""
     told = []
     for group, facts in analysis["groups"].items():
         told += ["", f"{group}, by {facts['size']}"]
@@ -164,7 +168,7 @@ def text(analysis: dict) -> list[str]:
         told += [f"  {way:<{width}}  {_told(found)}" for way, found in facts["ways"].items()]
         for size, ranked in facts["ranking"].items():
             steps = [
-                f" {'<' if step['order'] else '='} {step['way']} {step['ratio']:.3g} [{step['low']:.3g},"
+                f" {'<' if step['apart'] else '='} {step['way']} {step['ratio']:.3g} [{step['low']:.3g},"
                 f" {step['high']:.3g}]"
                 for step in ranked[1:]
             ]
