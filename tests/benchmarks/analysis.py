@@ -12,6 +12,7 @@ import math
 import sys
 from collections import defaultdict
 from itertools import combinations, pairwise, product
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -214,14 +215,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def load(file: str, parser: argparse.ArgumentParser) -> dict:
-    """A stored run; where the file is none, exit with one line that says so."""
+    """A stored run, analysed anew; where the file is none, exit with one line that says so."""
     try:
-        with open(file, encoding="utf8") as stream:
-            run = json.load(stream)
-        if not {"analysis", "machine_info"} <= run.keys():
-            parser.error(f"{file}: not a run of tests/benchmarks: it has no analysis")
-    except (OSError, ValueError, AttributeError) as error:
-        parser.error(f"{file}: not a stored run: {error}")
+        run = json.loads(Path(file).read_text("utf8"))
+        run["machine_info"], run["analysis"] = dict(run["machine_info"]), analyse(run["benchmarks"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{file}: not a stored run ({type(error).__name__}: {error})")
     return run
 
 

@@ -66,13 +66,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Time what runs on an accelerator by that device's clock."""
+    """Time what runs on an accelerator by that device's clock. Raises pytest.UsageError for an unknown claim."""
     import torch
 
+    known = specification.of(config).register.claims
     for item in items:
+        mark = item.get_closest_marker("comparison")
         device = torch.device(devices.device_for(item))
-        if item.get_closest_marker("comparison") and device.type != "cpu":
+        if mark and device.type != "cpu":
             item.add_marker(pytest.mark.benchmark(timer=clock(device)))
+        for id in mark.kwargs.get("claims", ()) if mark else ():
+            if id not in known:
+                raise pytest.UsageError(
+                    f"{item.nodeid.partition('[')[0]} illustrates an unknown claim {id!r}{closest(id, known)}"
+                )
 
 
 @pytest.fixture
@@ -84,10 +91,6 @@ def measure(benchmark, request, turn):
     """
     function = request.node.originalname
     mark = request.node.get_closest_marker("comparison")
-    known = specification.of(request.config).register.claims
-    for id in mark.kwargs.get("claims", ()):
-        if id not in known:
-            pytest.fail(f"{function} illustrates an unknown claim {id!r}{closest(id, known)}", pytrace=False)
     benchmark.group = function.removeprefix("test_").replace("_", " ")
     benchmark.name = request.node.name.replace(f"[turn{turn}-", "[")
     benchmark.fullname = request.node.nodeid.replace(f"[turn{turn}-", "[")
