@@ -46,7 +46,7 @@ def growth(times: dict[int, float]) -> dict:
 
     Small sizes, whose time is mostly a fixed cost, are left out: those whose time is not yet FIXED_COST times the
     shortest. A line whose times all lie within a factor of two is flat, and fitted whole. Of any other line that has
-    fewer than three sizes left the three largest are taken, and ``settled`` is false: it is still bending upwards.
+    fewer than three sizes left the three largest are taken, and ``settled`` is false: it is still bending.
     Returns also the exponent's standard error (both None where fewer than three sizes were measured), and the sizes
     from which and to which it was fitted.
     """
