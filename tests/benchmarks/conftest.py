@@ -181,8 +181,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict) -> No
         benchmark["stats"] = {name: benchmark["stats"][name] for name in STATISTICS}
         for facts in (benchmark["stats"], benchmark["extra_info"]):
             facts |= {name: _rounded(value) for name, value in facts.items()}
-        options = benchmark.pop("options")
-        output_json["options"] = {name: value for name, value in options.items() if name != "timer"}
+        output_json["options"] = benchmark.pop("options")
+    output_json["options"]["timer"] = str(config.getoption("benchmark_timer"))
     output_json["analysis"] = analysis.analyse(output_json["benchmarks"])
 
 
