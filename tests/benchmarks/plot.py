@@ -42,7 +42,7 @@ STYLE = {
 
 
 def draw(group: str, ways: dict[str, dict[int, dict]], analysed: dict, time: str, file: Path) -> None:
-    """Write the picture of one comparison, from its part of analysis.lines() and of analysis.analyse(); ``time`` says which."""
+    """Write the picture of one comparison, from its part of analysis.lines() and of analysis.analyse(); ``time`` names y."""
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
         for (way, by_size), colour, marker in zip(ways.items(), COLOURS, MARKERS):
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"{options.folder}: {error.strerror}")
     (options.folder / "report.txt").write_text("\n".join(analysis.text(run["analysis"])[1:]) + "\n", "utf8")
-    time = "processor time" if run["options"]["timer"] == "time.process_time" else "time"
+    time = "processor time" if run["machine_info"]["timer"] == "time.process_time" else "time"
     for group, ways in analysis.lines(run["benchmarks"]).items():
         draw(group, ways, run["analysis"]["groups"][group], time, options.folder / f"{group.replace(' ', '-')}.svg")
     return 0

@@ -67,7 +67,7 @@ def test_a_run_stores_one_record_of_each_way_and_size_with_its_turns_and_its_mem
 def test_a_stored_run_says_what_it_ran_on_and_holds_no_single_rounds_and_no_name_of_the_machine(benchmarks):
     _, run = stored(benchmarks)
     machine = run["machine_info"]
-    assert {"torch", "numpy", "device", "simulated", "device_name", "threads", "cpu"} <= machine.keys()
+    assert {"torch", "numpy", "device", "simulated", "device_name", "threads", "timer", "cpu"} <= machine.keys()
     assert "node" not in machine
     assert not any("data" in record["stats"] for record in run["benchmarks"])
     assert run["options"]["disable_gc"] is True
