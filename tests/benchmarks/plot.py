@@ -42,7 +42,7 @@ STYLE = {
 
 
 def draw(group: str, ways: dict[str, dict[int, dict]], analysed: dict, time: str, file: Path) -> None:
-    """Write the picture of one comparison, from its part of analysis.lines() and of analysis.analyse(); ``time`` names y."""
+    """Write the picture of one comparison, from its parts of lines() and analyse() (analysis.py); ``time`` names y."""
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
         for (way, by_size), colour, marker in zip(ways.items(), COLOURS, MARKERS):
