@@ -189,6 +189,23 @@ def test_building_an_optimizer_runs_no_tensor_operation(optimizer_class):
 
 
 @claim("new-optimizer-is-cheap")
+@pytest.mark.parametrize("size", [100, 1_000, 10_000, 100_000, 1_000_000])
+def test_building_an_optimizer_costs_the_same_for_parameters_of_any_size(size):
+    """The first step of Adam starts with its state, as large as the parameter twice over; building makes nothing."""
+    w = torch.ones(size, requires_grad=True)
+    w.grad = torch.ones(size)
+
+    with OperatorCalls() as building:
+        optimizer = torch.optim.Adam([w])
+    built = sum(value.numel() for value in optimizer.state[w].values())
+    optimizer.step()
+    after_a_step = sum(value.numel() for value in optimizer.state[w].values() if value.dim() > 0)
+
+    assert building.count == 0
+    assert (built, after_a_step) == (0, 2 * size)
+
+
+@claim("new-optimizer-is-cheap")
 def test_adam_allocates_its_state_at_the_first_step_and_none_when_built():
     """Two running means for each parameter: twice the parameters' own memory."""
     net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
