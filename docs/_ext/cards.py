@@ -124,6 +124,11 @@ class Card:
             said.append(both(f"Registered as {explain.verdict(claim)}.", f"检验它需要：{claim.needs}。"))
         return said
 
+    def short(self, version: str) -> str:
+        """A release by its first two numbers, "2.11", where runs of no other one with these are stored."""
+        minor = ".".join(version.split(".")[:2])
+        return minor if sum(other.startswith(f"{minor}.") for other in self.versions) == 1 else version
+
     @property
     def rows(self) -> list[dict]:
         """The table torch × device, with a row for CUDA even where no run was made."""

@@ -43,23 +43,30 @@ def draw_benchmarks(results: Path, folder: Path) -> dict[str, list[str]]:
     stored = results / "benchmarks-cpu.json"
     if not stored.is_file():
         return {}
-    report = folder / "report.txt"
-    if not report.is_file() or report.stat().st_mtime < stored.stat().st_mtime:
+    groups: dict[str, list[str]] = {}
+    illustrated: dict[str, list[str]] = {}
+    for record in json.loads(stored.read_text("utf8"))["benchmarks"]:
+        groups.setdefault(record["group"], record["extra_info"]["claims"])
+    for group, ids in groups.items():
+        for id in ids:
+            illustrated.setdefault(id, []).append(group)
+    pictures = [folder / picture(group) for group in groups]
+    if not all(file.is_file() and file.stat().st_mtime > stored.stat().st_mtime for file in pictures):
         from benchmarks import plot
 
         plot.main([str(stored), str(folder)])
-    groups: dict[str, list[str]] = {}
-    for record in json.loads(stored.read_text("utf8"))["benchmarks"]:
-        for id in record["extra_info"]["claims"]:
-            if record["group"] not in groups.setdefault(id, []):
-                groups[id].append(record["group"])
-    return groups
+    return illustrated
+
+
+def picture(group: str) -> str:
+    """The file name that tests/benchmarks/plot.py gives a group's picture."""
+    return f"{group.replace(' ', '-')}.svg"
 
 
 def benchmark(group: str) -> Plot:
     """A group's picture, where Sphinx puts the pictures of docs/benchmarks.md, which shows all of them."""
     caption = Markup('<a href="benchmarks.html">{}</a>').format(both(f"Benchmark: {group}", f"基准测试：{group}"))
-    return Plot(f"_images/{group.replace(' ', '-')}.svg", f"time by size: {group}", caption, "benchmark")
+    return Plot(f"_images/{picture(group)}", f"time by size: {group}", caption, "benchmark")
 
 
 def of(id: str, run: Run | None) -> list[Plot]:
