@@ -37,8 +37,9 @@ def comparable(file):
 
 
 @pytest.fixture
-def both(project):
+def both(project, monkeypatch):
     """A run in which claims hold, are mistaken, break and are not tried: with two workers, and without."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # set where workers run this test too
     project.write("ch1_sample/test_1_2_other.py", MORE)
     alone = project.run("--verdicts=alone.json")
     workers = project.pytester.runpytest_subprocess("-n", "2", "--verdicts=workers.json")
