@@ -126,7 +126,7 @@ def available() -> list[str]:
     import torch
 
     names = ["cpu"]
-    own = getattr(torch._C, "_get_privateuse1_backend_name", lambda: "privateuseone")()  # not in torch 2.0
+    own = torch.device("privateuseone").type  # the name that a backend of a third party gave itself
     for kind in ("cuda", "xpu", "mps", own):
         count = count_of(kind)
         names += [kind, *(f"{kind}:{index}" for index in range(count))] if count else []
