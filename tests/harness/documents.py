@@ -1,20 +1,20 @@
 """Verdict documents: what a run found, as a JSON file that is short enough to store and to compare.
 
-The head tells what was judged and where. Below it stands one claim a line, so that a line that differs between two
-documents is a claim that differs.
+The head tells what was judged and where. Below it each claim, each test and each counterfeit has one line, so that the
+lines that differ between two documents tell what differs.
 """
 
+import functools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 
 def claim_entry(finding, counterfeits: list) -> dict:
-    """A claim's line: its verdict (a ``verdicts.Finding``), its tests, and what came of its counterfeits
-    (``verdicts.Forgery``).
-    """
+    """A claim's finding (``verdicts.Finding``), and what came of its counterfeits (``verdicts.Forgery``)."""
     claim = finding.claim
     return {
         "id": claim.id,
@@ -56,7 +56,23 @@ def check_target(file: str) -> None:
 def write(path: Path, document: dict) -> None:
     """Write ``document`` as JSON, whole or not at all: a reader never sees half a file."""
     head = json.dumps({**document, "claims": []}, indent=1, ensure_ascii=False).removesuffix("[]\n}")
-    lines = [json.dumps(claim, ensure_ascii=False) for claim in document["claims"]]
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(head + "[\n  " + ",\n  ".join(lines) + "\n ]\n}\n", "utf8")
+    scratch.write_text(f"{head}{_list(map(_claim, document['claims']), 2)}\n}}\n", "utf8")
     scratch.replace(path)
+
+
+def _claim(claim: dict) -> str:
+    """A claim's fields on its line, and a line for each test and each counterfeit."""
+    fields = {
+        name: _list(map(_compact, value), 4) if isinstance(value, list) else _compact(value)
+        for name, value in claim.items()
+    }
+    return "{" + ", ".join(f"{_compact(name)}: {text}" for name, text in fields.items()) + "}"
+
+
+def _list(texts: Iterable[str], indent: int) -> str:
+    """JSON texts as a list, each on a line of its own."""
+    return "[" + ",".join(f"\n{' ' * indent}{text}" for text in texts) + "]"
+
+
+_compact = functools.partial(json.dumps, ensure_ascii=False)

@@ -31,10 +31,10 @@ def matrix(monkeypatch, tmp_path):
     return module
 
 
-def document(torch, verdict="holds", counterfeits=()):
+def document(torch, device="cpu", verdict="holds", counterfeits=()):
     """A verdict document of one claim."""
     claim = {"id": "adds", "verdict": verdict, "counterfeits": list(counterfeits)}
-    return json.dumps({"torch": torch, "totals": {verdict: 1}, "claims": [claim]})
+    return json.dumps({"torch": torch, "device": device, "totals": {verdict: 1}, "claims": [claim]})
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def commands(matrix, monkeypatch):
         if "pytest" not in command:
             return subprocess.CompletedProcess(command, bool(found.pip and "pip" in command), "", found.pip)
         file = next(word.partition("=")[2] for word in command if word.startswith("--verdicts="))
-        Path(file).write_text(document(found.torch, found.verdict))
+        Path(file).write_text(document(found.torch, verdict=found.verdict))
         return subprocess.CompletedProcess(command, found.code)
 
     monkeypatch.setattr(matrix.subprocess, "run", run)
@@ -100,10 +100,16 @@ def test_a_dry_run_says_what_would_be_installed_and_written_and_does_nothing(mat
 
 @pytest.fixture
 def results(matrix):
-    """Stored documents: 2.0.1 and 2.14.1 on the CPU, the second with counterfeits, 2.14.1 on sim and on cuda."""
+    """Stored documents: 2.0.1 and 2.14.1 on the CPU, the second with counterfeits, 2.14.1 on sim and on a GPU."""
     caught = [{"name": "sums_are_differences", "outcome": "caught", "detail": "test_adds"}]
-    for name, counterfeits in (("2.14.1-cpu", caught), ("2.0.1-cpu", []), ("2.14.1-sim", []), ("2.14.1-cuda", [])):
-        (matrix.RESULTS / f"torch-{name}.json").write_text(document(name.partition("-")[0], counterfeits=counterfeits))
+    for torch, device, counterfeits in (
+        ("2.14.1", "cpu", caught),
+        ("2.0.1", "cpu", []),
+        ("2.14.1", "sim", []),
+        ("2.14.1", "cuda:1", []),
+    ):
+        file = matrix.RESULTS / f"torch-{torch}-{device.replace(':', '-')}.json"
+        file.write_text(document(f"{torch}+cu130", device, counterfeits=counterfeits))
     (matrix.RESULTS / "benchmarks-cpu.json").write_text("{}")
 
 
@@ -112,7 +118,7 @@ def results(matrix):
     [
         ([], [("2.0.1", "cpu", False), ("2.14.1", "cpu", True), ("2.14.1", "sim", False)]),
         (["--device", "sim"], [("2.14.1", "sim", False)]),
-        (["--device", "cuda"], [("2.14.1", "cuda", False)]),
+        (["--device", "cuda:1"], [("2.14.1", "cuda:1", False)]),
         (["newest"], [("2.14.1", "cpu", False)]),
         (["--counterfeits", "2.5.1"], [("2.5.1", "cpu", True)]),
     ],
@@ -148,7 +154,7 @@ def test_a_release_is_installed_tried_and_deleted(matrix, commands):
     assert pip[:4] == [*pytest_[:2], "pip", "install"] == [str(folder / "bin/python"), "-m", "pip", "install"]
     assert pip[6:] == ["torch==2.5.1", "torchvision==0.20.*", "-r", str(matrix.ROOT / "requirements.txt")]
     assert {"--device=cuda:1", "--counterfeits"} <= set(pytest_)
-    assert [file.name for file in matrix.RESULTS.iterdir()] == ["torch-2.5.1-cuda.json"]
+    assert [file.name for file in matrix.RESULTS.iterdir()] == ["torch-2.5.1-cuda-1.json"]
     assert not folder.exists()
 
 
