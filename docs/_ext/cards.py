@@ -72,7 +72,8 @@ def read(root: Path, highlight: Callable[[str], str]) -> Book:
         claims, gate.pass_through(tests, claims), gate.counterfeits(tests, claims), frozenset(claims.claims)
     )
     folder = root / "docs/results"
-    files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/*.py"), *folder.glob("*.json"), *OWN.glob("_*/*.*")]
+    files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/*.py"), *folder.glob("*.json")]
+    files += [*OWN.glob("_ext/*.py"), *OWN.glob("_templates/*.html")]
     compared = plots.draw_benchmarks(folder, OWN / "_benchmarks")
     return Book(spec, results.load(folder, claims), compared, tuple(sorted(files)), highlight)
 

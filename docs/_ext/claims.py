@@ -49,6 +49,13 @@ def highlight(source: str, app: Sphinx) -> str:
     return re.sub(r'<span class="(?:n|p|w)">([^<]*)</span>', r"\1", html)
 
 
+def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> list[str]:
+    """Every page, when a stored run has come or gone. (One that changed is among the files a page depends on.)"""
+    stored = sorted(path.name for path in Path(app.confdir, app.config.claims_root, "docs/results").glob("*.json"))
+    before, env.stored_runs = getattr(env, "stored_runs", stored), stored
+    return [] if stored == before else list(env.all_docs)
+
+
 def load(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Read register, tests and stored runs before any page is read; their mistakes end the build, one line for each."""
     root = Path(app.confdir, app.config.claims_root)
@@ -84,6 +91,7 @@ def setup(app: Sphinx) -> dict:
     app.add_config_value("claims_root", "..", "env")  # of the project, from the folder of conf.py
     app.add_directive("claims", Claims)
     app.add_object_type("claim", "claim", objname="claim")
+    app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", load)
     app.connect("env-purge-doc", forget)
     app.connect("env-updated", check)
