@@ -38,7 +38,7 @@ def shows(printed, excerpt):
 
 
 @pytest.fixture
-def copy(pytester, bare, monkeypatch):
+def copy(pytester, monkeypatch):
     """A copy of the project, to be run in this process, which forgets the project's own test modules meanwhile."""
     for folder in ("tests", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "_build")
