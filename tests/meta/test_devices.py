@@ -41,10 +41,10 @@ def test_the_devices_that_are_there_are_listed_with_their_numbers(project, monke
 
 
 def test_the_device_under_test_is_the_default_and_a_cpu_mark_turns_it_off(project, entry, monkeypatch):
-    torch.manual_seed(0)  # imports what seeding an accelerator needs, which the run below forgets and could not twice
-    # the one other device that every machine has is meta, which does not compute
+    # the one other device that every machine has is meta, which neither computes nor draws numbers
     monkeypatch.setattr(devices, "check", lambda name: None)
     monkeypatch.setattr(devices, "make_current", lambda name: None)
+    monkeypatch.setattr(torch, "manual_seed", torch.default_generator.manual_seed)
     module = (
         '@claim("c")\ndef test_device(device):\n    assert torch.ones(1).device == device == torch.device("meta")\n'
         '@claim("c")\n@pytest.mark.cpu\ndef test_cpu():\n'
