@@ -200,7 +200,7 @@ def environment(config: pytest.Config) -> dict:
         "simulated": devices.simulated(config.getoption("device")),
         "seed": config.getoption("seed"),
         "host": {
-            "platform": platform.platform(),
+            "platform": f"{platform.system()} {platform.machine()}",
             "device_name": devices.name_of(config),
             "threads": torch.get_num_threads(),
             "workers": int(workers),
