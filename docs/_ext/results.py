@@ -36,7 +36,8 @@ def load(folder: Path, register: Register) -> tuple[Run, ...]:
     """Read ``torch-*.json``.
 
     Raises Mistake, one line for each mistake: a document that cannot be read, of another schema or under a wrong
-    name, a claim that is not registered, and a verdict that is broken or contradicts the register.
+    name, a claim that is not registered, a verdict that is broken or contradicts the register, and a counterfeit that
+    was not caught.
     """
     errors: list[str] = []
     runs: list[Run] = []
@@ -75,6 +76,9 @@ def _contradictions(run: Run, register: Register) -> Iterator[str]:
         elif verdict not in (NOT_TRIED, claim.expected(run.torch)):
             expected = claim.expected(run.torch)
             yield f"{run.file}: claim {id!r} is {verdict!r}, but {claim.where} expects {expected!r} on {run.torch}"
+        for forged in entry["counterfeits"]:
+            if forged["outcome"] not in ("caught", NOT_TRIED):
+                yield f"{run.file}: counterfeit {forged['name']!r} of claim {id!r} is {forged['outcome']!r}, not caught"
 
 
 def deciding(id: str, runs: tuple[Run, ...]) -> Run | None:

@@ -98,6 +98,15 @@ def test_a_run_that_contradicts_the_register_ends_the_build(site, verdict):
     assert site.build() == [told]
 
 
+@pytest.mark.parametrize("outcome", ["survived", "invalid"])
+def test_a_counterfeit_that_was_not_caught_ends_the_build(site, outcome):
+    run = document()
+    run["claims"][0]["counterfeits"] = [{"name": "ones_are_twos", "outcome": outcome, "detail": ""}]
+    site.store(run)
+    told = f"torch-2.14.1-cpu.json: counterfeit 'ones_are_twos' of claim 'adds' is '{outcome}', not caught"
+    assert site.build() == [told]
+
+
 @pytest.mark.parametrize(
     ("torch", "right", "wrong"), [("2.5.1", "holds", "superseded"), ("2.6.0", "superseded", "holds")]
 )
