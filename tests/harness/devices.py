@@ -46,12 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("device_module"):
+    if config.getoption("device_module") is not None:
         import_backend(config.getoption("device_module"))
     if config.getoption("device") != "cpu":
         check(config.getoption("device"))
-        if not specification.is_controller(config):
-            make_current(under_test(config))
+        make_current(under_test(config))
 
 
 def import_backend(name: str) -> None:

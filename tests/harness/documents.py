@@ -50,7 +50,7 @@ def check_target(file: str) -> None:
     path = Path(file)
     if path.is_dir() or not path.absolute().parent.is_dir():
         problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
-        raise pytest.UsageError(f"--verdicts: {file!r} {problem}; name a file in an existing folder")
+        raise pytest.UsageError(f"--verdicts: {str(path)!r} {problem}; name a file in an existing folder")
 
 
 def write(path: Path, document: dict) -> None:

@@ -59,7 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
     config.stash[specification.KEY] = specification.read(config)
-    if config.getoption("verdicts") and not specification.is_worker(config):  # which may run on another machine
+    if config.getoption("verdicts") is not None and not specification.is_worker(
+        config
+    ):  # which may run on another machine
         documents.check_target(config.getoption("verdicts"))
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)

@@ -7,11 +7,15 @@ strides and a storage of its own, and that storage is ordinary host memory, wher
 numbers, memory or speed. What sim adds by itself, and a GPU does in its kernels, is the refusal to mix devices: there a
 pass exercises the test rather than torch.
 
-Not there: streams, pinned memory, autocast of its own, recurrent layers' fused cells, storages made by size alone
-(``UntypedStorage(8, device="sim")`` ends the process, as torch calls an allocator that no Python code can give it).
+Not there: streams, pinned memory, autocast of its own, recurrent layers' fused cells, sparse, nested and quantised
+tensors, a storage that grows (``resize_``), the refusal of another device's Generator, a current device set by
+``torch.accelerator`` (``torch.sim.device`` sets it), sim tensors in the worker processes of a DataLoader, storages made
+by size alone (``UntypedStorage(8, device="sim")`` ends the process, as torch calls an allocator that no Python code can
+give it).
 
-``register`` needs torch's registration of a backend from Python, which came after torch 2.9. A process has room for
-one PrivateUse1 backend, so sim and a third party's backend exclude each other.
+``register`` needs torch's registration of a backend from Python: torch 2.9 lacks it, 2.10 has it, and 2.11 is the
+oldest release on which the suite was run on sim. A process has room for one PrivateUse1 backend, so sim and a third
+party's backend exclude each other.
 """
 
 import ctypes
@@ -37,8 +41,13 @@ from harness.sim_operators import (
 )
 
 
-class Generator(torch.Generator):
-    """A torch.Generator that may be of a sim device; it draws as the CPU's does."""
+class AnyGenerator(type(torch.Generator)):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, torch._C.Generator)
+
+
+class Generator(torch.Generator, metaclass=AnyGenerator):
+    """A torch.Generator that may be of a sim device; it draws as the CPU's does. Every generator is an instance."""
 
     def __new__(cls, device="cpu"):
         device = torch.device(device)
@@ -150,8 +159,9 @@ def register_storages() -> None:
 def mended(guard) -> list:
     """Make torch's device guard for Python backends know two devices, and return what must stay alive for it.
 
-    Its C++ class counts one device, so that autograd has no queue for sim:1, and cannot synchronise. Both are virtual
-    functions, whose places in the table follow the order of declaration in the header that torch ships.
+    Its C++ class counts one device, so that autograd has no queue for sim:1, and cannot synchronise. To exchange
+    streams it calls Python, which ends the process where autograd is on its way out of an error in a hook. All three
+    are virtual functions, whose places in the table follow the order of declaration in the header that torch ships.
     """
     header = Path(torch.__file__).with_name("include") / "c10/core/impl/DeviceGuardImplInterface.h"
     declared = re.findall(r"^\s*virtual [^(]*?(~?\w+)\(", header.read_text("utf8"), re.MULTILINE)
@@ -165,8 +175,13 @@ def mended(guard) -> list:
     own = words.from_buffer_copy(words.from_address(table.value - 16))
     own[2 + declared.index("deviceCount")] = ctypes.cast(device_count, ctypes.c_void_p).value
     own[2 + declared.index("synchronizeDevice")] = ctypes.cast(synchronize, ctypes.c_void_p).value
+    # setDevice does nothing, and nothing is what there is to exchange: no stream that torch gets back is ever used
+    own[2 + declared.index("exchangeStream")] = own[2 + declared.index("setDevice")]
     table.value = ctypes.addressof(own) + 16
     return [own, device_count, synchronize]
+
+
+_alive: list = []  # what torch refers to from C++
 
 
 def refusal() -> str | None:
@@ -175,10 +190,8 @@ def refusal() -> str | None:
     taken = getattr(torch._C, "_get_privateuse1_backend_name", lambda: "privateuseone")()
     if not hasattr(registration, "_setup_privateuseone_for_python_backend"):
         return f"torch {torch.__version__} cannot register a backend from Python, as later releases can"
-    return None if taken in ("privateuseone", NAME) else f"torch has room for one such backend, and {taken!r} is there"
-
-
-_alive: list = []  # what torch refers to from C++
+    free = taken == "privateuseone" or (taken == NAME and _alive)
+    return None if free else f"torch has room for one such backend, and {taken!r} is there"
 
 
 def register() -> None:

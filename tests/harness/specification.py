@@ -63,5 +63,5 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def is_controller(config: pytest.Config) -> bool:
-    """Whether this process only hands tests out to pytest-xdist workers; it then has no need to import torch."""
+    """Whether this process only hands tests out to pytest-xdist workers; it then imports torch only for --device."""
     return not is_worker(config) and bool(config.getoption("tx", None))

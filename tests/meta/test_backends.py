@@ -13,6 +13,22 @@ CHAPTERS = Path(__file__).parents[1]
 # ── --device-module ──
 
 
+TOY = """
+import torch
+
+
+class Toy:
+    is_available = staticmethod(lambda: True)
+    device_count = staticmethod(lambda: 1)
+    manual_seed_all = staticmethod(lambda seed: None)
+    _is_in_bad_fork = staticmethod(lambda: False)
+
+
+torch.utils.rename_privateuse1_backend("toy")
+torch._register_device_module("toy", Toy)
+"""
+
+
 @pytest.fixture
 def module(project, monkeypatch):
     """A function that writes a module which the run can import."""
@@ -27,19 +43,22 @@ def module(project, monkeypatch):
 
 def test_the_device_module_is_imported_before_the_device_is_looked_for(project, module):
     """In a process of its own: what the module adds to torch stays. Its device is listed, and takes no numbers."""
-    module(
-        "toy_backend",
-        "import torch\n"
-        "torch.utils.rename_privateuse1_backend('toy')\n"
-        "class Toy:\n"
-        "    is_available = staticmethod(lambda: True)\n"
-        "    device_count = staticmethod(lambda: 1)\n"
-        "torch._register_device_module('toy', Toy)\n",
-    )
+    module("toy_backend", TOY)
     result = project.pytester.runpytest_subprocess("--device-module=toy_backend", "--device=toy:3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     there = r"cpu, (cuda, (cuda:\d, )+)?toy, toy:0"
     assert re.fullmatch(f"ERROR: --device: there is no 'toy:3' on this machine; here are: {there}", result.errlines[0])
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_backend_that_holds_no_numbers_is_a_usage_error_in_one_line(project, module, workers):
+    """It counts a device, but has no operator at all. With workers too: they could tell it only by a traceback each."""
+    module("toy_backend", TOY)
+    result = project.pytester.runpytest_subprocess("--device-module=toy_backend", "--device=toy", "-n", workers)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert [line for line in result.errlines if line] == result.errlines[:1]
+    result.stderr.fnmatch_lines(["ERROR: --device: 'toy' is there but does not work: NotImplementedError: Could not *"])
+    assert not result.outlines
 
 
 @pytest.mark.parametrize("name", ["toy_bakend", "toy_bakend.inner", "json.toy_bakend"])
@@ -69,6 +88,12 @@ def test_a_device_module_that_fails_on_import_is_a_usage_error_in_one_line(proje
     assert [line for line in result.errlines if line] == result.errlines[:1]
     result.stderr.fnmatch_lines([f"ERROR: --device-module: 'toy_failing' cannot be imported: {problem}"])
     assert not result.outlines
+
+
+def test_an_empty_device_module_is_a_usage_error(project):
+    result = project.run("--device-module=")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines == ["ERROR: --device-module: '' cannot be imported: ValueError: Empty module name", ""]
 
 
 # ── Operators that are missing ──

@@ -157,12 +157,16 @@ def test_verdicts_are_the_same_in_reverse_order(project):
 
 @pytest.mark.parametrize(
     ("file", "problem"),
-    [("tests", "is a folder"), ("no/such/v.json", "lies in a folder that does not exist")],
+    [
+        ("tests", "'tests' is a folder"),
+        ("", "'.' is a folder"),
+        ("no/such/v.json", "'no/such/v.json' lies in a folder that does not exist"),
+    ],
 )
 def test_a_file_for_verdicts_that_cannot_be_is_reported_before_anything_runs(project, file, problem):
-    result = project.run("--verdicts", file)
+    result = project.run(f"--verdicts={file}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert result.errlines == [f"ERROR: --verdicts: {file!r} {problem}; name a file in an existing folder", ""]
+    assert result.errlines == [f"ERROR: --verdicts: {problem}; name a file in an existing folder", ""]
     assert not result.outlines
 
 

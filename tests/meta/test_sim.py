@@ -114,6 +114,21 @@ def test_a_gradient_crosses_from_one_device_to_the_other():
     assert (x.grad.device, x.grad.tolist()) == (FIRST, [4, 6])
 
 
+def test_an_error_in_a_hook_comes_back_from_the_devices_thread(where):
+    x = torch.ones(3, device=where, requires_grad=True)
+    y = x * 2
+
+    def refuse(gradient):
+        raise ValueError("my own")
+
+    handle = y.register_hook(refuse)
+    with pytest.raises(ValueError, match="my own"):
+        y.sum().backward()
+    handle.remove()
+    (x * 2).sum().backward()  # the thread goes on
+    assert x.grad.tolist() == [2, 2, 2]
+
+
 def test_each_device_draws_from_its_own_generator():
     torch.manual_seed(5)
     first = torch.rand(3, device=FIRST).tolist()
@@ -132,6 +147,8 @@ def test_a_generator_of_the_device_repeats_its_numbers(where):
     assert (generator.device, drawn.device) == (where, where)
     assert torch.randperm(10, device=where, generator=generator.manual_seed(3)).tolist() == drawn.tolist()
     assert type(torch.Generator()) is torch._C.Generator
+    assert isinstance(torch.Generator(), torch.Generator)
+    assert not isinstance(torch.ones(1), torch.Generator)
 
 
 def test_dropout_keeps_the_expectation_and_follows_the_devices_seed(where):
@@ -178,8 +195,14 @@ def test_a_torch_that_registers_no_backend_from_python_is_refused(monkeypatch):
 
 
 def test_a_process_with_another_backend_is_refused(monkeypatch):
+    assert sim.refusal() is None
     monkeypatch.setattr(torch._C, "_get_privateuse1_backend_name", lambda: "other")
     assert sim.refusal() == "torch has room for one such backend, and 'other' is there"
+
+
+def test_a_process_with_another_backend_of_the_same_name_is_refused(monkeypatch):
+    monkeypatch.setattr(sim, "_alive", [])
+    assert sim.refusal() == "torch has room for one such backend, and 'sim' is there"
 
 
 def test_a_run_on_the_simulated_accelerator_says_so(project, entry):
