@@ -98,6 +98,7 @@ def svg(curve: dict) -> bytes:
         if min(values) > 0 and max(values) > LOGARITHMIC * min(values):
             axes.set_yscale("log")
         axes.set(xlabel=curve["x"], ylabel=curve["y"])
+        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
         if len(curve["lines"]) > 1:
             axes.legend(frameon=False)
         file = io.BytesIO()
