@@ -99,7 +99,8 @@ class Card:
         self.says = both(formulas.inline(claim.says), formulas.inline(claim.says_zh))
         self.truth = both(formulas.inline(claim.truth), formulas.inline(claim.truth_zh))
         self.truth_label = TRUTH_LABELS.get(claim.verdict, ("", ""))
-        self.versions = sorted({run.torch for run in book.runs}, key=register.release)
+        newest_first = {"key": register.release, "reverse": True}  # a narrow page shows those and lets the rest scroll
+        self.versions = sorted({run.torch for run in book.runs}, **newest_first)
         self.plots = plots.of(claim.id, self.run)
         self.plots += [plots.benchmark(group) for group in book.benchmarks.get(claim.id, ())]
 

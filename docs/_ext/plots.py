@@ -17,6 +17,7 @@ import matplotlib
 from languages import both
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from results import Run
 
 # One hash salt and no date: equal data make equal files.
@@ -97,6 +98,7 @@ def svg(curve: dict) -> bytes:
         values = [value for line in curve["lines"].values() for value in line]
         if min(values) > 0 and max(values) > LOGARITHMIC * min(values):
             axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=curve["x"], ylabel=curve["y"])
         axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
         if len(curve["lines"]) > 1:
