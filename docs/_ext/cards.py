@@ -109,7 +109,7 @@ class Card:
         """On which torch and device the badge's verdict was found."""
         if self.run is None:
             reasons = {run.claims[self.claim.id]["reason"] for run in self.book.runs if self.claim.id in run.claims}
-            return both(f"by no stored run: {'; '.join(sorted(reasons))}", "没有任何已存的运行检验过它")
+            return both(f"by no stored run: {'; '.join(sorted(reasons))}", "没有任何存档的运行检验过它")
         device = f"{self.run.device} (simulated)" if self.run.simulated else self.run.device
         device_zh = f"{self.run.device}（模拟设备）" if self.run.simulated else self.run.device
         return both(f"torch {self.run.torch}, {device}", f"torch {self.run.torch}，{device_zh}")

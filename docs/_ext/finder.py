@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import formulas
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.search.en import SearchEnglish
@@ -43,9 +44,10 @@ def list_claims(app: Sphinx, env: BuildEnvironment) -> None:
     entries = []
     for claim in env.book.spec.register.claims.values():
         verdict, run = env.book.status(claim)
+        shown = [formulas.inline(claim.says), formulas.inline(claim.says_zh)]
         texts = [claim.says, claim.says_zh, claim.truth, claim.truth_zh, " ".join(claim.see)]
         entries.append(
-            [claim.id, f"{pages[claim.id]}.html", claim.section, verdict, bool(run and run.simulated), *texts]
+            [claim.id, f"{pages[claim.id]}.html", claim.section, verdict, bool(run and run.simulated), *shown, *texts]
         )
     folder = Path(app.outdir, "_static")
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ GROUPS = {  # id: heading in English and Chinese; in the order of the page and o
     "not-yet": ("Not yet: true from a later torch on", "尚未成立：更新的 torch 才成立"),
     "caveat": ("Caveat: true with a condition", "有条件：加上条件才成立"),
     "simulated": ("Shown on a simulated device only", "仅在模拟设备上检验过"),
-    "not-tried": ("Not tried by any stored run", "没有任何已存的运行检验过"),
+    "not-tried": ("Not tried by any stored run", "没有任何存档的运行检验过"),
     "holds": ("Holds: true as stated", "成立：与所述一致"),
 }
 
@@ -152,7 +152,7 @@ class Totals(Index):
         releases = len({run.torch for run in book.runs})
         basis = both(
             f"{len(claims)} claims on torch {newest.torch}. Runs on {releases} releases of torch are stored.",
-            f"共 {len(claims)} 条论断，以 torch {newest.torch} 为准。已存有 {releases} 个 torch 版本的运行。",
+            f"共 {len(claims)} 条论断，以 torch {newest.torch} 为准。存档的运行涵盖 {releases} 个 torch 版本。",
         )
         html = Markup('<div class="tiles">{}</div><p class="tiles-basis">{}</p>').format(tiles, basis)
         yield nodes.raw("", html, format="html")

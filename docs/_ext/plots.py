@@ -100,6 +100,7 @@ def svg(curve: dict) -> bytes:
             axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=curve["x"], ylabel=curve["y"])
+        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
         if len(curve["lines"]) > 1:
             axes.legend(frameon=False)
         file = io.BytesIO()

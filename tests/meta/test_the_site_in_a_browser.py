@@ -180,7 +180,7 @@ def test_search_for_two_chinese_characters_finds_the_pages_that_have_them_and_no
     page.goto(f"{site}/search.html?q=步幅")
     expect(page.locator("#search-results a[href*='ch2.html']").first).to_be_visible(timeout=WAIT)
     page.goto(f"{site}/search.html?q=熊猫")
-    expect(page.locator("#search-results")).to_contain_text("did not match", timeout=WAIT)
+    expect(page.locator("#search-results")).to_contain_text("没有相符的页面", timeout=WAIT)
     expect(page.locator("#claim-results")).to_be_hidden()
 
 
