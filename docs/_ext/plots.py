@@ -18,6 +18,7 @@ from languages import both
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from mistakes import Mistake
 from results import Run
 
 # One hash salt and no date: equal data make equal files.
@@ -26,6 +27,8 @@ STYLE |= {
     "axes.spines.right": False,
     "axes.prop_cycle": matplotlib.cycler(color=("#0b5c8a", "#c05621", "#2e8b57", "#8a63d2")),
 }
+# What pictures and report are made by.
+DRAWING = [Path(__file__).parents[2] / "tests/benchmarks" / name for name in ("plot.py", "analysis.py")]
 LOGARITHMIC = 30  # from this ratio of the largest to the smallest value on, all positive, the scale is logarithmic
 
 
@@ -40,19 +43,26 @@ class Plot:
 
 
 def draw_benchmarks(results: Path, folder: Path) -> dict[str, list[str]]:
-    """Draw the stored benchmark run, unless its pictures are newer; return the groups that illustrate each claim."""
+    """Draw the stored benchmark run, unless its pictures are newer; return the groups that illustrate each claim.
+
+    Raises Mistake for a file that is no such run.
+    """
     stored = results / "benchmarks-cpu.json"
     if not stored.is_file():
         return {}
     groups: dict[str, list[str]] = {}
     illustrated: dict[str, list[str]] = {}
-    for record in json.loads(stored.read_text("utf8"))["benchmarks"]:
-        groups.setdefault(record["group"], record["extra_info"]["claims"])
+    try:
+        for record in json.loads(stored.read_text("utf8"))["benchmarks"]:
+            groups.setdefault(record["group"], record["extra_info"]["claims"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Mistake(f"{stored.name}: not a stored run of the benchmarks: {type(error).__name__} {error}") from None
     for group, ids in groups.items():
         for id in ids:
             illustrated.setdefault(id, []).append(group)
-    pictures = [folder / picture(group) for group in groups]
-    if not all(file.is_file() and file.stat().st_mtime > stored.stat().st_mtime for file in pictures):
+    drawn = [folder / "report.txt", *(folder / picture(group) for group in groups)]
+    newest = max(file.stat().st_mtime for file in (stored, *DRAWING))
+    if not all(file.is_file() and file.stat().st_mtime > newest for file in drawn):
         from benchmarks import plot
 
         plot.main([str(stored), str(folder)])

@@ -93,5 +93,5 @@ def counterfeit_outcomes(id: str, runs: tuple[Run, ...]) -> dict[str, dict]:
     for run in sorted(runs, key=lambda run: (not run.simulated, release(run.torch))):
         for entry in run.claims.get(id, {}).get("counterfeits", ()):
             if entry["outcome"] != NOT_TRIED or entry["name"] not in found:
-                found[entry["name"]] = {**entry, "run": run}
+                found[entry["name"]] = entry
     return found

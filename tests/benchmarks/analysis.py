@@ -219,8 +219,11 @@ def load(file: str, parser: argparse.ArgumentParser) -> dict:
     try:
         run = json.loads(Path(file).read_text("utf8"))
         run["machine_info"], run["analysis"] = dict(run["machine_info"]), analyse(run["benchmarks"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        parser.error(f"{file}: not a stored run ({type(error).__name__}: {error})")
+        if not run["benchmarks"]:
+            raise ValueError("it has no benchmarks")
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+        what = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        parser.error(f"{file}: not a stored run ({what}); pytest tests/benchmarks --benchmark-json=FILE stores one")
     return run
 
 

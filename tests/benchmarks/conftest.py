@@ -23,10 +23,27 @@ from benchmarks.clock import clock
 # what `pytest-benchmark compare` reads; quartiles and sums of every benchmark would double the document
 STATISTICS = ("min", "max", "mean", "median", "iqr", "stddev", "ops", "outliers", "rounds", "iterations")
 
+# pytest-benchmark's options, where neither the command line nor PYTEST_ADDOPTS gives them: rounds of half a millisecond
+# or more, at least three, for a twentieth of a second a turn. They stand here, since in pytest.ini they would be wrong
+# words to every run without pytest-benchmark.
+SETTINGS = {
+    "benchmark_min_time": "0.0005",
+    "benchmark_min_rounds": 3,
+    "benchmark_max_time": "0.05",
+    "benchmark_warmup": True,
+    "benchmark_warmup_iterations": 2,
+    "benchmark_disable_gc": True,
+    "benchmark_group_by": "group,param:size",
+    "benchmark_columns": ["median", "iqr", "rounds"],
+}
+
 FIRST = pytest.StashKey[dict]()  # name of a benchmark -> pytest-benchmark's record of its first turn
+FAILED = pytest.StashKey[set]()  # names of the benchmarks that failed in some turn
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    config = pluginmanager.get_plugin("pytestconfig")
+    vars(config.option).update(SETTINGS)  # the command line, parsed when all conftest.py are loaded, replaces them
     parser.getgroup("benchmark").addoption(
         "--turns",
         type=int,
@@ -39,7 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "comparison(size, claims=()): what its size counts; the claims it illustrates")
-    config.stash[FIRST] = {}
+    config.stash[FIRST], config.stash[FAILED] = {}, set()
+    if not hasattr(config.option, "benchmark_disable"):
+        raise pytest.UsageError(
+            "tests/benchmarks needs the plugin pytest-benchmark; install it (requirements.txt), and leave out"
+            " -p no:benchmark and PYTEST_DISABLE_PLUGIN_AUTOLOAD"
+        )
     timed = not (config.getoption("benchmark_disable") or config.getoption("benchmark_skip"))
     if timed and specification.is_controller(config):
         raise pytest.UsageError(
@@ -112,12 +134,26 @@ def measure(benchmark, request, turn):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """A way that gives a wrong result in any turn has no time: pytest-benchmark leaves out what has an error."""
     report = yield
-    benchmark = getattr(item, "funcargs", {}).get("benchmark")
-    if report.failed and benchmark and benchmark.stats:
-        item.config.stash[FIRST][benchmark.fullname].fixture.has_error = True
+    if report.failed and "benchmark" in getattr(item, "funcargs", {}):
+        item.config.stash[FAILED].add(item.funcargs["benchmark"].fullname)
     return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session):
+    """Take away the times of what failed in any turn or was interrupted. End a run that has regressed by one line, not
+    by a traceback.
+    """
+    from pytest_benchmark.session import PerformanceRegression  # here, since a run without the plugin ends earlier
+
+    records = session.config.pluginmanager.get_plugin("pytest-benchmark").benchmarks
+    failed = session.config.stash[FAILED]
+    records[:] = [record for record in records if "turns" in record.extra_info and record.fullname not in failed]
+    try:
+        return (yield)
+    except PerformanceRegression as regression:
+        pytest.exit(str(regression), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
 def join_turns(config: pytest.Config, record) -> dict:
@@ -194,10 +230,17 @@ def _rounded(value):
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    records = config.pluginmanager.get_plugin("pytest-benchmark").benchmarks
-    finished = [record.as_dict(include_data=False) for record in records if record and not record.has_error]
-    if finished:
-        terminalreporter.section("growth and ranking")
-        for line in analysis.text(analysis.analyse(finished)):
-            terminalreporter.line(line)
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config):
+    """The analysis, below pytest-benchmark's tables: there it is found, also where these end with a regression."""
+    try:
+        return (yield)
+    finally:
+        records = config.pluginmanager.get_plugin("pytest-benchmark").benchmarks
+        if records:
+            turns = config.getoption("turns")
+            terminalreporter.section(
+                f"growth and ranking ({turns} turns: a range holds the true ratio with {1 - 2 / 2**turns:.0%})"
+            )
+            for line in analysis.text(analysis.analyse([record.as_dict(include_data=False) for record in records])):
+                terminalreporter.line(line)

@@ -9,6 +9,7 @@ same at every size, a diagonal one grows as the size does. The band around a lin
 
 import argparse
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -45,7 +46,7 @@ def draw(group: str, ways: dict[str, dict[int, dict]], analysed: dict, time: str
     """Write the picture of one comparison, from its parts of lines() and analyse() (analysis.py); ``time`` names y."""
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
-        for (way, by_size), colour, marker in zip(ways.items(), COLOURS, MARKERS):
+        for (way, by_size), colour, marker in zip(ways.items(), cycle(COLOURS), cycle(MARKERS)):
             sizes = sorted(by_size)
             turns = [by_size[size]["turns"] for size in sizes]
             axes.plot(
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"{options.folder}: {error.strerror}")
     (options.folder / "report.txt").write_text("\n".join(analysis.text(run["analysis"])[1:]) + "\n", "utf8")
-    time = "processor time" if run["machine_info"]["timer"] == "time.process_time" else "time"
+    time = "processor time" if run["machine_info"].get("timer") == "time.process_time" else "time"
     for group, ways in analysis.lines(run["benchmarks"]).items():
         draw(group, ways, run["analysis"]["groups"][group], time, options.folder / f"{group.replace(' ', '-')}.svg")
     return 0

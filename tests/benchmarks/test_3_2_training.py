@@ -39,6 +39,7 @@ def test_one_pass_over_the_data(size, way, measure):
 def test_clearing_gradients(size, way, measure):
     """Together with the backward pass that follows: after None it stores its gradient, after zeros it adds it."""
     w = torch.ones(size, requires_grad=True)
+    w.grad = torch.ones(size)  # to be cleared
     optimizer = torch.optim.SGD([w], lr=0.1)
     loss = (w * 3).sum()
 
@@ -67,6 +68,8 @@ def test_halving_the_learning_rate(size, way, measure):
     with warnings.catch_warnings(action="ignore"):  # that the optimizer has made no step yet
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5)
         scheduler.step()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.2  # again: the scheduler has halved it already
 
     def edit():
         for group in optimizer.param_groups:
@@ -92,17 +95,19 @@ def test_halving_the_learning_rate(size, way, measure):
 @pytest.mark.parametrize("way", ["one optimizer, two groups", "two optimizers"])
 @pytest.mark.parametrize("size", LAYERS)
 def test_a_step_with_weights_and_biases_apart(size, way, measure):
-    """A weight of 1 with a gradient of -0.5 rests if it decays by 0.5; a bias without a gradient, if it does not."""
+    """A gradient of -0.5 and a decay by 0.5 take every weight to 1 in one step, where it rests; a bias without either
+    rests where it is.
+    """
     net = nn.Sequential(*[nn.Linear(10, 10) for _ in range(size)])
     weights = [layer.weight for layer in net]
     biases = [layer.bias for layer in net]
     for weight, bias in zip(weights, biases):
-        nn.init.ones_(weight)
+        nn.init.constant_(weight, 3.0)
         nn.init.ones_(bias)
         weight.grad, bias.grad = torch.full_like(weight, -0.5), torch.zeros_like(bias)
     apart = [{"params": weights, "weight_decay": 0.5}, {"params": biases, "weight_decay": 0.0}]
     groups = [apart] if way == "one optimizer, two groups" else [[group] for group in apart]
-    optimizers = [torch.optim.SGD(of_one, lr=0.1) for of_one in groups]
+    optimizers = [torch.optim.SGD(of_one, lr=2.0) for of_one in groups]  # 3 - 2 * (-0.5 + 0.5 * 3) = 1
 
     def step():
         for optimizer in optimizers:

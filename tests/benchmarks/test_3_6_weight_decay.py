@@ -19,10 +19,12 @@ import torch
 @pytest.mark.parametrize("way", ["penalty in the loss", "weight_decay"])
 @pytest.mark.parametrize("size", [10**3, 10**4, 10**5, 10**6, 10**7])
 def test_decaying_step(size, way, measure):
-    """The loss alone pulls every weight up by 0.5, the decay of a weight of 1 pulls it down by 0.5: it rests."""
-    w = torch.ones(size, requires_grad=True)
+    """The loss alone pulls every weight w up by 0.5, its decay pulls it down by w / 2: at 1 it rests. The learning rate
+    is such that one step takes it there.
+    """
+    w = torch.full([size], 3.0, requires_grad=True)
     penalised = way == "penalty in the loss"
-    optimizer = torch.optim.SGD([w], lr=0.1, weight_decay=0.0 if penalised else 0.5)
+    optimizer = torch.optim.SGD([w], lr=2.0, weight_decay=0.0 if penalised else 0.5)
 
     def step():
         optimizer.zero_grad()

@@ -18,6 +18,8 @@ from torch import nn
 
 claim = pytest.mark.claim
 
+UNPICKLABLE = (AttributeError, pickle.PicklingError)  # the former up to Python 3.13
+
 
 class Point:
     """Pickle stores an instance as the name of its class and its attributes, so the class must have a findable name."""
@@ -137,17 +139,17 @@ def test_a_module_comes_back_and_computes_the_same(tmp_path):
 
 
 @claim("save-takes-many-kinds-of-objects", truth=True)
-def test_a_lambda_raises_attribute_error(tmp_path):
-    with pytest.raises(AttributeError, match="local object .*lambda"):
+def test_a_lambda_is_refused(tmp_path):
+    with pytest.raises(UNPICKLABLE, match="local object .*lambda"):
         torch.save(lambda x: x, tmp_path / "x.pt")
 
 
 @claim("save-takes-many-kinds-of-objects", truth=True)
-def test_an_instance_of_a_local_class_raises_attribute_error(tmp_path):
+def test_an_instance_of_a_local_class_is_refused(tmp_path):
     class Local(nn.Module):
         pass
 
-    with pytest.raises(AttributeError, match="local object .*Local"):
+    with pytest.raises(UNPICKLABLE, match="local object .*Local"):
         torch.save(Local(), tmp_path / "x.pt")
 
 

@@ -94,7 +94,11 @@ def test_two_runs_disagree_only_where_each_tells_two_ways_apart(tmp_path, capsys
 
 def test_a_file_that_is_no_run_is_one_line_and_exit_code_2(tmp_path, capsys):
     (tmp_path / "list.json").write_text("[]")
-    for file in (ROOT / "README.md", tmp_path / "list.json", tmp_path / "none.json"):
+    (tmp_path / "empty.json").write_text('{"benchmarks": [], "machine_info": {}}')
+    still = {"benchmarks": [record("g", "a", 1, [0.0]), record("g", "b", 1, [0.0])], "machine_info": {}}
+    (tmp_path / "still.json").write_text(json.dumps(still))
+    names = ("list.json", "none.json", "empty.json", "still.json")
+    for file in (ROOT / "README.md", tmp_path, *(tmp_path / name for name in names)):
         with pytest.raises(SystemExit, match="2"):
             analysis.main([str(file)])
-        assert "not a stored run" in capsys.readouterr().err
+        assert f"{file}: not a stored run (" in capsys.readouterr().err

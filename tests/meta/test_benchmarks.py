@@ -4,6 +4,9 @@ import ast
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,6 +40,7 @@ QUICK = ("--turns=2", "--benchmark-max-time=0.0001", "--benchmark-min-time=0.000
 def benchmarks(project, monkeypatch):
     """A project with one comparison of two ways to make a tensor of ones, measured as those of this project are."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # where it is set, pytest-benchmark does not time
     ini = (ROOT / "pytest.ini").read_text("utf8").replace("pythonpath = tests", f"pythonpath = {ROOT / 'tests'}")
     (project.path / "pytest.ini").write_text(ini, "utf8")
     project.write("benchmarks/conftest.py", (BENCHMARKS / "conftest.py").read_text("utf8"))
@@ -74,7 +78,7 @@ def test_a_stored_run_says_what_it_ran_on_and_holds_no_single_rounds_and_no_name
 
 def test_a_run_ends_with_growth_and_ranking(benchmarks):
     result, run = stored(benchmarks)
-    result.stdout.fnmatch_lines(["*growth and ranking*", "a copy, by elements", "  clone*size^*", "*1,000: *[[]*]"])
+    result.stdout.fnmatch_lines(["*growth and ranking*50%*", "a copy, by elements", "  clone*size^*", "*1,000: *[[]*]"])
     assert list(run["analysis"]["groups"]["a copy"]["ways"]) == ["clone", "new"]
 
 
@@ -83,6 +87,42 @@ def test_a_way_with_a_wrong_result_fails_and_has_no_time(benchmarks):
     result, run = stored(benchmarks)
     result.assert_outcomes(passed=6, failed=6)
     assert {record["params"]["way"] for record in run["benchmarks"]} == {"clone"}
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_way_that_raises_in_one_turn_has_no_time(benchmarks, turn):
+    raises = f"measure(x.clone if way == 'clone' or turn != {turn} else lambda: torch.ones(-1), moved=8 * size)"
+    text = COMPARISON.format(claim="adds", function="ones").replace("way, measure):", "way, measure, turn):")
+    before, _, after = text.partition("measure(x.clone")
+    benchmarks.write("benchmarks/test_copies.py", before + raises + after[after.index("\n") :])
+    result, run = stored(benchmarks)
+    result.assert_outcomes(passed=9, failed=3)
+    assert {record["params"]["way"] for record in run["benchmarks"]} == {"clone"}
+
+
+def test_the_analysis_stands_below_the_tables(benchmarks):
+    options = [option for option in QUICK if option != "--benchmark-quiet"]
+    lines = benchmarks.run("tests/benchmarks", *options).outlines
+    titles = [line for line in lines if "growth and ranking" in line or line.startswith("Name (time in")]
+    assert len(titles) == 4  # three sizes
+    assert "growth and ranking" in titles[-1]
+
+
+def test_the_benchmarks_settings_are_theirs_alone_and_yield_to_the_command_line(benchmarks):
+    def settings(*arguments):
+        [line] = [line for line in benchmarks.run(*arguments, "--collect-only").outlines if "min_rounds" in line]
+        return re.findall(r"(?:disable_gc|min_rounds|max_time)=([\w.]+)", line)
+
+    assert settings("tests") == ["False", "5", "1.0"]  # pytest-benchmark's own
+    assert settings("tests/benchmarks") == ["True", "3", "0.05"]
+    assert settings("tests/benchmarks", "--benchmark-max-time=1.0") == ["True", "3", "1.0"]
+
+
+def test_only_benchmarks_need_the_plugin(benchmarks):
+    benchmarks.run("-p", "no:benchmark").assert_outcomes(passed=4, xfailed=1)
+    result = benchmarks.run("tests/benchmarks", "-p", "no:benchmark")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0].startswith("ERROR: tests/benchmarks needs the plugin pytest-benchmark")
 
 
 def test_benchmarks_run_only_where_they_are_named(benchmarks):
@@ -127,6 +167,7 @@ def test_a_comparison_with_a_run_of_another_torch_warns_and_a_regression_fails(b
     said = result.stdout.str() + result.stderr.str()
     assert "machine_info is different" in said
     assert "Performance has regressed" in said
+    assert "Traceback" not in said
 
 
 # ── the clock ──
@@ -217,6 +258,17 @@ def test_every_option_that_the_page_names_is_one_of_pytest_s(pytestconfig):
         known.update(name for option in group.options for name in option.names())
     assert "--turns" in options
     assert options <= known
+
+
+def test_two_stored_runs_can_be_compared_by_the_command_of_the_page(tmp_path):
+    [line] = re.findall("^pytest-benchmark compare .*", PAGE, re.MULTILINE)
+    for name in ("old.json", "new.json"):
+        shutil.copy(ROOT / "docs/results/benchmarks-cpu.json", tmp_path / name)
+    command = [sys.executable, "-m", "pytest_benchmark", *shlex.split(line)[1:]]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "test_array_to_tensor[1000-from_numpy]" in result.stdout
+    assert "+0.0%" in result.stdout
 
 
 def test_a_stored_run_can_be_drawn(tmp_path):

@@ -141,6 +141,13 @@ def test_a_document_that_is_not_one_is_named(site, change, problem):
     assert site.build() == [f"torch-2.14.1-cpu.json: not a verdict document of schema {SCHEMA}: {problem}"]
 
 
+@pytest.mark.parametrize("text", ["no JSON", "{}", '{"benchmarks": [{"group": "g"}]}'])
+def test_a_run_of_the_benchmarks_that_is_not_one_is_named(site, text):
+    (site.results / "benchmarks-cpu.json").write_text(text, "utf8")
+    [told] = site.build()
+    assert told.startswith("benchmarks-cpu.json: not a stored run of the benchmarks: ")
+
+
 def test_a_site_without_runs_is_not_built(site):
     (site.results / "torch-2.14.1-cpu.json").unlink()
     assert site.build() == [f"{site.results}: no verdict documents; write one with pytest --verdicts=FILE"]
