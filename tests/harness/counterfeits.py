@@ -186,7 +186,8 @@ def state_of_torch() -> dict[str, int]:
     """The identity of every function, class and property of torch's and torchvision's modules and of their classes.
 
     Counters and caches are left out: torch changes its own by being used. Modules that torch imports only when they are
-    needed appear in a later state and not in an earlier one.
+    needed appear in a later state and not in an earlier one. An optimizer's ``step`` counts as the function that torch
+    wraps, for profiling, when the class is used for the first time.
     """
     state: dict[str, int] = {}
     for module_name, module in list(sys.modules.items()):
@@ -198,6 +199,8 @@ def state_of_torch() -> dict[str, int]:
             # type() rather than isinstance(), which would wake lazy attributes that warn that they are deprecated
             if issubclass(type(value), type) and value.__module__ == module_name:
                 members = {key: member for key, member in list(vars(value).items()) if is_code(member)}
+                if getattr(members.get("step"), "hooked", False):
+                    members["step"] = members["step"].__wrapped__
                 state.update({f"{module_name}.{name}.{key}": id(member) for key, member in members.items()})
     return state
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from harness import counterfeits
 
 HEAD = "import torch\nfrom harness.counterfeits import counterfeit\n\n\n"
 CAUGHT = """\
@@ -138,3 +139,20 @@ def test_explain_lists_a_claims_counterfeits(forged, project):
     forged(CAUGHT)
     result = project.run("--explain", "adds")
     result.stdout.fnmatch_lines(["*counterfeits*", "sum is doubled: Twice what it should be."])
+
+
+def test_the_first_use_of_an_optimizer_changes_nothing_and_a_step_that_stays_false_does(monkeypatch):
+    """torch wraps the step of an optimizer's class when the class is first used."""
+
+    class Own(torch.optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Own", Own, raising=False)
+    monkeypatch.setattr(Own, "__module__", "torch.optim")
+    before = counterfeits.state_of_torch()
+    Own([torch.zeros(1, requires_grad=True)], lr=0.1)
+    assert Own.step.hooked is True
+    assert counterfeits.state_of_torch() == before
+    monkeypatch.setattr(Own, "step", lambda self, closure=None: None)
+    assert counterfeits.state_of_torch() != before
