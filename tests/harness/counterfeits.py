@@ -13,6 +13,7 @@ the tests prove less than the claim says. If tests fail, but only by accident (a
 fixture), the counterfeit is *invalid*.
 """
 
+import importlib
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -116,6 +117,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if not isinstance(item, CounterfeitItem):
         return None
     if STATE not in item.session.stash:
+        importlib.import_module(
+            "torch._dynamo"
+        )  # which the first optimizer does, and which replaces functions of torch
         item.session.stash[STATE] = state_of_torch()
     before = item.session.stash[STATE]
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
