@@ -13,7 +13,6 @@ the tests prove less than the claim says. If tests fail, but only by accident (a
 fixture), the counterfeit is *invalid*.
 """
 
-import importlib
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
