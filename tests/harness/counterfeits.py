@@ -116,9 +116,6 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if not isinstance(item, CounterfeitItem):
         return None
     if STATE not in item.session.stash:
-        importlib.import_module(
-            "torch._dynamo"
-        )  # which the first optimizer does, and which replaces functions of torch
         item.session.stash[STATE] = state_of_torch()
     before = item.session.stash[STATE]
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
