@@ -4,12 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-
-
-def change_method(patch, name, wrong):
-    """Let `x.name(*args)` be `wrong(original, x, *args)`."""
-    method = getattr(torch.Tensor, name)
-    patch.setattr(torch.Tensor, name, lambda self, *args, **rest: wrong(method, self, *args, **rest))
+from harness.forging import change_method
 
 
 def make(tensor):

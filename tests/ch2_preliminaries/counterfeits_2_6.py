@@ -4,25 +4,12 @@ flags that lie.
 
 import torch
 from harness.counterfeits import counterfeit
-
-
-class Scaled(torch.autograd.Function):
-    """Returns its first argument; backward multiplies the gradient by the second."""
-
-    @staticmethod
-    def forward(ctx, x, factor):
-        ctx.factor = factor
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.factor, None
+from harness.forging import change_gradient, change_result
 
 
 def scale_gradient(patch, name, factor):
     """Multiply the gradient that passes `torch.name` by `factor`."""
-    operation = getattr(torch, name)
-    patch.setattr(torch, name, lambda *args, **kwargs: Scaled.apply(operation(*args, **kwargs), factor))
+    change_result(patch, torch, name, lambda result, *_: change_gradient(result, lambda gradient: gradient * factor))
 
 
 def stop_tracking(patch, holder, name, condition=lambda *operands: True):

@@ -2,6 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_result
 
 
 def leaves(node):
@@ -28,26 +29,12 @@ def where_given(change):
 
 def scale_gradient(patch, holder, name, factor):
     """Multiply the gradient that passes an operation by `factor(result)`."""
-    operation = getattr(holder, name)
 
-    def wrong(*args, **kwargs):
-        result = operation(*args, **kwargs)
-        return Scaled.apply(result, factor(result.detach()))
+    def scaled(result, *_):
+        scale = factor(result.detach())
+        return change_gradient(result, lambda gradient: gradient * scale)
 
-    patch.setattr(holder, name, wrong)
-
-
-class Scaled(torch.autograd.Function):
-    """Returns its first argument; backward multiplies the gradient by the second."""
-
-    @staticmethod
-    def forward(ctx, x, factor):
-        ctx.factor = factor
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.factor, None
+    change_result(patch, holder, name, scaled)
 
 
 # ── scalar-backward-needs-no-argument ──

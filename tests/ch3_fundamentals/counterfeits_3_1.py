@@ -2,16 +2,11 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result, parameters_of
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
-
-
-def change_result(patch, owner, name, change):
-    """Let ``owner.name`` return ``change(result, *arguments)``."""
-    right = getattr(owner, name)
-    patch.setattr(owner, name, lambda *args, **kwargs: change(right(*args, **kwargs), *args))
 
 
 def before_step(patch, change):
@@ -23,10 +18,6 @@ def before_step(patch, change):
         return step(self, *args, **kwargs)
 
     patch.setattr(SGD, "step", wrong)
-
-
-def parameters_of(optimizer):
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def scale_gradients(optimizer, factor):
@@ -102,7 +93,7 @@ def squares_keep_the_sign_of_the_error(patch):
     change_result(patch, torch.Tensor, "__pow__", lambda square, error, *_: square * error.detach().sign())
 
 
-@counterfeit("squared-loss-is-half-squared-error")
+@counterfeit("squared-loss-is-half-squared-error", "sgd-step-subtracts-scaled-mean-gradient")
 def mean_divides_by_one_less(patch):
     change_result(patch, torch.Tensor, "mean", lambda mean, x, *_: mean * x.numel() / max(x.numel() - 1, 1))
 
@@ -344,7 +335,7 @@ def sgd_is_ten_per_cent_too_slow(patch):
     before_step(patch, lambda self: scale_gradients(self, 0.9))
 
 
-@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient", "batch-size-and-lr-are-hyperparameters")
 def sgd_leaves_the_bias(patch):
     before_step(patch, lambda self: [p.grad.zero_() for p in parameters_of(self) if p.dim() == 1])
 
@@ -357,11 +348,6 @@ def sgd_has_a_little_momentum(patch):
 @counterfeit("sgd-step-subtracts-scaled-mean-gradient")
 def sgd_decays_the_weights(patch):
     before_step(patch, lambda self: self.param_groups[0].update(weight_decay=1e-4))
-
-
-@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
-def mean_divides_batches_by_one_less(patch):
-    change_result(patch, torch.Tensor, "mean", lambda mean, x, *_: mean * x.numel() / max(x.numel() - 1, 1))
 
 
 @counterfeit("sgd-step-subtracts-scaled-mean-gradient")
@@ -389,11 +375,6 @@ def linear_learns_its_own_learning_rate(patch):
         self.lr = nn.Parameter(torch.tensor(0.1))
 
     patch.setattr(nn.Linear, "__init__", wrong)
-
-
-@counterfeit("batch-size-and-lr-are-hyperparameters")
-def sgd_does_not_learn_the_bias(patch):
-    before_step(patch, lambda self: [p.grad.zero_() for p in parameters_of(self) if p.dim() == 1])
 
 
 @counterfeit("batch-size-and-lr-are-hyperparameters")

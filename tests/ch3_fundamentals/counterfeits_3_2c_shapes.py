@@ -2,15 +2,10 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_method
 from torch import nn
 
 Tensor = torch.Tensor
-
-
-def change_method(patch, name, wrong):
-    """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``."""
-    method = getattr(Tensor, name)
-    patch.setattr(Tensor, name, lambda self, *args: wrong(method, self, *args))
 
 
 def change_forward(patch, layer, wrong):

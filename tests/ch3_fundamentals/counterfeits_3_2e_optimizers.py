@@ -2,31 +2,13 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import around_step, parameters_of
 from torch.optim import SGD, Adam, Optimizer, RMSprop
-
-
-def around_step(patch, optimizer_class, before=None, after=None):
-    """Call ``before(optimizer)`` and ``after(optimizer)`` around each step."""
-    step = optimizer_class.step
-
-    def wrong(self, *args, **kwargs):
-        if before:
-            before(self)
-        result = step(self, *args, **kwargs)
-        if after:
-            after(self)
-        return result
-
-    patch.setattr(optimizer_class, "step", wrong)
 
 
 def set_options(patch, optimizer_class, **options):
     """Let each step use these options whatever the group says."""
     around_step(patch, optimizer_class, before=lambda self: [group.update(options) for group in self.param_groups])
-
-
-def parameters_of(optimizer):
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 # ── optim-offers-sgd-adam-rmsprop ──

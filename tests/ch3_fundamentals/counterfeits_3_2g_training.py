@@ -2,29 +2,10 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import around_step, parameters_of
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam, Optimizer, RMSprop
-
-
-def around_step(patch, optimizer_class, before=None, after=None):
-    """Call ``before(optimizer)`` and ``after(optimizer)`` around each step."""
-    step = optimizer_class.step
-
-    def wrong(self, *args, **kwargs):
-        if before:
-            before(self)
-        result = step(self, *args, **kwargs)
-        if after:
-            after(self)
-        return result
-
-    patch.setattr(optimizer_class, "step", wrong)
-
-
-def parameters_of(optimizer):
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
 
 # ── step-updates-parameters ──
 

@@ -192,7 +192,7 @@ def train_does_not_switch_dropout_back_on(patch):
     patch.setattr(nn.Module, "train", lambda self, mode=True: train(self, mode and self.training))
 
 
-@counterfeit("dropout-zeroes-with-probability-p")
+@counterfeit("dropout-zeroes-with-probability-p", "dropout-keeps-the-expectation")
 def dropout_in_evaluation_multiplies_by_the_chance_to_survive(patch):
     """Plain instead of inverted dropout."""
     dropout = F.dropout
@@ -424,17 +424,6 @@ def the_expectation_of_the_in_place_form_is_half_as_large(patch):
 
     def wrong(input, p=0.5, training=True, inplace=False):
         return dropout(input, p, training, inplace) * (0.5 if inplace and training else 1)
-
-    patch.setattr(F, "dropout", wrong)
-
-
-@counterfeit("dropout-keeps-the-expectation")
-def evaluation_multiplies_by_the_chance_to_survive(patch):
-    """Training already made up for the dropped units; doing so again in evaluation halves them."""
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
-        return dropout(input, p, training, inplace) if training else input * (1 - p)
 
     patch.setattr(F, "dropout", wrong)
 

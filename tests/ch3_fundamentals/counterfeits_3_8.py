@@ -2,37 +2,15 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_linear
 from torch import nn
 from torch.nn import functional as F
-
-
-def change_linear(patch, change):
-    """Let ``F.linear`` return ``change(output, input, weight)``."""
-    linear = F.linear
-    patch.setattr(F, "linear", lambda input, weight, bias=None: change(linear(input, weight, bias), input, weight))
 
 
 def change_matmul(patch, change):
     """Let ``a @ b`` return ``change(product, a, b)``."""
     matmul = torch.Tensor.__matmul__
     patch.setattr(torch.Tensor, "__matmul__", lambda self, other: change(matmul(self, other), self, other))
-
-
-class ChangedGradient(torch.autograd.Function):
-    """The identity, with ``change(gradient)`` on the way back."""
-
-    @staticmethod
-    def forward(ctx, x, change):
-        ctx.change = change
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return ctx.change(grad), None
-
-
-def change_gradient(x, change):
-    return ChangedGradient.apply(x, change)
 
 
 # ── identity-network-is-a-matrix-product ──

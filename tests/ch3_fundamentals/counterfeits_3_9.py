@@ -2,35 +2,17 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_linear
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam
-
-
-def change_linear(patch, change):
-    """Let ``F.linear`` return ``change(output, input, weight)``."""
-    linear = F.linear
-    patch.setattr(F, "linear", lambda input, weight, bias=None: change(linear(input, weight, bias), input, weight))
-
-
-class ChangedGradient(torch.autograd.Function):
-    """The identity, with ``change(gradient)`` on the way back."""
-
-    @staticmethod
-    def forward(ctx, x, change):
-        ctx.change = change
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return ctx.change(grad), None
 
 
 def change_gradient_of_units(patch, change):
     """Let the values of hidden units get ``change(gradient)`` of shape (examples, units)."""
     change_linear(
         patch,
-        lambda output, input, weight: ChangedGradient.apply(output, change) if len(weight) > 1 else output,
+        lambda output, input, weight: change_gradient(output, change) if len(weight) > 1 else output,
     )
 
 
@@ -143,9 +125,9 @@ def units_get_the_sign_of_their_gradient(patch):
     change_gradient_of_units(patch, torch.sign)
 
 
-@counterfeit("equal-units-get-equal-gradients")
+@counterfeit("equal-units-get-equal-gradients", "equal-units-act-as-one", "random-init-breaks-symmetry")
 def units_get_the_mean_gradient_of_all_units(patch):
-    """The truth line: outgoing weights no longer tell."""
+    """Outgoing weights no longer tell: units that were equal stay one."""
     change_gradient_of_units(patch, lambda grad: grad.mean(-1, keepdim=True).expand_as(grad))
 
 
@@ -254,12 +236,6 @@ def training_drops_the_last_unit(patch):
     change_gradient_of_units(patch, lambda grad: last_column(grad, 0))
 
 
-@counterfeit("equal-units-act-as-one")
-def unequal_outgoing_weights_get_equal_gradients(patch):
-    """The truth line: units stay one, whatever their outgoing weights."""
-    change_gradient_of_units(patch, lambda grad: grad.mean(-1, keepdim=True).expand_as(grad))
-
-
 # ── random-init-breaks-symmetry ──
 
 
@@ -285,11 +261,6 @@ def normal_repeats_the_first_unit_in_the_last(patch):
         return tensor
 
     patch.setattr(nn.init, "normal_", wrong)
-
-
-@counterfeit("random-init-breaks-symmetry")
-def random_units_get_the_mean_gradient(patch):
-    change_gradient_of_units(patch, lambda grad: grad.mean(-1, keepdim=True).expand_as(grad))
 
 
 @counterfeit("random-init-breaks-symmetry")
