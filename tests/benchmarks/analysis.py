@@ -17,6 +17,10 @@ from statistics import median
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where `harness` is, for a script that lies beside it
+
+from harness.timing import crossover
+
 # Two ways that differ by less are called equal, however narrow the interval: where code and data happen to lie in
 # memory is settled once for a process, and alone moves a time by that much from one process to the next.
 NOISE = 0.10
@@ -88,16 +92,6 @@ def ranking(turns: dict[str, list[float]]) -> list[dict]:
     return found
 
 
-def crossover(times: dict[int, float], rival: dict[int, float]) -> int | None:
-    """The smallest size from which on ``times`` are below the rival's at every size; None if not at the largest."""
-    found = None
-    for size in sorted(times.keys() & rival.keys(), reverse=True):
-        if times[size] >= rival[size]:
-            break
-        found = size
-    return found
-
-
 def analyse(benchmarks: list[dict]) -> dict:
     """A run as plain data: by group, the unit of its sizes, each way's growth and rates, the ranking at each size."""
     found = lines(benchmarks)
@@ -126,7 +120,8 @@ def _way(way: str, by_size: dict[int, dict], best: dict[str, float], cpu: dict[i
     times = {size: seconds(facts) for size, facts in by_size.items()}
     found: dict = {"growth": growth(times)}
     if cpu and way == "accelerator":
-        found["faster_than_cpu_from"] = crossover(times, {size: seconds(facts) for size, facts in cpu.items()})
+        faster = {size: seconds(cpu[size]) / times[size] for size in times.keys() & cpu.keys()}
+        found["faster_than_cpu_from"] = crossover({size: ratio / (1 + NOISE) for size, ratio in faster.items()})
     largest = by_size[max(by_size)]
     for fact in YARDSTICKS:
         if largest[fact]:

@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from harness import devices, specification, verdicts
 from harness.register import closest
+from harness.timing import clock
 
 from benchmarks import analysis
-from benchmarks.clock import clock
 
 # what `pytest-benchmark compare` reads; quartiles and sums of every benchmark would double the document
 STATISTICS = ("min", "max", "mean", "median", "iqr", "stddev", "ops", "outliers", "rounds", "iterations")

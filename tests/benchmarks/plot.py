@@ -46,7 +46,7 @@ def draw(group: str, ways: dict[str, dict[int, dict]], analysed: dict, time: str
     """Write the picture of one comparison, from its parts of lines() and analyse() (analysis.py); ``time`` names y."""
     with pyplot.rc_context(STYLE):
         # margins of our own: matplotlib's automatic layout draws everything twice
-        margins = {"left": 0.13, "right": 0.97, "bottom": 0.13, "top": 0.92}
+        margins = {"left": 0.15, "right": 0.97, "bottom": 0.13, "top": 0.92}
         figure, axes = pyplot.subplots(figsize=(6.4, 4), gridspec_kw=margins)
         for (way, by_size), colour, marker in zip(ways.items(), cycle(COLOURS), cycle(MARKERS)):
             sizes = sorted(by_size)

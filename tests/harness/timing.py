@@ -1,16 +1,47 @@
 """How long work takes on a device, whether the device computes at once, as a CPU does, or works through a queue.
 
 A GPU's calls return when their work is *queued*: a clock read then has seen only the launch. The device itself can note
-the times, by two *events* in its queue around the work, which costs nothing to speak of; or the host's clock is read
-once the queue is empty. Either is done once for a whole round of calls: to wait after each call would leave the device
-idle while the next one is launched, and would time the waiting too.
+the times, by *events* in its queue, which costs nothing to speak of; or the host's clock is read once the queue is
+empty. Either is done once for a whole round of calls: to wait after each call would leave the device idle while the
+next one is launched, and would time the waiting too.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 
-import pytest
+
+def clock(device, host: Callable[[], float] = time.perf_counter) -> Callable[[], float]:
+    """A clock for work on the torch.device ``device``: returns seconds, read once before the work and once after.
+
+    Each reading puts an event into the device's queue and waits until the device has come to it. Where a backend has
+    no events that can be timed, the clock is the ``host``'s, read once the queue is empty; on the CPU it is that alone.
+    ``device`` must be the current device of its type.
+    """
+    import torch
+
+    backend = getattr(torch, device.type, None)
+    wait = getattr(backend, "synchronize", None)
+    if device.type == "cpu" or wait is None:
+        return host
+
+    def once_the_queue_is_empty() -> float:
+        wait()
+        return host()
+
+    last, now = None, 0.0
+
+    def by_events() -> float:
+        nonlocal last, now
+        event = backend.Event(enable_timing=True)
+        event.record()
+        event.synchronize()
+        if last is not None:
+            now += last.elapsed_time(event) / 1000  # milliseconds, in single precision: exact only over short times
+        last = event
+        return now
+
+    return by_events if hasattr(backend, "Event") else once_the_queue_is_empty
 
 
 def seconds_per_call(
@@ -20,46 +51,31 @@ def seconds_per_call(
     warmup: int = 3,
     rounds: int = 5,
     calls: int = 10,
-    clock: Callable[[], float] = time.perf_counter,
+    host: Callable[[], float] = time.perf_counter,
 ) -> float:
     """The duration in seconds of one call of ``work()``, which computes on the torch.device ``device``.
 
     Each of ``rounds`` rounds times ``calls`` calls one after another and divides by their number; the median of the
     rounds disregards one that the machine disturbed. ``warmup`` calls come first: they allocate memory, load kernels
-    and choose algorithms. ``device`` must be the current device of its type. ``clock`` is the host's, in seconds.
+    and choose algorithms. ``device`` must be the current device of its type. ``host`` is the host's clock, in seconds.
     """
-    import torch
+    read = clock(device, host)
 
-    backend = getattr(torch, device.type)
-    wait = getattr(backend, "synchronize", lambda: None) if device.type != "cpu" else lambda: None
-
-    def by_events() -> float:
-        start, end = backend.Event(enable_timing=True), backend.Event(enable_timing=True)
-        start.record()
+    def one_round() -> float:
+        start = read()
         for _ in range(calls):
             work()
-        end.record()
-        wait()
-        return start.elapsed_time(end) / 1000  # events count milliseconds
+        return read() - start
 
-    def by_the_clock() -> float:
-        start = clock()
-        for _ in range(calls):
-            work()
-        wait()
-        return clock() - start
-
-    measure = by_events if device.type != "cpu" and hasattr(backend, "Event") else by_the_clock
     for _ in range(warmup):
         work()
-    wait()
-    return statistics.median(measure() for _ in range(rounds)) / calls
+    return statistics.median(one_round() for _ in range(rounds)) / calls
 
 
 def crossover(ratio: Mapping[int, float]) -> int | None:
-    """The smallest size from which the GPU wins at every size measured; None if it loses at the largest.
+    """The smallest size from which one way beats another at every size measured; None if it loses at the largest.
 
-    ``ratio`` maps sizes to CPU time over GPU time.
+    ``ratio`` maps sizes to the other's time over the one's: the CPU's over the GPU's, say.
     """
     winning = None
     for size in sorted(ratio, reverse=True):
@@ -67,9 +83,3 @@ def crossover(ratio: Mapping[int, float]) -> int | None:
             break
         winning = size
     return winning
-
-
-@pytest.fixture(name="seconds_per_call", scope="session")
-def seconds_per_call_fixture():
-    """The function above."""
-    return seconds_per_call

@@ -71,9 +71,14 @@ def test_rates_are_shares_of_numpys_copy_in_the_same_run():
 
 
 def test_the_accelerator_is_ahead_from_the_size_on_at_which_it_stays_ahead():
-    cpu = {1: 1.0, 2: 9.0, 3: 3.0, 4: 4.0}
-    assert analysis.crossover({1: 2.0, 2: 2.0, 3: 4.0, 4: 2.0}, cpu) == 4
-    assert analysis.crossover({1: 2.0, 2: 2.0, 3: 2.0, 4: 5.0}, cpu) is None
+    def ahead_from(*times):
+        ways = {"cpu": (1.0, 9.0, 3.0, 4.0), "accelerator": times}
+        run = [record("g", way, size, [time]) for way in ways for size, time in enumerate(ways[way], start=1)]
+        return analysis.analyse(run)["groups"]["g"]["ways"]["accelerator"]["faster_than_cpu_from"]
+
+    assert ahead_from(2.0, 2.0, 4.0, 2.0) == 4
+    assert ahead_from(2.0, 2.0, 2.0, 5.0) is None
+    assert ahead_from(2.0, 2.0, 2.0, 3.9) is None  # within noise
 
 
 def test_two_runs_disagree_only_where_each_tells_two_ways_apart(tmp_path, capsys):

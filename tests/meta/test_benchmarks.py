@@ -8,10 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from benchmarks.clock import clock
 from harness import register
 
 ROOT = Path(__file__).parents[2]
@@ -168,47 +166,6 @@ def test_a_comparison_with_a_run_of_another_torch_warns_and_a_regression_fails(b
     assert "machine_info is different" in said
     assert "Performance has regressed" in said
     assert "Traceback" not in said
-
-
-# ── the clock ──
-
-
-def test_the_clock_of_an_accelerator_sees_the_work_and_not_its_launch(monkeypatch):
-    """The pretended device takes two seconds for each piece of work, whose launch takes no time at all."""
-    import torch
-
-    queue = SimpleNamespace(seconds=0.0)
-
-    class Event:
-        def __init__(self, enable_timing):
-            assert enable_timing
-
-        def record(self):
-            self.time = queue.seconds
-
-        def synchronize(self):
-            pass
-
-        def elapsed_time(self, later):
-            return 1000 * (later.time - self.time)
-
-    monkeypatch.setattr(torch, "pretended", SimpleNamespace(synchronize=lambda: None, Event=Event), raising=False)
-    read = clock(SimpleNamespace(type="pretended"))
-    before = read()
-    queue.seconds += 2.0
-    middle = read()
-    queue.seconds += 2.0
-    assert (middle - before, read() - middle) == (2.0, 2.0)
-
-
-def test_a_device_without_events_is_waited_for(monkeypatch):
-    import torch
-
-    calls = []
-    monkeypatch.setattr(torch, "pretended", SimpleNamespace(synchronize=lambda: calls.append("wait")), raising=False)
-    read = clock(SimpleNamespace(type="pretended"))
-    assert read() <= read()
-    assert calls == ["wait", "wait"]
 
 
 # ── the benchmarks and their page ──

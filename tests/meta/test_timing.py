@@ -28,7 +28,10 @@ class Queue:
         self.done = max(self.done, self.host) + WORK
 
     def synchronize(self):
-        self.host = max(self.host, self.done)
+        self.wait_for(self.done)
+
+    def wait_for(self, time):
+        self.host = max(self.host, time)
 
 
 class QueueWithEvents(Queue):
@@ -41,6 +44,9 @@ class QueueWithEvents(Queue):
         class Event:
             def record(self):
                 self.time = max(queue.host, queue.done)
+
+            def synchronize(self):
+                queue.wait_for(self.time)
 
             def elapsed_time(self, end):
                 if queue.host < end.time:
@@ -63,7 +69,7 @@ QUEUE = SimpleNamespace(type="queue", index=0)  # what is asked of a torch.devic
 
 def test_a_call_takes_as_long_as_the_device_works_on_it(queue):
     """Back to back the device works without a break: the launches but the first go on beside it."""
-    seconds = seconds_per_call(queue.work, QUEUE, calls=100, clock=queue.clock)
+    seconds = seconds_per_call(queue.work, QUEUE, calls=100, host=queue.clock)
     assert seconds == pytest.approx(WORK, rel=0.01)
 
 
@@ -77,16 +83,16 @@ def test_a_clock_read_without_waiting_sees_the_launches_alone(queue):
 def test_the_timing_code_would_see_no_more_if_it_did_not_wait(monkeypatch):
     queue = Queue()
     monkeypatch.setattr(torch, "queue", queue, raising=False)
-    queue.synchronize = lambda: None
-    assert seconds_per_call(queue.work, QUEUE, calls=100, clock=queue.clock) == LAUNCH
+    queue.wait_for = lambda time: None
+    assert seconds_per_call(queue.work, QUEUE, calls=100, host=queue.clock) == LAUNCH
 
 
 def test_events_must_be_waited_for_too(monkeypatch):
     queue = QueueWithEvents()
     monkeypatch.setattr(torch, "queue", queue, raising=False)
-    queue.synchronize = lambda: None
+    queue.wait_for = lambda time: None
     with pytest.raises(RuntimeError, match="device not ready"):
-        seconds_per_call(queue.work, QUEUE, calls=100, clock=queue.clock)
+        seconds_per_call(queue.work, QUEUE, calls=100, host=queue.clock)
 
 
 def test_waiting_after_each_call_times_the_launches_too(queue):
@@ -100,20 +106,20 @@ def test_waiting_after_each_call_times_the_launches_too(queue):
 def test_work_queued_before_is_not_counted(queue):
     for _ in range(1000):
         queue.work()
-    assert seconds_per_call(queue.work, QUEUE, warmup=0, calls=100, clock=queue.clock) == pytest.approx(WORK, rel=0.01)
+    assert seconds_per_call(queue.work, QUEUE, warmup=0, calls=100, host=queue.clock) == pytest.approx(WORK, rel=0.01)
 
 
 def test_a_device_that_is_short_of_work_takes_as_long_as_the_launches(queue, monkeypatch):
     """As with tiny tensors: the host cannot launch as fast as the device computes."""
     monkeypatch.setitem(globals(), "WORK", LAUNCH / 100)
-    seconds = seconds_per_call(queue.work, QUEUE, calls=100, clock=queue.clock)
+    seconds = seconds_per_call(queue.work, QUEUE, calls=100, host=queue.clock)
     assert seconds == pytest.approx(LAUNCH, rel=0.02)
 
 
 def test_the_median_disregards_a_round_that_was_disturbed():
     ticks = iter([0, 10, 100, 110, 200, 9200])  # three rounds of 10, 10 and 9000 seconds
     work = lambda: None  # noqa: E731
-    assert seconds_per_call(work, torch.device("cpu"), warmup=0, rounds=3, calls=5, clock=lambda: next(ticks)) == 2
+    assert seconds_per_call(work, torch.device("cpu"), warmup=0, rounds=3, calls=5, host=lambda: next(ticks)) == 2
 
 
 REAL = """
