@@ -204,6 +204,7 @@ def test_a_composition_with_a_non_linear_function_is_not_affine():
 
     deviation = model((x + y) / 2) - (model(x) + model(y)) / 2
 
+    # An affine function leaves rounding, some 1e-15; the least that 2000 seeds left was 0.21.
     assert deviation.abs().max().item() > 1e-3
 
 

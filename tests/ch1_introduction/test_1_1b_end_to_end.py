@@ -42,7 +42,7 @@ def test_one_backward_pass_reaches_every_parameter_of_every_level():
 
 @claim("training-is-end-to-end")
 def test_the_gradient_of_a_level_is_the_slope_of_the_loss():
-    """Central differences, whose error is of the order of the square of the step, are the measure."""
+    """Central differences, whose error is of the order of the square of the step, 1e-8, are the measure."""
     model = three_levels()
     loss_of(model).backward()
     h = 1e-4
@@ -117,6 +117,8 @@ def images(n):
 
 
 def held_out_accuracy(filters, classifier, trained, train_set, test_set):
+    """Train the parameters `trained` and return the share of the test set that is classified correctly."""
+
     def score(x):
         return classifier(F.relu(filters(x)).amax((2, 3))).squeeze(1)
 

@@ -217,7 +217,7 @@ def test_item_keeps_the_sign_of_zero(zero):
 
 @claim("item-gives-a-python-number")
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 1, 1, 1)])
-def test_any_tensor_of_one_element_will_do(shape):
+def test_item_takes_one_element_in_any_number_of_dimensions(shape):
     assert torch.full(shape, 7).item() == 7
 
 

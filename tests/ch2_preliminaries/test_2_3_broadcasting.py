@@ -130,7 +130,7 @@ def test_the_result_equals_that_of_operands_repeated_in_memory(shapes):
 
 
 @claim("broadcasting-matches-shapes")
-def test_a_large_table_is_right_in_every_element():
+def test_every_element_of_a_large_table_combines_its_row_and_its_column():
     column, row = torch.arange(150).view(150, 1), torch.arange(260)
 
     assert (column * 1000 + row).tolist() == [[1000 * i + j for j in range(260)] for i in range(150)]
@@ -216,7 +216,7 @@ def test_each_repeated_element_has_its_own_place_in_memory():
 def test_an_operation_allocates_more_than_its_output():
     row, column = torch.ones(1, 200), torch.ones(100, 1)
 
-    assert bytes_allocated_by(lambda: row + column) > 4 * 100 * 200
+    assert bytes_allocated_by(lambda: row + column) > 4 * 100 * 200  # a float32 takes 4 bytes
 
 
 @claim("broadcasting-copies-elements", truth=True)

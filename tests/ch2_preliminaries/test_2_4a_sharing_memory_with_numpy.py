@@ -51,7 +51,7 @@ def test_array_shows_a_write_to_its_tensor():
 def test_tensor_shows_a_write_to_its_array():
     tensor = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     array = tensor.numpy()
-    assert array.flags.writeable
+    assert array.flags.writeable is True
     array[0, 1] = 20.0
     assert tensor.tolist() == [[1.0, 20.0, 3.0], [4.0, 5.0, 6.0]]
     array *= 2
@@ -78,7 +78,7 @@ def test_tensor_of_any_shape_and_strides_shares_with_its_array(source):
     array[...] += 100
     assert tensor.tolist() == array.tolist()
     tensor -= 300
-    assert array.min() == -200
+    assert array.min() == -200  # the least element was 0: plus 100, minus 300
 
 
 @claim("numpy-method-shares-memory")
@@ -168,7 +168,7 @@ def test_array_of_any_shape_and_strides_shares_with_its_tensor(array):
     tensor += 100
     assert array.tolist() == tensor.tolist()
     array[...] -= 300
-    assert tensor.min().item() == -200
+    assert tensor.min().item() == -200  # the least element was 0: plus 100, minus 300
 
 
 @claim("from-numpy-shares-memory")

@@ -43,7 +43,7 @@ def test_values_and_dtype_survive_the_round_trip(accelerator, dtype):
 
 @claim("to-moves-between-cpu-and-gpu")
 def test_float32_survives_the_round_trip_bit_for_bit(accelerator):
-    """A third has no finite expansion; then the smallest normal number, the largest, and infinity."""
+    """A third has no finite expansion; then the smallest normal number, the largest, and minus infinity."""
     tensor = torch.tensor([1 / 3, 2.0**-126, 3.4028234663852886e38, float("-inf")], device="cpu")
     assert tensor.to(accelerator).to("cpu").tolist() == tensor.tolist()
 

@@ -65,7 +65,7 @@ def test_elements_and_mean_are_27():
 
 
 @claim("quadratic-mean-example")
-def test_same_formula_with_four_different_elements():
+def test_each_element_becomes_3_times_the_square_of_x_plus_2():
     """3 · 2², 3 · 3², 3 · 4², 3 · 5²; their mean is 162 / 4."""
     x = torch.tensor([[0.0, 1.0], [2.0, 3.0]], requires_grad=True)
     z = 3 * (x + 2) ** 2

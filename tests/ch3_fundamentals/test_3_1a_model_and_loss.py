@@ -139,6 +139,7 @@ def test_at_the_minimum_the_gradient_vanishes_and_any_change_raises_the_loss():
     weights = torch.tensor(best, requires_grad=True)
     least = ((features @ weights - labels) ** 2 / 2).mean()
     least.backward()
+    # Zero but for rounding: sums of 30 terms of float64, which rounds at 1e-16.
     torch.testing.assert_close(weights.grad, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
     changes = torch.randn(100, 3, dtype=torch.float64)

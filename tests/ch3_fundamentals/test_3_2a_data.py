@@ -50,6 +50,7 @@ def test_the_features_are_standard_normal():
 
 @claim("synthetic-regression-data")
 def test_the_labels_are_the_weighted_sum_plus_noise_of_deviation_a_hundredth():
+    """With n = 20000, 6.5 standard errors: 0.01 / sqrt(n) for a mean, 0.01 / sqrt(2 n) for a standard deviation."""
     features, labels = make_data(20000)
     x = features.cpu().numpy().astype("float64")
 
@@ -164,7 +165,10 @@ def test_shuffling_keeps_each_label_with_its_features(generator):
     features = torch.arange(50.0)
     data = TensorDataset(features.reshape(25, 2), 10 * features[::2])
 
-    for x, y in DataLoader(data, batch_size=4, shuffle=True, generator=generator):
+    batches = list(DataLoader(data, batch_size=4, shuffle=True, generator=generator))
+
+    assert [len(y) for _, y in batches] == [4] * 6 + [1]
+    for x, y in batches:
         assert y.tolist() == (10 * x[:, 0]).tolist()
         assert (x[:, 1] - x[:, 0]).tolist() == [1.0] * len(x)
 

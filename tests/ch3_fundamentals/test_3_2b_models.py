@@ -191,8 +191,8 @@ def test_an_appended_layer_runs_last():
 
 
 @claim("sequential-keeps-order")
-def test_twelve_layers_run_in_the_order_in_which_they_were_passed():
-    """Twelve, as the names '10' and '11' would come before '2' if they were sorted."""
+def test_more_than_ten_layers_run_in_the_order_in_which_they_were_passed():
+    """A `Sequential` names its layers by their numbers, and '10' would come before '2' if the names were sorted."""
     digits = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]
     layers = [layer for digit in digits for layer in (Times(10), Add(digit))]
 
@@ -276,7 +276,7 @@ def test_parameters_are_the_weights_and_biases_of_every_layer_and_nothing_else()
 
 
 @claim("parameters-is-a-generator-of-learnables")
-def test_a_parameter_that_two_layers_share_comes_once():
+def test_parameters_yields_a_shared_parameter_once():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
     net[1].weight = net[0].weight
 
@@ -284,7 +284,7 @@ def test_a_parameter_that_two_layers_share_comes_once():
 
 
 @claim("parameters-is-a-generator-of-learnables")
-def test_a_frozen_parameter_still_comes():
+def test_parameters_yields_a_frozen_parameter_too():
     net = LinearNet(2)
     net.linear.weight.requires_grad_(False)
 

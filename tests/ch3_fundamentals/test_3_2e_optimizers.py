@@ -1,9 +1,10 @@
 """3.2 Linear regression in PyTorch: the optimizers
 
 An **optimizer** refers to parameters, in one or more **parameter groups** with options of their own, and updates them
-from their gradients at each `step()`. Plain SGD subtracts the learning rate times the gradient. SGD with momentum, Adam
-and RMSprop average the gradients of the steps so far, or their squares, and keep these averages as their **state**. The
-tests write each published update rule out by hand, for three elements and four steps.
+from their gradients at each `step()`. Plain SGD subtracts the learning rate times the gradient. SGD with momentum keeps
+a decaying sum of the gradients of the steps so far; Adam keeps running averages of the gradients and of their squares,
+RMSprop of the squares. These sums and averages are the optimizer's **state**. The tests write each published update
+rule out by hand, for three elements and four steps.
 """
 
 import numpy as np
@@ -43,8 +44,8 @@ def test_sgd_subtracts_the_learning_rate_times_the_gradient():
     ("momentum", "dampening", "nesterov"),
     [(0.9, 0.0, False), (0.5, 0.0, False), (0.9, 0.3, False), (0.9, 0.0, True)],
 )
-def test_sgd_with_momentum_averages_the_gradients(momentum, dampening, nesterov):
-    """The average starts at the first gradient, undampened. Nesterov's variant looks one step ahead."""
+def test_sgd_with_momentum_follows_a_decaying_sum_of_the_gradients(momentum, dampening, nesterov):
+    """The sum starts at the first gradient, undampened. Nesterov's variant looks one step ahead."""
     w, v, expected = START, GRADIENTS[0], []
     for step, g in enumerate(GRADIENTS):
         v = momentum * v + (1 - dampening) * g if step > 0 else g

@@ -3,8 +3,8 @@
 A large learning rate makes fast progress at first, a small one settles near the minimum, so one often lowers the rate
 during training. The rate is an entry of each of the optimizer's `param_groups` and can be edited there; the
 **schedulers** of `torch.optim.lr_scheduler` do that by a rule. One can also build a new optimizer with another rate.
-That costs next to nothing, but the new one starts without **state**: the averages of earlier gradients, which momentum,
-Adam and RMSprop live on, are lost.
+That costs next to nothing, but the new one starts without **state**: the sums and averages of earlier gradients, which
+momentum, Adam and RMSprop live on, are lost.
 """
 
 import pytest
@@ -71,7 +71,7 @@ def test_an_edit_scales_the_steps_of_any_optimizer_and_nothing_else(optimizer_cl
 
 @claim("learning-rate-can-be-edited-in-place")
 def test_an_edit_keeps_the_momentum():
-    """With momentum 0.5 the averages of gradients of 1 are 1, 1.5, 1.75."""
+    """With momentum 0.5 the decaying sums of gradients of 1 are 1, 1.5, 1.75."""
     w = parameter()
     optimizer = torch.optim.SGD([w], lr=1.0, momentum=0.5)
     assert [step(optimizer, w, 1.0), step(optimizer, w, 1.0)] == [-1.0, -1.5]
@@ -138,7 +138,7 @@ def test_a_scheduler_equals_editing_the_rate_step_by_step(optimizer_class, optio
         step(second, edited, gradient)
         second.param_groups[0]["lr"] *= 0.1 if count % 3 == 0 else 1.0
         assert scheduled.item() == edited.item()
-        # Nothing but the rate changes: the averages are those of an optimizer that keeps its rate.
+        # Nothing but the rate changes: the sums and averages are those of an optimizer that keeps its rate.
         assert change == pytest.approx(step(third, constant, gradient) * 0.1 ** ((count - 1) // 3))
 
     assert first.param_groups[0]["lr"] == pytest.approx(0.005)
@@ -199,6 +199,7 @@ def test_building_an_optimizer_costs_the_same_for_parameters_of_any_size(size):
         optimizer = torch.optim.Adam([w])
     built = sum(value.numel() for value in optimizer.state[w].values())
     optimizer.step()
+    # Adam's count of steps, which has no dimension, is left out.
     after_a_step = sum(value.numel() for value in optimizer.state[w].values() if value.dim() > 0)
 
     assert building.count == 0
@@ -215,6 +216,7 @@ def test_adam_allocates_its_state_at_the_first_step_and_none_when_built():
     net(torch.ones(1, 64)).sum().backward()
     optimizer.step()
 
+    # Adam's counts of steps, which have no dimension, are left out.
     elements = sum(value.numel() for state in optimizer.state.values() for value in state.values() if value.dim() > 0)
     assert elements == 2 * (64 * 32 + 32 + 32 * 10 + 10)
 
@@ -252,6 +254,7 @@ def test_a_new_optimizer_has_no_state_and_takes_another_step(optimizer_class, op
     new = optimizer_class([rebuilt], lr=0.5, **options)
 
     assert len(new.state) == 0
+    # The steps are -0.5 and -1.05 with SGD, -0.5 and -0.24 with Adam, -5.0 and -2.0 with RMSprop.
     assert abs(step(new, rebuilt, 1.0) - step(undisturbed, kept, 1.0)) > 0.05
 
 
@@ -282,6 +285,7 @@ def test_a_new_adam_makes_a_converged_parameter_oscillate():
         path.append(w.item())
 
     assert converged < 1e-4
+    # The path starts at 0.1, the learning rate, swings to -0.08 and back to 0.05.
     assert max(path) > 0.03
     assert min(path) < -0.03
 

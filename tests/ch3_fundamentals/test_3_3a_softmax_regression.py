@@ -133,7 +133,7 @@ def test_raw_outputs_are_no_distribution():
     probabilities = torch.softmax(outputs, dim=1)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2, dtype=torch.float64))
     assert probabilities[0, 1].item() == pytest.approx(1 / (1 + 2 * math.exp(-9.9)))
-    assert probabilities[1, 1].item() == pytest.approx(0, abs=1e-300)
+    assert probabilities[1, 1].item() == pytest.approx(0, abs=1e-300)  # exp(-990) is 1e-430
 
 
 @claim("softmax-gives-a-distribution")
@@ -187,7 +187,8 @@ def test_there_is_one_output_per_class(features, classes):
 
 
 @claim("softmax-outputs-equal-classes")
-def test_a_network_is_trained_for_exactly_the_classes_it_has_outputs_for():
+def test_the_class_of_every_output_can_be_the_label():
+    """Equal logits give each of three classes the probability 1/3."""
     logits = torch.tensor([[0.0, 0.0, 0.0]], dtype=torch.float64)
     losses = [F.cross_entropy(logits, torch.tensor([label])).item() for label in range(3)]
     assert losses == pytest.approx([math.log(3)] * 3)
