@@ -116,6 +116,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if not isinstance(item, CounterfeitItem):
         return None
     if STATE not in item.session.stash:
+        import torch._dynamo  # noqa: F401  which replaces functions of torch, and which the first optimizer imports
+
         item.session.stash[STATE] = state_of_torch()
     before = item.session.stash[STATE]
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)

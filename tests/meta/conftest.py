@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis  # noqa: F401  imported here, so that the runs below, which forget what they import, need not again
 import numpy  # noqa: F401
 import pytest
+import torch._dynamo
 import torch.testing  # noqa: F401
 
 TESTS = Path(__file__).parents[1]
