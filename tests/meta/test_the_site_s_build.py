@@ -1,6 +1,7 @@
 """The site's build: mistakes end it with a line for each, and a page says what the stored runs say."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -292,4 +293,10 @@ def test_a_curve_is_drawn_from_what_a_test_recorded_and_always_alike():
     image = plots.svg(entry["measured"]["curve"])
     assert all(f">{word}<" in image.decode() for word in ("epoch", "loss", "training", "test"))
     assert plots.svg(entry["measured"]["curve"]) == image
+    points = [
+        re.findall("[ML] ([0-9.]+) ([0-9.]+)", path) for path in re.findall(r'd="([^"]+)" clip-path', image.decode())
+    ]
+    assert [len(line) for line in points] == [3, 3]
+    heights = [float(y) for line in points for _, y in line]  # counted from the top
+    assert heights[0] < heights[3] < heights[1] == heights[4] < heights[5] < heights[2]  # 4, 3, 2 and 2, 1, 0.1
     assert plots.of("falls", None) == []
