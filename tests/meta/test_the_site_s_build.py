@@ -231,6 +231,8 @@ def test_the_table_has_a_row_for_cuda_without_cells_until_a_run_is_stored(site):
     rows = card(site, "adds").rows
     assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("sim ", 2), ("cuda", 0)]
     assert [cell["verdict"] for cell in rows[0]["cells"]] == ["holds", "no run"]
+    assert [cell["mark"] for cell in rows[0]["cells"]] == ["✓", ""]
+    assert [cell["mark"] for cell in card(site, "divides").rows[0]["cells"]] == ["✗", ""]
     site.store(document("2.13.0", "cuda"))
     rows = card(site, "adds").rows
     assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("cuda", 2), ("sim ", 2)]
