@@ -68,6 +68,46 @@ def move_to_where_it_is_makes_a_copy(patch):
     alter_to(patch, lambda x, y: x is y and x.device.type != "cpu", lambda x, y: x.clone())
 
 
+@counterfeit("to-moves-between-cpu-and-gpu")
+def move_reads_a_view_from_the_start_of_its_storage(patch):
+    alter_to(
+        patch,
+        lambda x, y: moved(x, y) and x.storage_offset() > 0,
+        lambda x, y: x.as_strided(x.shape, x.stride(), 0).to(y.device),
+    )
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def move_keeps_32_bits_of_an_integer(patch):
+    alter_to(patch, lambda x, y: moved(x, y) and x.dtype == torch.int64, lambda x, y: y.int().long())
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def move_loses_the_sign_of_zero(patch):
+    alter_to(patch, lambda x, y: moved(x, y) and x.is_floating_point(), lambda x, y: y + 0.0)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def move_misses_the_last_element_of_a_large_tensor(patch):
+    def wrong(x, y):
+        y.view(-1)[-1] = 0
+        return y
+
+    alter_to(patch, lambda x, y: moved(x, y) and x.numel() > 10_000, wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def move_back_is_not_recorded(patch):
+    alter_to(patch, lambda x, y: moved(x, y) and y.device.type == "cpu", lambda x, y: y.detach())
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def second_move_repeats_the_first(patch):
+    copies = {}
+    # the source is kept beside its copy, so that no other tensor is given its id
+    alter_to(patch, moved, lambda x, y: copies.setdefault((id(x), y.device), (x, y))[1])
+
+
 # ── create-directly-on-gpu ──
 
 
@@ -87,6 +127,24 @@ def ones_like_is_created_on_the_cpu_and_moved(patch):
 def random_numbers_stay_on_the_cpu(patch):
     rand = torch.rand
     patch.setattr(torch, "rand", lambda *shape, device=None, **kwargs: rand(*shape, device="cpu", **kwargs))
+
+
+@counterfeit("create-directly-on-gpu")
+def random_numbers_are_all_zero(patch):
+    rand = torch.rand
+    patch.setattr(torch, "rand", lambda *shape, **kwargs: rand(*shape, **kwargs).zero_())
+
+
+@counterfeit("create-directly-on-gpu")
+def ranges_are_floating_point(patch):
+    arange = torch.arange
+    patch.setattr(torch, "arange", lambda *args, **kwargs: arange(*args, **kwargs).float())
+
+
+@counterfeit("create-directly-on-gpu")
+def zeros_are_created_on_the_cpu_and_moved(patch):
+    zeros = torch.zeros
+    patch.setattr(torch, "zeros", lambda *shape, device, **kwargs: zeros(*shape, device="cpu", **kwargs).to(device))
 
 
 # ── to-device-object-equals-to-string ──
@@ -152,6 +210,12 @@ def broadcast_sum_comes_back_to_the_cpu(patch):
 @counterfeit("gpu-sum-stays-on-gpu")
 def sum_of_bytes_comes_back_to_the_cpu(patch):
     bring_sums_back(patch, lambda x, y: x.dtype == torch.uint8)
+
+
+@counterfeit("gpu-sum-stays-on-gpu")
+def integers_are_added_as_floating_point_numbers(patch):
+    add = torch.add
+    patch.setattr(torch.Tensor, "__add__", lambda x, y: add(x.float(), y.float()).to(x.dtype))
 
 
 # ── to-changes-dtype-too ──

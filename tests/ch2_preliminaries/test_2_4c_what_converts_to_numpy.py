@@ -140,6 +140,18 @@ def test_accelerator_tensor_is_refused_by_numpy(accelerator, dtype):
 
 
 @claim("gpu-tensor-has-no-numpy")
+@pytest.mark.parametrize(
+    "view",
+    [lambda x: x[0, 0], lambda x: x[:0], lambda x: x.t()],
+    ids=["number", "nothing", "transpose"],
+)
+def test_no_shape_of_an_accelerator_tensor_is_converted(accelerator, view):
+    tensor = view(torch.ones(2, 3, device=accelerator))
+    with pytest.raises(TypeError, match=r"Use Tensor\.cpu\(\)"):
+        tensor.numpy()
+
+
+@claim("gpu-tensor-has-no-numpy")
 def test_accelerator_tensor_is_not_converted_behind_the_scenes(accelerator):
     """NumPy's own conversion asks the tensor, and gets the same refusal."""
     tensor = torch.ones(2, 3, device=accelerator)

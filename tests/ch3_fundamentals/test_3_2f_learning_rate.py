@@ -173,13 +173,22 @@ class OperatorCalls(TorchDispatchMode):
 
 
 @claim("new-optimizer-is-cheap")
-@pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop])
-def test_building_an_optimizer_runs_no_tensor_operation(optimizer_class):
+@pytest.mark.parametrize(
+    ("optimizer_class", "options"),
+    [
+        (torch.optim.SGD, {}),
+        (torch.optim.SGD, {"momentum": 0.9}),
+        (torch.optim.Adam, {}),
+        (torch.optim.AdamW, {}),
+        (torch.optim.RMSprop, {"momentum": 0.9}),
+    ],
+)
+def test_building_an_optimizer_runs_no_tensor_operation(optimizer_class, options):
     """So it also allocates no tensor. A step of the same network runs some."""
     net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
     with OperatorCalls() as building:
-        optimizer = optimizer_class(net.parameters(), lr=0.03)
+        optimizer = optimizer_class(net.parameters(), lr=0.03, **options)
     net(torch.ones(1, 64)).sum().backward()
     with OperatorCalls() as stepping:
         optimizer.step()

@@ -234,6 +234,17 @@ def an_argmax_comes_back_to_the_cpu(patch):
 
 
 @counterfeit("gpu-results-stay-on-gpu")
+def indices_of_nonzero_elements_come_back_to_the_cpu(patch):
+    true = torch.Tensor.nonzero
+    patch.setattr(torch.Tensor, "nonzero", lambda self: true(self).cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def random_numbers_for_a_tensor_are_drawn_on_the_cpu(patch):
+    patch.setattr(torch, "rand_like", lambda x: torch.rand(x.shape, dtype=x.dtype, device="cpu"))
+
+
+@counterfeit("gpu-results-stay-on-gpu")
 def a_comparison_comes_back_to_the_cpu(patch):
     true = torch.Tensor.__gt__
     patch.setattr(torch.Tensor, "__gt__", lambda self, other: true(self, other).cpu())
@@ -283,6 +294,46 @@ def a_product_with_a_cpu_tensor_comes_back_to_the_cpu(patch):
         return product.cpu() if torch.is_tensor(second) and second.device.type == "cpu" else product
 
     patch.setattr(torch.Tensor, "__mul__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def integers_are_fetched(patch):
+    fetch(patch, lambda first, second: second.dtype == torch.int64 and second.dim() > 0)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_transpose_is_fetched(patch):
+    fetch(patch, lambda first, second: not second.is_contiguous())
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_number_on_the_gpu_fetches_the_other_factor(patch):
+    fetch(patch, lambda first, second: first.dim() == 0 and first.device.type != "cpu")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def a_bias_is_fetched(patch):
+    linear = torch.nn.functional.linear
+    patch.setattr(
+        torch.nn.functional,
+        "linear",
+        lambda x, weight, bias=None: linear(x, weight, None if bias is None else bias.to(x.device)),
+    )
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def a_comparison_fetches_its_second_operand(patch):
+    true = torch.Tensor.__gt__
+
+    def wrong(first, second):
+        return true(first, second.to(first.device) if torch.is_tensor(second) else second)
+
+    patch.setattr(torch.Tensor, "__gt__", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix")
+def a_single_number_fetches_the_other_factor(patch):
+    fetch(patch, lambda first, second: first.dim() == 0)
 
 
 @counterfeit("different-gpus-do-not-mix")

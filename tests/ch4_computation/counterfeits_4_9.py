@@ -24,6 +24,29 @@ def buffers_stay_behind(patch):
 
 
 @counterfeit("model-moves-with-to")
+def integer_buffers_become_floating_point(patch):
+    apply = nn.Module._apply
+
+    def wrong(self, *args, **kwargs):
+        apply(self, *args, **kwargs)
+        self._buffers.update({name: buffer.float() for name, buffer in self._buffers.items()})
+        return self
+
+    patch.setattr(nn.Module, "_apply", wrong)
+
+
+@counterfeit("model-moves-with-to")
+def parameters_that_are_not_trained_are_trained_afterwards(patch):
+    to = nn.Module.to
+    patch.setattr(nn.Module, "to", lambda self, device: to(self, device).requires_grad_(True))
+
+
+@counterfeit("model-moves-with-to")
+def lists_of_parameters_stay_behind(patch):
+    patch.setattr(nn.ParameterList, "_apply", lambda self, *args, **kwargs: self)
+
+
+@counterfeit("model-moves-with-to")
 def the_last_module_stays_behind(patch):
     apply = nn.Module._apply
 
@@ -96,6 +119,12 @@ def a_linear_layer_fetches_its_input(patch):
 
 
 @counterfeit("model-and-input-must-share-a-device")
+def a_linear_layer_that_is_not_trained_fetches_its_input(patch):
+    forward = nn.Linear.forward
+    patch.setattr(nn.Linear, "forward", lambda self, x: forward(self, x if self.training else x.to(self.weight.device)))
+
+
+@counterfeit("model-and-input-must-share-a-device")
 def an_embedding_fetches_its_indices(patch):
     forward = nn.Embedding.forward
     patch.setattr(nn.Embedding, "forward", lambda self, x: forward(self, x.to(self.weight.device)))
@@ -126,6 +155,15 @@ def steps_on_the_gpu_leave_out_the_last_parameter(patch):
     def wrong(true, optimizer, parameters):
         for parameter in parameters[-1:]:
             parameter.grad = None
+        return true(optimizer)
+
+    step(patch, wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def momentum_on_the_gpu_is_a_tenth_less(patch):
+    def wrong(true, optimizer, parameters):
+        optimizer.param_groups[0]["momentum"] = 0.81 if parameters else 0.9
         return true(optimizer)
 
     step(patch, wrong)

@@ -68,6 +68,12 @@ def test_the_device_stands_beside_what_else_is_printed(place):
 
 
 @claim("gpu-tensor-prints-its-device")
+def test_the_index_is_that_of_its_own_device(two_devices):
+    printed = [str(torch.tensor([1, 2], device=device)) for device in two_devices]
+    assert printed == [f"tensor([1, 2], device='{device}')" for device in two_devices]
+
+
+@claim("gpu-tensor-prints-its-device")
 def test_a_copy_on_the_cpu_prints_no_device(place):
     assert str(torch.tensor([1, 2, 3], device=place).cpu()) == "tensor([1, 2, 3])"
 
@@ -220,8 +226,8 @@ def test_a_tensors_device_prints_in_the_same_way(capsys):
 @pytest.mark.parametrize(
     ("data", "dtype"),
     [
-        pytest.param([1, 2, 3], torch.int64, id="integers"),
-        pytest.param([[0.5, -1.5, 2.0], [3.25, 4.0, 5.0]], torch.float32, id="matrix"),
+        pytest.param([1, -2, 2**53 + 1], torch.int64, id="integers"),
+        pytest.param([[0.5, -1.5, 2.0], [3.25, 4.0, 1 + 2**-23]], torch.float32, id="matrix"),
         pytest.param([True, False], torch.bool, id="booleans"),
         pytest.param(7, torch.int64, id="number"),
         pytest.param([], torch.float32, id="nothing"),

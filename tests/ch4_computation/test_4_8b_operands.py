@@ -20,12 +20,26 @@ MIXED = "(?i)same device|on MPS device|on cpu"
 # Operations of two tensors for which the 2 x 2 tensors below will do, each in both orders.
 OPERATIONS = {
     "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
+    "mul of integers": lambda a, b: a.long() * b.long(),
+    "mul of transposes": lambda a, b: a.t() * b.t(),
+    "mul by a row": lambda a, b: a * b[0],
+    "mul in place": lambda a, b: a.clone().mul_(b),
+    "comparison": lambda a, b: a > b,
     "mm": lambda a, b: torch.mm(a, b),
+    "mv": lambda a, b: torch.mv(a, b[0]),
     "linear": lambda a, b: F.linear(a, b),
+    "bias of linear": lambda a, b: F.linear(a, a, b[0]),
+    "where": lambda a, b: torch.where(a > 2, a, b),
     "cat": lambda a, b: torch.cat([a, b]),
 }
 every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+either_order = pytest.mark.parametrize(
+    "operation",
+    [lambda a, b: a * b, lambda a, b: b * a, lambda a, b: a + b, lambda a, b: b + a],
+    ids=["product", "product, other order", "sum", "sum, other order"],
+)
 
 
 @pytest.fixture
@@ -57,6 +71,13 @@ def there(accelerator):
         pytest.param(lambda x: x[x > 4], [5.0, 6.0], id="mask"),
         pytest.param(lambda x: torch.cat([x, x], dim=1)[0], [1.0, 2.0, 3.0, 1.0, 2.0, 3.0], id="cat"),
         pytest.param(lambda x: x.int(), [[1, 2, 3], [4, 5, 6]], id="type"),
+        pytest.param(lambda x: x.clone(), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], id="clone"),
+        pytest.param(lambda x: x.max(dim=0).indices, [1, 1, 1], id="indices of maxima"),
+        pytest.param(lambda x: x.sort(descending=True).indices, [[2, 1, 0], [2, 1, 0]], id="indices of sort"),
+        pytest.param(lambda x: (x > 4).nonzero(), [[1, 1], [1, 2]], id="nonzero"),
+        pytest.param(lambda x: torch.where(x > 4, x, -x), [[-1.0, -2.0, -3.0], [-4.0, 5.0, 6.0]], id="where"),
+        pytest.param(lambda x: torch.stack([x[1], x[0]]), [[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]], id="stack"),
+        pytest.param(lambda x: torch.zeros_like(x), [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], id="zeros_like"),
     ],
 )
 def test_a_result_is_where_its_operand_is(accelerator, operation, expected):
@@ -65,6 +86,21 @@ def test_a_result_is_where_its_operand_is(accelerator, operation, expected):
     result = operation(x)
     assert result.device == x.device
     assert result.tolist() == expected
+
+
+@claim("gpu-results-stay-on-gpu")
+def test_random_numbers_for_a_tensor_are_drawn_where_it_is(accelerator):
+    x = torch.ones(2, 3, device=accelerator)
+    drawn = torch.rand_like(x), torch.randn_like(x), torch.bernoulli(x), F.dropout(x)
+    assert [result.device for result in drawn] == [x.device] * 4
+
+
+@claim("gpu-results-stay-on-gpu")
+def test_results_stay_on_that_gpu_of_the_two(two_devices):
+    for device in two_devices:
+        x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
+        results = x**2, x @ x, x.sum(), x[0], x > 2, torch.cat([x, x])
+        assert [result.device for result in results] == [device] * 6
 
 
 @claim("gpu-results-stay-on-gpu")
@@ -139,11 +175,12 @@ def test_a_refused_operation_in_place_changes_nothing(here, there):
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 def test_a_zero_dimensional_cpu_tensor_mixes_in_either_order(there):
     two = torch.tensor(2.0, device="cpu")
-    results = there * two, two * there, there - two, two - there
-    assert [result.device for result in results] == [there.device] * 4
+    results = there * two, two * there, there - two, two - there, there / two
+    assert [result.device for result in results] == [there.device] * 5
     assert results[0].tolist() == results[1].tolist() == [[10.0, 12.0], [14.0, 16.0]]
     assert results[2].tolist() == [[3.0, 4.0], [5.0, 6.0]]
     assert results[3].tolist() == [[-3.0, -4.0], [-5.0, -6.0]]
+    assert results[4].tolist() == [[2.5, 3.0], [3.5, 4.0]]
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
@@ -153,16 +190,19 @@ def test_like_a_number_it_does_not_widen_the_type(there):
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-def test_one_element_is_not_zero_dimensions(there):
+@either_order
+@pytest.mark.parametrize("shape", [[1], [1, 1]])
+def test_one_element_is_not_zero_dimensions(there, operation, shape):
     with pytest.raises(RuntimeError, match=MIXED):
-        there * torch.tensor([2.0], device="cpu")
+        operation(there, torch.ones(shape, device="cpu"))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-def test_a_zero_dimensional_gpu_tensor_does_not_mix_with_a_cpu_tensor(here, accelerator):
+@either_order
+def test_a_zero_dimensional_gpu_tensor_does_not_mix_with_a_cpu_tensor(here, accelerator, operation):
     """Its number would have to be fetched from the GPU first: a hidden wait."""
     with pytest.raises(RuntimeError, match=MIXED):
-        here * torch.tensor(2.0, device=accelerator)
+        operation(here, torch.tensor(2.0, device=accelerator))
 
 
 # ── different-gpus-do-not-mix ──
@@ -179,10 +219,12 @@ def test_operands_on_two_gpus_are_refused(two_devices, operation):
 
 
 @claim("different-gpus-do-not-mix")
-def test_not_even_a_single_number_crosses_between_gpus(two_devices):
+@either_order
+@pytest.mark.parametrize("shape", [[], [1]])
+def test_not_even_a_single_number_crosses_between_gpus(two_devices, operation, shape):
     first, second = two_devices
     with pytest.raises(RuntimeError, match=MIXED):
-        torch.tensor([1.0, 2.0], device=first) * torch.tensor(2.0, device=second)
+        operation(torch.tensor([1.0, 2.0], device=first), torch.ones(shape, device=second))
 
 
 @claim("different-gpus-do-not-mix")

@@ -39,6 +39,43 @@ def test_to_moves_every_parameter_and_buffer(accelerator):
 
 
 @claim("model-moves-with-to")
+def test_nothing_but_the_place_changes(accelerator):
+    model = small_network().eval()
+    model[1].requires_grad_(False)
+    model.to(accelerator)
+    assert [tensor.device.type for tensor in tensors_of(model)] == [accelerator.type] * 8
+    assert [tensor.dtype for tensor in tensors_of(model)] == [torch.float32] * 7 + [torch.int64]  # a counter of batches
+    assert [parameter.requires_grad for parameter in model.parameters()] == [True] * 4 + [False]
+    assert [module.training for module in model.modules()] == [False] * 6
+
+
+@claim("model-moves-with-to")
+def test_containers_in_containers_move_with_all_they_hold(accelerator):
+    numbers = nn.ParameterList([nn.Parameter(torch.ones(2, device="cpu"))])
+    model = nn.ModuleList([nn.ModuleDict({"inner": nn.Sequential(nn.Linear(2, 1), numbers)})]).cpu()
+    model.to(accelerator)
+    assert [parameter.device.type for parameter in model.parameters()] == [accelerator.type] * 3
+
+
+@claim("model-moves-with-to")
+@pytest.mark.cuda
+def test_a_shared_parameter_is_still_shared_afterwards():
+    """The parameter stays the same object and is given other memory. A third party's device, for which torch cannot do
+    that, gets new parameters, one for each place."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).cpu()
+    weight = model[1].weight = model[0].weight
+    model.cuda()
+    assert model[0].weight is model[1].weight is weight
+    assert weight.is_cuda is True
+
+
+@claim("model-moves-with-to")
+def test_to_moves_to_the_device_with_that_number(two_devices):
+    for device in two_devices:
+        assert [tensor.device for tensor in tensors_of(small_network().to(device))] == [device] * 8
+
+
+@claim("model-moves-with-to")
 def test_cpu_moves_every_parameter_and_buffer_back(accelerator):
     model = small_network()
     before = [tensor.tolist() for tensor in tensors_of(model)]
@@ -137,8 +174,11 @@ every_layer = pytest.mark.parametrize(
 @claim("model-and-input-must-share-a-device")
 @every_layer
 def test_a_model_on_the_gpu_refuses_input_on_the_cpu(accelerator, layer, batch):
+    model = layer().to(accelerator)
     with pytest.raises(RuntimeError, match=MIXED):
-        layer().to(accelerator)(batch())
+        model(batch())
+    with pytest.raises(RuntimeError, match=MIXED):
+        model.eval()(batch())
 
 
 @claim("model-and-input-must-share-a-device")
@@ -146,6 +186,14 @@ def test_a_model_on_the_gpu_refuses_input_on_the_cpu(accelerator, layer, batch):
 def test_a_model_on_the_cpu_refuses_input_on_the_gpu(accelerator, layer, batch):
     with pytest.raises(RuntimeError, match=MIXED):
         layer().cpu()(batch().to(accelerator))
+
+
+@claim("model-and-input-must-share-a-device")
+@every_layer
+def test_a_model_on_one_gpu_refuses_input_on_another(two_devices, layer, batch):
+    first, second = two_devices
+    with pytest.raises(RuntimeError, match=MIXED):
+        layer().to(first)(batch().to(second))
 
 
 @claim("model-and-input-must-share-a-device")
@@ -212,6 +260,20 @@ def test_the_first_step_gives_the_cpus_parameters(accelerator, task):
     for ours, theirs in zip(twin.parameters(), model.parameters()):
         assert ours.device.type == accelerator.type
         torch.testing.assert_close(ours.detach().cpu(), theirs.detach(), rtol=0, atol=1.2e-5)
+
+
+@claim("training-runs-on-gpu")
+@every_task
+def test_ten_steps_stay_beside_the_cpus(accelerator, task):
+    """Momentum counts from the second step on. It carries each step's difference, at most 1.2e-5 as above, into the
+    later ones, 1 / (1 - 0.9) = 10 times in all: after ten steps 1.2e-3 at most."""
+    model, loss, features, labels = task()
+    model.cpu()
+    twin = copy.deepcopy(model).to(accelerator)
+    train(model, loss, features, labels, steps=10)
+    train(twin, loss, features.to(accelerator), labels.to(accelerator), steps=10)
+    for ours, theirs in zip(twin.parameters(), model.parameters()):
+        torch.testing.assert_close(ours.detach().cpu(), theirs.detach(), rtol=0, atol=1.2e-3)
 
 
 @claim("training-runs-on-gpu")

@@ -9,6 +9,7 @@ from harness import devices, specification
 from harness.gate import Citation
 
 NOT_APPLICABLE = "not applicable: "
+MUST_FAIL = pytest.StashKey[bool]()  # set on the items that the register expects to fail
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,7 +72,9 @@ def _expect(item: pytest.Item, citation: Citation, spec: specification.Specifica
         item.add_marker(pytest.mark.skip(reason=f"{NOT_APPLICABLE}the statement holds before torch {claim.until}"))
     if not citation.truth and expected in ("superseded", "mistaken", "not yet"):
         reason = f"{claim.id} is {expected} on torch {torch_version}, so its statement must fail"
-        item.add_marker(pytest.mark.xfail(reason=reason, strict=True, raises=(AssertionError, pytest.fail.Exception)))
+        item.stash[MUST_FAIL] = True
+        mark = pytest.mark.xfail(reason=reason, strict=True, raises=(AssertionError, pytest.fail.Exception))
+        item.add_marker(mark, append=False)  # before one that the test may bring, as pytest heeds the first
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -86,7 +89,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Count an expected failure only if the test's own assertion failed: any other error is a broken test.
+    """Count an expected failure only if the register expects it and the test's own assertion failed: any other error is
+    a broken test, and a test that itself says that it may fail is one too once it does.
 
     ``report.refuted`` tells whether the test failed by what it asserts (or passed though it must not), not by accident.
     """
@@ -94,13 +98,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     if (
         hasattr(report, "wasxfail")
         and report.skipped
-        and not (call.when == "call" and is_refutation(call.excinfo, item.config))
+        and not (item.stash.get(MUST_FAIL, False) and call.when == "call" and is_refutation(call.excinfo, item.config))
     ):
+        why = "this is not an assertion of the test that failed" if MUST_FAIL in item.stash else "the register has none"
         report.outcome = "failed"
         report.longrepr = item.repr_failure(call.excinfo)
-        report.sections.append(
-            ("expected failure", f"{report.wasxfail}; but this is not an assertion of the test that failed")
-        )
+        report.sections.append(("expected failure", f"{report.wasxfail}; but {why}"))
         del report.wasxfail
     passed_though_false = report.failed and call.excinfo is None  # a strict xfail that passed
     asserted = report.failed and call.excinfo is not None and is_refutation(call.excinfo, item.config)
@@ -114,8 +117,10 @@ def is_refutation(excinfo: pytest.ExceptionInfo, config: pytest.Config) -> bool:
 
     An AssertionError from within a library (torch's size checks raise some) is not: the innermost frame tells who
     asserted. Nor is a ``pytest.raises`` that met a NotImplementedError about an operator, "aten::...": so a device
-    reports one that it lacks.
+    reports one that it lacks. Nor is ``pytest.xfail()``, by which a test gives up.
     """
+    if isinstance(excinfo.value, pytest.xfail.Exception):
+        return False
     met = excinfo.value.__context__
     if isinstance(met, NotImplementedError) and "aten::" in str(met):
         return False

@@ -78,7 +78,8 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
 
     Raises pytest.UsageError, one line for each: a file that does not parse, a mark that cannot be read, a test that
     cites no claim or an unknown one, a truth test for a claim without a truth line, a test whose claims are not
-    expected to fare alike, and a claim that lacks a test of its statement or truth.
+    expected to fare alike, a test that hides another of its name, and a claim that lacks a test of its statement or
+    truth.
     """
     errors: list[str] = []
     found: list[Test] = []
@@ -103,8 +104,11 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
 
 
 def _one_way(found: Iterable[Test], register: Register) -> Iterator[str]:
+    lines: dict[str, int] = {}
     for test in found:
         where = f"{test.module}:{test.line}: {test.name}"
+        if lines.setdefault(test.id, test.line) != test.line:
+            yield f"{where} has the name of the test in line {lines[test.id]}, which it hides; rename one"
         if not test.citations:
             yield f'{where} cites no claim; say which one it tries: @claim("...")'
         for citation in test.citations:

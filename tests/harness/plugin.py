@@ -55,6 +55,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not __debug__ and config.getoption("assertmode") == "plain":
+        raise pytest.UsageError("--assert=plain: without assertions, as python -O runs it, every test passes")
     gc.disable()  # what imports and collection make stays: looking for garbage in it takes a tenth of a run
     for mark in MARKS:
         config.addinivalue_line("markers", mark)

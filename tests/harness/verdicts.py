@@ -37,8 +37,8 @@ class Outcome:
     test: str
     claims: list[tuple[str, bool]]
     cases: dict[str, int]
-    outcome: str = "passed"
-    reason: str = ""
+    outcome: str = "not tried"  # until its call is reported: --setup-only, for one, never calls it
+    reason: str = "it was set up but not called"
     seconds: float = 0.0
     measured: dict = field(default_factory=dict)
 
@@ -47,13 +47,15 @@ class Outcome:
         self.seconds += report.duration
         self.measured.update((name, value) for name, value in report.user_properties if name not in OWN)
         if report.failed:
-            self.outcome = "failed" if report.when == "call" and self.outcome == "passed" else "error"
+            self.outcome, self.reason = "failed" if report.when == "call" else "error", ""
         elif report.skipped and hasattr(report, "wasxfail"):
             self.outcome, self.reason = "refuted", report.wasxfail
         elif report.skipped:
             text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self.reason = text.removeprefix("Skipped: ")
             self.outcome = "not applicable" if self.reason.startswith(NOT_APPLICABLE) else "not tried"
+        elif report.when == "call":
+            self.outcome, self.reason = "passed", ""
 
 
 @dataclass
@@ -180,7 +182,7 @@ def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specificati
         return Finding(claim, "not tried", f"only {len(whole)} of its {len(functions)} tests ran to the end", outcomes)
     for kind in claim.kinds(torch_version):
         of_kind = [outcome for outcome in outcomes if (claim.id, kind == "truth") in outcome.claims]
-        if all(outcome.outcome == "not tried" for outcome in of_kind):
+        if all(outcome.outcome in ("not tried", "not applicable") for outcome in of_kind):
             return Finding(claim, "not tried", of_kind[0].reason, outcomes)
     return Finding(claim, claim.expected(torch_version), "", outcomes)
 

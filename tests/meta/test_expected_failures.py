@@ -37,10 +37,32 @@ def test_an_assertion_of_the_test_refutes_the_statement(project, entry, body):
         "torch.no_such_name",
         "torch.ones(2, 3) @ torch.ones(2, 3)",
         "torch.ones(1).backward()",
+        "pytest.xfail('some day')",
     ],
 )
 def test_any_other_exception_is_a_broken_test(project, entry, body):
     assert outcome(project, entry, body) == (1, "broken", "failed")
+
+
+@pytest.mark.parametrize("verdict", ["holds", "caveat", "mistaken"])
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.xfail", "@pytest.mark.xfail(strict=True, raises=AssertionError)"])
+def test_a_test_cannot_excuse_itself_from_what_the_register_expects(project, entry, verdict, mark):
+    """Every claim's verdict here is contradicted: what must pass gives up or fails, what must fail passes."""
+    body = {"mistaken": "assert True"}.get(verdict, "assert 1 == 2" if mark else "pytest.xfail('some day')")
+    truth = "" if verdict == "holds" else '@claim("c", truth=True)\ndef test_truth():\n    assert True\n'
+    project.only(entry("c", verdict), f'{mark}\n@claim("c")\ndef test_statement():\n    {body}\n{truth}')
+    result = project.run("--verdicts=v.json")
+    claim = json.loads((project.path / "v.json").read_text())["claims"][0]
+    assert (int(result.ret), claim["verdict"]) == (1, "broken")
+
+
+def test_a_truth_test_cannot_excuse_itself_either(project, entry):
+    truth = '@pytest.mark.xfail\n@claim("c", truth=True)\ndef test_truth():\n    assert 1 == 2\n'
+    project.only(entry("c", "mistaken"), f'@claim("c")\ndef test_statement():\n    assert 1 == 2\n{truth}')
+    result = project.run("--verdicts=v.json")
+    claim = json.loads((project.path / "v.json").read_text())["claims"][0]
+    assert (int(result.ret), claim["verdict"]) == (1, "broken")
+    result.stdout.fnmatch_lines(["*but the register has none"])
 
 
 def test_an_assertion_inside_a_library_is_a_broken_test(project, entry):

@@ -145,3 +145,11 @@ def test_a_mark_on_one_case_is_cited_by_that_case_alone(project, entry):
     assert result.ret == 1
     result.stdout.fnmatch_lines(["broken: the run disagrees with the register", "  1.1  d: It d."])
     result.stdout.no_fnmatch_line("  1.1  c: It c.")
+
+
+def test_a_test_that_hides_another_of_its_name_is_reported(project, entry):
+    once = '@claim("c")\ndef test_c():\n    assert 1 == {}\n'
+    project.only(entry("c"), once.format(2) + once.format(1))
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*test_1_1_sample.py:8: test_c has the name of the test in line 5, which it hides*"])

@@ -261,3 +261,10 @@ def test_a_run_without_workers_and_benchmarks_says_the_same(project):
 
 def test_workers_without_their_plugin_are_a_usage_error(project):
     assert project.run("-p", "no:xdist", "-n", "2").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_run_without_assertions_is_a_usage_error(project, monkeypatch):
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    result = project.pytester.runpytest_subprocess("--assert=plain")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--assert=plain: without assertions, as python -O runs it, every test passes"])

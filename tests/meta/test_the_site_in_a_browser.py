@@ -1,6 +1,8 @@
 """The built site in Chromium, opened from files as a reader would, without a network."""
 
+import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -155,6 +157,53 @@ def test_every_card_shows_the_sources_that_explain_prints(site, reader):
             assert test.source in shown[id]
             assert f"{test.module}:{test.line}" in shown[id]
         assert all(name in shown[id] for name in claim.see)
+
+
+NAMES = {"holds": "成立", "caveat": "有条件", "superseded": "已过时", "mistaken": "有误"}
+
+
+def test_every_card_shows_its_verdict_its_sentence_and_its_truth_in_both_languages(site, reader):
+    """The verdict is that of the newest stored run, on the CPU, where that run tried the claim."""
+    page, shown = reader(), {}
+    for name in CHAPTERS:
+        page.goto(f"{site}/{name}.html")
+        shown |= page.evaluate(
+            """Object.fromEntries([...document.querySelectorAll('.claim')].map(card => [card.id,
+              ['.badge', '.claim-says', '.claim-truth > p:last-child'].map(part => ['en', 'zh'].map(
+                language => card.querySelector(`${part} .lang-${language}`)?.textContent ?? ''))]))"""
+        )
+    runs = [json.loads(file.read_text("utf8")) for file in (ROOT / "docs/results").glob("torch-*-cpu.json")]
+    newest = max(runs, key=lambda run: register.release(run["torch"]))
+    tried = {one["id"]: one["verdict"] for one in newest["claims"] if one["verdict"] != "not tried"}
+    assert len(tried) > len(shown) / 2  # the others need an accelerator
+    assert {id: shown[id][0] for id in tried} == {id: [tried[id], NAMES[tried[id]]] for id in tried}
+    assert {id: [plain(text) for text in says] for id, (_, says, _) in shown.items() if "$" not in said(id)} == {
+        id: [plain(claim.says), plain(claim.says_zh)] for id, claim in CLAIMS.claims.items() if "$" not in said(id)
+    }
+    assert {id: [plain(text) for text in truth] for id, (_, _, truth) in shown.items() if "$" not in said(id)} == {
+        id: [plain(claim.truth), plain(claim.truth_zh)] for id, claim in CLAIMS.claims.items() if "$" not in said(id)
+    }
+
+
+def said(id):
+    """All that a claim's entry says; where there is a dollar, a formula is among it."""
+    claim = CLAIMS.claims[id]
+    return claim.says + claim.says_zh + claim.truth + claim.truth_zh
+
+
+def plain(text):
+    """A text without marks of Markdown and blanks."""
+    return re.sub(r"[`*_\\\s]", "", text)
+
+
+def test_every_picture_on_a_card_is_drawn(site, reader):
+    page, widths = reader(), {}
+    for name in CHAPTERS:
+        page.goto(f"{site}/{name}.html")
+        images = "[...document.querySelectorAll('.claim-plot img')]"
+        widths |= dict(page.evaluate(f"{images}.map(image => [image.src, image.naturalWidth])"))
+    assert len(widths) > 10
+    assert [address[:80] for address, width in widths.items() if width < 200] == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The site's build: mistakes end it with a line for each, and a page says what the stored runs say."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -230,6 +231,8 @@ def test_the_table_has_a_row_for_cuda_without_cells_until_a_run_is_stored(site):
     rows = card(site, "adds").rows
     assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("sim ", 2), ("cuda", 0)]
     assert [cell["verdict"] for cell in rows[0]["cells"]] == ["holds", "no run"]
+    assert [cell["mark"] for cell in rows[0]["cells"]] == ["✓", ""]
+    assert [cell["mark"] for cell in card(site, "divides").rows[0]["cells"]] == ["✗", ""]
     site.store(document("2.13.0", "cuda"))
     rows = card(site, "adds").rows
     assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("cuda", 2), ("sim ", 2)]
@@ -292,4 +295,10 @@ def test_a_curve_is_drawn_from_what_a_test_recorded_and_always_alike():
     image = plots.svg(entry["measured"]["curve"])
     assert all(f">{word}<" in image.decode() for word in ("epoch", "loss", "training", "test"))
     assert plots.svg(entry["measured"]["curve"]) == image
+    points = [
+        re.findall("[ML] ([0-9.]+) ([0-9.]+)", path) for path in re.findall(r'd="([^"]+)" clip-path', image.decode())
+    ]
+    assert [len(line) for line in points] == [3, 3]
+    heights = [float(y) for line in points for _, y in line]  # counted from the top
+    assert heights[0] < heights[3] < heights[1] == heights[4] < heights[5] < heights[2]  # 4, 3, 2 and 2, 1, 0.1
     assert plots.of("falls", None) == []

@@ -179,3 +179,19 @@ def test_a_test_that_records_what_no_document_can_hold_fails(project, entry, val
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines([f"record_property('loss', ...) takes finite numbers*: {problem}"])
     assert json.loads((project.path / "v.json").read_text())["claims"][0]["verdict"] == "broken"
+
+
+@pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])
+def test_a_run_that_calls_no_test_tries_no_claim(project, option):
+    project.run(option, "--verdicts=v.json")
+    claims = json.loads((project.path / "v.json").read_text())["claims"]
+    assert {claim["verdict"] for claim in claims} == {"not tried"}
+    assert {claim["reason"] for claim in claims} == {"it was set up but not called"}
+
+
+def test_a_truth_that_applies_is_not_tried_whatever_its_test_calls_the_reason(project, entry):
+    truth = '@claim("c", truth=True)\ndef test_truth():\n    pytest.skip("not applicable: I say so")\n'
+    project.only(entry("c", "caveat"), f'@claim("c")\ndef test_statement():\n    assert True\n{truth}')
+    project.run("--verdicts=v.json")
+    claim = json.loads((project.path / "v.json").read_text())["claims"][0]
+    assert (claim["verdict"], claim["reason"]) == ("not tried", "not applicable: I say so")
