@@ -23,7 +23,11 @@ UNSIGNED_BYTE, INT = 0x08, 0x0C
 
 
 def images_of(split):
-    """One 28x28 image per label, no two pixels of an image's neighbourhood alike."""
+    """One 28x28 image per label; no two images are alike, nor two neighbouring pixels.
+
+    Values repeat after 256 pixels, since 37 is odd. An image has 784 = 3 * 256 + 16 of them, so training image k starts
+    at the 16 k-th value and test image k at the one numbered 50 + 16 k, which is no multiple of 16.
+    """
     count = len(LABELS[split])
     first = 0 if split == "train" else 50
     return ((first + np.arange(count * 28 * 28)) * 37 % 256).astype(np.uint8).reshape(count, 28, 28)
@@ -103,7 +107,7 @@ def test_a_target_transform_is_applied_to_every_label_and_to_no_image(root):
 
 
 @claim("torchvision-offers-datasets")
-def test_a_data_loader_makes_mini_batches_of_it(root):
+def test_a_data_loader_makes_mini_batches_of_a_data_set(root):
     dataset = datasets.FashionMNIST(str(root), transform=transforms.ToTensor())
     batches = list(torch.utils.data.DataLoader(dataset, batch_size=3))
     assert [tuple(images.shape) for images, _ in batches] == [(3, 1, 28, 28), (3, 1, 28, 28), (1, 1, 28, 28)]

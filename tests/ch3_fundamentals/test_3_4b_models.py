@@ -119,5 +119,5 @@ def test_each_set_of_weights_brings_the_preparation_of_its_images():
     prepare = models.ResNet18_Weights.DEFAULT.transforms()
     prepared = prepare(torch.zeros(3, 300, 500, dtype=torch.uint8))
     assert prepared.shape == (3, 224, 224)
-    black = torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
-    torch.testing.assert_close(prepared[:, 100, 7], black)
+    black = torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])  # of ImageNet's red, green and blue
+    torch.testing.assert_close(prepared[:, 100, 7], black)  # any pixel: all were black

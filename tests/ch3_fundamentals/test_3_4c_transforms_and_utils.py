@@ -135,13 +135,14 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation_of_each_chann
 
 @claim("torchvision-offers-transforms")
 def test_compose_applies_transforms_in_their_order(image):
-    crop, flip = transforms.CenterCrop((4, 1)), transforms.Pad((0, 0, 4, 0))
-    assert transforms.Compose([crop, flip])(image)[0, :, 0].tolist() == [2.0, 12.0, 22.0, 32.0]
-    assert transforms.Compose([flip, crop])(image)[0, :, 0].tolist() == [4.0, 14.0, 24.0, 34.0]
+    """Of five columns the middle one is column 2; of nine, after four were added on the right, column 4."""
+    crop, pad = transforms.CenterCrop((4, 1)), transforms.Pad((0, 0, 4, 0))
+    assert transforms.Compose([crop, pad])(image)[0, :, 0].tolist() == [2.0, 12.0, 22.0, 32.0]
+    assert transforms.Compose([pad, crop])(image)[0, :, 0].tolist() == [4.0, 14.0, 24.0, 34.0]
 
 
 @claim("torchvision-offers-transforms")
-def test_cropping_and_rotating_work_on_pil_images_too():
+def test_pil_images_are_cropped_and_rotated_too():
     picture = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
     assert np.array(functional.crop(picture, 1, 0, 2, 2)).tolist() == [[4, 5], [8, 9]]
     assert np.array(functional.rotate(picture, 90, expand=True)).tolist() == [

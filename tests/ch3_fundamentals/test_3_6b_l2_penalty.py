@@ -56,7 +56,7 @@ def test_l2_penalty_is_half_the_sum_of_squares():
 
 @claim("l2-penalty-formula")
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=70))
-@example(list(range(-99, 101)))
+@example(list(range(-99, 101)))  # longer than any list that the strategy makes
 def test_l2_penalty_counts_every_weight(values):
     w = torch.tensor(values, dtype=torch.float64)
     assert l2_penalty(w).item() == sum(value * value for value in values) / 2
@@ -64,6 +64,7 @@ def test_l2_penalty_counts_every_weight(values):
 
 @claim("l2-penalty-formula")
 def test_the_halved_penalty_has_the_weights_themselves_as_its_gradient():
+    """Times lambda, here 0.5, as in the loss."""
     w = torch.tensor([[3.0, -4.0], [0.0, 2.0], [-0.5, 7.0]], requires_grad=True)
     (0.5 * l2_penalty(w)).backward()
     assert w.grad.tolist() == [[1.5, -2.0], [0.0, 1.0], [-0.25, 3.5]]
@@ -175,6 +176,7 @@ def test_a_product_above_two_makes_the_weights_grow_without_bound():
 @claim("penalty-may-include-bias")
 @pytest.mark.parametrize("penalise_bias, stepped", [(True, 0.75 * 6 - 0.5 * 9), (False, 6 - 0.5 * 9)])
 def test_a_penalised_bias_decays_and_an_unpenalised_one_does_not(penalise_bias, stepped):
+    """Learning rate and lambda are both 0.5, so a step first multiplies what is penalised by 1 - 0.5 * 0.5 = 0.75."""
     w, b = torch.tensor([2.0, 1.0], requires_grad=True), torch.tensor(6.0, requires_grad=True)
     loss = (torch.tensor([3.0, 1.0]) @ w + b - 4) ** 2 / 2  # the residual, 9, is the gradient of b
     penalty = l2_penalty(w) + penalise_bias * l2_penalty(b)

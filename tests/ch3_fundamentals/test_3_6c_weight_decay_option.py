@@ -103,7 +103,11 @@ def test_a_batch_size_that_leaves_a_remainder_does_not_match():
 
 
 def parameters_with_zero_gradients(module):
-    """Zero gradients leave decay alone to move the parameters; random values make every element count."""
+    """Fills parameters with random values, so that every element counts, and gradients with zeros; returns copies.
+
+    Zero gradients leave the decay alone to move the parameters: with a learning rate of 0.5 and a `weight_decay` of
+    0.25, a step of SGD multiplies them by 1 - 0.5 * 0.25 = 0.875.
+    """
     for p in module.parameters():
         nn.init.normal_(p)
         p.grad = torch.zeros_like(p)
@@ -219,7 +223,11 @@ def test_the_scale_of_a_normalisation_layer_is_a_one_dimensional_weight(layer):
 
 
 def with_gradients(net):
-    """Puts 1, 2, 3 ... over the parameters' elements and a gradient of 0.5 in each."""
+    """Puts 1, 2, 3 ... over the parameters' elements and a gradient of 0.5 in each.
+
+    With a learning rate of 0.5, a step of SGD subtracts 0.25 from k; with a `weight_decay` of 0.25 it makes k into
+    (1 - 0.5 * 0.25) * k - 0.25 = 0.875 * k - 0.25.
+    """
     for p in net.parameters():
         p.data = torch.arange(1.0, p.numel() + 1).reshape(p.shape)
         p.grad = torch.full_like(p, 0.5)

@@ -96,7 +96,7 @@ def test_layers_that_rotate_and_scale_multiply_the_length_by_the_scale_each(scal
 
 @claim("deep-products-vanish-or-explode")
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-def test_random_layers_of_standard_deviation_s_over_root_width_do_the_same_roughly(scale):
+def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_about_s_each(scale):
     """The logarithm (base 10) of the length over s^50 has a standard deviation of 0.2: 2 is ten of them."""
     h = torch.randn(4, 64, dtype=torch.float64)
     start = h.square().sum().sqrt().item()
@@ -129,7 +129,7 @@ def test_float64_only_postpones_the_end(weight, end):
 
 @claim("scalar-chain-vanishes-and-explodes")
 @pytest.mark.parametrize("weight, written", [(0.2, "1e-21"), (5.0, "9e+20")])
-def test_thirty_layers_scale_one_by_this_much(weight, written):
+def test_thirty_layers_scale_one_by_the_thirtieth_power_of_their_weight(weight, written):
     """0.2^30 is 1.07e-21 and 5^30 is 9.31e20: rounded to one digit, the numbers of the notes."""
     out = scalar_chain(weight, 30)(torch.ones(1, 1)).item()
     assert f"{out:.0e}" == written

@@ -166,7 +166,7 @@ def test_units_with_unequal_outgoing_weights_drift_apart(optimizer_type, options
 
 
 @claim("equal-units-stay-equal", truth=True)
-def test_one_step_is_enough_to_part_them():
+def test_one_step_parts_units_with_unequal_outgoing_weights():
     net = train(network_of_equal_units(UNEQUAL), steps=1)
     assert spread(net[0].weight) > 0.01
 
@@ -188,7 +188,7 @@ def network_of_the_first_unit(net):
 @pytest.mark.parametrize("units", [2, 5, 40])
 @pytest.mark.parametrize("steps", [0, 20])
 def test_equal_units_can_be_replaced_by_one_with_the_outgoing_weights_summed(units, steps):
-    net = train(network_of_equal_units([0.35 / units] * units), steps=steps)
+    net = train(network_of_equal_units([0.35 / units] * units), steps=steps)  # the sum is the same for any number
     x = torch.randn(50, 3, dtype=torch.float64)
     torch.testing.assert_close(network_of_the_first_unit(net)(x), net(x), rtol=0, atol=1e-9)
     assert np.linalg.matrix_rank(net[:2](x).detach().cpu().numpy(), tol=1e-6) == 1

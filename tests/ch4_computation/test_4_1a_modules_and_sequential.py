@@ -189,7 +189,7 @@ def test_a_container_is_a_module(name):
 
 @claim("containers-subclass-module")
 @pytest.mark.parametrize("container", [list, dict, tuple])
-def test_a_python_container_is_not(container):
+def test_a_python_container_is_no_module(container):
     assert issubclass(container, nn.Module) is False
 
 
@@ -208,6 +208,7 @@ def test_containers_nest_and_are_reached_from_the_outermost():
 
 @claim("sequential-chains-its-modules")
 def test_each_module_receives_the_output_of_the_one_before_beyond_ten():
+    """Their names are 0, 1, ... 11: in the order of the alphabet, 10 and 11 would come before 2."""
     assert nn.Sequential(*(Append(letter) for letter in "bcdefghijklm"))("a") == "abcdefghijklm"
 
 

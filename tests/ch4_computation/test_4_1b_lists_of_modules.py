@@ -183,7 +183,7 @@ def test_the_layers_of_a_module_list_belong_to_the_network():
 
 
 @claim("modulelist-registers-parameters")
-def test_the_layers_of_a_python_list_do_not():
+def test_the_layers_of_a_python_list_do_not_belong_to_the_network():
     net = Network([nn.Linear(2, 3), nn.Linear(3, 2)])
     assert [name for name, _ in net.named_parameters()] == HEAD
     assert list(net.state_dict()) == HEAD

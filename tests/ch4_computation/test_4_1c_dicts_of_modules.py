@@ -118,7 +118,7 @@ def test_the_layers_of_a_module_dict_belong_to_the_network():
 
 
 @claim("moduledict-registers-parameters")
-def test_the_layers_of_a_python_dict_do_not():
+def test_the_layers_of_a_python_dict_do_not_belong_to_the_network():
     net = Network({"wide": nn.Linear(2, 3), "narrow": nn.Linear(3, 2)})
     assert [name for name, _ in net.named_parameters()] == HEAD
     assert list(net.state_dict()) == HEAD

@@ -100,7 +100,7 @@ def test_an_activation_has_no_parameters(net):
 
 @claim("parameter-names-carry-the-layer-index")
 @given(st.lists(st.booleans(), max_size=13))
-@example([True] * 12)
+@example([True] * 12)  # the alphabet would put 10 before 2
 def test_an_activation_counts_although_it_has_no_parameters(is_linear):
     net = nn.Sequential(*(nn.Linear(2, 3, bias=False) if linear else nn.ReLU() for linear in is_linear))
     expected = [f"{index}.weight" for index, linear in enumerate(is_linear) if linear]
@@ -129,7 +129,7 @@ def test_an_attribute_gives_its_own_name_instead_of_an_index():
 
 @claim("brackets-reach-a-layer")
 def test_brackets_reach_each_layer_in_the_order_of_adding_beyond_ten():
-    layers = [nn.Linear(1, size) for size in range(1, 13)]
+    layers = [nn.Linear(1, size) for size in range(1, 13)]  # their names are 0 to 11; the alphabet has 10 before 2
     net = nn.Sequential(*layers)
     assert [net[index] for index in range(12)] == layers
     assert [net[index] for index in range(-12, 0)] == layers

@@ -68,6 +68,7 @@ def test_normal_initialisers_have_the_standard_deviation_of_their_formula(name, 
 
 @claim("init-offers-preset-methods")
 def test_normal_takes_a_mean():
+    """The standard errors are 0.2 / sqrt(n) of the mean and 1 / sqrt(2 n) = 0.4 % of the deviation."""
     w = init.normal_(blank(*LINEAR), mean=5, std=0.2)
     assert w.mean().item() == pytest.approx(5, abs=6.5 * 0.2 / math.sqrt(36_000))
     assert w.std().item() == pytest.approx(0.2, rel=0.03)
@@ -131,6 +132,8 @@ def test_uniform_initialisers_fill_the_interval_of_their_formula(name, arguments
 def test_uniform_fills_from_its_lower_to_its_upper_bound(arguments, low, high):
     w = init.uniform_(blank(*LINEAR), *arguments)
     width = high - low
+    # None of 36 000 falls into the thousandth at an end with probability 0.999**36_000, below 1e-15. The standard
+    # deviation of a uniform distribution is its width / sqrt(12).
     assert low <= w.min().item() < low + 0.001 * width
     assert high - 0.001 * width < w.max().item() <= high
     assert w.mean().item() == pytest.approx((low + high) / 2, abs=6.5 * width / math.sqrt(12 * 36_000))

@@ -50,7 +50,7 @@ def test_half_of_the_values_are_zero_and_a_quarter_is_on_either_side():
 
 
 @claim("custom-init-can-be-written")
-def test_it_is_used_like_the_presets_on_weights_chosen_by_name():
+def test_a_custom_initialiser_is_used_like_the_presets_on_weights_chosen_by_name():
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 6))
     biases = net[0].bias.tolist(), net[2].bias.tolist()
     for name, parameter in net.named_parameters():
@@ -64,7 +64,7 @@ def test_it_is_used_like_the_presets_on_weights_chosen_by_name():
 
 
 @claim("custom-init-can-be-written")
-def test_without_no_grad_it_is_refused():
+def test_the_writes_of_a_custom_initialiser_are_refused_without_no_grad():
     parameter = nn.Parameter(torch.ones(2, 3))
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad is being used in an in-place operation"):
         parameter.mul_(parameter.abs() >= 5)

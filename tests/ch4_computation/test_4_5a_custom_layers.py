@@ -106,7 +106,8 @@ def test_the_centered_layer_subtracts_the_mean():
 def test_the_centered_output_has_mean_zero_for_any_input(values):
     output = CenteredLayer()(torch.tensor(values))
 
-    # Rounding the mean and each of up to 20 differences errs by a few float32 epsilons (1.2e-7) of the largest value.
+    # Rounding the mean and each of up to 20 differences errs by a few float32 epsilons (1.2e-7) of the largest value;
+    # 1e-30 is for numbers so small (below 1e-38) that float32 rounds them to a multiple of 1e-45.
     assert abs(sum(output.tolist()) / len(values)) <= 1e-5 * (1e-30 + max(map(abs, values)))
 
 
@@ -130,7 +131,7 @@ def test_a_layer_without_parameters_has_nothing_to_train_or_to_store():
 
 
 @claim("layer-without-parameters")
-def test_a_layer_without_parameters_works_inside_a_sequential():
+def test_a_layer_without_parameters_takes_its_place_in_a_sequential():
     net = nn.Sequential(ScaledLayer(), CenteredLayer())
 
     output = net(torch.tensor([[1.0, 1.0], [5.0, 3.0]]))  # [[12, 23], [20, 29]], of mean 21

@@ -116,7 +116,7 @@ def test_the_members_of_a_python_list_stay_unregistered():
 
 
 @claim("parameterlist-prints-tensor-types")
-@pytest.mark.cpu
+@pytest.mark.cpu  # a GPU would be named in the print
 def test_a_printed_list_shows_the_tensor_type():
     params = nn.ParameterList([torch.ones(4, 4)])
 

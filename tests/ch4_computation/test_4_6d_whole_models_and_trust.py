@@ -149,7 +149,10 @@ def test_a_trusted_whole_model_loads_with_weights_only_false(tmp_path):
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
 def test_a_whole_model_loads_when_its_classes_are_declared_safe(tmp_path):
-    """`add_safe_globals` does the same for the rest of the process."""
+    """`add_safe_globals` does the same for the rest of the process.
+
+    Among the classes is `set`: a module keeps the names of its non-persistent buffers in one.
+    """
     net = Net()
     torch.save(net, tmp_path / "net.pt")
 

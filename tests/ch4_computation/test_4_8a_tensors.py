@@ -261,7 +261,7 @@ def test_the_device_chosen_computes_on_any_machine():
 
 
 @claim("device-falls-back-to-cpu")
-def test_it_is_the_cpu_exactly_where_no_gpu_is_counted():
+def test_the_device_chosen_is_the_cpu_exactly_where_no_gpu_is_counted():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     assert device.type == {True: "cpu", False: "cuda"}[torch.cuda.device_count() == 0]
 

@@ -184,7 +184,7 @@ def test_a_zero_dimensional_cpu_tensor_mixes_in_either_order(there):
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-def test_like_a_number_it_does_not_widen_the_type(there):
+def test_a_zero_dimensional_cpu_tensor_does_not_widen_the_dtype(there):
     assert (there * torch.tensor(2, dtype=torch.int64, device="cpu")).dtype == torch.float32
     assert (there.half() * torch.tensor(2.0, dtype=torch.float32, device="cpu")).dtype == torch.float16
 

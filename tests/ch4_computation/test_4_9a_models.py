@@ -288,6 +288,7 @@ def test_linear_regression_finds_the_true_parameters(accelerator):
 
 @claim("training-runs-on-gpu")
 def test_softmax_regression_separates_the_classes(accelerator):
+    """Centres are 7.2 or 8 apart and clouds spread by 0.5: a border halfway is seven standard deviations from each."""
     model, loss, features, labels = softmax_regression()
     model.to(accelerator)
     features, labels = features.to(accelerator), labels.to(accelerator)
