@@ -26,7 +26,8 @@ def main() -> None:
         parser.error("no chromium on the PATH; install it, or name it in the environment variable CHROMIUM")
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=browser_path, args=options)
         for picture, (page, settings) in VIEWS.items():
             window = browser.new_page(viewport={"width": 1280, "height": 800}, **settings)
             window.goto(f"{site.as_uri()}/{page}")

@@ -39,8 +39,8 @@ def document(torch, device="cpu", verdict="holds", counterfeits=()):
 
 @pytest.fixture
 def commands(matrix, monkeypatch):
-    """The commands that the script runs. ``torch``, ``verdict`` and ``code`` say what pytest finds, ``pip`` how pip
-    fails.
+    """The commands that the script runs, on a disk with room. ``torch``, ``verdict`` and ``code`` say what pytest finds,
+    ``pip`` how pip fails.
     """
     found = SimpleNamespace(ran=[], torch="2.5.1+cu124", verdict="holds", code=0, pip="")
 
@@ -54,6 +54,7 @@ def commands(matrix, monkeypatch):
         return subprocess.CompletedProcess(command, found.code)
 
     monkeypatch.setattr(matrix.subprocess, "run", run)
+    monkeypatch.setattr(matrix.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e12))
     return found
 
 
