@@ -39,8 +39,8 @@ def document(torch, device="cpu", verdict="holds", counterfeits=()):
 
 @pytest.fixture
 def commands(matrix, monkeypatch):
-    """The commands that the script runs, on a disk with room. ``torch``, ``verdict`` and ``code`` say what pytest finds,
-    ``pip`` how pip fails.
+    """The commands that the script runs, on a disk with room for them. ``torch``, ``verdict`` and ``code`` say what
+    pytest finds, ``pip`` how pip fails.
     """
     found = SimpleNamespace(ran=[], torch="2.5.1+cu124", verdict="holds", code=0, pip="")
 
