@@ -4,19 +4,9 @@ from collections import defaultdict
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import around_step
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import StepLR
-
-
-def before_step(patch, optimizer_class, change):
-    """Call ``change(optimizer)`` before each step."""
-    step = optimizer_class.step
-
-    def wrong(self, *args, **kwargs):
-        change(self)
-        return step(self, *args, **kwargs)
-
-    patch.setattr(optimizer_class, "step", wrong)
 
 
 def inherit_state(patch, optimizer_class):
@@ -49,7 +39,7 @@ def sgd_steps_by_the_rate_it_was_built_with(patch):
         for group in self.param_groups:
             group["lr"] = self.defaults["lr"]
 
-    before_step(patch, SGD, restore)
+    around_step(patch, SGD, before=restore)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
@@ -71,7 +61,7 @@ def an_edit_of_one_group_changes_all(patch):
         for group in self.param_groups:
             group["lr"] = self.param_groups[-1]["lr"]
 
-    before_step(patch, SGD, spread)
+    around_step(patch, SGD, before=spread)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
@@ -80,7 +70,7 @@ def an_edited_rate_clears_the_momentum(patch):
         if self.param_groups[0]["lr"] != self.defaults["lr"]:
             self.state.clear()
 
-    before_step(patch, SGD, clear)
+    around_step(patch, SGD, before=clear)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
@@ -94,7 +84,7 @@ def momentum_holds_steps_instead_of_gradients(patch):
                 state["momentum_buffer"] = state["momentum_buffer"] * getattr(self, "last_rate", rate) / rate
         self.last_rate = rate
 
-    before_step(patch, SGD, rescale)
+    around_step(patch, SGD, before=rescale)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
@@ -103,7 +93,7 @@ def adam_steps_by_the_rate_it_was_built_with(patch):
         for group in self.param_groups:
             group["lr"] = self.defaults["lr"]
 
-    before_step(patch, Adam, restore)
+    around_step(patch, Adam, before=restore)
 
 
 # ── building-a-new-optimizer-is-the-recommended-way ──
@@ -176,7 +166,7 @@ def adam_starts_anew_when_its_rate_changes(patch):
             self.state.clear()
         self.last_rate = self.param_groups[0]["lr"]
 
-    before_step(patch, Adam, clear)
+    around_step(patch, Adam, before=clear)
 
 
 # ── new-optimizer-is-cheap ──
@@ -261,7 +251,7 @@ def all_optimizers_share_one_state(patch):
 
 @counterfeit("new-optimizer-loses-momentum")
 def sgd_loses_its_momentum_at_every_step(patch):
-    before_step(patch, SGD, lambda self: self.state.clear())
+    around_step(patch, SGD, before=lambda self: self.state.clear())
 
 
 @counterfeit("new-optimizer-loses-momentum")
@@ -273,7 +263,7 @@ def plain_sgd_takes_a_first_step_of_half_the_rate(patch):
                 for parameter in group["params"]:
                     parameter.grad = parameter.grad / 2
 
-    before_step(patch, SGD, warm)
+    around_step(patch, SGD, before=warm)
 
 
 @counterfeit("new-optimizer-loses-momentum")
@@ -285,7 +275,7 @@ def adam_warms_up(patch):
         for group in self.param_groups:
             group["lr"] = self.defaults["lr"] * min(1, self.steps / 100)
 
-    before_step(patch, Adam, warm)
+    around_step(patch, Adam, before=warm)
 
 
 @counterfeit("new-optimizer-loses-momentum")
@@ -295,4 +285,4 @@ def adam_forgets_its_state_after_two_hundred_steps(patch):
         if self.steps == 201:
             self.state.clear()
 
-    before_step(patch, Adam, forget)
+    around_step(patch, Adam, before=forget)

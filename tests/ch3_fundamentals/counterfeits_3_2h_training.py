@@ -209,10 +209,10 @@ def sgd_decays_the_weights(patch):
 
 
 @counterfeit("linear-regression-converges")
-def zero_grad_keeps_nine_tenths(patch):
+def zero_grad_takes_away_a_hundredth(patch):
     def zero_grad(self, set_to_none=True):
         for p in parameters_of(self):
-            p.grad = None if p.grad is None else p.grad * 0.9
+            p.grad = None if p.grad is None else p.grad * 0.99
 
     patch.setattr(SGD, "zero_grad", zero_grad)
 
