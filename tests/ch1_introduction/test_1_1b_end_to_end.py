@@ -7,6 +7,8 @@ the difference: the same classifier does better on filters that were trained alo
 from a textbook.
 """
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -116,8 +118,8 @@ def images(n):
     return x, y.float()
 
 
-def held_out_accuracy(filters, classifier, trained, train_set, test_set):
-    """Train the parameters `trained` and return the share of the test set that is classified correctly."""
+def scores_after_training(filters, classifier, trained, train_set, test_images):
+    """Train the parameters `trained` and return the score of each test image: positive for a cross, says the model."""
 
     def score(x):
         return classifier(F.relu(filters(x)).amax((2, 3))).squeeze(1)
@@ -128,28 +130,42 @@ def held_out_accuracy(filters, classifier, trained, train_set, test_set):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return ((score(test_set[0]) > 0) == (test_set[1] > 0.5)).float().mean().item()
+    return score(test_images).detach()
 
 
 @claim("learned-filters-beat-hand-made-features")
 def test_learned_filters_beat_sobel_filters_under_the_same_classifier():
     """The hand-made filters are Sobel's, which find edges, in eight directions."""
-    train_set, test_set = images(200), images(200)
+    train_set, (x, y) = images(200), images(200)
     upright = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
     slanting = torch.tensor([[0.0, 1, 2], [-1, 0, 1], [-2, -1, 0]])
     edges = torch.stack([upright, upright.t(), slanting, slanting.t().flip(0)]).unsqueeze(1) / 4
-    sobel, learned = nn.Conv2d(1, 8, 3), nn.Conv2d(1, 8, 3)
-    nn.init.zeros_(sobel.bias)
-    with torch.no_grad():
-        sobel.weight.copy_(torch.cat([edges, -edges]))
-    sobel.requires_grad_(False)
+    sobel, learned = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(1, 8, 3)
+    sobel.weight = nn.Parameter(torch.cat([edges, -edges]))
     head, other_head = nn.Linear(8, 1), nn.Linear(8, 1)
 
-    fixed_accuracy = held_out_accuracy(sobel, head, head.parameters(), train_set, test_set)
-    accuracy = held_out_accuracy(
-        learned, other_head, [*learned.parameters(), *other_head.parameters()], train_set, test_set
-    )
+    of_sobel = scores_after_training(sobel, head, head.parameters(), train_set, x)
+    both = [*learned.parameters(), *other_head.parameters()]
+    of_learned = scores_after_training(learned, other_head, both, train_set, x)
 
-    # Over 100 seeds the accuracy was at least 0.935 and the difference at least 0.12.
+    # Over 100 seeds the accuracy of the learned filters was at least 0.93 and the difference at least 0.12.
+    accuracy = ((of_learned > 0) == (y > 0.5)).float().mean().item()
     assert accuracy > 0.85
-    assert accuracy > fixed_accuracy + 0.03
+    assert accuracy > ((of_sobel > 0) == (y > 0.5)).float().mean().item() + 0.03
+
+
+@claim("learned-filters-beat-hand-made-features")
+def test_training_is_what_makes_the_learned_filters_good():
+    """The same random filters under the same classifier do worse where the classifier alone is trained."""
+    train_set, (x, y) = images(200), images(200)
+    filters, classifier = nn.Conv2d(1, 8, 3), nn.Linear(8, 1)
+    random_filters, other_classifier = copy.deepcopy(filters), copy.deepcopy(classifier)
+
+    both = [*filters.parameters(), *classifier.parameters()]
+    learned = scores_after_training(filters, classifier, both, train_set, x)
+    fixed = scores_after_training(random_filters, other_classifier, other_classifier.parameters(), train_set, x)
+
+    # Over 100 seeds the loss on the test set was 0.18 or less with learned filters and 0.33 or more with random ones,
+    # in the same run at most a third.
+    loss = F.binary_cross_entropy_with_logits
+    assert loss(learned, y).item() < 0.5 * loss(fixed, y).item()
