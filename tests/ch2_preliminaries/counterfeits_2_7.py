@@ -221,12 +221,12 @@ def gradient_decays_as_in_momentum(patch):
 
 @counterfeit("gradients-accumulate")
 def accumulation_begins_anew_after_five_passes(patch):
-    backward, passes = torch.Tensor.backward, []
+    backward = torch.Tensor.backward
 
     def wrong(self, *args, **kwargs):
-        passes.append(self)
-        for leaf in leaves(self.grad_fn) if len(passes) % 5 == 0 else ():
-            leaf.grad = None
+        for leaf in leaves(self.grad_fn):
+            leaf.passes = getattr(leaf, "passes", 0) + 1
+            leaf.grad = None if leaf.passes > 5 else leaf.grad
         backward(self, *args, **kwargs)
 
     patch.setattr(torch.Tensor, "backward", wrong)

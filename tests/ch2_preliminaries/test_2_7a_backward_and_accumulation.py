@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -137,6 +137,7 @@ def test_backward_after_clearing_gives_the_plain_gradient():
 
 @claim("gradients-accumulate")
 @given(st.integers(1, 10))
+@example(10)
 def test_n_passes_give_n_times_the_gradient(n):
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     for _ in range(n):

@@ -49,13 +49,21 @@ def test_a_predicted_class_stays_the_same_until_another_score_overtakes_it():
 
 
 @claim("linear-model-is-weighted-sum")
-def test_a_house_is_priced_by_its_weighted_features_plus_the_bias():
+@pytest.mark.parametrize(
+    ("houses", "prices"),
+    [
+        ([[1.0, 2.0]], [[2.0 - 7.0 + 4.25]]),
+        ([[1.0, 2.0], [-3.0, 0.5]], [[2.0 - 7.0 + 4.25], [-6.0 - 1.75 + 4.25]]),
+    ],
+    ids=["one house", "two houses"],
+)
+def test_a_house_is_priced_by_its_weighted_features_plus_the_bias(houses, prices):
     price = nn.Linear(2, 1)
     price.load_state_dict({"weight": torch.tensor([[2.0, -3.5]]), "bias": torch.tensor([4.25])})
 
-    predicted = price(torch.tensor([[1.0, 2.0], [-3.0, 0.5]]))
+    predicted = price(torch.tensor(houses))
 
-    assert predicted.tolist() == [[2.0 - 7.0 + 4.25], [-6.0 - 1.75 + 4.25]]
+    assert predicted.tolist() == prices
 
 
 @claim("linear-model-is-weighted-sum")
