@@ -46,8 +46,8 @@ def dropout_always_drops_the_same_units(patch):
 
 
 @counterfeit("dropout-counters-overfitting")
-def dropout_drops_a_tenth_as_often(patch):
-    change_dropout(patch, lambda input, p: inverted(mask(input, p / 10), p / 10))
+def dropout_drops_a_hundredth_as_often(patch):
+    change_dropout(patch, lambda input, p: inverted(mask(input, p / 100), p / 100))
 
 
 @counterfeit("dropout-counters-overfitting")

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -89,6 +89,7 @@ def test_mini_batches_keep_the_dtype(dtype):
 
 @claim("dataloader-yields-minibatches")
 @given(examples=st.integers(1, 40), batch_size=st.integers(1, 12))
+@example(examples=3, batch_size=10)
 def test_the_last_batch_is_smaller_where_the_size_does_not_divide(examples, batch_size):
     data = TensorDataset(torch.arange(examples), -torch.arange(examples))
     loader = DataLoader(data, batch_size)

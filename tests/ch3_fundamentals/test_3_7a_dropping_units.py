@@ -78,9 +78,9 @@ def test_dropout_narrows_the_gap_between_test_and_training_loss(problems, record
     training_dropped, test_dropped = losses_of_training(*problems, p=0.5, **recipe)
     dropped = {"training_with_dropout": training_dropped, "test_with_dropout": test_dropped}
     record_property("curve", curve("ten steps", "loss", training=training, test=test, **dropped))
-    # Over 25 seeds the gap was 5.9 or more, and with dropout between 0.24 and 0.33 of that.
+    # Over 60 seeds the gap was 5.8 or more, and with dropout between 0.20 and 0.35 of that.
     assert gap(training, test) > 1  # it overfits
-    assert gap(training_dropped, test_dropped) < 0.6 * gap(training, test)
+    assert gap(training_dropped, test_dropped) < 0.5 * gap(training, test)
 
 
 @claim("dropout-counters-overfitting", truth=True)

@@ -10,7 +10,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -110,6 +110,7 @@ def test_two_shared_weights_of_three_have_gradient_six():
 
 @claim("shared-gradients-accumulate")
 @given(weight=st.integers(-9, 9), x=st.integers(-9, 9), uses=st.integers(1, 4))
+@example(weight=2, x=3, uses=4)
 def test_a_weight_used_n_times_has_n_contributions(weight, x, uses):
     linear = scalar_layer(float(weight))
     net = nn.Sequential(*[linear] * uses)
