@@ -50,16 +50,16 @@ def test_a_predicted_class_stays_the_same_until_another_score_overtakes_it():
 
 @claim("linear-model-is-weighted-sum")
 @pytest.mark.parametrize(
-    ("houses", "prices"),
+    ("houses", "bias", "prices"),
     [
-        ([[1.0, 2.0]], [[2.0 - 7.0 + 4.25]]),
-        ([[1.0, 2.0], [-3.0, 0.5]], [[2.0 - 7.0 + 4.25], [-6.0 - 1.75 + 4.25]]),
+        ([[1.0, 2.0]], -4.25, [[2.0 - 7.0 - 4.25]]),
+        ([[1.0, 2.0], [-3.0, 0.5]], 4.25, [[2.0 - 7.0 + 4.25], [-6.0 - 1.75 + 4.25]]),
     ],
     ids=["one house", "two houses"],
 )
-def test_a_house_is_priced_by_its_weighted_features_plus_the_bias(houses, prices):
+def test_a_house_is_priced_by_its_weighted_features_plus_the_bias(houses, bias, prices):
     price = nn.Linear(2, 1)
-    price.load_state_dict({"weight": torch.tensor([[2.0, -3.5]]), "bias": torch.tensor([4.25])})
+    price.load_state_dict({"weight": torch.tensor([[2.0, -3.5]]), "bias": torch.tensor([bias])})
 
     predicted = price(torch.tensor(houses))
 

@@ -42,6 +42,7 @@ def test_two_affine_maps_make_one():
 
 @claim("stacked-linear-layers-collapse")
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=7))
+@example([2, 3, 4, 5, 4, 3, 2])
 def test_layers_of_any_number_and_width_equal_a_single_one(widths):
     net = nn.Sequential(*[nn.Linear(*sizes) for sizes in pairwise(widths)]).double()
     weight, bias = np.eye(widths[0]), np.zeros(widths[0])

@@ -50,6 +50,7 @@ def test_the_output_of_each_layer_is_the_input_times_all_weights_so_far():
 
 @claim("identity-network-is-a-matrix-product")
 @given(widths=st.lists(st.integers(1, 6), min_size=2, max_size=7), seed=st.integers(0, 2**32 - 1))
+@example(widths=[4, 5, 6, 7, 6, 5, 4], seed=0)
 def test_a_network_of_any_widths_is_one_matrix(widths, seed):
     """The product is taken first and the input last: matrix multiplication is associative."""
     rng = np.random.default_rng(seed)
