@@ -11,7 +11,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 claim = pytest.mark.claim
@@ -104,6 +104,7 @@ FUNCTIONS = [
 
 @claim("requires-grad-tracks-operations")
 @given(st.lists(st.sampled_from(FUNCTIONS), min_size=1, max_size=5), st.floats(-2, 2))
+@example(FUNCTIONS, 0.5)
 def test_gradient_of_any_chain_is_the_product_of_its_derivatives(chain, start):
     x = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     y, value, slope = x, start, 1.0
