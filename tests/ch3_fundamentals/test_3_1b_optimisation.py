@@ -111,7 +111,8 @@ def test_iterations_lower_a_loss_that_no_formula_minimises(record_property):
     """The chance of passing an exam after some hours of study, by logistic regression: no formula gives its optimum."""
     hours = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0], dtype=torch.float64)
     passed = torch.tensor([0.0, 0.0, 1.0, 0.0, 1.0, 1.0], dtype=torch.float64)
-    w = (4 * torch.rand(2, dtype=torch.float64) - 2).requires_grad_()
+    far_off = torch.tensor([-2.0, 2.0], dtype=torch.float64)  # the optimum is near (1.2, -0.6)
+    w = (far_off * torch.rand(2, dtype=torch.float64)).requires_grad_()
     optimizer = torch.optim.SGD([w], lr=1.0)  # the curvature is at most 0.82, so that no step overshoots
 
     losses = []

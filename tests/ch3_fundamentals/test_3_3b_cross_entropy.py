@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -90,10 +90,11 @@ def test_with_label_smoothing_every_class_counts():
 
 
 @claim("large-true-probability-ensures-correctness")
-@given(st.floats(0.501, 0.999), st.lists(st.floats(0.01, 1), min_size=1, max_size=5), st.data())
-def test_a_true_probability_above_one_half_is_always_the_largest(probability, others, data):
+@given(st.floats(0.501, 0.999), st.lists(st.floats(0.01, 1), min_size=1, max_size=5), st.integers(0, 5))
+@example(0.501, [0.1, 0.2, 0.3, 0.4, 0.5], 2)
+def test_a_true_probability_above_one_half_is_always_the_largest(probability, others, place):
     distribution = [(1 - probability) * share / math.fsum(others) for share in others]
-    true_class = data.draw(st.integers(0, len(others)))
+    true_class = min(place, len(others))
     distribution.insert(true_class, probability)
     assert torch.softmax(logits_of(*distribution), dim=1).argmax(dim=1).tolist() == [true_class]
 
