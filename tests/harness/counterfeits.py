@@ -134,7 +134,17 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def plant(item: CounterfeitItem) -> Finding:
-    """Run the claim's tests under the counterfeit until one catches it."""
+    """Run the claim's tests under the counterfeit until one catches it.
+
+    A counterfeit falsifies what the register says of the claim, so it is not tried on a torch on which that is not so
+    yet.
+    """
+    import torch
+
+    claim = specification.of(item.config).register.claims[item.claim]
+    if claim.expected(torch.__version__) != claim.verdict:
+        since = claim.since or claim.until
+        return Finding("not tried", f"it falsifies what is so since torch {since}; this is {torch.__version__}")
     # shared fixtures made with the true torch must not be used with the false one
     item.session._setupstate.teardown_exact(None)
     tests = item.session.stash[TESTS][item.claim]

@@ -84,6 +84,17 @@ def test_a_harmless_counterfeit_survives_and_fails_the_run(forged):
     )
 
 
+@pytest.mark.parametrize(("verdict", "release"), [("holds", "since"), ("superseded", "until")])
+def test_a_counterfeit_of_what_a_later_release_brings_is_not_tried(forged, project, entry, verdict, release):
+    truth = '@claim("c", truth=True)\ndef test_truth():\n    assert True\n'
+    statement = f'@claim("c")\ndef test_statement():\n    assert {release == "until"}\n'
+    project.only(entry("c", verdict, **{release: "99.0"}), statement + (truth if verdict != "holds" else ""))
+    result = forged(CAUGHT.replace("adds", "c"), "-rs")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["SKIPPED *: it falsifies what is so since torch 99.0; this is *"])
+    result.stdout.fnmatch_lines(["1 counterfeits: 0 caught, 0 survived, 0 invalid, 1 not tried"])
+
+
 @pytest.mark.parametrize("text", [BROKEN, RAISES], ids=["broken when called", "broken when planted"])
 def test_an_accident_of_the_patch_is_invalid_and_fails_the_run(forged, text):
     result = forged(text)
