@@ -5,6 +5,7 @@ All but those of `to-changes-dtype-too` need an accelerator to be told from the 
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result
 
 
 def alter_to(patch, condition, wrong_result):
@@ -131,14 +132,12 @@ def random_numbers_stay_on_the_cpu(patch):
 
 @counterfeit("create-directly-on-gpu")
 def random_numbers_are_all_zero(patch):
-    rand = torch.rand
-    patch.setattr(torch, "rand", lambda *shape, **kwargs: rand(*shape, **kwargs).zero_())
+    change_result(patch, torch, "rand", lambda result, *shape: result.zero_())
 
 
 @counterfeit("create-directly-on-gpu")
 def ranges_are_floating_point(patch):
-    arange = torch.arange
-    patch.setattr(torch, "arange", lambda *args, **kwargs: arange(*args, **kwargs).float())
+    change_result(patch, torch, "arange", lambda result, *bounds: result.float())
 
 
 @counterfeit("create-directly-on-gpu")

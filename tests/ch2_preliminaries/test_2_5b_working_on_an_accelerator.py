@@ -4,6 +4,8 @@ A tensor that is created with `device=` is on the accelerator in the first place
 tensors there stays there, too. A device is named by an object or by a string, which mean the same.
 """
 
+import statistics
+
 import pytest
 import torch
 
@@ -60,6 +62,8 @@ def test_random_numbers_created_there_are_random(accelerator, create, mean, devi
     """
     numbers = getattr(torch, create)(1000, device=accelerator).tolist()
     assert sum(numbers) / 1000 == pytest.approx(mean, abs=6.5 * deviation / 1000**0.5)
+    # of a normal distribution this is 6.7 times the standard error, 1 / sqrt(2000); of a uniform one more
+    assert statistics.stdev(numbers) == pytest.approx(deviation, rel=0.15)
     assert len(set(numbers)) > 990
 
 

@@ -12,24 +12,11 @@ from torch.optim.lr_scheduler import StepLR
 
 claim = pytest.mark.claim
 
-
-def step(optimizer, w, gradient):
-    """Take a step at a given gradient and return the change of the parameter."""
-    before = w.item()
-    w.grad = torch.tensor(gradient, dtype=torch.float64)
-    optimizer.step()
-    return w.item() - before
-
-
-def parameter():
-    return torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
-
-
 # ── learning-rate-can-be-edited-in-place ──
 
 
 @claim("learning-rate-can-be-edited-in-place")
-def test_a_tenth_of_the_learning_rate_makes_steps_a_tenth_as_long():
+def test_a_tenth_of_the_learning_rate_makes_steps_a_tenth_as_long(step, parameter):
     w = parameter()
     optimizer = torch.optim.SGD([w], lr=0.5)
     assert step(optimizer, w, 8.0) == -4.0
@@ -42,7 +29,7 @@ def test_a_tenth_of_the_learning_rate_makes_steps_a_tenth_as_long():
 
 
 @claim("learning-rate-can-be-edited-in-place")
-def test_an_edit_of_one_group_leaves_the_others():
+def test_an_edit_of_one_group_leaves_the_others(parameter):
     first, second = parameter(), parameter()
     optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=0.5)
 
@@ -55,7 +42,7 @@ def test_an_edit_of_one_group_leaves_the_others():
 
 @claim("learning-rate-can-be-edited-in-place")
 @pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop])
-def test_an_edit_scales_the_steps_of_any_optimizer_and_nothing_else(optimizer_class):
+def test_an_edit_scales_the_steps_of_any_optimizer_and_nothing_else(optimizer_class, step, parameter):
     edited, constant = parameter(), parameter()
     first, second = optimizer_class([edited], lr=0.5), optimizer_class([constant], lr=0.5)
     assert step(first, edited, 2.0) == step(second, constant, 2.0)
@@ -67,7 +54,7 @@ def test_an_edit_scales_the_steps_of_any_optimizer_and_nothing_else(optimizer_cl
 
 
 @claim("learning-rate-can-be-edited-in-place")
-def test_an_edit_keeps_the_momentum():
+def test_an_edit_keeps_the_momentum(step, parameter):
     """With momentum 0.5 the decaying sums of gradients of 1 are 1, 1.5, 1.75."""
     w = parameter()
     optimizer = torch.optim.SGD([w], lr=1.0, momentum=0.5)
@@ -82,7 +69,7 @@ def test_an_edit_keeps_the_momentum():
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way")
-def test_a_new_optimizer_with_a_lower_rate_goes_on_as_the_old_one_would_at_that_rate():
+def test_a_new_optimizer_with_a_lower_rate_goes_on_as_the_old_one_would_at_that_rate(step, parameter):
     w = parameter()
     old = torch.optim.SGD([w], lr=1.0, momentum=0.5)
     step(old, w, 1.0)
@@ -94,7 +81,7 @@ def test_a_new_optimizer_with_a_lower_rate_goes_on_as_the_old_one_would_at_that_
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
-def test_a_new_optimizer_starts_without_momentum():
+def test_a_new_optimizer_starts_without_momentum(step, parameter):
     w = parameter()
     old = torch.optim.SGD([w], lr=1.0, momentum=0.5)
     assert [step(old, w, 1.0), step(old, w, 1.0)] == [-1.0, -1.5]
@@ -106,7 +93,7 @@ def test_a_new_optimizer_starts_without_momentum():
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
-def test_a_scheduler_lowers_the_rate_and_keeps_the_momentum():
+def test_a_scheduler_lowers_the_rate_and_keeps_the_momentum(step, parameter):
     w = parameter()
     optimizer = torch.optim.SGD([w], lr=1.0, momentum=0.5)
     scheduler = StepLR(optimizer, step_size=2, gamma=0.25)
@@ -124,7 +111,7 @@ def test_a_scheduler_lowers_the_rate_and_keeps_the_momentum():
     ("optimizer_class", "options"),
     [(torch.optim.SGD, {"momentum": 0.9}), (torch.optim.Adam, {}), (torch.optim.RMSprop, {})],
 )
-def test_a_scheduler_equals_editing_the_rate_step_by_step(optimizer_class, options):
+def test_a_scheduler_equals_editing_the_rate_step_by_step(optimizer_class, options, step, parameter):
     scheduled, edited, constant = parameter(), parameter(), parameter()
     first, second, third = (optimizer_class([w], lr=0.5, **options) for w in (scheduled, edited, constant))
     scheduler = StepLR(first, step_size=3, gamma=0.1)
@@ -142,7 +129,7 @@ def test_a_scheduler_equals_editing_the_rate_step_by_step(optimizer_class, optio
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
-def test_a_scheduler_lowers_the_rate_of_every_group():
+def test_a_scheduler_lowers_the_rate_of_every_group(parameter):
     first, second = parameter(), parameter()
     optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 8.0}], lr=1.0)
     scheduler = StepLR(optimizer, step_size=2, gamma=0.25)

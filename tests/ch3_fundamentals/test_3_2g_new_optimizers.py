@@ -12,19 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 claim = pytest.mark.claim
 
-
-def step(optimizer, w, gradient):
-    """Take a step at a given gradient and return the change of the parameter."""
-    before = w.item()
-    w.grad = torch.tensor(gradient, dtype=torch.float64)
-    optimizer.step()
-    return w.item() - before
-
-
-def parameter():
-    return torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
-
-
 # ── new-optimizer-is-cheap ──
 
 
@@ -119,7 +106,7 @@ def test_plain_sgd_allocates_no_state_at_all():
         (torch.optim.RMSprop, {}, {"step", "square_avg"}),
     ],
 )
-def test_a_new_optimizer_has_no_state_and_takes_another_step(optimizer_class, options, state):
+def test_a_new_optimizer_has_no_state_and_takes_another_step(optimizer_class, options, state, step, parameter):
     rebuilt, kept = parameter(), parameter()
     old, undisturbed = (optimizer_class([w], lr=0.5, **options) for w in (rebuilt, kept))
     for gradient in [2.0, -1.0, 0.5]:
@@ -134,7 +121,7 @@ def test_a_new_optimizer_has_no_state_and_takes_another_step(optimizer_class, op
 
 
 @claim("new-optimizer-loses-momentum")
-def test_a_new_plain_sgd_takes_the_same_step_as_it_has_no_state_to_lose():
+def test_a_new_plain_sgd_takes_the_same_step_as_it_has_no_state_to_lose(step, parameter):
     w = parameter()
     old = torch.optim.SGD([w], lr=0.5)
     assert [step(old, w, 2.0), step(old, w, -1.0)] == [-1.0, 0.5]
@@ -145,7 +132,7 @@ def test_a_new_plain_sgd_takes_the_same_step_as_it_has_no_state_to_lose():
 
 
 @claim("new-optimizer-loses-momentum")
-def test_a_new_adam_makes_a_converged_parameter_oscillate():
+def test_a_new_adam_makes_a_converged_parameter_oscillate(step):
     """Without memory, the first step of Adam is the learning rate long, however small the gradient is."""
     w = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
     old = torch.optim.Adam([w], lr=0.1)
@@ -166,7 +153,7 @@ def test_a_new_adam_makes_a_converged_parameter_oscillate():
 
 
 @claim("new-optimizer-loses-momentum")
-def test_the_old_adam_keeps_a_converged_parameter_where_it_is():
+def test_the_old_adam_keeps_a_converged_parameter_where_it_is(step):
     w = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
     old = torch.optim.Adam([w], lr=0.1)
 

@@ -5,6 +5,7 @@ Those of claims that need an accelerator are tried where there is one.
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result
 
 
 def print_device(patch, wanted):
@@ -229,14 +230,12 @@ def the_device_computes_powers_as_products(patch):
 
 @counterfeit("gpu-results-stay-on-gpu")
 def an_argmax_comes_back_to_the_cpu(patch):
-    true = torch.Tensor.argmax
-    patch.setattr(torch.Tensor, "argmax", lambda self, *args, **kwargs: true(self, *args, **kwargs).cpu())
+    change_result(patch, torch.Tensor, "argmax", lambda result, *arguments: result.cpu())
 
 
 @counterfeit("gpu-results-stay-on-gpu")
 def indices_of_nonzero_elements_come_back_to_the_cpu(patch):
-    true = torch.Tensor.nonzero
-    patch.setattr(torch.Tensor, "nonzero", lambda self: true(self).cpu())
+    change_result(patch, torch.Tensor, "nonzero", lambda result, x: result.cpu())
 
 
 @counterfeit("gpu-results-stay-on-gpu")
