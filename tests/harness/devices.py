@@ -20,6 +20,7 @@ REASONS = {
     "cuda": "needs a CUDA GPU; name it with --device cuda",
     "two-devices": "needs two devices of one accelerator; name one with --device",
 }
+OPERATORS = "operators"  # what --require calls dtypes and operators that the device lacks
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,9 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require",
         action="append",
         default=[],
-        choices=NEEDS,
+        choices=(*NEEDS, OPERATORS),
         metavar="NEED",
-        help=f"fail, rather than leave untried, what lacks NEED ({', '.join(NEEDS)}); repeatable",
+        help=f"fail, rather than leave untried, what lacks NEED ({', '.join((*NEEDS, OPERATORS))}: "
+        "dtypes and operators of the device); repeatable",
     )
     group.addoption(
         "--device",
@@ -43,9 +45,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="import this Python module first: the one that adds a third party's device to torch",
     )
+    group.addoption(
+        "--sim-lacks",
+        metavar="THINGS",
+        help="--sim-lacks=THINGS: what the simulated accelerator does without, joined by commas: float64 or another "
+        "dtype, aten::abs or another operator, second-device, events, generator, non-blocking",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    prepare(config)
+
+
+def prepare(config: pytest.Config) -> None:
+    """Import the backend's module, and make the device that ``--device`` names the current one.
+
+    Raises pytest.UsageError, in one line, where that cannot be.
+    """
+    if simulated(config.getoption("device")):
+        simulate(config.getoption("sim_lacks") or "")
+    elif config.getoption("sim_lacks") is not None:
+        raise pytest.UsageError("--sim-lacks: goes with --device sim only")
     if config.getoption("device_module") is not None:
         import_backend(config.getoption("device_module"))
     if config.getoption("device") != "cpu":
@@ -92,8 +112,6 @@ def check(name: str) -> None:
     """Raise pytest.UsageError, with the devices that are there, unless ``name`` is one of them."""
     import torch
 
-    if simulated(name):
-        simulate()
     there = available()
     try:
         device = torch.device(name)
@@ -110,14 +128,29 @@ def simulated(name: str) -> bool:
     return name.partition(":")[0] == "sim"
 
 
-def simulate() -> None:
-    """Make the simulated accelerator a device of this process; raise pytest.UsageError where that cannot be."""
+def simulate(lacks: str = "") -> None:
+    """Make the simulated accelerator a device of this process, without the things, joined by commas, that it ``lacks``.
+
+    Raises pytest.UsageError where that cannot be.
+    """
     from harness import sim
 
     reason = sim.refusal()
     if reason:
         raise pytest.UsageError(f"--device: no simulated accelerator here: {reason}")
     sim.register()
+    problem = sim.do_without(lacks.split(",") if lacks else [])
+    if problem:
+        raise pytest.UsageError(f"--sim-lacks: {problem}")
+
+
+def synchronize(device) -> None:
+    """Wait until a torch.device has done all it was given; a backend without such a function has no queue."""
+    import torch
+
+    wait = getattr(getattr(torch, device.type, None), "synchronize", None)
+    if device.type != "cpu" and wait is not None:
+        wait()
 
 
 def available() -> list[str]:

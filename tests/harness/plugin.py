@@ -4,9 +4,27 @@ import gc
 
 import pytest
 
-from harness import counterfeits, devices, documents, expectations, explain, randomness, report, specification, verdicts
+from harness import (
+    capabilities,
+    counterfeits,
+    devices,
+    documents,
+    expectations,
+    explain,
+    randomness,
+    report,
+    specification,
+    verdicts,
+)
 
-PARTS = (devices, randomness, expectations, counterfeits, report)  # each brings its own options, hooks and fixtures
+PARTS = (
+    devices,
+    capabilities,
+    randomness,
+    expectations,
+    counterfeits,
+    report,
+)  # each brings its own options, hooks and fixtures
 
 MARKS = (
     "claim(*ids, truth=False): the claims that a test tries, by their statement or by their truth line",

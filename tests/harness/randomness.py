@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness import devices
+from harness import capabilities, devices
 
 
 def seed_of(seed: int, name: str) -> int:
@@ -68,7 +68,7 @@ def isolated(item: pytest.Item) -> Iterator[None]:
 
         hypothesis.seed(number)(function)
     device = devices.device_for(item)
-    with settings_kept(), devices.default(device), seeded(number, device):
+    with settings_kept(), capabilities.using(device), devices.default(device), seeded(number, device):
         yield
 
 

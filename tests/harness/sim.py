@@ -32,6 +32,7 @@ from harness.sim_operators import (
     OPERATORS,
     SETS,
     VIEWS,
+    aten,
     index_of,
     named,
     on_itself,
@@ -39,6 +40,8 @@ from harness.sim_operators import (
     state,
     to_sim,
 )
+
+THINGS = ("second-device", "events", "generator", "non-blocking")  # that sim can do without
 
 
 class AnyGenerator(type(torch.Generator)):
@@ -53,6 +56,8 @@ class Generator(torch.Generator, metaclass=AnyGenerator):
         device = torch.device(device)
         if device.type != NAME:
             return torch._C.Generator(device)
+        if "generator" in state.things:
+            raise RuntimeError(f"{NAME}: there are no generators")
         generator = super().__new__(cls, "cpu")
         generator.sim = torch.device(NAME, index_of(device))
         return generator
@@ -64,6 +69,8 @@ class Event:
     """The moment of its ``record``: whatever sim was asked to do by then is done."""
 
     def __init__(self, enable_timing: bool = False) -> None:
+        if "events" in state.things:
+            raise RuntimeError(f"{NAME}: there are no events")
         self.time = 0.0
 
     def record(self) -> None:
@@ -104,7 +111,7 @@ class Module:
         return False
 
     def device_count(self) -> int:
-        return COUNT
+        return state.count
 
     def current_device(self) -> int:
         return state.current
@@ -192,6 +199,23 @@ def refusal() -> str | None:
         return f"torch {torch.__version__} cannot register a backend from Python, as later releases can"
     free = taken == "privateuseone" or (taken == NAME and _alive)
     return None if free else f"torch has room for one such backend, and {taken!r} is there"
+
+
+def do_without(names: list[str]) -> str | None:
+    """Let sim lack dtypes ("float64"), operators ("aten::abs", "aten::add.Tensor") and other things, and have the rest.
+
+    Returns what is wrong with a name, or None.
+    """
+    dtypes = frozenset(getattr(torch, name, None) for name in names) - {None}
+    operators = [name.removeprefix("aten::") for name in names if name.startswith("aten::")]
+    things = [name for name in names if name in THINGS]
+    for name in names:
+        known = isinstance(getattr(torch, name, None), torch.dtype) or name in things
+        if not known and not (name.startswith("aten::") and hasattr(aten, name[6:].partition(".")[0])):
+            return f"{name!r} is no dtype, no operator such as aten::abs, and none of {', '.join(THINGS)}"
+    state.dtypes, state.operators, state.things = dtypes, frozenset(operators), things
+    state.count = 1 if "second-device" in things else COUNT
+    return None
 
 
 def register() -> None:

@@ -22,7 +22,9 @@ INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_ind
 VIEWS = ("as_strided", "view", "_reshape_alias", "unfold", "view_as_real", "view_as_complex")
 SETS = ("set_.source_Tensor", "set_.source_Storage", "set_.source_Storage_storage_offset")
 
-state = SimpleNamespace(current=0, generators=[])  # the current device's index, and each device's random numbers
+# The current device's index, each device's random numbers, how many devices there are, and what sim does without:
+# dtypes, operators ("abs", "add.Tensor") and the other things that harness.capabilities asks for.
+state = SimpleNamespace(current=0, generators=[], count=COUNT, dtypes=frozenset(), operators=frozenset(), things=())
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -43,7 +45,12 @@ def to_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def to_sim(tensor: torch.Tensor, index: int) -> torch.Tensor:
-    """The tensor of device ``sim:index`` over the same memory as a CPU tensor."""
+    """The tensor of device ``sim:index`` over the same memory as a CPU tensor.
+
+    Raises TypeError, as MPS does, for a dtype that sim does without.
+    """
+    if state.dtypes and tensor.dtype in state.dtypes:
+        raise TypeError(f"cannot hold {tensor.dtype} on {NAME}: this device knows no such numbers")
     return _relabelled(tensor, DLPACK_EXTENSION, index)
 
 
@@ -65,9 +72,17 @@ def _relabelled(tensor: torch.Tensor, device_type: int, index: int) -> torch.Ten
 def index_of(device: torch.device | None) -> int:
     """Which sim device is meant; without an index, the current one. Raises RuntimeError for one that is not there."""
     index = state.current if device is None or device.index is None else device.index
-    if not 0 <= index < COUNT:
-        raise RuntimeError(f"{NAME}: invalid device ordinal {index}, there are {COUNT} devices")
+    if not 0 <= index < state.count:
+        raise RuntimeError(f"{NAME}: invalid device ordinal {index}, there are {state.count} devices")
     return index
+
+
+def refuse_missing(operator, tensors: list[torch.Tensor]) -> None:
+    """Raise, in words of sim's own as most backends do, for an operator that sim does without."""
+    name = operator._schema.name.removeprefix("aten::")
+    if state.operators & {name, name.removesuffix("_"), f"{name}.{operator._overloadname}"}:
+        dtype = next((f" of {tensor.dtype}" for tensor in tensors), "")
+        raise RuntimeError(f"{NAME}: no kernel is built for {name}{dtype}".replace("torch.", ""))
 
 
 def common_device(operator, tensors: list[torch.Tensor]) -> torch.device | None:
@@ -103,6 +118,8 @@ def run_on_host(operator, *args, **kwargs):
     for value in (*args, *kwargs.values()):
         mapped(value, lambda one: tensors.append(one) if isinstance(one, torch.Tensor) else None)
     device = common_device(operator, tensors)
+    if state.operators:
+        refuse_missing(operator, tensors)
     index = device.index if device is not None and kwargs.get("device") is None else index_of(kwargs.get("device"))
     parameters = {parameter.name: parameter for parameter in operator._schema.arguments}
     stands_for: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # id of a host tensor: itself, its sim tensor
@@ -162,6 +179,8 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, pin_mem
 
 
 def copy_from(source, target, non_blocking=False):
+    if non_blocking and "non-blocking" in state.things:
+        raise RuntimeError(f"{NAME}: every copy blocks")
     (to_host(target) if is_sim(target) else target).copy_(to_host(source) if is_sim(source) else source)
     return target
 

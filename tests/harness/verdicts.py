@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import devices, documents, specification
+from harness import capabilities, devices, documents, specification
 from harness.expectations import NOT_APPLICABLE
 from harness.register import Claim
 
@@ -194,6 +194,7 @@ def environment(config: pytest.Config) -> dict:
     import torch
 
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
+    found = capabilities.of(devices.under_test(config))
     return {
         "torch": str(torch.__version__),  # a subclass of str, which a worker cannot send
         **{name: _installed(name) for name in ("torchvision", "numpy")},
@@ -201,6 +202,7 @@ def environment(config: pytest.Config) -> dict:
         "device": config.getoption("device"),
         "simulated": devices.simulated(config.getoption("device")),
         "seed": config.getoption("seed"),
+        "capabilities": {name: found.missing.get(name, True) for name in capabilities.THINGS},
         "host": {
             "platform": f"{platform.system()} {platform.machine()}",
             "device_name": devices.name_of(config),

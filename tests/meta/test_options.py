@@ -85,6 +85,7 @@ def test_verdicts_writes_what_was_judged_and_every_claim(project):
             "device",
             "simulated",
             "seed",
+            "capabilities",
             "host",
             "totals",
             "claims",
