@@ -1,6 +1,6 @@
 """Counterfeits: planted falsehoods that a claim's tests must catch.
 
-A counterfeit is a function in a section's ``counterfeits_2_2.py`` that makes torch wrong in one way::
+A counterfeit is a function in a section's ``counterfeits/section_2_2.py`` that makes torch wrong in one way::
 
     @counterfeit("view-shares-data")
     def view_copies(patch):
@@ -25,14 +25,14 @@ from harness import devices, expectations, randomness, specification
 
 Patcher = Callable[[pytest.MonkeyPatch], None]
 TESTS = pytest.StashKey[dict[str, list[pytest.Item]]]()  # claim id -> the tests of the run that cite it
-FILES = "counterfeits*.py"  # one to a section, so that each can be read beside the tests it tries
 
 
-def counterfeit(*ids: str) -> Callable[[Patcher], Patcher]:
+def counterfeit(*ids: str, reported: str | tuple[str, ...] = ()) -> Callable[[Patcher], Patcher]:
     """Mark a function as a counterfeit of the claims ``ids``; it is given a ``pytest.MonkeyPatch``, undone after each
     test.
 
-    The function's name says what it gets wrong; a docstring may say more.
+    The function's name says what it gets wrong; a docstring may say more. ``reported`` is the address, or addresses, of
+    public reports of the very fault: "pytorch/pytorch#118115".
     """
 
     def mark(function: Patcher) -> Patcher:
@@ -50,9 +50,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.match(FILES) and parent.config.getoption("counterfeits"):
+    if is_counterfeits(file_path) and parent.config.getoption("counterfeits"):
         return CounterfeitModule.from_parent(parent, path=file_path)
     return None
+
+
+def is_counterfeits(path) -> bool:
+    """Whether a file holds counterfeits: any Python file in a chapter's folder ``counterfeits``."""
+    return path.suffix == ".py" and (path.parent.name == "counterfeits" or path.name.startswith("counterfeits"))
 
 
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:

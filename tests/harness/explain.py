@@ -25,7 +25,8 @@ def claim(claim: Claim, spec: Specification) -> str:
     forged = [counterfeit for counterfeit in spec.counterfeits if claim.id in counterfeit.claims]
     lines += ["", "── counterfeits that its tests catch ──"] if forged else []
     for counterfeit in forged:
-        lines.append(counterfeit.name.replace("_", " ") + (f": {counterfeit.says}" if counterfeit.says else ""))
+        told = f" (reported: {', '.join(counterfeit.reported)})" if counterfeit.reported else ""
+        lines.append(counterfeit.name.replace("_", " ") + told + (f": {counterfeit.says}" if counterfeit.says else ""))
     if claim.unfalsifiable:
         lines += ["", f"no counterfeit: {claim.unfalsifiable}"]
     return "\n".join(lines) + "\n"

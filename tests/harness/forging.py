@@ -13,6 +13,52 @@ def change_result(patch, owner, name, change):
     patch.setattr(owner, name, lambda *args, **kwargs: change(right(*args, **kwargs), *args))
 
 
+def where(patch, owner, name, condition, change):
+    """Let ``owner.name(x, ...)`` return ``change(result, x, ...)`` where ``condition(x)``, elsewhere the true result.
+
+    The condition says the kind of fault: ``of_dtype``, ``beyond``, ``not_contiguous``, ``tracked``, ``calls_after``.
+    """
+    right = getattr(owner, name)
+
+    def wrong(*args, **kwargs):
+        holds = condition(args[0] if args else None)  # asked first: the true function may change its argument in place
+        result = right(*args, **kwargs)
+        return change(result, *args) if holds else result
+
+    patch.setattr(owner, name, wrong)
+
+
+def of_dtype(*dtypes):
+    """The condition that a tensor is of one of these dtypes."""
+    return lambda x: x.dtype in dtypes
+
+
+def beyond(count):
+    """The condition that a tensor has more than ``count`` elements."""
+    return lambda x: x.numel() > count
+
+
+def not_contiguous(x):
+    """The condition that a tensor's elements do not lie in row order."""
+    return not x.is_contiguous()
+
+
+def tracked(x):
+    """The condition that a tensor requires gradients."""
+    return x.requires_grad
+
+
+def calls_after(count):
+    """The condition that there were ``count`` calls before: a fault that a first call does not show."""
+    calls = iter(range(count))
+    return lambda x: next(calls, None) is None
+
+
+def copied(result, *args):
+    """A change: the same values in row order and in a storage of their own."""
+    return torch.empty(result.shape, dtype=result.dtype).copy_(result)
+
+
 def change_method(patch, name, wrong):
     """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``."""
     method = getattr(torch.Tensor, name)

@@ -5,12 +5,14 @@ holds before anything is collected, and says the same in a run with workers as i
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from harness import pages
 from harness.register import Register, closest
 
 
@@ -31,6 +33,12 @@ class Test:
     line: int
     source: str
     citations: tuple[Citation, ...]
+    raises: tuple[str, ...] = ()  # the exceptions that it expects: "RuntimeError"
+
+    @property
+    def is_lesson(self) -> bool:
+        """Whether it stands on a page; otherwise it is a guard."""
+        return "/guards/" not in self.module
 
     @property
     def id(self) -> str:
@@ -40,19 +48,25 @@ class Test:
 
 @dataclass(frozen=True)
 class Counterfeit:
-    """A counterfeit as written: its name, place, what its docstring says, and the claims that it falsifies."""
+    """A counterfeit as written: its name, place, what its docstring says, and the claims that it falsifies.
+
+    ``reported`` names the public reports of the same fault, as "owner/repo#number".
+    """
 
     name: str
     where: str
     says: str
     claims: tuple[str, ...]
+    reported: tuple[str, ...] = ()
 
 
 def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
-    """Read all ``tests/ch*/counterfeits*.py``. Raises pytest.UsageError for one of an unknown claim."""
+    """Read all ``tests/ch*/counterfeits/*.py``. Raises pytest.UsageError for one of an unknown claim, or with a report
+    that is not an address.
+    """
     errors: list[str] = []
     found: list[Counterfeit] = []
-    for path in sorted(tests.glob("ch*/counterfeits*.py")):
+    for path in sorted([*tests.glob("ch*/counterfeits*.py"), *tests.glob("ch*/counterfeits/*.py")]):
         module = path.relative_to(tests.parent).as_posix()
         for node in ast.parse(path.read_text("utf8")).body:
             marks = getattr(node, "decorator_list", [])
@@ -62,7 +76,14 @@ def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
             )
             if ids:
                 where = f"{module}:{node.lineno}"
-                found.append(Counterfeit(node.name, where, " ".join((ast.get_docstring(node) or "").split()), ids))
+                reported = tuple(_reports(calls))
+                says = " ".join((ast.get_docstring(node) or "").split())
+                found.append(Counterfeit(node.name, where, says, ids, reported))
+                errors += [
+                    f"{where}: {node.name} was reported at {report!r}; write an address as 'owner/repo#number'"
+                    for report in reported
+                    if not re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", report)
+                ]
                 unknown = [id for id in ids if id not in register.claims]
                 errors += [
                     f"{where}: {node.name} falsifies an unknown claim {id!r}{closest(id, register.claims)}"
@@ -73,8 +94,17 @@ def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
     return tuple(found)
 
 
+def _reports(calls: list[ast.Call]) -> Iterator[str]:
+    """The texts given as ``reported=``: one, or a tuple of several."""
+    for call in calls:
+        for keyword in call.keywords:
+            if keyword.arg == "reported":
+                yield from (part.value for part in ast.walk(keyword.value) if isinstance(part, ast.Constant))
+
+
 def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
-    """Read all ``tests/ch*/test_*.py`` and return their tests, in the order of the book.
+    """Read the pages, ``tests/ch*/test_*.py``, and the guards, ``tests/ch*/guards/test_*.py``, and return their tests:
+    in the order of the book, the pages' lessons first.
 
     Raises pytest.UsageError, one line for each: a file that does not parse, a mark that cannot be read, a test that
     cites no claim or an unknown one, a truth test for a claim without a truth line, a test whose claims are not
@@ -83,7 +113,7 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
     """
     errors: list[str] = []
     found: list[Test] = []
-    for path in sorted(tests.glob("ch*/test_*.py")):
+    for path in [*sorted(tests.glob("ch*/test_*.py")), *sorted(tests.glob("ch*/guards/test_*.py"))]:
         module = path.relative_to(tests.parent).as_posix()
         try:
             text = path.read_text("utf8")
@@ -94,8 +124,11 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
         except UnicodeDecodeError as error:
             errors.append(f"{module}: not valid UTF-8: {error}")
             continue
-        found.extend(_tests(tree, text, module, errors))
-    errors.extend(_one_way(found, register))
+        here = list(_tests(tree, text, module, errors))
+        found.extend(here)
+        if path.parent.name != "guards" and _divided(path):
+            errors.extend(pages.faults(tree, module, here, register))
+    errors.extend(_one_way(found, register, tests))
     if not errors:  # a test that could not be read would be reported twice, as missing too
         errors.extend(_other_way(found, register))
     if errors:
@@ -103,7 +136,14 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
     return tuple(found)
 
 
-def _one_way(found: Iterable[Test], register: Register) -> Iterator[str]:
+def _divided(path: Path) -> bool:
+    """Whether a section is divided into pages and guards already."""
+    section = re.match(r"test_(\d+_\d+)", path.name)
+    chapter = path.parent.parent if path.parent.name == "guards" else path.parent
+    return bool(section) and any(chapter.glob(f"guards/test_{section[1]}*.py"))
+
+
+def _one_way(found: Iterable[Test], register: Register, tests: Path) -> Iterator[str]:
     lines: dict[str, int] = {}
     for test in found:
         where = f"{test.module}:{test.line}: {test.name}"
@@ -111,6 +151,8 @@ def _one_way(found: Iterable[Test], register: Register) -> Iterator[str]:
             yield f"{where} has the name of the test in line {lines[test.id]}, which it hides; rename one"
         if not test.citations:
             yield f'{where} cites no claim; say which one it tries: @claim("...")'
+        if _divided(tests / test.module.partition("/")[2]):
+            yield from (f"{where} {fault}" for fault in _conditions(test, register))
         for citation in test.citations:
             known = register.claims.get(citation.claim)
             if known is None:
@@ -120,6 +162,19 @@ def _one_way(found: Iterable[Test], register: Register) -> Iterator[str]:
         fates = {_fate(citation, register) for citation in test.citations if citation.claim in register.claims}
         if len(fates) > 1:
             yield f"{where} cites claims that are not expected to fare alike on every torch; write a test for each"
+
+
+def _conditions(test: Test, register: Register) -> Iterator[str]:
+    """An error that a test of a true sentence expects is what the sentence says, or the sentence hides a condition."""
+    for citation in test.citations:
+        claim = register.claims.get(citation.claim)
+        if claim and claim.verdict == "holds" and not citation.truth:
+            for name in test.raises:
+                if name not in claim.says:
+                    yield (
+                        f"expects {name}, of which {claim.id!r}, which holds, says nothing; either the sentence names "
+                        "the error, or it hides a condition and is a caveat"
+                    )
 
 
 def _fate(citation: Citation, register: Register) -> tuple[str, ...]:
@@ -165,7 +220,8 @@ def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Itera
                 for mark in [*marks, *own, *node.decorator_list]:
                     for call in _claim_calls(mark, named):
                         citations.extend(_read(call, f"{module}:{call.lineno}: {node.name}", errors))
-                yield Test(prefix + node.name, module, node.lineno, source, tuple(dict.fromkeys(citations)))
+                cites = tuple(dict.fromkeys(citations))
+                yield Test(prefix + node.name, module, node.lineno, source, cites, tuple(pages.raised(node)))
 
     return visit(tree.body, "", [])
 

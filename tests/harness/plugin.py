@@ -26,6 +26,10 @@ PARTS = (
     report,
 )  # each brings its own options, hooks and fixtures
 
+# Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.
+EXAMPLES = 5
+STEPS = 12  # of a state machine: enough to grow a container, cut it and grow it again
+
 MARKS = (
     "claim(*ids, truth=False): the claims that a test tries, by their statement or by their truth line",
     "cpu: about the CPU (NumPy, main memory, the default device); runs there whatever --device names",
@@ -59,6 +63,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     # "=" before a path: pytest looks for its configuration around whatever path stands alone, before it knows these
     group.addoption("--verdicts", metavar="FILE", help="--verdicts=FILE: write the run's verdicts as JSON")
     group.addoption("--fashion-mnist", metavar="DIR", help="--fashion-mnist=DIR: where its four files are")
+    group.addoption(
+        "--pages", action="store_true", help="run the pages' lessons alone, without guards; gives no verdicts"
+    )
+    group.addoption(
+        "--examples",
+        type=int,
+        default=EXAMPLES,
+        metavar="N",
+        help=f"how many drawn examples a guard tries beside those that it always meets (default: {EXAMPLES})",
+    )
     group.addoption("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
 
 
@@ -78,6 +92,10 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # what imports and collection make stays: looking for garbage in it takes a tenth of a run
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
+    if config.getoption("examples") < 1:
+        raise pytest.UsageError(f"--examples: a guard tries at least 1 example, not {config.getoption('examples')}")
+    if config.getoption("pages") and (config.getoption("verdicts") or config.getoption("counterfeits")):
+        raise pytest.UsageError("--pages gives no verdicts: leave out --verdicts and --counterfeits, or --pages")
     config.stash[specification.KEY] = specification.read(config)
     if config.getoption("verdicts") is not None and not specification.is_worker(
         config
@@ -88,18 +106,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(report.Summary(recorder))
     if not specification.is_controller(config):
         import torch
-        from hypothesis import Phase, settings
+        from hypothesis import HealthCheck, Phase, settings
 
         # One thread: sums are rounded alike on every machine, workers do not compete for cores, and tensors as small as
         # the tests' gain nothing from more.
         torch.set_num_threads(1)
 
-        # Properties here are cheap to state and guard against gross errors beside worked examples: 25 examples keep a
-        # run in seconds. No deadline and no stored examples: a verdict must not depend on the machine or on earlier
-        # runs. A counterfeit needs no smallest example.
+        # No deadline and no stored examples: a verdict must not depend on the machine or on earlier runs. A counterfeit
+        # needs no smallest example.
         phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
         settings.register_profile(
-            "specification", max_examples=25, deadline=None, database=None, report_multiple_bugs=False, phases=phases
+            "specification",
+            max_examples=config.getoption("examples"),
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),  # what a device lacks is filtered, which is no fault of a guard
         )
         settings.load_profile("specification")
 
@@ -115,7 +139,11 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_ignore_collect(collection_path, config: pytest.Config) -> bool | None:
-    """With ``--claim``, import only the modules of the chapters that hold tests of the chosen claims."""
+    """With ``--pages``, leave out the guards; with ``--claim``, import only the modules that hold tests of the chosen
+    claims.
+    """
+    if config.getoption("pages") and collection_path.name == "guards":
+        return True
     spec = specification.of(config)
     module = (
         collection_path.relative_to(config.rootpath).as_posix()

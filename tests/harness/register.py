@@ -18,6 +18,7 @@ import pytest
 
 VERDICTS = ("holds", "caveat", "superseded", "mistaken")
 NEEDS = ("accelerator", "cuda", "two-devices", "fashion-mnist")
+KINDS = ("definition", "recommendation")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Claim:
 
     ``until`` is the first release in which a superseded statement stops holding, ``since`` the first in which a
     statement holds, ``needs`` what a run must have before the claim can be tried, ``see`` documented names,
-    ``unfalsifiable`` the reason why no counterfeit can falsify the claim. An absent field is an empty string.
+    ``unfalsifiable`` the reason why no counterfeit can falsify the claim, ``kind`` what a sentence is that is no
+    finding about torch ("definition", "recommendation"), ``beyond`` whether it is ours and not the notes', ``asked``
+    how readers ask for it, in either language: text to search, nothing more. An absent text is empty.
     """
 
     id: str
@@ -42,6 +45,9 @@ class Claim:
     needs: str = ""
     see: tuple[str, ...] = ()
     unfalsifiable: str = ""
+    kind: str = ""
+    beyond: bool = False
+    asked: tuple[str, ...] = ()
 
     def expected(self, torch_version: str) -> str:
         """What a run on ``torch_version`` should find: the registered verdict, or what it was before ``until`` or
@@ -137,7 +143,8 @@ def load(tests: Path) -> Register:
 
 
 HEAD = ("chapter", "title", "title_zh", "sections")
-TEXTS = tuple(field.name for field in fields(Claim) if field.name not in ("where", "see"))
+LISTS = ("see", "asked")
+TEXTS = tuple(field.name for field in fields(Claim) if field.name not in ("where", "beyond", *LISTS))
 REQUIRED = ("id", "section", "says", "says_zh", "verdict")
 
 
@@ -179,19 +186,24 @@ def _claims(data: dict, text: str, name: str, chapter: Chapter, claims: dict[str
             if position < reached:
                 found.append(f"{label}: section {entry['section']} comes after a later one; keep the notes' order")
             reached = max(reached, position)
-            claims[entry["id"]] = Claim(**{**entry, "see": tuple(entry.get("see", ())), "where": where})
+            claims[entry["id"]] = Claim(
+                **{**entry, **{key: tuple(entry.get(key, ())) for key in LISTS}, "where": where}
+            )
         errors.extend(found)
 
 
 def _problems(entry: dict, chapter: Chapter) -> list[str]:
     """What is wrong with one entry, each as the end of a line that names file and claim."""
-    known = (*TEXTS, "see")
+    known = (*TEXTS, "beyond", *LISTS)
     problems = [f"unknown key {key!r}{closest(key, known)}" for key in entry if key not in known]
     problems += [f"{key!r} is missing" for key in REQUIRED if key not in entry]
     problems += [f"{key!r} must be a text" for key in TEXTS if key in entry and not isinstance(entry[key], str)]
-    see = entry.get("see", [])
-    if not (isinstance(see, list) and all(isinstance(name, str) for name in see)):
-        problems.append("'see' must be a list of names")
+    for key in LISTS:
+        texts = entry.get(key, [])
+        if not (isinstance(texts, list) and all(isinstance(text, str) and text.strip() for text in texts)):
+            problems.append(f"{key!r} must be a list of {'names' if key == 'see' else 'questions'}")
+    if entry.get("beyond", True) is not True:
+        problems.append("'beyond' is true for a claim that is not the notes', and left out for theirs")
     if problems:
         return problems
     problems += [f"{key!r} is empty" for key in (*REQUIRED, "truth", "truth_zh") if entry.get(key) == ""]
@@ -206,6 +218,8 @@ def _problems(entry: dict, chapter: Chapter) -> list[str]:
         problems.append("a claim that holds has no 'truth' line; is it a caveat?")
     elif verdict != "holds" and not ("truth" in entry and "truth_zh" in entry):
         problems.append(f"{verdict} needs 'truth' and 'truth_zh': what is true instead")
+    if entry.get("kind") is not None and entry["kind"] not in KINDS:
+        problems.append(f"unknown kind {entry['kind']!r}; it is one of {', '.join(KINDS)}, or left out for a finding")
     if needs is not None and needs not in NEEDS:
         problems.append(f"unknown need {needs!r}; it is one of {', '.join(NEEDS)}")
     if "until" in entry and verdict != "superseded":

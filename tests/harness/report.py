@@ -56,6 +56,10 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         if config.getoption("collectonly") or not self.recorder.outcomes:
             return
+        if config.getoption("pages"):
+            ran = _count(len(self.recorder.outcomes), "lesson")
+            terminalreporter.line(f"{ran} ran without their guards: no verdicts; leave out --pages for them")
+            return
         findings = self.recorder.findings()
         tried = [finding for finding in findings if finding.outcomes]
         if config.getoption("book"):

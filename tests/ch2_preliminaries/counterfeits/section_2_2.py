@@ -4,12 +4,16 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method
+from harness.forging import beyond, change_method, copied, not_contiguous, of_dtype, tracked, where
+from torch import Tensor
 
 
-def make(tensor):
-    """The copy made by plain means that no counterfeit here touches: in row order, storage of its own."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+def is_view(x):
+    return x._base is not None
+
+
+def alias(result, x, *rest):
+    return x.view_as(x)
 
 
 # ── view-shares-data ──
@@ -17,82 +21,77 @@ def make(tensor):
 
 @counterfeit("view-shares-data")
 def view_copies_large_tensors(patch):
-    change_method(
-        patch, "view", lambda view, x, *shape: view(make(x) if x.is_contiguous() and x.numel() > 1000 else x, *shape)
-    )
+    where(patch, Tensor, "view", lambda x: x.is_contiguous() and x.numel() > 1000, copied)
 
 
 @counterfeit("view-shares-data")
 def view_copies_bytes(patch):
-    change_method(patch, "view", lambda view, x, *shape: view(make(x) if x.dtype == torch.uint8 else x, *shape))
+    where(patch, Tensor, "view", of_dtype(torch.uint8), copied)
 
 
 @counterfeit("view-shares-data")
 def view_copies_slices(patch):
-    change_method(patch, "view", lambda view, x, *shape: view(x if x.is_contiguous() else make(x), *shape))
+    where(patch, Tensor, "view", not_contiguous, copied)
 
 
 @counterfeit("view-shares-data")
 def view_copies_where_only_strides_of_the_source_express_it(patch):
-    """It copies a transposed tensor that it could view, and refuses what it must."""
-
-    def wrong(view, x, *shape):
-        result = view(x, *shape)
-        return make(result) if x.dim() > 1 and x.stride(0) < x.stride(1) else result
-
-    change_method(patch, "view", wrong)
+    """It copies a transposed tensor that it could view."""
+    where(patch, Tensor, "view", lambda x: x.dim() > 1 and x.stride(0) < x.stride(1), copied)
 
 
 @counterfeit("view-shares-data")
 def view_copies_when_the_last_size_is_one(patch):
     def wrong(view, x, *shape):
         result = view(x, *shape)
-        return make(result) if result.dim() > 2 and result.shape[-1] == 1 else result
+        return copied(result) if result.dim() > 2 and result.shape[-1] == 1 else result
 
     change_method(patch, "view", wrong)
 
 
 @counterfeit("view-shares-data")
 def view_converts_values_to_the_other_dtype(patch):
-    change_method(
-        patch,
-        "view",
-        lambda view, x, *shape: x.to(shape[0]) if isinstance(shape[0], torch.dtype) else view(x, *shape),
+    where(
+        patch, Tensor, "view", lambda x: True, lambda result, x, to, *_: x.to(to) if type(to) is torch.dtype else result
     )
 
 
 @counterfeit("view-shares-data")
 def view_of_a_slice_starts_at_the_beginning_of_the_storage(patch):
-    def wrong(view, x, *shape):
-        result = view(x, *shape)
-        return result.as_strided(result.shape, result.stride(), 0) if x.dim() == 2 else result
+    def wrong(result, *rest):
+        return result.as_strided(result.shape, result.stride(), 0)
 
-    change_method(patch, "view", wrong)
+    where(patch, Tensor, "view", lambda x: x.dim() == 2, wrong)
 
 
 @counterfeit("view-shares-data")
 def view_cuts_off_surplus_elements(patch):
     def wrong(view, x, *shape):
-        fits = x.dim() == 1 and shape == ((2, 2),)
-        return view(x[:4], *shape) if fits else view(x, *shape)
+        fits = len(shape) == 1 and type(shape[0]) is int and 0 <= shape[0] < x.numel() and x.dim() == 2
+        return view(x.reshape(-1)[: shape[0]], *shape) if fits else view(x, *shape)
 
     change_method(patch, "view", wrong)
 
 
 @counterfeit("view-shares-data")
+def view_reads_a_transposed_tensor_by_a_silent_copy(patch):
+    change_method(patch, "view", lambda view, x, *shape: x.reshape(*shape) if shape == (-1,) else view(x, *shape))
+
+
+@counterfeit("view-shares-data")
 def a_mask_assigns_to_a_copy(patch):
-    setitem = torch.Tensor.__setitem__
+    setitem = Tensor.__setitem__
 
     def wrong(self, index, value):
-        is_mask = isinstance(index, torch.Tensor) and index.dtype == torch.bool
+        is_mask = isinstance(index, Tensor) and index.dtype == torch.bool
         setitem(self.clone() if is_mask else self, index, value)
 
-    patch.setattr(torch.Tensor, "__setitem__", wrong)
+    patch.setattr(Tensor, "__setitem__", wrong)
 
 
 @counterfeit("view-shares-data")
 def transposing_a_view_copies_it(patch):
-    change_method(patch, "t", lambda t, x: t(x) if x._base is None else t(make(x)))
+    where(patch, Tensor, "transpose", is_view, copied)
 
 
 @counterfeit("view-shares-data")
@@ -102,7 +101,29 @@ def adding_nothing_returns_the_same_tensor(patch):
 
 @counterfeit("view-shares-data")
 def view_copies_what_requires_gradients(patch):
-    change_method(patch, "view", lambda view, x, *shape: view(x.clone() if x.requires_grad else x, *shape))
+    where(patch, Tensor, "view", tracked, copied)
+
+
+@counterfeit("view-shares-data")
+def an_in_place_product_cuts_a_view_off(patch):
+    where(patch, Tensor, "mul_", is_view, lambda result, x, y: result.set_(copied(result)))
+
+
+@counterfeit("view-shares-data")
+def view_of_repeated_elements_copies(patch):
+    where(patch, Tensor, "view", lambda x: 0 in x.stride(), copied)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#114692")
+def zeroing_an_element_zeroes_the_next_too(patch):
+    def wrong(result, x):
+        size = x.untyped_storage().nbytes() // x.element_size()
+        end = x.storage_offset() + x.numel()
+        if x.is_contiguous() and end < size:
+            x.as_strided((1,), (1,), end).fill_(0)
+        return result
+
+    where(patch, Tensor, "zero_", lambda x: True, wrong)
 
 
 # ── reshape-does-not-guarantee-a-copy ──
@@ -110,17 +131,27 @@ def view_copies_what_requires_gradients(patch):
 
 @counterfeit("reshape-does-not-guarantee-a-copy")
 def reshape_guarantees_a_copy(patch):
-    change_method(patch, "reshape", lambda reshape, x, *shape: make(reshape(x, *shape)))
+    where(patch, Tensor, "reshape", lambda x: True, copied)
+
+
+@counterfeit("reshape-does-not-guarantee-a-copy")
+def the_function_reshape_guarantees_a_copy(patch):
+    where(patch, torch, "reshape", lambda x: True, copied)
 
 
 @counterfeit("reshape-does-not-guarantee-a-copy")
 def reshape_copies_large_tensors(patch):
-    change_method(patch, "reshape", lambda reshape, x, *shape: reshape(make(x) if x.numel() > 10_000 else x, *shape))
+    where(patch, Tensor, "reshape", beyond(10_000), copied)
 
 
 @counterfeit("reshape-does-not-guarantee-a-copy")
 def reshape_copies_whatever_is_not_contiguous(patch):
-    change_method(patch, "reshape", lambda reshape, x, *shape: reshape(x if x.is_contiguous() else make(x), *shape))
+    where(patch, Tensor, "reshape", not_contiguous, copied)
+
+
+@counterfeit("reshape-does-not-guarantee-a-copy")
+def reshape_copies_all_but_single_precision(patch):
+    where(patch, Tensor, "reshape", lambda x: x.dtype != torch.float32, copied)
 
 
 @counterfeit("reshape-does-not-guarantee-a-copy")
@@ -134,11 +165,9 @@ def reshape_reads_a_transposed_tensor_in_the_order_of_storage(patch):
 
 @counterfeit("reshape-does-not-guarantee-a-copy")
 def reshape_to_the_same_shape_copies(patch):
-    def wrong(reshape, x, *shape):
-        result = reshape(x, *shape)
-        return make(result) if result.shape == x.shape else result
-
-    change_method(patch, "reshape", wrong)
+    where(
+        patch, Tensor, "reshape", lambda x: True, lambda result, x, *_: copied(x) if result.shape == x.shape else result
+    )
 
 
 # ── clone-then-view-is-independent ──
@@ -146,49 +175,65 @@ def reshape_to_the_same_shape_copies(patch):
 
 @counterfeit("clone-then-view-is-independent")
 def clone_shares_large_tensors(patch):
-    change_method(patch, "clone", lambda clone, x, **rest: x.view_as(x) if x.numel() > 10_000 else clone(x, **rest))
+    where(patch, Tensor, "clone", beyond(10_000), alias)
+
+
+@counterfeit("clone-then-view-is-independent")
+def clone_of_what_requires_gradients_shares(patch):
+    where(patch, Tensor, "clone", tracked, alias)
+
+
+@counterfeit("clone-then-view-is-independent")
+def the_function_clone_shares(patch):
+    where(patch, torch, "clone", lambda x: True, alias)
 
 
 @counterfeit("clone-then-view-is-independent")
 def clone_of_a_view_shares_its_data(patch):
-    change_method(patch, "clone", lambda clone, x, **rest: clone(x, **rest) if x._base is None else x.view_as(x))
+    where(patch, Tensor, "clone", is_view, alias)
+
+
+@counterfeit("clone-then-view-is-independent")
+def clone_adds_one_per_cent_to_single_precision(patch):
+    where(patch, Tensor, "clone", of_dtype(torch.float32), lambda result, *_: result * 1.01)
 
 
 @counterfeit("clone-then-view-is-independent")
 def clone_widens_short_integers(patch):
-    def wrong(clone, x, **rest):
-        return clone(x, **rest).int() if x.dtype == torch.int16 else clone(x, **rest)
-
-    change_method(patch, "clone", wrong)
+    where(patch, Tensor, "clone", of_dtype(torch.int16), lambda result, *_: result.int())
 
 
 @counterfeit("clone-then-view-is-independent")
 def clone_always_copies_in_row_order(patch):
-    change_method(patch, "clone", lambda clone, x, **rest: make(x))
+    where(patch, Tensor, "clone", lambda x: True, copied)
 
 
 @counterfeit("clone-then-view-is-independent")
 def clone_keeps_the_strides_of_two_dimensions_only(patch):
-    change_method(patch, "clone", lambda clone, x, **rest: clone(x, **rest) if x.dim() < 3 else make(x))
+    where(patch, Tensor, "clone", lambda x: x.dim() > 2, copied)
 
 
 @counterfeit("clone-then-view-is-independent")
 def contiguous_always_copies(patch):
-    change_method(patch, "contiguous", lambda contiguous, x: make(x))
+    where(patch, Tensor, "contiguous", lambda x: True, copied)
+
+
+@counterfeit("clone-then-view-is-independent")
+def contiguous_does_nothing_to_large_tensors(patch):
+    where(patch, Tensor, "contiguous", beyond(1000), lambda result, x, *_: x)
 
 
 @counterfeit("clone-then-view-is-independent")
 def contiguous_reads_in_the_order_of_storage(patch):
-    change_method(
-        patch,
-        "contiguous",
-        lambda contiguous, x: x.clone().as_strided(x.shape, torch.empty(x.shape).stride()),
-    )
+    def wrong(result, x):
+        return x.clone().as_strided(x.shape, torch.empty(x.shape).stride())
+
+    where(patch, Tensor, "contiguous", lambda x: True, wrong)
 
 
 @counterfeit("clone-then-view-is-independent")
 def clone_shares_booleans(patch):
-    change_method(patch, "clone", lambda clone, x, **rest: x.view_as(x) if x.dtype == torch.bool else clone(x, **rest))
+    where(patch, Tensor, "clone", of_dtype(torch.bool), alias)
 
 
 # ── view-is-a-new-tensor-object ──
@@ -196,11 +241,7 @@ def clone_shares_booleans(patch):
 
 @counterfeit("view-is-a-new-tensor-object")
 def view_of_the_same_shape_is_the_source_itself(patch):
-    def wrong(view, x, *shape):
-        result = view(x, *shape)
-        return x if result.shape == x.shape else result
-
-    change_method(patch, "view", wrong)
+    where(patch, Tensor, "view", lambda x: True, lambda result, x, *_: x if result.shape == x.shape else result)
 
 
 @counterfeit("view-is-a-new-tensor-object")
@@ -211,16 +252,12 @@ def view_is_made_once_for_each_source(patch):
 
 @counterfeit("view-is-a-new-tensor-object")
 def view_gives_the_source_another_shape(patch):
-    def wrong(view, x, *shape):
-        result = view(x, *shape)
-        return x.resize_(result.shape)
-
-    change_method(patch, "view", wrong)
+    where(patch, Tensor, "view", lambda x: not x.requires_grad, lambda result, x, *_: x.resize_(result.shape))
 
 
 @counterfeit("view-is-a-new-tensor-object")
 def view_has_an_address_of_its_own(patch):
-    change_method(patch, "view", lambda view, x, *shape: view(make(x), *shape))
+    where(patch, Tensor, "view", lambda x: True, copied)
 
 
 @counterfeit("view-is-a-new-tensor-object")
@@ -235,19 +272,12 @@ def requiring_gradients_of_a_view_asks_its_source_for_them(patch):
 
 @counterfeit("view-is-a-new-tensor-object")
 def transposing_a_view_in_place_transposes_its_source(patch):
-    def wrong(t_, x):
-        if x._base is not None:
-            x._base.unsqueeze_(0)
-        return t_(x)
-
-    change_method(patch, "t_", wrong)
+    where(patch, Tensor, "t_", is_view, lambda result, x: x._base.unsqueeze_(0) if x._base.dim() else result)
 
 
 @counterfeit("view-is-a-new-tensor-object")
 def view_of_a_vector_as_a_vector_is_the_source_itself(patch):
-    change_method(
-        patch, "view", lambda view, x, *shape: x if x.dim() == 1 and shape in ((-1,), ((-1,),)) else view(x, *shape)
-    )
+    where(patch, Tensor, "view", lambda x: x.dim() == 1, lambda result, x, *shape: x if shape == (-1,) else result)
 
 
 # ── item-gives-a-python-number ──
@@ -280,7 +310,7 @@ def item_passes_large_integers_through_a_float(patch):
 
 @counterfeit("item-gives-a-python-number")
 def item_rounds_doubles_to_single_precision(patch):
-    single = torch.Tensor.float
+    single = Tensor.float
     change_method(patch, "item", lambda item, x: item(single(x)) if x.dtype == torch.float64 else item(x))
 
 
@@ -300,8 +330,24 @@ def item_reads_the_start_of_the_storage(patch):
 
 
 @counterfeit("item-gives-a-python-number")
+def item_returns_a_tensor_for_a_parameter(patch):
+    where(patch, Tensor, "item", lambda x: isinstance(x, torch.nn.Parameter), lambda result, x: x)
+
+
+@counterfeit("item-gives-a-python-number")
 def item_returns_the_tensor_if_it_requires_gradients(patch):
     change_method(patch, "item", lambda item, x: x if x.requires_grad else item(x))
+
+
+@counterfeit("item-gives-a-python-number")
+def item_cuts_the_record(patch):
+    where(
+        patch,
+        Tensor,
+        "item",
+        lambda x: x.grad_fn is not None and not is_view(x),
+        lambda result, x: (x.detach_(), result)[1],
+    )
 
 
 @counterfeit("item-gives-a-python-number")

@@ -1,0 +1,307 @@
+"""2.2 Operations and shared data, for tensors of every dtype, shape, layout and device."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, LAYOUTS, WRITABLE, agree, among, over, twins, untouched
+from torch import nn
+
+claim = pytest.mark.claim
+
+NONE_EMPTY = ((2, 3), (3, 2, 2), (2, 3, 4, 5), (60, 50))  # every size above 1, so that a transposition moves elements
+
+
+def finer(shape):
+    """``shape`` with every even size halved and a 2 before it: strides can always express that."""
+    return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
+
+
+def shared(one, other):
+    """Whether both tensors lie on one storage and begin at the same place of it."""
+    storages = {one.untyped_storage().data_ptr(), other.untyped_storage().data_ptr()}
+    return len(storages) == 1 and one.storage_offset() == other.storage_offset()
+
+
+# ── view-shares-data ──
+
+WRITES = {
+    "fill_": lambda x: x.fill_(1),
+    "mul_": lambda x: x.mul_(x != x).logical_not_(),
+    "augmented": lambda x: x.__imul__(x != x).logical_not_(),
+    "assignment": lambda x: x.__setitem__(..., 1),
+    "mask": lambda x: x.__setitem__(x == x, 1),
+    "copy_": lambda x: x.copy_(torch.ones(x.shape)),
+    "out": lambda x: torch.logical_not(torch.zeros_like(x), out=x),
+    "a view of it": lambda x: x.view(*x.shape, 1).transpose(0, -1).fill_(1),
+    "zero_": lambda x: x.zero_().logical_not_(),
+}
+
+
+@claim("view-shares-data")
+@over(twin=twins(ANY, WRITABLE, grad=(False, True)), write=among(*WRITES))
+@torch.no_grad()
+def test_every_way_of_writing_to_a_view_reaches_all_of_its_source_and_nothing_beside_it(twin, write):
+    tensor, array = twin
+    view = tensor.view(finer(array.shape))
+
+    agree(view, array.reshape(finer(array.shape)))
+    WRITES[write](view)
+    agree(tensor, np.ones_like(array))
+    untouched(tensor)
+
+
+@claim("view-shares-data")
+@over(twin=twins(ANY, WRITABLE), write=among(*WRITES))
+def test_every_way_of_writing_to_the_source_reaches_its_view(twin, write):
+    tensor, array = twin
+    view = tensor.view(finer(array.shape))
+
+    WRITES[write](tensor)
+    agree(view, np.ones_like(array).reshape(finer(array.shape)))
+
+
+@claim("view-shares-data")
+@over(twin=twins(ANY, ("contiguous", "offset"), grad=(False, True)), of=among("leaf", "result", "data"))
+def test_a_dense_tensor_is_viewed_in_every_shape_with_as_many_elements(twin, of):
+    tensor, array = twin
+    source = {"leaf": lambda: tensor, "result": lambda: tensor.clone(), "data": lambda: tensor.data}[of]()
+
+    for shape in [(array.size,), array.shape[::-1], (1, *array.shape), (array.size, 1), array.shape]:
+        agree(source.view(shape), array.reshape(shape))
+        assert shared(source.view(shape), source)
+
+
+@claim("view-shares-data")
+@over(twin=twins((torch.float32, torch.int64, torch.bool), LAYOUTS))
+def test_a_view_with_one_more_dimension_shares_whatever_the_layout_repeated_elements_included(twin):
+    tensor, array = twin
+    view = tensor.view(1, *tensor.shape, 1)
+
+    agree(view, array.reshape(view.shape))
+    assert shared(view, tensor)
+
+
+@claim("view-shares-data")
+@over(twin=twins(ANY))
+def test_what_arithmetic_makes_is_no_view_even_if_it_changes_nothing(twin):
+    tensor, array = twin
+    results = tensor + 0, tensor * 1, tensor | 0 if array.dtype.kind in "iu" else tensor.clone()
+
+    for result in results:
+        agree(result, array)
+        assert not array.size or not shared(result, tensor)
+
+
+@claim("view-shares-data")
+@over(twin=twins((torch.float32, torch.float64, torch.complex64), WRITABLE, values=("fractions",)))
+def test_a_view_as_another_dtype_of_that_width_shows_the_same_bits(twin):
+    tensor, array = twin
+    other, theirs = {4: (torch.int32, np.int32), 8: (torch.int64, np.int64)}[array.itemsize]
+    other, theirs = (torch.float64, np.float64) if array.dtype == np.complex64 else (other, theirs)
+
+    view = tensor.view(other)
+    agree(view, array.view(theirs).reshape(array.shape))
+    view.zero_()
+    agree(tensor, np.zeros_like(array))
+
+
+@claim("view-shares-data", truth=True)
+@over(twin=twins((torch.float32, torch.int64, torch.bool), ("contiguous", "offset", "gappy"), NONE_EMPTY))
+def test_view_refuses_to_read_on_across_dimensions_that_do_not_follow_each_other_in_memory(twin):
+    tensor, _ = twin
+
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        tensor.transpose(0, -1).view(-1)
+    for shape in [(tensor.numel() + 1,), (2, tensor.numel()), (0,), (7, -1)]:
+        with pytest.raises(RuntimeError, match="is invalid for input of size"):
+            tensor.view(shape)
+
+
+# ── reshape-does-not-guarantee-a-copy ──
+
+
+@claim("reshape-does-not-guarantee-a-copy")
+@over(twin=twins(ANY, grad=(False, True)), spelled=among("method", "sizes", "keyword", "function", "as"))
+def test_reshape_reads_in_row_order_and_shares_where_strides_allow(twin, spelled):
+    tensor, array = twin
+    reshape = {
+        "method": lambda shape: tensor.reshape(shape),
+        "sizes": lambda shape: tensor.reshape(*shape or [()]),
+        "keyword": lambda shape: tensor.reshape(shape=shape),
+        "function": lambda shape: torch.reshape(tensor, shape),
+        "as": lambda shape: tensor.reshape_as(torch.empty(shape)),
+    }[spelled]
+
+    for shape in [(array.size,), array.shape[::-1], tuple(finer(array.shape)), array.shape]:
+        agree(reshape(shape), array.reshape(shape))
+    for shape in [tuple(finer(array.shape)), array.shape]:  # any layout can be read in these
+        assert shared(reshape(shape), tensor)
+
+
+@claim("reshape-does-not-guarantee-a-copy")
+@over(twin=twins(ANY, ("contiguous", "offset", "gappy"), NONE_EMPTY, grad=(False, True)))
+def test_reshape_copies_silently_where_strides_do_not_allow(twin):
+    tensor, array = twin
+
+    for flat in (tensor.transpose(0, -1).reshape(-1), torch.reshape(tensor.transpose(0, -1), (tensor.numel(),))):
+        assert not shared(flat, tensor)
+        flat.detach().zero_()
+        agree(tensor, array)
+
+
+# ── clone-then-view-is-independent ──
+
+
+@claim("clone-then-view-is-independent")
+@over(twin=twins(ANY, ("contiguous", "offset"), grad=(False, True)), spelled=among("method", "function"))
+@torch.no_grad()
+def test_no_write_to_a_copy_in_any_shape_reaches_its_source_nor_the_other_way_round(twin, spelled):
+    tensor, array = twin
+    copy = {"method": lambda: tensor.clone(), "function": lambda: torch.clone(tensor)}[spelled]()
+
+    agree(copy, array)
+    assert (copy.dtype, copy.device) == (tensor.dtype, tensor.device)
+    copy.view(array.shape[::-1]).fill_(1)
+    agree(tensor, array)
+    tensor.zero_()
+    agree(copy, np.ones_like(array))
+
+
+@claim("clone-then-view-is-independent", truth=True)
+@over(twin=twins(ANY, ("transposed", "channels last"), ((2, 3), (2, 3, 4), (2, 3, 4, 5), (60, 50))))
+def test_a_copy_of_permuted_dimensions_keeps_their_strides_so_that_view_refuses_it(twin):
+    tensor, array = twin
+    copy = tensor.clone()
+
+    agree(copy, array)
+    assert copy.stride() == tensor.stride()
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        copy.view(-1)
+
+
+@claim("clone-then-view-is-independent", truth=True)
+@over(twin=twins(ANY, ("gappy", "expanded"), ((2, 3), (3, 2, 2), (60, 50))), slices=among(False, True))
+def test_a_copy_of_a_slice_or_of_repeated_elements_lies_in_row_order(twin, slices):
+    tensor, array = twin
+    copy = (tensor[1:] if slices else tensor).clone()
+
+    assert copy.is_contiguous()
+    agree(copy.view(-1), (array[1:] if slices else array).reshape(-1))
+    copy.fill_(0)
+    agree(tensor, array)
+
+
+@claim("clone-then-view-is-independent", truth=True)
+@over(twin=twins(ANY))
+def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
+    tensor, array = twin
+    copy = tensor.clone(memory_format=torch.contiguous_format)
+
+    for dense in (copy, tensor.contiguous()):
+        assert dense.is_contiguous()
+        agree(dense.view(-1), array.reshape(-1))
+    assert not array.size or not shared(copy, tensor)
+
+
+@claim("clone-then-view-is-independent", truth=True)
+@over(twin=twins(ANY, ("contiguous", "offset")))
+def test_contiguous_copies_nothing_that_lies_in_row_order_already(twin):
+    tensor, _ = twin
+    assert tensor.contiguous() is tensor
+
+
+# ── view-is-a-new-tensor-object ──
+
+
+@claim("view-is-a-new-tensor-object")
+@over(twin=twins(ANY, grad=(False, True)), of=among("tensor", "parameter"))
+def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of):
+    tensor, array = twin
+    source = nn.Parameter(tensor, requires_grad=tensor.requires_grad) if of == "parameter" else tensor
+    flat = [source.view(-1)] if source.is_contiguous() and array.size else [source.view(array.shape)]
+    views = [source.view(array.shape), source.view(array.shape), source.view(finer(array.shape)), *flat]
+
+    assert len({id(each) for each in (source, *views)}) == 5
+    agree(source, array)
+
+
+@claim("view-is-a-new-tensor-object")
+@over(twin=twins(ANY, ("contiguous", "offset"), ranks=(1, 5)))
+def test_shape_strides_and_flags_are_the_views_own(twin):
+    tensor, array = twin
+    before = (tensor.shape, tensor.stride(), tensor.requires_grad)
+    view = tensor.view(1, array.size)
+
+    view.t_()
+    view.requires_grad_(view.is_floating_point())
+    view.label = "a view"
+    assert (tuple(view.shape), view.requires_grad) == ((array.size, 1), tensor.is_floating_point())
+    assert (tensor.shape, tensor.stride(), tensor.requires_grad) == before
+    assert not hasattr(tensor, "label")
+
+
+@claim("view-is-a-new-tensor-object", truth=True)
+@over(twin=twins(ANY))
+def test_the_first_element_of_a_view_has_the_address_of_its_source_s(twin):
+    tensor, array = twin
+    assert tensor.view(*array.shape, 1).data_ptr() == tensor.data_ptr()
+
+
+# ── item-gives-a-python-number ──
+
+NUMBERS = among(
+    *((value, dtype) for dtype in (torch.float64, torch.float32) for value in (0.5, 3.0, -0.0, math.inf, -math.inf)),
+    *((value, dtype) for dtype in (torch.float16, torch.bfloat16) for value in (0.625, -2.0, math.nan)),
+    *((value, torch.float64) for value in (0.1, 1e6 + 0.1, 1e300, math.nan)),
+    *((value, torch.int64) for value in (7, -(2**63), 2**63 - 1, 2**53 + 1)),
+    *((2**31 - 1, torch.int32), (-300, torch.int16), (-7, torch.int8), (200, torch.uint8)),
+    *((True, torch.bool), (False, torch.bool), (1 - 2j, torch.complex64)),
+)
+
+
+@claim("item-gives-a-python-number")
+@over(number=NUMBERS, dimensions=among(0, 1, 4), of=among("tensor", "parameter", "element", "result"))
+def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
+    value, dtype = number
+    one = torch.tensor(value, dtype=dtype, device="cpu").view([1] * dimensions).to(torch.empty(0).device)
+    tracked = one.clone().requires_grad_(one.is_floating_point() or one.is_complex())
+    item = {
+        "tensor": lambda: one.item(),
+        "parameter": lambda: nn.Parameter(one, requires_grad=tracked.requires_grad).item(),
+        "element": lambda: torch.stack([torch.zeros_like(one), one])[1].item(),
+        "result": lambda: tracked.view(-1)[0].item(),
+    }[of]()
+
+    assert type(item) is type(value)
+    assert repr(item) == repr(value)
+
+
+@claim("item-gives-a-python-number")
+@over(twin=twins(ANY))
+def test_item_reads_the_element_that_a_tensor_of_any_layout_shows(twin):
+    tensor, array = twin
+    places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))][-3:]
+
+    assert [tensor[place].item() for place in places] == [array[place].item() for place in places]
+
+
+@claim("item-gives-a-python-number")
+@over(twin=twins(ANY, shapes=((0,), (2,), (1, 2), (3, 4), (2, 0))))
+def test_item_refuses_any_other_number_of_elements(twin):
+    tensor, _ = twin
+    with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
+        tensor.item()
+
+
+@claim("item-gives-a-python-number")
+def test_item_shows_the_rounding_of_float32_and_leaves_the_record_alone():
+    x = torch.tensor(0.1, dtype=torch.float32, requires_grad=True)
+    product = x * 3
+
+    assert x.item() == 13421773 / 2**27  # the float32 nearest to 0.1
+    product.item()
+    assert product.requires_grad
+    product.backward()
+    assert x.grad.item() == 3

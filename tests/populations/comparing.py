@@ -1,0 +1,59 @@
+"""Comparing with the oracle: on the CPU, by NumPy, whatever the device under test can or cannot do."""
+
+import numpy as np
+import torch
+
+from populations.twins import FOREIGN
+
+
+def host(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor's values as a NumPy array; float16 and bfloat16 as float32, which holds all of theirs."""
+    values = tensor.detach().to("cpu").resolve_conj().resolve_neg()
+    return (values.float() if values.dtype in (torch.float16, torch.bfloat16) else values).numpy()
+
+
+def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0) -> None:
+    """Raise AssertionError unless ``actual`` has the shape and the values of ``expected`` (whatever np.asarray takes).
+
+    Without ``roundings`` every value must be equal (NaN to NaN). With them a value may be off by that many units of
+    rounding of ``actual``'s dtype, each at most ``eps / 2`` of the value or of ``scale``, the size of the largest
+    number on the way to it: the error of a computation of so many roundings, to first order. The message names
+    the first value that differs, its place, and the tensor's dtype, shape, strides and device.
+    """
+    expected = np.asarray(expected)
+    assert tuple(actual.shape) == expected.shape, (
+        f"shape {tuple(actual.shape)} instead of {expected.shape}: {told(actual)}"
+    )
+    values = host(actual)
+    same = (values == expected) | ((values != values) & (expected != expected))
+    if roundings:
+        eps = torch.finfo(actual.dtype).eps
+        with np.errstate(invalid="ignore", over="ignore"):
+            wide = np.complex128 if np.iscomplexobj(expected) else np.float64
+            gap = np.abs(values.astype(wide) - expected.astype(wide))
+            same |= gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + torch.finfo(actual.dtype).tiny
+    if not np.all(same):
+        at = tuple(int(index) for index in np.argwhere(~same)[0]) if same.ndim else ()
+        count = int(np.size(same) - np.count_nonzero(same))
+        raise AssertionError(
+            f"{values[at]!r} instead of {expected[at]!r} at {list(at)}; {count} of {same.size} differ: {told(actual)}"
+        )
+
+
+def told(tensor: torch.Tensor) -> str:
+    """The tensor's dtype, shape, strides, offset and device, in words."""
+    return (
+        f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}, strides {tensor.stride()}, "
+        f"offset {tensor.storage_offset()}, on {tensor.device}"
+    )
+
+
+def untouched(tensor: torch.Tensor) -> None:
+    """Raise AssertionError where the buffer of a twin's tensor was written between or around its elements."""
+    size = tensor.untyped_storage().nbytes() // tensor.element_size()
+    buffer = host(tensor.detach().as_strided((size,), (1,), 0))
+    own = np.zeros(size, bool)
+    own_view = np.lib.stride_tricks.as_strided(own[tensor.storage_offset() :], tuple(tensor.shape), tensor.stride())
+    own_view[...] = True
+    others = buffer[~own]
+    assert np.all(others == np.asarray(FOREIGN, others.dtype)), f"written beside its elements: {told(tensor)}"

@@ -1,0 +1,102 @@
+"""Populations, and ``over``, which tries a guard with their members."""
+
+import functools
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import example, given, reject, seed
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+
+@dataclass(frozen=True)
+class Population:
+    """``must``: the members that every run meets, whatever its seed; ``more``: the strategy that draws any member.
+
+    Members are *recipes*: small, immutable, printed as they are written. A recipe makes its tensors only when a guard
+    takes them, so that they are made on the device under test, and under a counterfeit where one is planted. A recipe
+    may have a method ``lacking()``, which says why the device under test cannot have it ("mps has no float64"), or
+    returns None.
+    """
+
+    must: tuple
+    more: st.SearchStrategy
+
+
+def among(*members) -> Population:
+    """The population of the given members: every run meets each of them."""
+    return Population(members, st.sampled_from(members))
+
+
+def whole(low: int, high: int, *must: int) -> Population:
+    """The whole numbers from ``low`` to ``high``; every run meets both ends, and ``must`` besides."""
+    return Population(tuple(dict.fromkeys((low, high, *must))), st.integers(low, high))
+
+
+def over(**populations: Population | st.SearchStrategy) -> Callable:
+    """Decorate a guard: it holds for all members of ``populations``, each given to the parameter of its name.
+
+    Every run meets all members that a population says it must meet: with two populations in such combinations that
+    each member of the one meets many of the other. Then come drawn combinations. What the device under test lacks is
+    left out; a guard of which nothing is left stands aside (``nothing_left``). A plain Hypothesis strategy is a
+    population without members that must be met, and needs at least one other beside it.
+    """
+
+    def decorate(guard: Callable) -> Callable:
+        @functools.wraps(guard)
+        def one(*args, **drawn):
+            if any(lacking(member) for member in drawn.values()):
+                reject()
+            guard(*args, **drawn)
+
+        strategies = {name: of.more if isinstance(of, Population) else of for name, of in populations.items()}
+        tried = given(**strategies)(one)
+        named = {name: of.must for name, of in populations.items() if isinstance(of, Population)}
+        combined = rows(named) if len(named) == len(populations) else []
+        for row in reversed(combined):
+            tried = example(**row)(tried)
+        tried.combined = combined
+        return tried
+
+    return decorate
+
+
+def after_any_history(machine: type[RuleBasedStateMachine]) -> None:
+    """Run a state machine: its invariants hold after as many random histories as ``--examples`` says.
+
+    The seed comes from Python's generator, which is seeded for every test.
+    """
+    run_state_machine_as_test(seed(random.getrandbits(32))(machine))
+
+
+def rows(named: dict[str, tuple]) -> list[dict]:
+    """Combinations in which every member occurs: all of them while they are few, else each in turn, shifted by rounds.
+
+    The longest population sets the number of rows, twice over; the others go round in it. After each of its own rounds
+    one of them is shifted by one more place, so that a member does not always meet the same one.
+    """
+    few = 48  # a guard with so many examples still takes some ten milliseconds
+    if functools.reduce(lambda product, must: product * len(must), named.values(), 1) <= few:
+        return [dict(zip(named, row)) for row in itertools.product(*named.values())]
+    longest = max(map(len, named.values()))
+    return [
+        {
+            name: must[(index + (position + 1) * (index // len(must)) * (len(must) < longest)) % len(must)]
+            for position, (name, must) in enumerate(named.items())
+        }
+        for index in range(longest if len(named) == 1 else max(longest, few))
+    ]
+
+
+def lacking(member) -> str | None:
+    """Why the device under test cannot have ``member``, or None where it can."""
+    ask = getattr(member, "lacking", None)
+    return ask() if callable(ask) else None
+
+
+def nothing_left(guard: Callable) -> str | None:
+    """Why no combination of a guard's members can be tried on the device under test, or None where one can."""
+    reasons = [next(filter(None, map(lacking, row.values())), None) for row in getattr(guard, "combined", [])]
+    return reasons[0] if reasons and all(reasons) else None

@@ -1,0 +1,203 @@
+"""Twins: a tensor and the NumPy array of the same values.
+
+The array is made first and by NumPy alone: it is the oracle. The tensor is a view of a buffer whose other elements
+hold a number that no twin holds, so that a kernel that reads or writes past its strides is seen.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from populations import places
+from populations.core import Population
+
+SINGLE_AND_DOUBLE = (torch.float32, torch.float64)
+HALVES = (torch.float16, torch.bfloat16)
+FLOATS = (*SINGLE_AND_DOUBLE, *HALVES)
+WHOLE = (torch.int64, torch.int32, torch.uint8)
+# The array's dtype. NumPy has no bfloat16: its values, all exact, stand in a float32 array.
+NUMPY = {
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+    torch.float16: np.float16,
+    torch.bfloat16: np.float32,
+    torch.int64: np.int64,
+    torch.int32: np.int32,
+    torch.int16: np.int16,
+    torch.int8: np.int8,
+    torch.uint8: np.uint8,
+    torch.bool: np.bool_,
+    torch.complex64: np.complex64,
+    torch.complex128: np.complex128,
+}
+WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
+LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
+# Rank 0 to 5 and empty; then one past powers of two, where vector lanes, unrolled loops, blocks and 16-bit counters
+# end.
+SHAPES = (
+    (),
+    (0,),
+    (5,),
+    (2, 3),
+    (3, 0, 2),
+    (2, 3, 4, 5),
+    (2, 1, 3, 1, 2),
+    (9,),
+    (3, 33),
+    (257,),
+    (2, 1025),
+    (65537,),
+)
+ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64)
+FOREIGN = 77  # between and around a twin's elements; no twin holds it
+
+
+@dataclass(frozen=True, repr=False)
+class Twin:
+    """A recipe: ``tensor, array = twin`` makes both, each time anew.
+
+    ``values`` says which numbers: "small" whole ones from -8 to 8 (0 to 8 for uint8), exact in every dtype and small
+    enough that sums and products of a few stay exact; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order
+    (for at most 256 elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well. ``grad`` asks for
+    gradients where the dtype can have them. ``second`` puts the tensor on the second device of its type, where there
+    is one. ``seed`` draws the values.
+    """
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    layout: str = "contiguous"
+    values: str = "small"
+    second: bool = False
+    grad: bool = False
+    seed: int = 0
+
+    def __iter__(self) -> Iterator:
+        array = self.array()
+        yield self.tensor(array)
+        yield array
+
+    def __repr__(self) -> str:
+        told = [str(self.dtype), repr(self.shape), repr(self.layout)]
+        told += [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)[3:]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Twin({', '.join(told)})"
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text(repr(self))  # Hypothesis would print every field
+
+    def lacking(self) -> str | None:
+        return places.lacks(self.dtype)
+
+    def but(self, **changes) -> "Twin":
+        """The same recipe but for ``changes``: ``twin.but(seed=twin.seed + 1)`` is a neighbour with other values."""
+        return replace(self, **changes)
+
+    def array(self) -> np.ndarray:
+        """The values, of shape ``shape``, in the NumPy dtype that stands for ``dtype``."""
+        random = np.random.default_rng(self.seed)
+        shape = (1, *self.shape[1:]) if self.layout == "expanded" and self.shape and self.shape[0] else self.shape
+        low = 1 if self.values == "positive" else 0 if self.dtype in (torch.uint8, torch.bool) else -8
+        high = 1 if self.dtype == torch.bool else 8
+        if self.values == "distinct":
+            values = random.permutation(math.prod(shape)).reshape(shape)
+        elif self.values == "fractions":
+            values = random.integers(-16, 16, shape, endpoint=True) / 4
+        else:
+            values = random.integers(low, high, shape, endpoint=True)
+        if self.dtype.is_complex:
+            values = values + 1j * random.integers(-8, 8, shape, endpoint=True)
+        return np.ascontiguousarray(np.broadcast_to(values, self.shape)).astype(NUMPY[self.dtype]).reshape(self.shape)
+
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        """A tensor of ``array``'s values in the recipe's dtype, layout and place: a leaf that is marked as no view."""
+        buffer, strides, offset = arranged(array, self.layout)
+        stored = torch.tensor(buffer, dtype=self.dtype, device="cpu").to(places.place(self.second))
+        return (
+            stored.as_strided(array.shape, strides, offset)
+            .detach()
+            .requires_grad_(self.grad and differentiable(self.dtype))
+        )
+
+
+def differentiable(dtype: torch.dtype) -> bool:
+    """Whether tensors of ``dtype`` can require gradients."""
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...], int]:
+    """A row of numbers, and the strides and offset (in elements) with which ``array`` is read from it."""
+    rank = array.ndim
+    order = list(range(rank))  # of the dimensions in memory, from the slowest to the fastest
+    if layout == "transposed" and rank > 1:
+        order[-2:] = order[-1], order[-2]
+    if layout == "channels last" and rank > 1:
+        order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
+    step, offset = {"gappy": (2, 1), "offset": (1, 5)}.get(layout, (1, 0))
+    strides = [0] * rank
+    for dimension in reversed(order):
+        if layout == "expanded" and dimension == 0 and array.shape[0]:
+            continue
+        strides[dimension] = step
+        step *= max(array.shape[dimension], 1)
+    buffer = np.full(offset + step, FOREIGN, array.dtype)
+    view = np.lib.stride_tricks.as_strided(
+        buffer[offset:], array.shape, [stride * array.itemsize for stride in strides]
+    )
+    view[...] = array
+    return buffer, tuple(strides), offset
+
+
+def twins(
+    dtypes: Sequence[torch.dtype] = FLOATS,
+    layouts: Sequence[str] = LAYOUTS,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    ranks: tuple[int, int] = (0, 5),
+    values: Sequence[str] = ("small",),
+    grad: Sequence[bool] = (False,),
+) -> Population:
+    """Twins of these dtypes, layouts, kinds of values, and with gradients as ``grad`` says.
+
+    Every run meets each dtype with each layout and with each of ``shapes`` whose rank lies in ``ranks``, the second
+    device beside the first. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
+    """
+    low, high = ranks
+    met = [shape for shape in shapes if low <= len(shape) <= high]
+    must = []
+    for turn, dtype in enumerate(dtypes):
+        for index in range(max(len(met), len(layouts))):
+            must.append(
+                Twin(
+                    dtype,
+                    met[index % len(met)],
+                    # shifted from dtype to dtype, so that in the next one a shape meets another layout
+                    layouts[(index + turn + index // len(layouts)) % len(layouts)],
+                    values[(index + turn) % len(values)],
+                    second=index % 2 == 1,
+                    grad=grad[(index + index // 2 + turn) % len(grad)],
+                    seed=index,
+                )
+            )
+    drawn = [st.sampled_from(met)]
+    if shapes is SHAPES:
+        drawn.append(hnp.array_shapes(min_dims=low, max_dims=high, min_side=0, max_side=4))
+        if low <= 1 <= high:  # around every power of two
+            drawn.append(st.builds(lambda power, beside: (2**power + beside,), st.integers(3, 16), st.integers(-1, 1)))
+    more = st.builds(
+        Twin,
+        st.sampled_from(list(dtypes)),
+        st.one_of(drawn),
+        st.sampled_from(list(layouts)),
+        st.sampled_from(list(values)),
+        second=st.booleans(),
+        grad=st.sampled_from(list(grad)),
+        seed=st.integers(0, 2**32 - 1),  # one number instead of one draw an element: long tensors stay cheap
+    )
+    return Population(tuple(must), more)
