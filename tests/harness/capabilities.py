@@ -187,9 +187,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Stand aside where the device lacks a dtype that the test names, by its mark or as a parameter."""
+    """Stand aside where the device lacks a dtype that the test names, by its mark or as a parameter, or all that a
+    guard draws.
+    """
     import torch
+    from populations.core import nothing_left
 
+    reason = nothing_left(getattr(item, "obj", None))
+    if reason:
+        devices.stand_aside("operators", reason, item.config)
     named = [name for mark in item.iter_markers("needs_dtype") for name in mark.args]
     parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
     named += [value for value in parameters if isinstance(value, torch.dtype)]

@@ -131,6 +131,7 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
     errors.extend(_one_way(found, register, tests))
     if not errors:  # a test that could not be read would be reported twice, as missing too
         errors.extend(_other_way(found, register))
+        errors.extend(_lessons(found, register, tests))
     if errors:
         raise pytest.UsageError(*errors)
     return tuple(found)
@@ -195,6 +196,22 @@ def _other_way(found: Iterable[Test], register: Register) -> Iterator[str]:
             yield f'{label} statement; write one with @claim("{claim.id}")'
         if claim.truth and Citation(claim.id, True) not in cited:
             yield f'{label} truth; write one with @claim("{claim.id}", truth=True)'
+
+
+def _lessons(found: Iterable[Test], register: Register, tests: Path) -> Iterator[str]:
+    """A claim without a lesson, though its section is divided: a guard tries it, but no page shows it."""
+    shown = {citation for test in found if test.is_lesson for citation in test.citations}
+    for claim in register.claims.values():
+        section = claim.section.replace(".", "_")
+        if not any((tests.parent / claim.where).parent.glob(f"guards/test_{section}*.py")):
+            continue
+        for truth in (False, True) if claim.truth else (False,):
+            if Citation(claim.id, truth) not in shown:
+                what, mark = ("truth", ", truth=True") if truth else ("statement", "")
+                yield (
+                    f"{claim.where}: claim {claim.id!r} has no lesson of its {what}; "
+                    f'write one with @claim("{claim.id}"{mark}) on a page'
+                )
 
 
 def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Iterator[Test]:

@@ -37,6 +37,7 @@ NUMPY = {
 }
 WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
 LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
+MADE_FOR = (("channels last", 4), ("transposed", 2))
 # Rank 0 to 5 and empty; then one past powers of two, where vector lanes, unrolled loops, blocks and 16-bit counters
 # end.
 SHAPES = (
@@ -170,6 +171,10 @@ def twins(
     """
     low, high = ranks
     met = [shape for shape in shapes if low <= len(shape) <= high]
+    # the ranks for which these layouts were made: matrices and batches of images
+    made_for = [
+        (layout, shape) for layout, rank in MADE_FOR if layout in layouts for shape in met if len(shape) == rank
+    ]
     must = []
     for turn, dtype in enumerate(dtypes):
         for index in range(max(len(met), len(layouts))):
@@ -185,6 +190,7 @@ def twins(
                     seed=index,
                 )
             )
+        must += [Twin(dtype, shape, layout, values[turn % len(values)], seed=turn) for layout, shape in made_for[:4]]
     drawn = [st.sampled_from(met)]
     if shapes is SHAPES:
         drawn.append(hnp.array_shapes(min_dims=low, max_dims=high, min_side=0, max_side=4))
