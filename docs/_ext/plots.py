@@ -82,14 +82,14 @@ def benchmark(group: str) -> Plot:
 
 def of(id: str, run: Run | None) -> list[Plot]:
     """The curves that the tests of a claim recorded in a run."""
-    entries = run.claims[id]["tests"] if run else []
-    return [plot(entry, run) for entry in entries if "curve" in entry.get("measured", {})]
+    functions = {entry["test"] for entry in run.claims[id]["tests"]} if run else set()
+    measured = {test: run.measured[test] for test in run.measured if test.partition("[")[0] in functions} if run else {}
+    return [plot(test, recorded["curve"], run) for test, recorded in measured.items() if "curve" in recorded]
 
 
-def plot(entry: dict, run: Run) -> Plot:
+def plot(test: str, curve: dict, run: Run) -> Plot:
     """One test's curve."""
-    curve = entry["measured"]["curve"]
-    name = entry["test"].partition("::")[2].removeprefix("test_").replace("_", " ")
+    name = test.partition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
     ends = [f"{label} from {values[0]:.3g} to {values[-1]:.3g}" for label, values in curve["lines"].items()]
     text = f"{name}: {curve['y']} by {curve['x']}; {', '.join(ends)}"
     where = f"torch {run.torch}, {run.device}"

@@ -1,12 +1,11 @@
 """The stored runs: verdict documents under docs/results, held against the register before a page shows them."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import documents
 from harness.register import Register, closest, release
-from harness.verdicts import SCHEMA
 from mistakes import Mistake
 
 NOT_TRIED = "not tried"
@@ -14,13 +13,16 @@ NOT_TRIED = "not tried"
 
 @dataclass(frozen=True)
 class Run:
-    """One stored run. ``claims`` maps each id to the claim's entry in the document."""
+    """One stored run. ``claims`` maps each id to the claim's entry in the document, ``measured`` each test to what it
+    recorded.
+    """
 
     file: str
     torch: str  # "2.14.1", without the build ("+cu130")
     device: str
     simulated: bool
     claims: dict[str, dict]
+    measured: dict[str, dict]  # by test
 
     def verdict(self, id: str) -> str:
         """What the run found of a claim; "not tried" also where it was run before the claim was registered."""
@@ -35,17 +37,17 @@ class Run:
 def load(folder: Path, register: Register) -> tuple[Run, ...]:
     """Read ``torch-*.json``.
 
-    Raises Mistake, one line for each mistake: a document that cannot be read, of another schema or under a wrong
-    name, a claim that is not registered, a verdict that is broken or contradicts the register, and a counterfeit that
-    was not caught.
+    Raises Mistake, one line for each mistake: a document that cannot be read, of another schema, under a wrong name or
+    of a run that did not end, a claim that is not registered or was otherwise, a verdict that is broken or contradicts
+    the register, and a counterfeit that was not caught.
     """
     errors: list[str] = []
     runs: list[Run] = []
     for path in sorted(folder.glob("torch-*.json")):
         try:
             run = _read(path)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            errors.append(f"{path.name}: not a verdict document of schema {SCHEMA}: {error}")
+        except documents.Mistake as error:
+            errors.append(str(error))
             continue
         errors.extend(_contradictions(run, register))
         runs.append(run)
@@ -57,15 +59,15 @@ def load(folder: Path, register: Register) -> tuple[Run, ...]:
 
 
 def _read(path: Path) -> Run:
-    document = json.loads(path.read_text("utf8"))
-    if document["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {document['schema']}; run again with pytest --verdicts=FILE")
+    document = documents.read(path)
+    if document["interrupted"]:
+        raise documents.Mistake(f"{path}: of a run that did not end: {document['interrupted']}; run it again")
     torch = document["torch"].partition("+")[0]
     name = f"torch-{torch}-{document['device'].replace(':', '-')}.json"
     if path.name != name:
-        raise ValueError(f"a run of torch {torch} on {document['device']} is stored as {name}")
+        raise documents.Mistake(f"{path}: a run of torch {torch} on {document['device']} is stored as {name}")
     claims = {entry["id"]: entry for entry in document["claims"]}
-    return Run(path.name, torch, document["device"], document["simulated"], claims)
+    return Run(path.name, torch, document["device"], document["simulated"], claims, document["measured"])
 
 
 def _contradictions(run: Run, register: Register) -> Iterator[str]:
@@ -73,7 +75,11 @@ def _contradictions(run: Run, register: Register) -> Iterator[str]:
         claim, verdict = register.claims.get(id), entry["verdict"]
         if claim is None:
             yield f"{run.file}: claim {id!r} is not registered{closest(id, register.claims)}"
-        elif verdict not in (NOT_TRIED, claim.expected(run.torch)):
+            continue
+        if entry["registered"] != claim.verdict:
+            was, now = entry["registered"], claim.verdict
+            yield f"{run.file}: claim {id!r} was registered as {was!r}; {claim.where} says {now!r}"
+        if verdict not in (NOT_TRIED, claim.expected(run.torch)):
             expected = claim.expected(run.torch)
             yield f"{run.file}: claim {id!r} is {verdict!r}, but {claim.where} expects {expected!r} on {run.torch}"
         for forged in entry["counterfeits"]:

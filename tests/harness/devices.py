@@ -209,7 +209,9 @@ def stand_aside(need: str, reason: str, config: pytest.Config) -> None:
     """Skip the test, which counts as not tried; under ``--require`` of that need, fail instead."""
     if need in config.getoption("require"):
         pytest.fail(f"--require {need}: {reason}", pytrace=False)
-    pytest.skip(reason)
+    skipped = pytest.skip.Exception(reason)
+    skipped.need = need  # tells it from a test that skips itself
+    raise skipped
 
 
 @contextmanager

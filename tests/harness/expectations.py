@@ -8,7 +8,6 @@ import pytest
 from harness import devices, specification
 from harness.gate import Citation
 
-NOT_APPLICABLE = "not applicable: "
 MUST_FAIL = pytest.StashKey[bool]()  # set on the items that the register expects to fail
 
 
@@ -69,7 +68,8 @@ def _expect(item: pytest.Item, citation: Citation, spec: specification.Specifica
     if claim.needs == "cuda":
         item.add_marker("cuda")
     if citation.truth and "truth" not in claim.kinds(torch_version):
-        item.add_marker(pytest.mark.skip(reason=f"{NOT_APPLICABLE}the statement holds before torch {claim.until}"))
+        item.user_properties.append(("aside", "not applicable"))
+        item.add_marker(pytest.mark.skip(reason=f"not applicable: the statement holds before torch {claim.until}"))
     if not citation.truth and expected in ("superseded", "mistaken", "not yet"):
         reason = f"{claim.id} is {expected} on torch {torch_version}, so its statement must fail"
         item.stash[MUST_FAIL] = True
@@ -107,6 +107,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
         del report.wasxfail
     passed_though_false = report.failed and call.excinfo is None  # a strict xfail that passed
     asserted = report.failed and call.excinfo is not None and is_refutation(call.excinfo, item.config)
+    need = getattr(getattr(call.excinfo, "value", None), "need", "")
+    if need:
+        report.user_properties.append(("aside", need))
     report.refuted = report.when == "call" and (passed_though_false or asserted)
     return report
 

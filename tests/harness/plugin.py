@@ -100,7 +100,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("verdicts") is not None and not specification.is_worker(
         config
     ):  # which may run on another machine
-        documents.check_target(config.getoption("verdicts"))
+        try:
+            documents.check_target(config.getoption("verdicts"))
+        except ValueError as error:
+            raise pytest.UsageError(f"--verdicts: {error}") from None
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))

@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 import pytest
 
 from harness import devices, explain, specification
-from harness.verdicts import VERDICTS, Finding, Forgery, Recorder
+from harness.documents import VERDICTS
+from harness.verdicts import Finding, Forgery, Recorder
 
 COLOURS = {
     "holds": "green",
@@ -54,12 +55,18 @@ class Summary:
         self.recorder = recorder
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        if config.getoption("collectonly") or not self.recorder.outcomes:
+        if config.getoption("collectonly"):
             return
         if config.getoption("pages"):
             ran = _count(len(self.recorder.outcomes), "lesson")
             terminalreporter.line(f"{ran} ran without their guards: no verdicts; leave out --pages for them")
             return
+        if self.recorder.outcomes:
+            self._findings(terminalreporter, config)
+        if self.recorder.written:
+            terminalreporter.line(f"\n{self.recorder.written}")
+
+    def _findings(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         findings = self.recorder.findings()
         tried = [finding for finding in findings if finding.outcomes]
         if config.getoption("book"):
@@ -68,8 +75,6 @@ class Summary:
         _broken(terminalreporter, tried)
         _not_tried(terminalreporter, findings)
         _counterfeits(terminalreporter, self.recorder.counterfeits, specification.of(config))
-        if config.getoption("verdicts"):
-            terminalreporter.line(f"\nverdicts: {config.getoption('verdicts')}")
 
 
 def _book(out: pytest.TerminalReporter, findings: list[Finding], spec: specification.Specification) -> None:

@@ -10,25 +10,26 @@ import json
 import os
 import platform
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from harness import capabilities, devices, documents, specification
-from harness.expectations import NOT_APPLICABLE
+from harness.documents import SCHEMA, VERDICTS
 from harness.register import Claim
 
-SCHEMA = 1
-VERDICTS = ("holds", "caveat", "superseded", "mistaken", "not yet", "broken", "not tried")
-OWN = ("claims", "cases", "counterfeit")  # the harness' own user properties; the others are what a test recorded
+OWN = ("claims", "cases", "counterfeit", "aside")  # the harness' own user properties; the others a test recorded
+CANNOT_WRITE = 6  # exit code of a sound run whose document could not be written: the first that pytest leaves free
 
 
 @dataclass
 class Outcome:
     """What one test did.
 
-    ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable.
+    ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable. Where the harness
+    let the test stand aside, ``aside`` names what the run lacks ("cuda"), or is "not applicable".
     ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts, for each of these ids, the
     cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown;
     ``measured`` is what the test recorded by pytest's ``record_property``.
@@ -41,21 +42,29 @@ class Outcome:
     reason: str = "it was set up but not called"
     seconds: float = 0.0
     measured: dict = field(default_factory=dict)
+    aside: str = ""
 
     def add(self, report: pytest.TestReport) -> None:
-        """Take in the report of one phase; the worst phase decides."""
+        """Take in the report of one phase, or of a part of it (a subtest); the worst decides."""
         self.seconds += report.duration
         self.measured.update((name, value) for name, value in report.user_properties if name not in OWN)
+        if self.outcome in ("failed", "error"):
+            return
         if report.failed:
             self.outcome, self.reason = "failed" if report.when == "call" else "error", ""
         elif report.skipped and hasattr(report, "wasxfail"):
             self.outcome, self.reason = "refuted", report.wasxfail
         elif report.skipped:
             text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            self.reason = text.removeprefix("Skipped: ")
-            self.outcome = "not applicable" if self.reason.startswith(NOT_APPLICABLE) else "not tried"
-        elif report.when == "call":
+            self.reason, self.aside = text.removeprefix("Skipped: "), dict(report.user_properties).get("aside", "")
+            self.outcome = "not applicable" if self.aside == "not applicable" else "not tried"
+        elif report.when == "call" and report.passed:  # not "rerun", as a plugin says
             self.outcome, self.reason = "passed", ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether the test came to a result."""
+        return self.outcome not in ("not tried", "not applicable")
 
 
 @dataclass
@@ -86,23 +95,21 @@ class Recorder:
         self.outcomes: dict[str, Outcome] = {}
         self.counterfeits: list[Forgery] = []
         self.environment: dict = {}
-        self.seconds = 0.0
+        self.lost: dict[str, str] = {}  # modules that were not collected, and why
+        self.interrupted = ""  # what ended the run before its end
+        self.written = ""  # what became of the document, in one line
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item):
         """Fail a test that records what a document cannot hold, where it runs: the document itself comes too late."""
         report = yield
-        for pair in list(item.user_properties):
-            name, value = pair
-            try:
-                json.dumps(value, allow_nan=False)
-            except (TypeError, ValueError) as error:
+        names = [name for name, _ in item.user_properties]
+        for index, pair in reversed(list(enumerate(item.user_properties))):
+            problem = _unrecordable(*pair, again=pair[0] in names[:index])
+            if problem:
                 for properties in (item.user_properties, report.user_properties):
                     properties[:] = [other for other in properties if other is not pair]
-                report.outcome = "failed"
-                report.longrepr = (
-                    f"record_property({name!r}, ...) takes finite numbers, texts, lists and dicts: {error}"
-                )
+                report.outcome, report.longrepr = "failed", f"record_property({pair[0]!r}, ...) {problem}"
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -115,6 +122,12 @@ class Recorder:
             claims = [(id, truth) for id, truth in properties["claims"]]
             self.outcomes.setdefault(report.nodeid, Outcome(report.nodeid, claims, properties["cases"])).add(report)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if not report.passed:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            last = reason.strip().rpartition("\n")[2].removeprefix("E ").strip()
+            self.lost[report.nodeid.partition("::")[0]] = last.removeprefix("Skipped: ")
+
     def _written(self, nodeid: str) -> dict:
         """What a test cites, from its source: a worker that crashed has not told."""
         function = nodeid.partition("[")[0]
@@ -126,14 +139,36 @@ class Recorder:
     def pytest_testnodedown(self, node) -> None:
         self.environment = getattr(node, "workeroutput", {}).get("environment", self.environment)
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo) -> None:
+        self.interrupted = "interrupted" if excinfo.errisinstance(KeyboardInterrupt) else excinfo.exconly()
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if specification.is_worker(self.config):
             self.config.workeroutput["environment"] = environment(self.config)
             return
         self.environment = self.environment or environment(self.config)
-        if self.config.getoption("verdicts") and not self.config.getoption("collectonly"):
-            documents.write(Path(self.config.getoption("verdicts")), self.document())
+        if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+            self.interrupted = self.interrupted or "interrupted"
+        self.interrupted = self.interrupted or str(session.shouldfail or session.shouldstop or "")
+        file = self.config.getoption("verdicts")
+        if file and not self.config.getoption("collectonly"):
+            self._store(file, session)
+
+    def _store(self, file: str, session: pytest.Session) -> None:
+        """Write the document, unless nothing was tried; a file that is there then stays."""
+        if not any(outcome.ran for outcome in self.outcomes.values()):
+            self.written = f"verdicts: nothing was tried, so {file} was not written"
+            return
+        try:
+            documents.write(file, self.document())
+        except OSError as error:
+            self.written = f"verdicts: {file} cannot be written: {error.strerror}"
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = CANNOT_WRITE
+        else:
+            part = f" (of a run that did not end: {self.interrupted})" if self.interrupted else ""
+            self.written = f"verdicts: {file}{part}"
 
     def findings(self) -> list[Finding]:
         """Every claim's finding, in the notes' order."""
@@ -143,27 +178,57 @@ class Recorder:
             for id in dict.fromkeys(id for id, _ in self.outcomes[test].claims):
                 outcomes_of[id].append(self.outcomes[test])
         return [
-            judge(claim, outcomes_of[claim.id], spec, self.environment["torch"])
+            judge(claim, outcomes_of[claim.id], spec, self.environment["torch"], self.lost)
             for claim in spec.register.claims.values()
         ]
 
     def document(self) -> dict:
-        """The run as plain data. Equal for equal runs but for ``host``, ``seconds`` and what a clock ``measured``."""
+        """The run as plain data. Equal for equal runs but for ``host``, ``measured`` and ``times``."""
         findings = self.findings()
         totals = Counter(finding.verdict for finding in findings)
         forged: dict[str, list[Forgery]] = defaultdict(list)
         for forgery in sorted(self.counterfeits):
             forged[forgery.claim].append(forgery)
+        tests = [self.outcomes[test] for test in sorted(self.outcomes)]
         return {
             "schema": SCHEMA,
-            **self.environment,
+            **{name: value for name, value in self.environment.items() if name != "host"},
+            "interrupted": self.interrupted,
             "totals": {verdict: totals[verdict] for verdict in VERDICTS},
             "claims": [documents.claim_entry(finding, forged[finding.claim.id]) for finding in findings],
+            "host": self.environment["host"],
+            "measured": {outcome.test: outcome.measured for outcome in tests if outcome.measured},
+            "times": _times(tests),
         }
 
 
-def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specification, torch_version: str) -> Finding:
-    """The verdict that ``outcomes`` support.
+def _times(tests: list[Outcome]) -> dict[str, float]:
+    """Seconds by test function, all its cases together."""
+    times: dict[str, float] = defaultdict(float)
+    for outcome in tests:
+        times[outcome.test.partition("[")[0]] += outcome.seconds
+    return {test: round(seconds, 3) for test, seconds in times.items()}
+
+
+def _unrecordable(name: str, value: object, again: bool) -> str:
+    """What is wrong with a user property of a test, as the end of a line; an empty text if nothing is."""
+    if name in OWN and again:
+        return "takes another name: this one is the harness' own"
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        return f"takes finite numbers, texts, lists and dicts: {error}"
+    return ""
+
+
+def judge(
+    claim: Claim,
+    outcomes: list[Outcome],
+    spec: specification.Specification,
+    torch_version: str,
+    lost: Mapping[str, str] = MappingProxyType({}),
+) -> Finding:
+    """The verdict that ``outcomes`` support; ``lost`` maps modules that were not collected to the reason.
 
     ``broken`` if any test disagrees with the register. ``not tried`` unless every test of the claim was selected and
     at least one of each kind (statement; truth where it applies) ran. Otherwise what the register expects on this
@@ -177,12 +242,13 @@ def judge(claim: Claim, outcomes: list[Outcome], spec: specification.Specificati
     cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
     whole = [function for function in functions if ran[function] and ran[function] == cases[function]]
     if not outcomes:
-        return Finding(claim, "not tried", "not selected")
+        why = [lost[test.module] for test in spec.tests_of[claim.id] if test.module in lost]
+        return Finding(claim, "not tried", why[0] if why else "not selected")
     if len(whole) < len(functions):
         return Finding(claim, "not tried", f"only {len(whole)} of its {len(functions)} tests ran to the end", outcomes)
     for kind in claim.kinds(torch_version):
         of_kind = [outcome for outcome in outcomes if (claim.id, kind == "truth") in outcome.claims]
-        if all(outcome.outcome in ("not tried", "not applicable") for outcome in of_kind):
+        if not any(outcome.ran for outcome in of_kind):
             return Finding(claim, "not tried", of_kind[0].reason, outcomes)
     return Finding(claim, claim.expected(torch_version), "", outcomes)
 

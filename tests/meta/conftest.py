@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy  # noqa: F401
 import pytest
 import torch._dynamo
 import torch.testing  # noqa: F401
+from harness import documents
 
 TESTS = Path(__file__).parents[1]
 
@@ -94,7 +96,7 @@ class Project:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess(*arguments)
+        return self.pytester.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
 
 
 @pytest.fixture
@@ -126,6 +128,25 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def entry_fixture():
     """The function ``entry`` above: a claim's text in the register."""
     return entry
+
+
+def stored(claims: list[dict], torch: str = "2.14.1+cpu", device: str = "cpu", **head: object) -> dict:
+    """A verdict document of these claims, of which each names at least its id."""
+    usual = {"section": "1.1", "registered": "holds", "verdict": "holds", "reason": "", "tests": [], "counterfeits": []}
+    passed = {"truth": False, "outcome": "passed", "reason": "", "cases": []}
+    entries = [usual | claim for claim in claims]
+    for entry in entries:
+        entry["tests"] = [passed | test for test in entry["tests"]]
+    document = {"schema": documents.SCHEMA, "torch": torch, "torchvision": None, "numpy": "2.4.6", "python": "3.11.7"}
+    document |= {"device": device, "simulated": False, "seed": 0, "interrupted": ""}
+    document["totals"] = dict(Counter(entry["verdict"] for entry in entries))
+    return document | {"claims": entries, "host": {}, "measured": {}, "times": {}} | head
+
+
+@pytest.fixture(name="stored")
+def stored_fixture():
+    """The function ``stored`` above: a verdict document."""
+    return stored
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import register
-from harness.verdicts import VERDICTS
+from harness.documents import VERDICTS
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "docs").glob("ch*.md"))

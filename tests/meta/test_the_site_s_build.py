@@ -3,11 +3,12 @@
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from harness import explain
-from harness.verdicts import SCHEMA
+from harness.documents import SCHEMA
 from sphinx.cmd.build import main as sphinx
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,23 +29,34 @@ def ones_are_twos(patch):
 PAGE = "# Title\n\n```{claims}\nadds\ndivides\nshapes\n```\n"
 
 
-def document(torch="2.14.1+cpu", device="cpu", simulated=False, **verdicts):
-    """A run that found what the register of the sample project expects, or the ``verdicts`` given by id."""
-    found = {"adds": "holds", "divides": "mistaken", "shapes": "holds"} | verdicts
+def document(torch="2.14.1+cpu", device="cpu", simulated=False, divides="mistaken", **verdicts):
+    """A run that found what the register of the sample project expects, or the ``verdicts`` given by id.
+
+    ``divides`` is the registered verdict of that claim too, but for "holds".
+    """
+    registered = {"divides": "superseded" if divides == "holds" else divides}
+    found = {"adds": "holds", "divides": divides, "shapes": "holds"} | verdicts
     outcomes = {"adds": [("test_one_and_one_is_two", "passed")], "shapes": [("test_a_shape_is_a_tuple[1]", "passed")]}
     outcomes["divides"] = [("test_halves_are_whole_numbers", "refuted"), ("test_halves_are_floats", "passed")]
     module = "tests/ch1_sample/test_1_1_sample.py"
     claims = [
         {
             "id": id,
+            "section": "1.1",
+            "registered": registered.get(id, "holds"),
             "verdict": verdict,
             "reason": "needs a CUDA GPU" if verdict == "not tried" else "",
-            "tests": [{"test": f"{module}::{test}", "outcome": outcome} for test, outcome in outcomes.get(id, [])],
+            "tests": [
+                {"test": f"{module}::{test}", "truth": False, "outcome": outcome, "reason": "", "cases": []}
+                for test, outcome in outcomes.get(id, [])
+            ],
             "counterfeits": [],
         }
         for id, verdict in found.items()
     ]
-    return {"schema": SCHEMA, "torch": torch, "device": device, "simulated": simulated, "claims": claims}
+    head = {"schema": SCHEMA, "torch": torch, "torchvision": None, "numpy": None, "python": "3.11.7"}
+    head |= {"device": device, "simulated": simulated, "seed": 0, "interrupted": "", "totals": Counter(found.values())}
+    return head | {"claims": claims, "host": {}, "measured": {}, "times": {}}
 
 
 class Site:
@@ -131,15 +143,25 @@ def test_a_run_of_a_claim_that_is_not_registered_ends_the_build(site):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"schema": SCHEMA + 1}, f"its schema is {SCHEMA + 1}; run again with pytest --verdicts=FILE"),
+        ({"schema": 1}, "its schema is 1; make it again with pytest --verdicts=FILE"),
+        ({"interrupted": "-x"}, "of a run that did not end: -x; run it again"),
         ({"torch": "2.6.0"}, "a run of torch 2.6.0 on cpu is stored as torch-2.6.0-cpu.json"),
         ({"device": "cuda"}, "a run of torch 2.14.1 on cuda is stored as torch-2.14.1-cuda.json"),
-        ({"claims": None}, "'NoneType' object is not iterable"),
+        ({"claims": None}, "not a verdict document: claims is no list"),
     ],
 )
 def test_a_document_that_is_not_one_is_named(site, change, problem):
     site.store(document() | change, "torch-2.14.1-cpu.json")
-    assert site.build() == [f"torch-2.14.1-cpu.json: not a verdict document of schema {SCHEMA}: {problem}"]
+    assert site.build() == [f"{site.results}/torch-2.14.1-cpu.json: {problem}"]
+
+
+def test_a_run_from_when_a_claim_was_registered_otherwise_ends_the_build(site):
+    run = document()
+    run["claims"][0]["registered"] = "caveat"
+    site.store(run)
+    assert site.build() == [
+        f"torch-2.14.1-cpu.json: claim 'adds' was registered as 'caveat'; {REGISTERED_AT}:9 says 'holds'"
+    ]
 
 
 @pytest.mark.parametrize("text", ["no JSON", "{}", '{"benchmarks": [{"group": "g"}]}'])
@@ -285,16 +307,15 @@ def test_chinese_is_indexed_by_pairs_of_characters_and_english_by_words():
 
 
 def test_a_curve_is_drawn_from_what_a_test_recorded_and_always_alike():
-    entry = {"test": "a.py::test_loss_falls", "outcome": "passed"}
-    entry["measured"] = {
-        "curve": {"x": "epoch", "y": "loss", "lines": {"training": [4.0, 2.0, 0.1], "test": [3.0, 2, 1]}}
-    }
-    run = results.Run("", "2.14.1", "cpu", False, {"falls": {"tests": [entry, {"test": "a.py::test_other"}]}})
+    curve = {"x": "epoch", "y": "loss", "lines": {"training": [4.0, 2.0, 0.1], "test": [3.0, 2, 1]}}
+    tests = [{"test": "a.py::test_loss_falls", "outcome": "passed"}, {"test": "a.py::test_other"}]
+    measured = {"a.py::test_loss_falls": {"curve": curve}, "a.py::test_of_another_claim": {"curve": curve}}
+    run = results.Run("", "2.14.1", "cpu", False, {"falls": {"tests": tests}}, measured)
     [drawn] = plots.of("falls", run)
     assert drawn.text == "loss falls: loss by epoch; training from 4 to 0.1, test from 3 to 1"
-    image = plots.svg(entry["measured"]["curve"])
+    image = plots.svg(curve)
     assert all(f">{word}<" in image.decode() for word in ("epoch", "loss", "training", "test"))
-    assert plots.svg(entry["measured"]["curve"]) == image
+    assert plots.svg(curve) == image
     points = [
         re.findall("[ML] ([0-9.]+) ([0-9.]+)", path) for path in re.findall(r'd="([^"]+)" clip-path', image.decode())
     ]

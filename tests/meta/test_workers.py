@@ -1,7 +1,6 @@
 """A run with workers (pytest-xdist) says what a run without them says."""
 
 import json
-import re
 
 import pytest
 
@@ -31,9 +30,7 @@ def test_on_a_gpu(accelerator):
 
 def comparable(file):
     """The document without what may differ between two runs."""
-    found = json.loads(file.read_text())
-    del found["host"]
-    return re.sub(r'"seconds": [\d.]+', "", json.dumps(found, indent=1))
+    return file.read_text().partition(' "host": {')[0]
 
 
 @pytest.fixture
