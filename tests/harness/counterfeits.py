@@ -37,6 +37,7 @@ def counterfeit(*ids: str, reported: str | tuple[str, ...] = ()) -> Callable[[Pa
 
     def mark(function: Patcher) -> Patcher:
         function.falsifies = ids
+        function.reported = (reported,) if isinstance(reported, str) else tuple(reported)
         return function
 
     return mark
@@ -191,7 +192,8 @@ def _report(item: CounterfeitItem, finding: Finding, call: pytest.CallInfo) -> p
     claim = specification.of(item.config).register.claims[item.claim]
     text = f"counterfeit {item.name.partition('[')[0]} of {claim.id} {finding.outcome}: {finding.detail}\n{claim.says}"
     longrepr = {"passed": None, "skipped": (str(item.path), 0, f"Skipped: {finding.detail}")}.get(outcome, text)
-    properties = [("counterfeit", [item.name.partition("[")[0], claim.id, finding.outcome, finding.detail])]
+    told = [item.name.partition("[")[0], claim.id, finding.outcome, finding.detail, list(item.function.reported)]
+    properties = [("counterfeit", told)]
     return pytest.TestReport(
         item.nodeid, item.location, {}, outcome, longrepr, "call", (), call.duration, call.start, call.stop, properties
     )

@@ -54,7 +54,11 @@ def claim_entry(finding, counterfeits: list) -> dict:
         "verdict": finding.verdict,
         "reason": finding.reason,
         "tests": entries_of(claim.id, finding.outcomes),
-        "counterfeits": [{"name": one.name, "outcome": one.outcome, "detail": one.detail} for one in counterfeits],
+        "counterfeits": [
+            {"name": one.name, "outcome": one.outcome, "detail": one.detail}
+            | ({"reported": one.reported} if one.reported else {})
+            for one in counterfeits
+        ],
     }
 
 

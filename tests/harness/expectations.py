@@ -21,6 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     import torch
 
     spec = specification.of(config)
+    items.sort(key=chapter_and_kind)
     cases = Counter((test_id(item), id) for item in items for id in ids_cited_by(item))
     left_out = []
     for item in items:
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         dropped = set(left_out)
         items[:] = [item for item in items if item not in dropped]
+
+
+def chapter_and_kind(item: pytest.Item) -> tuple[str, bool]:
+    """What puts a chapter's pages before its guards, so that the lesson fails first; the order is otherwise kept."""
+    chapter, guards, _ = item.nodeid.partition("/guards/")
+    return ((chapter if guards else item.nodeid.rpartition("/")[0]).partition("::")[0], bool(guards))
 
 
 def cited_by(item: pytest.Item) -> list[Citation]:

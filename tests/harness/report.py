@@ -120,11 +120,14 @@ def _table(
         count = counts[chapter.number]
         rows.append((f"{chapter.number} {chapter.title}", count.total(), *(count[verdict] for verdict in shown)))
     rows.append(("all", total.total(), *(total[verdict] for verdict in shown)))
+    beyond = sum(finding.claim.beyond for finding in findings)
     for row in rows:
         out.line(
             f"{row[0]:<{width}}  "
             + "  ".join(f"{cell:>{len(name)}}" for cell, name in zip(row[1:], rows[0][1:], strict=True))
         )
+    if beyond:
+        out.line(f"{len(findings) - beyond} claims of the notes, {beyond} beyond them")
 
 
 def _broken(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
@@ -174,3 +177,8 @@ def _counterfeits(out: pytest.TerminalReporter, forged: list[Forgery], spec: spe
     untried = f", {count['not tried']} not tried" * bool(count["not tried"])
     told = f"{count['caught']} caught, {count['survived']} survived, {count['invalid']} invalid{untried}"
     out.line(f"{len(forged)} counterfeits: {told}", bold=True)
+    faults = {(forgery.name, forgery.outcome == "caught") for forgery in forged if forgery.reported}
+    tried = {name for name, _ in faults} - {forgery.name for forgery in forged if forgery.outcome == "not tried"}
+    caught = tried - {name for name, caught in faults if not caught}
+    if faults:
+        out.line(f"{len(caught)} of {_count(len(tried), 'fault')} that users reported are caught", bold=True)

@@ -79,12 +79,16 @@ class Finding:
 
 @dataclass(order=True)
 class Forgery:
-    """What came of a counterfeit: caught (by the test in ``detail``), survived, invalid or not tried (why)."""
+    """What came of a counterfeit: caught (by the test in ``detail``), survived, invalid or not tried (why).
+
+    ``reported`` holds the addresses of public reports of the same fault.
+    """
 
     name: str
     claim: str
     outcome: str
     detail: str
+    reported: list[str] = field(default_factory=list)
 
 
 class Recorder:
