@@ -340,3 +340,144 @@ def del_leaves_the_parameter_registered(patch):
 @counterfeit("parameter-attributes-register-themselves")
 def parameters_come_in_alphabetical_order(patch):
     rearrange(patch, sorted)
+
+
+# ── what users reported, and kinds beside it ──
+
+
+@counterfeit("parameter-names-carry-the-layer-index", "brackets-reach-a-layer", reported="pytorch/pytorch#77067")
+def sequential_keeps_a_gap_after_del(patch):
+    """The next append then replaces a layer."""
+    patch.setattr(nn.Sequential, "__delitem__", lambda self, index: self._modules.pop(list(self._modules)[index]))
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def a_slice_is_numbered_anew(patch):
+    reach(
+        patch,
+        lambda get, net, index: nn.Sequential(*list(net)[index]) if isinstance(index, slice) else get(net, index),
+    )
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def a_named_layer_goes_by_its_number(patch):
+    init = nn.Sequential.__init__
+    patch.setattr(
+        nn.Sequential,
+        "__init__",
+        lambda self, *args: init(self, *(args[0].values() if args and isinstance(args[0], dict) else args)),
+    )
+
+
+@counterfeit("brackets-reach-a-layer")
+def extend_adds_in_reverse(patch):
+    def wrong(self, modules):
+        for module in reversed(list(modules)):
+            self.append(module)
+        return self
+
+    patch.setattr(nn.Sequential, "extend", wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def insert_replaces_the_layer_at_its_place(patch):
+    def wrong(self, index, module):
+        self._modules[str(index % max(len(self), 1))] = module
+        return self
+
+    patch.setattr(nn.Sequential, "insert", wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def a_layer_of_an_empty_batch_is_passed_over(patch):
+    def wrong(self, x):
+        for module in self:
+            x = module(x) if len(x) else x
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("named-parameters-is-a-generator")
+def without_recursion_all_parameters_come_too(patch):
+    named = nn.Module.named_parameters
+    patch.setattr(
+        nn.Module,
+        "named_parameters",
+        lambda self, prefix="", recurse=True, **kwargs: (pair for pair in named(self, prefix, **kwargs)),
+    )
+
+
+@counterfeit("named-parameters-is-a-generator")
+def the_third_level_of_a_tree_is_left_out(patch):
+    rearrange(patch, lambda pairs: [pair for pair in pairs if pair[0].count(".") < 3])
+
+
+@counterfeit("named-parameters-is-a-generator")
+def the_parameters_of_recurrent_layers_come_last(patch):
+    rearrange(patch, lambda pairs: sorted(pairs, key=lambda pair: "_l0" in pair[0]))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_parameter_of_a_transposed_tensor_is_contiguous(patch):
+    make(patch, lambda new, data, requires_grad: new(data.contiguous(), requires_grad))
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_buffer_is_a_parameter(patch):
+    register = nn.Module.register_buffer
+
+    def wrong(self, name, tensor, persistent=True):
+        is_float = tensor is not None and tensor.is_floating_point()
+        register(self, name, nn.Parameter(tensor, requires_grad=False) if is_float else tensor, persistent)
+
+    patch.setattr(nn.Module, "register_buffer", wrong)
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def a_sum_with_a_frozen_parameter_requires_a_gradient(patch):
+    add = torch.Tensor.__add__
+    patch.setattr(nn.Parameter, "__add__", lambda self, other: add(self, other).requires_grad_(), raising=False)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_parameter_in_the_place_of_none_does_not_join(patch):
+    def wrong(true, module, name, value):
+        none = vars(module).get("_parameters", {}).get(name, 0) is None
+        (object.__setattr__ if none else true)(module, name, value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_subclass_of_parameter_does_not_join(patch):
+    def wrong(true, module, name, value):
+        of_its_own = isinstance(value, nn.Parameter) and type(value) is not nn.Parameter
+        (object.__setattr__ if of_its_own else true)(module, name, value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def the_buffer_that_a_parameter_replaces_stays(patch):
+    def wrong(true, module, name, value):
+        buffer = vars(module).get("_buffers", {}).get(name)
+        true(module, name, value)
+        if buffer is not None and isinstance(value, nn.Parameter):
+            module._buffers[name] = buffer
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_parameter_of_whole_rank_zero_does_not_join(patch):
+    def wrong(true, module, name, value):
+        number = isinstance(value, nn.Parameter) and value.dim() == 0
+        (object.__setattr__ if number else true)(module, name, value)
+
+    assign(patch, wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_parameter_set_to_none_stays(patch):
+    assign(patch, lambda true, module, name, value: None if value is None else true(module, name, value))

@@ -1,0 +1,235 @@
+"""4.2 Accessing parameters, for trees of modules of every kind and after edits of every kind."""
+
+import copy
+import types
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Population, agree, among, over, twins
+from populations.modules import WITH_PARAMETERS, layers, tree, trees
+from torch import nn
+
+claim = pytest.mark.claim
+
+
+def told(pairs):
+    """Names and identities of members, or of pairs of a name and a tensor."""
+    return [(pair[0], id(pair[1])) for pair in pairs]
+
+
+# ── named-parameters-is-a-generator ──
+
+
+@claim("named-parameters-is-a-generator")
+@over(tree=trees())
+def test_each_parameter_of_a_tree_comes_once_with_its_path_in_the_order_of_registration(tree):
+    module, plan = tree
+    once, own = plan.once(), [member for member in plan.once() if "." not in member.name]
+    pairs = module.named_parameters()
+
+    assert type(pairs) is type(module.parameters()) is types.GeneratorType
+    assert told(pairs) == told(once)
+    assert list(pairs) == []  # used up
+    assert {type(pair) for pair in module.named_parameters()} <= {tuple}  # the next call starts afresh
+    assert told(module.named_parameters(prefix="net")) == [(f"net.{m.name}", id(m.tensor)) for m in once]
+    assert [id(parameter) for parameter in module.parameters()] == [id(member.tensor) for member in once]
+    assert told(module.named_parameters(recurse=False)) == told(own)
+    assert [id(parameter) for parameter in module.parameters(recurse=False)] == [id(m.tensor) for m in own]
+
+
+@claim("named-parameters-is-a-generator")
+@over(tree=trees())
+def test_what_is_handed_out_is_the_parameter_with_its_values_and_its_wish_for_gradients(tree):
+    module, plan = tree
+    for (_, parameter), member in zip(module.named_parameters(), plan.once(), strict=True):
+        agree(parameter, member.array)
+        parameter.detach().zero_()
+        parameter.requires_grad_(not parameter.requires_grad)
+        agree(member.tensor, np.zeros_like(member.array))
+    assert [p.requires_grad for p in module.parameters()] == [m.tensor.requires_grad for m in plan.once()]
+
+
+# ── parameter-names-carry-the-layer-index, brackets-reach-a-layer ──
+
+# Of an nn.Sequential or of a list of layers: both know these.
+EDITS = {
+    "append": lambda layers, at, new: layers.append(new[0]),
+    "again": lambda layers, at, new: layers.append(new[0]),  # a layer that it has already
+    "extend": lambda layers, at, new: layers.extend(new),
+    "insert": lambda layers, at, new: layers.insert(at, new[0]),
+    "replace": lambda layers, at, new: layers.__setitem__(at, new[0]),
+    "delete": lambda layers, at, new: layers.__delitem__(at),
+    "pop": lambda layers, at, new: layers.pop(at),
+    "cut": lambda layers, at, new: layers.__delitem__(slice(at, None)),
+}
+HISTORIES = Population(
+    (
+        (("extend", 0),) * 4,  # twelve layers: the alphabet has 10 before 2
+        (("append", 0), ("extend", 0), ("insert", 0), ("again", 1), ("insert", -1), ("replace", -2), ("append", 0)),
+        (("extend", 0), ("delete", 1), ("again", 0), ("append", 0), ("append", 0), ("pop", 1)),
+        (("extend", 0), ("extend", 0), ("delete", -1), ("pop", 1), ("cut", 3), ("extend", 0)),
+    ),
+    st.lists(st.tuples(st.sampled_from(list(EDITS)), st.integers(-4, 4)), max_size=12).map(tuple),
+)
+
+
+def lived(history):
+    """An ``nn.Sequential`` with a history, and the list of layers that the same history makes."""
+    net, layers = nn.Sequential(nn.ReLU()), [nn.ReLU()]
+    net[0] = layers[0]
+    for edit, at in history:
+        edit, at = (edit if layers else "extend"), (at if -len(layers) <= at < len(layers) else 0)
+        new = [layers[at]] if edit == "again" else [nn.Linear(1, 2), nn.ReLU(), nn.LayerNorm(2)]
+        EDITS[edit](net, at, new)
+        EDITS[edit](layers, at, new)
+    return net, layers
+
+
+def weights(layers, start=0):
+    """What the parameters of a list of layers should be called, and their identities, from the layer ``start`` on."""
+    learning = [(index, layer) for index, layer in enumerate(layers) if type(layer) is not nn.ReLU and index >= start]
+    return [(f"{index}.{name}", id(getattr(layer, name))) for index, layer in learning for name in ("weight", "bias")]
+
+
+@claim("parameter-names-carry-the-layer-index")
+@claim("brackets-reach-a-layer")
+@over(history=HISTORIES)
+def test_after_any_edits_brackets_and_names_go_by_the_position_in_the_list(history):
+    net, layers = lived(history)
+
+    assert list(net) == layers
+    assert len(net) == len(layers)
+    assert type(net[::2]) is nn.Sequential
+    assert (list(net[::2]), list(net[:-1]), list(net[1:])) == (layers[::2], layers[:-1], layers[1:])
+    for index in [*range(len(layers)), *range(-len(layers), 0)]:
+        assert net[index] is net[np.int64(index)] is layers[index]
+    for index in (len(layers), -len(layers) - 1, 1000):
+        with pytest.raises(IndexError):
+            net[index]
+    assert told(net.named_parameters(remove_duplicate=False)) == weights(layers)
+
+
+@claim("parameter-names-carry-the-layer-index", truth=True)
+@over(history=HISTORIES, start=among(0, 1, 2, 5))
+def test_a_slice_names_its_layers_as_the_whole_did(history, start):
+    net, layers = lived(history)
+
+    assert told(net[start:].named_parameters(remove_duplicate=False)) == weights(layers, start)
+
+
+@claim("brackets-reach-a-layer")
+@over(count=among(0, 1, 2, 12), batch=among(0, 1, 3))
+def test_data_pass_through_in_the_order_of_the_indices(count, batch):
+    net = nn.Sequential(*(nn.Linear(size, size + 1) for size in range(1, count + 1)))
+    assert tuple(net(torch.ones(batch, 1)).shape) == (batch, count + 1)
+
+
+@claim("brackets-reach-a-layer")
+@claim("parameter-names-carry-the-layer-index")
+@over(layer=layers(kinds=WITH_PARAMETERS), index=among(0, 10))
+def test_a_layer_of_any_kind_keeps_its_own_names_and_sizes_behind_the_index(layer, index):
+    net, plan = tree("Sequential", *["ReLU"] * index, layer)
+    own = [(member.name.partition(".")[2], id(member.tensor)) for member in plan.parameters]
+
+    assert told(net.named_parameters()) == [(f"{index}.{name}", tensor) for name, tensor in own]
+    assert told(net[index].named_parameters()) == own
+    assert [tuple(parameter.size()) for parameter in net.parameters()] == [m.array.shape for m in plan.parameters]
+
+
+# ── parameter-is-a-tensor-subclass ──
+
+
+@claim("parameter-is-a-tensor-subclass")
+@over(layer=layers(dtypes=FLOATS))
+def test_whatever_a_layer_learns_is_a_parameter_of_its_dtype_and_its_buffers_are_none(layer):
+    module, plan = layer
+    for parameter in module.parameters():
+        assert (type(parameter), parameter.dtype, parameter.is_leaf) == (nn.Parameter, layer.dtype, True)
+        assert isinstance(parameter, torch.Tensor)
+    assert len(list(module.parameters())) == len(plan.parameters)
+    assert not any(isinstance(member.tensor, nn.Parameter) for member in plan.buffers)
+
+
+FEW = ((), (5,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))
+
+
+@claim("parameter-is-a-tensor-subclass")
+@over(twin=twins(ANY, WRITABLE, FEW), trained=among(True, False))
+def test_a_parameter_is_the_tensor_that_it_was_made_of_in_another_class(twin, trained):
+    tensor, array = twin
+    trained = trained and (tensor.is_floating_point() or tensor.is_complex())
+    made = nn.Parameter(tensor) if trained else nn.Parameter(tensor, requires_grad=False)
+    copied, result = copy.deepcopy(made), made + made
+    looks = (made.dtype, made.device, made.stride(), made.data_ptr())
+
+    agree(made, array)
+    agree(result, array + array)
+    assert looks == (tensor.dtype, tensor.device, tensor.stride(), tensor.data_ptr())
+    assert (type(made), made.requires_grad, made.is_leaf) == (nn.Parameter, trained, True)
+    assert (type(result), result.requires_grad) == (torch.Tensor, trained)
+    assert not isinstance(tensor, nn.Parameter)
+    tensor.zero_()
+    agree(copied, array)
+    assert (type(copied), copied.requires_grad, copied.dtype) == (nn.Parameter, trained, tensor.dtype)
+
+
+# ── parameter-attributes-register-themselves ──
+
+
+class Weight(nn.Parameter):
+    """A parameter of one's own class."""
+
+
+BEFORE = {  # what stood under the name before
+    "nothing": lambda module: None,
+    "None": lambda module: module.register_parameter("w", None),
+    "an attribute": lambda module: setattr(module, "w", 5),
+    "a plain tensor": lambda module: setattr(module, "w", torch.ones(2)),
+    "a buffer": lambda module: module.register_buffer("w", torch.ones(2)),
+    "a module": lambda module: setattr(module, "w", nn.Linear(2, 2)),
+    "a parameter": lambda module: setattr(module, "w", nn.Parameter(torch.ones(4))),
+    "a deleted one": lambda module: (setattr(module, "w", nn.Parameter(torch.ones(1))), delattr(module, "w")),
+}
+
+
+@claim("parameter-attributes-register-themselves")
+@over(
+    twin=twins(layouts=WRITABLE, shapes=FEW),
+    before=among(*BEFORE),
+    kind=among((nn.Parameter, True), (nn.Parameter, False), (Weight, True)),
+)
+def test_a_parameter_of_any_kind_joins_under_the_name_of_its_attribute_whatever_stood_there(twin, before, kind):
+    tensor, array = twin
+    module, made = nn.Module(), kind[0](tensor, requires_grad=kind[1])
+    module.first = nn.Parameter(torch.ones(2))
+    BEFORE[before](module)
+    module.w = made
+    module.later = nn.Parameter(torch.ones(3), requires_grad=False)
+
+    assert told(module.named_parameters()) == told([("first", module.first), ("w", made), ("later", module.later)])
+    assert list(module.state_dict()) == ["first", "w", "later"]
+    assert list(module.children()) == list(module.buffers()) == []
+    agree(module.w, array)
+    module.w = None
+    del module.first
+    assert told(module.named_parameters()) == told([("later", module.later)])
+
+
+@claim("parameter-attributes-register-themselves")
+@over(
+    twin=twins((torch.float32, torch.float16, torch.int64, torch.complex64), LAYOUTS, FEW, grad=(False, True)),
+    wrap=among(lambda x: x, lambda x: [x], lambda x: {"w": x}, lambda x: [nn.Parameter(torch.ones(2)), x]),
+)
+def test_a_plain_tensor_or_a_python_list_does_not_join_nor_take_the_place_of_a_parameter(twin, wrap):
+    tensor, _ = twin
+    module, kept = nn.Module(), wrap(tensor)
+    module.trained = made = nn.Parameter(torch.ones(2))
+    module.kept = kept
+
+    with pytest.raises(TypeError, match="as parameter 'trained'"):
+        module.trained = kept
+    assert told(module.named_parameters()) == [("trained", id(made))]
+    assert (list(module.state_dict()), list(module.children())) == (["trained"], [])
+    assert module.kept is kept
