@@ -26,6 +26,7 @@ VERDICTS = {  # verdict: its two names and its mark in the tables
     "superseded": ("superseded", "已过时", "✗"),
     "mistaken": ("mistaken", "有误", "✗"),
     "not yet": ("not yet", "尚未成立", "✗"),
+    "refused": ("refused", "设备拒绝", "–"),
     NOT_TRIED: ("not tried", "未检验", "–"),
 }
 TRUTH_LABELS = {
@@ -37,6 +38,8 @@ OUTCOMES = {  # of a test's kind and outcome
     ("statement", "passed"): ("✓ statement", "✓ 陈述"),
     ("statement", "refuted"): ("✗ statement, as expected", "✗ 陈述，与预期相符"),
     ("truth", "passed"): ("✓ truth", "✓ 真相"),
+    ("statement", "refused"): ("– statement, refused by the device", "– 陈述，设备拒绝"),
+    ("truth", "refused"): ("– truth, refused by the device", "– 真相，设备拒绝"),
     ("statement", NOT_TRIED): ("– statement, not tried", "– 陈述，未检验"),
     ("truth", NOT_TRIED): ("– truth, not tried", "– 真相，未检验"),
 }

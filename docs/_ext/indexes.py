@@ -11,7 +11,7 @@ from docutils import nodes
 from harness.register import Claim, release
 from languages import both, titles
 from markupsafe import Markup
-from results import NOT_TRIED
+from results import UNTRIED
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -95,7 +95,7 @@ class ByRelease(Index):
     @staticmethod
     def note(claim: Claim, version: str, book: cards.Book) -> Markup:
         """What changed, and the last run before and the first after that show it."""
-        tried = [run for run in book.runs if not run.simulated and run.verdict(claim.id) != NOT_TRIED]
+        tried = [run for run in book.runs if not run.simulated and run.verdict(claim.id) not in UNTRIED]
         tried.sort(key=lambda run: release(run.torch))
         before = [run for run in tried if release(run.torch) < release(version)][-1:]
         after = [run for run in tried if release(run.torch) >= release(version)][:1]

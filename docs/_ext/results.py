@@ -9,6 +9,7 @@ from harness.register import Register, closest, release
 from mistakes import Mistake
 
 NOT_TRIED = "not tried"
+UNTRIED = (NOT_TRIED, "refused")  # what says nothing of a claim
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _contradictions(run: Run, register: Register) -> Iterator[str]:
         if entry["registered"] != claim.verdict:
             was, now = entry["registered"], claim.verdict
             yield f"{run.file}: claim {id!r} was registered as {was!r}; {claim.where} says {now!r}"
-        if verdict not in (NOT_TRIED, claim.expected(run.torch)):
+        if verdict not in (*UNTRIED, claim.expected(run.torch)):
             expected = claim.expected(run.torch)
             yield f"{run.file}: claim {id!r} is {verdict!r}, but {claim.where} expects {expected!r} on {run.torch}"
         for forged in entry["counterfeits"]:
@@ -89,7 +90,7 @@ def _contradictions(run: Run, register: Register) -> Iterator[str]:
 
 def deciding(id: str, runs: tuple[Run, ...]) -> Run | None:
     """The run whose finding a claim's badge shows: the newest that tried it, a real device before a simulated one."""
-    tried = [run for run in runs if run.verdict(id) != NOT_TRIED]
+    tried = [run for run in runs if run.verdict(id) not in UNTRIED]
     return min(tried, key=lambda run: (run.simulated, *(-number for number in release(run.torch)))) if tried else None
 
 

@@ -110,6 +110,7 @@ def of(device: str) -> Capabilities:
     return Capabilities(device, missing)
 
 
+_sessions: list[pytest.Config] = []
 _current: list[Capabilities] = []  # the device under test, or the CPU during a test marked ``cpu``: the last one counts
 
 
@@ -138,7 +139,7 @@ def dtypes(*wanted) -> tuple:
 def need(*things) -> None:
     """Let the running test stand aside where the device lacks one of ``things``."""
     for reason in filter(None, map(lack, things)):
-        pytest.skip(reason)
+        devices.stand_aside(devices.OPERATORS, reason, _sessions[-1])
 
 
 @contextmanager
@@ -183,7 +184,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     if not specification.is_controller(session.config):
         _current.append(of(devices.under_test(session.config)))
+        _sessions.append(session.config)
         session.config.add_cleanup(_current.pop)
+        session.config.add_cleanup(_sessions.pop)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -195,11 +198,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     reason = nothing_left(getattr(item, "obj", None))
     if reason:
-        devices.stand_aside("operators", reason, item.config)
+        devices.stand_aside(devices.OPERATORS, reason, item.config)
     named = [name for mark in item.iter_markers("needs_dtype") for name in mark.args]
     parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
     named += [value for value in parameters if isinstance(value, torch.dtype)]
     for name in named:
         reason = lack(name) if str(name).removeprefix("torch.") in THINGS else None
         if reason:
-            devices.stand_aside("operators", reason, item.config)
+            devices.stand_aside(devices.OPERATORS, reason, item.config)

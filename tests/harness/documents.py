@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SCHEMA = 2
-VERDICTS = ("holds", "caveat", "superseded", "mistaken", "not yet", "broken", "not tried")
-OUTCOMES = ("passed", "refuted", "failed", "error", "not tried", "not applicable")
+VERDICTS = ("holds", "caveat", "superseded", "mistaken", "not yet", "broken", "refused", "not tried")
+OUTCOMES = ("passed", "refuted", "failed", "error", "refused", "not tried", "not applicable")
 FORGED = ("caught", "survived", "invalid", "not tried")
 
 # What each field holds: a type, one of several types or words, a list of such, or an object with such fields.
@@ -73,6 +73,7 @@ def entries_of(id: str, outcomes: list) -> list[dict]:
         test, _, case = outcome.test.removesuffix("]").partition("[")
         truth = (id, True) in outcome.claims
         fields = {"test": test, "truth": truth, "outcome": outcome.outcome, "reason": outcome.reason}
+        fields |= {"cause": outcome.cause} if outcome.cause else {}
         entry = entries.setdefault(json.dumps(fields), {**fields, "cases": []})
         entry["cases"] += [case] if case else []
     return list(entries.values())

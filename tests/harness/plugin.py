@@ -5,6 +5,7 @@ import gc
 import pytest
 
 from harness import (
+    blame,
     capabilities,
     counterfeits,
     devices,
@@ -12,19 +13,14 @@ from harness import (
     expectations,
     explain,
     randomness,
+    refusals,
     report,
     specification,
     verdicts,
 )
 
-PARTS = (
-    devices,
-    capabilities,
-    randomness,
-    expectations,
-    counterfeits,
-    report,
-)  # each brings its own options, hooks and fixtures
+# each brings its own options, hooks and fixtures
+PARTS = (devices, capabilities, refusals, randomness, blame, expectations, counterfeits, report)
 
 # Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.
 EXAMPLES = 5

@@ -18,6 +18,7 @@ COLOURS = {
     "mistaken": "yellow",
     "not yet": "yellow",
     "broken": "red",
+    "refused": "yellow",
 }
 
 
@@ -73,6 +74,7 @@ class Summary:
             _book(terminalreporter, tried, specification.of(config))
         _table(terminalreporter, findings, self.recorder.environment, specification.of(config))
         _broken(terminalreporter, tried)
+        _refused(terminalreporter, tried)
         _not_tried(terminalreporter, findings)
         _counterfeits(terminalreporter, self.recorder.counterfeits, specification.of(config))
 
@@ -131,11 +133,29 @@ def _table(
 
 
 def _broken(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
-    broken = [finding.claim for finding in findings if finding.verdict == "broken"]
+    broken = [finding for finding in findings if finding.verdict == "broken"]
     if broken:
         out.line("\nbroken: the run disagrees with the register", red=True, bold=True)
-    for claim in broken:
-        out.line(f"  {claim.section}  {claim.id}: {claim.says}", red=True)
+    for finding in broken:
+        out.line(f"  {finding.claim.section}  {finding.claim.id}: {finding.claim.says}", red=True)
+        out.line(f"      {finding.reason}")
+
+
+def _refused(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
+    """Each cause once, those first that keep most claims from being tried all by themselves."""
+    causes_of = {
+        finding.claim.id: {one.cause: one.reason for one in finding.outcomes if one.outcome == "refused"}
+        for finding in findings
+        if finding.verdict == "refused"
+    }
+    words = {cause: reason for causes in causes_of.values() for cause, reason in causes.items()}
+    waiting = Counter(cause for causes in causes_of.values() for cause in causes)
+    alone = Counter(next(iter(causes)) for causes in causes_of.values() if len(causes) == 1)
+    if waiting:
+        out.line("\nrefused: the device raises where the CPU passes", yellow=True, bold=True)
+    for cause in sorted(waiting, key=lambda cause: (-alone[cause], -waiting[cause], cause)):
+        told = "" if words[cause] == cause else f": {words[cause]}"
+        out.line(f"  {_count(alone[cause], 'claim')} by this alone, {waiting[cause]} in all: {cause}{told}")
 
 
 def _not_tried(out: pytest.TerminalReporter, findings: list[Finding]) -> None:

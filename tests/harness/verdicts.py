@@ -28,8 +28,9 @@ CANNOT_WRITE = 6  # exit code of a sound run whose document could not be written
 class Outcome:
     """What one test did.
 
-    ``outcome`` is passed, refuted (failed as expected), failed, error, not tried or not applicable. Where the harness
-    let the test stand aside, ``aside`` names what the run lacks ("cuda"), or is "not applicable".
+    ``outcome`` is passed, refuted (failed as expected), failed, error, refused (by the device: ``cause`` names the
+    operator and its dtype, or repeats the error), not tried or not applicable; ``reason`` is why, unless it passed.
+    Where the harness let the test stand aside, ``aside`` names what the run lacks ("cuda"), or is "not applicable".
     ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts, for each of these ids, the
     cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown;
     ``measured`` is what the test recorded by pytest's ``record_property``.
@@ -40,6 +41,7 @@ class Outcome:
     cases: dict[str, int]
     outcome: str = "not tried"  # until its call is reported: --setup-only, for one, never calls it
     reason: str = "it was set up but not called"
+    cause: str = ""
     seconds: float = 0.0
     measured: dict = field(default_factory=dict)
     aside: str = ""
@@ -51,7 +53,10 @@ class Outcome:
         if self.outcome in ("failed", "error"):
             return
         if report.failed:
-            self.outcome, self.reason = "failed" if report.when == "call" else "error", ""
+            self.outcome = "failed" if report.when == "call" else "error"
+            self.reason = "; ".join(filter(None, (getattr(report, name, "") for name in ("error", "on_cpu"))))
+        elif hasattr(report, "refused"):
+            self.outcome, (self.cause, self.reason) = "refused", report.refused
         elif report.skipped and hasattr(report, "wasxfail"):
             self.outcome, self.reason = "refuted", report.wasxfail
         elif report.skipped:
@@ -69,7 +74,7 @@ class Outcome:
 
 @dataclass
 class Finding:
-    """A claim's verdict in one run, why it was not tried, and the outcomes it rests on."""
+    """A claim's verdict in one run, why it is broken, refused or not tried, and the outcomes it rests on."""
 
     claim: Claim
     verdict: str
@@ -234,13 +239,16 @@ def judge(
 ) -> Finding:
     """The verdict that ``outcomes`` support; ``lost`` maps modules that were not collected to the reason.
 
-    ``broken`` if any test disagrees with the register. ``not tried`` unless every test of the claim was selected and
-    at least one of each kind (statement; truth where it applies) ran. Otherwise what the register expects on this
-    torch, now confirmed. So a test that stands aside (one marked ``cuda`` that repeats a claim at full size, say)
-    leaves its claim tried by the others, and is itself listed and counted as not tried.
+    ``broken`` if any test disagrees with the register; else ``refused`` if the device refused any. ``not tried``
+    unless every test of the claim was selected and at least one of each kind (statement; truth where it applies) ran.
+    Otherwise what the register expects on this torch, now confirmed. So a test that stands aside (one marked ``cuda``
+    that repeats a claim at full size, say) leaves its claim tried by the others, and is itself listed and counted as
+    not tried.
     """
-    if any(outcome.outcome in ("failed", "error") for outcome in outcomes):
-        return Finding(claim, "broken", "", outcomes)
+    for verdict, kinds in (("broken", ("failed", "error")), ("refused", ("refused",))):
+        reasons = [outcome.reason for outcome in outcomes if outcome.outcome in kinds]
+        if reasons:
+            return Finding(claim, verdict, reasons[0], outcomes)
     functions = {test.id for test in spec.tests_of[claim.id]}
     ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
     cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
