@@ -8,6 +8,7 @@ claim at once.
 
 from populations.comparing import agree, untouched
 from populations.core import Population, after_any_history, among, over, whole
+from populations.optimizers import optimizers
 from populations.twins import ANY, FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, twins
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "after_any_history",
     "agree",
     "among",
+    "optimizers",
     "over",
     "twins",
     "untouched",
