@@ -144,9 +144,10 @@ def run_on_host(operator, *args, **kwargs):
             return value
         return stands_for[id(value)][1] if id(value) in stands_for else to_sim(value, index)
 
-    # C++ may pass a number where the schema says tensor, as in x % 2; the CPU's kernel would take no number.
+    # C++ may pass a number where the schema says tensor, as in x % 2; the CPU's kernel would take no number. As a
+    # tensor it must not promote the others: beside float16 it is of float16, beside float64 it has all its digits.
     args = [
-        torch.tensor(value, device="cpu")
+        torch.tensor(value, dtype=torch.result_type(tensors[0], value) if tensors else None, device="cpu")
         if type(value) in (bool, int, float, complex) and str(parameter.type) == "Tensor"
         else value
         for value, parameter in zip(args, parameters.values())

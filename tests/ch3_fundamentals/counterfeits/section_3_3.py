@@ -2,6 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result, not_contiguous, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -88,7 +89,117 @@ def softmax_computes_in_single_precision(patch):
     replace_softmax(patch, lambda softmax, tensor, dim: softmax(tensor.float(), dim).to(tensor.dtype))
 
 
+def first_eight(x, dim):
+    return x.narrow(dim, 0, min(8, x.shape[dim]))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_normalises_over_eight_classes_only(patch):
+    replace_softmax(patch, lambda softmax, x, dim: (x - first_eight(x, dim).logsumexp(dim, keepdim=True)).exp())
+
+
+@counterfeit("softmax-gives-a-distribution", reported="intel/torch-xpu-ops#4772")
+def softmax_is_garbage_just_past_a_power_of_two(patch):
+    def wrong(softmax, x, dim):
+        n = x.shape[dim] if x.dtype == torch.float32 else 0
+        return softmax(x, dim).flip(dim) if 256 < n <= 384 or 512 < n <= 896 or n > 1024 else softmax(x, dim)
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#2391")
+def half_precision_adds_its_exponentials_up_in_half(patch):
+    def wrong(softmax, x, dim):
+        weights = (x - x.amax(dim, keepdim=True)).exp()
+        return weights / sum(weights.unbind(dim)).unsqueeze(dim) if x.dtype == torch.bfloat16 else softmax(x, dim)
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_a_large_matrix_goes_by_blocks_of_rows(patch):
+    def wrong(softmax, x, dim):
+        large = x.dim() == 2 and len(x) > 128
+        return torch.cat([softmax(part, 0) for part in x.split(128)]) if large and dim == 1 else softmax(x, dim)
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_one_sample_alone_gives_ones(patch):
+    def wrong(softmax, x, dim):
+        return softmax(x, 0 if x.dim() == 2 and len(x) == 1 else dim)
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_reads_what_is_not_contiguous_in_the_order_of_storage(patch):
+    where(
+        *(patch, torch, "softmax", not_contiguous),
+        lambda result, x, dim: result.contiguous().view(-1).flip(0).view(x.shape),
+    )
+
+
+@counterfeit("softmax-gives-a-distribution")
+def functional_softmax_goes_along_the_first_dimension_if_given_the_last_from_behind(patch):
+    softmax = F.softmax
+    patch.setattr(F, "softmax", lambda x, dim, **options: softmax(x, 0 if dim == -1 else dim, **options))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_gives_zero_for_nan(patch):
+    change_result(patch, torch, "softmax", lambda result, *rest: result.nan_to_num(0))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def nan_spreads_to_the_other_samples(patch):
+    change_result(patch, torch, "softmax", lambda result, *rest: result + 0 * result.sum())
+
+
+@counterfeit("softmax-gives-a-distribution")
+def minus_infinity_makes_nan(patch):
+    change_result(patch, torch, "softmax", lambda result, x, *rest: result + 0 * x.clamp(max=0))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def the_gradient_of_softmax_leaves_the_common_divisor_out(patch):
+    def wrong(softmax, x, dim):
+        right = softmax(x, dim)
+        return right.detach() * (1 + x - x.detach()) if x.requires_grad else right
+
+    replace_softmax(patch, wrong)
+
+
 # ── softmax-outputs-equal-classes ──
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def linear_ignores_features_beyond_the_hundredth(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def linear_sums_full_blocks_of_eight_features_only(patch):
+    def wrong(x, weight, bias=None):
+        n = x.shape[-1] // 8 * 8 if x.shape[-1] > 8 else x.shape[-1]
+        return linear(x[..., :n], weight[:, :n], bias)
+
+    linear = F.linear
+    patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("softmax-outputs-equal-classes", reported="pytorch/pytorch#189495")
+def linear_wraps_batches_beyond_65536(patch):
+    def wrong(x, weight, bias=None):
+        result = linear(x, weight, bias)
+        if x.dim() == 3 and len(x) > 65536 and bias is not None:
+            result = torch.cat([result[:65536], result[: len(x) - 65536]])
+        return result
+
+    linear = F.linear
+    patch.setattr(F, "linear", wrong)
 
 
 @counterfeit("softmax-outputs-equal-classes")
@@ -117,7 +228,7 @@ def linear_has_an_output_too_many_where_features_outnumber_classes(patch):
     patch.setattr(nn.Linear, "__init__", wrong)
 
 
-@counterfeit("softmax-outputs-equal-classes")
+@counterfeit("cross-entropy-loss-is-the-mean")
 def labels_without_an_output_start_again_from_the_first(patch):
     def wrong(cross_entropy, logits, target, **options):
         return cross_entropy(logits, target % logits.shape[1], **options)
@@ -125,7 +236,7 @@ def labels_without_an_output_start_again_from_the_first(patch):
     replace_cross_entropy(patch, wrong)
 
 
-@counterfeit("softmax-outputs-equal-classes")
+@counterfeit("cross-entropy-loss-is-the-mean")
 def last_class_costs_nothing(patch):
     def wrong(cross_entropy, logits, target, **options):
         return cross_entropy(logits, target, reduction="none")[target < logits.shape[1] - 1].sum() / len(target)
@@ -189,6 +300,37 @@ def nll_loss_reaches_the_other_probabilities_too(patch):
         return nll_loss(input, target, *args, **options) + 0.01 * (input - input.detach()).sum()
 
     patch.setattr(F, "nll_loss", wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
+def smoothing_is_summed_over_the_batch(patch):
+    def wrong(cross_entropy, logits, target, label_smoothing=0.0, **options):
+        right = cross_entropy(logits, target, label_smoothing=label_smoothing, **options)
+        return right + label_smoothing * (len(logits) - 1) if options.get("reduction") == "mean" else right
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
+def the_module_ignores_label_smoothing(patch):
+    init = nn.CrossEntropyLoss.__init__
+
+    def wrong(self, *args, label_smoothing=0.0, **options):
+        init(self, *args, **options)
+
+    patch.setattr(nn.CrossEntropyLoss, "__init__", wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def smoothing_forgets_the_weights_of_the_classes(patch):
+    def wrong(cross_entropy, logits, target, label_smoothing=0.0, weight=None, **options):
+        sharp = cross_entropy(logits, target, weight=weight, **options)
+        if not label_smoothing or weight is None:
+            return cross_entropy(logits, target, label_smoothing=label_smoothing, weight=weight, **options)
+        even = logits.logsumexp(1).mean() - logits.mean()
+        return (1 - label_smoothing) * sharp + label_smoothing * even
+
+    replace_cross_entropy(patch, wrong)
 
 
 # ── large-true-probability-ensures-correctness ──
@@ -262,7 +404,96 @@ def gradient_of_the_mean_is_the_gradient_of_the_sum(patch):
     replace_cross_entropy(patch, wrong)
 
 
+@counterfeit(
+    *("cross-entropy-loss-is-the-mean", "cross-entropy-only-sees-the-true-class", "cross-entropy-works-on-logits")
+)
+def cross_entropy_normalises_over_eight_classes_only(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        surplus = logits.logsumexp(1) - first_eight(logits, 1).logsumexp(1)
+        loss = cross_entropy(logits, target, **options)
+        return loss - (surplus if options.get("reduction") == "none" else surplus.mean())
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/pytorch#108148")
+def a_target_out_of_range_costs_nothing(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        if not target.is_floating_point():
+            inside = (target >= 0) & (target < logits.shape[1])
+            target = torch.where(inside, target, torch.full_like(target, options.get("ignore_index", -100)))
+        return cross_entropy(logits, target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def ignored_samples_count_in_the_divisor(patch):
+    def wrong(cross_entropy, logits, target, reduction="mean", **options):
+        if reduction == "mean" and not target.is_floating_point():
+            return cross_entropy(logits, target, reduction="none", **options).mean()
+        return cross_entropy(logits, target, reduction=reduction, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def an_empty_batch_costs_nothing(patch):
+    change_result(patch, F, "cross_entropy", lambda loss, *rest: loss.nan_to_num(0))
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def the_classes_of_images_are_taken_from_the_last_dimension(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        images = logits.dim() == 4 and not target.is_floating_point()
+        return cross_entropy(logits.softmax(-1) if images else logits, target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def a_batch_of_thousands_is_averaged_over_4096(patch):
+    def wrong(loss, logits, target, *rest):
+        return loss * len(logits) / 4096 if len(logits) > 4096 and loss.dim() == 0 else loss
+
+    change_result(patch, F, "cross_entropy", wrong)
+
+
 # ── log-probability-is-logit-up-to-a-factor ──
+
+
+def far_log_softmax(x, dim):
+    """The maximum and the logarithm are added before they are subtracted."""
+    x = x.contiguous()
+    largest = x.amax(dim, keepdim=True)
+    return x - (largest + (x - largest).exp().sum(dim, keepdim=True).log())
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor", reported="pytorch/pytorch#38839")
+def log_softmax_of_far_logits_loses_its_digits(patch):
+    where(
+        *(patch, torch, "log_softmax", of_dtype(torch.float32)),
+        lambda result, x, dim: far_log_softmax(x, dim) if x.numel() else result,
+    )
+
+
+@counterfeit(
+    *("cross-entropy-works-on-logits", "cross-entropy-loss-is-the-mean", "cross-entropy-only-sees-the-true-class"),
+    reported="pytorch/pytorch#38839",
+)
+def cross_entropy_of_far_logits_loses_its_digits(patch):
+    def wrong(cross_entropy, logits, target, **options):
+        far = logits.dtype == torch.float32 and logits.numel() and not target.is_floating_point()
+        if options.pop("label_smoothing", 0) or not far:
+            return cross_entropy(logits, target, **options)
+        return F.nll_loss(far_log_softmax(logits, 1), target, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def the_function_log_softmax_subtracts_the_maximum_only(patch):
+    patch.setattr(F, "log_softmax", lambda x, dim, **options: x - x.amax(dim, keepdim=True))
 
 
 @counterfeit("log-probability-is-logit-up-to-a-factor")

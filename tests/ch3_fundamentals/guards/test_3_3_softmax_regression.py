@@ -1,0 +1,292 @@
+"""3.3 Softmax regression, for scores of every dtype, layout and number of classes, and for every kind of label."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations.comparing import host
+from populations.layers import COMPUTED, labelled, log_softmax, one_hot, scores, softmax, summed
+from populations.layers import cross_entropy as by_definition
+from torch import nn
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+SOFTMAX = {
+    "function": lambda x, dim: torch.softmax(x, dim),
+    "method": lambda x, dim: x.softmax(dim=dim),
+    "functional": lambda x, dim: F.softmax(x, dim=dim),
+    "module": lambda x, dim: nn.Softmax(dim)(x),
+    "dtype": lambda x, dim: torch.softmax(x, dim, dtype=x.dtype),
+}
+LOG_SOFTMAX = {
+    "function": lambda x, dim: torch.log_softmax(x, dim),
+    "method": lambda x, dim: x.log_softmax(dim=dim),
+    "functional": lambda x, dim: F.log_softmax(x, dim=dim),
+    "module": lambda x, dim: nn.LogSoftmax(dim)(x),
+}
+MEAN = {
+    "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
+    "module": lambda x, y, **options: nn.CrossEntropyLoss(**options)(x, y),
+    "in two steps": lambda x, y: F.nll_loss(F.log_softmax(x, 1), y),
+    "two modules": lambda x, y: nn.NLLLoss()(nn.LogSoftmax(1)(x), y),
+}
+# features first to a weight, then none, one, thousands of samples, and any number of dimensions before the features
+BATCHES = ((3,), (5, 1), (2, 9), (4, 11), (0, 4), (2, 3, 5), (2, 2, 1, 3), (3, 784), (65538, 1, 1), (2, 1025))
+
+
+# ── softmax-suits-discrete-targets ──
+
+
+@claim("softmax-suits-discrete-targets")
+@over(classes=among(2, 3, 10, 33), dtype=among(*SINGLE_AND_DOUBLE))
+def test_training_teaches_each_class_its_own_features_up_to_the_last_class(classes, dtype):
+    net = nn.Linear(classes, classes, bias=False, dtype=dtype)
+    nn.init.zeros_(net.weight)
+    features, labels = torch.eye(classes, dtype=dtype), torch.arange(classes)
+    for _ in range(3):  # each step raises the score of the label and lowers all others
+        (gradient,) = torch.autograd.grad(F.cross_entropy(net(features), labels), [net.weight])
+        net.weight.data -= gradient
+
+    assert net(features).argmax(1).tolist() == list(range(classes))
+
+
+# ── softmax-gives-a-distribution ──
+
+
+@claim("softmax-gives-a-distribution")
+@over(scored=scores(grad=(False, True)))
+def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension(scored):
+    tensor, array = scored
+    expected = softmax(array, scored.dim)
+
+    for spelling in SOFTMAX.values():
+        probabilities = spelling(tensor, scored.dim)
+        assert probabilities.dtype == tensor.dtype
+        # an exponential and a division (4 roundings each at most), and the sum
+        agree(probabilities, expected, 8 + summed(scored.dtype, array.shape[scored.dim]))
+    agree(tensor, array)
+
+
+@claim("softmax-gives-a-distribution")
+@over(scored=scores(SINGLE_AND_DOUBLE, values=("fractions",)))
+def test_probabilities_are_positive_sum_to_one_and_stand_in_the_order_of_the_scores(scored):
+    tensor, array = scored
+    probabilities = host(torch.softmax(tensor, scored.dim)).astype(np.float64)
+
+    assert np.all(probabilities > 0)
+    # each is off by at most 9 roundings of its own besides what the common divisor brings, so the sum is too
+    eps = torch.finfo(scored.dtype).eps
+    assert np.all(np.abs(probabilities.sum(scored.dim) - 1) <= (8 + array.shape[scored.dim]) * eps / 2)
+    order = np.argsort(array, scored.dim, kind="stable")
+    assert np.all(np.diff(np.take_along_axis(probabilities, order, scored.dim), axis=scored.dim) >= 0)
+
+
+@claim("softmax-gives-a-distribution")
+@over(scored=scores(SINGLE_AND_DOUBLE, values=("fractions",)))
+def test_the_gradient_of_softmax_is_p_times_weight_minus_mean_weight(scored):
+    tensor, array = scored
+    weight = np.cos(np.arange(array.size)).reshape(array.shape).astype(array.dtype)
+    tracked = tensor.clone().requires_grad_()
+    (torch.softmax(tracked, scored.dim) * torch.tensor(weight, device="cpu").to(tensor.device)).sum().backward()
+
+    p = softmax(array, scored.dim)
+    expected = p * (weight - (p * weight).sum(scored.dim, keepdims=True))
+    agree(tracked.grad, expected, 20 + 3 * summed(scored.dtype, array.shape[scored.dim]), np.max(p, initial=0))
+
+
+@claim("softmax-gives-a-distribution", truth=True)
+@over(scored=scores(SINGLE_AND_DOUBLE, values=("apart",)))
+def test_a_score_lower_by_640_has_probability_zero_where_the_dtype_ends_before(scored):
+    tensor, array = scored
+    exact = softmax(array, scored.dim)  # 1e-274 and below, exact in float64, zero in float32
+    agree(torch.softmax(tensor, scored.dim), exact, 8 + summed(scored.dtype, array.shape[scored.dim]))
+
+
+@claim("softmax-gives-a-distribution", truth=True)
+@over(
+    twin=twins(COMPUTED, LAYOUTS[:5], ((2, 3), (3, 33), (2, 257), (4, 1025)), values=("fractions",)),
+    value=among(math.nan, math.inf, -math.inf),
+)
+def test_nan_or_infinity_makes_its_own_sample_nan_and_minus_infinity_only_itself_zero(twin, value):
+    tensor, array = twin
+    tensor[0, -1] = value
+    probabilities = torch.softmax(tensor, 1)
+
+    masked = np.append(softmax(array[:1, :-1], 1), [[0]], 1)
+    agree(probabilities[:1], masked if value == -math.inf else masked * math.nan, 8 + summed(twin.dtype, 1025))
+    agree(probabilities[1:], softmax(array[1:], 1), 8 + summed(twin.dtype, 1025))
+
+
+# ── softmax-outputs-equal-classes ──
+
+
+@claim("softmax-outputs-equal-classes")
+@over(twin=twins(COMPUTED, LAYOUTS, BATCHES), classes=among(1, 3, 10))
+def test_each_class_has_a_weighted_sum_of_all_features_plus_its_bias_for_every_sample(twin, classes):
+    tensor, array = twin
+    features = array.shape[-1]
+    random = np.random.default_rng(classes)
+    weight, bias = random.integers(-4, 4, (classes, features), endpoint=True), random.integers(1, 8, classes)
+    net, unbiased = nn.Linear(features, classes), nn.Linear(features, classes, bias=False)
+    net, unbiased = net.to(tensor), unbiased.to(tensor)
+    for parameter, values in ((net.weight, weight), (net.bias, bias), (unbiased.weight, weight)):
+        parameter.data.copy_(torch.tensor(values))
+
+    products = array.astype(np.float64) @ weight.T
+    exact = twin.dtype in SINGLE_AND_DOUBLE  # whole numbers, all of them far below 2 ** 24
+    roundings = 0 if exact else 2 + summed(twin.dtype, features)
+    agree(net(tensor), products + bias, roundings, 40 * features)
+    agree(unbiased(tensor), products, roundings, 40 * features)
+    agree(F.linear(tensor, net.weight, net.bias), products + bias, roundings, 40 * features)
+
+
+# ── cross-entropy-only-sees-the-true-class ──
+
+
+@claim("cross-entropy-only-sees-the-true-class")
+@claim("cross-entropy-loss-is-the-mean")
+@over(labels=labelled(values=("fractions", "far", "apart")))
+def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
+    tensor, target, _, arrays = labels
+    scale = labels.scale(arrays)
+
+    for spelling in MEAN.values():
+        agree(spelling(tensor, target), by_definition(**arrays), labels.roundings(), scale)
+    arrays["reduction"] = "none"
+    losses = F.cross_entropy(tensor, target, reduction="none")
+    agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[1]), scale)
+    agree(tensor, arrays["scores"])
+
+
+@claim("cross-entropy-only-sees-the-true-class")
+@over(labels=labelled(SINGLE_AND_DOUBLE, values=("fractions",)))
+def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels):
+    _, target, _, arrays = labels
+    p = softmax(arrays["scores"], 1).astype(arrays["scores"].dtype)
+    given = torch.tensor(p, device="cpu").to(target.device).requires_grad_()
+    F.nll_loss(given.log(), target, reduction="sum").backward()
+
+    agree(given.grad, -one_hot(arrays["target"], p.shape[1]) / p, 4)
+
+
+@claim("cross-entropy-only-sees-the-true-class", truth=True)
+@claim("cross-entropy-loss-is-the-mean", truth=True)
+@over(
+    labels=labelled(
+        *(COMPUTED, ("indices", "probabilities", "one-hot", "indices"), (False, True), (-100, None, 0, 255, None)),
+        smoothing=(0.25, 0.0, 0.0, 1.0),
+        reductions=("mean", "none", "sum"),
+    )
+)
+def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_says(labels):
+    tensor, target, options, arrays = labels
+
+    for loss in (F.cross_entropy(tensor, target, **options), nn.CrossEntropyLoss(**options)(tensor, target)):
+        agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
+
+
+# ── large-true-probability-ensures-correctness ──
+
+
+@claim("large-true-probability-ensures-correctness")
+@over(scored=scores(values=("fractions", "far", "apart")))
+def test_a_class_with_more_than_one_half_has_the_largest_score(scored):
+    tensor, _ = scored
+    sure = host(torch.softmax(tensor, scored.dim)) > 0.5
+    predicted = host(tensor.argmax(scored.dim, keepdim=True))
+
+    assert np.all(np.take_along_axis(sure, predicted, scored.dim) == sure.any(scored.dim, keepdims=True))
+
+
+@claim("large-true-probability-ensures-correctness")
+@over(classes=among(2, 3, 9, 10, 257), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75))
+def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_log_two(classes, true, probability):
+    shares = np.random.default_rng(classes).integers(1, 100, classes).astype(float)
+    shares[true] = 0
+    shares *= (1 - probability) / shares.sum()
+    shares[true] = probability
+    logits = torch.tensor(np.log([shares]), dtype=torch.float32, device="cpu").to(torch.empty(0).device)
+
+    assert torch.softmax(logits, 1).argmax(1).tolist() == [true % classes]
+    loss = F.cross_entropy(logits, torch.tensor([true % classes])).item()
+    assert abs(loss + math.log(probability)) < 1e-5  # 24 bits of numbers below 16, over at most 257 classes
+    assert loss < math.log(2)
+
+
+# ── cross-entropy-loss-is-the-mean ──
+
+
+@claim("cross-entropy-loss-is-the-mean")
+@over(labels=labelled(SINGLE_AND_DOUBLE, ("indices", "one-hot", "probabilities")))
+def test_its_gradient_is_prediction_minus_target_over_the_number_of_samples(labels):
+    tensor, target, _, arrays = labels
+    leaf = tensor.detach().clone().requires_grad_()
+    F.cross_entropy(leaf, target).backward()
+
+    logs = log_softmax(arrays["scores"], 1)
+    classes = logs.shape[1]
+    given = arrays["target"] if labels.target != "indices" else one_hot(arrays["target"], classes)
+    difference = np.exp(logs) * given.sum(1, keepdims=True) - given
+    samples = logs.size // classes
+    agree(leaf.grad, difference / samples, 20 + summed(labels.of.dtype, 2 * classes), given.sum(1).max() / samples)
+
+
+@claim("cross-entropy-loss-is-the-mean", truth=True)
+@pytest.mark.cpu  # an accelerator reports a bad label late and may leave the process unusable
+@over(labels=labelled(SINGLE_AND_DOUBLE), wrong=among(0, 1, 5, -1, -99))
+def test_a_label_without_an_output_is_an_index_error(labels, wrong):
+    tensor, target, _, _ = labels
+    target.view(-1)[-1] = tensor.shape[1] + wrong if wrong >= 0 else wrong
+
+    with pytest.raises(IndexError, match="is out of bounds"):
+        F.cross_entropy(tensor, target)
+
+
+# ── log-probability-is-logit-up-to-a-factor ──
+
+
+@claim("log-probability-is-logit-up-to-a-factor", truth=True)
+@over(scored=scores(values=("fractions", "far", "apart"), grad=(False, True)))
+def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_sample(scored):
+    tensor, array = scored
+    logs = log_softmax(array, scored.dim)
+    roundings = 8 + summed(scored.dtype, array.shape[scored.dim])
+
+    for spelling in LOG_SOFTMAX.values():
+        once = spelling(tensor, scored.dim)
+        agree(once, logs, roundings, np.abs(logs).max(initial=1))
+        agree(spelling(once, scored.dim), logs, 2 * roundings, np.abs(logs).max(initial=1))  # of these it is 0
+    # logsumexp is itself a number as large as the scores
+    total = torch.logsumexp(tensor, scored.dim, keepdim=True)
+    agree(tensor - total, logs, roundings, max(np.abs(array).max(initial=0), np.abs(logs).max(initial=1)))
+
+
+# ── cross-entropy-works-on-logits ──
+
+
+@claim("cross-entropy-works-on-logits")
+@over(labels=labelled(SINGLE_AND_DOUBLE, values=("apart", "far"), grad=(True,)), spelled=among("function", "module"))
+def test_loss_and_gradient_are_right_where_probabilities_are_zero_and_where_exponentials_overflow(labels, spelled):
+    tensor, target, _, arrays = labels
+    loss = MEAN[spelled](tensor, target)
+    loss.backward()
+
+    agree(tensor, arrays["scores"])
+    agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
+    logs = log_softmax(arrays["scores"], 1)
+    expected = (np.exp(logs) - one_hot(arrays["target"], logs.shape[1])) / (logs.size // logs.shape[1])
+    agree(tensor.grad, expected, 20 + summed(labels.of.dtype, logs.shape[1]), logs.shape[1] / logs.size)
+
+
+@claim("cross-entropy-works-on-logits")
+@over(scored=scores(SINGLE_AND_DOUBLE, values=("fractions",)))
+def test_even_a_distribution_is_taken_for_logits(scored):
+    _, array = scored
+    p = softmax(array, scored.dim).astype(array.dtype).reshape(-1, array.shape[scored.dim])
+    label = torch.zeros(len(p), dtype=torch.int64)
+
+    loss = F.cross_entropy(torch.tensor(p), label)
+    agree(loss, by_definition(p, np.zeros(len(p), int)), 20 + summed(scored.dtype, 2 * p.shape[1] + p.size), 8)
