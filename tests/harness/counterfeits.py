@@ -131,7 +131,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     call = pytest.CallInfo.from_call(lambda: plant(item), when="call")
     finding = call.result if call.excinfo is None else Finding("invalid", call.excinfo.exconly())
     if not isinstance(nextitem, CounterfeitItem):
-        changed = sorted(name for name, value in state_of_torch().items() if before.get(name, value) != value)
+        changed = changes(before, state_of_torch())
         if changed:
             finding = Finding("invalid", f"the counterfeits left torch changed: {', '.join(changed[:5])}")
     item.ihook.pytest_runtest_logreport(report=_report(item, finding, call))
@@ -223,6 +223,13 @@ def state_of_torch() -> dict[str, int]:
                     members["step"] = members["step"].__wrapped__
                 state.update({f"{module_name}.{name}.{key}": id(member) for key, member in members.items()})
     return state
+
+
+def changes(before: dict[str, int], after: dict[str, int]) -> list[str]:
+    """What was replaced, and what was added to a class that was there before (a method that hides an inherited one)."""
+    owners = {name.rpartition(".")[0] for name in before} & before.keys()
+    added = {name for name in after.keys() - before.keys() if name.rpartition(".")[0] in owners}
+    return sorted(added | {name for name in after.keys() & before.keys() if after[name] != before[name]})
 
 
 def is_code(value: object) -> bool:

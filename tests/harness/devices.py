@@ -29,10 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require",
         action="append",
         default=[],
-        choices=(*NEEDS, OPERATORS),
+        choices=(*NEEDS, OPERATORS, "all"),
         metavar="NEED",
         help=f"fail, rather than leave untried, what lacks NEED ({', '.join((*NEEDS, OPERATORS))}: "
-        "dtypes and operators of the device); repeatable",
+        "dtypes and operators of the device; all: every claim that the device can try); repeatable",
     )
     group.addoption(
         "--device",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import pages
+from harness import pages, written
 from harness.register import Register, closest
 
 
@@ -68,7 +68,9 @@ def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
     found: list[Counterfeit] = []
     for path in sorted([*tests.glob("ch*/counterfeits*.py"), *tests.glob("ch*/counterfeits/*.py")]):
         module = path.relative_to(tests.parent).as_posix()
-        for node in ast.parse(path.read_text("utf8")).body:
+        parsed = written.parse(path, module, errors)
+        errors.extend(written.not_planted(parsed[1], module) if parsed else ())
+        for node in parsed[1].body if parsed else ():
             marks = getattr(node, "decorator_list", [])
             calls = [mark for mark in marks if isinstance(mark, ast.Call) and _called(mark) == "counterfeit"]
             ids = tuple(
@@ -111,19 +113,15 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
     expected to fare alike, a test that hides another of its name, and a claim that lacks a test of its statement or
     truth.
     """
-    errors: list[str] = []
+    errors = list(written.overlooked(tests))
     found: list[Test] = []
     for path in [*sorted(tests.glob("ch*/test_*.py")), *sorted(tests.glob("ch*/guards/test_*.py"))]:
         module = path.relative_to(tests.parent).as_posix()
-        try:
-            text = path.read_text("utf8")
-            tree = ast.parse(text)
-        except SyntaxError as error:
-            errors.append(f"{module}:{error.lineno}: {error.msg}")
+        parsed = written.parse(path, module, errors)
+        if parsed is None:
             continue
-        except UnicodeDecodeError as error:
-            errors.append(f"{module}: not valid UTF-8: {error}")
-            continue
+        text, tree = parsed
+        errors.extend(written.ends_early(tree, module))
         here = list(_tests(tree, text, module, errors))
         found.extend(here)
         if path.parent.name != "guards" and _divided(path):

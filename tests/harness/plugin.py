@@ -7,11 +7,13 @@ import pytest
 from harness import (
     blame,
     capabilities,
+    collected,
     counterfeits,
     devices,
     documents,
     expectations,
     explain,
+    once,
     randomness,
     refusals,
     report,
@@ -20,7 +22,7 @@ from harness import (
 )
 
 # each brings its own options, hooks and fixtures
-PARTS = (devices, capabilities, refusals, randomness, blame, expectations, counterfeits, report)
+PARTS = (devices, capabilities, refusals, randomness, collected, once, blame, expectations, counterfeits, report)
 
 # Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.
 EXAMPLES = 5
@@ -83,8 +85,6 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not __debug__ and config.getoption("assertmode") == "plain":
-        raise pytest.UsageError("--assert=plain: without assertions, as python -O runs it, every test passes")
     gc.disable()  # what imports and collection make stays: looking for garbage in it takes a tenth of a run
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
@@ -103,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
+    config.pluginmanager.register(collected.Whole(recorder))
     if not specification.is_controller(config):
         import torch
         from hypothesis import HealthCheck, Phase, settings
@@ -144,16 +145,8 @@ def pytest_ignore_collect(collection_path, config: pytest.Config) -> bool | None
     if config.getoption("pages") and collection_path.name == "guards":
         return True
     spec = specification.of(config)
-    module = (
-        collection_path.relative_to(config.rootpath).as_posix()
-        if collection_path.is_relative_to(config.rootpath)
-        else ""
-    )
-    citing = [test for test in spec.tests if test.module == module]
-    if (
-        spec.partial
-        and citing
-        and not any(citation.claim in spec.chosen for test in citing for citation in test.citations)
-    ):
-        return True
+    if spec.partial and collection_path.match("test_*.py"):
+        citing = [test for test in spec.tests if config.rootpath / test.module == collection_path]
+        if not any(citation.claim in spec.chosen for test in citing for citation in test.citations):
+            return True
     return None

@@ -130,6 +130,9 @@ def load(tests: Path) -> Register:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             errors.append(f"{name}: not valid TOML: {error}")
             continue
+        except OSError as error:
+            errors.append(f"{name}: cannot be read: {error.strerror}")
+            continue
         problems, chapter = _chapter(data, path, name)
         errors.extend(problems)
         chapters.append(chapter)

@@ -160,6 +160,8 @@ class Recorder:
         if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
             self.interrupted = self.interrupted or "interrupted"
         self.interrupted = self.interrupted or str(session.shouldfail or session.shouldstop or "")
+        if self.interrupted and session.exitstatus == pytest.ExitCode.OK:  # by pytest.exit(..., returncode=0)
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
         file = self.config.getoption("verdicts")
         if file and not self.config.getoption("collectonly"):
             self._store(file, session)
@@ -250,9 +252,7 @@ def judge(
         if reasons:
             return Finding(claim, verdict, reasons[0], outcomes)
     functions = {test.id for test in spec.tests_of[claim.id]}
-    ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
-    cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
-    whole = [function for function in functions if ran[function] and ran[function] == cases[function]]
+    whole = functions & tested(claim, outcomes)
     if not outcomes:
         why = [lost[test.module] for test in spec.tests_of[claim.id] if test.module in lost]
         return Finding(claim, "not tried", why[0] if why else "not selected")
@@ -263,6 +263,13 @@ def judge(
         if not any(outcome.ran for outcome in of_kind):
             return Finding(claim, "not tried", of_kind[0].reason, outcomes)
     return Finding(claim, claim.expected(torch_version), "", outcomes)
+
+
+def tested(claim: Claim, outcomes: list[Outcome]) -> set[str]:
+    """The test functions of a claim all of whose cases were reported."""
+    ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
+    cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
+    return {function for function in ran if ran[function] == cases[function]}
 
 
 def environment(config: pytest.Config) -> dict:

@@ -110,7 +110,7 @@ def project(pytester: pytest.Pytester) -> Project:
         f"[pytest]\ntestpaths = tests/ch*\npythonpath = {TESTS}\n"
         "addopts = --import-mode=importlib --strict-markers -p no:cacheprovider\n"
     )
-    (pytester.path / "conftest.py").write_text('pytest_plugins = ["harness.plugin"]\n')
+    (pytester.path / "conftest.py").write_text('pytest_plugins = ["harness.surroundings", "harness.plugin"]\n')
     project = Project(pytester)
     project.register(entry("adds"), entry("divides", "mistaken"), entry("shapes", section="1.2"))
     project.write("ch1_sample/test_1_1_sample.py", SAMPLE)
