@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from _pytest.runner import runtestprotocol
 
-from harness import randomness
+from harness import once, randomness
 
 LOCALS = pytest.StashKey[dict]()  # the variables of a test function at the moment when it failed
 
@@ -22,6 +22,7 @@ def again(item: pytest.Item) -> list[pytest.TestReport]:
     """The reports of one more run of a test, on the device that ``--device`` names now; nothing is printed."""
     item.session._setupstate.teardown_exact(None)  # what shared fixtures made may be on another device
     with randomness.isolated(item):
+        once.expect_another(item)
         return runtestprotocol(item, log=False, nextitem=None)
 
 
