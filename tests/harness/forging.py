@@ -13,6 +13,34 @@ def change_result(patch, owner, name, change):
     patch.setattr(owner, name, lambda *args, **kwargs: change(right(*args, **kwargs), *args))
 
 
+def change_call(patch, owner, name, wrong):
+    """Let ``owner.name(*args, **rest)`` be ``wrong(original, *args, **rest)``."""
+    right = getattr(owner, name)
+    patch.setattr(owner, name, lambda *args, **rest: wrong(right, *args, **rest))
+
+
+def change_output(patch, owner, name, change):
+    """Let ``owner.name`` return ``change(output)``."""
+    change_call(patch, owner, name, lambda right, *args, **rest: change(right(*args, **rest)))
+
+
+def change_output_where(patch, owner, name, condition, change):
+    """Let ``owner.name`` return ``change(output)`` where ``condition(output)``, elsewhere the true output."""
+    change_output(patch, owner, name, lambda output: change(output) if condition(output) else output)
+
+
+def recycle(patch, owner, name, condition=lambda output: True):
+    """Let ``owner.name`` hand out the same object again for the same arguments, where ``condition(output)``."""
+    made = {}
+
+    def wrong(right, *args, **rest):
+        key = str((args, rest))
+        output = made[key] if key in made else right(*args, **rest)
+        return made.setdefault(key, output) if condition(output) else output
+
+    change_call(patch, owner, name, wrong)
+
+
 def where(patch, owner, name, condition, change):
     """Let ``owner.name(x, ...)`` return ``change(result, x, ...)`` where ``condition(x)``, elsewhere the true result.
 

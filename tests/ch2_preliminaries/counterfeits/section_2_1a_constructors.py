@@ -1,0 +1,355 @@
+"""Counterfeits of section 2.1, constructors: sizes for data, data for sizes, and copies that are none."""
+
+import math
+
+import numpy as np
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call, change_output, change_output_where, recycle
+
+# ── tensor-constructor-takes-sizes ──
+
+
+def change_class(patch, construct):
+    """Let `torch.Tensor(*args)` be `construct(original, *args)`."""
+    new = torch.Tensor.__new__
+    patch.setattr(
+        torch.Tensor, "__new__", staticmethod(lambda cls, *args: construct(lambda *given: new(cls, *given), *args))
+    )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_fills_what_it_allocates_with_zeros(patch):
+    change_class(patch, lambda new, *args: new(*args).zero_() if len(args) > 1 else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_reverses_three_sizes(patch):
+    change_class(patch, lambda new, *args: new(*args[::-1]) if len(args) == 3 else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_hands_out_the_same_memory_for_the_same_sizes(patch):
+    made = {}
+
+    def construct(new, *args):
+        return made.setdefault(args, new(*args)).view_as(made[args]) if len(args) > 1 else new(*args)
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_is_always_float32(patch):
+    change_class(
+        patch, lambda new, *args: new(*args) if torch.get_default_dtype() is torch.float32 else new(*args).float()
+    )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_takes_a_tuple_for_sizes(patch):
+    change_class(
+        patch,
+        lambda new, *args: new(*[abs(int(n)) for n in args[0]]) if args and type(args[0]) is tuple else new(*args),
+    )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_takes_torch_size_for_data(patch):
+    change_class(patch, lambda new, *args: new([*args[0]]) if args and type(args[0]) is torch.Size else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_copies_large_arrays(patch):
+    def construct(new, *args):
+        large = bool(args) and isinstance(args[0], np.ndarray) and args[0].size > 1000
+        return new(*args).clone() if large else new(*args)
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_reads_nested_lists_by_columns(patch):
+    def construct(new, *args):
+        x = new(*args)
+        return x.t().contiguous().view(x.shape) if args and isinstance(args[0], list) and x.dim() == 2 else x
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_keeps_the_dtype_of_an_array(patch):
+    change_class(
+        patch,
+        lambda new, *args: (
+            torch.from_numpy(args[0].copy())
+            if args and isinstance(args[0], np.ndarray) and args[0].dtype == np.int64
+            else new(*args)
+        ),
+    )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_lays_out_rectangles_by_columns(patch):
+    change_class(patch, lambda new, *args: new(*args[::-1]).t() if len(args) == 2 else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_keeps_the_dtype_of_a_float64_array(patch):
+    def construct(new, *args):
+        double = bool(args) and isinstance(args[0], np.ndarray) and args[0].dtype == np.float64
+        return torch.from_numpy(args[0].copy()) if double else new(*args)
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_cuts_the_fractions_of_a_list(patch):
+    change_class(patch, lambda new, *args: new(*args).trunc() if args and type(args[0]) is list else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_loses_the_sign_of_listed_numbers(patch):
+    change_class(patch, lambda new, *args: new(*args).abs() if args and type(args[0]) is list else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_ignores_a_default_of_half_precision(patch):
+    change_class(patch, lambda new, *args: new(*args).float() if torch.finfo(new().dtype).bits < 32 else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_zeroes_what_torch_size_asks_for(patch):
+    change_class(patch, lambda new, *args: new(*args).zero_() if args and type(args[0]) is torch.Size else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_zeroes_a_vector(patch):
+    change_class(patch, lambda new, *args: new(*args).zero_() if [*map(type, args)] == [int] else new(*args))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_copies_float64_arrays_where_that_is_the_default(patch):
+    def construct(new, *args):
+        double = bool(args) and isinstance(args[0], np.ndarray) and args[0].dtype == np.float64
+        return new(*args).clone() if double else new(*args)
+
+    change_class(patch, construct)
+
+
+# ── tensor-function-takes-data ──
+
+
+def change_arrays(patch, chosen, convert):
+    """Let `torch.tensor(array)` be `convert(array)` for the arrays that are `chosen`."""
+    tensor = torch.tensor
+
+    def wrong(data, *args, **rest):
+        is_chosen = isinstance(data, np.ndarray) and chosen(data)
+        return convert(data) if is_chosen else tensor(data, *args, **rest)
+
+    patch.setattr(torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_shares_large_float32_arrays(patch):
+    change_arrays(patch, lambda array: array.size > 1000 and array.dtype == np.float32, torch.from_numpy)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_reads_transposed_arrays_in_the_order_of_memory(patch):
+    change_arrays(
+        patch,
+        lambda array: array.flags.f_contiguous and array.ndim > 1,
+        lambda array: torch.from_numpy(array.ravel("K").reshape(array.shape).copy()),
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_turns_float64_arrays_into_float32(patch):
+    change_arrays(
+        patch, lambda array: array.dtype == np.float64, lambda array: torch.from_numpy(array.astype(np.float32))
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_fills_up_ragged_rows_with_zeros(patch):
+    tensor = torch.tensor
+
+    def wrong(data, *args, **rest):
+        if isinstance(data, list) and data and all(isinstance(row, list) for row in data):
+            longest = max(map(len, data))
+            data = [row + [0] * (longest - len(row)) for row in data]
+        return tensor(data, *args, **rest)
+
+    patch.setattr(torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_rounds_where_it_should_cut(patch):
+    tensor = torch.tensor
+
+    def wrong(data, dtype=None, **rest):
+        return tensor(data, **rest).round().to(dtype) if dtype is torch.int32 else tensor(data, dtype=dtype, **rest)
+
+    patch.setattr(torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_knows_no_dimension_of_size_one_in_front(patch):
+    change_output(patch, torch, "tensor", lambda x: x.squeeze(0) if x.dim() > 2 else x)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_makes_integers_of_booleans(patch):
+    change_output(patch, torch, "tensor", lambda x: x.long() if x.dtype == torch.bool and x.dim() else x)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_ignores_the_default_dtype(patch):
+    tensor = torch.tensor
+
+    def wrong(data, dtype=None, **rest):
+        x = tensor(data, dtype=dtype, **rest)
+        return x.float() if x.dtype == torch.float64 and dtype is None and not isinstance(data, np.ndarray) else x
+
+    patch.setattr(torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_reads_every_place_of_a_sliced_array(patch):
+    """Without regard to the gaps between the elements."""
+    change_arrays(
+        patch,
+        lambda array: array.base is not None and not array.flags.forc,
+        lambda array: torch.tensor(array.base.ravel()[: array.size].reshape(array.shape).copy()),
+    )
+
+
+def change_data(patch, chosen, change):
+    """Let `torch.tensor(data)` be `torch.tensor(change(data))` where `chosen(data)`."""
+    change_call(
+        patch, torch, "tensor", lambda tensor, data, **rest: tensor(change(data) if chosen(data) else data, **rest)
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_takes_a_tuple_for_sizes(patch):
+    change_data(patch, lambda data: type(data) is tuple and all(type(n) is int and n >= 0 for n in data), np.zeros)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_loses_the_sign_of_listed_integers(patch):
+    change_data(patch, lambda data: isinstance(data, list), lambda data: np.abs(data).tolist())
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_widens_bytes_of_an_int8_array(patch):
+    change_arrays(patch, lambda array: array.dtype == np.int8, lambda array: torch.from_numpy(array.astype(np.int64)))
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_shares_an_array_that_shall_require_gradients(patch):
+    def wrong(tensor, data, requires_grad=False, **rest):
+        return torch.from_numpy(data).requires_grad_() if requires_grad and data.ndim else tensor(data, **rest)
+
+    change_call(patch, torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_leaves_out_the_end_of_a_long_list(patch):
+    change_data(
+        patch, lambda data: isinstance(data, list) and np.size(data) > 2000, lambda data: np.array(data)[..., :-1]
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_takes_nan_for_zero(patch):
+    change_output_where(
+        patch, torch, "tensor", lambda x: x.is_floating_point(), lambda x: x.nan_to_num(nan=0.0, posinf=math.inf)
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_drops_the_sign_of_zero(patch):
+    change_output_where(patch, torch, "tensor", lambda x: x.is_floating_point(), lambda x: x + 0.0)
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_passes_large_integers_through_a_float(patch):
+    change_data(patch, lambda data: type(data) is int, lambda data: min(int(float(data)), 2**63 - 513))
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_reads_arrays_that_run_backwards_by_a_silent_copy(patch):
+    change_data(patch, lambda data: isinstance(data, np.ndarray) and min(data.strides, default=0) < 0, np.copy)
+
+
+# ── ones-fills-with-one, zeros-fills-with-zero ──
+
+
+def spoil_last(x):
+    if x.numel() > 1000:
+        x.view(-1)[-1] = 7
+    return x
+
+
+@counterfeit("ones-fills-with-one")
+def ones_misses_the_last_element_of_a_large_tensor(patch):
+    change_output(patch, torch, "ones", spoil_last)
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_misses_the_last_element_of_a_large_tensor(patch):
+    change_output(patch, torch, "zeros", spoil_last)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_loses_the_imaginary_type(patch):
+    change_output(patch, torch, "ones", lambda x: x.real if x.is_complex() else x)
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_turns_bytes_into_booleans(patch):
+    change_output(patch, torch, "zeros", lambda x: x.bool() if x.dtype == torch.uint8 else x)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_hands_out_the_same_tensor_again(patch):
+    recycle(patch, torch, "ones")
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_hands_out_the_same_tensor_again(patch):
+    recycle(patch, torch, "zeros")
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_takes_a_negative_size_for_none(patch):
+    zeros = torch.zeros
+
+    def wrong(*sizes, **rest):
+        return zeros(*[max(size, 0) if isinstance(size, int) else size for size in sizes], **rest)
+
+    patch.setattr(torch, "zeros", wrong)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_without_sizes_makes_a_vector(patch):
+    change_output(patch, torch, "ones", lambda x: x.view(-1) if x.dim() == 0 else x)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_of_doubles_is_off(patch):
+    change_output_where(patch, torch, "ones", lambda x: x.dtype == torch.float64, lambda x: x + 1e-9)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_of_vectors_is_recycled(patch):
+    recycle(patch, torch, "ones", lambda x: x.dim() == 1)
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_asked_for_by_out_leaves_what_is_there(patch):
+    change_call(
+        patch, torch, "zeros", lambda zeros, *sizes, out=None, **rest: zeros(*sizes, **rest) if out is None else out
+    )

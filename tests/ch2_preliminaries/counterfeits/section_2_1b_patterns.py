@@ -1,0 +1,280 @@
+"""Counterfeits of section 2.1, regular patterns: one number too many, and rounding errors that pile up."""
+
+import math
+
+import numpy as np
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call, change_output, change_output_where, recycle
+
+# ── eye-is-identity ──
+
+
+@counterfeit("eye-is-identity")
+def eye_stops_after_a_hundred_rows(patch):
+    def change(x):
+        x[100:] = 0
+        return x
+
+    change_output(patch, torch, "eye", change)
+
+
+@counterfeit("eye-is-identity")
+def eye_starts_the_diagonal_anew_when_rows_are_left(patch):
+    def change(x):
+        for i in range(x.shape[0] if x.shape[1] else 0):
+            x[i, i % x.shape[1]] = 1
+        return x
+
+    change_output(patch, torch, "eye", change)
+
+
+@counterfeit("eye-is-identity")
+def eye_mirrors_wide_matrices(patch):
+    change_output(patch, torch, "eye", lambda x: x.flip(1) if x.shape[1] > x.shape[0] else x)
+
+
+@counterfeit("eye-is-identity")
+def eye_ignores_the_dtype(patch):
+    eye = torch.eye
+    patch.setattr(torch, "eye", lambda *sizes, dtype=None: eye(*sizes))
+
+
+@counterfeit("eye-is-identity")
+def eye_takes_equal_sizes_for_a_cube(patch):
+    eye = torch.eye
+
+    def wrong(*sizes, **rest):
+        return eye(*sizes[:2], **rest) if len(sizes) > 2 and len(set(sizes)) == 1 else eye(*sizes, **rest)
+
+    patch.setattr(torch, "eye", wrong)
+
+
+@counterfeit("eye-is-identity")
+def eye_without_sizes_is_a_one(patch):
+    change_call(patch, torch, "eye", lambda eye, *sizes, **rest: eye(*sizes or [1], **rest))
+
+
+@counterfeit("eye-is-identity")
+def eye_fills_the_first_hundred_rows_of_a_large_rectangle(patch):
+    def change(x):
+        x[100:] = 0
+        return x
+
+    change_output_where(patch, torch, "eye", lambda x: x.shape[0] != x.shape[1], change)
+
+
+# ── arange-steps-from-start-to-end ──
+
+
+def change_arange(patch, wrong):
+    """Let `torch.arange(start, end, step)` be `wrong(original, start, end, step)`."""
+    arange = torch.arange
+
+    def changed(start, end=None, step=1, **rest):
+        start, end = (0, start) if end is None else (start, end)
+        return wrong(lambda *args: arange(*args, **rest), start, end, step)
+
+    patch.setattr(torch, "arange", changed)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_includes_an_end_that_the_steps_meet(patch):
+    change_arange(patch, lambda arange, start, end, step: arange(start, end + step * 1e-3, step).to(torch.int64))
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_includes_the_end_when_it_runs_downwards(patch):
+    change_arange(patch, lambda arange, start, end, step: arange(start, end - (step < 0), step))
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_drops_the_last_incomplete_step(patch):
+    def wrong(arange, start, end, step):
+        rest = math.fmod(end - start, step)
+        return arange(start, end - rest, step)
+
+    change_arange(patch, wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_counts_fractional_steps_in_float32(patch):
+    """1.3 - 1, rounded to float32, is 3 times 0.1."""
+    change_arange(
+        patch,
+        lambda arange, start, end, step: arange(start, end, step)[
+            : math.ceil(np.float32(end - start) / np.float32(step))
+        ],
+    )
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_gives_nothing_for_a_fractional_step_the_wrong_way(patch):
+    def wrong(arange, start, end, step):
+        return arange(0) if isinstance(step, float) and (end - start) * step < 0 else arange(start, end, step)
+
+    change_arange(patch, wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_rounds_large_values_to_half_precision(patch):
+    change_arange(patch, lambda arange, *args: arange(*args).to(torch.float16).to(arange(*args).dtype))
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_of_fractions_is_float64(patch):
+    change_arange(patch, lambda arange, *args: arange(*args).double() if float in map(type, args) else arange(*args))
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_adds_up_its_fractional_steps(patch):
+    """In float32, so that rounding errors pile up."""
+
+    def wrong(arange, start, end, step):
+        x = arange(start, end, step)
+        summed = np.cumsum(np.array([start] + [step] * (len(x) - 1), np.float32), dtype=np.float32)
+        return torch.from_numpy(summed[: len(x)]).to(x.dtype) if isinstance(step, float) else x
+
+    change_arange(patch, wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_cuts_the_fraction_of_its_start_if_the_step_is_whole(patch):
+    change_arange(patch, lambda arange, start, *rest: arange(int(start) if rest[-1] == 1 else start, *rest) * 1.0)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_includes_the_end_of_a_negative_fractional_step(patch):
+    change_arange(patch, lambda arange, start, end, step: arange(start, end - 1e-3 * (-1 < step < 0), step))
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_ignores_step_as_a_keyword(patch):
+    change_call(patch, torch, "arange", lambda arange, *args, step=1, **rest: arange(*args, **rest))
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_hands_out_the_same_tensor_again(patch):
+    recycle(patch, torch, "arange")
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_of_small_integers_wraps_at_bytes(patch):
+    change_output_where(
+        patch, torch, "arange", lambda x: x.dtype == torch.int16, lambda x: x.to(torch.int8).to(torch.int16) % 8
+    )
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_takes_a_step_of_zero_for_one(patch):
+    change_arange(patch, lambda arange, start, end, step: arange(start, end, step or 1))
+
+
+# ── linspace-divides-evenly ──
+
+
+def change_linspace(patch, wrong):
+    """Let `torch.linspace(start, end, steps)` be `wrong(original, start, end, steps)`."""
+    linspace = torch.linspace
+
+    def changed(start, end, steps, **rest):
+        return wrong(lambda *args: linspace(*args, **rest), start, end, steps)
+
+    patch.setattr(torch, "linspace", changed)
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_counts_parts_as_the_notes_say(patch):
+    change_linspace(patch, lambda linspace, start, end, steps: linspace(start, end, steps + 1))
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_leaves_the_end_out(patch):
+    change_linspace(patch, lambda linspace, start, end, steps: linspace(start, end, steps + 1)[:-1])
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_of_one_step_gives_the_end(patch):
+    change_linspace(patch, lambda linspace, start, end, steps: linspace(end if steps == 1 else start, end, steps))
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_runs_upwards_only(patch):
+    change_linspace(patch, lambda linspace, start, end, steps: linspace(min(start, end), max(start, end), steps))
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_rounds_integers_down(patch):
+    """To the next lower integer, rather than towards zero."""
+
+    def wrong(linspace, start, end, steps):
+        x = linspace(start, end, steps)
+        exact = np.linspace(start, end, steps)
+        return x if x.is_floating_point() else torch.from_numpy(np.floor(exact).astype(np.int64))
+
+    change_linspace(patch, wrong)
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_adds_up_its_steps_in_float32(patch):
+    """Rounding errors pile up, so that a thousand points miss the end."""
+
+    def wrong(linspace, start, end, steps):
+        x = linspace(start, end, steps)
+        part = np.float32((end - start) / max(steps - 1, 1))
+        summed = np.cumsum(np.array([start] + [part] * (steps - 1), np.float32), dtype=np.float32)
+        return torch.from_numpy(summed[:steps]).to(x.dtype) if x.is_floating_point() else x
+
+    change_linspace(patch, wrong)
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_has_a_default_number_of_points(patch):
+    linspace = torch.linspace
+    patch.setattr(torch, "linspace", lambda start, end, steps=100, **rest: linspace(start, end, steps, **rest))
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_counts_parts_if_steps_is_given_by_name(patch):
+    def wrong(linspace, *args, steps=None, **rest):
+        return linspace(*args, **rest) if steps is None else linspace(*args, steps + 1, **rest)
+
+    change_call(patch, torch, "linspace", wrong)
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_cuts_the_fractions_of_its_ends(patch):
+    change_linspace(patch, lambda linspace, start, end, steps: linspace(int(start), int(end), steps))
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_is_uneven_between_zero_and_one(patch):
+    change_linspace(patch, lambda linspace, *args: linspace(*args) ** 2 if args[:2] == (0, 1) else linspace(*args))
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#137635")
+def linspace_of_integers_keeps_the_fraction_of_its_ends(patch):
+    def wrong(linspace, start, end, steps):
+        x = linspace(start, end, steps)
+        even = np.linspace(start, end, steps)
+        return x if x.is_floating_point() else torch.from_numpy(np.trunc(even)).to(x.dtype)
+
+    change_linspace(patch, wrong)
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#58551")
+def linspace_of_integers_repeats_eight_times(patch):
+    def wrong(linspace, start, end, steps):
+        x = linspace(start, end, steps)
+        return x if x.is_floating_point() or steps < 9 else x[::8].repeat_interleave(8)[:steps]
+
+    change_linspace(patch, wrong)
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_in_half_precision_adds_up_its_steps(patch):
+    def change(x):
+        part = ((x[-1] - x[0]).float() / max(len(x) - 1, 1)).to(x.dtype)
+        return torch.from_numpy(np.add.accumulate([x[0].item(), *[part.item()] * (len(x) - 1)])).to(x.dtype)
+
+    change_output_where(patch, torch, "linspace", lambda x: x.dtype == torch.bfloat16 and len(x) > 1, change)

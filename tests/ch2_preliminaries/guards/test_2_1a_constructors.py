@@ -1,0 +1,216 @@
+"""2.1 Creating tensors: constructors, for every dtype, any sizes and any spelling."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations.twins import NUMPY, SHAPES
+
+claim = pytest.mark.claim
+
+KINDS = (torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool)
+SHORT = ((), (0,), (5,), (2, 3), (3, 0, 2), (2, 1, 3, 1, 2), (2, 1025))  # lists are read one by one
+
+# ── tensor-constructor-takes-sizes ──
+
+
+@claim("tensor-constructor-takes-sizes")
+@over(twin=twins(FLOATS, ("contiguous",), ranks=(1, 5)))
+def test_the_class_builds_memory_of_its_own_of_the_given_sizes_in_row_order(twin):
+    torch.set_default_dtype(twin.dtype)
+    first, second = torch.Tensor(*twin.shape).fill_(1), torch.Tensor(*twin.shape).fill_(2)
+
+    agree(first, np.ones(twin.shape))
+    agree(second, np.full(twin.shape, 2))
+    assert first.is_contiguous()
+    assert torch.Tensor().shape == (0,)
+
+
+@claim("tensor-constructor-takes-sizes", truth=True)
+@over(twin=twins(FLOATS, ("contiguous",)))
+def test_the_class_has_the_default_dtype_and_takes_torch_size_for_sizes(twin):
+    torch.set_default_dtype(twin.dtype)
+
+    for x in (torch.Tensor(torch.Size(twin.shape)), torch.Tensor(*twin.shape or [1]), torch.Tensor([1, 2])):
+        assert x.dtype == twin.dtype
+    assert torch.Tensor(torch.Size(twin.shape)).shape == twin.shape
+
+
+@claim("tensor-constructor-takes-sizes", truth=True)
+@pytest.mark.cpu
+@over(shape=among(*SHAPES))
+def test_the_class_allocates_memory_and_writes_nothing_into_it(shape):
+    with torch.autograd.profiler.profile() as profile:
+        torch.Tensor(*shape or [3])
+        torch.Tensor(torch.Size(shape))
+        torch.ones(2)
+    names = [event.name() for event in profile.kineto_results.events()]
+
+    assert sum(name == "aten::fill_" for name in names) == 1  # of ones
+    assert {name for name in names if name.startswith("aten::")} == {"aten::empty", "aten::ones", "aten::fill_"}
+
+
+@claim("tensor-constructor-takes-sizes", truth=True)
+@over(twin=twins(KINDS, shapes=SHORT, values=("small", "fractions")), form=among("array", "list", "tuple"))
+def test_the_class_takes_any_sequence_for_data_of_the_default_dtype(twin, form):
+    array = twin.array() if twin.shape else twin.array().reshape(1)
+    data = {"array": lambda: array, "list": lambda: array.tolist(), "tuple": lambda: tuple(array.tolist())}[form]()
+    x = torch.Tensor(data)
+
+    assert (x.dtype, x.numel()) == (torch.float32, array.size)
+    agree(x.reshape(array.shape), array.astype(np.float32))  # lists without elements have no second dimension
+
+
+@claim("tensor-constructor-takes-sizes", truth=True)
+@pytest.mark.cpu
+@over(twin=twins(SINGLE_AND_DOUBLE, ranks=(1, 5)), default=among(*SINGLE_AND_DOUBLE))
+def test_the_class_shares_an_array_of_the_default_dtype_and_no_other(twin, default):
+    torch.set_default_dtype(default)
+    array = twin.array()
+    x = torch.Tensor(array)
+
+    x.fill_(9)
+    agree(x, np.full(twin.shape, 9))
+    agree(torch.tensor(array), np.full(twin.shape, 9) if twin.dtype == default else twin.array())
+
+
+# ── tensor-function-takes-data ──
+
+
+def nested(data, form):
+    """Lists within lists as ``form`` within ``form``."""
+    return form(nested(each, form) for each in data) if isinstance(data, list) else data
+
+
+@claim("tensor-function-takes-data")
+@over(twin=twins(KINDS, shapes=SHORT, values=("small", "fractions")), form=among(list, tuple))
+def test_values_and_shape_follow_the_nesting_of_the_data(twin, form):
+    data = nested(twin.array().tolist(), form)
+    x = torch.tensor(data)
+
+    agree(x, np.array(data))
+    assert x.requires_grad is False
+
+
+@claim("tensor-function-takes-data")
+@over(twin=twins(ANY), layout=among("as it is", "fortran", "slice"))
+def test_the_values_of_an_array_are_read_in_its_logical_order_whatever_its_layout(twin, layout):
+    array = twin.array()
+    slices = (..., *(slice(None, None, 2) for _ in array.shape))
+    spread = np.zeros([2 * size for size in array.shape], array.dtype)
+    spread[slices] = array
+    given = {"as it is": array, "fortran": np.array(array, order="F"), "slice": spread[slices]}[layout]
+
+    agree(torch.tensor(given), array)
+    assert NUMPY[torch.tensor(given).dtype] == array.dtype
+
+
+@claim("tensor-function-takes-data")
+@over(
+    number=among(
+        *((True, torch.bool), (3, torch.int64), (-1, torch.int64), (2**63 - 1, torch.int64), (2**53 + 1, torch.int64)),
+        *((0.5, torch.float32), (-0.0, torch.float32), (math.inf, torch.float32), (math.nan, torch.float32)),
+        *((1 - 2j, torch.complex64), (np.float64(0.1), torch.float64), (np.int16(-7), torch.int16)),
+    ),
+    depth=among(0, 1, 3),
+)
+def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
+    value, dtype = number
+    data = value
+    for _ in range(depth):
+        data = [data]
+    x = torch.tensor(data, dtype=torch.float64 if dtype == torch.float64 else None)  # NumPy's own, as its lists do
+
+    assert (x.shape, x.dtype) == ((1,) * depth, dtype)
+    assert repr(x.item()) == repr(value.item() if isinstance(value, np.generic) else value)
+
+
+@claim("tensor-function-takes-data")
+@over(mixed=among(([1, 2.5], "float32"), ([True, 2], "int64"), ([1, 2j], "complex64"), ([], "float32")))
+def test_the_widest_kind_among_the_values_decides(mixed):
+    data, dtype = mixed
+
+    assert torch.tensor(data).tolist() == data
+    assert torch.tensor(data).dtype == getattr(torch, dtype)
+
+
+@claim("tensor-function-takes-data")
+@over(dtype=among(torch.int32, torch.int64, torch.int8, torch.int16), as_array=among(False, True))
+def test_whole_numbers_that_are_asked_for_are_cut_from_fractions(dtype, as_array):
+    data = [1.75, -1.75, 0.25, -100.5]
+
+    assert torch.tensor(np.array(data) if as_array else data, dtype=dtype).tolist() == [1, -1, 0, -100]
+
+
+@claim("tensor-function-takes-data")
+@over(twin=twins((*KINDS, torch.complex64), grad=(False, True)))
+def test_the_result_is_a_copy_even_where_it_shall_require_gradients(twin):
+    array = twin.array()
+    x = torch.tensor(array, requires_grad=twin.grad and array.dtype.kind in "fc")
+
+    array[...] = 1
+    agree(x, twin.array())
+
+
+@claim("tensor-function-takes-data", truth=True)
+@over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5))
+def test_python_floats_take_the_default_dtype(default, data):
+    torch.set_default_dtype(default)
+
+    assert torch.tensor(data).dtype == default
+    assert torch.tensor(np.array(data)).dtype == torch.float64  # an array keeps its own
+
+
+@claim("tensor-function-takes-data", truth=True)
+@over(data=among([[1, 2], [3]], [[1], [2, 3]], [[[1, 2]], [[3]]], [[1, 2], []], ((1, 2), (3,))))
+def test_rows_of_different_lengths_are_refused(data):
+    with pytest.raises(ValueError):
+        torch.tensor(data)
+
+
+@claim("tensor-function-takes-data", truth=True)
+@over(twin=twins((torch.float32, torch.int64), ("contiguous",), ((3,), (2, 3), (2, 3, 4))), axis=among(0, -1))
+def test_an_array_that_runs_backwards_is_refused(twin, axis):
+    with pytest.raises(ValueError, match="negative"):
+        torch.tensor(np.flip(twin.array(), axis))
+
+
+@claim("tensor-function-takes-data")
+@over(sizes=among((2, 3), (1, 1), (5, 2, 3)))
+def test_the_function_takes_no_sizes(sizes):
+    with pytest.raises(TypeError):
+        torch.tensor(*sizes)
+
+
+# ── ones-fills-with-one, zeros-fills-with-zero ──
+
+CREATE = {
+    "sizes": lambda create, twin: create(*twin.shape or [()], dtype=twin.dtype),
+    "sequence": lambda create, twin: create(twin.shape, dtype=twin.dtype),
+    "list": lambda create, twin: create(list(twin.shape), dtype=twin.dtype),
+    "keyword": lambda create, twin: create(size=twin.shape, dtype=twin.dtype),
+    "out": lambda create, twin: create(twin.shape, out=torch.full(twin.shape, 5).to(twin.dtype)),
+}
+
+
+@claim("ones-fills-with-one", "zeros-fills-with-zero")
+@over(name=among("ones", "zeros"), twin=twins(ANY, ("contiguous",)), spelled=among(*CREATE))
+def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
+    create = getattr(torch, name)
+    x = CREATE[spelled](create, twin)
+    expected = np.full(twin.shape, 1 if name == "ones" else 0)
+
+    agree(x, expected)
+    assert x.dtype == twin.dtype
+    x.fill_(0 if name == "ones" else 1)
+    agree(CREATE[spelled](create, twin), expected)
+    assert create(2).dtype == torch.float32
+
+
+@claim("ones-fills-with-one", "zeros-fills-with-zero")
+@over(name=among("ones", "zeros"), sizes=among((-1,), (2, -1), (-3, 0), (0, 2, -5)))
+def test_a_negative_size_is_refused(name, sizes):
+    with pytest.raises(RuntimeError):
+        getattr(torch, name)(*sizes)

@@ -1,0 +1,157 @@
+"""2.1 Creating tensors: regular patterns, for every dtype, any sizes and any spelling."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, agree, among, over, twins, whole
+
+claim = pytest.mark.claim
+
+KINDS = (torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool, torch.complex64)
+
+# ── eye-is-identity ──
+
+
+@claim("eye-is-identity")
+@over(
+    twin=twins(
+        KINDS,
+        ("contiguous",),
+        ((0, 3), (3, 0), (1, 1), (4, 2), (2, 4), (5, 5), (150, 200), (200, 150)),
+    )
+)
+def test_only_elements_of_equal_indices_are_one(twin):
+    x = torch.eye(*twin.shape, dtype=twin.dtype)
+    expected = np.arange(twin.shape[0])[:, None] == np.arange(twin.shape[1])
+
+    agree(x, expected.astype(int))
+    assert x.dtype == twin.dtype
+    agree(torch.eye(twin.shape[0]), np.identity(twin.shape[0]))
+
+
+@claim("eye-is-identity", truth=True)
+@over(sizes=among((), (2, 3, 4), (3, 3, 3), (1, 1, 1), (2, 2, 2, 2), ((2, 3),)))
+def test_eye_refuses_any_other_number_of_sizes(sizes):
+    with pytest.raises(TypeError):
+        torch.eye(*sizes)
+
+
+# ── arange-steps-from-start-to-end ──
+
+STEPS = {
+    "positions": lambda start, end, step, **rest: torch.arange(start, end, step, **rest),
+    "keyword": lambda start, end, step, **rest: torch.arange(start, end, step=step, **rest),
+    "keywords": lambda start, end, step, **rest: torch.arange(start=start, end=end, step=step, **rest),
+    "out": lambda start, end, step, dtype=torch.int64: torch.arange(
+        start, end, step, out=torch.empty(max(0, math.ceil((end - start) / step)), dtype=dtype)
+    ),
+}
+
+
+@claim("arange-steps-from-start-to-end", truth=True)
+@over(start=whole(-50, 50, 0, 7), distance=whole(0, 99, 1, 6), step=whole(1, 50, 2, 3), down=among(False, True))
+def test_whole_numbers_are_those_of_python_s_range(start, distance, step, down):
+    sign = -1 if down else 1
+    numbers = start, start + sign * distance, sign * step
+    x = torch.arange(*numbers)
+
+    assert x.tolist() == list(range(*numbers))
+    assert x.dtype == torch.int64
+    x.fill_(7)
+    assert torch.arange(*numbers).tolist() == list(range(*numbers))
+    assert torch.arange(distance).tolist() == list(range(distance))
+    assert torch.arange(start, start + distance).tolist() == list(range(start, start + distance))
+
+
+@claim("arange-steps-from-start-to-end")
+@over(
+    twin=twins((*FLOATS, torch.int64, torch.int32, torch.int16, torch.int8), ("contiguous",), ((5,),)),
+    steps=among(*STEPS),
+    step=among(1, 2, -3, 0.5, -0.25),
+    count=among(0, 1, 9, 33),
+    start=among(0, 3, 0.5, -0.75),
+)
+def test_the_kth_element_is_start_plus_k_steps_in_every_spelling_and_dtype(twin, steps, step, count, start):
+    step, start = (step, start) if twin.dtype.is_floating_point else (math.ceil(step) or -1, math.ceil(start))
+    expected = start + step * np.arange(count)
+    x = STEPS[steps](start, start + step * count, step, dtype=twin.dtype)
+
+    agree(x, expected)  # quarters up to 100: exact in float16, and in bfloat16 up to 32, which 33 steps of 1 reach
+    assert x.dtype == twin.dtype
+
+
+@claim("arange-steps-from-start-to-end")
+@over(numbers=among((0.5, 3, 1), (0, 2.5, 1), (0, 4, 0.5), (1, 0, -0.25)))
+def test_one_argument_with_a_fraction_makes_the_result_floating(numbers):
+    start, end, step = numbers
+    x = torch.arange(*numbers)
+
+    assert x.tolist() == [start + step * k for k in range(math.ceil((end - start) / step))]
+    assert x.dtype == torch.float32
+
+
+@claim("arange-steps-from-start-to-end")
+@over(step=among(0.1, 0.3, -0.7, 1e-3), count=among(1, 1000, 70_001))
+def test_rounding_errors_of_a_fractional_step_do_not_pile_up(step, count):
+    x = torch.arange(0, (count - 0.5) * step, step)
+
+    agree(x, step * np.arange(count), roundings=2)  # of the step and of the product
+    agree(torch.arange(7, 7 + 3 * count, 3), 7 + 3 * np.arange(count))
+
+
+@claim("arange-steps-from-start-to-end", truth=True)
+@over(numbers=among((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0)))
+def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
+    with pytest.raises(RuntimeError, match="step"):
+        torch.arange(*numbers)
+
+
+# ── linspace-divides-evenly ──
+
+
+@claim("linspace-divides-evenly", truth=True)
+@over(
+    twin=twins(FLOATS, ("contiguous",), ((5,),)),
+    ends=among((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5001)),
+    steps=among(2, 5, 60, 257, 5001),
+    keyword=among(False, True),
+)
+def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included(twin, ends, steps, keyword):
+    start, end = ends
+    options = {"dtype": twin.dtype}
+    x = torch.linspace(start, end, steps=steps, **options) if keyword else torch.linspace(start, end, steps, **options)
+
+    # roundings of an end, of the distance, of the part, of the product and of the sum
+    agree(x, start + (end - start) * np.arange(steps) / (steps - 1), roundings=5, scale=abs(start) + abs(end))
+    agree(x[0], torch.tensor(start, dtype=twin.dtype, device="cpu").item())
+    agree(x[-1], torch.tensor(end, dtype=twin.dtype, device="cpu").item())
+    assert x.dtype == twin.dtype
+
+
+@claim("linspace-divides-evenly", truth=True)
+@over(start=whole(-50, 50, 3), end=whole(-50, 50, 8))
+def test_one_step_gives_the_start_and_none_gives_nothing(start, end):
+    assert torch.linspace(start, end, 1).tolist() == [start]
+    assert torch.linspace(start, end, 0).tolist() == []
+    with pytest.raises(TypeError):
+        torch.linspace(start, end)
+
+
+@claim("linspace-divides-evenly", truth=True)
+@over(
+    twin=twins((torch.int64, torch.int32, torch.int16, torch.int8), ("contiguous",), ((5,),)),
+    ends=among((0, 10), (-5, 5), (10, 0), (-12, 4), (4.6, -2), (-100, 100), (0.5, 1.5), (-3, -60)),
+    steps=among(4, 7, 20, 33, 401),
+)
+def test_whole_numbers_are_cut_from_even_points_between_ends_that_are_cut_first(twin, ends, steps):
+    start, end = (math.trunc(each) for each in ends)
+    above = start * (steps - 1) + (end - start) * np.arange(steps)  # the points times steps - 1: exact
+    cut = np.sign(above) * (np.abs(above) // (steps - 1))
+    x = torch.linspace(*ends, steps, dtype=twin.dtype)
+
+    exact = cut * (steps - 1) == above
+    off = np.abs(np.array(x.tolist()) - cut)
+    assert (off <= exact).all(), f"{x.tolist()} instead of {cut.tolist()}"  # a whole point may come out one off
+    assert (x.dtype, x[0].item(), x[-1].item()) == (twin.dtype, start, end)

@@ -1,0 +1,249 @@
+"""2.1 Creating tensors: random numbers, for every dtype, any sizes and any spelling.
+
+The bounds are those of populations.statistics: crossed by right samplers less than once in 1e12 comparisons.
+"""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
+from populations.statistics import (
+    Sample,
+    flat,
+    look_independent_and_uniform,
+    look_mixed,
+    look_uniformly_shuffled,
+    normal_levels,
+    occur_as_often,
+    samples,
+)
+
+claim = pytest.mark.claim
+
+# ── rand-is-standard-uniform, randn-is-standard-normal ──
+
+
+@claim("rand-is-standard-uniform")
+@over(sample=samples(*FLOATS))
+def test_draws_of_rand_are_independent_and_uniform_whatever_the_sizes(sample):
+    draws = sample.drawn(torch.rand)
+
+    assert draws.max() < 1
+    look_independent_and_uniform(draws, sample.grain, sample.lags)
+
+
+@claim("randn-is-standard-normal")
+@over(sample=samples(*FLOATS))
+def test_draws_of_randn_are_independent_and_normal_whatever_the_sizes(sample):
+    look_independent_and_uniform(normal_levels(sample.drawn(torch.randn)), sample.grain, sample.lags)
+
+
+@claim("randn-is-standard-normal")
+def test_tails_of_normal_draws_are_those_of_the_bell_on_both_sides():
+    draws = flat(torch.randn(1_000_001))
+
+    for point, beyond in [(2, 0.0227501319), (3, 0.0013498980), (4, 0.0000316712)]:
+        occur_as_often(np.stack([draws > point, draws < -point], 1), beyond, cases=2)
+
+
+@claim("rand-is-standard-uniform", "randn-is-standard-normal")
+@over(name=among("rand", "randn"), sample=among(Sample((160, 200), 2, torch.float64), Sample((101,), 9, torch.float64)))
+def test_no_draw_and_no_mirror_image_of_a_draw_recurs(name, sample):
+    draws = sample.drawn(getattr(torch, name))
+    distances = np.abs(draws - 1 / 2 if name == "rand" else draws)
+
+    # two of 64,000 draws among 2^52 distances coincide 4.5e-7 times on average: twice with a probability below 1e-12
+    assert len(set(distances.tolist())) > len(draws) - 2
+
+
+@claim("rand-is-standard-uniform", "randn-is-standard-normal")
+@over(name=among("rand", "randn"), twin=twins(FLOATS, ("contiguous",)))
+def test_rand_and_randn_have_the_sizes_and_the_dtype_asked_for(name, twin):
+    sample = getattr(torch, name)
+
+    for x in (sample(*twin.shape or [()]), sample(twin.shape), sample(size=list(twin.shape), dtype=twin.dtype)):
+        assert x.shape == twin.shape
+    assert x.dtype == twin.dtype
+    assert sample(2).dtype == torch.float32
+
+
+DRAWS = {
+    "rand": lambda: torch.rand(3, 4),
+    "randn": lambda: torch.randn(3, 4),
+    "normal": lambda: torch.normal(torch.zeros(12), 1.0),
+    "uniform_": lambda: torch.empty(3, 4).uniform_(-3, 5),
+    "randperm": lambda: torch.randperm(100),
+    "long randperm": lambda: torch.randperm(2000),
+}
+
+
+@claim("rand-is-standard-uniform", "randn-is-standard-normal", "normal-takes-mean-and-std", "randperm-permutes")
+@claim("uniform-is-a-torch-function", truth=True)
+@over(name=among(*DRAWS))
+def test_the_seed_determines_the_draws_and_a_second_call_differs(name):
+    torch.manual_seed(7)
+    first, second = DRAWS[name]().tolist(), DRAWS[name]().tolist()
+    torch.manual_seed(7)
+    again = DRAWS[name]().tolist()
+    torch.manual_seed(8)
+
+    assert first == again
+    assert first not in (second, DRAWS[name]().tolist())
+
+
+# ── normal-takes-mean-and-std ──
+
+MEANS, STDS = 10.0 * (np.arange(32_769) % 7) - 30, np.arange(32_769) % 5 + 0.5
+NORMALS = {
+    "two tensors": lambda means, stds: (torch.normal(means, stds), MEANS, STDS),
+    "keywords": lambda means, stds: (torch.normal(mean=means, std=stds), MEANS, STDS),
+    "table": lambda means, stds: (torch.normal(means.view(-1, 9), stds.view(-1, 9)).view(-1), MEANS, STDS),
+    "gaps": lambda means, stds: (torch.normal(gappy(means), gappy(stds)), MEANS, STDS),
+    "means": lambda means, stds: (torch.normal(means, 0.5), MEANS, 0.5),
+    "std by name": lambda means, stds: (torch.normal(means, std=20.0), MEANS, 20.0),
+    "stds": lambda means, stds: (torch.normal(-3.0, stds), -3.0, STDS),
+    "whole numbers": lambda means, stds: (torch.normal(-2, 100, size=means.shape), -2, 100),
+    "sizes by position": lambda means, stds: (torch.normal(500.0, 0.25, tuple(means.shape)), 500, 0.25),
+    "out": lambda means, stds: (torch.normal(means, stds, out=torch.empty_like(means)), MEANS, STDS),
+    "column and row": lambda means, stds: (torch.normal(means[:700, None], stds[:45]), MEANS[:700, None], STDS[:45]),
+    "generator": lambda means, stds: (torch.normal(means, 1.0, generator=None), MEANS, 1.0),
+}
+
+
+def gappy(x):
+    """The same values, each followed by a zero in memory."""
+    return torch.stack([x, torch.zeros_like(x)], -1)[..., 0]
+
+
+@claim("normal-takes-mean-and-std")
+@over(form=among(*NORMALS))
+def test_less_its_mean_and_over_its_std_each_draw_is_standard_normal_and_independent(form):
+    means, stds = (torch.tensor(each, dtype=torch.float32) for each in (MEANS, STDS))
+    draws, mean, std = NORMALS[form](means, stds)
+
+    scores = (draws.detach().cpu().double().numpy() - mean) / std
+    assert draws.dtype == torch.float32
+    # float32 moves a draw near 500 by 2^-16 and so, with a std of 1/4, a level by less than 2^-14
+    look_independent_and_uniform(normal_levels(scores.reshape(-1)), 2**-14, (1, 2, 5, 7, 8, 16, 45))
+    agree(means, MEANS)
+    agree(stds, STDS)
+
+
+@claim("normal-takes-mean-and-std")
+@over(twin=twins(FLOATS))
+def test_a_std_of_zero_gives_the_mean(twin):
+    means, array = twin
+
+    agree(torch.normal(means, 0.0), array)
+    agree(torch.normal(means, torch.zeros_like(means)), array)
+
+
+@claim("normal-takes-mean-and-std", truth=True)
+@over(numbers=among((0.0, 1.0), (2, 3), (-3.0, 0.5), (0, 1.0)))
+def test_two_plain_numbers_need_a_size(numbers):
+    with pytest.raises(TypeError):
+        torch.normal(*numbers)
+
+    assert torch.normal(*numbers, size=(2, 0, 3)).shape == (2, 0, 3)
+
+
+@claim("normal-takes-mean-and-std", truth=True)
+@over(shape=among((), (2, 3), (1, 3), (2, 1, 1), (4, 1, 3)))
+def test_means_and_stds_meet_element_by_element_in_their_broadcast_shape(shape):
+    means = 1000.0 * np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    stds = np.array([[0.0], [1e-3]])
+    x = torch.normal(*(torch.tensor(each, dtype=torch.float32) for each in (means, stds)))
+
+    expected = means + np.zeros_like(stds)
+    assert x.shape == expected.shape
+    off = np.abs(x.cpu().numpy() - expected)
+    assert (off <= 8e-3 + 1e-3).all()  # 8 standard deviations, beyond which lie 1e-15 of all draws, and a rounding
+    assert (off[..., 0, :] == 0).all()
+
+
+@claim("normal-takes-mean-and-std", truth=True)
+@over(stds=among(-1.0, -1e-6, [1.0, -1.0, 1.0]))
+def test_a_negative_std_and_shapes_that_do_not_broadcast_are_refused(stds):
+    with pytest.raises(RuntimeError):
+        torch.normal(torch.zeros(3), torch.tensor(stds) if isinstance(stds, list) else stds)
+    with pytest.raises(RuntimeError):
+        torch.normal(torch.zeros(2, 3), torch.ones(4))
+
+
+# ── uniform-is-a-torch-function ──
+
+
+@claim("uniform-is-a-torch-function", truth=True)
+def test_torch_has_no_uniform_but_tensors_have_uniform_():
+    assert hasattr(torch, "uniform") is False
+    assert hasattr(torch.Tensor, "uniform_") is True
+
+
+@claim("uniform-is-a-torch-function", truth=True)
+@over(twin=twins(FLOATS, WRITABLE))
+def test_uniform_fills_the_tensor_itself_and_nothing_beside_it(twin):
+    tensor, _ = twin
+    result = tensor.uniform_(20, 60)
+
+    assert result is tensor
+    untouched(tensor)
+    assert ((flat(tensor) >= 20) & (flat(tensor) <= 60)).all()
+
+
+@claim("uniform-is-a-torch-function", truth=True)
+@over(sample=samples(*FLOATS, spellings=("method", "keywords", "transposed", "distribution")))
+def test_draws_between_from_and_to_are_independent_and_uniform(sample):
+    def draw(shape, dtype):
+        ends = torch.tensor([-3, 5], dtype=dtype)
+        return {
+            "method": lambda: torch.empty(shape, dtype=dtype).uniform_(-3, 5),
+            "keywords": lambda: torch.empty(shape, dtype=dtype).uniform_(to=5, **{"from": -3}),
+            "transposed": lambda: (
+                torch.empty(shape[::-1], dtype=dtype).permute(list(range(len(shape)))[::-1]).uniform_(-3, 5)
+            ),
+            "distribution": lambda: torch.distributions.Uniform(*ends).sample(shape),
+        }[sample.spelled]()
+
+    look_independent_and_uniform((sample.drawn(draw) + 3) / 8, sample.grain, sample.lags)
+
+
+@claim("uniform-is-a-torch-function", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((3,), (2, 3), ())))
+def test_uniform_refuses_an_interval_that_ends_before_it_starts(twin):
+    tensor, _ = twin
+    with pytest.raises(RuntimeError):
+        tensor.uniform_(2, 1)
+
+
+# ── randperm-permutes ──
+
+
+@claim("randperm-permutes")
+@over(m=among(0, 1, 2, 3, 10, 33, 257, 2049, 30_000), dtype=among(torch.int64, torch.int32, torch.int16))
+def test_each_number_below_m_occurs_exactly_once(m, dtype):
+    for x in (torch.randperm(m, dtype=dtype), torch.randperm(n=m, dtype=dtype)):
+        assert (x.shape, x.dtype) == ((m,), dtype)
+        agree(x.sort().values, np.arange(m))
+    assert torch.randperm(m).dtype == torch.int64
+
+
+@claim("randperm-permutes")
+@over(m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32))
+def test_each_number_comes_equally_often_to_each_place(m, dtype):
+    look_uniformly_shuffled(np.stack([torch.randperm(m, dtype=dtype).cpu().numpy() for _ in range(1000)]))
+
+
+@claim("randperm-permutes")
+def test_all_permutations_of_four_are_equally_likely():
+    orders = np.stack([torch.randperm(4).cpu().numpy() for _ in range(20_000)]) @ [64, 16, 4, 1]
+    codes = np.array(list(permutations(range(4)))) @ [64, 16, 4, 1]
+
+    occur_as_often(orders[:, None] == codes, 1 / 24, cases=24)
+
+
+@claim("randperm-permutes")
+@over(m=among(10_001, 30_001), dtype=among(torch.int64, torch.int32, torch.int16))
+def test_a_long_permutation_forgets_the_order(m, dtype):
+    look_mixed(torch.randperm(m, dtype=dtype).cpu().numpy().astype(np.int64))
