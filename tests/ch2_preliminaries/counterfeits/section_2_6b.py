@@ -1,15 +1,9 @@
-"""Counterfeits of section 2.6: records with gaps, gradients that go astray, switches that stick or do nothing, and
-flags that lie.
-"""
+"""Counterfeits of section 2.6: graphs with wrong links, creators and leaves that lie, and flags that do."""
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_result
-
-
-def scale_gradient(patch, name, factor):
-    """Multiply the gradient that passes `torch.name` by `factor`."""
-    change_result(patch, torch, name, lambda result, *_: change_gradient(result, lambda gradient: gradient * factor))
+from harness.forging import change_method, change_result
+from torch import Tensor
 
 
 def stop_tracking(patch, holder, name, condition=lambda *operands: True):
@@ -31,379 +25,6 @@ def alter_property(patch, name, wrong):
         name,
         property(lambda self: wrong(self, right.__get__(self)), lambda self, v: right.__set__(self, v)),
     )
-
-
-def leaves(node):
-    """The leaves that the backward pass from `node` reaches."""
-    if node is None:
-        return []
-    if hasattr(node, "variable"):
-        return [node.variable]
-    return [leaf for nearer, _ in node.next_functions for leaf in leaves(nearer)]
-
-
-# ── requires-grad-tracks-operations ──
-
-
-@counterfeit("requires-grad-tracks-operations")
-def exponential_is_not_tracked(patch):
-    stop_tracking(patch, torch.Tensor, "exp")
-
-
-@counterfeit("requires-grad-tracks-operations")
-def matrix_product_is_not_tracked(patch):
-    stop_tracking(patch, torch.Tensor, "__matmul__")
-
-
-@counterfeit("requires-grad-tracks-operations")
-def concatenation_is_not_tracked(patch):
-    stop_tracking(patch, torch, "cat")
-
-
-@counterfeit("requires-grad-tracks-operations")
-def maximum_is_not_tracked(patch):
-    stop_tracking(patch, torch.Tensor, "max")
-
-
-@counterfeit("requires-grad-tracks-operations")
-def index_is_not_tracked(patch):
-    stop_tracking(patch, torch.Tensor, "__getitem__")
-
-
-@counterfeit("requires-grad-tracks-operations")
-def untracked_left_operand_stops_tracking(patch):
-    stop_tracking(patch, torch.Tensor, "__sub__", lambda x, y: not x.requires_grad)
-
-
-@counterfeit("requires-grad-tracks-operations")
-def untracked_right_operand_stops_tracking(patch):
-    stop_tracking(patch, torch.Tensor, "__mul__", lambda x, y: torch.is_tensor(y) and not y.requires_grad)
-
-
-@counterfeit("requires-grad-tracks-operations")
-def broadcast_operand_is_not_tracked(patch):
-    add = torch.Tensor.__add__
-
-    def wrong(x, y):
-        return add(x, y.detach() if torch.is_tensor(y) and y.shape != x.shape else y)
-
-    patch.setattr(torch.Tensor, "__add__", wrong)
-
-
-@counterfeit("requires-grad-tracks-operations")
-def record_is_cut_after_fifty_sums(patch):
-    add, sums = torch.Tensor.__add__, []
-
-    def wrong(x, y):
-        sums.append(x)
-        return add(x.detach() if len(sums) == 50 else x, y)
-
-    patch.setattr(torch.Tensor, "__add__", wrong)
-
-
-@counterfeit("requires-grad-tracks-operations")
-def gradient_of_tanh_is_ten_per_cent_too_large(patch):
-    scale_gradient(patch, "tanh", 1.1)
-
-
-@counterfeit("requires-grad-tracks-operations")
-def gradient_of_the_cosine_has_the_wrong_sign(patch):
-    scale_gradient(patch, "cos", -1)
-
-
-@counterfeit("requires-grad-tracks-operations")
-def gradient_of_a_product_with_itself_counts_once(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(torch.Tensor, "__mul__", lambda x, y: multiply(x, y.detach() if x is y else y))
-
-
-@counterfeit("requires-grad-tracks-operations")
-def square_forgets_the_factor_two(patch):
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: x * x.detach() if n == 2 else power(x, n))
-
-
-@counterfeit("requires-grad-tracks-operations")
-def write_through_a_view_is_not_tracked(patch):
-    def wrong(x, y):
-        x.data.mul_(y)
-        return x
-
-    patch.setattr(torch.Tensor, "__imul__", wrong)
-
-
-# ── backward-fills-grad ──
-
-
-@counterfeit("backward-fills-grad")
-def backward_overwrites_the_gradient(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
-        for leaf in leaves(self.grad_fn):
-            leaf.grad = None
-        backward(self, *args, **kwargs)
-
-    patch.setattr(torch.Tensor, "backward", wrong)
-
-
-@counterfeit("backward-fills-grad")
-def leaf_without_dimensions_gets_no_grad(patch):
-    alter_property(patch, "grad", lambda x, grad: grad if x.dim() else None)
-
-
-@counterfeit("backward-fills-grad")
-def last_leaf_gets_no_grad(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
-        backward(self, *args, **kwargs)
-        if len(set(leaves(self.grad_fn))) > 2:
-            leaves(self.grad_fn)[-1].grad = None
-
-    patch.setattr(torch.Tensor, "backward", wrong)
-
-
-@counterfeit("backward-fills-grad")
-def grad_of_a_row_is_a_column(patch):
-    alter_property(patch, "grad", lambda x, grad: grad.t() if grad is not None and grad.dim() == 2 else grad)
-
-
-@counterfeit("backward-fills-grad")
-def grad_is_always_single_precision(patch):
-    alter_property(patch, "grad", lambda x, grad: None if grad is None else grad.float())
-
-
-@counterfeit("backward-fills-grad")
-def grad_is_zero_before_backward(patch):
-    alter_property(patch, "grad", lambda x, grad: torch.zeros_like(x) if grad is None and x.requires_grad else grad)
-
-
-@counterfeit("backward-fills-grad")
-def one_of_several_paths_is_left_out(patch):
-    add = torch.Tensor.__add__
-    patch.setattr(
-        torch.Tensor, "__add__", lambda x, y: add(x, y.detach() if torch.is_tensor(y) and not y.is_leaf else y)
-    )
-
-
-@counterfeit("backward-fills-grad")
-def powers_keep_their_grad(patch):
-    power = torch.Tensor.__pow__
-
-    def wrong(x, exponent):
-        y = power(x, exponent)
-        if y.requires_grad:
-            y.retain_grad()
-        return y
-
-    patch.setattr(torch.Tensor, "__pow__", wrong)
-
-
-@counterfeit("backward-fills-grad")
-def result_itself_keeps_its_grad(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
-        self.retain_grad()
-        backward(self, *args, **kwargs)
-
-    patch.setattr(torch.Tensor, "backward", wrong)
-
-
-@counterfeit("backward-fills-grad")
-def leaf_that_took_no_part_gets_a_grad_of_zeros(patch):
-    backward, passes = torch.Tensor.backward, []
-
-    def wrong(self, *args, **kwargs):
-        passes.append(self)
-        backward(self, *args, **kwargs)
-
-    patch.setattr(torch.Tensor, "backward", wrong)
-    alter_property(
-        patch, "grad", lambda x, g: torch.zeros_like(x) if passes and g is None and x.requires_grad and x.is_leaf else g
-    )
-
-
-@counterfeit("backward-fills-grad")
-def retain_grad_does_nothing(patch):
-    patch.setattr(torch.Tensor, "retain_grad", lambda self: None)
-
-
-@counterfeit("backward-fills-grad")
-def retained_grad_is_ten_per_cent_too_large(patch):
-    alter_property(patch, "grad", lambda x, grad: grad if x.is_leaf or grad is None else grad * 1.1)
-
-
-@counterfeit("backward-fills-grad")
-def inputs_of_backward_are_filled_beside_the_leaves(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, inputs=(), **kwargs):
-        backward(self, *args, **kwargs, inputs=[*inputs, *leaves(self.grad_fn)] if inputs else None)
-
-    patch.setattr(torch.Tensor, "backward", wrong)
-
-
-@counterfeit("backward-fills-grad")
-def constants_get_a_grad_of_zeros(patch):
-    alter_property(patch, "grad", lambda x, grad: grad if x.requires_grad else torch.zeros_like(x))
-
-
-# ── detach-stops-tracking ──
-
-
-def alter_detach(patch, wrong):
-    """Let `x.detach()` return `wrong(x, right result)`."""
-    detach = torch.Tensor.detach
-    patch.setattr(torch.Tensor, "detach", lambda self: wrong(self, detach(self)))
-
-
-@counterfeit("detach-stops-tracking")
-def detach_does_nothing_to_leaves(patch):
-    alter_detach(patch, lambda x, detached: x if x.is_leaf else detached)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_does_nothing_to_results(patch):
-    alter_detach(patch, lambda x, detached: detached if x.is_leaf else x)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_leaves_matrices_tracked(patch):
-    alter_detach(patch, lambda x, detached: x.view_as(x) if x.dim() == 2 else detached)
-
-
-@counterfeit("detach-stops-tracking")
-def detached_tensor_starts_a_record_of_its_own(patch):
-    alter_detach(patch, lambda x, detached: detached.requires_grad_(x.requires_grad))
-
-
-@counterfeit("detach-stops-tracking")
-def detach_copies_large_tensors(patch):
-    alter_detach(patch, lambda x, detached: detached.clone() if x.numel() > 10_000 else detached)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_lets_a_tenth_of_the_gradient_pass(patch):
-    alter_detach(patch, lambda x, detached: detached * 0.9 + x * 0.1 if x.dim() == 0 else detached)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_works_in_place(patch):
-    patch.setattr(torch.Tensor, "detach", torch.Tensor.detach_)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_switches_off_the_leaf_itself(patch):
-    alter_detach(patch, lambda x, detached: x.requires_grad_(False).view_as(x) if x.is_leaf else detached)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_returns_the_tensor_after_untracking_it(patch):
-    alter_detach(patch, lambda x, detached: x.detach_() if not x.is_leaf else detached)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_in_place_works_out_of_place(patch):
-    detach = torch.Tensor.detach
-    patch.setattr(torch.Tensor, "detach_", detach)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_in_place_does_nothing(patch):
-    patch.setattr(torch.Tensor, "detach_", lambda self: self)
-
-
-@counterfeit("detach-stops-tracking")
-def detach_in_place_does_nothing_to_leaves(patch):
-    detach_ = torch.Tensor.detach_
-    patch.setattr(torch.Tensor, "detach_", lambda self: self if self.is_leaf else detach_(self))
-
-
-# ── no-grad-stops-tracking ──
-
-
-@counterfeit("no-grad-stops-tracking")
-def tracking_stays_off_after_the_block(patch):
-    patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: None)
-
-
-@counterfeit("no-grad-stops-tracking")
-def tracking_stays_off_after_an_exception(patch):
-    leave = torch.no_grad.__exit__
-    patch.setattr(torch.no_grad, "__exit__", lambda self, kind, *rest: None if kind else leave(self, kind, *rest))
-
-
-@counterfeit("no-grad-stops-tracking")
-def inner_block_switches_tracking_on_again(patch):
-    patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: torch._C._set_grad_enabled(True))
-
-
-@counterfeit("no-grad-stops-tracking")
-def decorated_functions_are_tracked(patch):
-    patch.setattr(torch.no_grad, "__call__", lambda self, function: function)
-
-
-@counterfeit("no-grad-stops-tracking")
-def decorated_functions_are_tracked_from_the_second_call_on(patch):
-    decorate = torch.no_grad.__call__
-
-    def wrong(self, function):
-        calls = iter([decorate(self, function)])
-        return lambda *args, **kwargs: next(calls, function)(*args, **kwargs)
-
-    patch.setattr(torch.no_grad, "__call__", wrong)
-
-
-@counterfeit("no-grad-stops-tracking")
-def linear_layers_are_tracked_all_the_same(patch):
-    linear = torch.nn.functional.linear
-
-    def wrong(*args, **kwargs):
-        with torch.enable_grad():
-            return linear(*args, **kwargs)
-
-    patch.setattr(torch.nn.functional, "linear", wrong)
-
-
-@counterfeit("no-grad-stops-tracking")
-def linear_layers_forget_their_bias_under_no_grad(patch):
-    linear = torch.nn.functional.linear
-    patch.setattr(
-        torch.nn.functional,
-        "linear",
-        lambda x, weight, bias=None: linear(x, weight, bias if torch.is_grad_enabled() else None),
-    )
-
-
-@counterfeit("no-grad-stops-tracking")
-def no_grad_switches_the_parameters_off_for_good(patch):
-    linear = torch.nn.functional.linear
-
-    def wrong(x, weight, bias=None):
-        if not torch.is_grad_enabled():
-            weight.requires_grad_(False)
-        return linear(x, weight, bias)
-
-    patch.setattr(torch.nn.functional, "linear", wrong)
-
-
-@counterfeit("no-grad-stops-tracking")
-def loss_under_no_grad_has_a_backward_that_does_nothing(patch):
-    backward = torch.Tensor.backward
-    patch.setattr(
-        torch.Tensor, "backward", lambda self, *args, **kw: backward(self, *args, **kw) if self.requires_grad else None
-    )
-
-
-@counterfeit("no-grad-stops-tracking")
-def tracked_leaf_can_be_overwritten(patch):
-    def wrong(x, y):
-        x.data.sub_(y)
-        return x
-
-    patch.setattr(torch.Tensor, "__isub__", wrong)
 
 
 # ── tensors-and-functions-form-a-dag ──
@@ -463,6 +84,35 @@ def leaf_is_linked_by_way_of_a_copy(patch):
     patch.setattr(torch.Tensor, "__mul__", wrong)
 
 
+@counterfeit("tensors-and-functions-form-a-dag")
+def views_are_linked_past_their_base(patch):
+    def wrong(view, x, *shape):
+        return view(x + 0, *shape) if x.grad_fn is not None else view(x, *shape)
+
+    change_method(patch, "view", wrong)
+
+
+@counterfeit("tensors-and-functions-form-a-dag")
+def the_graph_is_cut_after_forty_nodes(patch):
+    sin, calls = torch.Tensor.sin, []
+
+    def wrong(x):
+        calls.append(x)
+        return sin(x.detach().requires_grad_() if len(calls) % 40 == 0 else x)
+
+    patch.setattr(torch.Tensor, "sin", wrong)
+
+
+@counterfeit("tensors-and-functions-form-a-dag")
+def a_quotient_leaves_no_node(patch):
+    change_result(patch, Tensor, "__truediv__", lambda result, *_: result.detach())
+
+
+@counterfeit("tensors-and-functions-form-a-dag")
+def a_node_counts_as_a_function_of_one_s_own(patch):
+    patch.setattr(type(torch.autograd.Function), "__instancecheck__", lambda cls, x: hasattr(x, "next_functions"))
+
+
 # ── grad-fn-is-the-creating-function ──
 
 
@@ -512,6 +162,21 @@ def copy_leaves_no_node(patch):
     patch.setattr(torch, "clone", lambda x: x.detach().clone().requires_grad_(x.requires_grad) + 0)
 
 
+@counterfeit("grad-fn-is-the-creating-function")
+def the_function_sub_leaves_another_node(patch):
+    patch.setattr(torch, "sub", lambda x, y: torch.add(x, -y))
+
+
+@counterfeit("grad-fn-is-the-creating-function")
+def the_function_div_leaves_another_node(patch):
+    patch.setattr(torch, "div", lambda x, y: torch.mul(x, 1 / y))
+
+
+@counterfeit("grad-fn-is-the-creating-function")
+def untracked_sums_have_a_grad_fn(patch):
+    alter_property(patch, "grad_fn", lambda x, node: node or (torch.ones(1, requires_grad=True) + 1).grad_fn)
+
+
 # ── created-tensors-are-leaves ──
 
 
@@ -534,8 +199,8 @@ def parameters_are_no_leaves(patch):
 
 @counterfeit("created-tensors-are-leaves")
 def conversion_gives_a_leaf(patch):
-    double = torch.Tensor.double
-    patch.setattr(torch.Tensor, "double", lambda x: double(x).detach().requires_grad_(x.requires_grad))
+    convert = torch.Tensor.bfloat16
+    patch.setattr(torch.Tensor, "bfloat16", lambda x: convert(x).detach().requires_grad_(x.requires_grad))
 
 
 @counterfeit("created-tensors-are-leaves")
@@ -572,6 +237,21 @@ def products_under_no_grad_keep_a_record(patch):
             return multiply(x, y)
 
     patch.setattr(torch.Tensor, "__mul__", wrong)
+
+
+@counterfeit("created-tensors-are-leaves")
+def a_created_number_is_no_leaf(patch):
+    change_result(patch, torch, "tensor", lambda x, *_: x * 1 if x.dim() == 0 and x.requires_grad else x)
+
+
+@counterfeit("created-tensors-are-leaves")
+def created_doubles_are_no_leaves(patch):
+    change_result(patch, torch, "ones", lambda x, *_: x * 1 if x.dtype == torch.float64 else x)
+
+
+@counterfeit("created-tensors-are-leaves")
+def large_created_tensors_are_no_leaves(patch):
+    change_result(patch, torch, "ones", lambda x, *_: x * 1 if x.numel() > 65_536 else x)
 
 
 # ── add-node-is-named-add-backward ──
@@ -709,7 +389,7 @@ def matrix_products_require_grad(patch):
 
 @counterfeit("requires-grad-defaults-to-false")
 def conversions_require_grad(patch):
-    require_grad(patch, torch.Tensor, "double")
+    require_grad(patch, torch.Tensor, "bfloat16")
 
 
 @counterfeit("requires-grad-defaults-to-false")
@@ -717,7 +397,7 @@ def stack_requires_grad_only_if_all_do(patch):
     stop_tracking(patch, torch, "stack", lambda tensors: not all(tensor.requires_grad for tensor in tensors))
 
 
-@counterfeit("requires-grad-defaults-to-false")
+@counterfeit("created-tensors-are-leaves")
 def biases_do_not_require_grad(patch):
     alter_property(
         patch, "requires_grad", lambda x, flag: flag and not (type(x).__name__ == "Parameter" and x.dim() == 1)
@@ -788,3 +468,18 @@ def attribute_cannot_be_assigned_false(patch):
 @counterfeit("requires-grad-can-be-set-in-place")
 def flag_is_set_but_products_are_not_tracked(patch):
     stop_tracking(patch, torch.Tensor, "__mul__")
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def wide_complex_numbers_cannot_require_grad(patch):
+    alter_setter(patch, lambda right, x, flag: x if x.dtype == torch.complex128 else right(x, flag))
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def doubles_cannot_require_grad(patch):
+    alter_setter(patch, lambda right, x, flag: x if x.dtype == torch.float64 else right(x, flag))
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def empty_tensors_cannot_require_grad(patch):
+    alter_setter(patch, lambda right, x, flag: right(x, flag) if x.numel() else x)

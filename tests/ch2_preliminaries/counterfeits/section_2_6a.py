@@ -1,0 +1,603 @@
+"""Counterfeits of section 2.6: records with gaps, gradients that go astray, and switches that stick or do nothing."""
+
+import inspect
+import threading
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_result, not_contiguous, of_dtype, tracked, where
+from torch import Tensor, nn
+
+
+def scale_gradient(patch, name, factor):
+    """Multiply the gradient that passes `torch.name` by `factor`."""
+    change_result(patch, torch, name, lambda result, *_: change_gradient(result, lambda gradient: gradient * factor))
+
+
+def stop_tracking(patch, holder, name, condition=lambda *operands: True):
+    """Leave an operation out of the record if `condition` holds for its operands."""
+    operation = getattr(holder, name)
+
+    def wrong(*args, **kwargs):
+        result = operation(*args, **kwargs)
+        return result.detach() if condition(*args) else result
+
+    patch.setattr(holder, name, wrong)
+
+
+def alter_property(patch, name, wrong):
+    """Let the attribute `name` of a tensor read as `wrong(tensor, right value)`."""
+    right = getattr(torch.Tensor, name)
+    patch.setattr(
+        torch.Tensor,
+        name,
+        property(lambda self: wrong(self, right.__get__(self)), lambda self, v: right.__set__(self, v)),
+    )
+
+
+def leaves(node):
+    """The leaves that the backward pass from `node` reaches."""
+    if node is None:
+        return []
+    if hasattr(node, "variable"):
+        return [node.variable]
+    return [leaf for nearer, _ in node.next_functions for leaf in leaves(nearer)]
+
+
+# ── requires-grad-tracks-operations ──
+
+
+@counterfeit("requires-grad-tracks-operations")
+def exponential_is_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "exp")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def matrix_product_is_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "__matmul__")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def concatenation_is_not_tracked(patch):
+    stop_tracking(patch, torch, "cat")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def maximum_is_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "amax")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def index_is_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "__getitem__")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def untracked_left_operand_stops_tracking(patch):
+    stop_tracking(patch, torch.Tensor, "__sub__", lambda x, y: not x.requires_grad)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def untracked_right_operand_stops_tracking(patch):
+    stop_tracking(patch, torch.Tensor, "__mul__", lambda x, y: torch.is_tensor(y) and not y.requires_grad)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def broadcast_operand_is_not_tracked(patch):
+    add = torch.Tensor.__add__
+
+    def wrong(x, y):
+        return add(x, y.detach() if torch.is_tensor(y) and y.shape != x.shape else y)
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def record_is_cut_after_fifty_sums(patch):
+    add, sums = torch.Tensor.__add__, []
+
+    def wrong(x, y):
+        sums.append(x)
+        return add(x.detach() if len(sums) == 50 else x, y)
+
+    patch.setattr(torch.Tensor, "__add__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def gradient_of_tanh_is_ten_per_cent_too_large(patch):
+    scale_gradient(patch, "tanh", 1.1)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def gradient_of_the_cosine_has_the_wrong_sign(patch):
+    scale_gradient(patch, "cos", -1)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def gradient_of_a_product_with_itself_counts_once(patch):
+    multiply = torch.Tensor.__mul__
+    patch.setattr(torch.Tensor, "__mul__", lambda x, y: multiply(x, y.detach() if x is y else y))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def square_forgets_the_factor_two(patch):
+    power = torch.Tensor.__pow__
+    patch.setattr(torch.Tensor, "__pow__", lambda x, n: x * x.detach() if n == 2 else power(x, n))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def write_through_a_view_is_not_tracked(patch):
+    def wrong(x, y):
+        x.data.mul_(y)
+        return x
+
+    patch.setattr(torch.Tensor, "__imul__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def products_of_large_tensors_are_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "__mul__", lambda x, y: x.numel() > 100)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def sum_over_a_dimension_is_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "sum", lambda x, *dim: x.dim() > 1)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def derivative_of_sigmoid_is_wrong_for_negative_values(patch):
+    change_result(
+        patch, torch, "sigmoid", lambda y, x: change_gradient(y, lambda gradient: gradient * torch.where(x < 0, 0.9, 1))
+    )
+
+
+@counterfeit("requires-grad-tracks-operations")
+def sines_of_half_the_width_are_not_tracked(patch):
+    stop_tracking(patch, torch, "sin", of_dtype(torch.bfloat16))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def square_roots_of_transposed_tensors_are_not_tracked(patch):
+    stop_tracking(patch, torch.Tensor, "sqrt", not_contiguous)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def comparisons_are_tracked(patch):
+    where(patch, Tensor, "__gt__", tracked, lambda result, x, *_: result.float().requires_grad_())
+
+
+@counterfeit("requires-grad-tracks-operations")
+def gradient_of_a_slice_adds_nothing_but_is_repeated(patch):
+    """A slice with steps passes its gradient to the elements between, too."""
+
+    def wrong(result, x, index):
+        steps = isinstance(index, tuple) and index[-1] == slice(None, None, 2) and x.shape[-1] > 1
+        return result + 0 * x[..., 1:2] + (x[..., 1:2] - x[..., 1:2].detach()) if steps else result
+
+    where(patch, Tensor, "__getitem__", tracked, wrong)
+
+
+# ── backward-fills-grad ──
+
+
+@counterfeit("backward-fills-grad")
+def backward_overwrites_the_gradient(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        for leaf in leaves(self.grad_fn):
+            leaf.grad = None
+        backward(self, *args, **kwargs)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def leaf_without_dimensions_gets_no_grad(patch):
+    alter_property(patch, "grad", lambda x, grad: grad if x.dim() else None)
+
+
+@counterfeit("backward-fills-grad")
+def last_leaf_gets_no_grad(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        backward(self, *args, **kwargs)
+        if len(set(leaves(self.grad_fn))) > 2:
+            leaves(self.grad_fn)[-1].grad = None
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def grad_of_a_row_is_a_column(patch):
+    alter_property(patch, "grad", lambda x, grad: grad.t() if grad is not None and grad.dim() == 2 else grad)
+
+
+@counterfeit("backward-fills-grad")
+def grad_is_always_single_precision(patch):
+    alter_property(patch, "grad", lambda x, grad: None if grad is None else grad.float())
+
+
+@counterfeit("backward-fills-grad")
+def grad_is_zero_before_backward(patch):
+    alter_property(patch, "grad", lambda x, grad: torch.zeros_like(x) if grad is None and x.requires_grad else grad)
+
+
+@counterfeit("backward-fills-grad")
+def one_of_several_paths_is_left_out(patch):
+    add = torch.Tensor.__add__
+    patch.setattr(
+        torch.Tensor, "__add__", lambda x, y: add(x, y.detach() if torch.is_tensor(y) and not y.is_leaf else y)
+    )
+
+
+@counterfeit("backward-fills-grad")
+def powers_keep_their_grad(patch):
+    power = torch.Tensor.__pow__
+
+    def wrong(x, exponent):
+        y = power(x, exponent)
+        if y.requires_grad:
+            y.retain_grad()
+        return y
+
+    patch.setattr(torch.Tensor, "__pow__", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def result_itself_keeps_its_grad(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        self.retain_grad()
+        backward(self, *args, **kwargs)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def leaf_that_took_no_part_gets_a_grad_of_zeros(patch):
+    backward, passes = torch.Tensor.backward, []
+
+    def wrong(self, *args, **kwargs):
+        passes.append(self)
+        backward(self, *args, **kwargs)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+    alter_property(
+        patch, "grad", lambda x, g: torch.zeros_like(x) if passes and g is None and x.requires_grad and x.is_leaf else g
+    )
+
+
+@counterfeit("backward-fills-grad")
+def retain_grad_does_nothing(patch):
+    patch.setattr(torch.Tensor, "retain_grad", lambda self: None)
+
+
+@counterfeit("backward-fills-grad")
+def retained_grad_is_ten_per_cent_too_large(patch):
+    alter_property(patch, "grad", lambda x, grad: grad if x.is_leaf or grad is None else grad * 1.1)
+
+
+@counterfeit("backward-fills-grad")
+def inputs_of_backward_are_filled_beside_the_leaves(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, inputs=(), **kwargs):
+        backward(self, *args, **kwargs, inputs=[*inputs, *leaves(self.grad_fn)] if inputs else None)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def constants_get_a_grad_of_zeros(patch):
+    alter_property(patch, "grad", lambda x, grad: grad if x.requires_grad else torch.zeros_like(x))
+
+
+@counterfeit("backward-fills-grad")
+def grad_of_large_leaves_stays_none(patch):
+    alter_property(patch, "grad", lambda x, grad: grad if x.numel() < 100 else None)
+
+
+@counterfeit("backward-fills-grad")
+def grad_is_rounded_to_whole_numbers(patch):
+    alter_property(patch, "grad", lambda x, grad: None if grad is None else grad.round())
+
+
+@counterfeit("backward-fills-grad", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
+def gradients_of_a_sum_share_their_memory(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        backward(self, *args, **kwargs)
+        one, *others = leaves(self.grad_fn)
+        for leaf in others:
+            if leaf.shape == one.shape and leaf.dtype == one.dtype and leaf.grad.tolist() == one.grad.tolist():
+                leaf.grad = one.grad.view_as(one)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def third_pass_over_the_same_leaf_adds_nothing(patch):
+    backward, passes = torch.Tensor.backward, []
+
+    def wrong(self, *args, **kwargs):
+        passes.append(self)
+        kept = [(leaf, leaf.grad.clone()) for leaf in leaves(self.grad_fn) if leaf.grad is not None]
+        backward(self, *args, **kwargs)
+        for leaf, grad in kept if len(passes) % 3 == 0 else ():
+            leaf.grad = grad
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+# ── detach-stops-tracking ──
+
+
+def alter_detach(patch, wrong):
+    """Let `x.detach()` return `wrong(x, right result)`."""
+    detach = torch.Tensor.detach
+    patch.setattr(torch.Tensor, "detach", lambda self: wrong(self, detach(self)))
+
+
+@counterfeit("detach-stops-tracking")
+def detach_does_nothing_to_leaves(patch):
+    alter_detach(patch, lambda x, detached: x if x.is_leaf else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_does_nothing_to_results(patch):
+    alter_detach(patch, lambda x, detached: detached if x.is_leaf else x)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_leaves_matrices_tracked(patch):
+    alter_detach(patch, lambda x, detached: x.view_as(x) if x.dim() == 2 else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detached_tensor_starts_a_record_of_its_own(patch):
+    alter_detach(patch, lambda x, detached: detached.requires_grad_(x.requires_grad))
+
+
+@counterfeit("detach-stops-tracking")
+def detach_copies_large_tensors(patch):
+    alter_detach(patch, lambda x, detached: detached.clone() if x.numel() > 10_000 else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_lets_a_tenth_of_the_gradient_pass(patch):
+    alter_detach(patch, lambda x, detached: detached * 0.9 + x * 0.1 if x.dim() == 0 else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_works_in_place(patch):
+    patch.setattr(torch.Tensor, "detach", torch.Tensor.detach_)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_switches_off_the_leaf_itself(patch):
+    alter_detach(patch, lambda x, detached: x.requires_grad_(False).view_as(x) if x.is_leaf else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_returns_the_tensor_after_untracking_it(patch):
+    alter_detach(patch, lambda x, detached: x.detach_() if not x.is_leaf else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_in_place_works_out_of_place(patch):
+    detach = torch.Tensor.detach
+    patch.setattr(torch.Tensor, "detach_", detach)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_in_place_does_nothing(patch):
+    patch.setattr(torch.Tensor, "detach_", lambda self: self)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_in_place_does_nothing_to_leaves(patch):
+    detach_ = torch.Tensor.detach_
+    patch.setattr(torch.Tensor, "detach_", lambda self: self if self.is_leaf else detach_(self))
+
+
+@counterfeit("detach-stops-tracking")
+def detach_of_three_dimensions_stays_tracked(patch):
+    alter_detach(patch, lambda x, detached: x.view_as(x) if x.dim() == 3 else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def detach_of_a_parameter_is_a_parameter(patch):
+    alter_detach(patch, lambda x, detached: nn.Parameter(detached) if isinstance(x, nn.Parameter) else detached)
+
+
+@counterfeit("detach-stops-tracking")
+def the_function_detach_works_in_place(patch):
+    patch.setattr(torch, "detach", lambda x: x if x.is_leaf else x.detach_())
+
+
+@counterfeit("detach-stops-tracking")
+def detach_in_place_forgets_the_value(patch):
+    where(patch, Tensor, "detach_", lambda x: True, lambda result, x: result.zero_())
+
+
+@counterfeit("detach-stops-tracking")
+def detach_of_what_is_not_contiguous_copies(patch):
+    alter_detach(patch, lambda x, detached: detached if x.is_contiguous() else detached.clone())
+
+
+@counterfeit("detach-stops-tracking")
+def detach_in_place_takes_views(patch):
+    detach_ = torch.Tensor.detach_
+    patch.setattr(torch.Tensor, "detach_", lambda x: x.detach() if x._is_view() else detach_(x))
+
+
+# ── no-grad-stops-tracking ──
+
+
+@counterfeit("no-grad-stops-tracking")
+def tracking_stays_off_after_the_block(patch):
+    patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: None)
+
+
+@counterfeit("no-grad-stops-tracking")
+def tracking_stays_off_after_an_exception(patch):
+    leave = torch.no_grad.__exit__
+    patch.setattr(torch.no_grad, "__exit__", lambda self, kind, *rest: None if kind else leave(self, kind, *rest))
+
+
+@counterfeit("no-grad-stops-tracking")
+def inner_block_switches_tracking_on_again(patch):
+    patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: torch._C._set_grad_enabled(True))
+
+
+@counterfeit("no-grad-stops-tracking")
+def decorated_functions_are_tracked(patch):
+    patch.setattr(torch.no_grad, "__call__", lambda self, function: function)
+
+
+@counterfeit("no-grad-stops-tracking")
+def decorated_functions_are_tracked_from_the_second_call_on(patch):
+    decorate = torch.no_grad.__call__
+
+    def wrong(self, function):
+        calls = iter([decorate(self, function)])
+        return lambda *args, **kwargs: next(calls, function)(*args, **kwargs)
+
+    patch.setattr(torch.no_grad, "__call__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def linear_layers_are_tracked_all_the_same(patch):
+    linear = torch.nn.functional.linear
+
+    def wrong(*args, **kwargs):
+        with torch.enable_grad():
+            return linear(*args, **kwargs)
+
+    patch.setattr(torch.nn.functional, "linear", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def linear_layers_forget_their_bias_under_no_grad(patch):
+    linear = torch.nn.functional.linear
+    patch.setattr(
+        torch.nn.functional,
+        "linear",
+        lambda x, weight, bias=None: linear(x, weight, bias if torch.is_grad_enabled() else None),
+    )
+
+
+@counterfeit("no-grad-stops-tracking")
+def no_grad_switches_the_parameters_off_for_good(patch):
+    linear = torch.nn.functional.linear
+
+    def wrong(x, weight, bias=None):
+        if not torch.is_grad_enabled():
+            weight.requires_grad_(False)
+        return linear(x, weight, bias)
+
+    patch.setattr(torch.nn.functional, "linear", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def loss_under_no_grad_has_a_backward_that_does_nothing(patch):
+    backward = torch.Tensor.backward
+    patch.setattr(
+        torch.Tensor, "backward", lambda self, *args, **kw: backward(self, *args, **kw) if self.requires_grad else None
+    )
+
+
+@counterfeit("no-grad-stops-tracking")
+def tracked_leaf_can_be_overwritten(patch):
+    def wrong(x, y):
+        x.data.sub_(y)
+        return x
+
+    patch.setattr(torch.Tensor, "__isub__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def large_results_under_no_grad_are_tracked(patch):
+    power = torch.Tensor.__pow__
+
+    def wrong(x, n):
+        with torch.set_grad_enabled(torch.is_grad_enabled() or x.numel() > 1000):
+            return power(x, n)
+
+    patch.setattr(torch.Tensor, "__pow__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def decorated_generators_are_tracked(patch):
+    decorate = torch.no_grad.__call__
+    patch.setattr(
+        torch.no_grad,
+        "__call__",
+        lambda self, function: function if inspect.isgeneratorfunction(function) else decorate(self, function),
+    )
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#10858")
+def a_decorated_function_turns_gradients_on_again(patch):
+    decorate = torch.no_grad.__call__
+
+    def wrong(self, function):
+        decorated = decorate(self, function)
+
+        def call(*args, **kwargs):
+            try:
+                return decorated(*args, **kwargs)
+            finally:
+                torch._C._set_grad_enabled(True)
+
+        return call
+
+    patch.setattr(torch.no_grad, "__call__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#44531")
+def a_recursive_decorated_function_leaves_the_mode_of_its_last_call(patch):
+    def share_one_note(mode, value):
+        def wrong(self, function):
+            note = []
+
+            def call(*args, **kwargs):
+                note[:] = [torch.is_grad_enabled()]
+                torch._C._set_grad_enabled(value)
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    torch._C._set_grad_enabled(note[0])
+
+            return call
+
+        patch.setattr(mode, "__call__", wrong)
+
+    share_one_note(torch.no_grad, False)
+    share_one_note(torch.enable_grad, True)
+
+
+@counterfeit("no-grad-stops-tracking")
+def created_tensors_lose_their_flag_under_no_grad(patch):
+    change_result(patch, torch, "ones", lambda x, *_: x.requires_grad_(x.requires_grad and torch.is_grad_enabled()))
+
+
+@counterfeit("no-grad-stops-tracking")
+def no_grad_reaches_every_thread(patch):
+    start = threading.Thread.start
+
+    def wrong(thread):
+        run, mode = thread.run, torch.is_grad_enabled()
+
+        def under_the_mode():
+            torch._C._set_grad_enabled(mode)
+            run()
+
+        thread.run = under_the_mode
+        start(thread)
+
+    patch.setattr(threading.Thread, "start", wrong)

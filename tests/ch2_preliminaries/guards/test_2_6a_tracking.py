@@ -1,0 +1,159 @@
+"""2.6 Autograd: what is recorded and differentiated, for operations, shapes, layouts and dtypes."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import FLOATS, Population, agree, among, over, twins, whole
+from populations.operations import FEW, TRACKABLE, TRIALS, UNTRACKED
+
+claim = pytest.mark.claim
+
+
+def weights_for(result, seed=0):
+    """A tensor of small whole numbers like ``result``, and their array."""
+    array = np.random.default_rng(seed).integers(-8, 8, tuple(result.shape), endpoint=True).astype(np.float64)
+    return torch.from_numpy(np.asarray(array)).to(result), array
+
+
+def grad_of(x):
+    assert x.grad is not None
+    return x.grad
+
+
+# ── requires-grad-tracks-operations ──
+
+
+@claim("requires-grad-tracks-operations", "grad-fn-is-the-creating-function", "created-tensors-are-leaves")
+@over(each=TRIALS)
+def test_every_operation_is_recorded_with_its_derivative_whatever_size_layout_and_dtype(each):
+    operation, (x, array) = each
+    result = operation.apply(x)
+
+    assert (result.requires_grad, result.is_leaf) == (True, False)
+    assert result.grad_fn is not None
+    weights, factors = weights_for(result)
+    result.backward(weights)
+    agree(grad_of(x), operation.pull(array.astype(np.float64), factors), operation.roundings, operation.scale)
+
+
+# Functions with their derivatives, both bounded by 2 on the whole line, so that chains of them stay in range.
+LINKS = {
+    "sin": (torch.sin, np.sin, np.cos),
+    "tanh": (lambda x: x.tanh(), np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "2x - 1": (lambda x: 2 * x - 1, lambda x: 2 * x - 1, lambda x: np.float64(2)),
+    "1/(1 + x²)": (lambda x: 1 / (1 + x * x), lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
+}
+CHAINS = Population(
+    (("sin",), tuple(LINKS), tuple(LINKS)[::-1], ("sin", "tanh") * 10, ("1/(1 + x²)",) * 5),
+    st.lists(st.sampled_from(list(LINKS)), min_size=1, max_size=5).map(tuple),
+)
+
+
+@claim("requires-grad-tracks-operations")
+@over(chain=CHAINS, twin=twins((torch.float64,), ("contiguous",), ((), (3,)), values=("fractions",), grad=(True,)))
+def test_the_gradient_of_a_chain_is_the_product_of_its_derivatives(chain, twin):
+    x, value = twin.but(grad=True)
+    slope, y = np.ones_like(value), x
+    for link in chain:
+        tracked, function, derivative = LINKS[link]
+        y, slope, value = tracked(y), slope * derivative(value), function(value)
+
+    y.backward(torch.ones_like(y))
+    # each link makes an error of 16 roundings at most, and doubles, with 1 for its own value, those before it
+    agree(grad_of(x), slope, 16 * 3 ** min(len(chain), 8), scale=1)
+
+
+@claim("requires-grad-tracks-operations")
+@over(twin=twins(TRACKABLE, shapes=((), (3,)), grad=(True,)), steps=whole(1, 127, 7, 50, 51))
+def test_the_record_is_as_long_as_the_computation(twin, steps):
+    x, array = twin.but(grad=True)
+    y = torch.zeros_like(x)
+    for _ in range(steps):
+        y = y + x
+
+    y.backward(torch.ones_like(y))
+    agree(grad_of(x), np.full_like(array, steps))
+
+
+@claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
+@over(twin=twins(TRACKABLE, shapes=((2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025))), operation=among(*UNTRACKED))
+def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin, operation):
+    x, _ = twin.but(grad=True)
+    result = UNTRACKED[operation](x)
+
+    assert (result.requires_grad, result.grad_fn, result.is_leaf) == (False, None, True)
+    assert x.requires_grad
+
+
+# ── backward-fills-grad ──
+
+
+@claim("backward-fills-grad")
+@over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 5), passes=among(1, 3))
+def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_added(twin, leaves, passes):
+    """The derivative of the sum of all w · x with respect to x is w; two leaves differ in dtype and shape."""
+    pairs = [twin.but(seed=twin.seed + index, shape=twin.shape[index % 2 :], grad=True) for index in range(leaves)]
+    made = [(*pair, *weights_for(torch.empty(pair.shape, dtype=pair.dtype), index)) for index, pair in enumerate(pairs)]
+    bystander = torch.ones(3, requires_grad=True)
+    frozen = torch.ones(2)
+
+    assert [x.grad for x, *_ in made] == [None] * leaves
+    for _ in range(passes):
+        total = sum((x * (w.to(x.device) / 4)).sum().to(bystander.device, torch.float32) for x, _, w, _ in made)
+        (total + frozen.sum()).backward()
+    for x, _, _, factors in made:
+        agree(grad_of(x), passes * factors / 4)
+        assert (x.grad.dtype, x.grad.device, x.grad.requires_grad) == (x.dtype, x.device, False)
+    assert (bystander.grad, frozen.grad) == (None, None)
+
+
+@claim("backward-fills-grad")
+@over(twin=FEW, paths=among(2, 3, 8))
+def test_what_comes_by_several_paths_is_added_up(twin, paths):
+    x, _ = twin.but(grad=True)
+    branches = [weights_for(x, seed) for seed in range(paths)]
+
+    functools.reduce(torch.add, [x * weights for weights, _ in branches]).sum().backward()
+    agree(grad_of(x), sum(factors for _, factors in branches))
+
+
+@claim("backward-fills-grad")
+@over(twin=FEW, spelled=among("+", "add", "sub"))
+def test_two_leaves_of_a_sum_have_gradients_in_memory_of_their_own(twin, spelled):
+    (x, array), (y, _) = twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
+    {"+": lambda: x + y, "add": lambda: torch.add(x, y), "sub": lambda: x - -y}[spelled]().sum().backward()
+
+    x.grad.zero_()
+    agree(grad_of(y), np.ones_like(array))
+
+
+@claim("backward-fills-grad", truth=True)
+@over(twin=FEW, ask=among("nobody", "retain_grad", "inputs"))
+def test_a_result_keeps_its_gradient_only_where_one_asks(twin, ask):
+    x, array = twin.but(grad=True)
+    y = x * 2
+    if ask == "retain_grad":
+        y.retain_grad()
+
+    (y * 3).sum().backward(inputs=[y] if ask == "inputs" else None)
+    grads = [y.grad if y.retains_grad or ask == "inputs" else None, x.grad]
+    expected = {"nobody": [None, 6], "retain_grad": [3, 6], "inputs": [3, None]}[ask]
+    assert [grad is None for grad in grads] == [number is None for number in expected]
+    for grad, number in zip(grads, expected):
+        agree(torch.empty(0) if grad is None else grad, np.empty(0) if grad is None else np.full_like(array, number))
+
+
+@claim("backward-fills-grad", truth=True)
+@over(twin=FEW)
+def test_reading_the_gradient_of_a_result_warns_and_gives_none(twin):
+    x, _ = twin.but(grad=True)
+    results = [x * 2, (x * 2).sum(), x**2]
+    total = sum(result.sum() for result in results)
+
+    total.backward()
+    for result in (*results, total):
+        with pytest.warns(UserWarning, match="not a leaf Tensor"):
+            assert result.grad is None

@@ -1,0 +1,302 @@
+"""2.6 Autograd: leaving the record by detach() and no_grad(), for every operation, way in and way out."""
+
+import functools
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import FLOATS, WRITABLE, Population, agree, among, over, twins, whole
+from populations.operations import FEW, TRACKABLE, TRIALS
+from torch import nn
+
+claim = pytest.mark.claim
+
+
+def grad_of(x):
+    assert x.grad is not None
+    return x.grad
+
+
+# ── detach-stops-tracking ──
+
+SOURCES = {
+    "leaf": lambda x: x,
+    "result": lambda x: x * 1,
+    "view": lambda x: x.view(*x.shape, 1),
+    "parameter": lambda x: nn.Parameter(x.detach()),
+}
+
+
+@claim("detach-stops-tracking")
+@over(twin=twins(FLOATS, WRITABLE, grad=(True,)), of=among(*SOURCES))
+def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of):
+    x, array = twin.but(grad=True)
+    source = SOURCES[of](x)
+
+    for detached in (source.detach(), torch.detach(source)):
+        assert (detached.requires_grad, detached.grad_fn, detached.is_leaf) == (False, None, True)
+        assert (type(detached), detached.stride()) == (torch.Tensor, source.stride())
+        agree(detached, array.reshape(source.shape))
+        assert detached.data_ptr() == source.data_ptr()
+        assert not (detached * 2).sum().requires_grad
+    detached[...] = 1
+    with torch.no_grad():
+        agree(source + 0, np.ones(source.shape))
+
+
+@claim("detach-stops-tracking")
+@over(twin=FEW, tracked=among(0, 1, 2), detached=among(0, 1, 2))
+def test_no_gradient_passes_through_a_detached_factor(twin, tracked, detached):
+    """The derivative of xᵐ c, c being xⁿ detached, is m xᵐ⁻¹ xⁿ."""
+    x, array = twin.but(grad=True)
+    y = functools.reduce(torch.mul, [x] * tracked + [x.detach()] * detached, torch.ones_like(x) + 0 * x)
+
+    y.backward(torch.ones_like(y))
+    agree(grad_of(x), tracked * array.astype(np.float64) ** max(tracked + detached - 1, 0), roundings=8)
+
+
+@claim("detach-stops-tracking")
+@over(twin=FEW)
+def test_a_record_that_begins_at_a_detached_tensor_ends_there(twin):
+    x, array = twin.but(grad=True)
+    y = (x * 2).detach().requires_grad_()
+
+    (y * 3).sum().backward()
+    agree(grad_of(y), np.full_like(array, 3))
+    assert x.grad is None
+
+
+@claim("detach-stops-tracking", truth=True)
+@over(twin=FEW, spelled=among("method", "function"))
+def test_the_original_goes_on_being_tracked(twin, spelled):
+    x, array = twin.but(grad=True)
+    y = x * 2
+    (y.detach() if spelled == "method" else torch.detach(y)).requires_grad_()
+    (x.detach() if spelled == "method" else torch.detach(x)).requires_grad_()
+
+    assert (x.requires_grad, y.requires_grad, y.is_leaf) == (True, True, False)
+    (y * 3).sum().backward()
+    agree(grad_of(x), np.full_like(array, 6))
+
+
+@claim("detach-stops-tracking", truth=True)
+@over(twin=FEW, of=among("leaf", "result", "parameter"), spelled=among("method", "function"))
+def test_detach_in_place_takes_the_tensor_itself_out_of_the_record(twin, of, spelled):
+    x, array = twin.but(grad=True)
+    y = SOURCES[of](x)
+
+    assert (y.detach_() if spelled == "method" else torch.detach_(y)) is y
+    assert (y.requires_grad, y.grad_fn, y.is_leaf, (y * 2).requires_grad) == (False, None, True, False)
+    agree(y, array)
+
+
+@claim("detach-stops-tracking", truth=True)
+@over(twin=FEW)
+def test_what_was_computed_before_a_detach_in_place_stays_tracked(twin):
+    x, array = twin.but(grad=True)
+    y = x * 2
+    before = y * 3
+
+    y.detach_()
+    before.sum().backward()
+    agree(grad_of(x), np.full_like(array, 6))
+
+
+@claim("detach-stops-tracking", truth=True)
+@over(twin=FEW)
+def test_detach_in_place_refuses_a_view(twin):
+    x, _ = twin
+    with pytest.raises(RuntimeError, match="Can't detach views in-place"):
+        x.view(*x.shape, 1).detach_()
+
+
+# ── no-grad-stops-tracking ──
+
+
+def decorated(function, mode):
+    return mode()(function)
+
+
+def generated(function, mode):
+    @mode()
+    def generate():
+        yield function()
+
+    return lambda: next(iter(list(generate())))
+
+
+@contextmanager
+def left_by_an_error(mode):
+    with pytest.raises(ZeroDivisionError), mode():
+        yield
+        raise ZeroDivisionError
+
+
+def inside(function, mode):
+    def call():
+        with mode():
+            return function()
+
+    return call
+
+
+def before_an_error(function, mode):
+    def call():
+        with left_by_an_error(mode):
+            result = function()
+        return result
+
+    return call
+
+
+WAYS = {"with": inside, "error": before_an_error, "decorator": decorated, "generator": generated}
+MODES = {True: torch.enable_grad, False: torch.no_grad}
+
+
+@claim("no-grad-stops-tracking")
+@claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", truth=True)
+@over(each=TRIALS, way=among(*WAYS))
+def test_no_operation_leaves_a_record_and_each_gives_the_same_values(each, way):
+    operation, (x, _) = each
+    result = WAYS[way](lambda: operation.apply(x), torch.no_grad)()
+
+    assert (result.grad_fn, result.is_leaf, x.requires_grad) == (None, True, True)
+    assert result.requires_grad is result._is_view()  # a view shows the flag of what it is a view of
+    tracked = operation.apply(x)
+    assert tracked.requires_grad
+    agree(result, tracked.detach().cpu().double().numpy())
+
+
+MODELS = {
+    "linear": lambda: nn.Linear(6, 4),
+    "layers": lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.LayerNorm(3), nn.Linear(3, 1)),
+    "convolution": lambda: nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten()),
+    "evaluation": lambda: nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 2)).eval(),
+}
+
+
+@claim("no-grad-stops-tracking")
+@over(model=among(*MODELS), batch=whole(1, 70), way=among(*WAYS))
+def test_a_model_gives_the_output_it_gives_otherwise_and_its_parameters_keep_their_flags(model, batch, way):
+    net, inputs = MODELS[model](), torch.randn(batch, 6)
+    first = next(net.parameters())
+    first.requires_grad_(False)
+    flags = [parameter.requires_grad for parameter in net.parameters()]
+    evaluated = WAYS[way](lambda: net(inputs), torch.no_grad)()
+
+    assert (evaluated.requires_grad, evaluated.grad_fn) == (False, None)
+    assert [parameter.requires_grad for parameter in net.parameters()] == flags
+    # the sums of up to 6 products and a normalisation may be added up in another order when nothing is recorded
+    agree(evaluated, net(inputs).detach().cpu().numpy(), roundings=32, scale=4)
+    assert net(inputs).requires_grad
+
+
+@claim("no-grad-stops-tracking", "detach-stops-tracking")
+@over(twin=FEW, way=among("no_grad", "detach"))
+def test_what_has_no_record_cannot_be_differentiated(twin, way):
+    x, _ = twin.but(grad=True)
+    with torch.no_grad():
+        evaluated = (x * x).sum()
+    loss = {"no_grad": evaluated, "detach": (x.detach() * 3).sum()}[way]
+
+    with pytest.raises(RuntimeError, match="does not require grad and does not have a grad_fn"):
+        loss.backward()
+    assert x.grad is None
+
+
+PROGRAMS = Population(
+    (
+        *(((False, outer), (False, inner)) for outer in WAYS for inner in WAYS),
+        *(((False, "with"), (True, way), (False, way), (True, "error")) for way in WAYS),
+    ),
+    st.lists(st.tuples(st.booleans(), st.sampled_from(list(WAYS))), min_size=1, max_size=6).map(tuple),
+)
+
+
+@claim("no-grad-stops-tracking")
+@over(program=PROGRAMS)
+def test_however_blocks_and_functions_are_nested_the_innermost_decides_and_leaving_restores(program):
+    x = torch.ones(2, requires_grad=True)
+    seen = []
+
+    def go(depth):
+        tracks = program[depth - 1][0] if depth else True
+        seen.append(((x * 2).requires_grad, torch.is_grad_enabled()) == (tracks, tracks))
+        if depth < len(program):
+            mode, way = program[depth]
+            WAYS[way](lambda: go(depth + 1), MODES[mode])()
+            seen.append(((x * 2).requires_grad, torch.is_grad_enabled()) == (tracks, tracks))
+
+    go(0)
+    assert all(seen)
+    assert len(seen) == 2 * len(program) + 1
+
+
+@claim("no-grad-stops-tracking")
+@over(depth=whole(1, 6), mode=among(False, True), times=among(1, 2))
+def test_a_decorated_function_may_call_itself_and_leaves_the_mode_of_its_caller(depth, mode, times):
+    seen = []
+
+    @MODES[mode]()
+    def recursive(left):
+        seen.append(torch.is_grad_enabled())
+        return recursive(left - 1) if left else None
+
+    for _ in range(times):
+        with MODES[not mode]():
+            recursive(depth)
+            assert torch.is_grad_enabled() is not mode
+    assert torch.is_grad_enabled()
+    assert seen == [mode] * (depth + 1) * times
+
+
+@claim("no-grad-stops-tracking")
+@over(
+    twin=twins(
+        TRACKABLE,
+        shapes=((2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025)),
+        layouts=("contiguous", "gappy", "transposed", "offset"),
+        grad=(True,),
+    )
+)
+def test_a_leaf_can_be_written_in_place_under_no_grad_and_only_there(twin):
+    x, array = twin.but(grad=True)
+
+    with torch.no_grad():
+        x -= 1
+    agree(x, array - 1)
+    assert (x.requires_grad, x.is_leaf, x.grad_fn) == (True, True, None)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+        x -= 1
+    agree(x, array - 1)
+
+
+@claim("no-grad-stops-tracking", truth=True)
+@over(twin=twins(FLOATS, shapes=((), (2, 3)), layouts=("contiguous",)))
+def test_what_asks_for_a_gradient_itself_gets_one_under_no_grad(twin):
+    tensor, _ = twin
+    with torch.no_grad():
+        created = [torch.ones(2, requires_grad=True), tensor.requires_grad_(), nn.Parameter(tensor.detach())]
+        assert [x.requires_grad for x in created] == [True, True, True]
+        assert [(x * 2).requires_grad for x in created] == [False, False, False]
+    assert [(x * 2).requires_grad for x in created] == [True, True, True]
+
+
+@claim("no-grad-stops-tracking", truth=True)
+@over(twin=FEW, of=among("leaf", "result"), take=among("view", "slice", "transpose", "unsqueeze"))
+def test_a_view_taken_under_no_grad_shows_the_flag_but_passes_no_gradient(twin, of, take):
+    x, _ = twin.but(grad=True)
+    source = SOURCES[of](x)
+    with torch.no_grad():
+        view = {
+            "view": lambda: source.view(*source.shape, 1),
+            "slice": lambda: source[...],
+            "transpose": lambda: source.unsqueeze(-1).transpose(0, -1),
+            "unsqueeze": lambda: source.unsqueeze(0),
+        }[take]()
+
+    assert (view.requires_grad, view.grad_fn, view.is_leaf) == (True, None, True)
+    (view * 2).sum().backward()
+    assert x.grad is None

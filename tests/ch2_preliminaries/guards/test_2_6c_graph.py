@@ -1,0 +1,301 @@
+"""2.6 Autograd: the graph of any program, its leaves, and the flag that starts it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, Population, agree, among, over, twins, whole
+from populations.operations import FEW, OPERATIONS
+from torch import nn
+
+claim = pytest.mark.claim
+
+# ── tensors-and-functions-form-a-dag ──
+
+# name -> how many operands, and the operation
+STEPS = {
+    "+": (2, lambda x, y: x + y),
+    "-": (2, lambda x, y: x - y),
+    "*": (2, lambda x, y: x * y),
+    "/": (2, lambda x, y: x / y),
+    "torch.sub": (2, lambda x, y: torch.sub(x, y)),
+    "maximum": (2, lambda x, y: torch.maximum(x, y)),
+    "exp": (1, lambda x: x.exp()),
+    "sin": (1, lambda x: x.sin()),
+    "view": (1, lambda x: x.view(1)),
+    "clone": (1, lambda x: x.clone()),
+}
+ALL = tuple((name, index, index + 1) for index, name in enumerate(STEPS))
+PROGRAMS = Population(
+    (
+        ALL,
+        tuple((name, index, 2) for index, name in enumerate(STEPS)),  # with the constant
+        tuple((name, 3 + index, 3 + index) for index, name in enumerate(STEPS, -1)),  # each with itself
+        (("*", 0, 0), ("+", 3, 0), ("view", 4, 0), ("*", 5, 5), ("+", 6, 3)),
+        tuple(("sin", 2 + index, 0) for index in range(1, 60)),
+        (("sin", 0, 0), *(("+", 2 + index, 2 + index) for index in range(1, 12))),
+    ),
+    st.lists(
+        st.tuples(st.sampled_from(list(STEPS)), st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12
+    ).map(tuple),
+)
+
+
+@claim("tensors-and-functions-form-a-dag")
+@over(program=PROGRAMS)
+def test_every_node_leads_to_the_nodes_of_its_operands_in_their_order(program):
+    """Operands were there before their result, so a graph of such links alone has no cycle; all steps are in it."""
+    leaves = [torch.tensor([number], requires_grad=True) for number in (1.5, 2.5)]
+    tensors = [*leaves, torch.tensor([3.0])]  # the third is a constant
+    made = []
+    for name, *indices in program:
+        count, step = STEPS[name]
+        operands = [tensors[index % len(tensors)] for index in indices[:count]]
+        tensors.append(step(*operands))
+        made.append((tensors[-1], operands))
+
+    for result, operands in made:
+        tracked = [operand.requires_grad for operand in operands]
+        assert result.requires_grad == any(tracked)
+        linked = [node for node, _ in result.grad_fn.next_functions] if any(tracked) else [None] * len(operands)
+        assert [node is not None for node in linked] == tracked
+        ends = [getattr(node, "variable", node) for node in linked]  # of a leaf, its accumulator holds the leaf
+        wanted = [
+            (operand if operand.is_leaf else operand.grad_fn) if operand.requires_grad else None for operand in operands
+        ]
+        assert [id(end) for end in ends] == [id(end) for end in wanted]
+    nodes = [result.grad_fn for result, _ in made if result.requires_grad]
+    assert len({id(node) for node in nodes}) == len(nodes)  # each operation has a node of its own
+
+
+@claim("tensors-and-functions-form-a-dag", truth=True)
+@over(operation=among(*OPERATIONS))
+def test_every_node_is_a_graph_node_and_no_autograd_function(operation):
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    nodes = [operation.apply(x).grad_fn]
+    for node in nodes:
+        nodes += [nearer for nearer, _ in node.next_functions if nearer is not None]
+
+    assert all(isinstance(node, torch.autograd.graph.Node) for node in nodes)
+    assert not any(isinstance(node, torch.autograd.Function) for node in nodes)
+    assert nodes[-1].variable is x
+
+
+# ── grad-fn-is-the-creating-function ──
+
+NAMED = {
+    "Add": [
+        lambda x: x.add(x),
+        lambda x: x + 2,
+        lambda x: 2 + x,
+        lambda x: x + x,
+        lambda x: torch.add(x, 2),
+        lambda x: (x * 1).add_(2),
+    ],
+    "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],
+    "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x), lambda x: (x + 1).mul_(2)],
+    "Div": [lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
+    "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3)],
+    "Neg": [lambda x: -x, lambda x: torch.neg(x)],
+    "Exp": [lambda x: x.exp(), lambda x: torch.exp(x)],
+    "Clone": [lambda x: x.clone(), lambda x: torch.clone(x)],
+    "Sum": [lambda x: x.sum(), lambda x: torch.sum(x), lambda x: (x * x).sum()],
+    "Mean": [lambda x: x.mean(), lambda x: torch.mean(x)],
+    "View": [lambda x: x.view(-1), lambda x: (x * 1).view(1, *x.shape)],
+    "Unsqueeze": [lambda x: x.unsqueeze(0), lambda x: torch.unsqueeze(x, 0)],
+    "Cat": [lambda x: torch.cat([x.view(-1), x.view(-1)])],
+}
+
+
+@claim("grad-fn-is-the-creating-function")
+@over(name=among(*NAMED), size=whole(1, 1025, 4))
+def test_grad_fn_is_called_after_the_operation_however_it_is_spelled(name, size):
+    for operation in NAMED[name]:
+        x = torch.full((size, 1), 2.0, requires_grad=True)
+        y = operation(x)
+
+        assert y.grad_fn.name() == type(y.grad_fn).__name__ == f"{name}Backward0"
+        assert y.grad_fn is y.grad_fn
+        assert operation(x).grad_fn is not y.grad_fn
+
+
+@claim("add-node-is-named-add-backward", truth=True)
+@pytest.mark.cpu  # how numbers are printed is a question of its own
+@over(size=whole(1, 1025, 4))
+def test_every_spelling_of_an_addition_prints_one_name(size):
+    for operation in NAMED["Add"]:
+        y = operation(torch.ones(size, requires_grad=True))
+
+        assert repr(y).endswith("grad_fn=<AddBackward0>)")
+        assert repr(y.grad_fn).startswith("<AddBackward0 object at 0x")
+
+
+@claim("grad-fn-is-the-creating-function")
+@over(twin=FEW, steps=whole(1, 5))
+def test_an_operation_in_place_becomes_the_creator_and_leads_to_the_one_before(twin, steps):
+    x, _ = twin.but(grad=True)
+    y = x + 2
+    for _ in range(steps):
+        before = y.grad_fn
+        y.mul_(3)
+
+        assert y.grad_fn.name() == "MulBackward0"
+        assert y.grad_fn.next_functions[0][0] is before
+
+
+# ── created-tensors-are-leaves, requires-grad-defaults-to-false ──
+
+CREATORS = {
+    "ones": lambda **flag: torch.ones(2, 2, **flag),
+    "zeros": lambda **flag: torch.zeros(2, 3, **flag),
+    "empty": lambda **flag: torch.empty(2, **flag),
+    "full": lambda **flag: torch.full((2,), 0.5, **flag),
+    "tensor": lambda **flag: torch.tensor([1.0, 2.0], **flag),
+    "a number": lambda **flag: torch.tensor(1.0, **flag),
+    "arange": lambda **flag: torch.arange(3.0, **flag),
+    "linspace": lambda **flag: torch.linspace(0, 1, 3, **flag),
+    "rand": lambda **flag: torch.rand(2, **flag),
+    "randn": lambda **flag: torch.randn(2, **flag),
+    "nothing": lambda **flag: torch.zeros(0, **flag),
+    "ones_like": lambda **flag: torch.ones_like(torch.zeros(2, 3, requires_grad=True), **flag),
+    "zeros_like": lambda **flag: torch.zeros_like(torch.zeros(2, 3, requires_grad=True), **flag),
+    "empty_like": lambda **flag: torch.empty_like(torch.zeros(2, 3, requires_grad=True), **flag),
+    "full_like": lambda **flag: torch.full_like(torch.zeros(2, requires_grad=True), 7, **flag),
+    "rand_like": lambda **flag: torch.rand_like(torch.zeros(2, requires_grad=True), **flag),
+    "randn_like": lambda **flag: torch.randn_like(torch.zeros(2, requires_grad=True), **flag),
+    "new_zeros": lambda **flag: torch.zeros(2, requires_grad=True).new_zeros(3, **flag),
+    "new_tensor": lambda **flag: torch.zeros(2, requires_grad=True).new_tensor([1.0, 2.0], **flag),
+    "large": lambda **flag: torch.ones(70_000, **flag),
+}
+DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
+
+
+@claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function")
+@over(create=among(*CREATORS), twin=DTYPED)
+def test_what_is_created_with_a_gradient_asked_for_is_a_leaf_without_grad_fn(create, twin):
+    x = CREATORS[create](dtype=twin.dtype, requires_grad=True)
+    assert (x.requires_grad, x.is_leaf, x.grad_fn, x.dtype) == (True, True, None, twin.dtype)
+
+
+@claim("requires-grad-defaults-to-false")
+@over(create=among(*CREATORS), twin=DTYPED)
+def test_what_is_created_does_not_require_a_gradient_unasked(create, twin):
+    flags = [CREATORS[create](dtype=twin.dtype), CREATORS[create](dtype=twin.dtype, requires_grad=False)]
+    assert [(x.requires_grad, x.is_leaf, x.grad_fn) for x in flags] == [(False, True, None)] * 2
+
+
+@claim("requires-grad-defaults-to-false")
+@pytest.mark.cpu
+def test_an_array_becomes_a_tensor_that_does_not_require_a_gradient():
+    arrays = [np.ones(shape, dtype) for shape in [(), (2, 3)] for dtype in (np.float32, np.float64, np.int64)]
+    tensors = [convert(array) for array in arrays for convert in (torch.from_numpy, torch.as_tensor, torch.tensor)]
+    assert not any(tensor.requires_grad for tensor in tensors)
+
+
+@claim("created-tensors-are-leaves")
+@over(twin=FEW, of=among("parameter", "module", "requires_grad_"))
+def test_parameters_and_what_is_switched_on_are_leaves(twin, of):
+    tensor, _ = twin.but(grad=False)
+    x = {
+        "parameter": lambda: nn.Parameter(tensor),
+        "module": lambda: nn.ParameterList([tensor])[0],
+        "requires_grad_": lambda: (tensor * 1).requires_grad_(),
+    }[of]()
+
+    assert (x.requires_grad, x.is_leaf, x.grad_fn) == (True, True, None)
+
+
+@claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", truth=True)
+@over(operation=among(*OPERATIONS), twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((2, 3), (2, 3, 4))))
+def test_no_result_of_untracked_operands_is_anything_but_a_leaf(operation, twin):
+    x, _ = twin.but(values=operation.values)
+    y = operation.apply(x)
+
+    assert (y.requires_grad, y.is_leaf, y.grad_fn) == (False, True, None)
+
+
+@claim("requires-grad-defaults-to-false")
+@over(operation=among(*OPERATIONS), twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((2, 3), (2, 3, 4))))
+def test_no_operation_on_what_does_not_require_a_gradient_makes_it_required(operation, twin):
+    x, _ = twin.but(values=operation.values)
+    assert not operation.apply(x).requires_grad
+    assert not x.requires_grad
+
+
+@claim("requires-grad-defaults-to-false")
+@over(flags=among((False,), (True, False), (False, True), (False, False, True), (False,) * 5, (True,) * 3))
+def test_a_result_requires_a_gradient_exactly_if_some_operand_does(flags):
+    operands = [torch.full((2,), 1.5, requires_grad=flag) for flag in flags]
+    results = [torch.stack(operands), torch.cat(operands), sum(operands), operands[0] * operands[-1] * sum(operands)]
+    assert [result.requires_grad for result in results] == [any(flags)] * 4
+
+
+# ── quadratic-mean-example ──
+
+
+@claim("quadratic-mean-example")
+@over(twin=twins(FLOATS, ("contiguous", "transposed", "gappy"), ((2, 2), (1, 4), (3, 3)), grad=(False, True)))
+def test_each_element_becomes_three_times_the_square_of_x_plus_two_and_the_mean_is_theirs(twin):
+    x, array = twin
+    y = x + 2
+    z = y * y * 3
+
+    agree(z, 3 * (array.astype(np.float64) + 2) ** 2, roundings=2)
+    agree(3 * (x + 2) ** 2, 3 * (array.astype(np.float64) + 2) ** 2, roundings=2)
+    agree(torch.ones_like(x).add(2).square().mul(3).mean(), 27)
+    wide = 3 * (array.astype(np.float64) + 2) ** 2
+    agree(z.mean(), wide.mean(), roundings=array.size + 4, scale=wide.max())
+
+
+# ── requires-grad-can-be-set-in-place ──
+
+TRACKABLE = (*FLOATS, torch.complex64, torch.complex128)
+SWITCHES = {
+    "method": lambda x, flag: x.requires_grad_(flag),
+    "keyword": lambda x, flag: x.requires_grad_(requires_grad=flag),
+    "attribute": lambda x, flag: setattr(x, "requires_grad", flag) or x,
+}
+
+
+@claim("requires-grad-can-be-set-in-place")
+@over(twin=twins(TRACKABLE, shapes=((), (0,), (2, 3), (2, 3, 4))), spelled=among(*SWITCHES))
+def test_the_flag_is_switched_on_and_off_in_place_and_nothing_else_changes(twin, spelled):
+    x, array = twin
+    address, strides = x.data_ptr(), x.stride()
+
+    for flag in (True, True, False, False, True):
+        assert SWITCHES[spelled](x, flag) is x
+        assert (x.requires_grad, (x * 3).requires_grad, x.is_leaf) == (flag, flag, True)
+    assert x.requires_grad_().requires_grad
+    agree(x, array)
+    assert (x.data_ptr(), x.stride()) == (address, strides)
+
+
+@claim("requires-grad-can-be-set-in-place")
+@over(twin=FEW, spelled=among(*SWITCHES))
+def test_operations_after_it_are_tracked_and_operations_before_it_are_not(twin, spelled):
+    x, array = twin.but(grad=False)
+    before = x * 3
+    SWITCHES[spelled](x, True)
+
+    (before * x).sum().backward()
+    assert not before.requires_grad
+    agree(x.grad, 3 * array)  # 6x, had the first product been tracked
+
+
+@claim("requires-grad-can-be-set-in-place", truth=True)
+@over(twin=twins((*WHOLE, torch.int16, torch.int8, torch.bool), shapes=((), (2, 3))), spelled=among(*SWITCHES))
+def test_integers_and_truth_values_refuse_the_flag(twin, spelled):
+    x, _ = twin
+    with pytest.raises(RuntimeError, match="only Tensors of floating point"):
+        SWITCHES[spelled](x, True)
+    assert not x.requires_grad
+
+
+@claim("requires-grad-can-be-set-in-place", truth=True)
+@over(operation=among(*OPERATIONS), spelled=among(*SWITCHES))
+def test_no_result_of_a_tracked_operation_can_be_switched_off(operation, spelled):
+    y = operation.apply(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True))
+    with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
+        SWITCHES[spelled](y, False)
+    assert y.requires_grad

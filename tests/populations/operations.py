@@ -1,0 +1,189 @@
+"""Differentiable operations, each with its derivative written out in NumPy.
+
+The *pull* of an operation takes what arrives from the result, the weights, back to the operand: the sum, over all
+elements of the result, of weight times derivative. All are defined on tensors of at least one dimension, empty ones
+included, whatever the layout.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from populations.core import Population
+from populations.twins import SINGLE_AND_DOUBLE, Twin, twins
+
+# A device's functions are within 4 units in the last place, 8 roundings, of the true value; a square doubles that, and
+# four operations at most come after.
+FUNCTION = 24
+
+
+@dataclass(frozen=True, repr=False)
+class Operation:
+    """``apply(tensor)`` is the operation, ``pull(array, weights)`` the gradient in float64.
+
+    ``values`` are those for which the pull is right (see Twin). The device's gradient may be off by ``roundings``, of
+    numbers of the size ``scale`` (see agree): 0 where every step is exact for the small whole numbers of twins.
+    """
+
+    name: str
+    apply: Callable
+    pull: Callable
+    values: str = "small"
+    roundings: int = 0
+    scale: float = 0
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text(repr(self))  # Hypothesis would print every field
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe: ``operation, twin = trial``, the twin with values for which the operation's pull is right."""
+
+    operation: Operation
+    twin: Twin
+
+    def __iter__(self) -> Iterator:
+        yield self.operation
+        yield self.twin.but(values=self.operation.values)
+
+    def lacking(self) -> str | None:
+        return self.twin.lacking()
+
+
+def pattern(x, count: int):
+    """A tensor of the shape, dtype and device of ``x``: 1, 2, ..., ``count``, 1, 2, ... in row order."""
+    return (torch.arange(x.numel(), device="cpu") % count + 1).view(x.shape).to(x)
+
+
+def numbers(x: np.ndarray, count: int) -> np.ndarray:
+    return (np.arange(x.size) % count + 1.0).reshape(x.shape)
+
+
+def columns(size: int) -> np.ndarray:
+    return (np.arange(3 * size) % 3 - 1.0).reshape(size, 3)
+
+
+def written_through_a_view(x):
+    y = x * 1
+    y[..., :1] *= 10
+    return y
+
+
+def first_column_times_ten(x, w):
+    return w * np.where(np.arange(x.shape[-1]) == 0, 10.0, 1.0)
+
+
+def at(x: np.ndarray, place, w: np.ndarray) -> np.ndarray:
+    gradient = np.zeros(x.shape)
+    gradient[place] = w
+    return gradient
+
+
+def sigmoid_slope(x):
+    return np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))) ** 2
+
+
+def by_element(name: str, slope: Callable, values: str = "small", scale: float = 0) -> list[Operation]:
+    """A function of each element, as ``torch.exp(x)`` and as ``x.exp()``."""
+    rest = {"values": values, "roundings": FUNCTION, "scale": scale}
+    return [
+        Operation(f"torch.{name}", lambda x: getattr(torch, name)(x), lambda x, w: w * slope(x), **rest),
+        Operation(f"x.{name}()", lambda x: getattr(x, name)(), lambda x, w: w * slope(x), **rest),
+    ]
+
+
+FUNCTIONS = [
+    *by_element("exp", np.exp),
+    *by_element("log", lambda x: 1 / x, "positive"),
+    *by_element("sin", np.cos),
+    *by_element("cos", lambda x: -np.sin(x)),
+    *by_element("sqrt", lambda x: 0.5 / np.sqrt(x), "positive"),
+    # 1 - y², y(1 - y) and weights up to 8: an error of y that is small beside 1 is large beside the difference
+    *by_element("tanh", lambda x: 1 / np.cosh(x) ** 2, scale=8),
+    *by_element("sigmoid", sigmoid_slope, scale=8),
+    *by_element("reciprocal", lambda x: -1 / x**2, "positive"),
+]
+EXACT = [
+    Operation("-x", lambda x: -x, lambda x, w: -w),
+    Operation("relu", lambda x: torch.relu(x), lambda x, w: w * (x > 0)),
+    Operation("abs", lambda x: x.abs(), lambda x, w: w * np.sign(x)),
+    Operation("x * x", lambda x: x * x, lambda x, w: 2 * x * w),
+    Operation("x ** 2", lambda x: x**2, lambda x, w: 2 * x * w),
+    Operation("x + x", lambda x: x + x, lambda x, w: 2 * w),
+    Operation("number - x", lambda x: 3 - x, lambda x, w: -w),
+    Operation("tensor - x", lambda x: pattern(x, 5) - x, lambda x, w: -w),
+    Operation("x * tensor", lambda x: x * pattern(x, 5), lambda x, w: w * numbers(x, 5)),
+    Operation("x / tensor", lambda x: x / pattern(x, 2), lambda x, w: w / numbers(x, 2)),
+    Operation("torch.mul", lambda x: torch.mul(pattern(x, 5), x), lambda x, w: w * numbers(x, 5)),
+    Operation(
+        "matrix product",
+        lambda x: x @ torch.from_numpy(columns(x.shape[-1])).to(x),
+        lambda x, w: w @ columns(x.shape[-1]).T,
+    ),
+    Operation("broadcast", lambda x: torch.zeros(2, *x.shape).to(x) + x, lambda x, w: w.sum(0)),
+    Operation("cat", lambda x: torch.cat([x, 3 * x]), lambda x, w: w[: len(x)] + 3 * w[len(x) :]),
+    Operation("stack", lambda x: torch.stack([x, 3 * x]), lambda x, w: w[0] + 3 * w[1]),
+    Operation("sum()", lambda x: x.sum(), lambda x, w: np.full(x.shape, w)),
+    Operation("sum(dim=0)", lambda x: x.sum(dim=0), lambda x, w: np.broadcast_to(w, x.shape)),
+    # divided by the size, or multiplied by its rounded inverse
+    Operation(
+        "mean(dim=0)", lambda x: x.mean(dim=0), lambda x, w: np.broadcast_to(w / max(len(x), 1), x.shape), "small", 2
+    ),
+    Operation("amax", lambda x: torch.stack([x, x + 1]).amax(0), lambda x, w: w),
+    Operation("where", lambda x: torch.where(x > 2, x, 5 * x), lambda x, w: w * np.where(x > 2, 1, 5)),
+    Operation("transpose", lambda x: x[..., None].transpose(0, -1), lambda x, w: w.swapaxes(0, -1)[..., 0]),
+    Operation("x[-1:]", lambda x: x[-1:], lambda x, w: at(x, slice(-1, None), w)),
+    Operation("x[..., ::2]", lambda x: x[..., ::2], lambda x, w: at(x, (..., slice(None, None, 2)), w)),
+    Operation("mask", lambda x: x[x > 2], lambda x, w: at(x, x > 2, w)),
+    Operation("reshape", lambda x: x.reshape(-1), lambda x, w: w.reshape(x.shape)),
+    Operation("unsqueeze", lambda x: x.unsqueeze(0), lambda x, w: w[0]),
+    Operation("clone", lambda x: x.clone(), lambda x, w: w),
+    Operation("to float32", lambda x: (2 * x).to(torch.float32), lambda x, w: 2 * w),
+    Operation("bfloat16()", lambda x: (2 * x).bfloat16(), lambda x, w: 2 * w),
+    Operation("in place through a view", written_through_a_view, first_column_times_ten),
+    Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
+]
+OPERATIONS = (*FUNCTIONS, *EXACT)
+# Their results are whole numbers or truth values, which have no derivative, or use nothing of x but its shape.
+UNTRACKED = {
+    "x > 0": lambda x: x > 0,
+    "x == x": lambda x: x == x,
+    "isnan": lambda x: torch.isnan(x),
+    "isfinite": lambda x: x.isfinite(),
+    "argsort": lambda x: x.argsort(),
+    "long": lambda x: x.long(),
+    "to int32": lambda x: x.to(torch.int32),
+    "logical_not": lambda x: x.logical_not(),
+    "nonzero": lambda x: x.nonzero(),
+    "zeros_like": lambda x: torch.zeros_like(x),
+    "rand_like": lambda x: torch.rand_like(x),
+    "new_ones": lambda x: x.new_ones(x.shape),
+}
+
+
+TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # float16 has few operators on the CPU before torch 2.2
+KINDS = (
+    Twin(torch.float32, (5,), grad=True),
+    Twin(torch.bfloat16, (2, 3, 4, 5), "channels last", second=True, grad=True, seed=1),
+    Twin(torch.float64, (33, 33), "transposed", grad=True, seed=2),
+    Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
+    Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
+)
+# A fault is one operation's, at one size, layout, dtype or device: each operation meets two of the kinds.
+TRIALS = Population(
+    tuple(Trial(each, KINDS[(turn + 2 * index) % 5]) for turn, each in enumerate(OPERATIONS) for index in range(2)),
+    st.builds(
+        Trial,
+        st.sampled_from(OPERATIONS),
+        twins(TRACKABLE, shapes=((5,), (2, 3), (2, 1, 3, 1, 2), (2, 1025)), grad=(True,)).more,
+    ),
+)
+# Few, for what no kernel has a part in.
+FEW = twins((torch.float32, torch.bfloat16), shapes=((), (0,), (2, 3), (2, 3, 4, 5), (2, 1025)), grad=(True,))
