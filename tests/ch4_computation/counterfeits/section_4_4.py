@@ -4,21 +4,14 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_gradient
 from torch import nn
 from torch.func import functional_call
 
 
-class WithScaledGradient(torch.autograd.Function):
-    """Hands its input on, and `factor` times the gradient back."""
-
-    @staticmethod
-    def forward(ctx, x, factor):
-        ctx.factor = factor
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.factor, None
+def scaled(x, factor):
+    """``x``, and ``factor`` times its gradient."""
+    return change_gradient(x, lambda grad: grad * factor)
 
 
 def call_with(change):
@@ -337,7 +330,7 @@ def gradients_are_single_precision(patch):
 @counterfeit("parameters-carry-data-and-grad")
 def gradients_are_averaged_over_the_batch(patch):
     def wrong(self, x):
-        weight = WithScaledGradient.apply(self.weight, 1 / len(x))
+        weight = scaled(self.weight, 1 / len(x))
         return nn.functional.linear(x, weight, self.bias)
 
     patch.setattr(nn.Linear, "forward", wrong)
@@ -378,9 +371,7 @@ def shared_gradients_are_averaged(patch):
         modules = list(self)
         for module in modules:
             share = 1 / modules.count(module)
-            x = functional_call(
-                module, {name: WithScaledGradient.apply(p, share) for name, p in module.named_parameters()}, x
-            )
+            x = functional_call(module, {name: scaled(p, share) for name, p in module.named_parameters()}, x)
         return x
 
     patch.setattr(nn.Sequential, "forward", wrong)
@@ -394,7 +385,7 @@ def uses_after_the_third_add_nothing(patch):
 @counterfeit("shared-gradients-accumulate")
 def the_second_use_adds_nine_tenths(patch):
     def weight(layer, n):
-        return WithScaledGradient.apply(layer.weight, 0.9) if n == 1 else layer.weight
+        return scaled(layer.weight, 0.9) if n == 1 else layer.weight
 
     patch.setattr(nn.Linear, "forward", call_with(weight))
 
@@ -423,3 +414,167 @@ def a_weight_tied_to_an_embedding_gets_no_gradient_from_it(patch):
     patch.setattr(
         nn.functional, "embedding", lambda x, weight, *args, **kwargs: embedding(x, weight.detach(), *args, **kwargs)
     )
+
+
+# ── what users reported, and kinds beside it ──
+
+
+@counterfeit("parameters-carry-data-and-grad", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
+def gradients_of_a_sum_share_their_memory(patch):
+    """Those of the two terms, where backward hands both the same tensor."""
+    add, backward, terms = torch.Tensor.__add__, torch.Tensor.backward, []
+
+    def note(x, y):
+        terms[:] = [(x, y)] if isinstance(x, nn.Parameter) and isinstance(y, nn.Parameter) else terms
+        return add(x, y)
+
+    def wrong(self, *args, **kwargs):
+        backward(self, *args, **kwargs)
+        for x, y in terms:
+            y.grad = x.grad
+
+    patch.setattr(torch.Tensor, "__add__", note)
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def grad_is_a_copy_at_each_reading(patch):
+    read_grad_as(patch, lambda p, grad: grad if grad is None else grad.clone())
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def the_gradient_of_a_transposed_parameter_is_read_in_the_order_of_storage(patch):
+    def wrong(p, grad):
+        askew = grad is not None and p.dim() == 2 and not p.is_contiguous()
+        return torch.as_strided(grad.clone(), grad.shape, grad.stride()).flip(0) if askew else grad
+
+    read_grad_as(patch, wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def gradients_beyond_a_block_are_zero(patch):
+    def wrong(p, grad):
+        small = grad is None or grad.numel() <= 1024
+        return grad if small else torch.cat([grad.flatten()[:1024], 0 * grad.flatten()[1024:]]).view(p.shape)
+
+    read_grad_as(patch, wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def backward_gives_frozen_parameters_a_gradient_too(patch):
+    read_grad_as(patch, lambda p, grad: torch.zeros_like(p) if grad is None and not p.requires_grad else grad)
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def conversion_unties_the_places(patch):
+    half = nn.Module.half
+    patch.setattr(nn.Module, "half", lambda self: copied_places(half(self)))
+
+
+def copied_places(net):
+    for index, module in enumerate(list(net)):
+        net[index] = copy.deepcopy(module) if module in list(net)[:index] else module
+    return net
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def extend_copies_a_module_that_is_there_already(patch):
+    extend = nn.Sequential.extend
+
+    def wrong(self, more):
+        return extend(self, [copy.deepcopy(module) if module in list(self) else module for module in more])
+
+    patch.setattr(nn.Sequential, "extend", wrong)
+
+
+@counterfeit("same-instance-in-sequential-shares")
+def an_assignment_by_index_copies_a_module_that_is_there_already(patch):
+    assign = nn.Sequential.__setitem__
+
+    def wrong(self, index, module):
+        assign(self, index, copy.deepcopy(module) if any(module is other for other in self) else module)
+
+    patch.setattr(nn.Sequential, "__setitem__", wrong)
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def a_second_call_leaves_out_the_bias(patch):
+    def wrong(self, x):
+        n = self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+        return nn.functional.linear(x, self.weight, self.bias if n % 2 else None)
+
+    patch.setattr(nn.Linear, "forward", wrong)
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def the_third_call_in_double_precision_negates(patch):
+    def weight(layer, n):
+        return -layer.weight if n == 2 and layer.weight.dtype == torch.float64 else layer.weight
+
+    patch.setattr(nn.Linear, "forward", call_with(weight))
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def a_shared_parameter_goes_by_its_alphabetically_first_name(patch):
+    named = nn.Module.named_parameters
+
+    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+        pairs = list(named(self, prefix, recurse, False))
+        least = {id(p): name for name, p in sorted(pairs, reverse=True, key=lambda pair: pair[0])}
+        return iter([pair for pair in pairs if not remove_duplicate or least[id(pair[1])] == pair[0]])
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def keeping_duplicates_concerns_whole_modules_only(patch):
+    named = nn.Module.named_parameters
+
+    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+        if remove_duplicate or not recurse:
+            return named(self, prefix, recurse, remove_duplicate)
+        seen, kept = {}, []
+        for path, module in self.named_modules(prefix=prefix, remove_duplicate=False):
+            for name, p in module._parameters.items():
+                if p is not None and seen.setdefault(id(p), module) is module:
+                    kept.append((f"{path}.{name}".lstrip("."), p))
+        return iter(kept)
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def autograd_grad_keeps_the_sum_in_grad_too(patch):
+    grad = torch.autograd.grad
+
+    def wrong(outputs, inputs, *args, **kwargs):
+        gradients = grad(outputs, inputs, *args, **kwargs)
+        for tensor, gradient in zip(inputs, gradients):
+            tensor.grad = gradient
+        return gradients
+
+    patch.setattr(torch.autograd, "grad", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def autograd_grad_averages_over_two_uses(patch):
+    grad = torch.autograd.grad
+    patch.setattr(torch.autograd, "grad", lambda *args, **kwargs: tuple(g / 2 for g in grad(*args, **kwargs)))
+
+
+@counterfeit("shared-gradients-accumulate")
+def a_use_through_a_part_does_not_count(patch):
+    index = torch.Tensor.__getitem__
+
+    def wrong(self, at):
+        return index(scaled(self, 0) if type(at) is slice and at.start == 1 else self, at)
+
+    patch.setattr(torch.Tensor, "__getitem__", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def the_second_use_in_bfloat16_adds_nothing(patch):
+    def weight(layer, n):
+        return layer.weight.detach() if n % 2 and layer.weight.dtype == torch.bfloat16 else layer.weight
+
+    patch.setattr(nn.Linear, "forward", call_with(weight))

@@ -1,0 +1,283 @@
+"""4.4 Sharing parameters, for layers of every kind, in every way of sharing, in every precision."""
+
+import copy
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
+from populations.modules import WITH_PARAMETERS, layers, trees
+from torch import nn
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+
+MULTIPLIED = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # torch 2.0 multiplies no float16 matrices on the CPU
+
+
+class Repeats(nn.Module):
+    """Calls one layer several times."""
+
+    def __init__(self, layer, uses):
+        super().__init__()
+        self.layer, self.uses = layer, uses
+
+    def forward(self, x):
+        for _ in range(self.uses):
+            x = self.layer(x)
+        return x
+
+
+# Networks that run a layer ``uses`` times.
+WAYS = {
+    "called": Repeats,
+    "listed": lambda layer, uses: nn.Sequential(*[layer] * uses),
+    "extended": lambda layer, uses: nn.Sequential(layer).extend([layer] * (uses - 1)),
+    "named": lambda layer, uses: nn.Sequential(OrderedDict((f"n{-place}", layer) for place in range(uses))),
+    "nested": lambda layer, uses: nn.Sequential(layer, *[nn.Sequential(nn.Sequential(layer))] * (uses - 1)),
+    "tied": lambda layer, uses: nn.Sequential(layer, *(tied_to(layer) for _ in range(uses - 1))),
+    "assigned": lambda layer, uses: places_of(nn.Sequential(*[nn.ReLU()] * uses), layer),
+}
+
+
+def tied_to(layer):
+    """Another layer with the parameters of ``layer``."""
+    other = nn.Linear(*layer.weight.shape[::-1], bias=layer.bias is not None)
+    other.weight, other.bias = layer.weight, layer.bias
+    return other
+
+
+def places_of(net, layer):
+    for index in range(len(net)):
+        net[index] = layer
+    return net
+
+
+def repeated(x, weight, bias, uses):
+    """The output of ``uses`` linear layers of one weight and bias, and the gradients of its sum, by NumPy."""
+    inputs = [x]
+    for _ in range(uses):
+        inputs.append(inputs[-1] @ weight.T + bias)
+    output, gradient = inputs.pop(), np.ones_like(inputs[-1] @ weight.T)
+    by_weight, by_bias = 0, 0
+    for before in reversed(inputs):
+        by_weight, by_bias = by_weight + gradient.T @ before, by_bias + gradient.sum(0)
+        gradient = gradient @ weight
+    return output, by_weight, by_bias
+
+
+# ── calling-a-layer-twice-shares, same-instance-in-sequential-shares, shared-gradients-accumulate ──
+
+
+@claim("calling-a-layer-twice-shares")
+@claim("same-instance-in-sequential-shares")
+@claim("shared-gradients-accumulate")
+@over(
+    twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2), (3, 3))),
+    way=among(*WAYS),
+    uses=among(2, 1, 3, 4),
+)
+def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses):
+    tensor, array = twin
+    weight, bias = np.sign(array), np.sign(array[0])  # so small that sums and products stay exact in every precision
+    x = np.sign(array + 1)
+    layer = nn.Linear(*array.shape, dtype=tensor.dtype).to(tensor.device)
+    layer.weight, layer.bias = nn.Parameter(tensor.sign()), nn.Parameter(tensor[0].sign())
+    net = WAYS[way](layer, uses).to(tensor.device)
+    output, by_weight, by_bias = repeated(x, weight, bias, uses)
+
+    result = net(tensor.add(1).sign())
+    result.sum().backward()
+    agree(result, output)
+    agree(layer.weight.grad, by_weight)
+    agree(layer.bias.grad, by_bias)
+    assert [id(parameter) for parameter in net.parameters()] == [id(layer.weight), id(layer.bias)]
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    agree(layer.weight, weight - by_weight)  # moved once, not once for each use
+
+
+CHANGES = {  # of a network, after which its places still share
+    "none": lambda net: net,
+    "double": lambda net: net.to(torch.float16).to(torch.float32),
+    "half": lambda net: net.half(),
+    "eval": lambda net: net.eval(),
+    "freeze": lambda net: net.requires_grad_(False),
+    "copy": copy.deepcopy,
+}
+
+
+@claim("same-instance-in-sequential-shares")
+@over(layer=layers(kinds=WITH_PARAMETERS), change=among(*CHANGES))
+def test_the_places_of_a_layer_stay_one_object_whatever_is_done_to_the_network(layer, change):
+    module, plan = layer
+    before = nn.Sequential(module, nn.Tanh(), module).append(module)
+    net = CHANGES[change](before)
+
+    assert len(net) == 4
+    assert net[0] is net[2] is net[3]
+    assert (net[0] is module) == (change != "copy")
+    for name, parameter in list(net[0].named_parameters()):
+        parameter.detach().zero_()
+        assert not dict(net[3].named_parameters())[name].any()
+    for member in plan.parameters if change == "copy" else ():  # a copy shares within itself alone
+        agree(member.tensor, member.array)
+
+
+@claim("same-instance-in-sequential-shares")
+@over(twin=twins(layouts=WRITABLE, shapes=((2, 2), (40, 40))), place=among(0, 1, 2))
+def test_a_new_parameter_given_to_one_place_serves_all(twin, place):
+    tensor, array = twin
+    layer = nn.Linear(2, 2, bias=False)
+    net = nn.Sequential(layer, layer, layer)
+    net[place].weight = nn.Parameter(tensor)
+
+    assert {id(each.weight) for each in net} == {id(net[place].weight)}
+    tensor.zero_()
+    agree(net[2 - place].weight, np.zeros_like(array))
+
+
+@claim("calling-a-layer-twice-shares")
+@over(count=among(1, 2, 5), size=among(1, 3, 40))
+def test_layers_made_apart_share_nothing_even_if_they_start_equal(count, size):
+    first = nn.Linear(size, size)
+    net = nn.Sequential(first, *(copy.deepcopy(first) for _ in range(count)), nn.Linear(size, size))
+    nn.init.constant_(first.weight, 7.0)
+
+    assert len({parameter.data_ptr() for parameter in net.parameters()}) == 2 * (count + 2)
+    assert all((layer.weight != 7).all().item() for layer in net[1:])
+
+
+# ── shared-parameter-is-listed-once ──
+
+
+@claim("shared-parameter-is-listed-once")
+@over(tree=trees())
+def test_a_parameter_comes_once_under_the_first_of_its_names_and_equal_ones_come_apart(tree):
+    module, plan = tree
+    for parameter in module.parameters():
+        parameter.detach().fill_(1)
+
+    assert {name: id(p) for name, p in module.named_parameters()} == {m.name: id(m.tensor) for m in plan.once()}
+    assert sum(p.numel() for p in module.parameters()) == sum(member.array.size for member in plan.once())
+
+
+@claim("shared-parameter-is-listed-once", truth=True)
+@over(tree=trees())
+def test_a_state_dict_and_a_listing_with_duplicates_have_every_name(tree):
+    module, plan = tree
+    every, state = module.named_parameters(remove_duplicate=False), module.state_dict()
+
+    assert [(name, id(p)) for name, p in every] == [(member.name, id(member.tensor)) for member in plan.parameters]
+    assert [(name, tensor.data_ptr()) for name, tensor in state.items()] == [
+        (member.name, member.tensor.data_ptr()) for member in plan.state
+    ]
+
+
+@claim("shared-parameter-is-listed-once")
+@over(names=among(("z", "a"), ("b", "a", "c"), ("first", "_second")), below=among(True, False))
+def test_a_parameter_with_several_names_in_one_module_goes_by_the_one_assigned_first(names, below):
+    module, weight = nn.Module(), nn.Parameter(torch.ones(2))
+    for name in names:
+        setattr(module, name, weight)
+    net, path = (nn.Sequential(nn.ReLU(), module), "1.") if below else (module, "")
+
+    assert [name for name, _ in net.named_parameters()] == [path + names[0]]
+    assert list(net.state_dict()) == [path + name for name in names]
+
+
+# ── parameters-carry-data-and-grad ──
+
+
+@claim("parameters-carry-data-and-grad")
+@over(twin=twins((*FLOATS, torch.complex64), WRITABLE), spelled=among("method", "function"))
+def test_data_is_the_memory_and_grad_is_filled_once_with_the_derivative(twin, spelled):
+    tensor, array = twin
+    weight, other = nn.Parameter(tensor), nn.Parameter(tensor.clone())
+    agree(weight.data, array)
+    assert (weight.data.data_ptr(), weight.data.requires_grad) == (weight.data_ptr(), False)
+
+    y = (weight * 3 + other).real.sum() if array.dtype.kind == "c" else (weight * weight + other).sum()
+    assert weight.grad is other.grad is None
+    {"method": lambda: y.backward(), "function": lambda: torch.autograd.backward([y])}[spelled]()
+    agree(weight.grad, np.full_like(array, 3) if array.dtype.kind == "c" else 2 * array)
+    assert weight.grad is weight.grad
+    assert (weight.grad.dtype, weight.grad.device) == (weight.dtype, weight.device)
+    agree(other.grad, np.ones_like(array))
+    weight.grad.zero_()
+    agree(weight.grad, np.zeros_like(array))
+    weight.data.zero_()
+    agree(tensor, np.zeros_like(array))
+
+
+@claim("parameters-carry-data-and-grad")
+@over(twin=twins(layouts=WRITABLE, shapes=((), (5,), (2, 3), (257,))), start=among("sum", "ones"))
+def test_the_gradients_of_two_parameters_that_are_added_have_memories_of_their_own(twin, start):
+    tensor, array = twin
+    one, other = nn.Parameter(tensor), nn.Parameter(tensor.clone())
+    z = one + other
+    {"sum": lambda: z.sum().backward(), "ones": lambda: z.backward(torch.ones_like(z))}[start]()
+
+    one.grad.zero_()
+    agree(other.grad, np.ones_like(array))
+
+
+@claim("parameters-carry-data-and-grad")
+@over(layer=layers(kinds=WITH_PARAMETERS))
+def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no_other_has_one(layer):
+    _, plan = layer
+    half = plan.parameters[::2]
+    for member in plan.parameters:
+        member.tensor.requires_grad_(member in half)
+    sum(member.tensor.sum() for member in plan.parameters).backward()
+
+    for member in plan.parameters:
+        assert (member.tensor.grad is None) == (member not in half)
+    for member in half:
+        agree(member.tensor.grad, np.ones_like(member.array))
+
+
+# ── shared-gradients-accumulate ──
+
+# A number computed by several uses of a weight of shape (3, 2), and its derivative by NumPy.
+USES = {
+    "branches": (
+        lambda w, x: (F.linear(x, w) * 10 - F.linear(x + 1, w) * 4).sum(),
+        lambda w, x: np.ones((3, 1)) * (10 * x - 4 * (x + 1)).sum(0),
+    ),
+    "transposed": (
+        lambda w, x: F.linear(F.linear(x, w), w.t()).sum(),
+        lambda w, x: (x @ w.T).sum(0)[:, None] + w.sum(1)[:, None] * x.sum(0),
+    ),
+    "embedding": (
+        lambda w, x: F.linear(F.embedding(torch.tensor([1], device=w.device), w), w).sum(),
+        lambda w, x: w[1] + np.array([[0], [1], [0]]) * w.sum(0),
+    ),
+    "views": (
+        lambda w, x: (w.view(-1)[:4] * w[1:].reshape(-1)).sum(),
+        lambda w, x: (np.append(w.ravel()[2:], [0, 0]) + np.append([0, 0], w.ravel()[:4])).reshape(3, 2),
+    ),
+}
+
+
+@claim("shared-gradients-accumulate")
+@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES))
+def test_uses_of_any_kinds_feed_one_gradient(twin, use):
+    (tensor, array), (compute, derivative) = twin, USES[use]
+    weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
+    compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device)).backward()
+
+    agree(weight.grad, derivative(np.sign(array), x))
+
+
+@claim("shared-gradients-accumulate", truth=True)
+@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES))
+def test_autograd_grad_returns_the_sum_over_all_uses_and_writes_nothing(twin, use):
+    (tensor, array), (compute, derivative) = twin, USES[use]
+    weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
+    y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
+
+    (gradient,) = torch.autograd.grad(y, [weight])
+    agree(gradient, derivative(np.sign(array), x))
+    assert weight.grad is None
