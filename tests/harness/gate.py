@@ -34,6 +34,7 @@ class Test:
     source: str
     citations: tuple[Citation, ...]
     raises: tuple[str, ...] = ()  # the exceptions that it expects: "RuntimeError"
+    takes: tuple[str, ...] = ()  # its parameters: the fixtures, and what a guard draws
 
     @property
     def is_lesson(self) -> bool:
@@ -236,7 +237,9 @@ def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Itera
                     for call in _claim_calls(mark, named):
                         citations.extend(_read(call, f"{module}:{call.lineno}: {node.name}", errors))
                 cites = tuple(dict.fromkeys(citations))
-                yield Test(prefix + node.name, module, node.lineno, source, cites, tuple(pages.raised(node)))
+                takes = tuple(argument.arg for argument in [*node.args.args, *node.args.kwonlyargs])
+                raises = tuple(pages.raised(node))
+                yield Test(prefix + node.name, module, node.lineno, source, cites, raises, takes)
 
     return visit(tree.body, "", [])
 

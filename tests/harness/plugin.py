@@ -9,8 +9,10 @@ from harness import (
     capabilities,
     collected,
     counterfeits,
+    detective,
     devices,
     documents,
+    exercises,
     expectations,
     explain,
     once,
@@ -22,7 +24,20 @@ from harness import (
 )
 
 # each brings its own options, hooks and fixtures
-PARTS = (devices, capabilities, refusals, randomness, collected, once, blame, expectations, counterfeits, report)
+PARTS = (
+    devices,
+    capabilities,
+    refusals,
+    randomness,
+    collected,
+    once,
+    blame,
+    expectations,
+    counterfeits,
+    report,
+    exercises,
+    detective,
+)
 
 # Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.
 EXAMPLES = 5

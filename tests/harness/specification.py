@@ -47,7 +47,7 @@ def read(config: pytest.Config) -> Specification:
     found = gate.pass_through(tests, claims)
     patterns = config.getoption("claim")
     chosen = claims.select(patterns, "--claim") if patterns else claims.claims.values()
-    asked = config.getoption("counterfeits") or config.getoption("explain")
+    asked = any(map(config.getoption, ("counterfeits", "explain", "detective")))
     forged = gate.counterfeits(tests, claims) if asked else ()
     return Specification(claims, found, forged, frozenset(claim.id for claim in chosen))
 

@@ -1,0 +1,231 @@
+"""Exercises: every lesson of the pages with its expected values taken out, to be filled in until all pass.
+
+``pytest --exercises=DIR`` writes one file for each page. In it a lesson's answers are ``___``, a name that Python does
+not know, so that the lesson fails until each is replaced. What is taken out is found in the lesson itself: the literal
+that a result is compared with, or the exception that is expected; where there is neither, whether a condition is true.
+A lesson of a sentence that is not true on this torch becomes the question whether it is.
+"""
+
+import ast
+import base64
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness import devices, specification
+from harness.gate import Test
+
+BLANK = "___"
+NEEDED = {"device", "accelerator", "two_devices", "fashion_mnist"}  # a plain pytest knows no such fixtures
+BLANKS = 3  # in a lesson at most: the last ones, which show what it is about
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A lesson with blanks: the function's ``name``, its ``source``, and the ``answers`` in the order of the blanks."""
+
+    name: str
+    source: str
+    answers: tuple[str, ...]
+
+    def filled(self, *values: str) -> str:
+        """The source with ``values`` in place of the first blanks."""
+        text = self.source
+        for value in values:
+            text = text.replace(BLANK, value, 1)
+        return text
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Text to put in the place of a stretch of the source, given as character positions."""
+
+    start: int
+    end: int
+    text: str
+    answer: str
+
+
+def exercise(lesson: Test, holds: bool) -> Exercise | None:
+    """The exercise made from a lesson, or None where nothing in it can be taken out.
+
+    ``holds`` is whether the sentence that it shows is true on this torch: otherwise the question is whether it is.
+    """
+    function = ast.parse(lesson.source).body[0]
+    documented = ast.get_docstring(function) is not None
+    first, last = function.body[1 if documented and not holds else 0], function.body[-1]
+    lines = lesson.source.splitlines(keepends=True)
+    head = "".join(lines[function.lineno - 1 : function.body[0].lineno - 1])
+    if not holds:
+        body = "".join(lines[first.lineno - 1 : last.end_lineno]) + "\n"
+        question = f"    try:\n{textwrap.indent(body, '    ')}        it_holds = True\n"
+        question += f"    except Exception:\n        it_holds = False\n    assert it_holds is {BLANK}\n"
+        return Exercise(lesson.name, head + question, ("False",))
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line.encode()))
+    edits = list(_edits(function, starts, lesson.source))[-BLANKS:]
+    if not edits:
+        return None
+    source = lesson.source.encode()
+    for edit in reversed(edits):
+        source = source[: edit.start] + edit.text.encode() + source[edit.end :]
+    kept = source.decode().splitlines(keepends=True)[function.lineno - 1 :]
+    without_hints = (re.sub(r"  #.*", "", line) if BLANK in line else line for line in kept)
+    return Exercise(lesson.name, "".join(without_hints).rstrip() + "\n", tuple(edit.answer for edit in edits))
+
+
+def _edits(function: ast.FunctionDef, starts: list[int], source: str) -> list[Edit]:
+    """What can be taken out, in the order of the text; the conditions alone where there is nothing better."""
+    literals, conditions = [], []
+
+    def place(node: ast.expr) -> tuple[int, int]:
+        return starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+
+    def take(node: ast.expr) -> None:
+        literals.append(Edit(*place(node), BLANK, ast.unparse(node)))
+
+    for node in _in_order(function):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "raises" and node.args:
+            take(node.args[0])
+        if not isinstance(node, ast.Assert):
+            continue
+        expected = _expected(node.test)
+        if expected is not None:
+            take(expected)
+            continue
+        negated = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
+        condition = node.test.operand if negated else node.test
+        text = f"bool({ast.get_source_segment(source, condition)}) is {BLANK}"
+        conditions.append(Edit(*place(node.test), text, str(not negated)))
+    return literals or conditions
+
+
+def _expected(test: ast.expr) -> ast.expr | None:
+    """The literal that a result is compared with, also within ``approx(...)``; None where there is none."""
+    if not (isinstance(test, ast.Compare) and isinstance(test.ops[-1], ast.Eq | ast.Is)):
+        return None
+    last = test.comparators[-1]
+    if isinstance(last, ast.Call) and getattr(last.func, "attr", "") == "approx" and last.args:
+        last = last.args[0]
+    try:
+        ast.literal_eval(last)
+    except ValueError:
+        return None
+    return last
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below ``node`` in the order of the text."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        yield from _in_order(child)
+
+
+def of_pages(spec: specification.Specification, torch_version: str) -> dict[str, list[tuple[Test, Exercise]]]:
+    """For each page, by its path, the lessons of the chosen claims and their exercises, in the book's order."""
+    pages: dict[str, list[tuple[Test, Exercise]]] = {}
+    for lesson in spec.tests:
+        claim = spec.register.claims[lesson.citations[0].claim]
+        truth = lesson.citations[0].truth
+        if not lesson.is_lesson or claim.id not in spec.chosen or NEEDED & set(lesson.takes):
+            continue
+        if ("truth" if truth else "statement") in claim.kinds(torch_version):
+            made = exercise(lesson, truth or claim.expected(torch_version) in ("holds", "caveat"))
+            if made:
+                pages.setdefault(lesson.module, []).append((lesson, made))
+    return pages
+
+
+def page(module: Path, made: list[tuple[Test, Exercise]], spec: specification.Specification) -> str:
+    """The text of one file of exercises: the page's introduction and imports, then each lesson below its sentence."""
+    tree = ast.parse(module.read_text("utf8"))
+    names = {name for _, one in made for name in re.findall(r"\w+", one.source)}
+    imports = [
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and names & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    ]
+    parts = [f'"""{ast.get_docstring(tree)}\n\n{HOW}\n"""\n', "\n".join(imports) + "\n"]
+    for lesson, one in made:
+        hint = sentence(lesson, spec)
+        comment = textwrap.fill(f"{hint}", 110, initial_indent="# ", subsequent_indent="# ")
+        parts.append(f"\n\n{comment}\n{one.source}")
+    return "\n".join(parts[:2]) + "".join(parts[2:])
+
+
+def sentence(lesson: Test, spec: specification.Specification) -> str:
+    """What a lesson shows: the claim's sentence, or its truth line."""
+    claim = spec.register.claims[lesson.citations[0].claim]
+    return claim.truth if lesson.citations[0].truth else claim.says
+
+
+HOW = "Replace each blank, three underscores, by what you expect, and run pytest on this folder."
+PROGRESS = ".exercises.json"
+
+
+def write(folder: Path, spec: specification.Specification, torch_version: str) -> tuple[int, int]:
+    """Write the exercises into ``folder``; returns how many files are new, and how many were there and are kept.
+
+    Raises pytest.UsageError, in one line, where that cannot be.
+    """
+    tests = next((claim.folder.parent for claim in spec.register.chapters), Path())
+    written = kept = 0
+    known = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for module, made in of_pages(spec, torch_version).items():
+            target = folder / Path(module).name
+            known[target.name] = {
+                one.name: {"says": sentence(lesson, spec), "answers": hidden(one.answers)} for lesson, one in made
+            }
+            if target.exists():
+                kept += 1
+            else:
+                target.write_text(page(tests.parent / module, made, spec), "utf8")
+                written += 1
+        progress = folder / PROGRESS
+        before = json.loads(progress.read_text("utf8")) if progress.exists() else {}
+        state = {"solved": before.get("solved", []), "tries": before.get("tries", {})}
+        progress.write_text(json.dumps({"pages": {**before.get("pages", {}), **known}, **state}), "utf8")
+        (folder / "conftest.py").write_text(Path(__file__).with_name("learning.py").read_text("utf8"), "utf8")
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"--exercises: {str(folder)!r} cannot be written: {devices.one_line(error)}") from None
+    return written, kept
+
+
+def hidden(answers: tuple[str, ...]) -> str:
+    """The answers in a form that nobody reads by accident."""
+    return base64.b64encode(json.dumps(answers).encode()).decode()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("specification").addoption(
+        "--exercises",
+        metavar="DIR",
+        help="--exercises=DIR: write the pages' lessons as exercises into the folder DIR; what is there is kept",
+    )
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Answer ``--exercises`` and end; otherwise let pytest go on."""
+    target = config.getoption("exercises")
+    if target is None:
+        return None
+    import torch
+
+    folder = Path(target)
+    if (folder / "conftest.py").exists() and not (folder / PROGRESS).exists():
+        raise pytest.UsageError(f"--exercises: {target!r} has tests of its own; name a new folder")
+    spec = specification.read(config)
+    written, kept = write(folder, spec, torch.__version__)
+    count = sum(map(len, of_pages(spec, torch.__version__).values()))
+    print(f"{count} exercises in {target}: {written} files written, {kept} kept as they are")
+    print(f"edit {target}/test_*.py, and run: pytest {target}")
+    return pytest.ExitCode.OK

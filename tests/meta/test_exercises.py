@@ -1,0 +1,209 @@
+"""Exercises: each fails until it is solved, and passes then; nothing that a learner wrote is lost."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import exercises, gate, learning, specification
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pages(request):
+    """The exercises of all pages on this torch."""
+    import torch
+
+    return exercises.of_pages(specification.of(request.config), torch.__version__)
+
+
+def run(folder, *options):
+    """pytest as a learner runs it, in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *options, "."]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def write(folder, pages, variants):
+    """Files of exercises, with a function for each variant ("name", source) of each exercise."""
+    for module, made in pages.items():
+        tree = ast.parse((ROOT / module).read_text("utf8"))
+        imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        functions = [
+            source.replace(f"def {one.name}(", f"def {one.name}_{number}(")
+            for _, one in made
+            for number, source in enumerate(variants(one))
+        ]
+        (folder / Path(module).name).write_text("\n".join([*imports, *functions]), "utf8")
+    return sum(len(variants(one)) for made in pages.values() for _, one in made)
+
+
+def wrong(answer: str) -> str:
+    """Another value of the same type, as source."""
+    try:
+        value = ast.literal_eval(answer)
+    except ValueError:
+        return "ZeroDivisionError"
+    return repr(other(value))
+
+
+def other(value):
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float | complex):
+        return value + 1
+    if isinstance(value, str):
+        return value + "?"
+    if isinstance(value, list | tuple):
+        return type(value)([other(value[0]), *value[1:]]) if value else type(value)([0])
+    return 0
+
+
+def test_every_exercise_passes_when_it_is_solved(pages, tmp_path):
+    count = write(tmp_path, pages, lambda one: [one.filled(*one.answers)])
+    result = run(tmp_path)
+    assert re.search(rf"^{count} passed", result.stdout, re.MULTILINE), result.stdout[-2000:]
+
+
+def test_every_blank_matters_and_no_other_value_of_its_type_passes(pages, tmp_path):
+    def variants(one):
+        for index, answer in enumerate(one.answers):
+            for value in (exercises.BLANK + "_", wrong(answer)):
+                yield one.filled(*one.answers[:index], value, *one.answers[index + 1 :])
+
+    count = write(tmp_path, pages, lambda one: list(variants(one)))
+    result = run(tmp_path, "--tb=no")
+    assert re.search(rf"^{count} failed in", result.stdout, re.MULTILINE), [
+        line for line in run(tmp_path, "--tb=no", "-rp").stdout.splitlines() if line.startswith("PASSED")
+    ]
+
+
+def test_every_page_gives_exercises_of_one_to_three_blanks_and_without_an_answer(pages):
+    assert {Path(module).name.split("_")[1] for module in pages} == {"1", "2", "3", "4"}
+    for _, one in (pair for made in pages.values() for pair in made):
+        assert 1 <= one.source.count(exercises.BLANK) == len(one.answers) <= exercises.BLANKS
+
+
+LESSON = '@claim("c")\ndef test_c():\n    """Doc."""\n    x = 2  # kept\n    assert {}  # two\n'
+
+
+@pytest.mark.parametrize(
+    "assertion, blank, answer",
+    [
+        ("x + x == 4", "x + x == ___", "4"),
+        ("[x] == [2]", "[x] == ___", "[2]"),
+        ("x == x == -2", "x == x == ___", "-2"),
+        ("x == pytest.approx(0.5)", "x == pytest.approx(___)", "0.5"),
+        ("x > 1", "bool(x > 1) is ___", "True"),
+        ("not x", "bool(x) is ___", "False"),
+        ("('变', x) == ('变', 2)", "('变', x) == ___", "('变', 2)"),
+    ],
+)
+def test_what_is_taken_out_is_what_a_result_is_compared_with(assertion, blank, answer):
+    lesson = gate.Test("test_c", "tests/ch1/test_1_1.py", 1, LESSON.format(assertion), ())
+    one = exercises.exercise(lesson, holds=True)
+    assert (one.source.splitlines()[-1].strip(), one.answers) == (f"assert {blank}", (answer,))
+    assert "x = 2  # kept" in one.source
+
+
+def test_a_false_sentence_becomes_a_question_that_does_not_tell():
+    lesson = gate.Test("test_c", "m", 1, LESSON.format("x == 3").replace("Doc", "Mistaken: no"), ())
+    one = exercises.exercise(lesson, holds=False)
+    assert "Mistaken" not in one.source
+    assert one.answers == ("False",)
+    names = {}
+    exec(one.filled("False"), names)
+    names["test_c"]()
+
+
+@pytest.fixture
+def folder(tmp_path, request):
+    """Exercises of section 2.2 as a learner gets them."""
+    target = tmp_path / "mine"
+    make(target)
+    return target
+
+
+def make(target):
+    command = [sys.executable, "-m", "pytest", f"--exercises={target}", "--claim", "view-*", "--claim", "item-*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_learner_is_led_from_one_exercise_to_the_next(folder):
+    first = run(folder)
+    assert first.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "assert x.tolist() == ___" in first.stdout
+    assert "Fill in: a list of 6 items; a list of 2 items." in first.stdout
+    assert re.search(r"^2\.2: 0 of \d+ · all: 0 of \d+$", first.stdout, re.MULTILINE)
+    assert "200]" not in first.stdout
+
+    file = folder / "test_2_2_shared_data.py"
+    text = file.read_text("utf8")
+    file.write_text(
+        text.replace("___", "[0, 1, 2, 100, 4, 200]", 1).replace("___", "[[0, 1, 2], [100, 4, 200]]", 1), "utf8"
+    )
+    assert re.search(r"^2\.2: 1 of \d+ · all: 1 of \d+$", run(folder).stdout, re.MULTILINE)
+
+
+def test_the_answer_comes_after_the_third_wrong_try_or_when_it_is_asked_for(folder):
+    file = folder / "test_2_2_shared_data.py"
+    text = file.read_text("utf8")
+    answer = "The answer: [0, 1, 2, 100, 4, 200]"
+    assert answer in run(folder, "--answer").stdout
+    for number in range(1, learning.TRIES + 1):
+        file.write_text(text.replace("___", f"[{number}]"), "utf8")
+        told = [run(folder).stdout for _ in range(2)][-1]  # the same text twice is one try
+        assert f"That is not it (try {number})." in told
+        assert (answer in told) == (number == learning.TRIES)
+
+
+def test_writing_exercises_again_keeps_what_a_learner_wrote(folder):
+    file = folder / "test_2_2_shared_data.py"
+    file.write_text("# mine", "utf8")
+    result = make(folder)
+    assert "0 files written, 1 kept as they are" in result.stdout
+    assert file.read_text("utf8") == "# mine"
+
+
+def test_a_folder_with_tests_of_its_own_is_refused(tmp_path):
+    (tmp_path / "conftest.py").write_text("# not ours", "utf8")
+    result = make(tmp_path)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"--exercises: {str(tmp_path)!r} has tests of its own; name a new folder" in result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("", "utf8")
+    result = make(tmp_path / "file" / "below")
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "cannot be written: NotADirectoryError" in result.stderr
+
+
+def test_progress_is_kept_beside_the_exercises_alone(folder):
+    run(folder)
+    written = {path.name for path in folder.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert written == {"conftest.py", ".exercises.json", "test_2_2_shared_data.py"}
+    assert json.loads((folder / ".exercises.json").read_text("utf8"))["solved"] == []
+
+
+def riddle(*options, stdin=""):
+    command = [sys.executable, "-m", "pytest", "--detective", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=stdin)
+
+
+def test_a_riddle_names_its_section_alone_and_takes_the_answer():
+    asked = 'answer("nothing")\nanswer("item-gives-a-python-number")\nhint()\nanswer("view-shares-data")\ngive_up()\n'
+    result = riddle("--claim", "view-shares-data", "--seed", "1", stdin=asked)
+    assert "Something is wrong with this torch, in section 2.2: Operations and shared data." in result.stderr
+    assert "There is no claim 'nothing'." in result.stdout
+    assert "That one is still true." in result.stdout
+    assert "Right: " in result.stdout
+    assert "It is view-shares-data: " in result.stdout
+
+
+def test_the_seed_chooses_the_riddle():
+    told = [riddle("--seed", seed, stdin="give_up()\n").stdout for seed in ("1", "1", "2")]
+    assert told[0] == told[1] != told[2]
