@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from populations import places
 from populations.comparing import agree, untouched
 from populations.core import Population
-from populations.twins import FLOATS, HALVES, WRITABLE, Twin
+from populations.twins import FLOATS, HALVES, WRITABLE
 
 WAYS = ("default", "for-loop", "foreach", "fused")
 
@@ -189,7 +189,7 @@ class Recipe:
 
 
 class Beside:
-    """``optimizer``, the ``tensors`` it holds, and beside each the rule's ``arrays``: ``Rounded`` of the same values."""
+    """``optimizer``, the ``tensors`` it holds, and beside each the rule's ``arrays``: ``Rounded`` of its values."""
 
     def __init__(self, recipe: Recipe, groups):
         self.recipe, self.twins, self.tensors, self.arrays = recipe, [], [], []
