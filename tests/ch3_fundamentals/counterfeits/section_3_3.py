@@ -405,7 +405,7 @@ def gradient_of_the_mean_is_the_gradient_of_the_sum(patch):
 
 
 @counterfeit(
-    *("cross-entropy-loss-is-the-mean", "cross-entropy-only-sees-the-true-class", "cross-entropy-works-on-logits")
+    "cross-entropy-loss-is-the-mean", "cross-entropy-only-sees-the-true-class", "cross-entropy-works-on-logits"
 )
 def cross_entropy_normalises_over_eight_classes_only(patch):
     def wrong(cross_entropy, logits, target, **options):
@@ -478,7 +478,9 @@ def log_softmax_of_far_logits_loses_its_digits(patch):
 
 
 @counterfeit(
-    *("cross-entropy-works-on-logits", "cross-entropy-loss-is-the-mean", "cross-entropy-only-sees-the-true-class"),
+    "cross-entropy-works-on-logits",
+    "cross-entropy-loss-is-the-mean",
+    "cross-entropy-only-sees-the-true-class",
     reported="pytorch/pytorch#38839",
 )
 def cross_entropy_of_far_logits_loses_its_digits(patch):
