@@ -19,6 +19,7 @@ from harness import (
     randomness,
     refusals,
     report,
+    search,
     specification,
     verdicts,
 )
@@ -37,6 +38,7 @@ PARTS = (
     report,
     exercises,
     detective,
+    search,
 )
 
 # Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.

@@ -1,0 +1,159 @@
+"""The search: what readers type leads to the claim that answers it, among the first three."""
+
+import pytest
+from harness import search, specification
+
+# Queries as readers type them, and the claims that answer each: any of them will do.
+QUERIES = {
+    "view copy": "view-shares-data reshape-does-not-guarantee-a-copy clone-then-view-is-independent",
+    "backward gradient argument": "scalar-backward-needs-no-argument backward-argument-is-grad-variables "
+    "weighted-backward-differentiates-the-weighted-sum default-weight-is-one-for-scalars "
+    "weights-act-as-upstream-gradient",
+    "grad can be implicitly created only for scalar outputs": "scalar-backward-needs-no-argument "
+    "default-weight-is-one-for-scalars weighted-backward-differentiates-the-weighted-sum",
+    "zero_grad why": "gradients-accumulate zero-grad-sets-gradients-to-zero optimizer-zero-grad-equals-net-zero-grad",
+    "net.zero_grad optimizer.zero_grad": "optimizer-zero-grad-equals-net-zero-grad",
+    "NoneType zero_grad": "zero-grad-sets-gradients-to-zero optimizer-zero-grad-equals-net-zero-grad",
+    "leaf cuda": "to-of-a-leaf-is-no-leaf created-tensors-are-leaves",
+    "is_leaf": "created-tensors-are-leaves to-of-a-leaf-is-no-leaf",
+    "grad is None": "backward-fills-grad zero-grad-sets-gradients-to-zero created-tensors-are-leaves "
+    "parameters-carry-data-and-grad to-of-a-leaf-is-no-leaf",
+    "integer requires_grad": "requires-grad-can-be-set-in-place requires-grad-defaults-to-false",
+    ".data detach": "data-is-outside-the-graph detach-stops-tracking data-writes-are-not-recorded",
+    "data vs detach": "data-is-outside-the-graph detach-stops-tracking data-writes-are-not-recorded",
+    "leaf Variable in-place operation": "created-tensors-are-leaves requires-grad-can-be-set-in-place "
+    "data-writes-are-not-recorded init-runs-without-recording writing-data-sets-parameters-without-grad",
+    "除以 batch_size": "step-is-given-the-batch-size sgd-step-subtracts-scaled-mean-gradient",
+    "reduction sum learning rate": "step-is-given-the-batch-size mse-loss-is-mean-squared-error "
+    "cross-entropy-loss-is-the-mean sgd-step-subtracts-scaled-mean-gradient",
+    "last batch smaller": "last-mini-batch-is-not-the-epoch "
+    "dataloader-yields-minibatches minibatch-is-uniform-random-sample",
+    "LinearNet object does not support indexing": "module-subclass-is-not-subscriptable brackets-reach-a-layer",
+    "target size different input size broadcasting": "mse-loss-is-mean-squared-error broadcasting-matches-shapes",
+    "where is softmax": "cross-entropy-works-on-logits softmax-gives-a-distribution",
+    "softmax CrossEntropyLoss twice": "cross-entropy-works-on-logits",
+    "dropout eval": "functional-dropout-ignores-eval dropout-zeroes-with-probability-p",
+    "model.train after eval": "dropout-zeroes-with-probability-p "
+    "functional-dropout-ignores-eval state-dict-round-trips",
+    "ModuleList list": "modulelist-acts-like-a-list modulelist-registers-parameters",
+    "list of layers not in parameters": "modulelist-registers-parameters parameterlist-is-indexable-and-grows",
+    "ModuleDict order": "moduledict-acts-like-a-dict",
+    "ParameterDict order": "parameterdict-acts-like-a-dict",
+    "共享参数 梯度": "shared-gradients-accumulate reusing-a-layer-shares-its-parameters",
+    "Can't get attribute __main__": "whole-model-needs-its-class whole-model-round-trips-with-plain-load",
+    "UnpicklingError": "untrusted-pickles-are-refused whole-model-round-trips-with-plain-load",
+    "map_location": "saved-model-moves-to-another-device",
+    "sqrt(5) default initialization": "default-init-is-sensible",
+    "numpy requires grad": "char-tensor-cannot-convert-to-numpy numpy-method-shares-memory",
+    "双精度 float64 Double Float": "to-changes-dtype-too",
+    "why is my gradient twice as large in the second step?": "gradients-accumulate",
+    "为什么梯度会翻倍": "gradients-accumulate",
+    "my model does not learn after I call .cuda()": "optimizer-built-before-parameters-were-replaced "
+    "to-of-a-leaf-is-no-leaf model-moves-with-to",
+    "Dataset not found": "torchvision-offers-datasets softmax-regression-learns-fashion-mnist",
+    "a leaf Variable that requires grad is being used in an in-place operation": "created-tensors-are-leaves "
+    "data-writes-are-not-recorded init-runs-without-recording requires-grad-can-be-set-in-place "
+    "writing-data-sets-parameters-without-grad",
+    "appear in more than one parameter group": "parameter-groups-have-own-learning-rates weights-alone-can-be-decayed "
+    "shared-parameter-is-listed-once",
+    "cannot be converted to Scalar": "item-gives-a-python-number",
+    "cannot pickle 'generator' object": "save-takes-many-kinds-of-objects save-uses-pickle",
+    "dropout probability has to be between 0 and 1": "dropout-p-is-a-hyperparameter dropout-keeps-the-expectation",
+    "failed finding central directory": "tensor-round-trips state-dict-round-trips model-files-are-named-pt-or-pth",
+    "invalid device ordinal": "cuda-index-selects-the-gpu device-name-by-index device-count-counts-gpus "
+    "current-device-is-an-index",
+    "is invalid for input of size 6": "view-shares-data",
+    "linspace": "linspace-divides-evenly",
+    "modified by an inplace operation": "in-place-write-to-what-backward-needs",
+    "more than one value is ambiguous": "control-flow-needs-item",
+    "must match the size of tensor": "broadcasting-matches-shapes",
+    "not a leaf Tensor": "backward-fills-grad created-tensors-are-leaves to-of-a-leaf-is-no-leaf",
+    "only Tensors of floating point": "requires-grad-can-be-set-in-place requires-grad-defaults-to-false",
+    "parameter group that doesn't match the size": "state-dict-round-trips new-optimizer-loses-momentum "
+    "state-dict-holds-parameters-only",
+    "shapes cannot be multiplied": "sequential-needs-matching-sizes linear-model-is-weighted-sum",
+    "singular": "linear-regression-has-closed-form",
+    "unexpected keyword argument 'grad_variables'": "backward-argument-is-grad-variables",
+    "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!": "cpu-and-gpu-tensors-do-not-mix model-and-input-must-share-a-device different-gpus-do-not-mix",
+    "RuntimeError: mat1 and mat2 shapes cannot be multiplied (32x784 and 256x10)": "sequential-needs-matching-sizes",
+    "Trying to backward through the graph a second time": "second-backward-needs-retain-graph",
+    "数据共享": "view-shares-data numpy-method-shares-memory from-numpy-shares-memory",
+    "clone view": "clone-then-view-is-independent",
+    "追踪": "requires-grad-tracks-operations no-grad-stops-tracking detach-stops-tracking",
+    "有向无环图": "tensors-and-functions-form-a-dag",
+    "梯度清零": "gradients-accumulate zero-grad-sets-gradients-to-zero optimizer-zero-grad-equals-net-zero-grad",
+    "中断梯度传播": "no-grad-branch-adds-no-gradient no-grad-result-has-no-grad-fn detach-stops-tracking",
+    "只差了一个系数": "log-probability-is-logit-up-to-a-factor",
+    "模型参数里包含了梯度": "parameters-carry-data-and-grad shared-gradients-accumulate",
+    "nvidia-smi": "nvidia-smi-reports-the-card",
+    "真正新的副本": "clone-then-view-is-independent",
+    "适当复制元素": "broadcasting-matches-shapes broadcasting-copies-elements",
+    "叶子节点": "created-tensors-are-leaves",
+    "Jacobi": "backward-multiplies-jacobians",
+    "雅可比": "backward-multiplies-jacobians",
+    "遥远的损失函数": "weights-act-as-upstream-gradient",
+    "解析解": "linear-regression-has-closed-form",
+    "丢失动量": "new-optimizer-loses-momentum",
+    "控制流 item": "control-flow-needs-item",
+    "自动被添加到模型的参数列表": "parameter-attributes-register-themselves",
+    "梯度是累加的": "gradients-accumulate",
+    "打包 模型 Layer": "model-can-serve-as-layer",
+    "反序列化": "save-uses-pickle",
+    "后缀名": "model-files-are-named-pt-or-pth",
+    "不可以直接进行计算": "cpu-and-gpu-tensors-do-not-mix",
+}
+TRACEBACK = """Traceback (most recent call last):
+  File "/home/me/train.py", line 41, in <module>
+    loss.backward()
+  File "/usr/lib/python3/site-packages/torch/_tensor.py", line 648, in backward
+    torch.autograd.backward(
+RuntimeError: one of the variables needed for gradient computation has been modified by an inplace operation: \
+[torch.FloatTensor [3, 4]], which is output 0 of AddBackward0, is at version 2; expected version 1 instead.
+"""
+
+
+@pytest.fixture(scope="module")
+def index(request):
+    return search.index(specification.of(request.config))
+
+
+def first_three(index, query):
+    return [id for id, _ in index.ranked(query)[:3]]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_right_claim_is_among_the_first_three(index, query):
+    assert set(first_three(index, query)) & set(QUERIES[query].split())
+
+
+def test_a_whole_traceback_finds_its_claim(index):
+    assert "in-place-write-to-what-backward-needs" in first_three(index, TRACEBACK)
+
+
+def test_the_values_in_a_message_do_not_matter(index):
+    one, other = (
+        f"shape '[{shape}]' is invalid for input of size {size}" for shape, size in [("2, 3", 7), ("4", 1024)]
+    )
+    assert index.ranked(one) == index.ranked(other)
+
+
+def test_the_answer_comes_with_verdict_truth_and_the_command(project):
+    result = project.run("--ask", "divides")
+    assert result.ret == pytest.ExitCode.OK
+    assert result.outlines == [
+        "1.1  mistaken",
+        "     It divides.",
+        "     -> It divides otherwise.",
+        "     pytest --explain divides",
+        "",
+    ]
+
+
+def test_a_query_that_nothing_answers_is_told(project):
+    assert project.run("--ask", "zzzz").outlines == ["no claim shares a word with that; all of them: pytest --book"]
+
+
+def test_an_empty_query_is_refused(project):
+    result = project.run("--ask", " ")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0] == "ERROR: --ask: ask something: --ask 'why is my gradient twice as large?'"
