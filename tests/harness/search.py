@@ -26,7 +26,6 @@ SILENT = re.compile(
     r"(an?|about|after|all|and|are|as|at|be|but|by|can|do|does|for|from|has|have|how|i|if|in|into|is|its?|my|no|not|of|"
     r"on|one|or|so|that|the|then|there|this|to|was|what|when|where|which|while|why|will|with|you)"
 )
-)
 BEGINNING = 5  # letters by which "broadcasting" finds "broadcast", for half of a whole word's weight
 
 

@@ -74,7 +74,8 @@ QUERIES = {
     "shapes cannot be multiplied": "sequential-needs-matching-sizes linear-model-is-weighted-sum",
     "singular": "linear-regression-has-closed-form",
     "unexpected keyword argument 'grad_variables'": "backward-argument-is-grad-variables",
-    "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!": "cpu-and-gpu-tensors-do-not-mix model-and-input-must-share-a-device different-gpus-do-not-mix",
+    "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!": ""
+    "cpu-and-gpu-tensors-do-not-mix model-and-input-must-share-a-device different-gpus-do-not-mix",
     "RuntimeError: mat1 and mat2 shapes cannot be multiplied (32x784 and 256x10)": "sequential-needs-matching-sizes",
     "Trying to backward through the graph a second time": "second-backward-needs-retain-graph",
     "数据共享": "view-shares-data numpy-method-shares-memory from-numpy-shares-memory",
