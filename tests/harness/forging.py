@@ -87,6 +87,17 @@ def copied(result, *args):
     return torch.empty(result.shape, dtype=result.dtype).copy_(result)
 
 
+def wrap(patch, owner, name, wrong):
+    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function."""
+    right = getattr(owner, name)
+    patch.setattr(owner, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
+
+
+def divert(patch, owner, name, condition, change):
+    """Let ``owner.name(*args)`` be ``change(*args)`` where ``condition(*args)``, without the true function's doing."""
+    wrap(patch, owner, name, lambda right, *args, **rest: change(*args) if condition(*args) else right(*args, **rest))
+
+
 def change_method(patch, name, wrong):
     """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``."""
     method = getattr(torch.Tensor, name)

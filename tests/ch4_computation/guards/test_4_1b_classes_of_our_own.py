@@ -1,0 +1,272 @@
+"""4.1b Classes of our own: constants, reuse and control flow, for layers and tensors of every kind."""
+
+import operator
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
+from populations.containers import KEYS
+from populations.modules import Own, layers
+from torch import nn
+
+claim = pytest.mark.claim
+
+# ── subclassing-is-more-flexible ──
+
+
+@claim("subclassing-is-more-flexible")
+@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16)), inner=among("ReLU", "Identity", "Sequential"))
+def test_a_model_adds_its_input_to_what_its_layers_make_of_it(twin, inner):
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(getattr(nn, inner)(), nn.ReLU())
+
+        def forward(self, x):
+            return x + self.inner(x), x
+
+    tensor, array = twin
+    total, same = Residual()(tensor)
+    agree(total, array + np.maximum(array, 0))
+    assert same is tensor
+
+
+@claim("subclassing-is-more-flexible")
+@over(inputs=whole(0, 5), mode=among("train", "eval"))
+def test_a_model_takes_any_number_of_inputs_and_a_sequential_takes_one(inputs, mode):
+    class Numbered(nn.Module):
+        def forward(self, *xs):
+            return tuple((index, x) for index, x in enumerate(xs))
+
+    xs = [torch.tensor(float(number)) for number in range(inputs)]
+    chain = getattr(nn.Sequential(nn.Identity(), nn.Identity()), mode)()
+
+    results = getattr(Numbered(), mode)()(*xs)
+    assert len(results) == inputs
+    assert all(given is x for (_, given), x in zip(results, xs))
+    with pytest.raises(TypeError):
+        chain(*xs, *xs[:1], torch.ones(1)) if inputs else chain()
+
+
+# ── module-is-not-subscriptable ──
+
+
+@claim("module-is-not-subscriptable")
+@over(index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]), of=among("own", "Linear", "ReLU", "Module"))
+def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
+    module = {"own": Own, "Linear": lambda: nn.Linear(2, 1), "ReLU": nn.ReLU, "Module": nn.Module}[of]()
+    module.linear = linear = nn.Linear(1, 1)
+
+    for use in (lambda: module[index], lambda: len(module), lambda: list(module), lambda: linear in module):
+        with pytest.raises(TypeError):
+            use()
+    assert list(module.children())[-1] is module.linear is linear
+    assert nn.Sequential(linear)[0] is linear
+
+
+# ── plain-tensor-is-a-constant-parameter ──
+
+
+@claim("plain-tensor-is-a-constant-parameter")
+@over(
+    twin=twins(ANY, shapes=((), (2,), (2, 2), (0,), (3, 33))),
+    optimizer=among("SGD", "Adam", "Adagrad"),
+    decay=among(0.0, 0.5),
+)
+def test_no_step_of_any_optimizer_changes_a_plain_tensor_and_it_gets_no_gradient(twin, optimizer, decay):
+    tensor, array = twin.but(second=False)
+    net = nn.Linear(1, 1)
+    net.plain = tensor
+    before = net.bias.item()
+
+    optimizer = getattr(torch.optim, optimizer)(net.parameters(), lr=0.1, weight_decay=decay)
+    (net(torch.ones(1, 1)).sum() + (tensor * net.weight.sum()).sum().real).backward()
+    optimizer.step()
+    assert net.plain is tensor
+    assert tensor.grad is None
+    assert tensor.requires_grad is False
+    assert net.bias.item() != before
+    agree(tensor, array)
+
+
+@claim("plain-tensor-is-a-constant-parameter", truth=True)
+@over(twin=twins((*FLOATS, torch.int64, torch.bool), shapes=((), (2,), (2, 3))), depth=among(0, 1, 2))
+def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin, depth):
+    tensor, array = twin
+    inner = net = nn.Linear(2, 1)
+    inner.plain = tensor
+    inner.register_buffer("saved", tensor.clone())
+    inner.register_buffer("unsaved", tensor.clone(), persistent=False)
+    for _ in range(depth):
+        net = nn.Sequential(net)
+    path = "0." * depth
+
+    assert list(net.state_dict()) == [f"{path}weight", f"{path}bias", f"{path}saved"]
+    assert [name for name, _ in net.named_buffers()] == [f"{path}saved", f"{path}unsaved"]
+    assert len(list(net.parameters())) == 2
+    agree(net.state_dict()[f"{path}saved"], array)
+    net.to(torch.float16)
+    converted = torch.float16 if tensor.is_floating_point() else tensor.dtype
+    assert [inner.saved.dtype, inner.unsaved.dtype, inner.plain.dtype] == [converted, converted, tensor.dtype]
+    net.to("meta")
+    assert [inner.saved.device.type, inner.unsaved.device.type] == ["meta", "meta"]
+    assert inner.plain is tensor
+
+
+# ── reusing-a-layer-shares-its-parameters ──
+
+
+@claim("reusing-a-layer-shares-its-parameters")
+@over(
+    each=layers(
+        kinds=("Linear", "Linear without bias", "Conv1d", "Conv2d", "Conv3d", "PReLU"), dtypes=SINGLE_AND_DOUBLE
+    ),
+    uses=whole(1, 3),
+    mode=among("train", "eval"),
+)
+def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_gradients(each, uses, mode):
+    layer, copies = next(iter(each)), [next(iter(each)) for _ in range(uses)]
+    small = torch.tensor(1 / 8, dtype=each.dtype)  # weights of 1/8 to 1: all sums of their products here are exact
+    for module in (layer, *copies):
+        getattr(module, mode)()
+        for parameter in module.parameters():
+            parameter.requires_grad_(True).data.mul_(small.to(parameter.device))
+    device = next(layer.parameters()).device
+    x = torch.ones(each.takes(), dtype=each.dtype, device=device)
+    reused = apart = x
+    for copy in copies:
+        reused, apart = layer(reused), copy(apart)
+    reused.sum().backward()
+    apart.sum().backward()
+
+    agree(reused, apart.detach().cpu())
+    for parameter, *theirs in zip(layer.parameters(), *(copy.parameters() for copy in copies)):
+        assert all(each.grad is not None for each in (parameter, *theirs))
+        agree(parameter.grad, sum(each.grad.cpu().numpy() for each in theirs))
+
+
+@claim("reusing-a-layer-shares-its-parameters")
+@over(uses=whole(0, 5))
+def test_a_layer_used_n_times_multiplies_by_the_nth_power_of_its_weight(uses):
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight = nn.Parameter(torch.tensor([[3.0]]))
+    net = nn.Sequential(*[layer] * uses)
+    y = net(torch.tensor([7.0], requires_grad=True))
+    y.sum().backward()
+
+    assert y.tolist() == [7.0 * 3**uses]
+    assert len(list(net.parameters())) == min(uses, 1)
+    assert layer.weight.grad is None if uses == 0 else layer.weight.grad.item() == 7.0 * uses * 3 ** (uses - 1)
+
+
+@claim("reusing-a-layer-shares-its-parameters")
+@over(each=layers(kinds=("Linear", "Conv2d", "LayerNorm", "PReLU")))
+def test_layers_made_alike_share_nothing(each):
+    first, second = next(iter(each)), next(iter(each))
+    net = nn.Sequential(first, second)
+    before = [parameter.tolist() for parameter in second.parameters()]
+
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.zero_()
+    assert [parameter.tolist() for parameter in second.parameters()] == before
+    assert len(list(net.parameters())) == 2 * len(before)
+
+
+# ── forward-may-use-python-control-flow ──
+
+
+class Halving(nn.Module):
+    def forward(self, x):
+        while x > 1:
+            x = x / 2
+        return x
+
+
+@claim("forward-may-use-python-control-flow")
+@over(start=whole(1, 2**20, 2, 3, 5, 64, 65, 129), shape=among((), (1,), (1, 1, 1)), mode=among("train", "eval"))
+def test_the_gradient_counts_the_turns_for_any_input_and_in_every_call(start, shape, mode):
+    net = getattr(Halving(), mode)()
+    for number in (start, 2 * start, 1):
+        turns = (number - 1).bit_length()  # the least k with number <= 2**k
+        x = torch.full(shape, float(number), requires_grad=True)
+        y = net(x)
+        y.sum().backward()
+        assert y.item() == number / 2**turns
+        assert x.grad.item() == 0.5**turns
+
+
+@claim("forward-may-use-python-control-flow")
+@over(signs=among((1,), (-1,), (1, -1, 1), (-1, -1, 1)), mode=among("train", "eval"))
+def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.positive, self.negative = nn.Linear(2, 1), nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.positive(x) if x.sum() > 0 else self.negative(x)
+
+    net = getattr(Branching(), mode)()
+    for sign in signs:
+        net(sign * torch.tensor([4.0, -1.0])).sum().backward()
+    for branch, sign in ((net.positive, 1), (net.negative, -1)):
+        taken = signs.count(sign)
+        expected = [[sign * 4.0 * taken, sign * -1.0 * taken]] if taken else None
+        assert (branch.weight.grad if branch.weight.grad is None else branch.weight.grad.tolist()) == expected
+
+
+@claim("forward-may-use-python-control-flow")
+@over(depth=whole(0, 8), grad=among(True, False))
+def test_an_argument_says_how_deep_a_model_is_and_every_turn_is_trained(depth, grad):
+    class Repeated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.step = nn.Linear(1, 1, bias=False)
+            nn.init.constant_(self.step.weight, 3.0)
+
+        def forward(self, x, depth):
+            for _ in range(depth):
+                x = self.step(x)
+            return x
+
+    net = Repeated()
+    with torch.set_grad_enabled(grad):
+        y = net(torch.tensor([2.0], requires_grad=True), depth)
+    assert y.item() == 2.0 * 3**depth
+    assert y.requires_grad is grad or depth == 0
+    if grad:
+        y.sum().backward()
+    expected = 2.0 * depth * 3 ** (depth - 1) if grad and depth else 0
+    assert sum(parameter.grad.sum().item() for parameter in net.parameters() if parameter.grad is not None) == expected
+
+
+# ── control-flow-needs-item ──
+
+COMPARISONS = among(*(getattr(operator, name) for name in ("lt", "le", "eq", "ne", "gt", "ge")))
+
+
+@claim("control-flow-needs-item", truth=True)
+@over(
+    twin=twins((*FLOATS, torch.int64, torch.int8), shapes=((), (1,), (1, 1), (1, 1, 1)), grad=(False, True)),
+    compare=COMPARISONS,
+    other=among(-3, 0, 4),
+)
+def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin, compare, other):
+    tensor, array = twin
+    for number in (other, array.item()):
+        expected = compare(array.item(), number)
+        assert bool(compare(tensor, number)) is expected
+        assert ("then" if compare(tensor, number) else "else") == ("then" if expected else "else")
+        assert (not compare(tensor, number)) is (not expected)
+
+
+@claim("control-flow-needs-item", truth=True)
+@over(twin=twins((*FLOATS, torch.int64), shapes=((2,), (2, 1), (1, 3), (257,), (0,), (0, 3))), other=among(-9, 0, 9))
+def test_any_other_number_of_elements_is_ambiguous_even_where_all_agree(twin, other):
+    tensor, array = twin
+    with pytest.raises(RuntimeError, match="is ambiguous"):
+        bool(tensor > other)
+    assert bool((tensor > other).any()) is bool((array > other).any())
+    assert bool((tensor > other).all()) is bool((array > other).all())
