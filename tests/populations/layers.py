@@ -3,15 +3,16 @@
 The formulas are written in float64 and take nothing from torch. ``summed`` says how far off a sum may be.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
 from populations.core import Population
-from populations.twins import FLOATS, LAYOUTS, Twin
+from populations.twins import FLOATS, LAYOUTS, NUMPY, Twin, twins
 
 # The CPU learned to compute in float16 release by release until 2.5; before, a guard tries the other three.
 COMPUTED = FLOATS if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5) else (*FLOATS[:2], torch.bfloat16)
@@ -44,6 +45,52 @@ def tanh(x: np.ndarray) -> np.ndarray:
     """(1 - exp(-2x)) / (1 + exp(-2x)) for x >= 0 and its mirror image below; expm1 keeps the digits of small x."""
     power = np.expm1(-2 * np.abs(x))
     return -np.copysign(1, x) * power / (2 + power)
+
+
+# The smallest and largest power of two among the arguments: results that are no numbers of the dtype are met as well.
+POWERS = {torch.float64: (-1000, 10), torch.float32: (-120, 8), torch.float16: (-12, 6), torch.bfloat16: (-120, 8)}
+
+
+@dataclass(frozen=True, repr=False)
+class Arguments(Twin):
+    """A twin with arguments of every size, exact in every dtype: of either sign, 8 to 15 eighths times any of POWERS
+    (a quarter of them near 1), zeros of either sign, and with ``values="any"`` also NaN and both infinities. The last
+    is -1.5, so that a remainder forgotten at the end is seen.
+    """
+
+    def array(self) -> np.ndarray:
+        random = np.random.default_rng(self.seed)
+        shape = (1, *self.shape[1:]) if self.layout == "expanded" and self.shape and self.shape[0] else self.shape
+        powers = random.integers(*POWERS[self.dtype], shape, endpoint=True)
+        powers = np.where(random.integers(0, 4, shape) == 0, random.integers(-3, 3, shape), powers)
+        values = random.choice([-1.0, 1.0], shape) * random.integers(8, 16, shape) / 8 * 2.0**powers
+        special = [0.0, -0.0, math.nan, math.inf, -math.inf][: 5 if self.values == "any" else 2]
+        values = np.where(random.integers(0, 6, shape) == 0, random.choice(special, shape), values)
+        values.reshape(-1)[-1:] = -1.5
+        return np.ascontiguousarray(np.broadcast_to(values, self.shape)).astype(NUMPY[self.dtype]).reshape(self.shape)
+
+
+def arguments(
+    dtypes: Sequence[torch.dtype] = COMPUTED, values: Sequence[str] = ("any",), grad: Sequence[bool] = (False,)
+) -> Population:
+    """Arguments in the dtypes, shapes and layouts of twins."""
+    of = twins(dtypes, values=values, grad=grad)
+
+    def of_every_size(twin: Twin) -> Arguments:
+        return Arguments(*(getattr(twin, field.name) for field in fields(twin)))
+
+    return Population(tuple(map(of_every_size, of.must)), of.more.map(of_every_size))
+
+
+# ── layers ──
+
+
+def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], activation: Callable) -> np.ndarray:
+    """``layers`` of weight (outputs, inputs) and bias one after another, the activation after each but the last."""
+    for number, (weight, bias) in enumerate(layers, 1):
+        x = x @ weight.T + bias
+        x = activation(x) if number < len(layers) else x
+    return x
 
 
 # ── softmax and the cross entropy ──

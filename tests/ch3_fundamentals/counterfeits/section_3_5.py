@@ -2,6 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import beyond, not_contiguous, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -95,6 +96,11 @@ def sequential_skips_activations(patch):
     patch.setattr(nn.Sequential, "forward", wrong)
 
 
+@counterfeit("nonlinearity-breaks-the-collapse")
+def bends_cannot_cancel(patch):
+    replace_function(patch, "relu", lambda relu, x: relu(x) + 0.001 * x * x)
+
+
 # ── relu-formula ──
 
 
@@ -148,7 +154,64 @@ def relu_of_a_long_vector_skips_the_last(patch):
     replace_function(patch, "relu", wrong)
 
 
+@counterfeit("relu-formula")
+def relu_reads_what_is_not_contiguous_in_the_order_of_storage(patch):
+    where(patch, torch, "relu", not_contiguous, lambda result, x: result.contiguous().view(-1).flip(0).view(x.shape))
+
+
+@counterfeit("relu-formula")
+def relu_in_place_reaches_only_what_is_contiguous(patch):
+    where(patch, torch, "relu_", lambda x: x.dim() > 1 and not x.is_contiguous(), lambda result, x: x.neg_())
+
+
+@counterfeit("relu-formula")
+def relu_of_bfloat16_keeps_negative_numbers_above_minus_one_eighth(patch):
+    where(patch, torch.Tensor, "relu", of_dtype(torch.bfloat16), lambda result, x: result + x.clamp(-0.125, 0))
+
+
+@counterfeit("relu-formula")
+def relu_flushes_numbers_below_a_millionth(patch):
+    where(patch, F, "relu", of_dtype(torch.float32), lambda result, x, *rest: result * ~(result < 1e-6))
+
+
+@counterfeit("relu-formula", "nonlinearity-breaks-the-collapse")
+def relu_skips_what_lies_beyond_65536(patch):
+    def wrong(result, x):
+        return torch.cat([result.view(-1)[:65536], x.reshape(-1)[65536:]]).view(x.shape)
+
+    where(patch, torch, "relu", beyond(65536), wrong)
+
+
+@counterfeit("relu-formula")
+def relu_layers_pass_every_gradient(patch):
+    patch.setattr(nn.ReLU, "forward", lambda self, x: torch.relu(x).detach() + x - x.detach())
+
+
 # ── sigmoid-formula ──
+
+
+@counterfeit("sigmoid-formula")
+def sigmoid_of_infinity_is_nan(patch):
+    replace_function(patch, "sigmoid", lambda sigmoid, x: sigmoid(x) + (x - x) * 0)
+
+
+@counterfeit("sigmoid-formula")
+def sigmoid_of_double_is_a_little_off_near_two(patch):
+    where(
+        *(patch, torch, "sigmoid", of_dtype(torch.float64)),
+        lambda result, x: torch.where((x - 2).abs() < 0.3, result * (1 + 1e-12), result),
+    )
+
+
+@counterfeit("sigmoid-formula")
+def the_slope_of_the_sigmoid_is_wrong_for_negative_arguments(patch):
+    sigmoid = torch.sigmoid
+    replace_slope(patch, "sigmoid", lambda x: sigmoid(x) * (1 - sigmoid(x.abs())))
+
+
+@counterfeit("sigmoid-formula")
+def the_formula_computed_by_hand_does_not_overflow(patch):
+    patch.setattr(torch, "exp", lambda x: torch.Tensor.exp(x.clamp(max=88)))
 
 
 @counterfeit("sigmoid-formula")
@@ -236,7 +299,55 @@ def tanh_module_is_hard(patch):
     patch.setattr(nn.Tanh, "forward", lambda self, x: x.clamp(-1, 1))
 
 
+@counterfeit("tanh-formula")
+def tanh_of_float32_saturates_at_four(patch):
+    where(
+        *(patch, torch, "tanh", of_dtype(torch.float32)),
+        lambda result, x: torch.where(x.abs() > 4, x.sign(), result),
+    )
+
+
+@counterfeit("tanh-formula")
+def tanh_of_halves_is_made_of_its_tangent_below_a_quarter(patch):
+    where(
+        *(patch, torch, "tanh", of_dtype(torch.bfloat16)),
+        lambda result, x: torch.where(x.abs() < 0.25, x, result),
+    )
+
+
+@counterfeit("tanh-formula")
+def tanh_in_place_leaves_what_is_not_contiguous(patch):
+    where(patch, torch, "tanh_", not_contiguous, lambda result, x: torch.atanh_(x))
+
+
+@counterfeit("tanh-formula")
+def tanh_gives_one_for_nan(patch):
+    replace_function(patch, "tanh", lambda tanh, x: tanh(x.nan_to_num(torch.inf)))
+
+
 # ── mlp-applies-activation-per-hidden-layer ──
+
+
+@counterfeit("mlp-applies-activation-per-hidden-layer", "stacked-linear-layers-collapse")
+def linear_ignores_features_beyond_the_hundredth(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
+
+
+@counterfeit("mlp-applies-activation-per-hidden-layer", "stacked-linear-layers-collapse")
+def linear_sums_full_blocks_of_eight_features_only(patch):
+    def wrong(x, weight, bias=None):
+        n = x.shape[-1] // 8 * 8 if x.shape[-1] > 8 else x.shape[-1]
+        return linear(x[..., :n], weight[:, :n], bias)
+
+    linear = F.linear
+    patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("mlp-applies-activation-per-hidden-layer")
+def sequential_returns_its_first_output_for_the_same_shape(patch):
+    forward, made = nn.Sequential.forward, {}
+    patch.setattr(nn.Sequential, "forward", lambda self, x: made.setdefault((len(self), x.shape), forward(self, x)))
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
@@ -292,6 +403,19 @@ def gradient_does_not_reach_the_last_feature(patch):
 
 
 # ── depth-and-width-are-hyperparameters ──
+
+
+@counterfeit("depth-and-width-are-hyperparameters")
+def only_the_first_eight_parameters_are_trained(patch):
+    step = torch.optim.SGD.step
+
+    def wrong(self, closure=None):
+        parameters = self.param_groups[0]["params"]
+        self.param_groups[0]["params"] = parameters[:8]
+        step(self)
+        self.param_groups[0]["params"] = parameters
+
+    patch.setattr(torch.optim.SGD, "step", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")

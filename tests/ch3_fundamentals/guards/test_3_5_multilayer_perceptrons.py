@@ -1,0 +1,231 @@
+"""3.5 Multilayer perceptrons and activations, for arguments of every size and networks of many depths and widths."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations.comparing import host
+from populations.layers import arguments, perceptron, relu, sigmoid, tanh
+from torch import nn
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+ACTIVATIONS = {"relu": (nn.ReLU, relu), "sigmoid": (nn.Sigmoid, sigmoid), "tanh": (nn.Tanh, tanh)}
+# from the input to the output: one to seven hidden layers, of one unit, of few, past a power of two
+WIDTHS = among(
+    (3, 1, 2), (4, 6, 5, 3), (2, 9, 1), (5, 33, 4), (3, 257, 2), (3, 8, 8, 8, 2), (7, 3, 4, 5, 4, 3, 2, 6, 1)
+)
+
+
+def spellings(name):
+    """The ways of calling an activation; those in place work on a copy."""
+    module = ACTIVATIONS[name][0]
+    function, in_place = getattr(torch, name), getattr(torch, f"{name}_")
+    ways = [function, getattr(torch.Tensor, name), getattr(F, name), module(), lambda x: in_place(x.clone())]
+    return [*ways, lambda x: nn.ReLU(inplace=True)(x.clone())] if name == "relu" else ways
+
+
+def network(widths, activation, dtype=torch.float64):
+    """A perceptron of new layers."""
+    layers = [nn.Linear(*sizes, dtype=dtype) for sizes in itertools.pairwise(widths)]
+    bent = [part for layer in layers for part in (layer, activation())][:-1]
+    return nn.Sequential(*bent)
+
+
+def arrays(net):
+    """Weight and bias of each of its layers, for the oracle."""
+    of = [layer for layer in net if isinstance(layer, nn.Linear)]
+    return [(host(layer.weight).astype(np.float64), host(layer.bias).astype(np.float64)) for layer in of]
+
+
+def derivative(name, tensor):
+    """Autograd's, of the function and of the module, at each element."""
+    tensor.requires_grad_()
+    for way in (getattr(torch, name), ACTIVATIONS[name][0]()):
+        yield torch.autograd.grad(way(tensor).sum(), tensor)[0]
+
+
+# ── stacked-linear-layers-collapse ──
+
+
+@claim("stacked-linear-layers-collapse")
+@over(widths=WIDTHS, dtype=among(*SINGLE_AND_DOUBLE))
+def test_layers_without_activations_equal_the_one_layer_that_their_product_makes(widths, dtype):
+    net = network(widths, nn.Identity, dtype)
+    weight, bias = np.eye(widths[0]), np.zeros(widths[0])
+    most, offset = np.eye(widths[0]), np.zeros(widths[0])  # what they would be if nothing cancelled
+    for w, b in arrays(net):
+        weight, bias, most, offset = w @ weight, w @ bias + b, np.abs(w) @ most, np.abs(w) @ offset + np.abs(b)
+    inputs = torch.arange(4.0 * widths[0], dtype=dtype).view(4, -1) - 5
+
+    x = host(inputs).astype(np.float64)
+    agree(net(inputs), x @ weight.T + bias, 2 * sum(widths), np.abs(x) @ most.T + offset)
+
+
+# ── nonlinearity-breaks-the-collapse ──
+
+
+@claim("nonlinearity-breaks-the-collapse")
+@over(activation=among(*ACTIVATIONS), units=among(1, 2, 9, 33))
+def test_no_affine_map_comes_near_a_row_of_bent_units(activation, units):
+    """The unit j bends at j; the best affine map through 41 points, by least squares, misses the sum of all units."""
+    module, formula = ACTIVATIONS[activation]
+    x = np.arange(-20.0, 21)[:, None]
+    exact = perceptron(x, [(np.ones((units, 1)), -np.arange(units)), (np.ones((1, units)), np.zeros(1))], formula)
+    columns = np.hstack([x, np.ones_like(x)])
+    missed = exact - columns @ np.linalg.lstsq(columns, exact, rcond=None)[0]
+    net = network((1, units, 1), module, torch.float32)
+    values = np.ones((units, 1)), -np.arange(units), np.ones((1, units)), np.zeros(1)
+    for parameter, value in zip(net.parameters(), values):
+        parameter.data.copy_(torch.tensor(value))
+
+    agree(net(torch.tensor(x, dtype=torch.float32)), exact, 10 * units, 40 * units)
+    assert np.square(missed).sum() > 0.01 * np.square(exact - exact.mean()).sum()
+
+
+# ── relu-formula ──
+
+
+@claim("relu-formula")
+@claim("nonlinearity-breaks-the-collapse")
+@over(twin=arguments(grad=(False, True)))
+def test_relu_is_the_larger_of_zero_and_x_at_every_element_and_nan_for_nan(twin):
+    tensor, array = twin
+
+    for way in spellings("relu"):
+        agree(way(tensor), relu(array))
+        agree(tensor, array)
+
+
+@claim("relu-formula")
+@over(twin=twins((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8), LAYOUTS))
+def test_relu_of_whole_numbers_is_of_their_dtype(twin):
+    tensor, array = twin
+
+    agree(torch.relu(tensor), np.maximum(array, 0))
+    assert nn.ReLU()(tensor).dtype == tensor.dtype
+
+
+@claim("relu-formula")
+@over(twin=arguments(values=("finite",)))
+def test_the_slope_of_relu_is_one_above_zero_and_zero_elsewhere(twin):
+    tensor, array = twin
+    for slope in derivative("relu", tensor):
+        agree(slope, array > 0)
+
+
+# ── sigmoid-formula ──
+
+
+@claim("sigmoid-formula")
+@claim("nonlinearity-breaks-the-collapse")
+@over(twin=arguments(grad=(False, True)))
+def test_the_sigmoid_follows_its_formula_with_all_digits_in_either_tail(twin):
+    tensor, array = twin
+    expected = sigmoid(array.astype(np.float64))
+
+    for way in spellings("sigmoid"):
+        agree(way(tensor), expected, 8)  # an exponential (4), a sum, a quotient, the oracle's own
+        agree(tensor, array)
+
+
+@claim("sigmoid-formula", truth=True)
+@over(twin=arguments(values=("finite",)))
+def test_the_slope_of_the_sigmoid_is_s_times_one_minus_s_and_finite_everywhere(twin):
+    tensor, array = twin
+    s = sigmoid(array.astype(np.float64))
+
+    for slope in derivative("sigmoid", tensor):
+        agree(slope, s * sigmoid(-array.astype(np.float64)), 10, s)  # 1 - s is off by a rounding of 1
+
+
+# ── tanh-formula ──
+
+
+@claim("tanh-formula")
+@claim("nonlinearity-breaks-the-collapse")
+@over(twin=arguments(grad=(False, True)))
+def test_tanh_follows_its_formula_with_all_digits_however_small_or_large(twin):
+    tensor, array = twin
+    expected = tanh(array.astype(np.float64))
+
+    for way in spellings("tanh"):
+        agree(way(tensor), expected, 8)
+        agree(tensor, array)
+
+
+@claim("tanh-formula", truth=True)
+@over(twin=arguments(values=("finite",)))
+def test_tanh_is_odd_within_one_and_its_slope_is_one_minus_its_square(twin):
+    tensor, array = twin
+    t = tanh(array.astype(np.float64))
+
+    agree(torch.tanh(-tensor), -t, 8)
+    assert np.all(np.abs(host(torch.tanh(tensor))) <= 1)
+    for slope in derivative("tanh", tensor):
+        agree(slope, 1 - t * t, 10, 1)
+
+
+# ── mlp-applies-activation-per-hidden-layer ──
+
+
+@claim("mlp-applies-activation-per-hidden-layer")
+@over(widths=WIDTHS, activation=among(*ACTIVATIONS))
+def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation):
+    module, formula = ACTIVATIONS[activation]
+    net = network(widths, module, torch.float32)
+    layers = arrays(net)
+    inputs = torch.arange(6.0 * widths[0]).view(2, 3, -1) / 4 - 2
+
+    # no slope is above 1, so that errors grow like the network of absolute values
+    most = perceptron(np.abs(host(inputs)), [(np.abs(w), np.abs(b)) for w, b in layers], lambda x: x + 1)
+    agree(net(inputs), perceptron(host(inputs), layers, formula), 8 * len(layers) + 2 * sum(widths), most)
+
+
+@claim("mlp-applies-activation-per-hidden-layer")
+@over(sizes=among((4, 3), (1, 1), (9, 2), (33, 17), (784, 10)))
+def test_every_unit_is_connected_to_every_feature_by_a_weight_of_its_own(sizes):
+    layer = nn.Linear(*sizes, dtype=torch.float64)  # a float32 weight is exactly 0 once in 2**24 draws
+    inputs = torch.ones(sizes[0], dtype=torch.float64, requires_grad=True)
+    rows = [torch.autograd.grad(output, inputs, retain_graph=True)[0] for output in layer(inputs)]
+
+    agree(torch.stack(rows), host(layer.weight))
+    assert len(np.unique(host(layer.weight))) == sizes[0] * sizes[1]
+    assert np.all(host(layer.weight) != 0)
+
+
+# ── depth-and-width-are-hyperparameters ──
+
+
+@claim("depth-and-width-are-hyperparameters")
+@over(widths=WIDTHS, optimizer=among(torch.optim.SGD, torch.optim.Adam))
+def test_training_lowers_the_loss_of_any_choice_by_the_values_alone_never_by_their_number(widths, optimizer):
+    net = network(widths, nn.Tanh, torch.float32)
+    shapes = [shape for sizes in itertools.pairwise(widths) for shape in (sizes[::-1], sizes[1:])]
+    assert [tuple(parameter.shape) for parameter in net.parameters()] == shapes
+
+    inputs = torch.arange(4.0 * widths[0]).view(4, -1).cos()
+    targets = torch.arange(4.0 * widths[-1]).view(4, -1).sin()
+    steps, losses, before = optimizer(net.parameters(), lr=1e-3), [], [host(each).copy() for each in net.parameters()]
+    for _ in range(3):
+        steps.zero_grad()
+        loss = F.mse_loss(net(inputs), targets)
+        losses.append(loss.item())
+        loss.backward()
+        steps.step()
+
+    assert [tuple(parameter.shape) for parameter in net.parameters()] == shapes
+    assert all(np.any(host(parameter) != old) for parameter, old in zip(net.parameters(), before))
+    assert losses[0] > losses[1] > losses[2]
+
+
+@claim("depth-and-width-are-hyperparameters")
+@over(widths=among((3, 4, 5), (3, 6, 5), (3, 5, 4), (3, 5, 5, 5), (3, 5)))
+def test_parameters_of_one_choice_raise_a_runtime_error_in_another(widths):
+    net, other = network((3, 5, 5), nn.Tanh), network(widths, nn.Tanh)
+
+    with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
+        other.load_state_dict(net.state_dict())
