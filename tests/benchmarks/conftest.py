@@ -27,6 +27,7 @@ STATISTICS = ("min", "max", "mean", "median", "iqr", "stddev", "ops", "outliers"
 # or more, at least three, for a twentieth of a second a turn. They stand here, since in pytest.ini they would be wrong
 # words to every run without pytest-benchmark.
 SETTINGS = {
+    "numprocesses": 0,  # no worker even for a backend: they are timed where they can use the machine alone
     "benchmark_min_time": "0.0005",
     "benchmark_min_rounds": 3,
     "benchmark_max_time": "0.05",

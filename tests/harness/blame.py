@@ -12,7 +12,7 @@ import re
 import pytest
 from _pytest.runner import runtestprotocol
 
-from harness import capabilities, devices, diagnosis, randomness, refusals
+from harness import capabilities, devices, diagnosis, endurance, randomness, refusals
 from harness.devices import OPERATORS
 
 
@@ -52,18 +52,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 def judge(item: pytest.Item, report: pytest.TestReport) -> None:
     """Settle what a failed report of a device means; ``report`` is changed to say so."""
     device = capabilities.of(devices.under_test(item.config))
-    reason = None if report.refuted else lacking(device, report.error)
-    cause, section = "", []
-    if reason is None:
-        operator, dtype = (None, None) if report.refuted else diagnosis.operator_that_raised(item, report.error)
-        passes, report.on_cpu, tensors = diagnosis.compared_with_the_cpu(item)
-        section = [report.on_cpu, *tensors]
-        if not report.refuted and (passes or (passes is None and refusals.means_missing(report.error))):
+    raised = not (report.refuted or endurance.TookTooLong.__name__ in report.error)
+    reason, cause, section = lacking(device, report.error) if raised else None, "", []
+    report.on_cpu = (endurance.dead(item) or "") if raised and reason is None else ""
+    if reason is None and not report.on_cpu:
+        operator, dtype = diagnosis.operator_that_raised(item, report.error) if raised else (None, None)
+        passes, report.on_cpu, section = diagnosis.compared_with_the_cpu(item)
+        if raised and (passes or (passes is None and refusals.means_missing(report.error))):
             cause = f"{operator} of {dtype}" if operator else report.error
             reason = device.lack(dtype) if dtype in device.missing else f"refused: {cause}"
     if reason is None or OPERATORS in item.config.getoption("require"):
-        section += [] if reason is None else [f"--require {OPERATORS}: {reason}"]
-        report.sections.append(("the device and the CPU", "\n".join(section)))
+        told = [f"--require {OPERATORS}: {reason}" if reason else "", report.on_cpu, *section]
+        report.sections.append(("the device and the CPU", "\n".join(filter(None, told))))
         return
     report.outcome, report.longrepr = "skipped", (str(item.path), item.location[1], f"Skipped: {reason}")
     if reason.startswith("refused"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import devices
+from harness import backends, devices
 
 DTYPES = (
     *("float32", "float64", "float16", "bfloat16", "complex64", "complex128"),
@@ -54,7 +54,7 @@ def carries(dtype: str, device) -> None:
 
 
 def has_second_device(device) -> None:
-    count = devices.count_of(device.type)
+    count = backends.count_of(device.type)
     if count < 2:
         raise ValueError(f"there {'is' if count == 1 else 'are'} {count}")
 
@@ -81,7 +81,7 @@ def copies_without_blocking(device) -> None:
     sent = torch.tensor([1.0, 2.0], device="cpu")
     there = sent.to(device, non_blocking=True)
     back = there.to("cpu", non_blocking=True)
-    devices.synchronize(device)
+    backends.synchronize(device)
     if back.tolist() != sent.tolist():
         raise ValueError(f"{sent} came back as {back}")
 
@@ -106,7 +106,7 @@ def of(device: str) -> Capabilities:
         try:
             ask(device=torch.device(device))
         except Exception as error:  # whatever a stranger's device may raise
-            missing[name] = devices.one_line(error)
+            missing[name] = backends.one_line(error)
     return Capabilities(device, missing)
 
 

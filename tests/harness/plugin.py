@@ -12,6 +12,7 @@ from harness import (
     detective,
     devices,
     documents,
+    endurance,
     exercises,
     expectations,
     explain,
@@ -27,6 +28,7 @@ from harness import (
 # each brings its own options, hooks and fixtures
 PARTS = (
     devices,
+    endurance,
     capabilities,
     refusals,
     randomness,

@@ -105,6 +105,7 @@ class Recorder:
         self.counterfeits: list[Forgery] = []
         self.environment: dict = {}
         self.lost: dict[str, str] = {}  # modules that were not collected, and why
+        self.selected: set[str] = set()  # node ids of the tests that the run was to reach
         self.interrupted = ""  # what ended the run before its end
         self.written = ""  # what became of the document, in one line
 
@@ -137,6 +138,13 @@ class Recorder:
             last = reason.strip().rpartition("\n")[2].removeprefix("E ").strip()
             self.lost[report.nodeid.partition("::")[0]] = last.removeprefix("Skipped: ")
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.selected.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.selected.update(ids)
+
     def _written(self, nodeid: str) -> dict:
         """What a test cites, from its source: a worker that crashed has not told."""
         function = nodeid.partition("[")[0]
@@ -149,7 +157,8 @@ class Recorder:
         self.environment = getattr(node, "workeroutput", {}).get("environment", self.environment)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo) -> None:
-        self.interrupted = "interrupted" if excinfo.errisinstance(KeyboardInterrupt) else excinfo.exconly()
+        own = excinfo.errisinstance(KeyboardInterrupt)  # by Ctrl-C, which has no words, or by session.shouldstop
+        self.interrupted = (str(excinfo.value) or "interrupted") if own else excinfo.exconly()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -188,8 +197,10 @@ class Recorder:
         for test in sorted(self.outcomes):
             for id in dict.fromkeys(id for id, _ in self.outcomes[test].claims):
                 outcomes_of[id].append(self.outcomes[test])
+        missed = {test.partition("[")[0] for test in self.selected.difference(self.outcomes)}
+        lost = self.lost | dict.fromkeys(missed if self.interrupted else (), f"not reached: {self.interrupted}")
         return [
-            judge(claim, outcomes_of[claim.id], spec, self.environment["torch"], self.lost)
+            judge(claim, outcomes_of[claim.id], spec, self.environment["torch"], lost)
             for claim in spec.register.claims.values()
         ]
 
@@ -239,7 +250,8 @@ def judge(
     torch_version: str,
     lost: Mapping[str, str] = MappingProxyType({}),
 ) -> Finding:
-    """The verdict that ``outcomes`` support; ``lost`` maps modules that were not collected to the reason.
+    """The verdict that ``outcomes`` support; ``lost`` maps modules that were not collected, and tests that
+    were not reached, to the reason.
 
     ``broken`` if any test disagrees with the register; else ``refused`` if the device refused any. ``not tried``
     unless every test of the claim was selected and at least one of each kind (statement; truth where it applies) ran.
@@ -254,7 +266,7 @@ def judge(
     functions = {test.id for test in spec.tests_of[claim.id]}
     whole = functions & tested(claim, outcomes)
     if not outcomes:
-        why = [lost[test.module] for test in spec.tests_of[claim.id] if test.module in lost]
+        why = [lost[name] for test in spec.tests_of[claim.id] for name in (test.module, test.id) if name in lost]
         return Finding(claim, "not tried", why[0] if why else "not selected")
     if len(whole) < len(functions):
         return Finding(claim, "not tried", f"only {len(whole)} of its {len(functions)} tests ran to the end", outcomes)

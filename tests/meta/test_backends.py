@@ -47,7 +47,8 @@ def test_the_device_module_is_imported_before_the_device_is_looked_for(project, 
     result = project.pytester.runpytest_subprocess("--device-module=toy_backend", "--device=toy:3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     there = r"cpu, (cuda, (cuda:\d, )+)?toy, toy:0"
-    assert re.fullmatch(f"ERROR: --device: there is no 'toy:3' on this machine; here are: {there}", result.errlines[0])
+    told = f"ERROR: --device: 'toy:3' is not on this machine: [A-Z].*; here are: {there}"
+    assert re.fullmatch(told, result.errlines[0])
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -57,7 +58,7 @@ def test_a_backend_that_holds_no_numbers_is_a_usage_error_in_one_line(project, m
     result = project.pytester.runpytest_subprocess("--device-module=toy_backend", "--device=toy", "-n", workers)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == result.errlines[:1]
-    result.stderr.fnmatch_lines(["ERROR: --device: 'toy' is there but does not work: NotImplementedError: Could not *"])
+    result.stderr.fnmatch_lines(["ERROR: --device: 'toy' is there but does not work: *Error: *"])
     assert not result.outlines
 
 

@@ -5,45 +5,84 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from harness import devices, sim
+from harness import backends, devices, sim
 
 
 @pytest.fixture(autouse=True)
 def cpu_only(monkeypatch):
     """A machine without an accelerator, wherever this runs."""
-    monkeypatch.setattr(devices, "count_of", lambda kind: 0)
+
+    def absent(device):
+        raise RuntimeError("none of these")
+
+    monkeypatch.setattr(backends, "count_of", lambda kind: 0)
+    monkeypatch.setattr(backends, "probe", absent)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("cdua", "torch knows no device 'cdua'; here are: cpu"),
-        ("cuda", "there is no 'cuda' on this machine; here are: cpu"),
-        ("cuda:1", "there is no 'cuda:1' on this machine; here are: cpu"),
-        ("xpu", "there is no 'xpu' on this machine; here are: cpu"),
+        ("xpu", "'xpu' is not on this machine: RuntimeError: none of these; here are: cpu"),
+        ("hpu", "'hpu' is not on this machine: RuntimeError: none of these; here are: cpu"),
         ("meta", "meta tensors hold no values, so no claim can be tried on them"),
         ("", "torch knows no device ''; here are: cpu"),
     ],
 )
 def test_a_device_that_is_not_there_ends_the_run_with_those_that_are(project, name, message):
-    result = project.run(f"--device={name}")
+    result = project.run(f"--device={name}", "-n0")  # with workers, a process without these patches is asked
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.errlines == [f"ERROR: --device: {message}", ""]
     assert not result.outlines
 
 
 def test_the_devices_that_are_there_are_listed_with_their_numbers(project, monkeypatch):
-    monkeypatch.setattr(devices, "count_of", lambda kind: 2 if kind == "cuda" else 0)
-    result = project.run("--device=cuda:2")
+    monkeypatch.setattr(backends, "count_of", lambda kind: 2 if kind == "xpu" else 0)
+    result = project.run("--device=hpu:2", "-n0")
     assert result.errlines[0] == (
-        "ERROR: --device: there is no 'cuda:2' on this machine; here are: cpu, cuda, cuda:0, cuda:1"
+        "ERROR: --device: 'hpu:2' is not on this machine: RuntimeError: none of these; here are: cpu, xpu, xpu:0, xpu:1"
     )
+
+
+@pytest.mark.parametrize("kind", ["hpu", "mtia", "xla", "vulkan"])
+def test_any_device_on_which_torch_can_make_a_tensor_is_accepted(monkeypatch, kind):
+    """No list of names decides. A module without device_count(), or no module at all, has one."""
+    monkeypatch.undo()
+    monkeypatch.setattr(backends, "probe", lambda device: None)
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: None)  # some of these have no seed to set
+    monkeypatch.setattr(torch, kind, SimpleNamespace(), raising=False)
+    backends.make_current(kind)
+    assert backends.count_of(kind) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "count"),
+    [
+        (SimpleNamespace(device_count=lambda: 3), 3),
+        (SimpleNamespace(device_count=lambda: 3, is_available=lambda: False), 0),
+        (SimpleNamespace(is_available=lambda: True), 0),  # and torch can make no tensor there
+    ],
+)
+def test_a_module_that_counts_is_believed_and_torch_is_asked_otherwise(monkeypatch, module, count):
+    def absent(device):
+        raise NotImplementedError("Could not run 'aten::empty.memory_format'")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(backends, "probe", absent)
+    monkeypatch.setattr(torch, "hpu", module, raising=False)
+    assert backends.count_of("hpu") == count
+
+
+def test_a_device_that_brings_back_other_numbers_is_not_there(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor + 1)
+    with pytest.raises(ValueError, match=r"\[1.0, -2.0\] came back from cpu as \[2.0, -1.0\]"):
+        backends.probe(torch.device("cpu"))
 
 
 def test_the_device_under_test_is_the_default_and_a_cpu_mark_turns_it_off(project, entry, monkeypatch):
     # the one other device that every machine has is meta, which neither computes nor draws numbers
-    monkeypatch.setattr(devices, "check", lambda name: None)
-    monkeypatch.setattr(devices, "make_current", lambda name: None)
+    monkeypatch.setattr(backends, "make_current", lambda name: None)
     monkeypatch.setattr(torch, "manual_seed", torch.default_generator.manual_seed)
     module = (
         '@claim("c")\ndef test_device(device):\n    assert torch.ones(1).device == device == torch.device("meta")\n'
@@ -51,7 +90,7 @@ def test_the_device_under_test_is_the_default_and_a_cpu_mark_turns_it_off(projec
         '    assert torch.ones(1).device == torch.device("cpu")\n'
     )
     project.only(entry("c"), module)
-    result = project.run("--device=meta")
+    result = project.run("--device=meta", "-n0")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["* on meta, seed 0 *"])
 
@@ -111,34 +150,15 @@ def test_require_turns_not_tried_into_failure(project, entry, need):
 
 
 def test_a_device_that_is_listed_and_does_not_work_is_a_usage_error(project, monkeypatch):
-    """A driver counts it, but torch cannot use it: here, as torch has no CUDA or no such GPU."""
-    monkeypatch.setattr(devices, "count_of", lambda kind: 100 if kind == "cuda" else 0)
-    result = project.run("--device=cuda:99")
+    """A driver counts it, but torch cannot use it: here, as torch has no such GPU."""
+    monkeypatch.setattr(backends, "count_of", lambda kind: 100 if kind == "cuda" else 0)
+    result = project.run("--device=cuda:99", "-n0")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == result.errlines[:1]
     result.stderr.fnmatch_lines(["ERROR: --device: 'cuda:99' is there but does not work: *"])
 
 
 # ── Workers ──
-
-
-@pytest.mark.parametrize(
-    ("asked", "count", "expected"),
-    [
-        ("cuda", 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
-        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]),
-        ("cuda", 1, ["cuda"] * 5),
-        ("cuda:1", 2, ["cuda:1"] * 5),
-        ("cpu", 2, ["cpu"] * 5),
-    ],
-)
-def test_each_worker_has_a_device_of_its_own_unless_one_is_named(monkeypatch, asked, count, expected):
-    monkeypatch.setattr(devices, "count_of", lambda kind: count if kind == "cuda" else 0)
-    workers = [
-        SimpleNamespace(getoption={"device": asked}.get, workerinput={"workerid": f"gw{number}"}) for number in range(5)
-    ]
-    assert [devices.under_test(config) for config in workers] == expected
-    assert devices.under_test(SimpleNamespace(getoption={"device": asked}.get)) == asked  # without workers
 
 
 PLACES = """
