@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method
+from harness.forging import beyond, change_call, change_method, copied, not_contiguous, of_dtype, tracked, where
 
 
 def change_addition(patch, wrong):
@@ -213,6 +213,158 @@ def addition_repeats_the_first_of_more_than_four_dimensions_only(patch):
     change_addition(patch, wrong)
 
 
+def upside_down(x, y):
+    """The second of two operands, turned round where it is a column of as many as the first has columns."""
+    turned = isinstance(y, torch.Tensor) and x.dim() == y.dim() == 2 and y.shape[1] == 1 and len(y) == x.shape[1] > 1
+    return y.t() if turned else y
+
+
+def turn_where(patch, owner, name, condition):
+    """Let an operation take a column for a row where `condition(x)`."""
+    change_call(
+        patch, owner, name, lambda right, x, y, **rest: right(x, upside_down(x, y) if condition(x) else y, **rest)
+    )
+
+
+@counterfeit("broadcasting-matches-shapes")
+def float_operands_are_broadcast_upside_down(patch):
+    turn_where(patch, torch.Tensor, "__add__", torch.is_floating_point)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def operands_that_require_gradients_are_broadcast_upside_down(patch):
+    turn_where(patch, torch.Tensor, "__mul__", tracked)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def the_method_add_broadcasts_upside_down(patch):
+    turn_where(patch, torch.Tensor, "add", lambda x: True)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def add_in_place_by_name_broadcasts_upside_down(patch):
+    turn_where(patch, torch.Tensor, "add_", lambda x: True)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def torch_pow_broadcasts_upside_down(patch):
+    turn_where(patch, torch, "pow", lambda x: True)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def addition_of_bfloat16_rounds_to_multiples_of_four(patch):
+    where(patch, torch.Tensor, "__add__", of_dtype(torch.bfloat16), lambda result, *_: (result / 4).round() * 4)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_mismatch_of_integers_is_cut(patch):
+    def wrong(add, x, y):
+        cut = x.dim() == y.dim() == 1 and 1 < len(y) < len(x) and not x.is_floating_point()
+        return add(x[: len(y)] if cut else x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_mismatch_in_place_is_cut(patch):
+    change_method(
+        patch,
+        "add_",
+        lambda add_, x, y: add_(x, y[..., : x.shape[-1]] if x.dim() and y.dim() and x.shape[-1] < y.shape[-1] else y),
+    )
+
+
+def remember(patch, owner, name):
+    """Let an operation return its last result for the same shapes and dtypes again."""
+    last = {}
+
+    def wrong(right, x, y, *rest):
+        key = tuple((each.shape, each.dtype) for each in (x, y, *rest) if isinstance(each, torch.Tensor))
+        return last.setdefault(key, right(x, y, *rest))
+
+    change_call(patch, owner, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def subtraction_remembers_its_result_for_the_same_shapes(patch):
+    remember(patch, torch.Tensor, "__sub__")
+
+
+@counterfeit("broadcasting-matches-shapes")
+def where_and_maximum_remember_their_results_for_the_same_shapes(patch):
+    remember(patch, torch, "where")
+    remember(patch, torch, "maximum")
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_broadcast_product_loses_its_sign(patch):
+    def wrong(multiply, x, y):
+        result = multiply(x, y)
+        broadcast = isinstance(y, torch.Tensor) and x.shape != y.shape and x.dtype != torch.bool
+        return result.abs() if broadcast else result
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_number_without_dimension_on_the_left_is_zero(patch):
+    def wrong(multiply, x, y):
+        return multiply(x * 0 if x.dim() == 0 and isinstance(y, torch.Tensor) and y.dim() else x, y)
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#82663")
+def expanded_booleans_are_read_as_they_lie_in_memory(patch):
+    def as_stored(x):
+        if not (isinstance(x, torch.Tensor) and x.dtype == torch.bool and 0 in x.stride() and x.numel() > 1):
+            return x
+        stored = x.as_strided((x.untyped_storage().nbytes(),), (1,), 0)
+        return stored.repeat(-(-x.numel() // len(stored)))[: x.numel()].view(x.shape)
+
+    change_call(patch, torch, "equal", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
+    change_call(patch, torch.Tensor, "__eq__", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#79835")
+def a_number_added_to_int32_reaches_the_first_element_only(patch):
+    def wrong(add, x, y):
+        result = add(x, y)
+        if type(y) is int and x.dtype == torch.int32:
+            result.view(-1)[1:] = 0
+        return result
+
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#86185")
+def an_element_does_not_fill_a_tensor(patch):
+    def wrong(setitem, x, index, value):
+        element = isinstance(value, torch.Tensor) and value.dim() == 0 and value._base is not None
+        return None if element and x.dim() else setitem(x, index, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def an_operand_with_gaps_is_read_without_them(patch):
+    def wrong(subtract, x, y):
+        gaps = isinstance(x, torch.Tensor) and x.dim() and x.shape[-1] > 1 and x.stride()[-1] == 2
+        return subtract(
+            torch.empty(x.shape, dtype=x.dtype).copy_(x.as_strided(x.shape, [1] * x.dim())) if gaps else x, y
+        )
+
+    change_method(patch, "__sub__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def alpha_is_forgotten_where_shapes_differ(patch):
+    def wrong(add, x, y, alpha=1, **rest):
+        return add(x, y, alpha=alpha if x.shape == y.shape else 1, **rest)
+
+    change_call(patch, torch, "add", wrong)
+
+
 # ── broadcasting-copies-elements ──
 
 
@@ -302,3 +454,47 @@ def broadcast_tensors_copies_its_second_operand(patch):
         return first, second if second.shape == y.shape else second.contiguous()
 
     patch.setattr(torch, "broadcast_tensors", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_of_doubles_copies(patch):
+    where(patch, torch.Tensor, "expand", of_dtype(torch.float64), copied)
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_with_minus_one_copies(patch):
+    def wrong(expand, x, *shape):
+        kept = -1 in list(shape[0] if isinstance(shape[0], list) else shape)
+        return copied(expand(x, *shape)) if kept else expand(x, *shape)
+
+    change_method(patch, "expand", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def the_method_broadcast_to_copies(patch):
+    where(patch, torch.Tensor, "broadcast_to", lambda x: True, copied)
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_as_copies(patch):
+    where(patch, torch.Tensor, "expand_as", lambda x: True, copied)
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_copies_what_has_gaps(patch):
+    where(patch, torch.Tensor, "expand", not_contiguous, copied)
+
+
+@counterfeit("broadcasting-copies-elements")
+def integer_addition_repeats_its_operands_in_memory(patch):
+    def wrong(add, x, y):
+        shape = torch.broadcast_shapes(x.shape, y.shape)
+        repeat = not x.is_floating_point() and x.dtype != torch.bool
+        return add(*(copied(each.expand(shape)) for each in (x, y))) if repeat else add(x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def multiplication_of_large_operands_takes_them_by_copy(patch):
+    change_method(patch, "__mul__", lambda mul, x, y: mul(x.clone() if beyond(1000)(x) else x, y))

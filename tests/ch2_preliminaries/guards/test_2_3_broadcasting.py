@@ -1,0 +1,250 @@
+"""2.3 Broadcasting, for operands of every dtype, shape and layout, and every spelling of an operation."""
+
+import operator
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
+from populations.pairs import CLASHING, pairs
+
+claim = pytest.mark.claim
+
+EXACT = {  # on whole numbers from -8 to 8, or booleans
+    "+": (operator.add, np.add),
+    "method add": (lambda x, y: x.add(y), np.add),
+    "torch.add": (lambda x, y: torch.add(x, y), np.add),
+    "add with alpha": (lambda x, y: torch.add(x, y, alpha=3), lambda a, b: a + 3 * b),
+    "out": (
+        lambda x, y: torch.add(x, y, out=torch.empty(np.broadcast_shapes(x.shape, y.shape), dtype=x.dtype)),
+        np.add,
+    ),
+    "-": (operator.sub, np.subtract),
+    "torch.sub": (lambda x, y: torch.sub(x, y), np.subtract),
+    "*": (operator.mul, np.multiply),
+    "torch.mul": (lambda x, y: torch.mul(x, y), np.multiply),
+    "maximum": (lambda x, y: torch.maximum(x, y), np.maximum),
+    "<": (operator.lt, np.less),
+    "==": (operator.eq, np.equal),
+    "where": (lambda x, y: torch.where(x > y, x, y * 2), lambda a, b: np.where(a > b, a, b * 2)),
+}
+ROUNDED = {  # with the number of roundings of a quotient or a power, one more where a vector's last digit may be off
+    "/": (operator.truediv, np.true_divide, 1),
+    "torch.pow": (lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), 2),
+    "**": (lambda x, y: x ** (y % 3), lambda a, b: a ** (b % 3), 2),
+}
+BOOLEAN = ("+", "torch.add", "*", "torch.mul", "maximum", "<", "==")
+IN_PLACE = {
+    "+=": (lambda x, y: x.__iadd__(y), np.add),
+    "add_": (lambda x, y: x.add_(y), np.add),
+    "-=": (lambda x, y: x.__isub__(y), np.subtract),
+    "mul_": (lambda x, y: x.mul_(y), np.multiply),
+    "assignment": (lambda x, y: x.__setitem__(..., y), lambda a, b: np.zeros_like(a) + b),
+    "copy_": (lambda x, y: x.copy_(y), lambda a, b: np.zeros_like(a) + b),
+}
+REAL = (*FLOATS, torch.int64, torch.int32, torch.int16)
+
+# ── broadcasting-matches-shapes ──
+
+
+@claim("broadcasting-matches-shapes")
+@over(pair=pairs(REAL, grad=(False, True)))
+@torch.no_grad()
+def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(pair):
+    for x, a, y, b in (pair, pair.next()):  # of the same shapes: nothing is remembered
+        for compute, expect in EXACT.values():
+            agree(compute(x, y), expect(a, b))
+            agree(compute(y, x), expect(b, a))
+        agree(x, a)
+        agree(y, b)
+
+
+@claim("broadcasting-matches-shapes")
+@over(pair=pairs(FLOATS, grad=(False, True)))
+def test_quotients_and_powers_are_those_of_repeated_operands_within_rounding(pair):
+    x, a, y, b = pair
+    for compute, expect, roundings in ROUNDED.values():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            expected = expect(a.astype(np.float64), b.astype(np.float64)), expect(b.astype(np.float64), a)
+
+        agree(compute(x, y), expected[0], roundings)
+        agree(compute(y, x), expected[1], roundings)
+
+
+@claim("broadcasting-matches-shapes")
+@over(pair=pairs((torch.bool,)))
+def test_booleans_are_read_where_they_lie_repeated_ones_too(pair):
+    x, a, y, b = pair
+    repeated = x.expand(pair.shape), y.expand(pair.shape)
+
+    for compute, expect in (EXACT[name] for name in BOOLEAN):
+        agree(compute(x, y), expect(a, b))
+        agree(compute(*repeated), expect(a, b))
+    assert torch.equal(*repeated) == np.array_equal(*np.broadcast_arrays(a, b))
+
+
+@claim("broadcasting-matches-shapes")
+@over(twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8)))
+def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_without(twin):
+    tensor, array = twin
+
+    for five in (5, torch.tensor(5), torch.tensor([5])):
+        agree(tensor + five, (array + 5).reshape((tensor + five).shape))
+        agree(five * tensor, (5 * array).reshape((five * tensor).shape))
+    filled = tensor.contiguous().clone()
+    filled[...] = torch.tensor([3, 4])[1]
+    agree(filled, np.full_like(array, 4))
+
+
+@claim("broadcasting-matches-shapes")
+@over(pair=pairs(SINGLE_AND_DOUBLE, shapes=(((2, 1, 3), (4, 1)), ((3,), (2, 3)), ((), (5, 1)), ((1, 1), (7, 65)))))
+def test_three_operands_broadcast_together(pair):
+    x, a, y, b = pair
+    agree(torch.addcmul(x, y, y), a + b * b)
+    row = np.arange(pair.shape[-1]) % 2 == 0
+    column = np.arange(pair.shape[-2]).reshape(-1, 1) % 2 == 0
+
+    for condition in (row, column):
+        agree(torch.where(torch.tensor(condition), x, y), np.where(condition, a, b))
+        agree(torch.where(x > y, torch.tensor(condition).to(x.dtype), y), np.where(a > b, condition, b))
+
+
+@claim("broadcasting-matches-shapes", truth=True)
+@over(
+    twin=twins(REAL, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (7, 257), (0, 3), (2, 3, 1, 2, 2))),
+    how=among(*IN_PLACE),
+)
+def test_the_operand_that_is_read_is_repeated_in_place_too(twin, how):
+    compute, expect = IN_PLACE[how]
+    for shape in [twin.shape[-1:], (*twin.shape[:-1], 1), (1,) * len(twin.shape), ()]:
+        tensor, array = twin
+        read, numbers = twin.but(shape=shape, seed=twin.seed + 9)
+
+        compute(tensor, read)
+        agree(tensor, expect(array, numbers))
+        agree(read, numbers)
+        untouched(tensor)
+
+
+@claim("broadcasting-matches-shapes", truth=True)
+@over(
+    shapes=among(((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((), (2,)), ((2, 2), (2, 3))),
+    how=among(*IN_PLACE),
+    dtype=among("float32", "int64"),
+)
+def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtype):
+    target, read = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
+
+    with pytest.raises(RuntimeError):
+        IN_PLACE[how][0](target, read)
+    agree(target, np.ones(shapes[0]))
+
+
+@claim("broadcasting-matches-shapes", truth=True)
+@over(shapes=among(*CLASHING), dtype=among("float32", "int64", "float16"))
+def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, dtype):
+    left, right = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
+    operations = [compute for name, (compute, *_) in {**EXACT, **ROUNDED}.items() if name != "out"]
+
+    for compute in [*operations, torch.pow, torch.Tensor.__eq__]:
+        with pytest.raises(RuntimeError):
+            compute(left, right)
+        with pytest.raises(RuntimeError):
+            compute(right, left)
+
+
+# ── broadcasting-copies-elements ──
+
+EXPANSIONS = {
+    "expand": lambda x, shape: x.expand(shape),
+    "sizes": lambda x, shape: x.expand(*shape or [()]),
+    "minus one": lambda x, shape: x.expand([*shape[: len(shape) - x.dim()], *map(kept, x.shape, shape[-x.dim() :])]),
+    "expand_as": lambda x, shape: x.expand_as(torch.empty(shape)),
+    "torch.broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
+    "method broadcast_to": lambda x, shape: x.broadcast_to(shape),
+    "first of broadcast_tensors": lambda x, shape: torch.broadcast_tensors(x, torch.empty(shape))[0],
+    "second of broadcast_tensors": lambda x, shape: torch.broadcast_tensors(torch.empty(shape), x)[1],
+}
+
+
+def kept(size, wanted):
+    """-1, by which expand leaves a size as it is, where that is wanted."""
+    return -1 if size == wanted else wanted
+
+
+@claim("broadcasting-copies-elements", truth=True)
+@over(pair=pairs((torch.float32, torch.float64, torch.int64, torch.bool), WRITABLE), how=among(*EXPANSIONS))
+def test_an_expanded_tensor_has_stride_zero_where_it_repeats_and_follows_every_write(pair, how):
+    x, a, _, _ = pair
+    expanded = EXPANSIONS[how](x, pair.shape)
+
+    agree(expanded, np.broadcast_to(a, pair.shape))
+    assert expanded.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    assert expanded.storage_offset() == x.storage_offset()
+    sizes, strides = (1,) * (expanded.dim() - x.dim()) + a.shape, (0,) * (expanded.dim() - x.dim()) + x.stride()
+    repeats = [size == 1 < wanted for size, wanted in zip(sizes, pair.shape)]
+    assert [stride for stride, repeat in zip(expanded.stride(), repeats) if repeat] == [0] * sum(repeats)
+    own = [size > 1 for size in sizes]
+    assert [*np.compress(own, expanded.stride())] == [*np.compress(own, strides)]
+    x.fill_(1)
+    agree(expanded, np.ones(pair.shape))
+
+
+@claim("broadcasting-copies-elements", truth=True)
+@over(twin=twins((torch.float32, torch.int64), shapes=((1, 2), (2, 3), (3, 1), (5, 1, 2))))
+def test_repeat_copies_where_expand_does_not(twin):
+    tensor, array = twin
+    repeated = tensor.repeat(3, *[1] * (tensor.dim() - 1))
+
+    assert repeated.untyped_storage().nbytes() == 3 * array.nbytes
+    tensor.detach().contiguous().zero_()
+    agree(repeated, np.concatenate([array] * 3))
+
+
+@claim("broadcasting-copies-elements", truth=True)
+@over(dtype=among("float32", "int64"), write=among("add_", "copy_", "mul_"), one=among(False, True))
+def test_an_expanded_tensor_cannot_be_written_in_place(dtype, write, one):
+    expanded = torch.zeros(1, 2, dtype=getattr(torch, dtype)).expand(3, 2)
+
+    with pytest.raises(RuntimeError):
+        getattr(expanded, write)(torch.tensor(1) if one else torch.ones(3, 2, dtype=expanded.dtype))
+    with pytest.raises(RuntimeError):
+        expanded.add_(1)
+
+
+def bytes_allocated_by(action):
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        action()
+    return sum(max(event.nbytes(), 0) for event in profile.kineto_results.events() if event.name() == "[memory]")
+
+
+ALONE = [(name, dtype) for name in EXACT if name not in ("out", "where") for dtype in ("float32", "float16", "int64")]
+ALONE += [(name, dtype) for name in ("/", "pow") for dtype in ("float32", "float64")]  # int64 / makes floats
+
+
+@claim("broadcasting-copies-elements", truth=True)
+@pytest.mark.cpu
+@over(operation=among(*ALONE))
+def test_an_operation_on_operands_of_one_dtype_allocates_its_output_alone(operation):
+    name, dtype = operation
+    compute = torch.pow if name == "pow" else {**EXACT, **ROUNDED}[name][0]
+    for shapes in [((1, 1_200), (10, 1)), ((2, 1, 4), (3, 1)), ((257,), ())]:
+        left, right = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
+        output = compute(left, right)
+
+        assert bytes_allocated_by(lambda: compute(left, right)) == output.numel() * output.element_size()  # noqa: B023
+
+
+@claim("broadcasting-copies-elements", truth=True)
+@pytest.mark.cpu
+@over(dtype=among("float32", "float64", "int64"), how=among(*EXPANSIONS, *IN_PLACE))
+def test_expanding_and_working_in_place_allocate_nothing(dtype, how):
+    table, row = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in ((100, 200), (200,)))
+    act = {
+        **{name: lambda expand=expand: expand(row, (100, 200)) for name, expand in EXPANSIONS.items()},
+        **{name: lambda write=write: write(table, row) for name, (write, _) in IN_PLACE.items()},
+    }[how]
+    other = {name: 4 * 100 * 200 for name in EXPANSIONS if "_as" in name or "tensors" in name}
+
+    assert bytes_allocated_by(act) == other.get(how, 0)  # the table that it is compared with
+    assert bytes_allocated_by(lambda: row.repeat(100, 1)) >= table.numel() * table.element_size()
