@@ -75,10 +75,16 @@ def read(root: Path, highlight: Callable[[str], str]) -> Book:
         claims, gate.pass_through(tests, claims), gate.counterfeits(tests, claims), frozenset(claims.claims)
     )
     folder = root / "docs/results"
-    files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/*.py"), *folder.glob("*.json")]
+    files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/**/*.py"), *folder.glob("*.json")]
     files += [*OWN.glob("_ext/*.py"), *OWN.glob("_templates/*.html")]
     compared = plots.draw_benchmarks(folder, OWN / "_benchmarks")
     return Book(spec, results.load(folder, claims), compared, tuple(sorted(files)), highlight)
+
+
+def report_address(report: str) -> str:
+    """The page of a public report, given as "owner/repo#number"."""
+    repository, _, number = report.partition("#")
+    return f"https://github.com/{repository}/issues/{number}"
 
 
 def badge(verdict: str, run: Run | None) -> Markup:
@@ -166,7 +172,8 @@ class Card:
             if self.claim.id in one.claims:
                 outcome = outcomes.get(one.name, {}).get("outcome", NOT_TRIED)
                 name = one.name.replace("_", " ")
-                listed.append({"name": name, "says": one.says, "outcome": outcome, "label": both(*CAUGHT[outcome])})
+                told = {"name": name, "says": one.says, "outcome": outcome, "label": both(*CAUGHT[outcome])}
+                listed.append(told | {"reported": [(report, report_address(report)) for report in one.reported]})
         return listed
 
     @property
@@ -179,34 +186,66 @@ class Card:
             return both("No counterfeit can falsify it", "没有赝品能使它出错")
         if not caught:
             return both(f"{count} counterfeit{s}, tried in no stored run", f"{count} 个赝品，均未检验过")
-        return both(f"{caught} of {count} counterfeit{s} caught", f"{count} 个赝品中有 {caught} 个被识破")
+        en, zh = f"{caught} of {count} counterfeit{s} caught", f"{count} 个赝品中有 {caught} 个被识破"
+        reported = [one for one in self.counterfeits if one["reported"]]
+        if reported:
+            noticed = sum(one["outcome"] == "caught" for one in reported)
+            en += f", {noticed} of {len(reported)} faults that users reported among them"
+            zh += f"，其中用户报告过的故障 {len(reported)} 个，识破 {noticed} 个"
+        return both(en, zh)
 
     @cached_property
-    def tests(self) -> dict:
-        """The proving tests: the first of each kind, which is shown, and the others, which are one click away."""
-        shown, more = {}, []
-        for test in self.book.spec.tests_of[self.claim.id]:
-            truth = any(citation.claim == self.claim.id and citation.truth for citation in test.citations)
-            kind = "truth" if truth else "statement"
-            values = self._test(test, kind)
-            if shown.setdefault(kind, values) is not values:
-                more.append(values)
-        count = both(f"{len(more)} more test{'s' * (len(more) > 1)}", f"另有 {len(more)} 个测试")
-        return {"shown": list(shown.values()), "more": more, "count": count}
+    def lessons(self) -> list[dict]:
+        """The lessons of the page, each as it runs by itself."""
+        return [
+            self._test(test) | {"html": Markup(self.book.highlight(test.alone))}
+            for test in self.book.spec.tests_of[self.claim.id]
+            if test.is_lesson
+        ]
 
-    def _test(self, test: Test, kind: str) -> dict:
-        """A test: what came of it in the run that the badge rests on, its place, its source as ``--explain`` has it."""
+    @cached_property
+    def guards(self) -> list[dict]:
+        """The guards, which are told by their names: each is a sentence."""
+        return [self._test(test) for test in self.book.spec.tests_of[self.claim.id] if not test.is_lesson]
+
+    @property
+    def guard_count(self) -> Markup:
+        count = len(self.guards)
+        s = "s" * (count > 1)
+        return both(f"{count} guard{s}: the sentence under every condition", f"{count} 个守卫：在各种条件下检验这句话")
+
+    def _test(self, test: Test) -> dict:
+        """A test: what came of it in the run that the badge rests on, its name in words, and its place."""
+        truth = any(citation.claim == self.claim.id and citation.truth for citation in test.citations)
         entries = self.run.claims[self.claim.id]["tests"] if self.run else []
         outcomes = {entry["outcome"] for entry in entries if entry["test"].partition("[")[0] == test.id}
         outcomes -= {NOT_TRIED, "not applicable"}
         outcome = outcomes.pop() if len(outcomes) == 1 else NOT_TRIED
         return {
-            "label": both(*OUTCOMES[kind, outcome]),
+            "label": both(*OUTCOMES["truth" if truth else "statement", outcome]),
             "look": outcome.replace(" ", "-"),
             "name": test.name.rpartition("::")[2].removeprefix("test_").replace("_", " "),
             "where": f"{test.module}:{test.line}",
-            "html": Markup(self.book.highlight(test.source)),
         }
+
+    @property
+    def neighbours(self) -> list[Claim]:
+        """The claims before and after this one in its section."""
+        claims = [one for one in self.book.spec.register.claims.values() if one.section == self.claim.section]
+        at = claims.index(self.claim)
+        return [*claims[max(at - 1, 0) : at], *claims[at + 1 : at + 2]]
+
+    @property
+    def constant(self) -> Markup | None:
+        """One line in place of the table where no release and no device tells anything else; None where one does."""
+        tried = [run for run in self.book.runs if run.verdict(self.claim.id) not in results.UNTRIED]
+        if len({run.verdict(self.claim.id) for run in tried}) != 1 or len(tried) < 2:
+            return None
+        versions = sorted({run.torch for run in tried}, key=register.release)
+        words = VERDICTS[tried[0].verdict(self.claim.id)]
+        span = f"{self.short(versions[0])}–{self.short(versions[-1])}"
+        en = f"{words[0]} on torch {span}, in {len(tried)} stored runs"
+        return both(en, f"torch {span} 上{words[1]}，存档运行 {len(tried)} 次")
 
 
 TEMPLATES = Environment(loader=FileSystemLoader(OWN / "_templates"), autoescape=True, undefined=StrictUndefined)

@@ -1,10 +1,13 @@
-"""Search in both languages, from files, without a server: pages by Sphinx's index, claims by a list of them."""
+"""Search in both languages, from files, without a server: pages by Sphinx's index, claims by that of the harness."""
 
 import json
 import re
 from pathlib import Path
 
+import cards
 import formulas
+from harness import search
+from languages import both
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.search.en import SearchEnglish
@@ -38,24 +41,41 @@ function splitQuery(query) {
         return bool(re.match(HAN, stemmed_word)) or super().word_filter(stemmed_word)
 
 
-def list_claims(app: Sphinx, env: BuildEnvironment) -> None:
-    """Write the claims for the search page, which looks for the query in their ids, sentences and names."""
-    pages = dict(env.claim_pages)
-    entries = []
-    for claim in env.book.spec.register.claims.values():
-        verdict, run = env.book.status(claim)
-        shown = [formulas.inline(claim.says), formulas.inline(claim.says_zh)]
-        texts = [claim.says, claim.says_zh, claim.truth, claim.truth_zh, " ".join(claim.see)]
-        entries.append(
-            [claim.id, f"{pages[claim.id]}.html", claim.section, verdict, bool(run and run.simulated), *shown, *texts]
+def write_index(app: Sphinx, env: BuildEnvironment) -> None:
+    """Write the index of harness.search for the search page, and what a result shows of its claim.
+
+    ``terms`` maps a term to its claims: 16 times the claim's place in ``claims`` plus twice the term's weight there.
+    """
+    book, pages = env.book, dict(env.claim_pages)
+    found = search.index(book.spec)
+    terms: dict[str, list[int]] = {}
+    for place, id in enumerate(found.weights):
+        for term, weight in found.weights[id].items():
+            terms.setdefault(term, []).append(16 * place + round(2 * weight))
+    claims = []
+    for claim in book.spec.register.claims.values():
+        verdict, run = book.status(claim)
+        label = cards.TRUTH_LABELS.get(claim.verdict, ("", ""))
+        truth = both(formulas.inline(claim.truth), formulas.inline(claim.truth_zh)) if claim.truth else ""
+        claims.append(
+            {
+                "address": f"{pages[claim.id]}.html#{claim.id}",
+                "id": claim.id,
+                "section": claim.section,
+                "look": cards.look(verdict, run),
+                "badge": cards.badge(verdict, run),
+                "says": both(formulas.inline(claim.says), formulas.inline(claim.says_zh)),
+                "truth": truth and both(*label) + " " + truth,
+            }
         )
     folder = Path(app.outdir, "_static")
     folder.mkdir(parents=True, exist_ok=True)
-    text = f"const CLAIMS = {json.dumps(entries, ensure_ascii=False, separators=(',', ':'))};\n"
-    Path(folder, "claims-list.js").write_text(text, "utf8")
+    index = {"rules": search.RULES, "claims": claims, "terms": terms}
+    text = f"const INDEX = {json.dumps(index, ensure_ascii=False, separators=(',', ':'))};\n"
+    Path(folder, "claims-index.js").write_text(text, "utf8")
 
 
 def setup(app: Sphinx) -> dict:
     app.add_search_language(BothLanguages)
-    app.connect("env-updated", list_claims, priority=800)
+    app.connect("env-updated", write_index, priority=800)
     return {"parallel_read_safe": False}

@@ -145,13 +145,7 @@ def of_pages(spec: specification.Specification, torch_version: str) -> dict[str,
 def page(module: Path, made: list[tuple[Test, Exercise]], spec: specification.Specification) -> str:
     """The text of one file of exercises: the page's introduction and imports, then each lesson below its sentence."""
     tree = ast.parse(module.read_text("utf8"))
-    names = {name for _, one in made for name in re.findall(r"\w+", one.source)}
-    imports = [
-        ast.unparse(node)
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        and names & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    ]
+    imports = dict.fromkeys(line for lesson, _ in made for line in lesson.imports)
     parts = [f'"""{ast.get_docstring(tree)}\n\n{HOW}\n"""\n', "\n".join(imports) + "\n"]
     for lesson, one in made:
         hint = sentence(lesson, spec)

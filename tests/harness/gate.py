@@ -35,6 +35,13 @@ class Test:
     citations: tuple[Citation, ...]
     raises: tuple[str, ...] = ()  # the exceptions that it expects: "RuntimeError"
     takes: tuple[str, ...] = ()  # its parameters: the fixtures, and what a guard draws
+    imports: tuple[str, ...] = ()  # the lines of its module that import what it uses
+
+    @property
+    def alone(self) -> str:
+        """What runs by itself: the imports that a lesson uses, and the lesson without its marks of claims."""
+        marks = re.compile(r"@(pytest\.mark\.)?claim\(.*?\)\n", re.DOTALL)
+        return "\n".join(self.imports) + "\n\n\n" * bool(self.imports) + marks.sub("", self.source)
 
     @property
     def is_lesson(self) -> bool:
@@ -216,6 +223,11 @@ def _lessons(found: Iterable[Test], register: Register, tests: Path) -> Iterator
 def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Iterator[Test]:
     """The module's test functions; marks may stand on the function, its class, its parameters, or in ``pytestmark``."""
     lines = text.splitlines()
+    imported = [
+        (ast.unparse(node), {(alias.asname or alias.name).partition(".")[0] for alias in node.names})
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
     named = {
         target.id: node.value
         for node in tree.body
@@ -239,7 +251,9 @@ def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Itera
                 cites = tuple(dict.fromkeys(citations))
                 takes = tuple(argument.arg for argument in [*node.args.args, *node.args.kwonlyargs])
                 raises = tuple(pages.raised(node))
-                yield Test(prefix + node.name, module, node.lineno, source, cites, raises, takes)
+                used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+                imports = tuple(line for line, names in imported if names & used)
+                yield Test(prefix + node.name, module, node.lineno, source, cites, raises, takes, imports)
 
     return visit(tree.body, "", [])
 

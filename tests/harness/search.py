@@ -22,20 +22,26 @@ WEIGHTS = {"asked": 6, "errors": 5, "says": 4, "see": 4, "id": 4, "truth": 3, "t
 SHOWN = 5  # claims that --ask prints
 HAN = r"\u3400-\u9fff"
 # English words that say nothing of what is asked
-SILENT = re.compile(
+SILENT = (
     r"(an?|about|after|all|and|are|as|at|be|but|by|can|do|does|for|from|has|have|how|i|if|in|into|is|its?|my|no|not|of|"
     r"on|one|or|so|that|the|then|there|this|to|was|what|when|where|which|while|why|will|with|you)"
 )
 BEGINNING = 5  # letters by which "broadcasting" finds "broadcast", for half of a whole word's weight
 
 
+# What differs from run to run: addresses, sizes such as 32x784, shapes, numbers
+VALUES = r"0x[0-9a-fA-F]+|\b\d+(x\d+)+\b|[\[(][\d,\s]*[\])]|\b\d+(\.\d+)?\b"
+# Of a traceback, the lines that name the error
+ERROR = r"^\s*(E\s+)?[\w.]*(Error|Exception|Warning|Interrupt)\b"
+WORD = r"[a-z_][a-z_0-9.]*[a-z_0-9]|[a-z]"
+RULES = {"silent": f"^{SILENT}$", "values": VALUES, "error": ERROR, "word": WORD, "han": HAN, "beginning": BEGINNING}
+
+
 def plain(text: str) -> str:
-    """The text without what differs from run to run, and of a traceback the lines that name the error."""
+    """The text in small letters, without what differs from run to run, and of a traceback the errors alone."""
     lines = text.strip().splitlines()
-    errors = [line for line in lines if re.match(r"\s*(E\s+)?[\w.]*(Error|Exception|Warning|Interrupt)\b", line)]
-    text = "\n".join(errors if errors and len(lines) > 2 else lines)
-    text = re.sub(r"0x[0-9a-fA-F]+|\b\d+(x\d+)+\b|[\[(][\d,\s]*[\])]", " ", text)
-    return re.sub(r"\b\d+(\.\d+)?\b", " ", text).lower()
+    errors = [line for line in lines if re.search(ERROR, line)]
+    return re.sub(VALUES, " ", "\n".join(errors if errors and len(lines) > 2 else lines)).lower()
 
 
 def terms(text: str) -> Iterator[tuple[str, float]]:
@@ -44,8 +50,8 @@ def terms(text: str) -> Iterator[tuple[str, float]]:
     for run in re.findall(f"[{HAN}]+", text):
         yield from ((run[at : at + 2], 1.0) for at in range(max(1, len(run) - 1)))
     before = ""
-    for word in re.findall(r"[a-z_][a-z_0-9.]*[a-z_0-9]|[a-z]", text):
-        parts = [part for part in re.split(r"[._]+", word) if part and not SILENT.fullmatch(part)]
+    for word in re.findall(WORD, text):
+        parts = [part for part in re.split(r"[._]+", word) if part and not re.fullmatch(SILENT, part)]
         yield from ((part, 1.0) for part in parts)
         yield from ((f"{part[:BEGINNING]}*", 0.5) for part in parts if len(part) >= BEGINNING)
         if len(parts) > 1:
@@ -100,11 +106,11 @@ def index(spec: specification.Specification) -> Index:
         weights[claim.id] = found = {}
         for name, text in fields(claim, spec, prose).items():
             for term, share in terms(text):
-                if name in ("prose", "tests") and " " in term and not re.search(f"[{HAN}]", term):
-                    continue  # pairs of the prose would double the index and find little
+                if name in ("prose", "tests") and (" " in term or term.endswith("*")):
+                    continue  # these would double the index and find little
                 found[term] = max(found.get(term, 0), share * WEIGHTS[name])
     documents = Counter(term for found in weights.values() for term in found)
-    rarity = {term: round(math.log(1 + len(weights) / count), 2) for term, count in documents.items()}
+    rarity = {term: math.log(1 + len(weights) / count) for term, count in documents.items()}
     return Index(weights, rarity)
 
 
