@@ -3,9 +3,11 @@
 All but those of `to-changes-dtype-too` need an accelerator to be told from the truth.
 """
 
+import weakref
+
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result
+from harness.forging import change_method, change_result, not_contiguous, of_dtype, where
 
 
 def alter_to(patch, condition, wrong_result):
@@ -109,7 +111,91 @@ def second_move_repeats_the_first(patch):
     alter_to(patch, moved, lambda x, y: copies.setdefault((id(x), y.device), (x, y))[1])
 
 
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#86052")
+def offset_of_what_is_no_view_is_lost_on_the_way(patch):
+    alter_to(
+        patch,
+        lambda x, y: moved(x, y) and x.device.type == "cpu" and x.storage_offset() > 0 and x._base is None,
+        lambda x, y: x.as_strided(x.shape, x.stride(), 0).to(y.device),
+    )
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported=("pytorch/pytorch#139550", "pytorch/pytorch#189690"))
+def a_copy_that_does_not_block_reads_released_memory(patch):
+    to = torch.Tensor.to
+
+    def wrong(self, *args, non_blocking=False, **kwargs):
+        copy = to(self, *args, non_blocking=non_blocking, **kwargs)
+        if non_blocking and copy is not self and copy.dtype == torch.int64 and copy.numel():
+            weakref.finalize(self, lambda: copy.detach().view(-1)[-1:].random_(-999, -1))
+        return copy
+
+    patch.setattr(torch.Tensor, "to", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", "to-device-object-equals-to-string", reported="pytorch/pytorch#472")
+def index_zero_means_the_current_device(patch):
+    to = torch.Tensor.to
+
+    def wrong(self, *args, **kwargs):
+        goal = torch.device(str(args[0])) if args and isinstance(args[0], str | torch.device) else None
+        if goal is not None and goal.index == 0:
+            now = getattr(torch, goal.type).current_device()
+            args = (torch.device(goal.type, now), *args[1:])
+        return to(self, *args, **kwargs)
+
+    patch.setattr(torch.Tensor, "to", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def copies_between_two_devices_read_in_storage_order(patch):
+    alter_to(
+        patch,
+        lambda x, y: x.device != y.device and x.device.type == y.device.type and not x.is_contiguous(),
+        lambda x, y: y.as_strided((y.numel(),), (1,)).reshape(y.shape).clone(),
+    )
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def an_assigned_copy_misses_the_elements_past_a_power_of_two(patch):
+    def wrong(_, target, x, *rest):
+        if target.device != x.device and target.numel() > 65_536:
+            target.view(-1)[65_536:] = 0
+        return target
+
+    where(patch, torch.Tensor, "copy_", lambda x: x.is_contiguous(), wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def half_precision_flushes_its_smallest_numbers_on_the_way(patch):
+    alter_to(
+        patch, lambda x, y: moved(x, y) and x.dtype == torch.float16, lambda x, y: y * (y.abs() > 2.0**-20).to(y.dtype)
+    )
+
+
 # ── create-directly-on-gpu ──
+
+
+@counterfeit("create-directly-on-gpu")
+def zeros_like_leaves_the_second_device(patch):
+    zeros_like = torch.zeros_like
+
+    def wrong(x, device=None, **rest):
+        kind = torch.device(str(device)).type if device is not None else None
+        return zeros_like(x, device=kind if kind != "cpu" else device, **rest)
+
+    patch.setattr(torch, "zeros_like", wrong)
+
+
+@counterfeit("create-directly-on-gpu")
+def random_numbers_created_there_repeat_at_the_second_call(patch):
+    randn, kept = torch.randn, {}
+
+    def wrong(*shape, **rest):
+        made = randn(*shape, **rest)
+        return kept.setdefault((shape, made.device), made) if made.device.type != "cpu" else made
+
+    patch.setattr(torch, "randn", wrong)
 
 
 @counterfeit("create-directly-on-gpu")
@@ -121,7 +207,9 @@ def ones_like_stays_on_the_device_of_its_template(patch):
 @counterfeit("create-directly-on-gpu")
 def ones_like_is_created_on_the_cpu_and_moved(patch):
     ones_like = torch.ones_like
-    patch.setattr(torch, "ones_like", lambda x, device=None, **kwargs: ones_like(x, **kwargs).to(device or x.device))
+    patch.setattr(
+        torch, "ones_like", lambda x, device=None, **rest: ones_like(x, device="cpu", **rest).to(device or x.device)
+    )
 
 
 @counterfeit("create-directly-on-gpu")
@@ -217,7 +305,61 @@ def integers_are_added_as_floating_point_numbers(patch):
     patch.setattr(torch.Tensor, "__add__", lambda x, y: add(x.float(), y.float()).to(x.dtype))
 
 
+@counterfeit("gpu-sum-stays-on-gpu", reported="pytorch/pytorch#79835")
+def number_added_to_int32_reaches_the_first_element_only(patch):
+    def wrong(add, x, y):
+        total = add(x, y)
+        if x.dtype == torch.int32 and type(y) is int and x.device.type != "cpu" and x.dim():
+            total.view(-1)[1:] = 0
+        return total
+
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("gpu-sum-stays-on-gpu")
+def sums_of_half_precision_are_rounded_to_eight_bits(patch):
+    where(patch, torch, "add", of_dtype(torch.float16), lambda total, *_: (total / 16).round() * 16)
+
+
+@counterfeit("gpu-sum-stays-on-gpu")
+def sums_of_transposed_operands_come_back_to_the_cpu(patch):
+    where(patch, torch.Tensor, "__add__", not_contiguous, lambda total, *_: total.cpu())
+
+
 # ── to-changes-dtype-too ──
+
+
+@counterfeit("to-changes-dtype-too")
+def a_double_becomes_single_by_way_of_half(patch):
+    alter_to(patch, lambda x, y: x.dtype == torch.float64 and y.dtype == torch.float32, lambda x, y: x.half().float())
+
+
+@counterfeit("to-changes-dtype-too")
+def conversion_to_int8_saturates_at_a_hundred(patch):
+    alter_to(patch, lambda x, y: y.dtype == torch.int8 and converted(x, y), lambda x, y: y.clamp(-100, 100))
+
+
+@counterfeit("to-changes-dtype-too")
+def large_integers_become_single_by_way_of_half(patch):
+    alter_to(patch, lambda x, y: x.dtype == torch.int64 and y.dtype == torch.float32, lambda x, y: x.half().float())
+
+
+@counterfeit("to-changes-dtype-too")
+def bfloat16_cuts_digits_off_instead_of_rounding(patch):
+    def wrong(x, y):
+        bits = x.detach().clone(memory_format=torch.contiguous_format).view(torch.int32)
+        return ((bits >> 16) << 16).view(torch.float32).bfloat16()
+
+    alter_to(patch, lambda x, y: x.dtype == torch.float32 and y.dtype == torch.bfloat16, wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def gaps_of_a_slice_are_converted_instead_of_its_elements(patch):
+    alter_to(
+        patch,
+        lambda x, y: converted(x, y) and x.dim() and x.stride(-1) == 2 and x.storage_offset() == 1,
+        lambda x, y: x.as_strided(x.shape, x.stride(), 0).to(y.dtype),
+    )
 
 
 @counterfeit("to-changes-dtype-too")
@@ -330,3 +472,32 @@ def conversion_is_not_recorded(patch):
 def demanded_copy_is_not_made(patch):
     to = torch.Tensor.to
     patch.setattr(torch.Tensor, "to", lambda self, *args, copy=False, **kwargs: to(self, *args, **kwargs))
+
+
+# ── to-of-a-leaf-is-no-leaf ──
+
+
+@counterfeit("to-of-a-leaf-is-no-leaf")
+def a_moved_copy_is_a_leaf_of_its_own(patch):
+    alter_to(patch, lambda x, y: x.device != y.device and y.requires_grad, lambda x, y: y.detach().requires_grad_())
+
+
+@counterfeit("to-of-a-leaf-is-no-leaf")
+def a_moved_copy_keeps_its_gradient(patch):
+    def wrong(x, y):
+        y.retain_grad()
+        return y
+
+    alter_to(patch, lambda x, y: x.device != y.device and y.requires_grad, wrong)
+
+
+@counterfeit("to-of-a-leaf-is-no-leaf")
+def a_copy_moved_by_its_name_is_a_leaf(patch):
+    to = torch.Tensor.to
+
+    def wrong(self, *args, **kwargs):
+        moved = to(self, *args, **kwargs)
+        named = args and isinstance(args[0], str) and moved.requires_grad and moved is not self
+        return moved.detach().requires_grad_() if named else moved
+
+    patch.setattr(torch.Tensor, "to", wrong)

@@ -1,0 +1,142 @@
+"""2.5 Tensors on a GPU: copies of every dtype and layout by every route, bit for bit."""
+
+import struct
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, FLOATS, WRITABLE, agree, among, over, twins, untouched, whole
+from populations.mixing import COPIES, CPU, current, finished, host_twin, journeys, spot
+
+claim = pytest.mark.claim
+
+# ── to-moves-between-cpu-and-gpu ──
+
+
+@claim("to-moves-between-cpu-and-gpu")
+@over(journey=journeys(twins(ANY)))
+def test_a_copy_has_the_values_the_dtype_and_the_place_whatever_the_layout_and_the_route(accelerator, journey):
+    source, array, copied = journey
+    copy = copied(source)
+
+    assert (copy.device, copy.dtype, copy.requires_grad) == (journey.target(), source.dtype, False)
+    agree(copy, array)
+    agree(source, array)
+
+
+@claim("to-moves-between-cpu-and-gpu", truth=True)
+@over(journey=journeys(twins((torch.float32, torch.int64, torch.bool), WRITABLE)))
+def test_no_write_to_a_copy_reaches_its_source_nor_the_other_way_round(accelerator, journey):
+    source, array, copied = journey
+    copy = copied(source)
+
+    copy.zero_()
+    agree(source, array)
+    untouched(source)
+    source.fill_(1)
+    agree(copy, np.zeros_like(array))
+    agree(copied(source), np.ones_like(array))  # the next copy has the values of its own moment
+
+
+BITS = {
+    torch.float32: ("f", [1 / 3, 2.0**-126, 2.0**-149, 3.4028234663852886e38, -0.0, float("-inf"), float("nan")]),
+    torch.float64: ("d", [1 / 3, 2.0**-1074, 1.7976931348623157e308, -0.0, float("inf"), float("nan")]),
+    torch.float16: ("e", [1 / 3, 2.0**-24, 65504.0, -0.0, float("inf"), float("nan")]),
+    torch.int64: ("q", [-(2**63), -1, 0, 2**53 + 1, 2**63 - 1]),
+    torch.int32: ("i", [-(2**31), 2**24 + 1, 2**31 - 1]),
+    torch.int16: ("h", [-(2**15), 2**15 - 1]),
+    torch.uint8: ("B", [0, 127, 128, 255]),
+}
+
+
+@claim("to-moves-between-cpu-and-gpu")
+@over(twin=twins(tuple(BITS), ("contiguous",), ((1,),)), way=among("to(device)", "to(name)", "copy_"))
+def test_every_bit_survives_the_way_there_and_back(accelerator, twin, way):
+    """0.0 equals -0.0 and NaN equals nothing, so that only the bits tell."""
+    letter, numbers = BITS[twin.dtype]
+    bits = list(struct.pack(f"{len(numbers)}{letter}", *numbers))
+    sent = torch.frombuffer(bytearray(bits), dtype=twin.dtype)
+
+    back = COPIES[way](COPIES[way](sent, spot()), CPU)
+    assert back.view(torch.uint8).tolist() == bits
+
+
+@claim("to-moves-between-cpu-and-gpu")
+@over(size=whole(1, 70_000, 1000, 65_537), repeats=among(1, 100))
+def test_a_copy_that_does_not_block_needs_no_source_that_outlives_it(accelerator, size, repeats):
+    copies = [torch.arange(size // repeats, device="cpu").to(spot(), non_blocking=True) for _ in range(repeats)]
+    for copy in copies:
+        agree(finished(copy, copy), np.arange(size // repeats))
+
+
+@claim("to-moves-between-cpu-and-gpu", truth=True)
+@over(twin=twins(ANY), spelled=among("device", "name", "keyword"))
+def test_a_move_to_where_it_is_gives_the_tensor_itself(accelerator, twin, spelled):
+    tensor, _ = twin
+    here, _ = host_twin(twin)
+    for x in (tensor, here):
+        to = {
+            "device": lambda x=x: x.to(x.device),
+            "name": lambda x=x: x.to(str(x.device)),
+            "keyword": lambda x=x: x.to(device=x.device),
+        }
+        assert to[spelled]() is x
+
+
+@claim("to-moves-between-cpu-and-gpu")
+@over(journey=journeys(twins(FLOATS, grad=(True,)), "to(device)", "to(name)", "to(device=)", "to(non_blocking=True)"))
+def test_a_move_is_recorded_so_that_gradients_come_back(accelerator, journey):
+    source, array, copied = journey
+    source.requires_grad_()
+    moved = copied(source)
+
+    assert moved.requires_grad
+    (moved * 3).sum().backward()
+    assert source.grad.device == source.device
+    agree(source.grad, np.full_like(array, 3))
+
+
+@claim("to-moves-between-cpu-and-gpu", "to-device-object-equals-to-string")
+@over(at=among(0, 1), to=among(0, 1), spelled=among("device", "name", "keyword"))
+def test_the_number_of_a_device_counts_whatever_device_is_current(two_devices, at, to, spelled):
+    x, goal = torch.tensor([1.5, -2.5], device="cpu"), two_devices[to]
+    ways = {"device": lambda: x.to(goal), "name": lambda: x.to(str(goal)), "keyword": lambda: x.to(device=str(goal))}
+    with current(two_devices[at]):
+        moved = ways[spelled]()
+
+    assert (moved.device, moved.tolist()) == (goal, [1.5, -2.5])
+
+
+# ── to-device-object-equals-to-string ──
+
+
+@claim("to-device-object-equals-to-string")
+@over(journey=journeys(twins(ANY)), keyword=among(False, True))
+def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword):
+    (source, array, _), target = journey, journey.target()
+    made = [source.to(device=one) if keyword else source.to(one) for one in (target, str(target))]
+
+    for moved in made:
+        assert (moved.device, moved.dtype) == (target, source.dtype)
+        agree(moved, array)
+        assert all(moved.to(one) is moved for one in (target, str(target), moved.device, str(moved.device)))
+
+
+# ── to-of-a-leaf-is-no-leaf ──
+
+
+@claim("to-of-a-leaf-is-no-leaf")
+@over(journey=journeys(twins(FLOATS, grad=(True,)), "to(device)", "to(name)", "to(device=)", "to(other)"))
+def test_a_moved_copy_of_a_leaf_has_a_creator_and_gets_no_gradient(accelerator, journey):
+    x, array, copied = journey
+    moved = copied(x.requires_grad_())
+    there = moved.detach().requires_grad_()
+
+    assert (x.is_leaf, moved.is_leaf, moved.grad_fn is None, there.is_leaf) == (True, False, False, True)
+    (moved * 2 + there * 3).sum().backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading it warns, as 2.6 shows
+        assert moved.grad is None
+    agree(x.grad, np.full_like(array, 2))
+    agree(there.grad, np.full_like(array, 3))

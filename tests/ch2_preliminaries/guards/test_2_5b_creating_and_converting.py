@@ -1,0 +1,245 @@
+"""2.5 Tensors on a GPU: what is created and added there, and dtypes changed on the way."""
+
+import itertools
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import ANY, LAYOUTS, WRITABLE, Population, Twin, agree, among, over, twins, untouched, whole
+from populations.mixing import CPU, host_twin, spot
+from populations.places import lacks
+
+claim = pytest.mark.claim
+
+# ── create-directly-on-gpu ──
+
+CREATORS = {
+    "ones_like": (lambda x, **at: torch.ones_like(x, **at), lambda array: np.ones_like(array)),
+    "zeros_like": (lambda x, **at: torch.zeros_like(x, **at), lambda array: np.zeros_like(array)),
+    "full_like": (lambda x, **at: torch.full_like(x, 1, **at), lambda array: np.ones_like(array)),
+    "ones": (lambda x, **at: torch.ones(x.shape, **at), lambda array: np.ones_like(array)),
+    "zeros": (lambda x, **at: torch.zeros(x.shape, **at), lambda array: np.zeros_like(array)),
+    "full": (lambda x, **at: torch.full(x.shape, 1, **at), lambda array: np.ones_like(array)),
+    "new_zeros": (lambda x, **at: x.new_zeros(x.shape, **at), lambda array: np.zeros_like(array)),
+}
+
+
+@claim("create-directly-on-gpu")
+@over(twin=twins(ANY), create=among(*CREATORS))
+def test_a_tensor_is_created_there_with_its_values_whatever_its_template_is(accelerator, twin, create):
+    template, array = host_twin(twin)
+    make, expected = CREATORS[create]
+    made = make(template, dtype=twin.dtype, device=spot(twin.second))
+
+    assert (made.device, made.dtype) == (spot(twin.second), twin.dtype)
+    agree(made, expected(array))
+    assert template.device == CPU
+
+
+@claim("create-directly-on-gpu")
+@over(twin=twins((torch.float32, torch.int64), ("contiguous",), ((), (2, 3), (257,))), create=among(*CREATORS))
+def test_creating_there_takes_no_copy(accelerator, twin, create):
+    template, _ = host_twin(twin)
+    with torch.autograd.profiler.profile() as direct:
+        CREATORS[create][0](template, dtype=twin.dtype, device=accelerator)
+    assert "aten::copy_" not in [event.name for event in direct.function_events]
+
+
+@claim("create-directly-on-gpu")
+@over(end=whole(0, 200, 9, 65), second=among(False, True))
+def test_ranges_created_there_count_as_ranges_do(accelerator, end, second):
+    whole_numbers, halves = torch.arange(end, device=spot(second)), torch.arange(0, end, 0.5, device=spot(second))
+
+    assert whole_numbers.device == halves.device == spot(second)
+    assert (whole_numbers.dtype, halves.dtype) == (torch.int64, torch.float32)
+    agree(whole_numbers, np.arange(end))
+    agree(halves, np.arange(0, end, 0.5))
+
+
+@claim("create-directly-on-gpu")
+@over(create=among("rand", "randn"), second=among(False, True))
+def test_random_numbers_created_there_are_random(accelerator, create, second):
+    """Each bound is 6.5 standard errors and more: of both tests, one run in 10¹⁰ fails on a right device. Ten
+    repetitions among 1000 float32, where 0.03 to 0.1 are expected, happen less than once in 10¹⁶ runs.
+    """
+    mean, deviation = {"rand": (0.5, 12**-0.5), "randn": (0.0, 1.0)}[create]
+    drawn = [getattr(torch, create)(1000, device=spot(second)) for _ in range(2)]
+    numbers, again = (tensor.tolist() for tensor in drawn)
+
+    assert all(tensor.device == spot(second) for tensor in drawn)
+    assert abs(statistics.fmean(numbers) - mean) < 6.5 * deviation / 1000**0.5
+    # of a normal distribution this is 6.7 times the standard error, 1 / sqrt(2000); of a uniform one more
+    assert abs(statistics.stdev(numbers) / deviation - 1) < 0.15
+    assert len(set(numbers)) > 990
+    assert numbers != again
+
+
+# ── gpu-sum-stays-on-gpu ──
+
+SUMS = {
+    "x + y": lambda x, y: x + y,
+    "torch.add": lambda x, y: torch.add(x, y),
+    "x.add": lambda x, y: x.add(y),
+    "out": lambda x, y: torch.add(x, y, out=torch.empty(0, dtype=x.dtype, device=x.device)),
+    "in place": lambda x, y: x.clone().add_(y),
+    "transposed": lambda x, y: (x.transpose(0, -1) + y.transpose(0, -1)).transpose(0, -1) if x.dim() else x + y,
+    "with what was moved": lambda x, y: x.cpu().to(y.device) + y,
+}
+NUMBERS = tuple(dtype for dtype in ANY if dtype != torch.bool)
+
+
+@claim("gpu-sum-stays-on-gpu")
+@over(twin=twins(NUMBERS), form=among(*SUMS))
+def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accelerator, twin, form):
+    (x, array), (y, other) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
+    total = SUMS[form](x, y)
+
+    assert (total.device, total.dtype) == (x.device, x.dtype)
+    agree(total, array + other)
+    assert (x.device, y.device) == (total.device, total.device)
+
+
+@claim("gpu-sum-stays-on-gpu")
+@over(twin=twins(NUMBERS, WRITABLE, ranks=(1, 5)), number=among(0, 5))
+def test_a_sum_with_broadcast_operands_stays_too(accelerator, twin, number):
+    x, array = twin
+    row = torch.full((1,), 3, dtype=x.dtype, device=x.device)
+
+    for total in (x + row, row + x, x + row[0], x + 3):
+        assert total.device == x.device
+        agree(total, array + array.dtype.type(3))
+    agree(x + number, array + array.dtype.type(number))
+
+
+@claim("gpu-sum-stays-on-gpu")
+@over(
+    case=among((1.0, 2.0**-23, torch.float32), (2**53, 1, torch.int64), (2**24, 1, torch.int32), (100, 27, torch.int8))
+)
+def test_a_sum_is_exact_to_the_last_digit(accelerator, case):
+    large, small, dtype = case
+    total = torch.tensor([large], dtype=dtype, device=spot()) + torch.tensor([small], dtype=dtype, device=spot())
+    assert total.tolist() == [large + small]
+
+
+# ── to-changes-dtype-too ──
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A recipe: a twin and the dtype to change to, on the way to the CPU or on the way to the device under test."""
+
+    twin: Twin
+    target: torch.dtype
+    to_cpu: bool = True
+
+    def __iter__(self) -> Iterator:
+        tensor, array = self.twin if self.to_cpu else host_twin(self.twin)
+        yield from (tensor, array, CPU if self.to_cpu else spot())
+
+    def lacking(self) -> str | None:
+        return self.twin.lacking() or (None if self.to_cpu else lacks(self.target))
+
+
+def conversions():
+    """Every real dtype to every other, and to complex numbers, in many layouts."""
+    real = [dtype for dtype in ANY if not dtype.is_complex]
+    shapes = ((5,), (2, 3), (2, 1025), (), (2, 3, 4, 5), (65_537,))
+    made = [  # of positive numbers: what a negative one is as an unsigned one, no device promises
+        Conversion(
+            Twin(source, shapes[turn % 6], WRITABLE[turn // 6 % 5], "positive", turn % 5 == 0, seed=turn),
+            target,
+            turn % 3 != 0,
+        )
+        for turn, (source, target) in enumerate(itertools.permutations(real, 2))
+    ]
+    made += [Conversion(Twin(source, (2, 3), seed=1), torch.complex64, False) for source in real[:4]]
+    return Population(tuple(made), st.sampled_from(made))
+
+
+SPELLED = {
+    "positions": lambda z, device, dtype: z.to(device, dtype),
+    "name": lambda z, device, dtype: z.to(str(device), dtype),
+    "keywords": lambda z, device, dtype: z.to(device=device, dtype=dtype),
+    "mixed": lambda z, device, dtype: z.to(device, dtype=dtype),
+    "borrowed": lambda z, device, dtype: z.to(torch.zeros(1, dtype=dtype, device=device)),
+}
+
+
+@claim("to-changes-dtype-too")
+@over(conversion=conversions(), spelled=among(*SPELLED))
+def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversion, spelled):
+    z, array, device = conversion
+    converted = SPELLED[spelled](z, device, conversion.target)
+
+    assert (converted.device, converted.dtype) == (device, conversion.target)
+    agree(converted, array.astype(bool) if conversion.target == torch.bool else array)
+    assert (z.dtype, z.to(device).dtype) == (conversion.twin.dtype,) * 2
+    converted.fill_(0)
+    agree(z, array)
+    untouched(z)
+
+
+@claim("to-changes-dtype-too")
+@over(twin=twins((torch.float32, torch.float64), LAYOUTS, values=("fractions",)), target=among(torch.int32, torch.int8))
+def test_a_conversion_to_whole_numbers_cuts_off_the_fraction(twin, target):
+    z, array = twin
+    agree(z.to("cpu", target), np.trunc(array).astype(np.int64))
+    agree(z.to("cpu", torch.bool), array != 0)
+    agree(z.to("cpu", torch.complex64), array.astype(np.complex64))
+
+
+ROUNDED = among(
+    (torch.float32, torch.float64, 1 / 3, 11184811 / 2**25),  # float32's third, all 24 bits of it
+    (torch.float64, torch.float32, 1 / 3, 11184811 / 2**25),
+    (torch.float64, torch.float32, 1 + 2**-24 + 2**-40, 1 + 2**-23),  # by way of float16 it would be 1
+    (torch.int64, torch.float64, 2**53 - 1, 2.0**53 - 1),
+    (torch.int64, torch.float32, 4097, 4097.0),
+    (torch.int64, torch.float32, 2**24 + 1, 2.0**24),  # to the even one of its neighbours
+    (torch.float64, torch.int64, 2.0**53 - 1, 2**53 - 1),
+    (torch.float32, torch.int8, 120.5, 120),
+    (torch.float32, torch.int8, -127.5, -127),
+    (torch.float32, torch.uint8, 254.75, 254),
+    (torch.float32, torch.float16, 2049.0, 2048.0),
+    (torch.float32, torch.bfloat16, 257.0, 256.0),
+    (torch.float32, torch.bfloat16, 1 + 2**-8 + 2**-9, 1 + 2**-7),
+    (torch.float32, torch.float64, float("inf"), float("inf")),
+    (torch.float32, torch.float64, float("nan"), float("nan")),
+    (torch.float64, torch.float32, 1e300, float("inf")),
+    (torch.float16, torch.float32, 2.0**-24, 2.0**-24),
+)
+
+
+@claim("to-changes-dtype-too")
+@pytest.mark.cpu
+@over(case=ROUNDED, size=among(1, 9, 1025))
+def test_a_conversion_keeps_what_the_new_dtype_can_hold_and_rounds_once(case, size):
+    source, target, number, expected = case
+    converted = torch.full((size,), number, dtype=source).to("cpu", target)
+    assert {repr(value) for value in converted.tolist()} == {repr(expected)}
+
+
+@claim("to-changes-dtype-too")
+@over(twin=twins((torch.float32, torch.float16, torch.bfloat16), grad=(True,)))
+def test_a_conversion_is_recorded_so_that_gradients_come_back_in_the_dtype_of_the_source(twin):
+    z, array = twin.but(grad=True)
+    converted = z.to("cpu", torch.double)
+
+    assert (converted.requires_grad, converted.dtype) == (True, torch.float64)
+    (converted * 3).sum().backward()
+    assert (z.grad.dtype, z.grad.device) == (z.dtype, z.device)
+    agree(z.grad, np.full_like(array, 3))
+
+
+@claim("to-changes-dtype-too")
+@pytest.mark.cpu
+@over(twin=twins(ANY))
+def test_nothing_is_copied_where_nothing_changes_unless_one_asks(twin):
+    z, array = twin
+    assert z.to("cpu", z.dtype) is z
+    copy = z.to("cpu", z.dtype, copy=True)
+    assert copy is not z
+    agree(copy, array)

@@ -1,0 +1,195 @@
+"""Tensors in two places: copies from one memory to another, and operations whose operands are on two devices.
+
+A route names where a copy begins and ends: "there", from the CPU to the device under test; "back", from it to the
+CPU; "across", to the other device of its type.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from harness import capabilities
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from populations.core import Population
+from populations.places import place
+from populations.twins import Twin, arranged, differentiable
+
+CPU = torch.device("cpu")
+TENSOR = getattr(torch._C, "TensorBase", None) or torch._C._TensorBase  # the latter before torch 2.1
+
+
+def spot(second: bool = False) -> torch.device:
+    """Where the device under test, or the second of its type, puts its tensors: with its number, "cuda:0"."""
+    # as torch keeps it: a counterfeit may have planted another ``torch.Tensor.device``
+    return TENSOR.device.__get__(torch.empty(0, device=place(second)))
+
+
+def host_twin(twin: Twin) -> tuple[torch.Tensor, np.ndarray]:
+    """The twin's tensor on the CPU, in its layout, and the array of the same values.
+
+    Its elements may begin anywhere in its storage, though it is no view to autograd: as what ``torch.load`` makes.
+    """
+    array = twin.array()
+    buffer, strides, offset = arranged(array, twin.layout)
+    stored = torch.tensor(buffer, dtype=twin.dtype, device="cpu").as_strided(array.shape, strides, offset)
+    return stored.detach().requires_grad_(twin.grad and differentiable(twin.dtype)), array
+
+
+# Ways to copy a tensor to a device: all of them make another tensor of the same values there.
+COPIES: dict[str, Callable] = {
+    "to(device)": lambda x, device: x.to(device),
+    "to(name)": lambda x, device: x.to(str(device)),
+    "to(device=)": lambda x, device: x.to(device=device),
+    "to(name, dtype)": lambda x, device: x.to(str(device), x.dtype),
+    "to(other)": lambda x, device: x.to(torch.empty(0, dtype=x.dtype, device=device)),
+    "to(copy=True)": lambda x, device: x.to(device, copy=True),
+    "to(non_blocking=True)": lambda x, device: finished(x.to(device, non_blocking=True), x),
+    "copy_": lambda x, device: torch.empty(x.shape, dtype=x.dtype, device=device).copy_(x),
+    "copy_(non_blocking=True)": lambda x, device: finished(
+        torch.empty(x.shape, dtype=x.dtype, device=device).copy_(x, non_blocking=True), x
+    ),
+}
+
+
+def finished(copy: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """``copy``, when the devices of both have done what they were asked to: nothing else makes it safe to read."""
+    for device in {copy.device, source.device} - {CPU}:
+        getattr(getattr(torch, device.type), "synchronize", lambda device: None)(device)
+    return copy
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A recipe: ``source, array, copy = journey`` makes a tensor, its values, and a function that copies a tensor of
+    that place to where the route ends, in one of the ways of COPIES.
+    """
+
+    twin: Twin
+    route: str = "there"  # or "back", or "across"
+    way: str = "to(device)"
+
+    def __iter__(self) -> Iterator:
+        tensor, array = host_twin(self.twin) if self.route == "there" else self.twin.but(second=False)
+        yield from (tensor, array, lambda source: COPIES[self.way](source, self.target()))
+
+    def target(self) -> torch.device:
+        return {"there": spot, "back": lambda: CPU, "across": lambda: spot(second=True)}[self.route]()
+
+    def lacking(self) -> str | None:
+        if self.route == "across" and spot() == spot(second=True):
+            return capabilities.lack("second-device") or "there is no second device"
+        # to the CPU it makes pinned memory, which a device may not have
+        waits = capabilities.lack("non-blocking") if self.route == "back" and "non_blocking" in self.way else None
+        return self.twin.lacking() or waits
+
+
+def journeys(of: Population, *ways: str) -> Population:
+    """Journeys of all twins of a population, in turn by each route and in each of the ``ways`` (all COPIES if none)."""
+    ways = ways or tuple(COPIES)
+    routes = ("there", "back", "across")
+    must = [
+        Journey(twin, routes[(index + index // 3) % 3], ways[(index + index // len(ways)) % len(ways)])
+        for index, twin in enumerate(of.must)
+    ]
+    # each way by each route at least once, with the longest tensor of the first dtype
+    longest = max((twin for twin in of.must if twin.dtype == of.must[0].dtype), key=lambda twin: math.prod(twin.shape))
+    must += [Journey(longest, route, way) for route in routes for way in ways]
+    return Population(tuple(must), st.builds(Journey, of.more, st.sampled_from(routes), st.sampled_from(ways)))
+
+
+# Ways to write a tensor of one place into a tensor of another: documented to cross devices.
+WRITES: dict[str, Callable] = {
+    "copy_": lambda target, source: target.copy_(source),
+    "copy_(non_blocking=True)": lambda target, source: finished(target.copy_(source, non_blocking=True), source),
+    "x[...] = y": lambda target, source: target.__setitem__(..., source),
+    "x[:] = y": lambda target, source: target.view(1, *target.shape).__setitem__(slice(None), source),
+    "x.data.copy_": lambda target, source: target.data.copy_(source),
+}
+
+
+@contextmanager
+def current(device: torch.device) -> Iterator[None]:
+    """Make ``device`` the one that is meant where a number is left out."""
+    with getattr(torch, device.type).device(device.index):
+        yield
+
+
+# ── Operations of two operands ──
+
+# For operands a and b of shape (2, 2), of whole numbers from 1 to 8.
+OF_TWO: dict[str, Callable] = {
+    "a + b": lambda a, b: a + b,
+    "a - b": lambda a, b: a - b,
+    "a * b": lambda a, b: a * b,
+    "a / b": lambda a, b: a / b,
+    "a // b": lambda a, b: a // b,
+    "a ** b": lambda a, b: a**b,
+    "a % b": lambda a, b: a % b,
+    "a > b": lambda a, b: a > b,
+    "a == b": lambda a, b: a == b,
+    "a @ b": lambda a, b: a @ b,
+    "torch.add": lambda a, b: torch.add(a, b),
+    "torch.mul": lambda a, b: torch.mul(a, b),
+    "torch.sub, alpha": lambda a, b: torch.sub(a, b, alpha=2),
+    "torch.maximum": lambda a, b: torch.maximum(a, b),
+    "integers": lambda a, b: a.int() * b.int(),
+    "of two dtypes": lambda a, b: a * b.int(),
+    "transposes": lambda a, b: a.t() * b.t(),
+    "by a row": lambda a, b: a * b[0],
+    "by a row in front": lambda a, b: a[0] * b,
+    "by an expanded row": lambda a, b: a * b[0].expand(2, 2),
+    "by one element": lambda a, b: a * b[:1, :1],
+    "mm": lambda a, b: torch.mm(a, b),
+    "mv": lambda a, b: torch.mv(a, b[0]),
+    "dot": lambda a, b: torch.dot(a[0], b[1]),
+    "bmm": lambda a, b: torch.bmm(a[None], b[None]),
+    "addmm": lambda a, b: torch.addmm(a, b, b),
+    "outer": lambda a, b: torch.outer(a[0], b[1]),
+    "where": lambda a, b: torch.where(a > 2, a, b),
+    "condition of where": lambda a, b: torch.where(a > 2, b, b),
+    "cat": lambda a, b: torch.cat([a, b]),
+    "stack": lambda a, b: torch.stack([a, b]),
+    "lerp": lambda a, b: torch.lerp(a, b, 0.5),
+    "addcmul": lambda a, b: torch.addcmul(a, a, b),
+    "gather": lambda a, b: torch.gather(a, 1, b.long() % 2),
+    "index_select": lambda a, b: torch.index_select(a, 0, b[0].long() % 2),
+    "linear": lambda a, b: F.linear(a, b),
+    "bias of linear": lambda a, b: F.linear(a, a, b[0]),
+    "convolution": lambda a, b: F.conv1d(a[None], b[:, :, None]),
+    "layer norm": lambda a, b: F.layer_norm(a, (2,), b[0]),
+    "embedding": lambda a, b: F.embedding(b.long() % 2, a),
+    "mse_loss": lambda a, b: F.mse_loss(a, b),
+    "cross_entropy": lambda a, b: F.cross_entropy(a, b[0].long() % 2),
+    "weights of cross_entropy": lambda a, b: F.cross_entropy(a, a[0].long() % 2, b[0]),
+}
+# They write into a, or into what out= names: a refusal must leave that as it was.
+INTO: dict[str, Callable] = {
+    "a += b": lambda a, b: a.__iadd__(b),
+    "add_": lambda a, b: a.add_(b),
+    "mul_": lambda a, b: a.mul_(b),
+    "sub_ of a row": lambda a, b: a.sub_(b[0]),
+    "add_ on a view": lambda a, b: a.t().add_(b),
+    "addmm_": lambda a, b: a.addmm_(b, b),
+    "addcmul_": lambda a, b: a.addcmul_(b, b),
+    "where_ by mask": lambda a, b: a.masked_scatter_(torch.ones_like(a, dtype=torch.bool), b),
+    "index_copy_": lambda a, b: a.index_copy_(0, torch.tensor([0, 1], device=a.device), b),
+    "out= of add": lambda a, b: torch.add(b, b, out=a),
+    "out= of mm": lambda a, b: torch.mm(b, b, out=a),
+    "out= of cat": lambda a, b: torch.cat([b[:1], b[1:]], out=a),
+}
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """The operation raises RuntimeError, and not because an operator is missing: the words are each device's own."""
+    with pytest.raises(RuntimeError) as caught:
+        yield
+    told = str(caught.value)
+    assert not isinstance(caught.value, NotImplementedError), told
+    assert "not implemented" not in told.lower() and "no kernel" not in told.lower(), told
