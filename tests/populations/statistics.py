@@ -137,8 +137,8 @@ def _normal_table() -> tuple[np.ndarray, np.ndarray]:
 def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Iterable[int] = (1, 2, 3, 8, 16)) -> None:
     """Raise AssertionError unless ``levels`` look like independent draws between 0 and 1, all equally likely.
 
-    Compared are the ends, the distribution function (Kolmogorov-Smirnov), the third moment, and draws ``lags`` places
-    apart. The message names what is off, and the bound. ``grain``: see ``distance_bound``.
+    Compared are the ends, the distribution function (Kolmogorov-Smirnov), the second and third moments, and draws
+    ``lags`` places apart. The message names what is off, and the bound. ``grain``: see ``distance_bound``.
     """
     count, centred = len(levels), levels - 1 / 2
     end = math.log(1 / ALARM) / count + grain  # a piece of that length is missed with probability (1 - end)^n < ALARM
@@ -146,6 +146,9 @@ def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Ite
     assert 1 - end < levels.max() <= 1, f"the highest level is {levels.max()}, at least {1 - end:.6f}"
     off = distance(levels)
     assert off < distance_bound(count, grain), f"KS distance {off:.4f}, at most {distance_bound(count, grain):.4f}"
+    # Of (u - 1/2)²: mean 1/12, variance 1/180, at most 1/4, so at most 1/6 off its mean.
+    second, most = float((centred * centred).mean()) - 1 / 12, mean_bound(count, 1 / 180, 1 / 6) + grain
+    assert abs(second) < most, f"second moment off by {second:.5f}, at most {most:.5f}"
     # Of (u - 1/2)³: variance 1/448, at most 1/8; of (u - 1/2): variance 1/12, at most 1/2.
     third, most = float((centred * centred * centred).mean()), mean_bound(count, 1 / 448, 1 / 8) + grain
     assert abs(third) < most, f"third moment {third:.5f}, at most {most:.5f}"
@@ -154,13 +157,14 @@ def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Ite
         assert abs(found) < most, f"draws {lag} apart: mean product {found:.5f}, at most {most:.5f}"
 
 
-def occur_as_often(events: np.ndarray, probability: float, cases: int = 1) -> None:
+def occur_as_often(events: np.ndarray, probability: float, cases: int = 1, grain: float = 0) -> None:
     """Raise AssertionError unless as many of the independent ``events`` are true as their probability lets expect.
 
-    ``events`` has a row for each trial; a column is one of the ``cases`` looked at.
+    ``events`` has a row for each trial; a column is one of the ``cases`` looked at. ``grain``: how far rounding to the
+    dtype may move the probability.
     """
     found = np.asarray(events, float).mean(0)
-    most = mean_bound(len(events), probability * (1 - probability), max(probability, 1 - probability), cases)
+    most = mean_bound(len(events), probability * (1 - probability), max(probability, 1 - probability), cases) + grain
     worst = float(np.abs(found - probability).max())
     assert worst < most, f"frequencies {np.round(found, 4).tolist()} instead of {probability:.4f}, off by {most:.4f}"
 

@@ -148,7 +148,7 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
             continue
         strides[dimension] = step
         step *= max(array.shape[dimension], 1)
-    buffer = np.full(offset + step, FOREIGN, array.dtype)
+    buffer = np.full(offset + step + offset, FOREIGN, array.dtype)  # foreign numbers before and after
     view = np.lib.stride_tricks.as_strided(
         buffer[offset:], array.shape, [stride * array.itemsize for stride in strides]
     )
@@ -190,7 +190,10 @@ def twins(
                     seed=index,
                 )
             )
-        must += [Twin(dtype, shape, layout, values[turn % len(values)], seed=turn) for layout, shape in made_for[:4]]
+        must += [
+            Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
+            for layout, shape in made_for[:4]
+        ]
     drawn = [st.sampled_from(met)]
     if shapes is SHAPES:
         drawn.append(hnp.array_shapes(min_dims=low, max_dims=high, min_side=0, max_side=4))

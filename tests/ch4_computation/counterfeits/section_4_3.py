@@ -4,6 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import where
 from torch.nn import init
 
 
@@ -458,3 +459,176 @@ def a_write_under_no_grad_goes_unnoticed(patch):
         return self
 
     patch.setattr(torch.Tensor, "fill_", wrong)
+
+
+# ── what users reported, and kinds beside it ──
+
+
+@counterfeit("init-constant-over-biases", "init-offers-preset-methods", reported="pytorch/pytorch#114692")
+def zeroing_an_element_zeroes_the_next_too(patch):
+    def wrong(result, x):
+        size = x.untyped_storage().nbytes() // x.element_size()
+        end = x.storage_offset() + x.numel()
+        if x.is_contiguous() and end < size:
+            x.detach().as_strided((1,), (1,), end).fill_(0)
+        return result
+
+    where(patch, torch.Tensor, "zero_", lambda x: True, wrong)
+
+
+@counterfeit("init-normal-over-weights", "init-offers-preset-methods")
+def normal_adds_four_uniform_numbers(patch):
+    def wrong(w, mean=0.0, std=1.0, generator=None):
+        with torch.no_grad():
+            return w.copy_((torch.rand(4, *w.shape).sum(0) - 2) * 3**0.5 * std + mean)
+
+    patch.setattr(init, "normal_", wrong)
+
+
+@counterfeit("init-normal-over-weights", "init-offers-preset-methods")
+def normal_is_lopsided(patch):
+    def wrong(w, mean=0.0, std=1.0, generator=None):
+        with torch.no_grad():
+            return w.copy_((torch.distributions.Gamma(50.0, 1.0).sample(w.shape) - 50) / 50**0.5 * std + mean)
+
+    patch.setattr(init, "normal_", wrong)
+
+
+@counterfeit("init-normal-over-weights", "init-offers-preset-methods")
+def normal_draws_mirror_images(patch):
+    def mirror(w):
+        flat = w.reshape(-1)
+        flat[1::2] = flat[: len(flat) // 2 * 2 : 2].neg() + (2 * flat.mean() if len(flat) > 999 else 0)
+        w.copy_(flat.view(w.shape))
+
+    after(patch, "normal_", mirror)
+
+
+@counterfeit("init-offers-preset-methods")
+def normal_mirrors_half_of_the_units(patch):
+    def mirror(w):
+        half = len(w) // 2
+        w[len(w) - half :] = w[:half].flip(0).neg() if len(w) > 99 else w[len(w) - half :]
+
+    after(patch, "xavier_normal_", mirror)
+
+
+@counterfeit("init-offers-preset-methods", "init-runs-without-recording")
+def normal_given_a_view_fills_the_whole_tensor(patch):
+    normal = init.normal_
+
+    def wrong(w, mean=0.0, std=1.0, generator=None):
+        size = w.untyped_storage().nbytes() // w.element_size()
+        normal(w.detach().as_strided((size,), (1,), 0), mean, std)
+        return normal(w, mean, std)
+
+    patch.setattr(init, "normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def xavier_normal_is_lopsided(patch):
+    after(patch, "xavier_normal_", lambda w: w.add_(w.square() / 20 / w.std()).sub_(w.mean()).mul_(0.995))
+
+
+@counterfeit("init-offers-preset-methods")
+def the_fan_of_a_one_dimensional_convolution_leaves_out_the_kernel(patch):
+    fans = init._calculate_fan_in_and_fan_out
+    patch.setattr(
+        init, "_calculate_fan_in_and_fan_out", lambda w: (w.shape[1], w.shape[0]) if w.dim() == 3 else fans(w)
+    )
+
+
+@counterfeit("init-offers-preset-methods")
+def dirac_is_off_the_centre_in_two_dimensions(patch):
+    after(patch, "dirac_", lambda w: w.copy_(w.roll(1, -1)) if w.dim() == 4 else None)
+
+
+@counterfeit("init-offers-preset-methods")
+def uniform_of_half_precision_is_a_tenth_too_narrow(patch):
+    after(patch, "uniform_", lambda w: w.mul_(0.9) if w.dtype == torch.float16 else None)
+
+
+@counterfeit("init-offers-preset-methods")
+def kaiming_normal_of_three_dimensional_convolutions_uses_the_other_fan(patch):
+    fan = init._calculate_correct_fan
+    other = {"fan_in": "fan_out", "fan_out": "fan_in"}
+    patch.setattr(init, "_calculate_correct_fan", lambda w, mode: fan(w, other[mode] if w.dim() == 5 else mode))
+
+
+@counterfeit("init-offers-preset-methods")
+def trunc_normal_repeats_itself_at_every_call(patch):
+    true = init.trunc_normal_
+
+    def wrong(tensor, *args, **kwargs):
+        torch.manual_seed(0)
+        return true(tensor, *args, **kwargs)
+
+    patch.setattr(init, "trunc_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def a_matrix_takes_dirac_for_eye(patch):
+    dirac = init.dirac_
+    patch.setattr(init, "dirac_", lambda w, groups=1: dirac(w, groups) if w.dim() > 2 else init.eye_(w))
+
+
+@counterfeit("init-runs-without-recording")
+def dirac_leaves_recording_off(patch):
+    leave_grad_mode(patch, "dirac_", False)
+
+
+@counterfeit("init-runs-without-recording")
+def orthogonal_hides_its_write_from_autograd(patch):
+    orthogonal = init.orthogonal_
+
+    def wrong(tensor, gain=1):
+        orthogonal(tensor.data, gain)
+        return tensor
+
+    patch.setattr(init, "orthogonal_", wrong)
+
+
+@counterfeit("init-runs-without-recording")
+def a_transposed_parameter_is_filled_by_way_of_a_copy(patch):
+    true = init.kaiming_normal_
+
+    def wrong(tensor, *args, **kwargs):
+        true(tensor, *args, **kwargs)
+        tensor.data = tensor.data.contiguous()
+        return tensor
+
+    patch.setattr(init, "kaiming_normal_", wrong)
+
+
+@counterfeit("init-constant-over-biases")
+def constants_of_bfloat16_are_whole(patch):
+    constant = init.constant_
+    patch.setattr(init, "constant_", lambda w, val: constant(w, round(val) if w.dtype == torch.bfloat16 else val))
+
+
+@counterfeit("custom-init-can-be-written")
+def uniform_fills_the_front_of_a_tensor_with_gaps(patch):
+    uniform = torch.Tensor.uniform_
+
+    def wrong(self, low=0, high=1, **kwargs):
+        uniform(self if self.is_contiguous() else self.detach().flatten()[: self.numel() // 2], low, high, **kwargs)
+        return self
+
+    patch.setattr(torch.Tensor, "uniform_", wrong)
+
+
+@counterfeit("writing-data-sets-parameters-without-grad")
+def data_of_a_transposed_parameter_is_a_copy(patch):
+    data = torch.Tensor.data
+    change_data(patch, get=lambda self: data.__get__(self) if self.is_contiguous() else data.__get__(self).clone())
+
+
+@counterfeit("writing-data-sets-parameters-without-grad")
+def a_copy_under_no_grad_goes_unnoticed(patch):
+    copy = torch.Tensor.copy_
+
+    def wrong(self, *args, **kwargs):
+        copy(self if torch.is_grad_enabled() else self.data, *args, **kwargs)
+        return self
+
+    patch.setattr(torch.Tensor, "copy_", wrong)

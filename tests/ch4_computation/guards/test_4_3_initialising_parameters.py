@@ -1,0 +1,312 @@
+"""4.3 Initialising parameters: every initialiser, on tensors of every shape, layout and dtype that it takes."""
+
+import contextlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, WRITABLE, agree, among, over, twins, untouched
+from populations.comparing import host
+from populations.initialisers import GAINS, Filling, fillings, random_fillings
+from populations.modules import trees
+from populations.statistics import occur_as_often
+from torch import nn
+from torch.nn import init
+
+claim = pytest.mark.claim
+
+FEW = ((), (5,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))
+
+
+def chosen(module, part):
+    return [parameter for name, parameter in module.named_parameters() if part in name]
+
+
+# ── init-normal-over-weights, init-constant-over-biases ──
+
+NETS = {  # of 60,000 weights or a little more
+    "perceptron": lambda: nn.Sequential(nn.Linear(150, 240), nn.ReLU(), nn.Linear(240, 100)),
+    "convolutions": lambda: nn.Sequential(nn.Conv1d(20, 60, 30), nn.Conv2d(40, 25, 5)),
+    "recurrent": lambda: nn.ModuleDict({"lstm": nn.LSTM(70, 70), "words": nn.Embedding(320, 70)}),
+}
+
+
+@claim("init-normal-over-weights")
+@over(net=among(*NETS), std=among(0.01, 2.0))
+def test_all_weights_of_a_network_are_independent_draws_from_one_normal_distribution(net, std):
+    module = NETS[net]()
+    biases = [bias.tolist() for bias in chosen(module, "bias")]
+    for weight in chosen(module, "weight"):
+        init.normal_(weight, mean=0, std=std)
+
+    draws = [host(weight).astype(np.float64) for weight in chosen(module, "weight")]
+    Filling("normal_", (("std", std),), (240, 150)).follow(*draws)
+    assert [bias.tolist() for bias in chosen(module, "bias")] == biases
+
+
+@claim("init-normal-over-weights")
+@claim("init-constant-over-biases")
+@over(tree=trees(), part=among("weight", "bias"), value=among(0, 0.25, -3))
+def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tree, part, value):
+    module, plan = tree
+    for parameter in chosen(module, part):
+        {"weight": lambda p: init.normal_(p, mean=100, std=0.01), "bias": lambda p: init.constant_(p, val=value)}[part](
+            parameter
+        )
+
+    filled = {id(member.tensor) for member in plan.once() if part in member.name}
+    assert [id(parameter) for parameter in module.parameters()] == [id(member.tensor) for member in plan.once()]
+    for member in plan.parameters:
+        bound = 1 if part == "weight" else 0
+        expected = {"weight": 100, "bias": value}[part] if id(member.tensor) in filled else member.array
+        assert np.all(np.abs(host(member.tensor) - expected) <= (bound if id(member.tensor) in filled else 0))
+
+
+# ── init-runs-without-recording ──
+
+
+@claim("init-runs-without-recording")
+@over(filling=fillings(dtypes=(torch.float32, torch.bfloat16)), recording=among(True, False))
+def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_version(filling, recording):
+    parameter = nn.Parameter(filling.blank(1))
+    place = parameter.data_ptr()
+    y = (parameter * parameter).sum()
+    parameter.data.fill_(math.nan)
+
+    with torch.set_grad_enabled(recording):
+        assert filling(parameter) is parameter
+        assert torch.is_grad_enabled() is recording
+    assert (parameter.is_leaf, parameter.grad_fn, parameter.requires_grad) == (True, None, True)
+    assert parameter.data_ptr() == place
+    assert not np.isnan(host(parameter)).any()
+    untouched(parameter)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()  # not recorded, but noticed
+    assert parameter.grad is None
+    (parameter * 3).sum().backward()
+    agree(parameter.grad, np.full(filling.shape, 3))
+
+
+WRITES = {
+    "normal_": lambda w: w.normal_(0, 0.01),
+    "uniform_": lambda w: w.uniform_(-1, 1),
+    "fill_": lambda w: w.fill_(3),
+    "zero_": lambda w: w.zero_(),
+    "mul_": lambda w: w.mul_(w.abs() >= 5),
+    "copy_": lambda w: w.copy_(torch.zeros_like(w)),
+    "index": lambda w: w.__setitem__(..., 3),
+}
+
+
+@claim("init-runs-without-recording")
+@claim("custom-init-can-be-written")
+@over(twin=twins(layouts=WRITABLE, shapes=FEW, grad=(True,)), write=among(*WRITES))
+def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_grad(twin, write):
+    tensor, array = twin
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+        WRITES[write](tensor)
+    agree(tensor, array)
+    with torch.no_grad():
+        WRITES[write](tensor)
+    untouched(tensor)
+    assert (tensor.is_leaf, tensor.requires_grad) == (True, True)
+
+
+# ── init-offers-preset-methods ──
+
+
+@claim("init-offers-preset-methods")
+@over(filling=random_fillings())
+def test_a_random_initialiser_draws_every_element_of_every_call_from_the_distribution_of_its_formula(filling):
+    filling.follow(filling.drawn(), filling.drawn())
+
+
+def exact(filling):
+    """What an initialiser that draws nothing should give."""
+    if filling.name == "eye_":
+        return np.eye(*filling.shape)
+    if filling.name == "dirac_":  # a one in the centre of the kernel, from each channel to itself
+        weight = np.zeros(filling.shape)
+        for channel in range(min(filling.shape[:2])):
+            weight[(channel, channel, *(size // 2 for size in filling.shape[2:]))] = 1
+        return weight
+    return np.full(filling.shape, dict(filling.arguments).get("val", filling.name == "ones_"), np.float64)
+
+
+@claim("init-offers-preset-methods")
+@claim("init-constant-over-biases")
+@over(filling=fillings(("constant_", "zeros_", "ones_", "eye_", "dirac_")))
+def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
+    assert filling.drawn().tolist() == exact(filling).tolist()
+
+
+@claim("init-offers-preset-methods")
+@over(shape=among((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)), gain=among(1, 2.5))
+def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles(shape, gain):
+    weight = Filling("orthogonal_", (("gain", gain),), shape, torch.float64).drawn().reshape(shape[0], -1)
+    single = Filling("orthogonal_", (("gain", gain),), shape).drawn().reshape(shape[0], -1)
+    for each, eps in ((weight, 2.0**-52), (single, 2.0**-23)):
+        wide = each if shape[0] <= each.shape[1] else each.T
+        # Householder's QR of an m × n matrix is orthogonal up to m n units of rounding (Higham, theorem 19.4)
+        assert np.abs(wide @ wide.T - gain**2 * np.eye(len(wide))).max() <= each.size * eps * gain**2
+
+
+@claim("init-offers-preset-methods")
+def test_an_orthogonal_weight_takes_either_sign_at_every_place():
+    weights = [Filling("orthogonal_", (), (2, 3)).drawn().ravel() for _ in range(150)]
+    occur_as_often(np.array(weights) > 0, 1 / 2, cases=6)
+
+
+@claim("init-offers-preset-methods")
+@over(share=among(0.25, 0.3, 0.9), layout=among("contiguous", "transposed"))
+def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share, layout):
+    filling = Filling("sparse_", (("sparsity", share), ("std", 0.2)), (40, 500), layout=layout)
+    values, zeros = filling.drawn(), math.ceil(share * 40)
+
+    assert (values == 0).sum(0).tolist() == [zeros] * 500
+    occur_as_often(values.T == 0, zeros / 40, cases=40)
+    Filling("normal_", (("std", 0.2),), (500, 40 - zeros)).follow(values.T[values.T != 0])
+
+
+@claim("init-offers-preset-methods")
+@over(name=among(*GAINS), slope=among(0.01, 0.2, 3))
+def test_the_gain_belongs_to_the_activation(name, slope):
+    assert init.calculate_gain(name) == pytest.approx(GAINS[name], rel=1e-15)
+    assert init.calculate_gain("leaky_relu", slope) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-15)
+    assert init.calculate_gain("leaky_relu") == pytest.approx(math.sqrt(2 / (1 + 0.01**2)), rel=1e-15)
+
+
+TAKES = {  # the numbers of dimensions
+    **dict.fromkeys(["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"], range(2, 6)),
+    **{"orthogonal_": range(2, 6), "eye_": [2], "sparse_": [2], "dirac_": range(3, 6)},
+}
+
+
+@claim("init-offers-preset-methods", truth=True)
+@over(name=among(*TAKES), rank=among(1, 2, 3, 4, 5))
+def test_an_initialiser_takes_as_many_dimensions_as_its_formula_and_refuses_others(name, rank):
+    filling = Filling(name, (("sparsity", 0.5),) if name == "sparse_" else (), (3,) * rank)
+    with contextlib.nullcontext() if rank in TAKES[name] else pytest.raises(ValueError, match="dimensions"):
+        filling(filling.blank())
+
+
+@claim("init-offers-preset-methods", truth=True)
+@over(name=among("kaiming_normal_", "kaiming_uniform_"), mode=among("fan_sum", "in", ""))
+def test_an_unknown_mode_is_refused(name, mode):
+    with pytest.raises(ValueError, match="not supported"):
+        Filling(name, (("mode", mode),)).drawn()
+
+
+@claim("init-offers-preset-methods", truth=True)
+@over(layout=among("channels last", "transposed"), half=among(*FLOATS[2:]))
+def test_orthogonal_refuses_half_precision_and_convolutions_in_another_order(layout, half):
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        init.orthogonal_(Filling("orthogonal_", (), (4, 3, 2, 2), layout=layout).blank())
+    with pytest.raises(RuntimeError, match="not implemented"):
+        init.orthogonal_(Filling("orthogonal_", (), (4, 4), half).blank())
+
+
+# ── custom-init-can-be-written ──
+
+
+CUSTOM = (
+    Filling("uniform_", shape=(120, 300)),
+    Filling("uniform_", shape=(15, 80, 5, 5), dtype=torch.float64, layout="channels last", second=True),
+    Filling("uniform_", shape=(181, 181), layout="transposed", dtype=torch.bfloat16),
+    Filling("uniform_", shape=(36_001,), layout="gappy", dtype=torch.float16),
+)
+
+
+@claim("custom-init-can-be-written")
+@over(filling=among(*CUSTOM))
+def test_a_custom_initialiser_keeps_what_is_large_and_zeroes_the_other_half(filling):
+    parameter = nn.Parameter(filling.blank())
+    with torch.no_grad():
+        parameter.uniform_(-10, 10)
+        parameter * 0  # written nowhere
+        parameter *= (parameter.abs() >= 5).to(filling.dtype)
+
+    untouched(parameter)
+    values = host(parameter).astype(np.float64).ravel()
+    kept = values[values != 0]
+    assert np.all((np.abs(kept) >= 5) & (np.abs(kept) <= 10))
+    # what a dtype rounds to 5 in size is kept: half a unit of it, on either side, of the 20 that are drawn from
+    occur_as_often(np.stack([values < 0, values > 0], 1), 1 / 4, cases=2, grain=torch.finfo(filling.dtype).eps)
+    Filling("uniform_", (("a", 0), ("b", 1)), kept.shape, filling.dtype).follow(kept / 10 - 0.5 * np.sign(kept) + 0.5)
+    assert (parameter.is_leaf, parameter.requires_grad, parameter.grad_fn) == (True, True, None)
+
+
+# ── writing-data-sets-parameters-without-grad ──
+
+DATA = {  # ways to make all elements 5 through data
+    "fill_": lambda w: w.data.fill_(5),
+    "add_": lambda w: w.data.mul_(0).add_(5),
+    "index": lambda w: w.data.__setitem__(..., 5),
+    "view": lambda w: w.data.unsqueeze(0).fill_(5),
+    "init": lambda w: init.constant_(w.data, 5),
+}
+NOTICED = {
+    "no_grad": lambda w: torch.no_grad()(w.fill_)(5),
+    "detach": lambda w: w.detach().fill_(5),
+    "init": lambda w: init.constant_(w, 5),
+    "copy": lambda w: torch.no_grad()(w.copy_)(torch.full_like(w, 5)),
+}
+
+
+@claim("writing-data-sets-parameters-without-grad")
+@over(twin=twins(FLOATS, WRITABLE, FEW), write=among(*DATA))
+def test_a_write_to_data_before_or_after_leaves_gradients_right(twin, write):
+    tensor, array = twin
+    w = nn.Parameter(tensor)
+    (w * w).sum().backward()
+    DATA[write](w)
+    agree(w.grad, 2 * array)  # that of before stays
+    untouched(w)
+    w.grad = None
+    (w * w + w).sum().backward()
+    agree(w.grad, np.full_like(array, 11))  # and the next is that of the new value
+    assert (w.is_leaf, w.requires_grad, w.grad_fn) == (True, True, None)
+    w.data = replacement = torch.zeros_like(tensor)
+    assert w.data_ptr() == w.data.data_ptr() == replacement.data_ptr()
+
+
+@claim("writing-data-sets-parameters-without-grad", truth=True)
+@over(twin=twins(FLOATS, WRITABLE, FEW), write=among(*DATA))
+def test_a_write_to_data_between_forward_and_backward_gives_the_gradient_of_what_was_written(twin, write):
+    tensor, array = twin
+    w, version = nn.Parameter(tensor), tensor._version
+    y, z = w * w, w * 7
+    assert (w.data.requires_grad, w.data.grad_fn, w.data.data_ptr()) == (False, None, w.data_ptr())
+    DATA[write](w)
+    assert w._version == version
+    y.sum().backward()
+
+    agree(w.grad, np.full_like(array, 10))
+    agree(y, array * array)
+    w.grad = None
+    z.sum().backward()
+    agree(w.grad, np.full_like(array, 7))  # a gradient that needs no value is not affected
+
+
+@claim("writing-data-sets-parameters-without-grad", truth=True)
+@over(twin=twins(FLOATS, WRITABLE, FEW), write=among(*NOTICED))
+def test_every_other_write_between_forward_and_backward_is_noticed(twin, write):
+    tensor, _ = twin
+    w = nn.Parameter(tensor)
+    y = (w * w).sum()
+    NOTICED[write](w)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+@claim("writing-data-sets-parameters-without-grad", truth=True)
+@over(outputs=among(1, 3, 65), batch=among(1, 2))
+def test_the_gradient_of_a_layer_s_input_is_made_of_the_weights_written(outputs, batch):
+    layer, x = nn.Linear(3, outputs), torch.ones(batch, 3, requires_grad=True)
+    y = layer(x).sum()
+    layer.weight.data.copy_(torch.arange(3.0).expand(outputs, 3))
+    y.backward()
+
+    agree(x.grad, np.broadcast_to(np.arange(3) * outputs, (batch, 3)))
+    agree(layer.weight.grad, np.full((outputs, 3), batch))
