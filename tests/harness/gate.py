@@ -81,9 +81,7 @@ def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
         for node in parsed[1].body if parsed else ():
             marks = getattr(node, "decorator_list", [])
             calls = [mark for mark in marks if isinstance(mark, ast.Call) and _called(mark) == "counterfeit"]
-            ids = tuple(
-                argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)
-            )
+            ids = tuple(id for call in calls for id in written.ids_of(call))
             if ids:
                 where = f"{module}:{node.lineno}"
                 reported = tuple(_reports(calls))

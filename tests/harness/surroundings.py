@@ -54,6 +54,8 @@ def missing() -> Iterator[str]:
 
 def unsuitable(config: pytest.Config) -> Iterator[str]:
     """What would make the run prove nothing, or break a sound torch, a line for each."""
+    if sys.getfilesystemencoding() != "utf-8":
+        yield f"file names are in {sys.getfilesystemencoding()} here, and some in tests are not: set PYTHONUTF8=1"
     if sys.flags.optimize:
         yield "python -O, or PYTHONOPTIMIZE: without assertions every test passes; leave it out"
     cached = config.pluginmanager.hasplugin("cacheprovider")
@@ -63,6 +65,8 @@ def unsuitable(config: pytest.Config) -> Iterator[str]:
     for plugin, why in PLUGINS.items():
         if not config.pluginmanager.hasplugin(plugin):
             yield f"-p no:{plugin}: then {why}; leave it out"
+    if config.getoption("counterfeits") and config.getoption("json_report", False):
+        yield "--counterfeits: run tests again, of which --json-report loses track; leave out one of them"
     torch, numpy = installed("torch"), installed("numpy")
     if torch and numpy and release(torch) < (2, 3) and release(numpy) >= (2,):
         yield f"torch {torch} was built for NumPy 1 and finds no other, but NumPy {numpy} is there: install 'numpy<2'"

@@ -58,13 +58,23 @@ def not_planted(tree: ast.Module, module: str) -> Iterator[str]:
             if name != "counterfeit":
                 continue
             where = f"{module}:{node.lineno}: {node.name}"
-            ids = [part.value for part in call.args if isinstance(part, ast.Constant)] if call else []
-            if not ids or len(ids) != len(call.args):
+            if not call or not ids_of(call):
                 yield f'{where}: a counterfeit is marked @counterfeit("id", ...), each id as a text'
             if node not in tree.body or not isinstance(node, ast.FunctionDef):
                 yield f"{where}: a counterfeit is a function at the top of its file"
             if names.setdefault(node.name, node.lineno) != node.lineno:
                 yield f"{where} has the name of the one in line {names[node.name]}, which it hides; rename one"
+
+
+def ids_of(call: ast.Call) -> tuple[str, ...]:
+    """The ids in a mark: texts, or a starred tuple of texts; none where something else stands among them."""
+    parts = [part for one in call.args for part in (getattr(one.value, "elts", [one]) if _is_star(one) else [one])]
+    ids = tuple(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    return ids if len(ids) == len(parts) else ()
+
+
+def _is_star(node: ast.expr) -> bool:
+    return isinstance(node, ast.Starred)
 
 
 def overlooked(tests: Path) -> Iterator[str]:
