@@ -280,7 +280,7 @@ MARKED = '*: sum_is_zero: a counterfeit is marked @counterfeit("id", ...), each 
         ),
         ("def sum_is_zero(:\n", "*: invalid syntax"),
     ],
-    ids=["no call", "no id", "an id in a variable", "one of two in a variable", "two of one name", "within an if", "bad syntax"],
+    ids=["no call", "no id", "a variable", "a variable too", "two of one name", "within an if", "bad syntax"],
 )
 def test_a_counterfeit_that_would_not_be_planted_is_reported(project, text, problem):
     project.write("ch1_sample/counterfeits/section_1_1.py", FORGED.format(text))
