@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/add-a-claim.md").read_text("utf8")
 FENCE = re.compile(r"^```(?:\{code-block\} )?(\w+)\n(?::caption: ([^\n]+)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# The page puts its claim between two others, in the register, among the lessons and on the chapter's page; all else goes
-# to a file's end.
+# The page puts its claim between two others, in the register, among the lessons and on the chapter's page; all else
+# goes to a file's end.
 NEXT_LESSON = '@claim("reshape-does-not-guarantee-a-copy")\n'
 NEXT_ENTRY = '[[claim]]\nid = "reshape-does-not-guarantee-a-copy"\n'
 CARDS = ":::{claims}\nview-shares-data\nreshape-does-not-guarantee-a-copy\n:::\n"
