@@ -62,7 +62,7 @@ def step_does_nothing_every_third_time(patch):
 @counterfeit("step-is-given-the-batch-size")
 def step_averages_over_three_samples(patch):
     """As the notes have it: the gradients are sums, and `step` divides them by the batch size."""
-    around_step(patch, SGD, before=lambda self: [p.grad.div_(3) for p in parameters_of(self)])
+    around_step(patch, SGD, before=lambda self: [p.grad.div_(3) for p in parameters_of(self) if p.grad is not None])
 
 
 @counterfeit("step-is-given-the-batch-size")
@@ -176,7 +176,7 @@ def zero_grad_of_an_optimizer_divides_instead_of_filling(patch):
 
     def zero_grad(self, set_to_none=True):
         for p in parameters_of(self):
-            p.grad = None if set_to_none else p.grad.mul_(0.0)
+            p.grad = None if set_to_none or p.grad is None else p.grad.mul_(0.0)
 
     patch.setattr(Optimizer, "zero_grad", zero_grad)
 

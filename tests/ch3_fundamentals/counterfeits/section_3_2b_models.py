@@ -5,6 +5,7 @@ from collections import OrderedDict
 import torch
 from harness.counterfeits import counterfeit
 from torch import nn
+from torch.nn import functional as F
 
 
 def change_parameters(patch, change):
@@ -20,7 +21,12 @@ def change_parameters(patch, change):
 
 @counterfeit("nn-builds-on-autograd")
 def linear_detaches_the_bias(patch):
-    patch.setattr(nn.Linear, "forward", lambda self, x: x @ self.weight.T + self.bias.detach())
+    linear = F.linear
+
+    def wrong(input, weight, bias=None):
+        return linear(input, weight, bias if bias is None else bias.detach())
+
+    patch.setattr(F, "linear", wrong)
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -78,7 +84,14 @@ def state_dict_names_the_layer_without_its_network(patch):
 
 @counterfeit("module-is-layer-or-network")
 def children_include_grandchildren(patch):
-    patch.setattr(nn.Module, "named_children", lambda self: (pair for pair in self.named_modules()))
+    right = nn.Module.named_children
+
+    def wrong(self):
+        for name, child in right(self):
+            yield name, child
+            yield from right(child)
+
+    patch.setattr(nn.Module, "named_children", wrong)
 
 
 @counterfeit("module-is-layer-or-network")
@@ -272,21 +285,24 @@ def sequential_counts_its_layers_from_one(patch):
 
 @counterfeit("sequential-can-be-built-three-ways")
 def add_module_does_not_run_the_layer(patch):
-    """It is registered, but after `add_module` the network ends with the layer before."""
+    """It is registered, but left out when the network runs."""
+    init, forward = nn.Sequential.__init__, nn.Sequential.forward
 
-    def forward(self, x):
-        for layer in list(self)[: 2 if "squash" in self._modules and not hasattr(self, "ordered") else None]:
-            x = layer(x)
-        return x
+    def built(self, *args):
+        init(self, *args)
+        self.__dict__["passed"] = len(self)
 
-    patch.setattr(nn.Sequential, "forward", forward)
+    patch.setattr(nn.Sequential, "__init__", built)
+    patch.setattr(nn.Sequential, "forward", lambda self, x: forward(list(self)[: self.passed], x))
 
 
 @counterfeit("sequential-can-be-built-three-ways")
 def sequential_takes_negative_indices_from_one_further(patch):
     getitem = nn.Sequential.__getitem__
     patch.setattr(
-        nn.Sequential, "__getitem__", lambda self, i: getitem(self, i - 1 if isinstance(i, int) and i < 0 else i)
+        nn.Sequential,
+        "__getitem__",
+        lambda self, i: getitem(self, (i - 1) % len(self) if isinstance(i, int) and i < 0 else i),
     )
 
 

@@ -1,0 +1,362 @@
+"""3.2 Linear regression in PyTorch: data sets of any size, orders that are random, networks of any depth."""
+
+import inspect
+import math
+from collections import Counter, OrderedDict
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, over, twins, whole
+from populations.comparing import host
+from populations.modules import LAYERS, TREES, Tree, layers, tree, trees
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+claim = pytest.mark.claim
+
+
+# ── synthetic-regression-data ──
+
+
+@claim("synthetic-regression-data")
+def test_features_and_noise_of_a_large_set_are_three_independent_standard_normals():
+    """Moments within 6.5 standard errors, exceeded once in 10**10 times; frequencies below each of 99 quantiles within
+    3.3 / sqrt(n), exceeded with probability 2 exp(-2 * 3.3**2) < 1e-9 (Dvoretzky, Kiefer and Wolfowitz; Massart 1990).
+    """
+    n = 20_000
+    features = torch.tensor(np.random.normal(0, 1, (n, 2)), dtype=torch.float32)
+    labels = 2 * features[:, 0] - 3.4 * features[:, 1] + 4.2
+    labels += torch.tensor(np.random.normal(0, 0.01, n), dtype=torch.float32)
+    x = host(features).astype(np.float64)
+    z = np.column_stack([x, (host(labels) - (2 * x[:, 0] - 3.4 * x[:, 1] + 4.2)) / 0.01])
+    bound = 6.5 / math.sqrt(n)
+
+    assert np.abs(z.mean(0)).max() < bound
+    assert np.abs((z**3).mean(0)).max() < bound * math.sqrt(15)
+    assert np.abs(np.diag(z.T @ z / n) - 1).max() < bound * math.sqrt(2)
+    assert np.abs(np.triu(z.T @ z / n, 1)).max() < bound
+    assert np.abs((z[1:] * z[:-1]).mean(0)).max() < bound
+    for column in z.T:
+        below = np.searchsorted(np.sort(column), [NormalDist().inv_cdf(k / 100) for k in range(1, 100)]) / n
+        assert np.abs(below - np.arange(1, 100) / 100).max() < 3.3 / math.sqrt(n)
+    assert features.unique().numel() > 39_000  # of 40,000: all 24 bits are used
+
+
+# ── dataloader-yields-minibatches ──
+
+
+SIZES = ((1, 1), (1, 10), (3, 10), (9, 3), (10, 3), (24, 8), (37, 8), (40, 12), (33, 2), (12, 12))  # examples, batch
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool, torch.complex64)
+CASES = Population(
+    tuple(zip(SIZES * 2, [False] * len(SIZES) + [True] * len(SIZES), DTYPES * 4, WRITABLE * 4)),
+    st.tuples(
+        st.tuples(st.integers(1, 40), st.integers(1, 12)),
+        *(st.sampled_from(members) for members in ((False, True), DTYPES, WRITABLE)),
+    ),
+)
+
+
+@claim("dataloader-yields-minibatches")
+@over(case=CASES)
+def test_every_pass_yields_consecutive_rows_each_with_its_label(case):
+    (examples, batch_size), drop_last, dtype, layout = case
+    features, array = Twin(dtype, (examples, 3), layout)
+    labels = torch.arange(examples, dtype=torch.int32) * 7
+    loader = DataLoader(TensorDataset(features, labels), batch_size, drop_last=drop_last)
+    starts = range(0, examples - (batch_size - 1 if drop_last else 0), batch_size)
+
+    for _ in loader:
+        break  # a pass that is given up leaves nothing behind
+    for batches in (list(loader), list(loader)):
+        assert len(batches) == len(loader) == len(starts)
+        for (x, y), start in zip(batches, starts):
+            assert (x.dtype, y.dtype) == (dtype, torch.int32)
+            agree(x, array[start : start + batch_size])
+            agree(y, np.arange(examples)[start : start + batch_size] * 7)
+
+
+@claim("dataloader-yields-minibatches")
+@over(examples=whole(1, 40), others=whole(0, 41))
+def test_features_and_labels_must_be_equally_many(examples, others):
+    others += others == examples
+    with pytest.raises(AssertionError, match="Size mismatch"):
+        TensorDataset(torch.ones(examples, 2), torch.ones(others))
+
+
+# ── dataloader-shuffle-visits-each-example-once ──
+
+
+def shuffled(examples, batch_size=10, seed=None, **options):
+    """A shuffling loader over the numbers 0, 1, 2, ... and their tenfold."""
+    generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed() if seed is None else seed)
+    data = TensorDataset(torch.arange(examples), 10 * torch.arange(examples))
+    return DataLoader(data, batch_size, shuffle=True, generator=generator, **options)
+
+
+def order_of(loader):
+    return [number for x, *_ in loader for number in x.tolist()]
+
+
+@claim("dataloader-shuffle-visits-each-example-once")
+@over(case=CASES)
+def test_every_epoch_takes_each_example_once_with_its_label(case):
+    (examples, batch_size), drop_last, *_ = case
+    loader = shuffled(examples, batch_size, drop_last=drop_last)
+    left = examples // batch_size * batch_size if drop_last else examples
+
+    for _ in range(2):
+        batches = [(x.tolist(), y.tolist()) for x, y in loader]
+        seen = [number for x, _ in batches for number in x]
+        assert len(seen) == len(set(seen)) == left
+        assert set(seen) <= set(range(examples))
+        assert all(y == [10 * number for number in x] for x, y in batches)
+        assert all(len(x) == batch_size for x, _ in batches[: left // batch_size])
+
+
+@claim("dataloader-shuffle-visits-each-example-once")
+def test_every_example_is_as_likely_at_every_place():
+    """Hoeffding: one of 25 frequencies is off by 0.08 or more with probability 50 exp(-2 * 2000 * 0.08**2) < 1e-9."""
+    loader, counts = shuffled(5), np.zeros((5, 5))
+
+    for _ in range(2000):
+        for place, example in enumerate(loader.sampler):
+            counts[place, example] += 1
+
+    assert np.abs(counts / 2000 - 1 / 5).max() < 0.08
+
+
+@claim("dataloader-shuffle-visits-each-example-once")
+def test_long_orders_their_inverses_and_what_leads_from_one_epoch_to_the_next_keep_no_neighbours_together():
+    """Of a random order of 1000: rises have mean 499.5 and deviation 9.1; the number of pairs that stay neighbours, and
+    of pairs at any one distance, are Poisson of mean 2 and 1, above 25 and 18 once in 10**12 times.
+    """
+    loader = shuffled(1000)
+    first, second = np.array(order_of(loader)), np.array(order_of(loader))
+
+    for order in (first, second, np.argsort(first), np.argsort(first)[second]):
+        assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 6.5 / math.sqrt(1000)
+        assert abs((np.diff(order) > 0).sum() - 499.5) < 65
+        assert (np.abs(np.diff(order)) == 1).sum() < 25
+        assert max(Counter(np.diff(order) % 1000).values()) < 18
+        assert max(Counter((order - np.arange(1000)) % 1000).values()) < 18
+
+
+@claim("dataloader-shuffle-visits-each-example-once")
+def test_no_order_comes_again_in_later_epochs():
+    loader = shuffled(60)
+    assert len({tuple(order_of(loader)) for _ in range(6)}) == 6
+
+
+@claim("dataloader-shuffle-visits-each-example-once")
+@over(seed=whole(0, 2**31, 1))
+def test_the_order_repeats_with_the_generator_s_seed_and_without_shuffle_there_is_none(seed):
+    assert order_of(shuffled(100, seed=seed)) == order_of(shuffled(100, seed=seed))
+    assert order_of(shuffled(100, seed=seed)) != order_of(shuffled(100, seed=seed + 1))
+    assert order_of(DataLoader(TensorDataset(torch.arange(100)), batch_size=8)) == list(range(100))
+
+
+# ── nn-builds-on-autograd ──
+
+ACTIVATIONS = {
+    "ReLU": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
+    "Tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "Sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: 1 / (2 + np.exp(z) + np.exp(-z))),
+}
+
+
+@claim("nn-builds-on-autograd")
+@over(activation=among(*ACTIVATIONS), sizes=among((1, 1), (9, 3), (65, 33)), twin=twins(SINGLE_AND_DOUBLE, shapes=[()]))
+def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, sizes, twin):
+    """Every product of the chain is of at most hidden + examples terms, each off by a few roundings of its size."""
+    act, slope = ACTIVATIONS[activation]
+    hidden, examples = sizes
+    shapes = {"x": (examples, 3), "v": (hidden, 3), "w": (2, hidden), "out": (examples, 2), "b": (hidden,)}
+    (x, x_), (v, v_), (w, w_), (out, out_), (b, b_) = (
+        Twin(twin.dtype, shape, values="fractions", grad=True, seed=seed) for seed, shape in enumerate(shapes.values())
+    )
+    net = nn.Sequential(nn.Linear(3, hidden), getattr(nn, activation)(), nn.Linear(hidden, 2, bias=False))
+    for layer, name, values in ((net[0], "weight", v), (net[0], "bias", b), (net[2], "weight", w)):
+        setattr(layer, name, nn.Parameter(values.detach()))
+
+    (net(x) * out.detach()).sum().backward()
+    assert all(each.grad is not None for each in (x, *net.parameters()))
+    x_, v_, w_, out_, b_ = (np.asarray(array, np.float64) for array in (x_, v_, w_, out_, b_))
+    z = x_ @ v_.T + b_
+    back, size = out_ @ w_ * slope(z), np.abs(out_) @ np.abs(w_)
+    roundings = 2 * (hidden + examples + 20)
+    agree(net[2].weight.grad, out_.T @ act(z), roundings, np.abs(out_).T @ (np.abs(x_) @ np.abs(v_).T + 5))
+    agree(net[0].bias.grad, back.sum(0), roundings, size.sum(0) * 8)
+    agree(net[0].weight.grad, back.T @ x_, roundings, size.T @ np.abs(x_) * 8)
+    agree(x.grad, back @ v_, roundings, size @ np.abs(v_) * 8)
+
+
+@claim("nn-builds-on-autograd")
+@over(layer=layers(kinds=[kind for kind in LAYERS if LAYERS[kind].takes and LAYERS[kind].parameters]))
+def test_the_output_of_a_layer_is_recorded_unless_recording_is_off(layer):
+    module, _ = layer
+    x = torch.ones(layer.takes(), device=next(module.parameters()).device, requires_grad=True)
+
+    assert module(x).grad_fn is not None
+    with torch.no_grad():
+        assert not module(x).requires_grad
+
+
+# ── module-is-layer-or-network and module-has-layers-and-forward ──
+
+
+@claim("module-is-layer-or-network")
+@over(tree=trees(must=TREES[1:6]))
+def test_every_part_of_a_network_is_a_module_that_it_finds_by_its_name(tree):
+    module, plan = tree
+    first = {id(part): (name, part) for name, part in reversed(plan.modules)}
+    once = [(name, part) for name, part in plan.modules if first[id(part)][0] == name]
+
+    assert all(isinstance(part, nn.Module) for _, part in plan.modules)
+    assert list(module.named_modules()) == once
+    assert list(module.modules()) == [part for _, part in once]
+    children = [(name, part) for name, part in plan.modules[1:] if "." not in name]
+    assert list(module.named_children()) == [
+        pair for pair in children if pair in once or first[id(pair[1])] not in children
+    ]
+    assert list(module.state_dict()) == [member.name for member in plan.state]
+
+
+@claim("module-has-layers-and-forward")
+@over(tree=layers(kinds=[kind for kind in LAYERS if LAYERS[kind].takes]))
+def test_every_call_returns_what_forward_computes_of_its_own_input(tree):
+    module, _ = tree
+    module.eval()  # batch normalisation in training would learn from each call
+
+    for factor in (1.0, -2.0, 0.5):
+        x = torch.arange(math.prod(tree.takes()), dtype=torch.float32).reshape(tree.takes()) * factor
+        x = x.to(next(module.parameters(), x).device)
+        agree(module(x), host(module.forward(x)))
+
+
+# ── printing-shows-the-structure ──
+
+SHOWN = {
+    "Linear": "Linear(in_features=4, out_features=4, bias=True)",
+    "Linear without bias": "Linear(in_features=4, out_features=4, bias=False)",
+    "wide Linear": "Linear(in_features=33, out_features=65, bias=True)",
+    "Conv2d": "Conv2d(4, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))",
+    "Conv1d": "Conv1d(4, 4, kernel_size=(3,), stride=(1,), padding=(1,))",
+    "Embedding": "Embedding(5, 4)",
+    "PReLU": "PReLU(num_parameters=1)",
+    "LSTM": "LSTM(4, 3)",
+    "ReLU": "ReLU()",
+    "Dropout": "Dropout(p=0.5, inplace=False)",
+}
+PRINTED = (
+    tree("Sequential", *SHOWN),
+    tree("Sequential", "Linear", tree("Own", "ReLU", tree("Sequential", "wide Linear", tree("Own", "Linear")))),
+    tree("Own", tree("ModuleDict", *["Linear"] * 12), tree("Sequential"), tree("Own")),
+)
+
+
+def lines_of(tree):
+    """What printing a tree of these kinds shows: each child after its name in brackets, two spaces further in."""
+    if tree.kind in SHOWN:
+        return [SHOWN[tree.kind]]
+    inner = []
+    for name, child in zip(tree.names(), tree.children):
+        head, *rest = lines_of(child)
+        inner += [f"  ({name}): {head}", *(f"  {line}" for line in rest)]
+    return [f"{tree.kind}(", *inner, ")"] if inner else [f"{tree.kind}()"]
+
+
+@claim("printing-shows-the-structure")
+@over(tree=Population(PRINTED, trees(kinds=("Linear",)).more.filter(lambda tree: not lists_within(tree))))
+def test_printing_shows_every_layer_at_any_depth_with_its_sizes(tree):
+    module, _ = tree
+    assert str(module).splitlines() == lines_of(tree)
+
+
+def lists_within(tree: Tree) -> bool:
+    """Whether a tree has a ModuleList, which newer releases print in short, or a layer that this page does not know."""
+    return tree.kind in ("ModuleList", "again", "tied") or any(map(lists_within, tree.children))
+
+
+# ── sequential-keeps-order and sequential-can-be-built-three-ways ──
+
+
+class Then(nn.Module):
+    """10 x + digit: what was done first stands in front."""
+
+    def __init__(self, digit):
+        super().__init__()
+        self.digit = digit
+
+    def forward(self, x):
+        return 10 * x + self.digit
+
+
+def run(digits):
+    return int("".join(map(str, [0, *digits])))
+
+
+@claim("sequential-keeps-order")
+@over(count=whole(0, 14, 1, 11), gone=whole(0, 13, 1), twice=among(False, True))
+def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, gone, twice):
+    digits = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7][:count]
+    made = {digit: Then(digit) for digit in digits}
+    parts = [made[digit] if twice else Then(digit) for digit in digits]
+    net, x = nn.Sequential(*parts), torch.tensor(0)
+    assert net(x).item() == run(digits)
+    assert [id(part) for part in net] == list(map(id, parts))
+
+    for at in {gone % count} if count else ():
+        del net[at]
+        del parts[at]
+    for digit in (6, 7):
+        parts.append(Then(digit))
+        net.append(parts[-1])
+    assert [id(part) for part in net] == list(map(id, parts))
+    assert [name for name, _ in net._modules.items()] == [str(number) for number in range(len(parts))]
+    assert net(x).item() == run(part.digit for part in parts)
+
+
+@claim("sequential-can-be-built-three-ways")
+@over(count=whole(1, 12, 2), names=among("zyxwvutsrqponm", "bacdefghijkl", "ABab01cdefgh"))
+def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(count, names):
+    parts = [Then(digit % 10) for digit in range(1, count + 1)]
+    added = nn.Sequential()
+    for name, part in zip(names, parts):
+        added.add_module(name, part)
+    ordered = nn.Sequential(OrderedDict(zip(names, parts)))
+
+    for net, keys in ((nn.Sequential(*parts), map(str, range(count))), (added, names), (ordered, names)):
+        assert [name for name, _ in net.named_children()] == list(keys)[:count]
+        assert net(torch.tensor(0)).item() == run(part.digit for part in parts)
+        assert len(net) == count
+        assert all(net[place] is parts[place] for place in range(-count, count))
+
+
+# ── parameters-is-a-generator-of-learnables ──
+
+
+@claim("parameters-is-a-generator-of-learnables")
+@over(tree=trees(must=TREES[1:6]))
+def test_what_is_written_to_the_parameters_reaches_every_learnable_tensor(tree):
+    module, plan = tree
+    parameters = module.parameters()
+
+    assert inspect.isgenerator(parameters)
+    with torch.no_grad():
+        for parameter in parameters:
+            assert isinstance(parameter, nn.Parameter)
+            parameter.fill_(9)
+    for member in plan.parameters:
+        agree(member.tensor, np.full_like(member.array, 9))
+    for member in plan.buffers:
+        agree(member.tensor, member.array)
+
+
+@claim("parameters-is-a-generator-of-learnables", truth=True)
+@over(tree=trees(must=TREES[1:6]))
+def test_every_parameter_comes_once_at_its_first_place_and_frozen_ones_too(tree):
+    module, plan = tree
+    assert list(map(id, module.parameters())) == [id(member.tensor) for member in plan.once()]

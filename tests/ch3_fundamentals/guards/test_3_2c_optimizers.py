@@ -1,0 +1,226 @@
+"""3.2 Linear regression in PyTorch: optimizers of every kind beside their rules in NumPy, over edits and new starts."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, HALVES, Population, Twin, among, optimizers, over, whole
+from populations.optimizers import RULES, Recipe
+from torch import nn
+from torch.optim.lr_scheduler import StepLR
+from torch.utils._python_dispatch import TorchDispatchMode
+
+claim = pytest.mark.claim
+
+THREE = ("SGD", "Adam", "RMSprop")
+FULL = tuple(dtype for dtype in FLOATS if dtype not in HALVES)
+BODY, HEAD = Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (5,), "offset", seed=1)
+FREE = Twin(torch.float32, (), seed=2)
+
+
+# ── optim-offers-sgd-adam-rmsprop ──
+
+
+@claim("optim-offers-sgd-adam-rmsprop")
+@over(
+    optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in (0, 1, 2)), ()), optimizers(*THREE).more)
+)
+def test_four_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
+    both = optimizer.on([BODY])
+
+    for _ in range(4):
+        both.step()
+    both.agree()
+
+
+@claim("optim-offers-sgd-adam-rmsprop")
+@over(name=among(*THREE), dtype=among(torch.float32, torch.float64))
+def test_what_no_option_says_is_the_published_default(name, dtype):
+    rate = (("lr", 0.001),) * (name == "SGD")  # which torch 2.0 demands
+    both = Recipe(name, rate, dtype=dtype).on([Twin(dtype, (9,))])
+
+    both.step()
+    both.step()
+    both.agree()
+
+
+# ── optimizer-prints-its-options ──
+
+
+@claim("optimizer-prints-its-options")
+@over(rate=among(0.03, 1e-4, 0.123456789, 1), momentum=among(0, 0.9), edited=among(None, 0.015625, 1e-7))
+def test_every_option_is_printed_in_full_as_it_is_now(rate, momentum, edited):
+    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0)
+    expected = {"dampening": 0, "lr": edited or rate, "momentum": momentum, "nesterov": momentum > 0}
+    optimizer.param_groups[0].update(lr=edited or rate, weight_decay=edited or 0)
+
+    lines = str(optimizer).splitlines()
+    assert {f"    {key}: {value}" for key, value in {**expected, "weight_decay": edited or 0}.items()} <= {*lines}
+
+
+@claim("optimizer-prints-its-options", truth=True)
+@over(groups=whole(1, 12, 2))
+def test_every_group_is_printed_with_its_own_options_and_no_others(groups):
+    rates = [0.5 / (number + 1) for number in range(groups)]
+    optimizer = torch.optim.SGD([{"params": nn.Linear(1, 1).parameters(), "lr": rate} for rate in rates], lr=9.0)
+
+    parts = str(optimizer).removesuffix("\n)").split("\nParameter Group ")
+    assert parts[0].strip() == "SGD ("
+    assert [part.splitlines()[0] for part in parts[1:]] == [str(number) for number in range(groups)]
+    for part, group in zip(parts[1:], optimizer.param_groups):
+        shown = {line.strip() for line in part.splitlines()[1:] if line.strip()}
+        assert shown == {f"{key}: {value}" for key, value in group.items() if key != "params"}
+
+
+# ── parameter-groups-have-own-learning-rates ──
+
+
+@claim("parameter-groups-have-own-learning-rates")
+@over(optimizer=optimizers(*THREE, dtypes=FULL))
+def test_each_group_steps_by_its_own_rate_also_one_that_was_added_later(optimizer):
+    both = optimizer.on(([BODY], {"lr": 0.015625}), [HEAD], ([FREE], {"lr": 0.75}))
+
+    both.step()
+    both.edit(0, lr=0.25)
+    both.add(([HEAD.but(seed=3)], {"lr": 0.5}))
+    both.add([BODY.but(seed=4)])
+    for _ in range(2):
+        both.step()
+    both.agree()
+    default = dict(optimizer.options)["lr"]
+    assert [group["lr"] for group in both.optimizer.param_groups] == [0.25, default, 0.75, 0.5, default]
+
+
+@claim("parameter-groups-have-own-learning-rates")
+@over(name=among(*RULES))
+def test_a_parameter_belongs_to_one_group_only(name):
+    net = nn.Linear(2, 1)
+    groups = [{"params": net.parameters()}, {"params": [net.bias], "lr": 0.25}]
+
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        getattr(torch.optim, name)(groups, lr=0.5)
+
+
+# ── learning-rate-can-be-edited-in-place ──
+
+
+@claim("learning-rate-can-be-edited-in-place")
+@over(optimizer=optimizers(*THREE, turn=1))
+def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_else(optimizer):
+    both = optimizer.on([BODY], [HEAD])
+
+    both.step()
+    for rate in (0.0625, 1.0, 0.5):
+        both.edit(0, lr=rate)
+        both.step()
+        both.step()
+    both.agree()
+
+
+# ── building-a-new-optimizer-is-the-recommended-way ──
+
+
+@claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
+@over(optimizer=optimizers(*THREE, dtypes=FULL, turn=2))
+def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(optimizer):
+    start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
+    both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}))
+    scheduler = StepLR(both.optimizer, step_size=2, gamma=gamma)
+
+    for count in range(5):
+        rates = [group["lr"] for group in both.optimizer.param_groups]
+        assert rates == pytest.approx([rate * gamma ** (count // 2) for rate in (start, 0.5)], rel=1e-12)  # float64
+        both.step()
+        scheduler.step()
+        both.expect(0, lr=start * gamma ** ((count + 1) // 2))
+        both.expect(1, lr=0.5 * gamma ** ((count + 1) // 2))
+    both.agree()
+
+
+# ── new-optimizer-is-cheap ──
+
+
+class OperatorCalls(TorchDispatchMode):
+    """Counts the tensor operations that torch runs while it is entered."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@claim("new-optimizer-is-cheap")
+@over(optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop", dtypes=FULL), size=among(9, 65537))
+def test_building_an_optimizer_runs_no_operation_and_allocates_no_memory_of_the_parameters_size(optimizer, size):
+    tensor, _ = Twin(optimizer.dtype, (size,), grad=True)
+    optimizer.new([tensor])  # what a first use imports
+
+    tracemalloc.start()
+    with OperatorCalls() as building:
+        optimizer.new([tensor])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert building.count == 0
+    assert peak < 65537  # a byte for each element of the longer one; the optimizer itself takes some 5,000
+
+
+@claim("new-optimizer-is-cheap", truth=True)
+@over(optimizer=optimizers("SGD", "Adam", "RMSprop", "Adagrad", dtypes=FULL))
+def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer):
+    """In tensors as large as the parameter: two means for Adam, a third with amsgrad; one mean square for RMSprop, one
+    more if centred and one with momentum, which is all that SGD keeps; one sum for Adagrad.
+    """
+    options = dict(optimizer.options)
+    more = bool(options.get("momentum")) + bool(options.get("amsgrad")) + bool(options.get("centered"))
+    kept = {"SGD": 0, "Adam": 2, "RMSprop": 1, "Adagrad": 1}[optimizer.name] + more
+    both = optimizer.on([BODY])
+
+    def size():
+        return sum(
+            value.numel()
+            for value in both.optimizer.state[both.tensors[0]].values()
+            if isinstance(value, torch.Tensor) and value.dim()
+        )
+
+    assert size() == (optimizer.name == "Adagrad") * 99
+    both.step()
+    assert size() == kept * 99
+
+
+# ── new-optimizer-loses-momentum ──
+
+
+@claim("new-optimizer-loses-momentum")
+@over(optimizer=optimizers(*THREE, dtypes=FULL))
+def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimizer):
+    both = optimizer.on([HEAD])
+    for _ in range(3):
+        both.step()
+
+    both.reload()
+    both.step()
+    both.agree()
+    both.renew()
+    assert len(both.optimizer.state) == 0
+    for _ in range(2):
+        both.step()
+        both.agree()
+
+
+@claim("new-optimizer-loses-momentum")
+def test_without_its_means_adam_leaves_a_minimum_by_the_learning_rate_and_with_them_it_stays():
+    path, stay = [], []
+    for renewed, seen in ((True, path), (False, stay)):
+        w = torch.tensor([1.0, -2.0], requires_grad=True)
+        optimizer = torch.optim.Adam([w], lr=0.1)
+        for step in range(210):
+            optimizer = torch.optim.Adam([w], lr=0.1) if renewed and step == 200 else optimizer
+            w.grad = w.detach().clone()  # of the sum of w * w / 2
+            optimizer.step()
+            seen.append(w.tolist())
+
+    assert np.abs(stay[199:]).max() < 1e-4
+    assert np.max(path[200:]) > 0.03 and np.min(path[200:]) < -0.03
+    assert np.abs(np.array(path[200]) - path[199]).max() == pytest.approx(0.1, rel=0.01)  # less by epsilon's part

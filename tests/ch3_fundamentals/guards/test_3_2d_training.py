@@ -1,0 +1,232 @@
+"""3.2 Linear regression in PyTorch: steps of any size, gradients that are cleared, losses that are averaged."""
+
+import numpy as np
+import pytest
+import torch
+from harness.measured import curve
+from hypothesis import strategies as st
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
+from populations.modules import TREES, trees
+from populations.optimizers import RULES, Recipe
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+claim = pytest.mark.claim
+
+
+# ── step-updates-parameters ──
+
+
+@claim("step-updates-parameters")
+@over(twin=twins((torch.float32,), WRITABLE), optimizer=optimizers())
+def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layout(twin, optimizer):
+    both = optimizer.on([twin])
+    place = both.tensors[0].data_ptr()
+
+    both.step()
+    both.step()
+    both.agree()
+    assert both.tensors[0].data_ptr() == place
+
+
+@claim("step-updates-parameters")
+@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=3))
+def test_every_one_of_many_parameters_moves(optimizer):
+    both = optimizer.on([Twin(torch.float32, (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)])
+    both.step()
+    both.agree()
+
+
+@claim("step-updates-parameters")
+@over(optimizer=optimizers("SGD", dtypes=SINGLE_AND_DOUBLE), count=whole(3, 9))
+def test_steps_at_the_same_gradient_go_on_and_on_and_leave_it_as_it_is(optimizer, count):
+    """At a rate of 1/2 every number is exact."""
+    (tensor, array), (gradient, g) = Twin(optimizer.dtype, (33,), grad=True), Twin(optimizer.dtype, (33,), seed=1)
+    plain = Recipe("SGD", (("lr", 0.5),), optimizer.way, optimizer.dtype).new([tensor])
+    tensor.grad = gradient
+
+    for step in range(1, count + 1):
+        plain.step()
+        agree(tensor, array - 0.5 * step * g)
+    agree(tensor.grad, g)
+
+
+@claim("step-updates-parameters", truth=True)
+@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=1))
+def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(optimizer):
+    both = optimizer.on([Twin(torch.float32, (2, 3), seed=each) for each in range(3)])
+
+    for left_out in ((), (0,), (), (1, 2)):
+        before = [tensor.tolist() for tensor in both.tensors]
+        both.step(without=left_out)
+        assert all(both.tensors[each].tolist() == before[each] for each in left_out)
+    both.agree()
+
+
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(Recipe("SGD", (("lr", 1.0),), "fused")), shape=among((2, 3), (33, 5), (2, 1025)))
+def test_fused_sgd_on_the_cpu_pairs_elements_in_the_order_of_memory(recipe, shape):
+    (gradient, g), w = (
+        Twin(torch.float32, shape, "transposed", values="fractions"),
+        torch.zeros(shape, requires_grad=True),
+    )
+    w.grad = gradient
+
+    recipe.new([w]).step()
+    agree(w, -g.T.reshape(shape))
+    assert w.tolist() != (-g).tolist()
+
+
+# ── step-is-given-the-batch-size ──
+
+
+@claim("step-is-given-the-batch-size", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, shapes=((1, 1), (5, 1), (4, 3), (1, 2), (33, 9))))
+def test_summed_losses_have_gradients_batch_size_times_outputs_as_large(twin):
+    (x, x_), (label, y) = twin.but(values="fractions", layout="contiguous"), twin.but(seed=twin.seed + 1)
+    weight, w = twin.but(shape=(twin.shape[1],) * 2, layout="contiguous", grad=True)
+    error = x_.astype(np.float64) @ w.T - y
+    total = 2 * error.T @ x_
+    scale, roundings = 2 * np.abs(error).T @ np.abs(x_) * 9, twin.shape[0] + twin.shape[1] + 6
+
+    for reduction, factor in (("sum", 1), ("mean", error.size)):
+        (gradient,) = torch.autograd.grad(nn.MSELoss(reduction=reduction)(x @ weight.T, label), weight)
+        agree(gradient, total / factor, roundings, scale / factor)
+
+
+@claim("step-is-given-the-batch-size", truth=True)
+@over(name=among(*RULES), keyword=among("batch_size", "batch", "n"))
+def test_no_optimizer_s_step_takes_a_batch_size(name, keyword):
+    w = torch.zeros(1, requires_grad=True)
+    w.grad = torch.ones(1)
+
+    with pytest.raises(TypeError, match=keyword):
+        getattr(torch.optim, name)([w], lr=0.5).step(**{keyword: 3})
+
+
+# ── optimizer-zero-grad-equals-net-zero-grad and zero-grad-sets-gradients-to-zero ──
+
+NETS = trees(SINGLE_AND_DOUBLE, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
+
+
+def filled(tree):
+    """A network of all whose parameters, the frozen ones too, have a gradient of ones; and its parameters."""
+    net, plan = tree
+    parameters = [member.tensor for member in plan.once()]
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    return net, parameters
+
+
+def optimizer_of(parameters, name):
+    """An optimizer with a group for each parameter, beside a first one of a parameter that is nobody's."""
+    groups = [{"params": [each]} for each in [torch.zeros(1, requires_grad=True), *parameters]]
+    return getattr(torch.optim, name)(groups, lr=0.5)
+
+
+@claim("optimizer-zero-grad-equals-net-zero-grad")
+@over(tree=NETS)
+def test_either_clears_every_gradient_at_any_depth_and_in_any_group(tree):
+    net, parameters = filled(tree)
+    for owner in (net, *(optimizer_of(parameters, name) for name in RULES)):
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        owner.zero_grad()
+        assert all(parameter.grad is None for parameter in parameters)
+
+
+@claim("optimizer-zero-grad-equals-net-zero-grad")
+@over(recipe=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=2))
+def test_neither_touches_parameters_or_the_optimizer_s_state(recipe):
+    both, net = recipe.on([Twin(torch.float32, (2, 3))]), nn.Module()
+    net._parameters["weight"] = both.tensors[0]
+
+    for owner in (net, both.optimizer, both.optimizer):
+        both.step()
+        owner.zero_grad()
+        assert net.weight.grad is None
+    both.agree()
+
+
+@claim("optimizer-zero-grad-equals-net-zero-grad", truth=True)
+@over(tree=NETS, kept=st.integers(0, 2**16))
+def test_an_optimizer_clears_what_it_holds_and_nothing_else(tree, kept):
+    _, parameters = filled(tree)
+    held = [parameter for at, parameter in enumerate(parameters) if kept >> (at % 16) & 1]
+
+    optimizer_of(held, "SGD").zero_grad()
+    held = {*map(id, held)}
+    assert [parameter.grad is None for parameter in parameters] == [id(parameter) in held for parameter in parameters]
+
+
+@claim("zero-grad-sets-gradients-to-zero", truth=True)
+@over(twin=twins(FLOATS, WRITABLE), by=among("net", "SGD", "Adam", "RMSprop"))
+def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan_too(twin, by):
+    gradient, array = twin
+    place = gradient.data_ptr()
+    gradient[gradient > 6], gradient[gradient < -6] = float("inf"), float("nan")
+    net = nn.Module()
+    net.weight = nn.Parameter(torch.ones_like(gradient))
+    net.weight.grad = gradient
+    owner = net if by == "net" else optimizer_of([net.weight], by)
+
+    owner.zero_grad(set_to_none=False)
+    agree(net.weight.grad, np.zeros_like(array))
+    assert net.weight.grad.data_ptr() == place
+    owner.zero_grad()
+    assert net.weight.grad is None
+
+
+# ── linear-regression-converges and epoch-loss-weights-batches-by-size ──
+
+
+@claim("linear-regression-converges")
+def test_three_epochs_bring_the_loss_over_the_whole_set_down_to_the_noise(device, record_property):
+    """Each step takes 6 % of the error, and 0.94**300 leaves nothing; the noise's variance, 1e-4, is known from 1000
+    examples to 4.5 %, a ninth of the bound.
+    """
+    features = torch.tensor(np.random.normal(0, 1, (1000, 2)), dtype=torch.float32)
+    labels = 2 * features[:, :1] - 3.4 * features[:, 1:] + 4.2
+    labels += torch.tensor(np.random.normal(0, 0.01, (1000, 1)), dtype=torch.float32)
+    order = torch.Generator(device).manual_seed(torch.initial_seed())
+    net, loss = nn.Sequential(nn.Linear(2, 1)), nn.MSELoss()
+    nn.init.normal_(net[0].weight, mean=0, std=0.01)
+    nn.init.constant_(net[0].bias, val=0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.03)
+
+    losses = {"whole_set": [], "last_batch": []}
+    for _ in range(3):
+        for x, y in DataLoader(TensorDataset(features, labels), batch_size=10, shuffle=True, generator=order):
+            error = loss(net(x), y)
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+        losses["last_batch"].append(error.item())
+        losses["whole_set"].append(loss(net(features), labels).item())
+    record_property("curve", curve("epoch", "loss", **losses))
+    assert losses["whole_set"][2] == pytest.approx(1e-4, rel=0.4)
+    # ten errors of the noise alone have a mean square above 1e-3 once in 1e16 mini-batches
+    assert losses["last_batch"][2] < 1e-3
+
+
+@claim("epoch-loss-weights-batches-by-size")
+@over(examples=whole(2, 40, 21, 30), batch_size=whole(1, 12, 10))
+def test_weighted_by_their_sizes_the_mini_batches_losses_give_that_of_the_whole_set(examples, batch_size):
+    """Whole numbers, so that every sum is exact, and every mean rounds once. Only the last example costs anything, so
+    that its mini-batch's loss is no other's, and counts for too much where that is smaller.
+    """
+    label = torch.zeros(examples)
+    label[-1] = 64
+    losses = [
+        (nn.MSELoss()(x, y).item(), len(y))
+        for x, y in DataLoader(TensorDataset(torch.zeros(examples), label), batch_size)
+    ]
+
+    whole_set = 64**2 / examples
+    weighted = sum(loss * size for loss, size in losses) / sum(size for _, size in losses)
+    assert weighted == pytest.approx(whole_set, rel=2**-22)
+    last, (unweighted, full) = losses[-1], (sum(loss for loss, _ in losses) / len(losses), examples % batch_size == 0)
+    assert last[0] == pytest.approx(64**2 / last[1], rel=2**-22)
+    assert (unweighted == pytest.approx(whole_set, rel=2**-22)) == (full or len(losses) == 1)
+    assert (last[0] == pytest.approx(whole_set, rel=2**-22)) == (len(losses) == 1)
