@@ -7,6 +7,7 @@ else starts.
 """
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -122,7 +123,9 @@ def load(tests: Path) -> Register:
     errors: list[str] = []
     chapters: list[Chapter] = []
     claims: dict[str, Claim] = {}
-    for path in sorted(tests.glob("ch*/claims.toml")):
+    for path in [folder / "claims.toml" for folder in sorted(tests.glob("ch*"))]:
+        if not os.path.lexists(path):  # a dangling link is a file that cannot be read
+            continue
         name = path.relative_to(tests.parent).as_posix()
         try:
             text = path.read_text("utf8")
@@ -134,6 +137,10 @@ def load(tests: Path) -> Register:
             errors.append(f"{name}: cannot be read: {error.strerror}")
             continue
         problems, chapter = _chapter(data, path, name)
+        twin = next((other for other in chapters if other.number == chapter.number), None) if not problems else None
+        if twin:
+            where = twin.folder.relative_to(tests.parent).as_posix()
+            problems.append(f"{name}: chapter {chapter.number} is already in {where}/claims.toml")
         errors.extend(problems)
         chapters.append(chapter)
         if not problems:  # without its sections every claim would be reported too
@@ -164,6 +171,8 @@ def _chapter(data: dict, path: Path, name: str) -> tuple[list[str], Chapter]:
     for section, titles in sections.items():
         if not (isinstance(titles, list) and len(titles) == 2 and all(isinstance(title, str) for title in titles)):
             errors.append(f"{name}: section {section!r} needs two titles: [English, Chinese]")
+        if not errors and not section.startswith(f"{data['chapter']}."):
+            errors.append(f"{name}: section {section!r} is not of chapter {data['chapter']}")
     if errors:
         return errors, Chapter(0, "", "", {}, path.parent)
     titles = {section: tuple(pair) for section, pair in sections.items()}
@@ -209,7 +218,7 @@ def _problems(entry: dict, chapter: Chapter) -> list[str]:
         problems.append("'beyond' is true for a claim that is not the notes', and left out for theirs")
     if problems:
         return problems
-    problems += [f"{key!r} is empty" for key in (*REQUIRED, "truth", "truth_zh") if entry.get(key) == ""]
+    problems += [f"{key!r} is empty" for key in (*REQUIRED, "truth", "truth_zh") if not entry.get(key, "-").strip()]
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry["id"]):
         problems.append("an id is lower-case words joined by hyphens")
     if entry["section"] not in chapter.sections:
@@ -230,4 +239,7 @@ def _problems(entry: dict, chapter: Chapter) -> list[str]:
     for key in ("until", "since"):
         if key in entry and not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry[key]):
             problems.append(f"{key!r} is a release such as '2.6', not {entry[key]!r}")
+    since, until = entry.get("since"), entry.get("until")
+    if not problems and since and until and release(since) >= release(until):
+        problems.append("'since' is no earlier than 'until', so that it never held")
     return problems

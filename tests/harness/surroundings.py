@@ -18,7 +18,7 @@ import pytest
 
 PYTHON = (3, 11)  # tomllib
 PYTEST = (8, 4)  # pytest.TerminalReporter
-NEEDED = ("torch", "hypothesis")  # without one of them no module can be imported
+NEEDED = ("torch", "numpy", "hypothesis")  # without one of them no module can be imported
 
 VARIABLES = (
     *("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "TORCH_SHOW_CPP_STACKTRACES"),
@@ -125,6 +125,9 @@ def pytest_configure(config: pytest.Config) -> None:
     problems = list(dict.fromkeys(unsuitable(config)))
     if problems:
         raise pytest.UsageError(*problems)
+    if config.args_source == pytest.Config.ArgsSource.TESTPATHS:  # which pytest takes as if they were asked for by name
+        ignored = {config.invocation_params.dir / path for path in config.getoption("ignore") or ()}
+        config.args[:] = [argument for argument in config.args if config.rootpath / argument not in ignored]
     for stream in (sys.stdout, sys.stderr):  # Chinese sentences, on a terminal that knows ASCII alone
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

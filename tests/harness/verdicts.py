@@ -21,6 +21,7 @@ from harness.documents import SCHEMA, VERDICTS
 from harness.register import Claim
 
 OWN = ("claims", "cases", "counterfeit", "aside")  # the harness' own user properties; the others a test recorded
+OWN_PROPERTIES = pytest.StashKey[int]()  # how many of an item's user properties are the harness' own, the first ones
 CANNOT_WRITE = 6  # exit code of a sound run whose document could not be written: the first that pytest leaves free
 
 
@@ -109,13 +110,17 @@ class Recorder:
         self.interrupted = ""  # what ended the run before its end
         self.written = ""  # what became of the document, in one line
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        item.stash[OWN_PROPERTIES] = len(item.user_properties)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item):
         """Fail a test that records what a document cannot hold, where it runs: the document itself comes too late."""
         report = yield
-        names = [name for name, _ in item.user_properties]
+        own = item.stash.get(OWN_PROPERTIES, 0)
         for index, pair in reversed(list(enumerate(item.user_properties))):
-            problem = _unrecordable(*pair, again=pair[0] in names[:index])
+            problem = _unrecordable(*pair) if index >= own else ""
             if problem:
                 for properties in (item.user_properties, report.user_properties):
                     properties[:] = [other for other in properties if other is not pair]
@@ -232,9 +237,9 @@ def _times(tests: list[Outcome]) -> dict[str, float]:
     return {test: round(seconds, 3) for test, seconds in times.items()}
 
 
-def _unrecordable(name: str, value: object, again: bool) -> str:
-    """What is wrong with a user property of a test, as the end of a line; an empty text if nothing is."""
-    if name in OWN and again:
+def _unrecordable(name: str, value: object) -> str:
+    """What is wrong with what a test recorded, as the end of a line; an empty text if nothing is."""
+    if name in OWN:
         return "takes another name: this one is the harness' own"
     try:
         json.dumps(value, allow_nan=False)

@@ -20,6 +20,7 @@ def errors(result):
         ({"verdict": "true"}, "unknown verdict 'true'; it is one of holds, caveat, superseded, mistaken"),
         ({"sees": "x"}, "unknown key 'sees'; did you mean 'see' or 'needs' or 'says'?"),
         ({"says": ""}, "'says' is empty"),
+        ({"says": " "}, "'says' is empty"),
         ({"section": "9.9"}, "section '9.9' is not in this file's [sections]"),
         ({"needs": "gpu"}, "unknown need 'gpu'; it is one of accelerator, cuda, two-devices, fashion-mnist"),
         ({"until": "2.6"}, "'until' belongs to a superseded claim only"),
@@ -28,6 +29,10 @@ def errors(result):
         ({"truth": "x", "truth_zh": "x"}, "a claim that holds has no 'truth' line; is it a caveat?"),
         ({"truth_zh": "x"}, "a claim that holds has no 'truth' line; is it a caveat?"),
         ({"see": "torch.add"}, "'see' must be a list of names"),
+        (
+            {"verdict": "superseded", "since": "2.6", "until": "2.6"},
+            "'since' is no earlier than 'until', so that it never held",
+        ),
     ],
 )
 def test_a_wrong_field_is_named_with_file_line_and_claim(project, entry, fields, message):
@@ -90,8 +95,8 @@ def test_an_id_is_registered_once_in_a_chapter(project, entry):
 
 
 def test_an_id_is_registered_once_in_all_chapters(project, entry):
-    head = 'chapter = 2\ntitle = "Two"\ntitle_zh = "二"\n[sections]\n"1.1" = ["Again", "又"]\n'
-    project.write("ch2_more/claims.toml", head + entry("adds"))
+    head = 'chapter = 2\ntitle = "Two"\ntitle_zh = "二"\n[sections]\n"2.1" = ["Again", "又"]\n'
+    project.write("ch2_more/claims.toml", head + entry("adds", section="2.1"))
     (error,) = errors(project.run())
     assert error == f"ERROR: tests/ch2_more/claims.toml:7: claim 'adds': registered already at {CLAIMS}:9"
 
@@ -133,6 +138,31 @@ def test_a_section_needs_two_titles(project, entry, titles):
     head = f'chapter = 1\ntitle = "Sample"\ntitle_zh = "样例"\n[sections]\n"1.1" = {titles}\n'
     project.write("ch1_sample/claims.toml", head + entry("adds"))
     assert errors(project.run()) == [f"ERROR: {CLAIMS}: section '1.1' needs two titles: [English, Chinese]"]
+
+
+def test_a_section_is_of_its_chapter(project, entry):
+    head = 'chapter = 2\ntitle = "Two"\ntitle_zh = "二"\n[sections]\n"1.3" = ["Again", "又"]\n'
+    project.write("ch2_more/claims.toml", head + entry("more", section="1.3"))
+    assert errors(project.run()) == ["ERROR: tests/ch2_more/claims.toml: section '1.3' is not of chapter 2"]
+
+
+def test_a_chapter_has_one_folder(project):
+    head = 'chapter = 1\ntitle = "One"\ntitle_zh = "一"\n[sections]\n"1.3" = ["Again", "又"]\n'
+    project.write("ch1_too/claims.toml", head)
+    assert errors(project.run()) == [
+        "ERROR: tests/ch1_too/claims.toml: chapter 1 is already in tests/ch1_sample/claims.toml"
+    ]
+
+
+@pytest.mark.parametrize("name", ["ch1_sample/claims.toml", "ch1_sample/test_1_1_sample.py"])
+@pytest.mark.parametrize("as_what", ["a folder", "a dangling link"])
+def test_what_cannot_be_read_is_named(project, name, as_what):
+    path = project.path / "tests" / name
+    path.unlink()
+    path.mkdir() if as_what == "a folder" else path.symlink_to("nowhere")
+    (error,) = errors(project.run())
+    problem = "Is a directory" if as_what == "a folder" else "No such file or directory"
+    assert error == f"ERROR: tests/{name}: cannot be read: {problem}"
 
 
 def test_claims_that_are_no_list_of_tables_are_reported(project):
