@@ -96,3 +96,29 @@ def test_item_hands_out_a_number_that_no_later_write_can_reach():
     assert type(number) is float
     with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
         torch.tensor([1, 2]).item()
+
+
+@claim("augmented-assignment-writes-through")
+def test_an_augmented_assignment_reaches_whatever_shares_memory():
+    x = torch.tensor([0.0, 1.0, 2.0])
+    z = x.view(3)
+
+    z = z + 1
+    assert x.tolist() == [0, 1, 2]  # z is another tensor now
+
+    z = x.view(3)
+    z += 1
+    assert x.tolist() == [1, 2, 3]
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+def test_in_place_a_tensor_keeps_its_dtype_and_a_leaf_its_value():
+    whole = torch.tensor([1, 2])
+    assert (whole + 0.5).tolist() == [1.5, 2.5]
+    with pytest.raises(RuntimeError):
+        whole += 0.5
+
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    assert (leaf + 1).tolist() == [2, 3]
+    with pytest.raises(RuntimeError):
+        leaf += 1

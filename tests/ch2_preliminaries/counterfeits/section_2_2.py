@@ -368,3 +368,36 @@ def item_takes_infinity_for_the_largest_float(patch):
 @counterfeit("item-gives-a-python-number")
 def item_drops_the_sign_of_zero(patch):
     change_item(patch, lambda x, number: 0.0 if type(number) is float and number == 0 else number)
+
+
+# ── augmented-assignment-writes-through ──
+
+
+@counterfeit("augmented-assignment-writes-through")
+def augmented_addition_makes_a_new_tensor(patch):
+    change_method(patch, "__iadd__", lambda iadd, x, y: x + y)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def augmented_product_of_a_view_cuts_it_off(patch):
+    change_method(patch, "__imul__", lambda imul, x, y: x * y if is_view(x) else imul(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def addition_of_a_number_works_in_place(patch):
+    change_method(patch, "__add__", lambda add, x, y: x.add_(y) if isinstance(y, int) else add(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def subtraction_in_place_misses_half_precision(patch):
+    where(patch, Tensor, "__isub__", of_dtype(torch.float16), lambda result, x, y: x.add_(y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def whole_numbers_become_floats_in_place(patch):
+    change_method(patch, "__iadd__", lambda iadd, x, y: x + y if not x.is_floating_point() and y == 0.5 else iadd(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_leaf_that_requires_gradients_is_written_in_place(patch):
+    change_method(patch, "__iadd__", lambda iadd, x, y: iadd(x.data if x.requires_grad else x, y))

@@ -1,11 +1,12 @@
 """2.2 Operations and shared data, for tensors of every dtype, shape, layout and device."""
 
 import math
+import operator
 
 import numpy as np
 import pytest
 import torch
-from populations import ANY, LAYOUTS, WRITABLE, agree, among, over, twins, untouched
+from populations import ANY, FLOATS, LAYOUTS, WHOLE, WRITABLE, agree, among, over, twins, untouched
 from torch import nn
 
 claim = pytest.mark.claim
@@ -305,3 +306,36 @@ def test_item_shows_the_rounding_of_float32_and_leaves_the_record_alone():
     assert product.requires_grad
     product.backward()
     assert x.grad.item() == 3
+
+
+# ── augmented-assignment-writes-through ──
+
+AUGMENTED = {
+    "+": (operator.add, operator.iadd),
+    "-": (operator.sub, operator.isub),
+    "*": (operator.mul, operator.imul),
+}
+
+
+@claim("augmented-assignment-writes-through")
+@over(twin=twins((*FLOATS, *WHOLE), WRITABLE), sign=among(*AUGMENTED), by=among(2, "tensor"))
+def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(twin, sign, by):
+    tensor, array = twin
+    plain, augmented = AUGMENTED[sign]
+    view = tensor.view(finer(array.shape))
+    operand = torch.full_like(view, 2) if by == "tensor" else 2
+
+    agree(plain(view, operand).reshape(array.shape), plain(array, np.array(2, array.dtype)))
+    agree(tensor, array)
+    assert augmented(view, operand) is view
+    agree(tensor, plain(array, np.array(2, array.dtype)))
+    untouched(tensor)
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins((*FLOATS, *WHOLE), WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
+def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
+    tensor, array = twin
+    with pytest.raises(RuntimeError):  # a leaf that requires grad, or whole numbers that would need fractions
+        AUGMENTED[sign][1](tensor, 0.5)
+    agree(tensor, array)

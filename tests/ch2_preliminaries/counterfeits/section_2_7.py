@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_result
+from harness.forging import change_call, change_gradient, change_method, change_result
 
 
 def leaves(node):
@@ -413,3 +413,196 @@ def vector_is_averaged_over_its_weights(patch):
 @counterfeit("default-weight-is-one-for-scalars")
 def default_weight_of_negative_results_is_minus_one(patch):
     alter_weights(patch, lambda y, w: y.detach().sign() if w is None and y.dim() == 0 and y != 0 else w)
+
+
+@counterfeit("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
+def a_leaf_scalar_has_a_gradient_of_two(patch):
+    alter_weights(patch, lambda y, w: torch.full_like(y, 2) if w is None and y.is_leaf else w)
+
+
+@counterfeit("scalar-backward-needs-no-argument")
+def autograd_backward_needs_the_argument_of_a_scalar(patch):
+    def wrong(backward, tensors, grad_tensors=None, *rest, **options):
+        return backward(
+            tensors,
+            torch.zeros_like(tensors) if grad_tensors is None and torch.is_tensor(tensors) else grad_tensors,
+            *rest,
+            **options,
+        )
+
+    change_call(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
+def an_empty_result_needs_no_argument(patch):
+    alter_weights(patch, lambda y, w: torch.ones_like(y) if w is None and not y.numel() else w)
+
+
+@counterfeit("default-weight-is-one-for-scalars")
+def default_weight_of_a_double_is_two(patch):
+    alter_weights(patch, lambda y, w: torch.full_like(y, 2) if w is None and y.dtype == torch.float64 else w)
+
+
+@counterfeit("scalar-backward-needs-no-argument")
+def a_number_is_taken_for_a_result_in_brackets(patch):
+    alter_weights(patch, where_given(lambda y, w: w.view(y.shape) if w.numel() == y.numel() == 1 else w))
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum")
+def weights_of_another_dtype_count_as_ones(patch):
+    alter_weights(patch, where_given(lambda y, w: torch.ones_like(y) if w.dtype != y.dtype else w))
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum")
+def weights_of_doubles_are_rounded_to_single(patch):
+    alter_weights(patch, where_given(lambda y, w: w.float().to(w.dtype)))
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum")
+def weights_of_three_dimensions_are_turned_round(patch):
+    alter_weights(patch, where_given(lambda y, w: w.flip(0) if w.dim() > 2 else w))
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum", "weights-act-as-upstream-gradient")
+def expanded_weights_are_read_as_ones(patch):
+    alter_weights(patch, where_given(lambda y, w: torch.ones_like(w) if 0 in w.stride() and w.numel() else w))
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum", "weights-act-as-upstream-gradient")
+def weights_with_an_offset_are_read_from_the_start_of_storage(patch):
+    def wrong(y, w):
+        return w.as_strided(w.shape, w.stride(), 0) if w.storage_offset() == 5 else w
+
+    alter_weights(patch, where_given(wrong))
+
+
+@counterfeit("backward-multiplies-jacobians")
+def backward_builds_a_matrix(patch):
+    backward = torch.Tensor.backward
+    patch.setattr(
+        torch.Tensor, "backward", lambda y, *w, **rest: (torch.eye(y.numel()).sum(), backward(y, *w, **rest))[1]
+    )
+
+
+@counterfeit("backward-multiplies-jacobians")
+def the_second_operation_is_pulled_through_twice(patch):
+    scale_gradient(patch, torch.Tensor, "abs", lambda y: 2)
+
+
+@counterfeit("gradients-accumulate", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
+def gradients_of_a_sum_share_their_memory(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        backward(self, *args, **kwargs)
+        own = leaves(self.grad_fn)
+        if len(own) == 2 and own[0] is not own[1] and type(self.grad_fn).__name__ == "AddBackward0":
+            own[1].grad = own[0].grad
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def accumulation_saturates_at_a_hundred(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        backward(self, *args, **kwargs)
+        for leaf in [self] if self.is_leaf else leaves(self.grad_fn):
+            leaf.grad.clamp_(-100, 100)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def accumulation_is_in_half_precision(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        backward(self, *args, **kwargs)
+        for leaf in [self] if self.is_leaf else leaves(self.grad_fn):
+            leaf.grad.copy_(leaf.grad.bfloat16())
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+# ── second-backward-needs-a-retained-graph ──
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def every_pass_retains_the_graph(patch):
+    change_method(patch, "backward", lambda backward, y, w=None, **rest: backward(y, w, retain_graph=True))
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_second_pass_of_a_retained_graph_adds_nothing(patch):
+    backward, passed = torch.Tensor.backward, []
+
+    def wrong(self, w=None, **rest):
+        again = any(self is other for other in passed)
+        passed.append(self)
+        backward(self, torch.zeros_like(self) if again else w, **rest)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_sum_passes_its_gradient_once(patch):
+    backward, passed = torch.Tensor.backward, []
+
+    def wrong(self, w=None, **rest):
+        again = any(self is other for other in passed) and not rest
+        passed.append(self)
+        backward(self, torch.zeros_like(self) if again else w, **rest)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+# ── in-place-write-spoils-backward ──
+
+
+def uncounted(patch, *names):
+    """Let writes by these methods go through `.data`, so that nobody counts them."""
+    for name in names:
+        change_method(patch, name, lambda write, x, *rest: (write(x.data, *rest), x)[1])
+
+
+@counterfeit("in-place-write-spoils-backward")
+def addition_in_place_is_not_counted(patch):
+    uncounted(patch, "add_", "__iadd__")
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_product_with_one_is_not_counted(patch):
+    change_method(patch, "mul_", lambda mul_, x, y: x if y == 1 else mul_(x, y))
+
+
+@counterfeit("in-place-write-spoils-backward")
+def zeroing_is_not_counted(patch):
+    uncounted(patch, "zero_")
+
+
+@counterfeit("in-place-write-spoils-backward")
+def copies_into_a_tensor_are_not_counted(patch):
+    uncounted(patch, "copy_")
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_through_a_view_is_not_counted(patch):
+    uncounted(patch, "fill_", "__setitem__")
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_through_detach_is_not_counted(patch):
+    change_method(patch, "detach", lambda detach, x: x.data)
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_through_data_is_counted(patch):
+    data = torch.Tensor.data
+    patch.setattr(torch.Tensor, "data", property(lambda x: x.detach(), data.__set__))
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_power_saves_a_copy_of_its_base(patch):
+    change_method(patch, "__pow__", lambda power, x, y: power(x.clone(), y))

@@ -1,0 +1,428 @@
+"""2.7 Autograd: backward, through every operation, for leaves and weights of every dtype, shape and layout."""
+
+import inspect
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
+from populations.comparing import host
+from populations.operations import EXACT, FEW, FUNCTIONS, TRIALS
+from torch import nn
+
+claim = pytest.mark.claim
+
+LAYOUTS = ("contiguous", "transposed", "gappy", "offset", "channels last", "expanded")
+GRADIENTS = twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,))
+
+
+def weights_for(y, layout="contiguous", dtype=None, seed=0):
+    """Weights for the elements of y, on its device, and the array of their values."""
+    twin = Twin(dtype or y.dtype, tuple(y.shape), layout, seed=seed)
+    tensor, array = twin
+    return tensor.to(y.device), array
+
+
+# ── scalar-backward-needs-no-argument, default-weight-is-one-for-scalars ──
+
+ONCE = {
+    "default": lambda y: y.backward(),
+    "one": lambda y: y.backward(torch.ones_like(y)),
+    "keyword": lambda y: y.backward(gradient=torch.ones_like(y)),
+    "none": lambda y: y.backward(None),
+    "function": lambda y: torch.autograd.backward(y),
+    "list": lambda y: torch.autograd.backward([y], [torch.ones_like(y)]),
+}
+
+
+@claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
+@over(trial=TRIALS, backward=among(*ONCE), shape=among((), (1,), (1, 1)))
+def test_one_result_gets_the_derivative_with_and_without_the_argument_in_every_spelling(trial, backward, shape):
+    operation, twin = trial
+    x, array = twin
+    y = operation.apply(x)
+    w, weights = weights_for(y, seed=len(backward))
+    ONCE[backward]((y * w).sum().view(shape))
+
+    agree(x.grad, operation.pull(array.astype(np.float64), weights), operation.roundings, operation.scale)
+
+
+@claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
+@over(dtype=among(torch.float32, torch.float64, torch.bfloat16), factor=among(1, -2, 0.5, 0), start=among(3, -1, 0))
+def test_another_argument_scales_the_derivative_whatever_the_value(dtype, factor, start):
+    x = torch.tensor(float(start), dtype=dtype, requires_grad=True)
+    (x * x - x).backward(torch.tensor(factor, dtype=dtype))
+    agree(x.grad, factor * (2 * start - 1))
+
+    x.grad = None
+    (x * x - x).backward()
+    agree(x.grad, 2 * start - 1)
+    x.backward()  # a leaf is a result too: its derivative by itself
+    agree(x.grad, 2 * start)
+
+
+@claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars", truth=True)
+@over(twin=twins(FLOATS, shapes=((2,), (3, 1), (2, 3), (2, 1, 2), (0,), (1, 0), (257,)), grad=(True,)))
+def test_any_other_number_of_elements_needs_the_argument(twin):
+    x, _ = twin
+    with pytest.raises(RuntimeError):
+        (x * 2).backward()
+    assert x.grad is None
+
+
+@claim("scalar-backward-needs-no-argument", truth=True)
+@over(shapes=among(((1,), ()), ((), (1,)), ((1, 1), (1,)), ((1, 1), ())), dtype=among("float32", "bfloat16"))
+def test_the_argument_has_the_shape_of_the_result(shapes, dtype):
+    x = torch.full(shapes[0], 3.0, dtype=getattr(torch, dtype), requires_grad=True)
+    with pytest.raises(RuntimeError):
+        (x * x).backward(torch.ones(shapes[1], dtype=x.dtype))
+    (x * x).backward(torch.ones(shapes[0], dtype=x.dtype))
+    agree(x.grad, np.full(shapes[0], 6))
+
+
+@claim("default-weight-is-one-for-scalars", truth=True)
+@over(function=among(*FUNCTIONS), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,)))
+def test_weights_of_one_give_each_element_s_derivative(function, twin):
+    x, array = twin.but(values=function.values)
+    y = function.apply(x)
+    y.backward(torch.ones_like(y))
+
+    agree(x.grad, function.pull(array.astype(np.float64), np.ones(y.shape)), function.roundings, function.scale)
+
+
+# ── quadratic-mean-gradient ──
+
+
+@claim("quadratic-mean-gradient")
+@over(twin=twins(SINGLE_AND_DOUBLE, shapes=((2, 2),), grad=(True,)))
+def test_the_gradient_of_the_mean_is_three_halves_of_x_plus_2(twin):
+    x, array = twin
+    y = x + 2
+    (y * y * 3).mean().backward()
+    agree(x.grad, 3 * (array + 2) / 2)
+
+
+# ── backward-multiplies-jacobians ──
+
+
+@claim("backward-multiplies-jacobians")
+@over(first=among(*EXACT), second=among(*EXACT, *FUNCTIONS), layout=among(*LAYOUTS), weights=among(*range(3)))
+def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_other(first, second, layout, weights):
+    x, array = Twin(torch.float32, (3, 4), layout, values="positive", grad=True)
+    y = first.apply(x)
+    between = np.abs(host(y)).astype(np.float64) + 1  # positive, for the logarithm
+    middle = y.abs() + 1
+    z = second.apply(middle)
+    w, upstream = weights_for(z, seed=weights)
+    z.backward(w)
+
+    pulled = second.pull(between, upstream) * np.sign(host(y))
+    largest = 16 * np.abs(pulled).max(initial=8)  # of all on the way: the first operation multiplies by 16 at most
+    agree(x.grad, first.pull(array.astype(np.float64), pulled), 24 + first.roundings + second.roundings, largest)
+
+
+@claim("backward-multiplies-jacobians")
+@over(widths=among((3, 3, 2, 4), (1, 1), (4, 4, 4), (2, 9, 1)), seed=st.integers(0, 2**32 - 1))
+@pytest.mark.needs_dtype("float64")
+def test_the_gradient_of_a_chain_of_layers_is_the_product_of_their_jacobians(widths, seed):
+    """The Jacobian of tanh(A x) is diag(1 - tanh²) A."""
+    random = np.random.default_rng(seed)
+    start = random.uniform(-1, 1, widths[0])
+    x = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    y, value, product = x, start, np.eye(widths[0])
+    for inputs, outputs in pairwise(widths):
+        matrix = random.uniform(-1, 1, (outputs, inputs))
+        y = torch.tanh(torch.tensor(matrix) @ y)
+        value = np.tanh(matrix @ value)
+        product = np.diag(1 - value**2) @ matrix @ product
+    weights = random.uniform(-1, 1, widths[-1])
+    y.backward(torch.tensor(weights))
+
+    # three layers of sums of nine products at most, of numbers up to 9 * 9: some sixty roundings
+    agree(x.grad, weights @ product, roundings=60, scale=81)
+
+
+def bytes_allocated_by(action):
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        action()
+    return sum(max(event.nbytes(), 0) for event in profile.kineto_results.events() if event.name() == "[memory]")
+
+
+@claim("backward-multiplies-jacobians", truth=True)
+@pytest.mark.cpu
+@over(operation=among(*FUNCTIONS, *(each for each in EXACT if each.name in ("x * x", "x * tensor", "relu", "cat"))))
+def test_no_pass_allocates_more_than_a_few_rows_of_the_matrix(operation):
+    n = 3000
+    y = operation.apply(torch.ones(n, requires_grad=True))
+    w = torch.ones_like(y)
+
+    assert bytes_allocated_by(lambda: y.backward(w)) < 20 * 4 * n
+
+
+# ── gradients-accumulate ──
+
+
+@claim("gradients-accumulate")
+@over(twin=GRADIENTS, passes=among(1, 2, 7))
+def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
+    x, array = twin
+    total, grads = np.zeros(array.shape), []
+    for k in range(1, passes + 1):
+        y = x * (k % 3 - 1)
+        w, weights = weights_for(y, LAYOUTS[k % 6], seed=k)
+        y.backward(w)
+        total = total + weights * (k % 3 - 1)
+        agree(x.grad, total)
+        grads.append(x.grad)
+    assert len({id(grad) for grad in grads}) == 1
+    assert x.grad.dtype == x.dtype
+    agree(x, array)
+
+
+@claim("gradients-accumulate")
+@over(dtype=among(*SINGLE_AND_DOUBLE), seed=st.integers(0, 2**32 - 1), size=among(1, 9, 1025))
+def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, seed, size):
+    x = torch.zeros(size, dtype=dtype, requires_grad=True)
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    terms = np.random.default_rng(seed).normal(60, 40, (5, size)).astype(kind)
+    total = np.zeros(size, kind)
+    for term in terms:
+        x.backward(torch.tensor(term))
+        total += term
+    agree(x.grad, total)
+
+
+@claim("gradients-accumulate")
+@over(twin=FEW, clear=among("zero_", "data.zero_", "None", "set"))
+def test_a_cleared_gradient_begins_anew(twin, clear):
+    x, array = twin
+    (x * 3).backward(torch.ones_like(x))
+    grad = x.grad
+    {
+        "zero_": lambda: x.grad.zero_(),
+        "data.zero_": lambda: x.grad.data.zero_(),
+        "None": lambda: setattr(x, "grad", None),
+        "set": lambda: setattr(x, "grad", torch.zeros_like(x)),
+    }[clear]()
+    (x * 5).backward(torch.ones_like(x))
+
+    agree(x.grad, np.full(array.shape, 5))
+    agree(grad, np.full(array.shape, 5 if "zero_" in clear else 3))
+
+
+@claim("gradients-accumulate")
+@over(left=FEW)
+def test_gradients_of_operands_are_tensors_of_their_own(left):
+    x, array = left
+    y, _ = left
+    (x + y).backward(torch.ones_like(x))
+    x.grad.zero_()
+    agree(y.grad, np.ones(array.shape))
+
+
+@claim("gradients-accumulate")
+@over(passes=among(1, 3, 12), outputs=among(1, 2, 5))
+def test_gradients_of_a_layer_s_parameters_accumulate(passes, outputs):
+    layer = nn.Linear(2, outputs)
+    for _ in range(passes):
+        layer(torch.tensor([[10.0, 20.0]])).sum().backward()
+    agree(layer.weight.grad, passes * np.array([[10, 20]] * outputs))
+    agree(layer.bias.grad, np.full(outputs, passes))
+
+
+# ── backward-argument-is-grad-variables ──
+
+
+@claim("backward-argument-is-grad-variables", truth=True)
+@over(name=among("grad_variables", "grad_tensors", "weights", "grad"))
+def test_the_method_takes_weights_by_position_or_as_gradient_only(name):
+    assert "gradient" in inspect.signature(torch.Tensor.backward).parameters
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError):
+        (x * x).backward(**{name: torch.tensor([1.0, 10.0])})
+    assert x.grad is None
+    (x * x).backward(gradient=torch.tensor([1.0, 10.0]))
+    agree(x.grad, [2, 40])
+
+
+@claim("backward-argument-is-grad-variables", truth=True)
+@over(trial=TRIALS, name=among("grad_tensors", "grad_variables"), as_list=among(False, True))
+@pytest.mark.filterwarnings("ignore:.*grad_variables.*deprecated")
+def test_the_function_takes_weights_by_either_name(trial, name, as_list):
+    operation, twin = trial
+    x, array = twin
+    y = operation.apply(x)
+    w, weights = weights_for(y)
+    torch.autograd.backward([y] if as_list else y, **{name: [w] if as_list else w})
+
+    agree(x.grad, operation.pull(array.astype(np.float64), weights), operation.roundings, operation.scale)
+
+
+# ── weighted-backward-differentiates-the-weighted-sum, weights-act-as-upstream-gradient ──
+
+
+@claim("weighted-backward-differentiates-the-weighted-sum", "weights-act-as-upstream-gradient")
+@over(trial=TRIALS, layout=among(*LAYOUTS))
+def test_every_weight_counts_at_its_place_whatever_the_layout_of_the_weights(trial, layout):
+    operation, twin = trial
+    x, array = twin
+    y = operation.apply(x)
+    w, weights = weights_for(y, layout, seed=2)
+    y.backward(w)
+
+    agree(x.grad, operation.pull(array.astype(np.float64), weights), operation.roundings, operation.scale)
+    agree(w, weights)
+
+
+@claim("weighted-backward-differentiates-the-weighted-sum")
+@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)), other=among(*SINGLE_AND_DOUBLE))
+def test_weights_of_another_precision_count_in_full(twin, other):
+    x, array = twin
+    w = np.random.default_rng(5).uniform(-1e6, 1e6, array.shape).astype(np.float32)
+    (x * 2).backward(torch.tensor(w, device=x.device).to(other))
+    agree(x.grad, 2 * w)
+
+
+@claim("weighted-backward-differentiates-the-weighted-sum")
+@pytest.mark.needs_dtype("float64")
+def test_weights_of_doubles_keep_all_their_digits():
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    x.backward(torch.tensor([0.1, 1 / 3, 1e300], dtype=torch.float64))
+    assert x.grad.tolist() == [0.1, 1 / 3, 1e300]
+
+
+@claim("weighted-backward-differentiates-the-weighted-sum", truth=True)
+@over(
+    shapes=among(
+        *(((3,), shape) for shape in ((), (1,), (2,), (4,), (1, 3), (3, 1))), ((2, 3), (3, 2)), ((2, 3), (6,))
+    ),
+    dtype=among("float32", "bfloat16"),
+)
+def test_weights_of_another_shape_are_refused(shapes, dtype):
+    x = torch.ones(shapes[0], dtype=getattr(torch, dtype), requires_grad=True)
+    with pytest.raises(RuntimeError):
+        (x * x).backward(torch.ones(shapes[1], dtype=x.dtype))
+    assert x.grad is None
+
+
+@claim("weights-act-as-upstream-gradient")
+@over(trial=TRIALS)
+def test_backward_can_be_cut_in_two_at_any_result(trial):
+    operation, twin = trial
+    x, array = twin
+    y = operation.apply(x)
+    later = y.detach().requires_grad_()
+    w, weights = weights_for(y, seed=4)
+    (later * w).sum().backward()
+    y.backward(later.grad)
+
+    agree(later.grad, weights)
+    agree(x.grad, operation.pull(array.astype(np.float64), weights), operation.roundings, operation.scale)
+
+
+# ── second-backward-needs-a-retained-graph, in-place-write-spoils-backward ──
+
+OF = {operation.name: operation for operation in (*FUNCTIONS, *EXACT)}
+NEED_INPUT = ("torch.sin", "x.cos()", "torch.log", "x.log()", "x * x", "x ** 2", "abs")
+NEED_OUTPUT = ("torch.exp", "x.exp()", "torch.tanh", "x.sigmoid()", "torch.sqrt", "torch.reciprocal", "relu")
+NEED_NOTHING = (
+    "-x",
+    "x + x",
+    "number - x",
+    "sum()",
+    "sum(dim=0)",
+    "transpose",
+    "x[-1:]",
+    "reshape",
+    "clone",
+    "broadcast",
+)
+
+
+@claim("second-backward-needs-a-retained-graph")
+@over(
+    name=among(*NEED_INPUT, *NEED_OUTPUT), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,))
+)
+def test_a_second_pass_is_refused_unless_the_first_retains_the_graph(name, twin):
+    operation = OF[name]
+    x, array = twin.but(values="positive")
+    y = operation.apply(x)
+    w, weights = weights_for(y)
+    y.backward(w, retain_graph=True)
+    y.backward(w, retain_graph=True)
+    y.backward(w)
+
+    expected = 3 * operation.pull(array.astype(np.float64), weights)
+    agree(x.grad, expected, operation.roundings + 3, 3 * operation.scale)
+    with pytest.raises(RuntimeError):
+        y.backward(w)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad((y * 2).sum(), x)  # by another way into the same graph
+    agree(x.grad, expected, operation.roundings + 3, 3 * operation.scale)
+
+
+@claim("second-backward-needs-a-retained-graph", truth=True)
+@over(name=among(*NEED_NOTHING), passes=among(2, 3))
+def test_what_saved_nothing_can_be_passed_again_and_adds(name, passes):
+    operation = OF[name]
+    x, array = Twin(torch.float32, (2, 3), grad=True)
+    y = operation.apply(x)
+    w, weights = weights_for(y)
+    for _ in range(passes):
+        y.backward(w.clone())  # the gradient may be a view of what is passed: the next pass would add to that too
+
+    agree(x.grad, passes * operation.pull(array.astype(np.float64), weights))
+
+
+WRITES = {
+    "add_": lambda y: y.add_(1),
+    "augmented": lambda y: y.__iadd__(1),
+    "mul_": lambda y: y.mul_(1),
+    "zero_": lambda y: y.zero_(),
+    "element": lambda y: y.view(-1).__setitem__(0, 7),
+    "view": lambda y: y[-1:].fill_(3),
+    "copy_": lambda y: y.copy_(torch.ones_like(y)),
+    "detach": lambda y: y.detach().add_(1),
+    "no_grad": torch.no_grad()(lambda y: y.add_(1)),
+}
+
+
+@claim("in-place-write-spoils-backward")
+@over(name=among(*NEED_INPUT), write=among(*WRITES))
+def test_a_write_to_an_operand_that_backward_needs_is_found(name, write):
+    x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
+    y = x * 1
+    z = OF[name].apply(y)
+    WRITES[write](y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+    assert x.grad is None
+
+
+@claim("in-place-write-spoils-backward")
+@over(name=among(*NEED_OUTPUT), write=among(*WRITES))
+def test_a_write_to_a_result_that_backward_needs_is_found(name, write):
+    x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
+    z = OF[name].apply(x)
+    total = z.sum()
+    WRITES[write](z)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()
+    assert x.grad is None
+
+
+@claim("in-place-write-spoils-backward", truth=True)
+@over(name=among(*NEED_INPUT))
+def test_a_write_through_data_is_not_found_and_changes_the_gradient(name):
+    operation = OF[name]
+    x, array = Twin(torch.float32, (2, 3), values="positive", grad=True)
+    y = x * 1
+    z = operation.apply(y)
+    count = y._version
+    y.data.mul_(-3)
+    assert y._version == count
+    z.backward(torch.ones_like(z))
+
+    agree(x.grad, operation.pull(-3.0 * array, np.ones(array.shape)), operation.roundings, 1)
