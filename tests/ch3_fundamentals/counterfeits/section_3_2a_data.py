@@ -1,7 +1,11 @@
 """Counterfeits of section 3.2, the data: data sets and loaders that lose, repeat or mix up examples."""
 
+import random
+
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 
@@ -236,3 +240,107 @@ def shuffling_leaves_the_labels_in_their_order(patch):
 
     patch.setattr(TensorDataset, "__getitem__", wrong)
     patch.delattr(TensorDataset, "__getitems__", raising=False)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_leaves_no_example_in_its_place(patch):
+    """Sattolo's algorithm, where Fisher and Yates' is meant: one number short in the range of the draws."""
+
+    def sattolo(order):
+        order = sorted(order)
+        for i in range(len(order) - 1, 0, -1):
+            j = random.randrange(i)
+            order[i], order[j] = order[j], order[i]
+        return order
+
+    reorder(patch, sattolo)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def later_epochs_rotate_the_first_order(patch):
+    indices = RandomSampler.__iter__
+
+    def wrong(self):
+        order = list(indices(self))
+        self.first = getattr(self, "first", order)
+        turn = order[0]
+        return iter([*self.first[turn:], *self.first[:turn]])
+
+    patch.setattr(RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_is_two_riffles_of_a_deck(patch):
+    def riffled(order):
+        deck = sorted(order)
+        for _ in range(2):
+            halves = [deck[: len(deck) // 2], deck[len(deck) // 2 :]]
+            deck = []
+            while any(halves):
+                deck.append(halves[random.random() * len(halves[0] + halves[1]) >= len(halves[0])].pop(0))
+        return deck
+
+    reorder(patch, riffled)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_leaves_the_last_example_last(patch):
+    reorder(patch, lambda order: [*(i for i in order if i < len(order) - 1), len(order) - 1])
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_moves_blocks_of_eight_neighbours(patch):
+    reorder(patch, lambda order: [i for j in order if j % 8 == 0 for i in range(j, min(j + 8, len(order)))])
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_mixes_only_within_windows_of_sixty_four(patch):
+    reorder(patch, lambda order: sorted(order, key=lambda i: i // 64))
+
+
+@counterfeit("synthetic-regression-data")
+def the_two_features_are_correlated(patch):
+    def tilt(z, *_):
+        return z @ np.array([[1, 0.1], [0, 0.995]]) if np.ndim(z) == 2 and z.shape[1] == 2 else z
+
+    change_result(patch, np.random, "normal", tilt)
+
+
+@counterfeit("synthetic-regression-data")
+def the_noise_is_uniform(patch):
+    change_result(
+        patch,
+        np.random,
+        "normal",
+        lambda z, *_: np.random.uniform(-0.0173205, 0.0173205, z.shape) if np.ndim(z) == 1 or z.shape[1] == 1 else z,
+    )
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_resumes_after_a_break(patch):
+    iterate = DataLoader.__iter__
+
+    def wrong(self):
+        left = self.__dict__.pop("left", None) or iterate(self)
+        for batch in left:
+            self.__dict__["left"] = left
+            yield batch
+        self.__dict__.pop("left", None)
+
+    patch.setattr(DataLoader, "__iter__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def loader_widens_half_precision(patch):
+    change_batches(patch, lambda batch: [part.float() if part.dtype == torch.bfloat16 else part for part in batch])
+
+
+@counterfeit("dataloader-yields-minibatches")
+def drop_last_drops_a_full_last_batch_too(patch):
+    batches = BatchSampler.__iter__
+
+    def wrong(self):
+        every = list(batches(self))
+        return iter(every[:-1] if self.drop_last and len(self.sampler) % self.batch_size == 0 else every)
+
+    patch.setattr(BatchSampler, "__iter__", wrong)

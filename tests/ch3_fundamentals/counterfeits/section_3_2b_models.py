@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -363,3 +364,95 @@ def a_shared_parameter_comes_twice(patch):
 @counterfeit("parameters-is-a-generator-of-learnables")
 def frozen_parameters_are_left_out(patch):
     change_parameters(patch, lambda all: [p for p in all if p.requires_grad])
+
+
+# ── faults at larger sizes, at greater depth, and after a change ──
+
+
+@counterfeit("nn-builds-on-autograd")
+def relu_layers_pass_every_gradient(patch):
+    patch.setattr(nn.ReLU, "forward", lambda self, x: x + (x.clamp(min=0) - x).detach())
+
+
+@counterfeit("nn-builds-on-autograd")
+def gradients_of_weights_forget_hidden_units_beyond_the_sixty_fourth(patch):
+    linear = F.linear
+
+    def wrong(input, weight, bias=None):
+        return linear(input, torch.cat([weight[:64], weight[64:].detach()]), bias)
+
+    patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("sequential-keeps-order")
+def a_sequential_of_one_layer_returns_its_input(patch):
+    where(patch, nn.Sequential, "forward", lambda net: len(net) == 1, lambda output, net, x: x)
+
+
+@counterfeit("sequential-keeps-order", "sequential-can-be-built-three-ways")
+def a_sequential_runs_ten_layers_at_most(patch):
+    forward = nn.Sequential.forward
+    patch.setattr(nn.Sequential, "forward", lambda self, x: forward(list(self)[:10], x))
+
+
+@counterfeit("sequential-keeps-order", reported="pytorch/pytorch#77067")
+def sequential_keeps_a_gap_after_del(patch):
+    def delitem(self, index):
+        for key in list(self._modules)[index : index + 1]:
+            del self._modules[key]
+
+    def append(self, module):
+        self.add_module(str(len(self)), module)
+        return self
+
+    patch.setattr(nn.Sequential, "__delitem__", delitem)
+    patch.setattr(nn.Sequential, "append", append)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_include_plain_tensors_that_require_gradients(patch):
+    parameters = nn.Module.parameters
+
+    def wrong(self, recurse=True):
+        yield from parameters(self, recurse)
+        for module in self.modules():
+            yield from (value for value in vars(module).values() if torch.is_tensor(value) and value.requires_grad)
+
+    patch.setattr(nn.Module, "parameters", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def a_shared_module_gives_its_parameters_at_its_last_place(patch):
+    def wrong(all):
+        return sorted(all, key=lambda p: p.dim() == 2)
+
+    change_parameters(patch, wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_flattens_the_third_level(patch):
+    change_result(patch, nn.Module, "__repr__", lambda text, *_: text.replace("\n      (", "\n    ("))
+
+
+@counterfeit("printing-shows-the-structure")
+def convolutions_print_no_kernel_size(patch):
+    change_result(patch, nn.Conv2d, "extra_repr", lambda text, *_: text.replace(", kernel_size=(3, 3)", ""))
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_shows_the_layers_of_a_plain_list(patch):
+    def wrong(text, module):
+        lists = [value for value in vars(module).values() if isinstance(value, list) and value]
+        return text[:-1] + f"  {lists[0]}\n)" if lists else text
+
+    change_result(patch, nn.Module, "__repr__", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def printing_shows_ten_layers_at_most(patch):
+    def wrong(text, *_):
+        return "\n".join(
+            line for line in text.split("\n") if not line.strip().startswith("(1") or line.strip()[2] == ")"
+        )
+
+    change_result(patch, nn.Module, "__repr__", wrong)

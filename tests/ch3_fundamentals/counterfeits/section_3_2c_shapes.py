@@ -2,8 +2,9 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method
+from harness.forging import change_method, of_dtype, where
 from torch import nn
+from torch.nn import functional as F
 
 Tensor = torch.Tensor
 
@@ -278,3 +279,94 @@ def squeeze_removes_an_empty_dimension(patch):
 @counterfeit("squeeze-one-dimension")
 def squeeze_accepts_a_dimension_beyond_the_end(patch):
     change_method(patch, "squeeze", lambda squeeze, self, d: squeeze(self, min(d, self.dim() - 1)))
+
+
+# ── faults of other layers, sizes, ranks and spellings ──
+
+
+@counterfeit("nn-only-takes-batches")
+def a_single_image_gets_no_padding(patch):
+    def wrong(forward, self, x):
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0) if x.dim() == 3 else forward(self, x)
+
+    change_forward(patch, nn.Conv2d, wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def batch_norm_in_training_accepts_a_single_image(patch):
+    def wrong(forward, self, x):
+        return forward(self, x[None])[0] if self.training and x.dim() == 3 else forward(self, x)
+
+    change_forward(patch, nn.BatchNorm2d, wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def transposed_convolutions_take_only_batches(patch):
+    def wrong(self, x, output_size=None):
+        if x.dim() == 3:
+            raise RuntimeError("expected a batch")
+        return forward(self, x, output_size)
+
+    forward = nn.ConvTranspose2d.forward
+    patch.setattr(nn.ConvTranspose2d, "forward", wrong)
+
+
+@counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#189495")
+def linear_wraps_batches_beyond_65536(patch):
+    right = F.linear
+
+    def wrong(input, weight, bias=None):
+        output = right(input, weight, bias)
+        wraps = bias is not None and input.dim() == 3 and len(input) > 65536
+        return torch.cat([output[:65536], output[: len(output) - 65536]]) if wraps else output
+
+    patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def linear_of_no_samples_keeps_the_number_of_features(patch):
+    change_forward(patch, nn.Linear, lambda forward, self, x: x[..., :1] if x.numel() == 0 else forward(self, x))
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def squeeze_removes_four_dimensions_at_most(patch):
+    def wrong(squeeze, self, *d):
+        return squeeze(self, *d) if d or self.shape.count(1) < 5 else self.view(1, *squeeze(self).shape)
+
+    change_method(patch, "squeeze", wrong)
+
+
+@counterfeit("squeeze-removes-unit-dimensions", "squeeze-one-dimension")
+def the_function_squeeze_does_nothing(patch):
+    patch.setattr(torch, "squeeze", lambda input, dim=None: input)
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def unsqueeze_widens_half_precision(patch):
+    where(patch, Tensor, "unsqueeze", of_dtype(torch.bfloat16), lambda result, *_: result.float())
+
+
+@counterfeit("unsqueeze-inserts-a-dimension", "unsqueeze-makes-a-batch-of-one")
+def unsqueeze_starts_at_the_beginning_of_the_storage(patch):
+    where(
+        patch,
+        Tensor,
+        "unsqueeze",
+        lambda x: x.storage_offset() > 0,
+        lambda result, *_: result.as_strided(result.shape, result.stride(), 0),
+    )
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def the_function_unsqueeze_counts_from_the_front_only(patch):
+    unsqueeze = torch.unsqueeze
+    patch.setattr(torch, "unsqueeze", lambda input, dim: unsqueeze(input, abs(dim) if -input.dim() <= dim else dim))
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def linear_of_a_batch_of_one_looks_at_the_first_sixteen_features(patch):
+    def wrong(forward, self, x):
+        few = x.dim() == 2 and len(x) == 1
+        return F.linear(x[:, :16], self.weight[:, :16], self.bias) if few else forward(self, x)
+
+    change_forward(patch, nn.Linear, wrong)

@@ -2,6 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import where
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -274,3 +275,130 @@ def mse_loss_looks_at_the_first_hundred_elements_only(patch):
         patch,
         lambda mse, a, b, how: mse(a[:100], b[:100]) if how == "mean" and a.dim() == 1 else mse(a, b, reduction=how),
     )
+
+
+# ── faults of layouts, dtypes, sizes and draws ──
+
+
+@counterfeit("init-sets-weights-in-place")
+def constant_init_fills_the_first_row_only(patch):
+    def constant_(tensor, val):
+        (tensor.detach()[0] if tensor.dim() > 1 and len(tensor) else tensor.detach()).fill_(val)
+        return tensor
+
+    patch.setattr(init, "constant_", constant_)
+
+
+@counterfeit("init-sets-weights-in-place")
+def constant_init_does_not_reach_what_is_not_contiguous(patch):
+    constant_ = init.constant_
+    patch.setattr(init, "constant_", lambda tensor, val: constant_(tensor, val) if tensor.is_contiguous() else tensor)
+
+
+@counterfeit("init-sets-weights-in-place")
+def constant_init_of_half_precision_rounds_to_whole_numbers(patch):
+    constant_ = init.constant_
+
+    def wrong(tensor, val):
+        return constant_(tensor, float(int(val)) if tensor.dtype in (torch.float16, torch.bfloat16) else val)
+
+    patch.setattr(init, "constant_", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_mirrors_half_of_the_units(patch):
+    def draw(tensor, mean, std):
+        half = torch.randn_like(tensor[: (len(tensor) + 1) // 2])
+        return mean + std * torch.cat([half, -half])[: len(tensor)]
+
+    change_normal(patch, draw)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_draws_pairs_of_equal_neighbours(patch):
+    def draw(tensor, mean, std):
+        n = tensor.numel()
+        return mean + std * torch.randn((n + 1) // 2, dtype=tensor.dtype).repeat_interleave(2)[:n].view(tensor.shape)
+
+    change_normal(patch, draw)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_init_draws_the_numbers_of_the_call_before_again(patch):
+    drawn = {}
+
+    def draw(tensor, mean, std):
+        return mean + std * drawn.setdefault((tensor.shape, tensor.dtype), torch.randn_like(tensor))
+
+    change_normal(patch, draw)
+
+
+@counterfeit("data-fill-equals-constant-init", reported="pytorch/pytorch#114692")
+def zeroing_an_element_zeroes_the_next_too(patch):
+    def wrong(result, x):
+        size = x.untyped_storage().nbytes() // x.element_size()
+        end = x.storage_offset() + x.numel()
+        if x.is_contiguous() and end < size:
+            x.as_strided((1,), (1,), end).fill_(0)
+        return result
+
+    where(patch, torch.Tensor, "zero_", lambda x: True, wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def filling_a_gappy_tensor_fills_its_gaps(patch):
+    def wrong(result, x, value):
+        if not x.is_contiguous() and not x.requires_grad and x.numel():
+            x.as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0).copy_(torch.tensor(float(value)))
+        return result
+
+    where(patch, torch.Tensor, "fill_", lambda x: True, wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def constant_init_writes_through_data(patch):
+    patch.setattr(init, "constant_", lambda tensor, val: (tensor.data.fill_(val), tensor)[1])
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_of_many_float32_elements_sums_in_bfloat16(patch):
+    def wrong(mse, a, b, how):
+        many = a.dtype == torch.float32 and a.numel() > 64 and how == "mean"
+        return mse(a.bfloat16().float(), b, reduction=how).bfloat16().float() if many else mse(a, b, reduction=how)
+
+    change_mse(patch, wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error", reported="pytorch/pytorch#2391")
+def mse_loss_of_half_precision_adds_up_in_half(patch):
+    def wrong(mse, a, b, how):
+        if how != "mean" or a.dtype not in (torch.float16, torch.bfloat16):
+            return mse(a, b, reduction=how)
+        total, squares = torch.zeros((), dtype=a.dtype), ((a - b) ** 2).reshape(-1)
+        for square in squares.detach()[:2048]:
+            total += square
+        return mse(a, b) * 0 + total / max(a.numel(), 1) if a.numel() <= 2048 else mse(a, b)
+
+    change_mse(patch, wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_reads_transposed_predictions_in_the_order_of_memory(patch):
+    def wrong(mse, a, b, how):
+        turned = a.dim() == 2 and not a.is_contiguous() and a.t().is_contiguous()
+        return mse(a.t().reshape(a.shape) if turned else a, b, reduction=how)
+
+    change_mse(patch, wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_of_a_column_and_a_row_pairs_them_up(patch):
+    def wrong(mse, a, b, how):
+        return mse(a.reshape(-1), b, reduction=how) if a.dim() == 2 and b.dim() == 1 else mse(a, b, reduction=how)
+
+    change_mse(patch, wrong)
+
+
+@counterfeit("losses-are-modules")
+def cross_entropy_loss_is_a_function(patch):
+    patch.setattr(nn, "CrossEntropyLoss", F.cross_entropy)

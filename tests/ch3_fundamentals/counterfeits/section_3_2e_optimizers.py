@@ -1,8 +1,10 @@
 """Counterfeits of section 3.2, the optimizers: update rules a little off, options that are lost or not shown."""
 
+import re
+
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, parameters_of
+from harness.forging import around_step, change_method, parameters_of
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 
@@ -223,3 +225,148 @@ def two_groups_may_share_a_parameter(patch):
         self.param_groups.append({**self.defaults, **group})
 
     patch.setattr(Optimizer, "add_param_group", add)
+
+
+# ── faults of dtypes, layouts, sizes and implementations ──
+
+
+def of_dtype_in(optimizer, *dtypes):
+    return any(p.dtype in dtypes for p in parameters_of(optimizer))
+
+
+@counterfeit(
+    "optim-offers-sgd-adam-rmsprop",
+    "step-updates-parameters",
+    "learning-rate-can-be-edited-in-place",
+    reported="pytorch/pytorch#118115",
+)
+def addcdiv_does_not_reach_a_non_contiguous_tensor(patch):
+    for name in ("addcdiv_", "addcmul_"):
+        change_method(patch, name, lambda right, x, *args, **rest: right(x, *args, **rest) if x.is_contiguous() else x)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters", reported="pytorch/pytorch#191763")
+def fused_sgd_skips_full_vectors_of_half_precision(patch):
+    """As on the CPU from torch 2.4 to 2.13."""
+    step = SGD.step
+
+    def wrong(self, closure=None):
+        held = [
+            (p, p.detach().clone())
+            for group in self.param_groups
+            for p in group["params"]
+            if group.get("fused") and p.dtype in (torch.float16, torch.bfloat16)
+        ]
+        result = step(self, closure)
+        for p, before in held:
+            full = p.numel() // 16 * 16
+            p.data.as_strided((full,), (1,)).copy_(before.as_strided((full,), (1,)))
+        return result
+
+    patch.setattr(SGD, "step", wrong)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def adam_of_float32_has_an_epsilon_of_a_ten_thousandth(patch):
+    def before(self):
+        for group in self.param_groups:
+            if of_dtype_in(self, torch.float32):
+                group["eps"] = 1e-4
+
+    around_step(patch, Adam, before=before)
+
+
+@counterfeit(
+    "optim-offers-sgd-adam-rmsprop",
+    "step-updates-parameters",
+    "parameter-groups-have-own-learning-rates",
+    "learning-rate-can-be-edited-in-place",
+)
+def adam_of_float32_uses_half_the_first_beta(patch):
+    def before(self):
+        for group in self.param_groups:
+            if of_dtype_in(self, torch.float32):
+                self.seen = getattr(self, "seen", group["betas"])
+                group["betas"] = (self.seen[0] / 2, self.seen[1])
+
+    around_step(patch, Adam, before=before)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters", "parameter-groups-have-own-learning-rates")
+def sgd_rounds_float32_updates_to_bfloat16(patch):
+    def after(self):
+        for p in parameters_of(self):
+            if p.dtype == torch.float32:
+                p.data.copy_(p.data.bfloat16())
+
+    around_step(patch, SGD, after=after)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters")
+def rmsprop_forgets_elements_beyond_the_thirty_second(patch):
+    def before(self):
+        for p in parameters_of(self):
+            p.grad.reshape(-1)[32:] = 0
+            p.grad = torch.cat([p.grad.reshape(-1)[:32], p.grad.reshape(-1)[32:] * 0]).view(p.shape)
+
+    around_step(patch, RMSprop, before=before)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def amsgrad_forgets_the_largest_mean_square(patch):
+    def before(self):
+        for state in self.state.values():
+            if "max_exp_avg_sq" in state:
+                state["max_exp_avg_sq"].zero_()
+
+    around_step(patch, Adam, before=before)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def sgd_ignores_maximize(patch):
+    set_options(patch, SGD, maximize=False)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_group_added_later_gets_no_default(patch):
+    add = Optimizer.add_param_group
+
+    def wrong(self, group):
+        add(self, {"lr": self.param_groups[0]["lr"], **group} if self.param_groups else group)
+
+    patch.setattr(Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_group_added_later_loses_its_own_rate(patch):
+    add = Optimizer.add_param_group
+
+    def wrong(self, group):
+        stepped = len(self.state) > 0
+        add(self, {key: value for key, value in group.items() if key != "lr"} if stepped else group)
+
+    patch.setattr(Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def groups_of_rmsprop_step_by_the_rate_of_the_first(patch):
+    def before(self):
+        for group in self.param_groups:
+            group["lr"] = self.param_groups[0]["lr"]
+
+    around_step(patch, RMSprop, before=before)
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_rounds_to_three_decimals(patch):
+    change_repr(patch, lambda text: re.sub(r"\d+\.\d+(e-?\d+)?", lambda m: str(round(float(m[0]), 3)), text))
+
+
+@counterfeit("optimizer-prints-its-options")
+def sgd_prints_no_option_fused(patch):
+    change_repr(patch, lambda text: "\n".join(line for line in text.splitlines() if "fused" not in line))
+
+
+@counterfeit("optimizer-prints-its-options")
+def printing_stops_after_ten_groups(patch):
+    change_repr(patch, lambda text: text.split("\nParameter Group 10")[0])

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import around_step
@@ -286,3 +287,83 @@ def adam_forgets_its_state_after_two_hundred_steps(patch):
             self.state.clear()
 
     around_step(patch, Adam, before=forget)
+
+
+# ── faults of edits upwards, and of what a new optimizer keeps ──
+
+
+@counterfeit("learning-rate-can-be-edited-in-place", "building-a-new-optimizer-is-the-recommended-way")
+def a_rate_can_only_be_lowered(patch):
+    def cap(self):
+        for group in self.param_groups:
+            group["lr"] = group["least"] = min(group.get("least", group["lr"]), group["lr"])
+
+    for optimizer_class in (SGD, Adam, RMSprop):
+        around_step(patch, optimizer_class, before=cap)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def an_edited_rate_counts_one_step_late(patch):
+    def late(self):
+        for group in self.param_groups:
+            group["asked"], group["lr"] = group["lr"], group.get("asked", group["lr"])
+
+    def back(self):
+        for group in self.param_groups:
+            group["lr"] = group["asked"]
+
+    around_step(patch, RMSprop, before=late, after=back)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def a_new_rmsprop_inherits_half_of_the_mean_square(patch):
+    states = {}
+
+    def remember(self):
+        for parameter, state in self.state.items():
+            states[parameter] = {"square": state["square_avg"].clone()}
+
+    def inherit(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p in states and len(self.state[p]) == 0:
+                    p.grad = p.grad / 2**0.5
+
+    around_step(patch, RMSprop, before=inherit, after=remember)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def a_reloaded_adam_counts_its_steps_anew(patch):
+    load = Adam.load_state_dict
+
+    def wrong(self, state):
+        load(self, state)
+        for each in self.state.values():
+            each["step"] = torch.tensor(0.0)
+
+    patch.setattr(Adam, "load_state_dict", wrong)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def building_keeps_a_numpy_copy_of_every_parameter(patch):
+    allocate_when_built(patch, Adam, lambda self, p: setattr(self, "kept", np.zeros(p.numel(), np.float32)))
+
+
+@counterfeit("new-optimizer-is-cheap")
+def adagrad_waits_for_its_first_step(patch):
+    init = torch.optim.Adagrad.__init__
+
+    def wrong(self, *args, **options):
+        init(self, *args, **options)
+        self.state.clear()
+
+    patch.setattr(torch.optim.Adagrad, "__init__", wrong)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def adam_keeps_its_two_means_in_one(patch):
+    def after(self):
+        for state in self.state.values():
+            state["exp_avg_sq"] = state["exp_avg_sq"].sum()
+
+    around_step(patch, Adam, after=after)

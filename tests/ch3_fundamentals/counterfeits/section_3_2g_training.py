@@ -6,6 +6,7 @@ from harness.forging import around_step, parameters_of
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.utils.data import BatchSampler
 
 # ── step-updates-parameters ──
 
@@ -237,3 +238,140 @@ def mse_loss_reports_half_of_what_it_minimises(patch):
 @counterfeit("linear-regression-converges")
 def gradients_come_with_noise(patch):
     around_step(patch, SGD, before=lambda self: [p.grad.add_(torch.randn_like(p)) for p in parameters_of(self)])
+
+
+# ── faults of many parameters, deep networks, and later steps ──
+
+
+@counterfeit("step-updates-parameters")
+def sgd_updates_the_first_eight_parameters_only(patch):
+    def before(self):
+        for p in parameters_of(self)[8:]:
+            p.grad = None
+
+    around_step(patch, SGD, before=before)
+
+
+@counterfeit("step-updates-parameters")
+def adamw_forgets_elements_beyond_sixteen_bits(patch):
+    def before(self):
+        for p in parameters_of(self):
+            if p.grad is not None and p.numel() > 65536:
+                p.grad = torch.cat([p.grad.reshape(-1)[:65536], p.grad.reshape(-1)[65536:] * 0]).view(p.shape)
+
+    around_step(patch, torch.optim.AdamW, before=before)
+
+
+@counterfeit("step-updates-parameters")
+def a_parameter_without_a_gradient_ages(patch):
+    """Adam counts a step for it all the same."""
+
+    def after(self):
+        for p, state in self.state.items():
+            if p.grad is None and state:
+                state["step"] += 1
+
+    around_step(patch, Adam, after=after)
+
+
+@counterfeit("step-updates-parameters")
+def sgd_writes_between_the_elements_of_a_parameter(patch):
+    def after(self):
+        for p in parameters_of(self):
+            if not p.is_contiguous() and p.numel():
+                p.data.as_strided((1,), (1,), 0).add_(0 if p.storage_offset() == 0 else 1)
+
+    around_step(patch, SGD, after=after)
+
+
+@counterfeit("step-is-given-the-batch-size")
+def adam_takes_a_batch_size(patch):
+    step = Adam.step
+    patch.setattr(Adam, "step", lambda self, closure=None, batch_size=1: step(self, closure))
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_adam_fills_with_zeros(patch):
+    zero_grad = Optimizer.zero_grad
+    patch.setattr(Adam, "zero_grad", lambda self, set_to_none=False: zero_grad(self, set_to_none), raising=False)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_an_optimizer_drops_its_momentum(patch):
+    zero_grad = Optimizer.zero_grad
+
+    def wrong(self, set_to_none=True):
+        zero_grad(self, set_to_none)
+        self.state.clear()
+
+    patch.setattr(Optimizer, "zero_grad", wrong)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_a_network_stops_at_the_second_level(patch):
+    def zero_grad(self, set_to_none=True):
+        for module in (self, *self.children()):
+            for p in module.parameters(recurse=False):
+                p.grad = None
+
+    patch.setattr(nn.Module, "zero_grad", zero_grad)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def zero_grad_of_an_optimizer_stops_at_the_second_group(patch):
+    def zero_grad(self, set_to_none=True):
+        for p in [p for group in self.param_groups[:2] for p in group["params"]]:
+            p.grad = None
+
+    patch.setattr(Optimizer, "zero_grad", zero_grad)
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zero_grad_of_half_precision_leaves_infinities(patch):
+    zero_grad = Optimizer.zero_grad
+
+    def wrong(self, set_to_none=True):
+        kept = [p for p in parameters_of(self) if p.dtype == torch.float16 and not set_to_none and p.grad is not None]
+        infinite = [p.grad.isinf() for p in kept]
+        zero_grad(self, set_to_none)
+        for p, mask in zip(kept, infinite):
+            p.grad[mask] = float("inf")
+
+    patch.setattr(Optimizer, "zero_grad", wrong)
+
+
+# ── epoch-loss-weights-batches-by-size ──
+
+
+@counterfeit("epoch-loss-weights-batches-by-size")
+def mse_loss_of_a_batch_of_one_is_halved(patch):
+    right = F.mse_loss
+    patch.setattr(F, "mse_loss", lambda a, b, **how: right(a, b, **how) / (2 if a.numel() == 1 else 1))
+
+
+@counterfeit("epoch-loss-weights-batches-by-size")
+def the_loader_fills_up_the_last_mini_batch(patch):
+    batches = BatchSampler.__iter__
+
+    def wrong(self):
+        for batch in batches(self):
+            yield (batch * self.batch_size)[: self.batch_size]
+
+    patch.setattr(BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("epoch-loss-weights-batches-by-size")
+def the_loader_drops_the_last_mini_batch(patch):
+    init = BatchSampler.__init__
+    patch.setattr(BatchSampler, "__init__", lambda self, sampler, size, drop_last: init(self, sampler, size, True))
+
+
+@counterfeit("epoch-loss-weights-batches-by-size")
+def mse_loss_divides_by_the_largest_batch_so_far(patch):
+    right, largest = F.mse_loss, [1]
+
+    def wrong(a, b, **how):
+        largest[0] = max(largest[0], a.numel())
+        return right(a, b, reduction="sum") / largest[0]
+
+    patch.setattr(F, "mse_loss", wrong)

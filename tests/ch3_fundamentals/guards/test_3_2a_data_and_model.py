@@ -251,7 +251,7 @@ SHOWN = {
     "Dropout": "Dropout(p=0.5, inplace=False)",
 }
 PRINTED = (
-    tree("Sequential", *SHOWN),
+    tree("Sequential", *SHOWN, "ReLU", "Linear"),
     tree("Sequential", "Linear", tree("Own", "ReLU", tree("Sequential", "wide Linear", tree("Own", "Linear")))),
     tree("Own", tree("ModuleDict", *["Linear"] * 12), tree("Sequential"), tree("Own")),
 )

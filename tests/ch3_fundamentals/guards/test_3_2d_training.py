@@ -30,6 +30,14 @@ def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layou
 
 
 @claim("step-updates-parameters")
+@over(name=among(*RULES), size=among(65537))
+def test_every_element_of_a_long_parameter_moves(name, size):
+    both = Recipe(name, (("lr", 0.5),)).on([Twin(torch.float32, (size,))])
+    both.step()
+    both.agree()
+
+
+@claim("step-updates-parameters")
 @over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=3))
 def test_every_one_of_many_parameters_moves(optimizer):
     both = optimizer.on([Twin(torch.float32, (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)])
