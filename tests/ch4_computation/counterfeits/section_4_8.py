@@ -5,7 +5,9 @@ Those of claims that need an accelerator are tried where there is one.
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result
+from harness.forging import change_result, not_contiguous, where
+from torch import Tensor
+from torch.nn import functional as F
 
 
 def print_device(patch, wanted):
@@ -19,7 +21,18 @@ def print_device(patch, wanted):
     patch.setattr(torch.Tensor, "__repr__", wrong)
 
 
+def change_print(patch, wanted, change):
+    """Print ``change(text, x)`` of those tensors that are ``wanted``."""
+    where(patch, Tensor, "__repr__", wanted, change)
+    where(patch, Tensor, "__str__", wanted, change)
+
+
 # ── cpu-tensor-prints-no-device ──
+
+
+@counterfeit("cpu-tensor-prints-no-device")
+def a_result_of_the_graph_prints_the_cpu(patch):
+    print_device(patch, lambda x: x.grad_fn is not None)
 
 
 @counterfeit("cpu-tensor-prints-no-device")
@@ -70,6 +83,46 @@ def a_gpu_tensor_that_requires_a_gradient_prints_no_device(patch):
         return text.replace(f", device='{self.device}'", "") if self.requires_grad else text
 
     patch.setattr(torch.Tensor, "__repr__", wrong)
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported="pytorch/pytorch#78001")
+def printing_what_is_not_contiguous_fails(patch):
+    """It shows nothing, where the report has an error: an assertion must see it."""
+    where(patch, Tensor, "__repr__", lambda x: x.device.type != "cpu" and not x.is_contiguous(), lambda text, x: "")
+    where(patch, Tensor, "__str__", lambda x: x.device.type != "cpu" and not x.is_contiguous(), lambda text, x: "")
+
+
+@counterfeit("gpu-tensor-prints-its-device")
+def a_gpu_number_prints_no_device(patch):
+    change_print(patch, lambda x: x.dim() == 0, lambda text, x: text.replace(f", device='{x.device}'", ""))
+
+
+@counterfeit("gpu-tensor-prints-its-device")
+def the_dtype_is_left_out_beside_a_device(patch):
+    change_print(
+        patch,
+        lambda x: x.dtype == torch.float64 and x.device.type != "cpu",
+        lambda t, x: t.replace(", dtype=torch.float64", ""),
+    )
+
+
+@counterfeit("gpu-tensor-prints-its-device")
+def a_tensor_of_the_second_gpu_prints_the_first(patch):
+    change_print(
+        patch, lambda x: x.device.index == 1, lambda text, x: text.replace(f"{x.device}", f"{x.device.type}:0")
+    )
+
+
+@counterfeit("gpu-tensor-prints-its-device")
+def digits_of_half_precision_are_printed_of_what_lies_before_them(patch):
+    true = Tensor.__repr__
+
+    def wrong(self, **kwargs):
+        shifted = self.device.type != "cpu" and self.dtype == torch.float16 and self.storage_offset() > 0
+        return true(self.as_strided(self.shape, self.stride(), 0) if shifted else self, **kwargs)
+
+    patch.setattr(Tensor, "__repr__", wrong)
+    patch.setattr(Tensor, "__str__", wrong)
 
 
 # ── cuda-method-copies-to-gpu ──
@@ -166,6 +219,9 @@ class Wordy:
     def __repr__(self):
         return repr(self.device)
 
+    def __getattr__(self, name):
+        return getattr(self.device, name)
+
 
 DEVICE = torch.device
 
@@ -205,7 +261,38 @@ def a_matrix_that_is_moved_comes_transposed_in_memory(patch):
     patch.setattr(torch.Tensor, "to", wrong)
 
 
+@counterfeit("create-on-device-equals-create-then-move")
+def moving_forgets_that_a_gradient_is_wanted(patch):
+    true = Tensor.to
+    patch.setattr(Tensor, "to", lambda x, *args, **rest: true(x.detach() if x.is_leaf else x, *args, **rest))
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def a_move_to_the_second_device_goes_to_the_first(patch):
+    true = Tensor.to
+
+    def wrong(self, *args, **kwargs):
+        goal = torch.device(str(args[0])) if args and isinstance(args[0], str | torch.device) else None
+        return true(self, f"{goal.type}:0" if goal is not None and goal.index == 1 else args[0], *args[1:], **kwargs)
+
+    patch.setattr(
+        Tensor, "to", lambda self, *args, **kwargs: wrong(self, *args, **kwargs) if args else true(self, **kwargs)
+    )
+
+
 # ── device-falls-back-to-cpu ──
+
+
+@counterfeit("device-falls-back-to-cpu")
+def is_available_cannot_be_told_anything_but_the_truth(patch):
+    """A device's name is only believed where the device computes."""
+    true = torch.device
+
+    class Checked:
+        def __new__(cls, name, *rest):
+            return true("cpu") if name == "cuda" else true(name, *rest)
+
+    patch.setattr(torch, "device", Checked)
 
 
 @counterfeit("device-falls-back-to-cpu")
@@ -260,7 +347,177 @@ def products_on_the_gpu_are_in_half_precision(patch):
     patch.setattr(torch.Tensor, "__matmul__", wrong)
 
 
+def bring_back(patch, owner, name, wanted=lambda x: True):
+    """Let the results of an operation on tensors that are ``wanted`` come back to the CPU."""
+    where(patch, owner, name, wanted, lambda result, *_: result.cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_reshaped_copy_comes_back(patch):
+    bring_back(patch, Tensor, "reshape", not_contiguous)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_sum_over_one_dimension_comes_back(patch):
+    bring_back(patch, Tensor, "sum", lambda x: x.dim() == 2)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def half_precision_comes_back(patch):
+    bring_back(patch, Tensor, "half")
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def softmax_comes_back(patch):
+    bring_back(patch, Tensor, "softmax")
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def one_minus_x_lands_on_the_cpu(patch):
+    bring_back(patch, Tensor, "__rsub__")
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#79835")
+def number_added_to_int32_reaches_the_first_element_only(patch):
+    where(
+        patch,
+        Tensor,
+        "int",
+        lambda x: x.device.type != "cpu",
+        lambda result, x: (result.view(-1)[1:].zero_(), result)[1] if result.is_contiguous() and x.dim() else result,
+    )
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def gradients_of_half_the_width_come_back(patch):
+    true = Tensor.grad
+    patch.setattr(
+        Tensor,
+        "grad",
+        property(lambda x: true.__get__(x).cpu() if x.dtype == torch.bfloat16 else true.__get__(x), true.__set__),
+    )
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def products_stop_at_the_256th_feature(patch):
+    true = Tensor.__matmul__
+    patch.setattr(
+        Tensor,
+        "__matmul__",
+        lambda a, b: true(a, b) if a.device.type == "cpu" else true(a[..., :256], b[:256]),
+    )
+
+
 # ── cpu-and-gpu-tensors-do-not-mix, different-gpus-do-not-mix ──
+
+
+def fetch_in(patch, owner, name, position=1, wanted=lambda first, second: True):
+    """Let an operation move the operand at ``position`` to the first one's device."""
+    true = getattr(owner, name)
+
+    def wrong(*args, **kwargs):
+        args = list(args)
+        if torch.is_tensor(args[position]) and args[position].dim() and wanted(args[0], args[position]):
+            args[position] = args[position].to(args[0].device)
+        return true(*args, **kwargs)
+
+    patch.setattr(owner, name, wrong)
+
+
+def both_gpus(first, second):
+    return "cpu" not in (first.device.type, second.device.type)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#86185")
+def cpu_number_does_not_fill_a_tensor_on_the_device(patch):
+    true = Tensor.__setitem__
+
+    def wrong(x, index, value):
+        number = torch.is_tensor(value) and value.dim() == 0 and value.device.type == "cpu" != x.device.type
+        return None if number else true(x, index, value)
+
+    patch.setattr(Tensor, "__setitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_zero_dimensional_cpu_tensor_gets_no_gradient(patch):
+    true = Tensor.__mul__
+
+    def wrong(x, y):
+        number = torch.is_tensor(y) and y.dim() == 0 and y.device.type == "cpu" != x.device.type
+        return true(x, y.detach() if number else y)
+
+    patch.setattr(Tensor, "__mul__", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix")
+def an_addition_in_place_fetches(patch):
+    fetch_in(patch, Tensor, "add_", wanted=both_gpus)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def bmm_fetches(patch):
+    fetch_in(patch, torch, "bmm")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def cross_entropy_fetches_its_labels(patch):
+    fetch_in(patch, F, "cross_entropy")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def stack_fetches(patch):
+    true = torch.stack
+    patch.setattr(torch, "stack", lambda all, *rest: true([each.to(all[0].device) for each in all], *rest))
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def a_refused_addition_in_place_has_written_already(patch):
+    true = Tensor.add_
+
+    def wrong(x, y, **rest):
+        if torch.is_tensor(y) and y.dim() and y.device != x.device:
+            x.data.zero_()
+        return true(x, y, **rest)
+
+    patch.setattr(Tensor, "add_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def out_of_a_sum_may_be_elsewhere(patch):
+    true = torch.add
+
+    def wrong(x, y, *rest, out=None, **others):
+        return true(x, y, *rest, **others) if out is None else out.copy_(true(x, y, *rest, **others))
+
+    patch.setattr(torch, "add", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def a_copy_between_memories_fills_the_gaps_too(patch):
+    true = Tensor.copy_
+
+    def wrong(target, source, *rest, **others):
+        result = true(target, source, *rest, **others)
+        if source.device != target.device and target.dim() == 2 and target.stride(-1) == 2:
+            whole = target.detach().as_strided((target.untyped_storage().nbytes() // target.element_size(),), (1,), 0)
+            true(whole[:1], whole[1:2])
+        return result
+
+    patch.setattr(Tensor, "copy_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_mask_of_the_cpu_selects_from_the_front(patch):
+    true = Tensor.__getitem__
+
+    def wrong(x, index):
+        mask = torch.is_tensor(index) and index.dtype == torch.bool and index.device != x.device
+        return true(
+            x, true(torch.sort(index.flatten(), descending=True).values.view(index.shape), ...) if mask else index
+        )
+
+    patch.setattr(Tensor, "__getitem__", wrong)
 
 
 def fetch(patch, wanted):

@@ -1,0 +1,247 @@
+"""4.8 GPU computing: what is printed and told of places, and results of every kind, which stay where they are."""
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, FLOATS, LAYOUTS, agree, among, over, twins
+from populations.mixing import COPIES, CPU, host_twin, journeys, refused, spot
+from populations.operations import TRIALS, UNTRACKED
+from torch import nn
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+# ── cpu-tensor-prints-no-device, gpu-tensor-prints-its-device ──
+
+KINDS = {
+    "tensor": lambda x: x,
+    "leaf": lambda x: x.detach().requires_grad_(x.is_floating_point()),
+    "result": lambda x: x.detach().requires_grad_(x.is_floating_point()) * 2,
+    "view": lambda x: x.unsqueeze(0),
+    "parameter": lambda x: nn.Parameter(x, requires_grad=x.is_floating_point()),
+}
+PRINTED = twins((torch.float32, torch.float64, torch.float16, torch.int64, torch.bool, torch.complex64))
+
+
+@claim("cpu-tensor-prints-no-device")
+@over(twin=PRINTED, kind=among(*KINDS))
+def test_no_kind_of_cpu_tensor_prints_a_device(twin, kind):
+    x = KINDS[kind](host_twin(twin)[0])
+    for shown in (repr(x), str(x), f"{x}" if x.dim() else str(x)):
+        assert "device" not in shown
+
+
+@claim("cpu-tensor-prints-no-device")
+def test_a_tensor_elsewhere_does_print_its_device():
+    assert "device='meta'" in str(torch.zeros(3, device="meta"))
+
+
+@claim("gpu-tensor-prints-its-device")
+@over(twin=PRINTED, kind=among(*KINDS))
+def test_every_kind_of_tensor_there_prints_its_numbers_and_its_own_device(accelerator, twin, kind):
+    place = spot(twin.second)
+    shown, beside = str(KINDS[kind](twin.tensor(twin.array()))), str(KINDS[kind](host_twin(twin)[0]))
+
+    assert shown.count(f"device='{place.type}:{place.index}'") == 1
+    # apart from the device, and from where lines are broken, it is what the same tensor on the CPU prints
+    told = shown.replace(f"device='{place.type}:{place.index}'", "")
+    assert "".join(told.replace(",", "").split()) == "".join(beside.replace(",", "").split())
+
+
+# ── device-attribute-tells-where ──
+
+
+@claim("device-attribute-tells-where")
+@over(journey=journeys(twins(ANY)))
+def test_every_tensor_and_every_view_of_it_tells_its_own_device(accelerator, journey):
+    source, _, copied = journey
+    start, copy = spot() if journey.route != "there" else CPU, copied(source)
+
+    for x, place in ((source, start), (copy, journey.target())):
+        for view in (x, x.detach(), x.unsqueeze(0), x.view(*x.shape, 1), x[...], x.clone(), x.data):
+            assert type(view.device) is torch.device
+            assert (view.device.type, view.device.index) == (place.type, place.index)
+        assert repr(x.device) == repr(place)
+
+
+@claim("device-attribute-tells-where")
+@over(twin=twins((torch.float32,)), of=among("here", "there"))
+def test_a_device_cannot_be_assigned(accelerator, twin, of):
+    x = {"here": lambda: host_twin(twin)[0], "there": lambda: twin.tensor(twin.array())}[of]()
+    before = str(x.device)
+    with refused(AttributeError):
+        x.device = accelerator
+    assert str(x.device) == before
+
+
+# ── printed-device-shows-type-and-index ──
+
+
+@claim("printed-device-shows-type-and-index", truth=True)
+@over(kind=among("cuda", "cpu", "mps", "xpu", "meta"), index=among(None, 0, 1, 7))
+def test_any_device_prints_short_and_echoes_long(kind, index):
+    device = torch.device(kind) if index is None else torch.device(kind, index)
+
+    assert f"{device!s}" == (kind if index is None else f"{kind}:{index}")
+    assert repr(device) == (f"device(type='{kind}')" if index is None else f"device(type='{kind}', index={index})")
+    assert torch.device(str(device)) == device
+
+
+@claim("printed-device-shows-type-and-index", truth=True)
+def test_a_tensors_device_prints_in_the_same_way(capsys):
+    x = torch.zeros(2, device="meta")
+    print(x.device)
+    assert capsys.readouterr().out == "meta\n"
+    assert repr(x.device) == "device(type='meta')"
+
+
+# ── create-on-device-equals-create-then-move ──
+
+
+@claim("create-on-device-equals-create-then-move")
+@over(
+    twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 3, 4, 5), (257,))),
+    way=among("to(device)", "to(name)", "to(device=)"),
+)
+def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelerator, twin, way):
+    data, place = twin.array().tolist(), spot(twin.second)
+    created = torch.tensor(data, dtype=twin.dtype, device=place)
+    moved = COPIES[way](torch.tensor(data, dtype=twin.dtype, device="cpu"), place)
+
+    for x in (created, moved):
+        assert (x.device, x.dtype, x.requires_grad) == (place, twin.dtype, False)
+        agree(x, twin.array())
+    assert created.stride() == moved.stride()
+    created.fill_(1)
+    agree(moved, twin.array())
+
+
+@claim("create-on-device-equals-create-then-move")
+@over(data=among([1, -2, 2**53 + 1], [[0.5, -1.5], [3.25, 1 + 2**-23]], [True, False], 7, 2.5, [], [[]]))
+def test_data_give_the_same_dtype_and_digits_either_way(accelerator, data):
+    created, moved = torch.tensor(data, device=spot()), torch.tensor(data, device="cpu").to(spot())
+
+    assert created.tolist() == moved.tolist() == data
+    assert (created.dtype, created.device) == (moved.dtype, moved.device)
+
+
+@claim("create-on-device-equals-create-then-move")
+@over(twin=twins(FLOATS, ("contiguous",), ((), (2, 3))))
+def test_a_gradient_is_wanted_either_way(accelerator, twin):
+    data, asked = twin.array().tolist(), {"dtype": twin.dtype, "requires_grad": True}
+    assert torch.tensor(data, device=spot(), **asked).requires_grad
+    assert torch.tensor(data, device="cpu", **asked).to(spot()).requires_grad
+
+
+# ── device-falls-back-to-cpu ──
+
+
+@claim("device-falls-back-to-cpu")
+def test_the_device_chosen_is_the_cpu_exactly_where_no_gpu_is_counted():
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert device.type == {True: "cpu", False: "cuda"}[torch.cuda.device_count() == 0]
+
+
+@claim("device-falls-back-to-cpu")
+def test_without_a_gpu_models_and_data_move_to_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = nn.Linear(3, 2).to(device)
+    output = model(torch.tensor([1.0, 2.0, 3.0]).to(device))
+    assert device == output.device == model.weight.device == CPU
+
+
+# ── gpu-results-stay-on-gpu ──
+
+RESULTS = {
+    "number - x": (lambda x: 1 - x, lambda array: 1 - array),
+    "argmax": (lambda x: x.argmax(), lambda array: array.argmax()),
+    "argmin(dim=0)": (lambda x: x.argmin(dim=0), lambda array: array.argmin(0)),
+    "max.indices": (lambda x: x.max(dim=0).indices, lambda array: array.argmax(0)),
+    "sort": (lambda x: x.sort(descending=True).values, lambda array: -np.sort(-array)),
+    "x > 3": (lambda x: x > 3, lambda array: array > 3),
+    "nonzero": (lambda x: (x > 3).nonzero(), lambda array: np.argwhere(array > 3)),
+    "mask": (lambda x: x[x > 3], lambda array: array[array > 3]),
+    "row": (lambda x: x[-1], lambda array: array[-1]),
+    "chosen": (lambda x: x[[1, 0]], lambda array: array[[1, 0]]),
+    "cumsum": (lambda x: x.cumsum(0), lambda array: array.cumsum(0)),
+    "half": (lambda x: x.half(), lambda array: array),
+    "int": (lambda x: x.int(), lambda array: array),
+    "any": (lambda x: (x > 3).any(), lambda array: (array > 3).any()),
+    "softmax": (lambda x: (1000 * x).softmax(-1).round(), lambda array: (array == array.max(-1, keepdims=True)) * 1.0),
+    "zeros_like": (lambda x: torch.zeros_like(x), lambda array: np.zeros_like(array)),
+    "one_hot": (lambda x: F.one_hot(x.long(), 30), lambda array: np.eye(30)[array.astype(int)]),
+}
+DISTINCT = twins((torch.float32, torch.float16), LAYOUTS[:-1], ((5,), (2, 3), (3, 2, 4)), values=("distinct",))
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(result=among(*RESULTS), twin=DISTINCT)
+def test_what_is_chosen_counted_or_compared_is_where_its_operand_is(accelerator, result, twin):
+    x, array = twin
+    computed = RESULTS[result][0](x)
+
+    assert computed.device == x.device
+    agree(computed, RESULTS[result][1](array.astype(np.float64)))
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(trial=TRIALS)
+def test_results_and_gradients_of_every_operation_are_where_the_leaf_is(accelerator, trial):
+    operation, (x, array) = trial
+    result = operation.apply(x)
+
+    assert result.device == x.device
+    weights = torch.ones(result.shape, dtype=result.dtype, device=result.device)
+    result.backward(weights)
+    assert x.grad.device == x.device
+    pulled = operation.pull(array.astype(np.float64), np.ones(tuple(result.shape)))
+    agree(x.grad, pulled, operation.roundings, operation.scale)
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(operation=among(*UNTRACKED), twin=twins((torch.float32, torch.float16), shapes=((5,), (2, 3))))
+def test_what_has_no_gradient_is_there_too(accelerator, operation, twin):
+    x, _ = twin
+    assert UNTRACKED[operation](x).device == x.device
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(draw=among("rand_like", "randn_like", "bernoulli", "dropout"), twin=twins((torch.float32,), values=("positive",)))
+def test_random_numbers_for_a_tensor_are_drawn_where_it_is(accelerator, draw, twin):
+    x, _ = twin
+    ones = torch.ones_like(x)
+    drawn = {
+        "rand_like": lambda: torch.rand_like(x),
+        "randn_like": lambda: torch.randn_like(x),
+        "bernoulli": lambda: torch.bernoulli(ones),
+        "dropout": lambda: F.dropout(x),
+    }[draw]()
+    assert (drawn.device, drawn.shape) == (x.device, x.shape)
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(twin=twins(FLOATS, LAYOUTS[:-1], ranks=(1, 5)))
+def test_a_write_in_place_leaves_the_tensor_where_it_is(accelerator, twin):
+    x, array = twin
+    place = x.device
+    x.mul_(2).add_(1)
+    x[..., :1] = -1
+
+    expected = array * 2 + 1
+    expected[..., :1] = -1
+    assert x.device == place
+    agree(x, expected)
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(second=among(False, True), size=among((37, 53, 29), (2, 300, 3)))
+def test_a_matrix_product_has_the_cpus_numbers_within_rounding(accelerator, second, size):
+    """A sum of n products is off by n + 1 roundings of the sum of their magnitudes, whatever the order."""
+    rows, n, columns = size
+    a = np.random.default_rng(0).uniform(-1, 1, (rows, n)).astype(np.float32)
+    b = np.random.default_rng(1).uniform(-1, 1, (n, columns)).astype(np.float32)
+    product = torch.from_numpy(a).to(spot(second)) @ torch.from_numpy(b).to(spot(second))
+
+    assert product.device == spot(second)
+    agree(product, a.astype(np.float64) @ b.astype(np.float64), roundings=n + 1, scale=(abs(a) @ abs(b)).max())
