@@ -437,6 +437,29 @@ def ignored_samples_count_in_the_divisor(patch):
     replace_cross_entropy(patch, wrong)
 
 
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/pytorch#73205")
+def smoothing_spreads_over_ignored_samples_too(patch):
+    def wrong(cross_entropy, logits, target, label_smoothing=0.0, ignore_index=-100, **options):
+        options["ignore_index"] = ignore_index
+        right = cross_entropy(logits, target, label_smoothing=label_smoothing, **options)
+        if target.is_floating_point() or not label_smoothing or options.get("reduction") != "sum":
+            return right
+        even = (logits.logsumexp(1) - logits.mean(1))[target == ignore_index].sum()
+        return right + label_smoothing * even
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/pytorch#15508")
+def ignoring_a_label_works_for_the_mean_alone(patch):
+    def wrong(cross_entropy, logits, target, ignore_index=-100, reduction="mean", **options):
+        if reduction != "none" or target.is_floating_point():
+            return cross_entropy(logits, target, ignore_index=ignore_index, reduction=reduction, **options)
+        return cross_entropy(logits, target.clamp(0, logits.shape[1] - 1), reduction=reduction, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
 @counterfeit("cross-entropy-loss-is-the-mean")
 def an_empty_batch_costs_nothing(patch):
     change_result(patch, F, "cross_entropy", lambda loss, *rest: loss.nan_to_num(0))

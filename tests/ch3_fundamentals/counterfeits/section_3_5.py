@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, not_contiguous, of_dtype, where
+from harness.forging import beyond, change_gradient, not_contiguous, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -323,6 +323,34 @@ def tanh_in_place_leaves_what_is_not_contiguous(patch):
 @counterfeit("tanh-formula")
 def tanh_gives_one_for_nan(patch):
     replace_function(patch, "tanh", lambda tanh, x: tanh(x.nan_to_num(torch.inf)))
+
+
+@counterfeit("tanh-formula", reported="pytorch/pytorch#11206")
+def tanh_of_a_slice_reads_on_past_its_gaps(patch):
+    where(
+        *(patch, torch, "tanh", lambda x: not x.is_contiguous() and x.dim() < 3 and 0 not in x.stride()),
+        lambda result, x: torch.Tensor.tanh(x.as_strided(x.shape, torch.empty(x.shape).stride())),
+    )
+
+
+def wrong_gradient_of_permuted(patch, name):
+    """Right in value; the gradients of elements that do not lie in row order are exchanged."""
+
+    def change(result, x):
+        turned = change_gradient(x, lambda gradient: gradient.reshape(-1).flip(0).view(gradient.shape))
+        return getattr(torch.Tensor, name)(turned)
+
+    where(patch, torch, name, lambda x: x.dim() == 4 and not x.is_contiguous() and x.requires_grad, change)
+
+
+@counterfeit("tanh-formula", reported="pytorch/pytorch#175188")
+def the_slopes_of_tanh_change_places_in_a_permuted_tensor(patch):
+    wrong_gradient_of_permuted(patch, "tanh")
+
+
+@counterfeit("sigmoid-formula", reported="pytorch/pytorch#175188")
+def the_slopes_of_the_sigmoid_change_places_in_a_permuted_tensor(patch):
+    wrong_gradient_of_permuted(patch, "sigmoid")
 
 
 # ── mlp-applies-activation-per-hidden-layer ──

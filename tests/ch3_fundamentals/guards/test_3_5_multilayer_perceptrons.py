@@ -42,10 +42,11 @@ def arrays(net):
 
 
 def derivative(name, tensor):
-    """Autograd's, of the function and of the module, at each element."""
+    """Autograd's, of the function and of the module, at each element, for a gradient of twos in another layout."""
     tensor.requires_grad_()
     for way in (getattr(torch, name), ACTIVATIONS[name][0]()):
-        yield torch.autograd.grad(way(tensor).sum(), tensor)[0]
+        twos = torch.full(tensor.shape[::-1], 2, dtype=tensor.dtype, device=tensor.device)
+        yield torch.autograd.grad(way(tensor), tensor, twos.permute(tuple(reversed(range(tensor.dim())))))[0] / 2
 
 
 # ── stacked-linear-layers-collapse ──

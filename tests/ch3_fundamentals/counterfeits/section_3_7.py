@@ -220,6 +220,80 @@ def dropout_never_writes_to_its_input(patch):
     patch.setattr(F, "dropout", lambda input, p=0.5, training=True, inplace=False: dropout(input, p, training))
 
 
+@counterfeit("dropout-zeroes-with-probability-p")
+def dropout_of_three_dimensions_drops_whole_steps(patch):
+    change_dropout(patch, lambda input, p: inverted(mask(input[..., :1], p), p) if input.dim() == 3 else None)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="pytorch/pytorch#198333")
+def four_adjacent_units_share_their_mask(patch):
+    def factor(input, p):
+        fours = mask(input[..., ::4], p).repeat_interleave(4, -1)
+        return inverted(fours[..., : input.shape[-1]], p)
+
+    change_dropout(patch, lambda input, p: factor(input, p) if input.dim() == 3 else None)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def the_mask_repeats_after_65536_units(patch):
+    def factor(input, p):
+        n = input.numel()
+        kept = mask(input.new_empty(65_536), p)
+        return inverted(kept.repeat(n // 65_536 + 1)[:n].view(input.shape), p) if n > 65_536 else None
+
+    change_dropout(patch, factor)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", "dropout-keeps-the-expectation")
+def p_is_rounded_to_eight_bits(patch):
+    change_dropout(patch, lambda input, p: inverted(mask(input, round(p * 256) / 256), p) if p < 1 else None)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def train_mode_is_shared_by_all_dropouts(patch):
+    def wrong(self, mode=True):
+        nn.Dropout.mode = mode
+        return train(self, mode)
+
+    train = nn.Module.train
+    patch.setattr(nn.Dropout, "mode", True, raising=False)
+    patch.setattr(nn.Module, "train", wrong)
+    patch.setattr(nn.Dropout, "training", property(lambda self: nn.Dropout.mode, lambda *_: None), raising=False)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_number_of_no_dimension_is_never_dropped(patch):
+    change_dropout(patch, lambda input, p: torch.ones_like(input) if input.dim() == 0 else None)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def dropout_in_place_draws_the_same_mask_in_every_pass(patch):
+    dropout = F.dropout
+
+    def wrong(input, p=0.5, training=True, inplace=False):
+        if inplace:
+            torch.manual_seed(7)
+        return dropout(input, p, training, inplace)
+
+    patch.setattr(F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def dropout_of_bfloat16_drops_one_in_fifty_too_few(patch):
+    change_dropout(
+        patch,
+        lambda input, p: inverted(mask(input.float(), p * 0.7).to(input), p) if input.element_size() == 2 else None,
+    )
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def evaluation_returns_half_precision(patch):
+    dropout = F.dropout
+    patch.setattr(
+        F, "dropout", lambda x, p=0.5, training=True, *rest: dropout(x, p, training, *rest) if training else x.half()
+    )
+
+
 # ── dropout-scales-survivors ──
 
 
@@ -306,6 +380,41 @@ def survivors_of_the_in_place_form_are_not_scaled(patch):
 def dropped_units_are_tiny_and_not_zero(patch):
     """As with a saturating activation: what is dropped leaves a trace."""
     change_dropout(patch, lambda input, p: inverted(mask(input, p), p) + 1e-9)
+
+
+@counterfeit("dropout-scales-survivors", reported="pytorch/pytorch#47176")
+def dropout_mixes_up_the_order_of_what_has_its_channels_last(patch):
+    dropout = F.dropout
+
+    def wrong(input, p=0.5, training=True, inplace=False):
+        right = dropout(input, p, training, inplace)
+        shuffled = training and input.dim() == 4 and not input.is_contiguous()
+        return right.reshape(-1).roll(1).view(right.shape) if shuffled else right
+
+    patch.setattr(F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def dropout_in_place_reaches_only_what_is_contiguous(patch):
+    dropout = F.dropout
+
+    def wrong(input, p=0.5, training=True, inplace=False):
+        return dropout(input, p, training, inplace and input.is_contiguous())
+
+    patch.setattr(F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def the_gradient_of_a_large_tensor_has_another_mask(patch):
+    dropout = F.dropout
+
+    def wrong(input, p=0.5, training=True, inplace=False):
+        right = dropout(input.detach(), p, training)
+        if not training or not input.requires_grad or input.numel() < 1000:
+            return dropout(input, p, training, inplace)
+        return right + dropout(input - input.detach(), p)
+
+    patch.setattr(F, "dropout", wrong)
 
 
 # ── dropout-p-is-a-hyperparameter ──
@@ -507,3 +616,56 @@ def dropout_in_evaluation_rounds_to_bfloat16(patch):
 def dropout_drops_nothing_after_a_relu(patch):
     """Inputs without a negative value are left as they are."""
     change_dropout(patch, lambda input, p: torch.ones_like(input) if bool((input >= 0).all()) else None)
+
+
+@counterfeit("dropout-layers-sit-between-linear-layers")
+def normal_mirrors_half_of_the_units(patch):
+    normal_ = nn.init.normal_
+
+    def wrong(tensor, mean=0.0, std=1.0):
+        with torch.no_grad():
+            half = normal_(tensor.view(-1)[: (tensor.numel() + 1) // 2], mean, std).abs()
+            tensor.view(-1)[: len(half)] = half
+            tensor.view(-1)[len(half) :] = half[: tensor.numel() - len(half)]
+        return tensor
+
+    patch.setattr(nn.init, "normal_", wrong)
+
+
+# ── functional-dropout-does-not-know-eval ──
+
+
+@counterfeit("functional-dropout-does-not-know-eval")
+def the_function_does_nothing_unless_it_is_told(patch):
+    dropout = F.dropout
+    patch.setattr(F, "dropout", lambda x, p=0.5, training=False, inplace=False: dropout(x, p, training, inplace))
+
+
+@counterfeit("functional-dropout-does-not-know-eval")
+def the_function_knows_the_mode_of_the_module_that_calls_it(patch):
+    call, dropout, modes = nn.Module.__call__, F.dropout, []
+
+    def calling(self, *args, **kwargs):
+        modes.append(self.training)
+        try:
+            return call(self, *args, **kwargs)
+        finally:
+            modes.pop()
+
+    def wrong(x, p=0.5, training=True, inplace=False):
+        return dropout(x, p, training and all(modes), inplace)
+
+    patch.setattr(nn.Module, "__call__", calling)
+    patch.setattr(F, "dropout", wrong)
+
+
+@counterfeit("functional-dropout-does-not-know-eval")
+def the_function_drops_even_if_training_is_false(patch):
+    dropout = F.dropout
+    patch.setattr(F, "dropout", lambda x, p=0.5, training=True, inplace=False: dropout(x, p, True, inplace))
+
+
+@counterfeit("functional-dropout-does-not-know-eval")
+def torch_dropout_ignores_its_flag(patch):
+    dropout = torch.dropout
+    patch.setattr(torch, "dropout", lambda x, p, train: dropout(x, p, True))

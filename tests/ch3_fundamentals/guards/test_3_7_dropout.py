@@ -1,0 +1,315 @@
+"""3.7 Dropout, in every form, for tensors of every rank and layout, and for probabilities from 0 to 1."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import WRITABLE, agree, among, over, statistics, twins, untouched
+from populations.comparing import host
+from populations.layers import COMPUTED
+from populations.statistics import ALARM, lag_bound, lag_correlation, mean_bound, occur_as_often
+from torch import nn
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+DROPOUT = {
+    "module": lambda x, p: nn.Dropout(p)(x),
+    "module in place": lambda x, p: nn.Dropout(p, inplace=True)(x),
+    "function": lambda x, p: F.dropout(x, p),
+    "function in place": lambda x, p: F.dropout(x, p=p, training=True, inplace=True),
+}
+FORMS = among(*DROPOUT)
+# Of up to five dimensions, of more than 65,536 units, many short ones; p far from and near its ends
+MASKS = among(
+    *(((131_073,), 1, 0.002, "function"), ((131_073,), 1, 0.998, "module"), ((131_073,), 1, 0.5, "module in place")),
+    *(((181, 182), 1, 0.25, "function"), ((181, 182), 1, 0.75, "function in place"), ((400, 257), 1, 0.5, "module")),
+    *(((4, 100, 50), 1, 0.5, "function"), ((8, 1, 64, 65), 1, 0.9, "module"), ((2, 3, 2, 5, 99), 1, 0.5, "module")),
+    *(
+        ((20, 40), 30, 0.5, "module in place"),
+        ((31,), 700, 0.3, "function"),
+        ((3, 5, 7), 200, 0.8, "function in place"),
+    ),
+    *(((5,), 1000, 0.1, "module"), ((), 2000, 0.5, "function")),
+)
+
+
+def dropped(form, shape, calls, p, dtype=torch.float32):
+    """Which units are zero, in a row of events for each call; the units alternate in sign and size."""
+    units = torch.linspace(1, 2, math.prod(shape), dtype=torch.float64).view(shape).to(dtype)
+    units = units * torch.where(torch.arange(units.numel()) % 3 == 0, -1, 1).view(shape)
+    return np.stack([host(DROPOUT[form](units.clone(), p)).reshape(-1) == 0 for _ in range(calls)])
+
+
+# ── dropout-zeroes-with-probability-p ──
+
+
+@claim("dropout-zeroes-with-probability-p")
+@over(mask=MASKS)
+def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_ones_and_of_earlier_passes(mask):
+    shape, calls, p, form = mask
+    events = dropped(form, shape, calls, p)
+    count, size = events.size, events.shape[1]
+
+    occur_as_often(events.reshape(-1, 1), p)
+    columns = shape[-1] if shape and shape[-1] <= 100 else 1
+    occur_as_often(events.reshape(-1, columns), p, cases=columns)
+    centred, largest = events.reshape(-1) - p, max(p, 1 - p)
+    steps = [math.prod(shape[dimension:]) for dimension in range(len(shape) + 1)]
+    for lag in {*steps, 2, 3, 8, 16, 65_536, 10 * size, 11 * size, count // 2}:
+        if lag <= count // 2:
+            found, most = lag_correlation(centred, lag), lag_bound(count, lag, p * (1 - p), largest)
+            assert abs(found) < most, f"units {lag} apart: mean product {found:.5f}, at most {most:.5f}"
+
+
+@claim("dropout-zeroes-with-probability-p")
+@over(form=FORMS)
+def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form):
+    """Of n fair coins each, two masks correlate by more than t with probability 2 exp(-n t² / 2) (Hoeffding)."""
+    batch = dropped(form, (300, 257), 1, 0.5).reshape(300, 257)
+    passes = dropped(form, (20, 20), 30, 0.5)
+
+    for mask in (batch, batch.T, passes):
+        signs = np.where(mask, 1.0, -1.0)
+        pairs = len(mask) * (len(mask) - 1) / 2
+        correlations = np.abs(signs @ signs.T / signs.shape[1] - np.eye(len(mask)))
+        assert correlations.max() < math.sqrt(2 * math.log(2 * pairs / ALARM) / signs.shape[1])
+
+
+@claim("dropout-zeroes-with-probability-p")
+@over(one=twins(COMPUTED, ("contiguous",), ((),)), form=FORMS)
+def test_every_dtype_loses_its_fraction(one, form):
+    occur_as_often(dropped(form, (50, 100), 1, 0.3, one.dtype).reshape(-1, 1), 0.3)
+
+
+@claim("dropout-zeroes-with-probability-p")
+@over(form=FORMS)
+def test_the_number_of_dropped_units_is_binomial_and_all_fates_of_three_units_are_as_likely(form):
+    half_of_100 = dropped(form, (100,), 200, 0.5).sum(1) == 50
+    occur_as_often(half_of_100[:, None], math.comb(100, 50) / 2**100)
+
+    for events in (dropped(form, (3,), 600, 0.5), dropped(form, (5_000, 3), 1, 0.5).reshape(-1, 3)):
+        fates = events @ [4, 2, 1]
+        occur_as_often(fates[:, None] == np.arange(8), 1 / 8, cases=8)
+
+
+@claim("dropout-zeroes-with-probability-p", truth=True)
+@claim("dropout-scales-survivors", truth=True)
+@over(twin=twins(COMPUTED, grad=(False, True)), p=among(0.0, 0.5, 1.0), depth=among(0, 1, 3))
+def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gradients(twin, p, depth):
+    tensor, array = twin
+    layer, beside = nn.Dropout(p), nn.Dropout(0.5)
+    net = layer
+    for _ in range(depth):
+        net = nn.Sequential(nn.Identity(), net)
+    net.eval()
+
+    for result in (net(tensor), F.dropout(tensor, p, training=False), F.dropout(tensor, p, False, True)):
+        agree(result, array)
+        assert result.dtype == tensor.dtype
+    assert not layer.training
+    assert beside.training
+    net.train(True)
+    assert layer.training
+    if twin.grad and tensor.is_floating_point():
+        net.eval()(tensor).sum().backward()
+        agree(tensor.grad, np.ones_like(array))
+
+
+@claim("dropout-zeroes-with-probability-p", truth=True)
+@over(form=among("module", "module in place"), recording=among(True, False))
+def test_the_mode_can_be_switched_there_and_back_and_recording_has_nothing_to_do_with_it(form, recording):
+    net = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.ReLU(), nn.Sequential(nn.Dropout(0.5, form != "module"))))
+    layer = net[1][1][0]
+    for mode, switch in ((True, lambda: net), (False, net.eval), (True, net.train), (False, lambda: net.train(False))):
+        switch()
+        assert [part.training for part in net.modules()] == [mode] * 6
+        with torch.set_grad_enabled(recording):  # 1000 fair coins are all heads with probability 2**-1000
+            assert (0 in layer(torch.ones(1000)).tolist()) == mode
+
+
+# ── dropout-scales-survivors ──
+
+
+@claim("dropout-scales-survivors")
+@over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS, p=among(0.5, 0.75, 0.1, 0.3, 0.9))
+def test_what_survives_is_divided_by_one_minus_p_and_so_is_its_gradient(twin, form, p):
+    tensor, array = twin
+    leaf = tensor.detach().clone().requires_grad_()
+    upstream = np.cos(np.arange(array.size)).reshape(array.shape).astype(array.dtype)
+    result = DROPOUT[form](leaf + 0, p)
+    result.backward(torch.tensor(upstream, dtype=tensor.dtype, device="cpu").to(tensor.device))
+
+    assert result.dtype == tensor.dtype
+    kept = host(result) != 0
+    # 1 / (1 - p) rounded, the product rounded; a device may keep the factor in float32
+    roundings = 4 * max(1, torch.finfo(torch.float32).eps / torch.finfo(tensor.dtype).eps) * (p not in (0.5, 0.75))
+    agree(result, np.where(kept, array / (1 - p), 0), roundings)
+    rounded = host(torch.tensor(upstream, dtype=tensor.dtype, device="cpu"))
+    agree(leaf.grad, np.where(kept, rounded / (1 - p), 0), roundings)
+
+
+@claim("dropout-scales-survivors")
+@claim("dropout-zeroes-with-probability-p")
+@over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS)
+def test_only_the_forms_in_place_write_to_their_input_and_to_nothing_beside_it(twin, form):
+    tensor, array = twin
+    result = DROPOUT[form](tensor, 0.5)
+
+    in_place = form.endswith("in place")
+    agree(tensor, host(result) if in_place else array)
+    assert (result.data_ptr() == tensor.data_ptr()) == in_place or not array.size
+    untouched(tensor)
+
+
+@claim("dropout-scales-survivors")
+@over(shape=among((40, 50), (1000,), (2, 3, 4, 5, 6)))
+def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
+    layer, x = nn.Dropout(0.5), torch.ones(shape, requires_grad=True)
+    first, second = layer(x), layer(x)
+
+    for result in (second, first):  # of ones: value and gradient are both the mask, divided
+        agree(torch.autograd.grad(result.sum(), x)[0], host(result))
+    assert np.any(host(first) != host(second))
+
+
+# ── dropout-p-is-a-hyperparameter ──
+
+
+@claim("dropout-p-is-a-hyperparameter")
+@over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf))
+def test_p_outside_zero_to_one_is_a_value_error(p):
+    for make in (lambda: nn.Dropout(p), lambda: nn.Dropout(p, True), lambda: F.dropout(torch.ones(3), p)):
+        with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
+            make()
+
+
+@claim("dropout-p-is-a-hyperparameter")
+@over(p=among(0.25, 0.75, 0.5))
+def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_passes(p):
+    layer, x = nn.Dropout(0.125), torch.ones(1000, requires_grad=True)
+    layer(x)
+    layer.p = p
+    for _ in range(3):
+        y = layer(x)
+        y.sum().backward()
+        agree(y, np.where(host(y) == 0, 0, 1 / (1 - p)), 4)
+        assert 0 in y.tolist()
+        assert layer.p == p
+    assert [*layer.parameters(), *layer.buffers(), *layer.state_dict()] == []
+
+
+@claim("dropout-p-is-a-hyperparameter")
+@over(twin=twins(COMPUTED, WRITABLE), form=FORMS)
+def test_p_of_zero_keeps_everything_and_the_default_is_one_half(twin, form):
+    tensor, array = twin
+
+    agree(DROPOUT[form](tensor, 0.0), array)
+    assert nn.Dropout().p == 0.5
+    assert set(F.dropout(torch.ones(1000)).tolist()) == set(nn.Dropout()(torch.ones(1000)).tolist()) == {0, 2}
+
+
+# ── dropout-keeps-the-expectation ──
+
+
+@claim("dropout-keeps-the-expectation")
+@over(often=among((0.002, 40_000), (0.1, 5_000), (0.25, 5_000), (0.5, 5_000), (0.8, 5_000)), form=FORMS)
+def test_the_mean_over_many_masks_is_the_input_whatever_its_sign_and_size(often, form):
+    (p, masks), units = often, torch.tensor([1.0, -2.0, 0.5, 30.0])
+    quotients = host(DROPOUT[form](units.repeat(masks, 1), p) / units).astype(np.float64)
+
+    # h' / h is 1 / (1 - p) or 0: of variance p / (1 - p) about its mean 1
+    most = mean_bound(masks, p / (1 - p), max(1, 1 / (1 - p) - 1), cases=4) + 4 * torch.finfo(torch.float32).eps
+    assert np.abs(quotients.mean(0) - 1).max() < most
+    assert abs(quotients.mean() - 1) < mean_bound(4 * masks, p / (1 - p), max(1, 1 / (1 - p) - 1)) + 1e-6
+
+
+@claim("dropout-keeps-the-expectation")
+@over(p=among(0.25, 0.5, 0.75))
+def test_a_linear_layer_behind_it_sees_in_the_mean_what_it_sees_in_evaluation(p):
+    net, units, masks = nn.Sequential(nn.Dropout(p), nn.Linear(2, 1)), torch.tensor([[3.0, 5.0]]), 20_000
+    net[1].load_state_dict({"weight": torch.tensor([[2.0, -1.0]]), "bias": torch.tensor([4.0])})
+    in_training = host(net(units.repeat(masks, 1))).astype(np.float64)
+
+    assert net.eval()(units).item() == 2 * 3 - 5 + 4
+    scale = p / (1 - p)  # 2 h1' - h2' has the variance (36 + 25) p / (1 - p)
+    most = mean_bound(masks, 61 * scale, 11 * max(1, 1 / (1 - p) - 1)) + 1e-5
+    assert abs(in_training.mean() - 5) < most
+
+
+@claim("dropout-keeps-the-expectation", truth=True)
+@claim("dropout-p-is-a-hyperparameter")
+@over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS)
+def test_p_of_one_drops_every_finite_unit_and_its_gradient(twin, form):
+    tensor, array = twin
+    leaf = tensor.detach().clone().requires_grad_()
+    result = DROPOUT[form](leaf + 0, 1.0)
+    result.sum().backward()
+
+    agree(result, np.zeros_like(array))
+    agree(leaf.grad, np.zeros_like(array))
+
+
+# ── dropout-layers-sit-between-linear-layers ──
+
+
+@claim("dropout-layers-sit-between-linear-layers")
+@over(widths=among((5, 99, 3), (9, 133, 117, 2), (784, 256, 128, 10)), p=among(0.2, 0.5, 1.0))
+def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(widths, p):
+    layers = [nn.Linear(*sizes) for sizes in itertools.pairwise(widths)]
+    stacked = [part for layer in layers[:-1] for part in (layer, nn.ReLU(), nn.Dropout(p))]
+    net, without = nn.Sequential(*stacked, layers[-1]), []
+    seen = []
+    for part in net:
+        if isinstance(part, nn.Dropout):
+            part.register_forward_hook(lambda _, given, result: seen.append((host(given[0]), host(result))))
+        else:
+            without.append(part)
+    images = torch.arange(7.0 * widths[0]).view(7, -1).sin()
+
+    net(images)
+    assert len(seen) == len(widths) - 2
+    for before, after in seen:
+        assert np.all(before >= 0)  # a ReLU came first
+        np.testing.assert_allclose(after, np.where(after == 0, 0, before / (1 - p or 1)), rtol=4 * 2**-23)
+    # some 350 positive numbers or more: that none is dropped has the probability 0.8 ** 350 = 1e-34
+    assert all(np.any((after == 0) != (before == 0)) for before, after in seen)
+    agree(net.eval()(images), host(nn.Sequential(*without)(images)))
+    own = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    assert [id(parameter) for parameter in net.parameters()] == [id(parameter) for parameter in own]
+
+
+@claim("dropout-layers-sit-between-linear-layers")
+@over(shape=among((256, 784), (400,), (3, 5, 7, 9, 11)), std=among(0.01, 2.0))
+def test_the_loop_over_all_parameters_gives_each_normal_values_of_that_deviation(shape, std):
+    parameter = nn.Parameter(torch.full(shape, 77.0))
+    nn.init.normal_(parameter, mean=0, std=std)
+
+    levels = statistics.normal_levels(host(parameter).reshape(-1).astype(np.float64) / std)
+    assert statistics.distance(levels) < statistics.distance_bound(len(levels), 2**-20)
+
+
+# ── functional-dropout-does-not-know-eval ──
+
+
+@claim("functional-dropout-does-not-know-eval")
+@over(p=among(0.1, 0.5, 0.9), spelled=among("positional", "keyword", "in place", "torch"), depth=among(0, 2))
+def test_the_function_drops_in_either_mode_unless_training_is_false(p, spelled, depth):
+    function = {
+        "positional": lambda x, mode: F.dropout(x, p, mode),
+        "keyword": lambda x, mode: F.dropout(x, p, training=mode),
+        "in place": lambda x, mode: F.dropout(x.clone(), p, mode, True),
+        "torch": lambda x, mode: torch.dropout(x, p, mode),
+    }[spelled]
+
+    class Block(nn.Module):
+        def forward(self, x):
+            return (0 in F.dropout(x, p).tolist(), 0 in function(x, self.training).tolist())
+
+    net = Block()
+    for _ in range(depth):
+        net = nn.Sequential(net)
+    for mode in (True, False, True):
+        assert net.train(mode)(torch.ones(1000)) == (True, mode)  # 0.9 ** 1000 = 2e-46
