@@ -14,27 +14,29 @@ import sys
 import pytest
 
 
-def prepare(name: str, module: str | None, sim_lacks: str | None) -> None:
+def prepare(name: str, module: str | None, sim_lacks: str | None, sim_async: bool) -> None:
     """Import a backend's ``module``, and make the device ``name`` the current one of its type.
 
     Raises pytest.UsageError, in one line, where that cannot be.
     """
     if name.partition(":")[0] == "sim":
-        simulate(sim_lacks or "")
-    elif sim_lacks is not None:
-        raise pytest.UsageError("--sim-lacks: goes with --device sim only")
+        simulate(sim_lacks or "", sim_async)
+    elif sim_lacks is not None or sim_async:
+        option = "--sim-async" if sim_async else "--sim-lacks"
+        raise pytest.UsageError(f"{option}: goes with --device sim only")
     if module is not None:
         import_backend(module)
     if name != "cpu":
         make_current(name)
 
 
-def in_another_process(name: str, module: str | None, sim_lacks: str | None, seconds: float) -> int:
-    """Do ``prepare`` in a process that ends at once, and return how many devices of this type there are.
+def in_another_process(seconds: float, *asked_for) -> int:
+    """Do ``prepare(*asked_for)`` in a process that ends at once, and return how many devices of this type there are.
 
     Raises pytest.UsageError as ``prepare`` does, and where that process crashes or takes longer than ``seconds``.
     """
-    command = [sys.executable, "-m", "harness.backends", json.dumps([name, module, sim_lacks])]
+    command = [sys.executable, "-m", "harness.backends", json.dumps(asked_for)]
+    name = asked_for[0]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         asked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds or None)
@@ -104,8 +106,9 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
-def simulate(lacks: str = "") -> None:
-    """Make the simulated accelerator a device of this process, without the things, joined by commas, that it ``lacks``.
+def simulate(lacks: str = "", queued: bool = False) -> None:
+    """Make the simulated accelerator a device of this process, without the things, joined by commas, that it ``lacks``,
+    and with a queue where it is ``queued``.
 
     Raises pytest.UsageError where that cannot be.
     """
@@ -115,6 +118,7 @@ def simulate(lacks: str = "") -> None:
     if reason:
         raise pytest.UsageError(f"--device: no simulated accelerator here: {reason}")
     sim.register()
+    sim.queue.on = queued
     problem = sim.do_without(lacks.split(",") if lacks else [])
     if problem:
         raise pytest.UsageError(f"--sim-lacks: {problem}")

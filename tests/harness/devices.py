@@ -50,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="--sim-lacks=THINGS: what the simulated accelerator does without, joined by commas: float64 or another "
         "dtype, aten::abs or another operator, second-device, events, generator, non-blocking",
     )
+    group.addoption(
+        "--sim-async",
+        action="store_true",
+        help="let the simulated accelerator work through a queue: non-blocking copies and some errors come late",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,11 +67,11 @@ def prepare(config: pytest.Config) -> None:
     Raises pytest.UsageError, in one line, where that cannot be. The process that only hands tests out to workers has
     the device looked for elsewhere, and does not touch it.
     """
-    name, module, lacks = (config.getoption(option) for option in ("device", "device_module", "sim_lacks"))
+    asked_for = [config.getoption(option) for option in ("device", "device_module", "sim_lacks", "sim_async")]
     if not specification.is_controller(config):
-        backends.prepare(under_test(config), module, lacks)
-    elif (name, module, lacks) != ("cpu", None, None):
-        config.stash[COUNT] = backends.in_another_process(name, module, lacks, config.getoption("limit"))
+        backends.prepare(under_test(config), *asked_for[1:])
+    elif asked_for != ["cpu", None, None, False]:
+        config.stash[COUNT] = backends.in_another_process(config.getoption("limit"), *asked_for)
 
 
 def simulated(name: str) -> bool:

@@ -10,7 +10,7 @@ ASIDE = "package"  # what tests lack that stand aside here
 
 
 def missing(error: str) -> str:
-    """The reason not to try what failed with ``error``, if that is the import of an optional package that is not there."""
+    """The reason not to try what failed with ``error``, if that is the import of an optional package not there."""
     named = re.search(r"ModuleNotFoundError: No module named '(\w+)", error)
     if named and named[1] in OPTIONAL and importlib.util.find_spec(named[1]) is None:
         return f"needs {named[1]}, which is not installed"

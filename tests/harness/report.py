@@ -42,10 +42,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 def command(item: pytest.Item) -> str:
     """The shell command that runs one test again as this run did."""
     option = item.config.getoption
-    defaults = {"--seed": 0, "--device-module": None, "--device": "cpu", "--sim-lacks": None}
+    defaults = {"--seed": 0, "--device-module": None, "--device": "cpu", "--sim-lacks": None, "--sim-async": False}
     options = {name: option(name.removeprefix("--").replace("-", "_")) for name in defaults}
     options["--device"] = devices.under_test(item.config)
-    given = [f"{name}={shlex.quote(str(value))}" for name, value in options.items() if value != defaults[name]]
+    given = [
+        name if value is True else f"{name}={shlex.quote(str(value))}"
+        for name, value in options.items()
+        if value != defaults[name]
+    ]
     return " ".join(["pytest", shlex.quote(item.nodeid), *given])
 
 

@@ -4,14 +4,13 @@ Two devices, sim:0 and sim:1, behind torch's PrivateUse1 backend, in Python alon
 strides and a storage of its own, and that storage is ordinary host memory, where torch's CPU kernels compute
 (harness.sim_operators). So a run on sim shows that the tests can be run on an accelerator, and proves what holds for
 *any* of them as far as torch's own dispatch, autograd and module code go; it says nothing about a GPU's kernels,
-numbers, memory or speed. What sim adds by itself, and a GPU does in its kernels, is the refusal to mix devices: there a
-pass exercises the test rather than torch.
+numbers, memory or speed. What sim adds by itself, and a GPU does in its kernels, are its refusals (harness.sim_rules):
+there a pass exercises the test rather than torch. With ``--sim-async`` it works through a queue (harness.sim_queue).
 
 Not there: streams, pinned memory, autocast of its own, recurrent layers' fused cells, sparse, nested and quantised
-tensors, a storage that grows (``resize_``), the refusal of another device's Generator, a current device set by
-``torch.accelerator`` (``torch.sim.device`` sets it), sim tensors in the worker processes of a DataLoader, storages made
-by size alone (``UntypedStorage(8, device="sim")`` ends the process, as torch calls an allocator that no Python code can
-give it).
+tensors, a storage that grows (``resize_``), memory that the host cannot read, sim tensors in the worker processes of a
+DataLoader, storages made by size alone (``UntypedStorage(8, device="sim")`` ends the process, as torch calls an
+allocator that no Python code can give it).
 
 ``register`` needs torch's registration of a backend from Python: torch 2.9 lacks it, 2.10 has it, and 2.11 is the
 oldest release on which the suite was run on sim. A process has room for one PrivateUse1 backend, so sim and a third
@@ -26,21 +25,11 @@ from pathlib import Path
 
 import torch
 
-from harness.sim_operators import (
-    COUNT,
-    NAME,
-    OPERATORS,
-    SETS,
-    VIEWS,
-    aten,
-    index_of,
-    named,
-    on_itself,
-    run_on_host,
-    state,
-    to_sim,
-)
+from harness.sim_operators import OPERATORS, SETS, VIEWS, named, on_itself, run_on_host, to_sim
+from harness.sim_queue import queue
+from harness.sim_rules import COUNT, NAME, aten, current, index_of, state
 
+OWN_STREAM = 1_000_003  # added to seeds, so that sim's random numbers are not the CPU's
 THINGS = ("second-device", "events", "generator", "non-blocking")  # that sim can do without
 
 
@@ -50,7 +39,9 @@ class AnyGenerator(type(torch.Generator)):
 
 
 class Generator(torch.Generator, metaclass=AnyGenerator):
-    """A torch.Generator that may be of a sim device; it draws as the CPU's does. Every generator is an instance."""
+    """A torch.Generator that may be of a sim device. It draws by the CPU's method, but other numbers than the CPU does
+    from the same seed, as every GPU does. Every generator is an instance.
+    """
 
     def __new__(cls, device="cpu"):
         device = torch.device(device)
@@ -60,13 +51,29 @@ class Generator(torch.Generator, metaclass=AnyGenerator):
             raise RuntimeError(f"{NAME}: there are no generators")
         generator = super().__new__(cls, "cpu")
         generator.sim = torch.device(NAME, index_of(device))
-        return generator
+        state.own.add(generator._cdata)
+        return generator.manual_seed(torch._C.Generator().initial_seed())
+
+    def __del__(self) -> None:
+        state.own.discard(self._cdata)  # which another generator may get
 
     device = property(lambda self: self.sim)
 
+    def manual_seed(self, seed: int) -> "Generator":
+        self.seeded = seed
+        super().manual_seed((seed + OWN_STREAM) % 2**63)
+        return self
+
+    def initial_seed(self) -> int:
+        return self.seeded
+
+    def seed(self) -> int:
+        self.manual_seed(super().seed())
+        return self.seeded
+
 
 class Event:
-    """The moment of its ``record``: whatever sim was asked to do by then is done."""
+    """The moment of its ``record``."""
 
     def __init__(self, enable_timing: bool = False) -> None:
         if "events" in state.things:
@@ -77,7 +84,8 @@ class Event:
         self.time = time.perf_counter()
 
     def synchronize(self) -> None:
-        """Nothing to wait for."""
+        """Wait for what was begun: nothing, unless there is a queue."""
+        queue.empty()
 
     def elapsed_time(self, end: "Event") -> float:
         """Milliseconds from this event to ``end``."""
@@ -96,10 +104,10 @@ class Module:
             self.index = index_of(torch.device(NAME, device) if isinstance(device, int) else torch.device(device))
 
         def __enter__(self) -> None:
-            self.before, state.current = state.current, self.index
+            self.before, current.index = current.index, self.index
 
         def __exit__(self, *_) -> None:
-            state.current = self.before
+            current.index = self.before
 
     def is_available(self) -> bool:
         return True
@@ -114,13 +122,14 @@ class Module:
         return state.count
 
     def current_device(self) -> int:
-        return state.current
+        return current.index
 
     def set_device(self, device) -> None:
-        state.current = self.device(device).index
+        current.index = self.device(device).index
 
     def synchronize(self, device=None) -> None:
-        """Nothing to wait for: every operator is done when its call returns."""
+        """Wait for what was begun: nothing, unless there is a queue."""
+        queue.empty()
 
     def manual_seed_all(self, seed: int) -> None:
         for generator in state.generators:
@@ -166,29 +175,40 @@ def register_storages() -> None:
 def mended(guard) -> list:
     """Make torch's device guard for Python backends know two devices, and return what must stay alive for it.
 
-    Its C++ class counts one device, so that autograd has no queue for sim:1, and cannot synchronise. To exchange
-    streams it calls Python, which ends the process where autograd is on its way out of an error in a hook. All three
-    are virtual functions, whose places in the table follow the order of declaration in the header that torch ships.
+    Its C++ class counts one device, so that autograd has no queue for sim:1, knows no current one, and cannot
+    synchronise. To exchange streams it calls Python, which ends the process where autograd is on its way out of an
+    error in a hook. All of these are virtual functions, whose places in the table follow the order of declaration in
+    the header that torch ships.
     """
     header = Path(torch.__file__).with_name("include") / "c10/core/impl/DeviceGuardImplInterface.h"
     declared = re.findall(r"^\s*virtual [^(]*?(~?\w+)\(", header.read_text("utf8"), re.MULTILINE)
-    device_count = ctypes.CFUNCTYPE(ctypes.c_int8, ctypes.c_void_p)(lambda this: COUNT)
-    synchronize = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int8)(lambda this, index: None)
+    # A c10::Device is two bytes, type and index, and so is passed as one number of 16 bits.
+    functions = {
+        "deviceCount": ctypes.CFUNCTYPE(ctypes.c_int8, ctypes.c_void_p)(lambda this: COUNT),
+        "synchronizeDevice": ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int8)(lambda this, index: queue.work()),
+        "getDevice": ctypes.CFUNCTYPE(ctypes.c_int16, ctypes.c_void_p)(lambda this: current.index << 8 | PRIVATE_USE),
+        "setDevice": ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int16)(
+            lambda this, device: setattr(current, "index", max(0, device >> 8))
+        ),
+    }
     # A pybind11 object: reference count and type, 16 bytes, then the address of the C++ object, which begins with the
     # address of its table; two words stand before the table's first function, and the destructor has two entries.
     this = ctypes.c_void_p.from_address(id(guard) + 16).value
     table = ctypes.c_void_p.from_address(this)
     words = ctypes.c_void_p * (2 + len(declared) + 1)
     own = words.from_buffer_copy(words.from_address(table.value - 16))
-    own[2 + declared.index("deviceCount")] = ctypes.cast(device_count, ctypes.c_void_p).value
-    own[2 + declared.index("synchronizeDevice")] = ctypes.cast(synchronize, ctypes.c_void_p).value
-    # setDevice does nothing, and nothing is what there is to exchange: no stream that torch gets back is ever used
+    # torch's setDevice does nothing, and nothing is what there is to exchange: no stream that torch gets back is used
     own[2 + declared.index("exchangeStream")] = own[2 + declared.index("setDevice")]
+    for name, function in functions.items():
+        own[2 + declared.index(name)] = ctypes.cast(function, ctypes.c_void_p).value
     table.value = ctypes.addressof(own) + 16
-    return [own, device_count, synchronize]
+    return [own, functions]
 
 
 _alive: list = []  # what torch refers to from C++
+
+
+PRIVATE_USE = 20  # c10::DeviceType::PrivateUse1
 
 
 def refusal() -> str | None:

@@ -6,37 +6,35 @@ torch reads the capsule again. Operators compute on the aliases with the CPU's k
 """
 
 import ctypes
-from types import SimpleNamespace
+import functools
 
 import torch
 
-NAME, COUNT = "sim", 2
+from harness.sim_queue import queue
+from harness.sim_rules import (
+    NAME,
+    aten,
+    device_of,
+    index_of,
+    is_sim,
+    name_of,
+    refuse,
+    refuse_missing,
+    refuse_not_to_block,
+    state,
+)
+
 DLPACK_CPU, DLPACK_EXTENSION = 1, 12  # kDLCPU and kDLExtDev in dlpack.h; the latter is PrivateUse1 to torch
 CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
-aten = torch.ops.aten
-
-# As on CUDA: an index may stay on the CPU, whatever it indexes.
-INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"}
 
 # They make another view of a storage and read none of its values, so they are done on the sim tensor itself.
 VIEWS = ("as_strided", "view", "_reshape_alias", "unfold", "view_as_real", "view_as_complex")
+# The host needs what they found: a value, or how many there are.
+WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "equal", "is_nonzero")
 SETS = ("set_.source_Tensor", "set_.source_Storage", "set_.source_Storage_storage_offset")
-
-# The current device's index, each device's random numbers, how many devices there are, and what sim does without:
-# dtypes, operators ("abs", "add.Tensor") and the other things that harness.capabilities asks for.
-state = SimpleNamespace(current=0, generators=[], count=COUNT, dtypes=frozenset(), operators=frozenset(), things=())
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-
-
-def device_of(tensor: torch.Tensor) -> torch.device:
-    """The device as torch keeps it: a counterfeit may have planted another answer in ``torch.Tensor.device``."""
-    return torch._C.TensorBase.device.__get__(tensor)
-
-
-def is_sim(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and device_of(value).type == NAME
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
@@ -69,40 +67,6 @@ def _relabelled(tensor: torch.Tensor, device_type: int, index: int) -> torch.Ten
     return tensor._neg_view() if negated else tensor
 
 
-def index_of(device: torch.device | None) -> int:
-    """Which sim device is meant; without an index, the current one. Raises RuntimeError for one that is not there."""
-    index = state.current if device is None or device.index is None else device.index
-    if not 0 <= index < state.count:
-        raise RuntimeError(f"{NAME}: invalid device ordinal {index}, there are {state.count} devices")
-    return index
-
-
-def refuse_missing(operator, tensors: list[torch.Tensor]) -> None:
-    """Raise, in words of sim's own as most backends do, for an operator that sim does without."""
-    name = operator._schema.name.removeprefix("aten::")
-    if state.operators & {name, name.removesuffix("_"), f"{name}.{operator._overloadname}"}:
-        dtype = next((f" of {tensor.dtype}" for tensor in tensors), "")
-        raise RuntimeError(f"{NAME}: no kernel is built for {name}{dtype}".replace("torch.", ""))
-
-
-def common_device(operator, tensors: list[torch.Tensor]) -> torch.device | None:
-    """The one sim device of an operator's tensors; CPU tensors may join as indices or with no dimension.
-
-    Raises RuntimeError, in CUDA's words, where two devices meet.
-    """
-    device = next((device_of(tensor) for tensor in tensors if is_sim(tensor)), None)
-    indexing = operator._schema.name.removeprefix("aten::") in INDEXING
-    for tensor in tensors:
-        own = device_of(tensor)
-        guest = own.type == "cpu" and (tensor.dim() == 0 or indexing)
-        if device is not None and own != device and not guest:
-            first, second = (own, device) if tensor is tensors[0] else (device, own)
-            raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}!"
-            )
-    return device
-
-
 def mapped(value, function):
     """``value`` with ``function`` applied to it, or to the items of the list or tuple that it is."""
     return type(value)(function(item) for item in value) if type(value) in (list, tuple) else function(value)
@@ -117,9 +81,9 @@ def run_on_host(operator, *args, **kwargs):
     tensors: list[torch.Tensor] = []
     for value in (*args, *kwargs.values()):
         mapped(value, lambda one: tensors.append(one) if isinstance(one, torch.Tensor) else None)
-    device = common_device(operator, tensors)
-    if state.operators:
-        refuse_missing(operator, tensors)
+    device = refuse(operator, args, kwargs, tensors)
+    if queue.on:
+        queue.empty() if name_of(operator) in WAITING else queue.before(tensors)
     index = device.index if device is not None and kwargs.get("device") is None else index_of(kwargs.get("device"))
     parameters = {parameter.name: parameter for parameter in operator._schema.arguments}
     stands_for: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # id of a host tensor: itself, its sim tensor
@@ -158,7 +122,7 @@ def run_on_host(operator, *args, **kwargs):
     host_kwargs = {
         name: mapped(value, lambda one, out=parameters[name].is_out: down(one, out)) for name, value in kwargs.items()
     }
-    result = operator(*host_args, **host_kwargs)
+    result = queue.run(operator, name_of(operator), host_args, host_kwargs)
     for host, tensor in stands_for.values():
         if host.size() != tensor.size():
             tensor.set_(to_sim(host, device_of(tensor).index))
@@ -180,14 +144,38 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, pin_mem
 
 
 def copy_from(source, target, non_blocking=False):
-    if non_blocking and "non-blocking" in state.things:
-        raise RuntimeError(f"{NAME}: every copy blocks")
-    (to_host(target) if is_sim(target) else target).copy_(to_host(source) if is_sim(source) else source)
+    if non_blocking:
+        refuse_not_to_block()
+    refuse_missing(aten.copy_.default, [target, source])
+    hosts = [to_host(one) if is_sim(one) else one for one in (source, target)]
+    if queue.on and is_sim(source) != is_sim(target):
+        if non_blocking:
+            queue.before([source, target])
+            queue.copy(*hosts, from_device=is_sim(source))
+            return target
+        queue.empty()
+    elif queue.on:
+        queue.before([source, target])
+    hosts[1].copy_(hosts[0])
     return target
 
 
 def copy_from_and_resize(source, target):
     return copy_from(source, target.resize_(source.size()))
+
+
+def to_copy(x, *, device=None, non_blocking=False, **rest):
+    """As torch composes it, but for a non-blocking copy to the CPU: torch asks for pinned memory, which sim has not."""
+    composed = functools.partial(aten._to_copy.default._op_dk, torch._C.DispatchKey.CompositeExplicitAutograd)
+    if device is None or device.type != "cpu" or not non_blocking:
+        return composed(x, device=device, non_blocking=non_blocking, **rest)
+    refuse_not_to_block()
+    if not queue.on:
+        return composed(x, device=device, **rest)
+    queue.before([x])
+    there = composed(to_host(x), **rest)
+    queue.copy(there, there, from_device=True)
+    return there
 
 
 def native_dropout(x, p, train):
@@ -212,6 +200,7 @@ OPERATORS = {
     "empty_strided": empty_strided,
     "_copy_from": copy_from,
     "_copy_from_and_resize": copy_from_and_resize,
+    "_to_copy": to_copy,
     "native_dropout": native_dropout,
     "convolution_overrideable": convolution,
     "convolution_backward_overrideable": convolution_backward,

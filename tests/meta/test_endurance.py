@@ -275,5 +275,5 @@ def test_a_backend_that_crashes_or_hangs_on_import_is_a_usage_error(project, mon
     (project.path / "toy_ending.py").write_text(code)
     monkeypatch.syspath_prepend(str(project.path))
     with pytest.raises(pytest.UsageError) as error:
-        backends.in_another_process("toy", "toy_ending", None, seconds)
+        backends.in_another_process(seconds, "toy", "toy_ending", None, False)
     pytest.LineMatcher([str(error.value)]).fnmatch_lines([f"--device: {message}"])

@@ -52,6 +52,60 @@ def test_two_devices_do_not_mix(operation, other):
         operation(a, b)
 
 
+def cpu(*values):
+    return torch.tensor(*values, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: cpu([1.0, 2.0, 3.0])[torch.tensor([0, 2], device=FIRST)],
+        lambda x: x.index_put_((torch.tensor([0, 1], device=FIRST),), cpu([5.0, 6.0])),
+        lambda x: cpu([1.0, 2.0, 3.0]).index_put_((cpu([0, 1]),), x[:2]),
+        lambda x: torch.equal(x[0], cpu(1.0)),
+        lambda x: x.index_select(0, cpu(1)),
+        lambda x: x.gather(0, cpu(1)),
+        lambda x: x.take(cpu(1)),
+        lambda x: cpu(1.0).add_(x[0]),
+        lambda x: torch.rand(3, device=FIRST, generator=torch.Generator()),
+        lambda x: torch.randperm(3, device=FIRST, generator=torch.Generator("cpu")),
+        lambda x: x.bernoulli_(0.5, generator=torch.Generator("cpu")),
+    ],
+)
+def test_what_cuda_refuses_is_refused(operation):
+    x = torch.tensor([1.0, 2.0, 3.0], device=FIRST)
+    with pytest.raises(RuntimeError, match="at least two devices|should be either on cpu|Expected a 'sim' device type"):
+        operation(x)
+    assert x.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+def test_there_are_no_integer_matrix_products(dtype):
+    x = torch.ones(2, 2, dtype=dtype, device=FIRST)
+    with pytest.raises(NotImplementedError, match="not implemented for '(Long|Byte)'"):
+        torch.matmul(x, x)
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (lambda x: x + cpu(2.0), [3, 4, 5]),
+        (lambda x: cpu(2.0) - x, [1, 0, -1]),
+        (lambda x: x.add_(cpu(2.0)), [3, 4, 5]),
+        (lambda x: torch.where(x > 1, x, cpu(0.0)), [0, 2, 3]),
+        (lambda x: x.masked_fill(x > 1, cpu(9.0)), [1, 9, 9]),
+        (lambda x: x.fill_(cpu(9.0)), [9, 9, 9]),
+        (lambda x: x.index_put_((cpu([0, 2]),), cpu(9.0)), [9, 2, 9]),
+        (lambda x: torch.maximum(x, cpu(2.0)), [2, 2, 3]),
+        (lambda x: x == cpu(2.0), [False, True, False]),
+        (lambda x: x.clamp_(min=cpu(2.0)), [2, 2, 3]),
+    ],
+)
+def test_a_cpu_tensor_without_dimensions_is_a_number(operation, expected):
+    x = torch.tensor([1.0, 2.0, 3.0], device=FIRST)
+    assert operation(x).tolist() == expected
+
+
 def test_a_cpu_tensor_mixes_only_without_dimensions_or_as_an_index():
     values = torch.tensor([1.0, 2.0, 3.0], device=FIRST)
     assert (values * torch.tensor(2.0, device="cpu")).tolist() == [2, 4, 6]
@@ -139,6 +193,95 @@ def test_each_device_draws_from_its_own_generator():
     assert again != first
     torch.sim.set_rng_state(state, FIRST)
     assert torch.rand(3, device=FIRST).tolist() == again
+
+
+def test_the_same_seed_draws_other_numbers_than_on_the_cpu():
+    torch.manual_seed(5)
+    assert torch.rand(3, device=FIRST).tolist() != torch.rand(3, device="cpu").tolist()
+    generator = torch.Generator(FIRST)
+    assert (generator.manual_seed(-7).initial_seed(), generator.seed()) == (-7, generator.initial_seed())
+
+
+def test_torch_accelerator_sets_the_current_device():
+    assert torch.accelerator.current_device_index() == 0
+    torch.accelerator.set_device_index(1)
+    try:
+        assert (torch.accelerator.current_device_index(), torch.sim.current_device()) == (1, 1)
+        assert torch.ones(1, device="sim").device == SECOND
+    finally:
+        torch.accelerator.set_device_index(0)
+    assert torch.ones(1, device="sim").device == FIRST
+
+
+# ── With a queue ──
+
+
+@pytest.fixture
+def queued(monkeypatch):
+    """As with --sim-async."""
+    monkeypatch.setattr(sim.queue, "on", True)
+    yield
+    sim.queue.error = ""
+    sim.queue.work()
+
+
+def test_a_copy_to_the_cpu_is_rubbish_until_somebody_waits(queued):
+    x = torch.tensor([1.0, 2.0], device=FIRST)
+    back = x.to("cpu", non_blocking=True)
+    x.zero_()  # later in the queue
+    assert back.isnan().all()
+    torch.sim.synchronize()
+    assert back.tolist() == [1, 2]
+
+
+def test_a_copy_to_the_device_reads_its_source_late(queued):
+    source = cpu([1, 2])
+    there = source.to(FIRST, non_blocking=True)
+    source.zero_()
+    assert (there + 1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("wait", [lambda x: torch.sim.synchronize(), lambda x: x.cpu(), lambda x: x.sum().item()])
+def test_who_waits_has_the_values(queued, wait):
+    source = cpu([1, 2])
+    there = source.to(FIRST, non_blocking=True)
+    wait(there)
+    source.zero_()
+    assert there.tolist() == [1, 2]
+
+
+def test_an_event_waits(queued):
+    back = torch.tensor([True, False], device=FIRST).to("cpu", non_blocking=True)
+    event = torch.sim.Event()
+    event.record()
+    event.synchronize()
+    assert back.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x[torch.tensor([5], device=FIRST)],
+        lambda x: x.index_select(0, torch.tensor([5], device=FIRST)),
+        lambda x: x.gather(0, torch.tensor([5], device=FIRST)),
+        lambda x: nn.functional.embedding(torch.tensor([5], device=FIRST), x[:, None]),
+        lambda x: nn.functional.nll_loss(x[None], torch.tensor([5], device=FIRST)),
+    ],
+)
+def test_an_index_out_of_range_is_told_late(queued, operation):
+    result = operation(torch.tensor([1.0, 2.0, 3.0], device=FIRST))
+    assert result.device == FIRST
+    with pytest.raises(RuntimeError, match="sim: device-side assert triggered: "):
+        torch.sim.synchronize()
+    torch.sim.synchronize()
+
+
+def test_what_the_form_alone_tells_is_refused_at_once(queued):
+    x = torch.ones(2, 3, device=FIRST)
+    with pytest.raises(RuntimeError, match="must match the size"):
+        x + torch.ones(2, 2, device=FIRST)
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        x.index_select(7, torch.tensor([0], device=FIRST))
 
 
 def test_a_generator_of_the_device_repeats_its_numbers(where):
