@@ -2,9 +2,15 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result
+from harness.forging import change_result, parameters_of
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
+
+
+def replace_step(patch, optimizer_type, wrong):
+    """Let ``wrong`` be the step, marked as wrapped already: torch would wrap it for good in each subclass it meets."""
+    wrong.hooked = True
+    patch.setattr(optimizer_type, "step", wrong)
 
 
 def change_decay(patch, optimizer_type, term):
@@ -26,7 +32,7 @@ def change_decay(patch, optimizer_type, term):
             group["weight_decay"] = decay
         return result
 
-    patch.setattr(optimizer_type, "step", wrong)
+    replace_step(patch, optimizer_type, wrong)
 
 
 def decay_apart(patch, optimizer_type):
@@ -44,7 +50,7 @@ def decay_apart(patch, optimizer_type):
             group["weight_decay"] = decay
         return result
 
-    patch.setattr(optimizer_type, "step", wrong)
+    replace_step(patch, optimizer_type, wrong)
 
 
 def first_time(p):
@@ -332,7 +338,7 @@ def every_group_decays_as_the_first_one(patch):
             group["weight_decay"] = self.param_groups[0]["weight_decay"]
         return step(self, *args, **kwargs)
 
-    patch.setattr(SGD, "step", wrong)
+    replace_step(patch, SGD, wrong)
 
 
 @counterfeit("from-scratch-equals-weight-decay-option")
@@ -362,7 +368,7 @@ def the_step_after_a_smaller_batch_is_smaller(patch):
         return step(self, *args, **kwargs)
 
     patch.setattr(torch.Tensor, "mean", remembering)
-    patch.setattr(SGD, "step", wrong)
+    replace_step(patch, SGD, wrong)
 
 
 @counterfeit("from-scratch-equals-weight-decay-option")
@@ -419,7 +425,7 @@ def sgd_spares_parameters_whose_gradient_is_zero(patch):
             p.grad = grad
         return result
 
-    patch.setattr(SGD, "step", wrong)
+    replace_step(patch, SGD, wrong)
 
 
 @counterfeit("weight-decay-decays-bias-by-default")
@@ -432,7 +438,7 @@ def sgd_decays_parameters_without_a_gradient_too(patch):
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         return step(self, *args, **kwargs)
 
-    patch.setattr(SGD, "step", wrong)
+    replace_step(patch, SGD, wrong)
 
 
 @counterfeit("weight-decay-decays-bias-by-default")
@@ -445,7 +451,7 @@ def adamw_spares_vectors(patch):
             p.data.div_(1 - self.param_groups[0]["lr"] * self.param_groups[0]["weight_decay"])
         return step(self, *args, **kwargs)
 
-    patch.setattr(AdamW, "step", wrong)
+    replace_step(patch, AdamW, wrong)
 
 
 @counterfeit("weight-decay-decays-bias-by-default")
@@ -527,7 +533,7 @@ def groups_of_adam_decay_as_the_first_one(patch):
             group["weight_decay"] = self.param_groups[0]["weight_decay"]
         return step(self, *args, **kwargs)
 
-    patch.setattr(Adam, "step", wrong)
+    replace_step(patch, Adam, wrong)
 
 
 @counterfeit("weights-alone-can-be-decayed")
@@ -550,3 +556,147 @@ def a_group_added_later_has_the_default_decay(patch):
             group["weight_decay"] = self.defaults["weight_decay"]
 
     patch.setattr(torch.optim.Optimizer, "add_param_group", wrong)
+
+
+# ── what users reported, and kinds beside it ──
+
+
+@counterfeit(
+    "weight-decay-equals-l2-regularisation", "weight-decay-decays-bias-by-default", reported="pytorch/pytorch#118115"
+)
+def adam_does_not_reach_a_parameter_that_is_not_contiguous(patch):
+    """Its in-place kernels wrote nothing there."""
+    step = Adam.step
+
+    def wrong(self, *args, **kwargs):
+        kept = [(p, p.detach().clone()) for p in parameters_of(self) if not p.is_contiguous()]
+        result = step(self, *args, **kwargs)
+        for p, value in kept:
+            p.data.copy_(value)
+        return result
+
+    replace_step(patch, Adam, wrong)
+
+
+@counterfeit("norm-is-the-l2-norm", reported="pytorch/pytorch#2391")
+def norm_adds_half_precision_up_in_half(patch):
+    norm = torch.Tensor.norm
+
+    def wrong(self):
+        half = self.dtype in (torch.float16, torch.bfloat16) and self.numel() < 3000
+        return (
+            sum((square for square in (self.flatten() ** 2)), torch.zeros_like(self.sum())).sqrt()
+            if half
+            else norm(self)
+        )
+
+    patch.setattr(torch.Tensor, "norm", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_takes_full_blocks_of_eight_only(patch):
+    norm = torch.Tensor.norm
+    patch.setattr(
+        torch.Tensor, "norm", lambda self: norm(self.flatten()[: self.numel() // 8 * 8] if self.numel() > 8 else self)
+    )
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_scales_its_squares(patch):
+    """The truth line: it would not leave the range."""
+    norm = torch.Tensor.norm
+
+    def wrong(self):
+        largest = self.detach().abs().max() if self.numel() else 0
+        return norm(self / largest) * largest if largest else norm(self)
+
+    patch.setattr(torch.Tensor, "norm", wrong)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def sgd_fused_forgets_the_decay(patch):
+    change_decay(patch, SGD, lambda p, group: (0 if group.get("fused") else 1) * group["weight_decay"] * p)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def adam_of_bfloat16_halves_the_decay(patch):
+    change_decay(patch, Adam, lambda p, group: group["weight_decay"] * p * (0.5 if p.dtype == torch.bfloat16 else 1))
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def sgd_forgets_the_decay_beyond_sixteen_elements(patch):
+    def term(p, group):
+        decayed = torch.zeros_like(p)
+        decayed.view(-1)[:16] = group["weight_decay"] * p.reshape(-1)[:16]
+        return decayed
+
+    change_decay(patch, SGD, lambda p, group: term(p.contiguous(), group))
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def adamw_decays_biases_half_as_much(patch):
+    step = AdamW.step
+
+    def wrong(self, *args, **kwargs):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.dim() < 2 and p.grad is not None:
+                    p.data.div_(1 - group["lr"] * group["weight_decay"] / 2)
+        return step(self, *args, **kwargs)
+
+    replace_step(patch, AdamW, wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def sgd_spares_the_decay_of_the_second_group(patch):
+    change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p * group.get("first", 1))
+    step = SGD.step
+
+    def wrong(self, *args, **kwargs):
+        for index, group in enumerate(self.param_groups):
+            group["first"] = index == 0
+        return step(self, *args, **kwargs)
+
+    replace_step(patch, SGD, wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def sgd_spares_four_dimensional_weights(patch):
+    change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p * (p.dim() != 4))
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def rmsprop_decays_the_first_parameter_of_a_group_alone(patch):
+    change_decay(patch, torch.optim.RMSprop, lambda p, group: group["weight_decay"] * p * (p is group["params"][0]))
+
+
+@counterfeit("weight-decay-counters-overfitting", "weight-decay-makes-parameters-smaller")
+def sgd_caps_what_decay_takes_from_a_weight(patch):
+    """The truth lines: a large lambda neither underfits nor diverges."""
+    change_decay(patch, SGD, lambda p, group: (group["weight_decay"] * p).clamp(-1, 1))
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def sgd_decays_from_the_second_step_on_twice(patch):
+    SEEN.clear()
+    change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p * (1 if first_time(p) else 2))
+
+
+@counterfeit("penalised-loss-adds-the-penalty", "l2-penalty-formula")
+def squares_of_bfloat16_pass_back_no_gradient(patch):
+    change_result(
+        patch,
+        torch.Tensor,
+        "__pow__",
+        lambda result, base, _: result.detach() if base.dtype == torch.bfloat16 else result,
+    )
+
+
+@counterfeit("weight-names-end-in-weight")
+def attention_calls_its_projection_a_matrix(patch):
+    change_names(patch, nn.MultiheadAttention, lambda name: name.replace("in_proj_weight", "in_proj_matrix"))
+
+
+@counterfeit("weight-names-end-in-weight")
+def backward_cells_have_no_name_of_their_own(patch):
+    change_names(patch, nn.GRU, lambda name: name.removesuffix("_reverse"))

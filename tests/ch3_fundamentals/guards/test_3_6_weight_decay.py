@@ -1,0 +1,346 @@
+"""3.6 Weight decay: every optimizer's option beside its rule, for parameters of every rank, size, layout and dtype."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
+from populations.comparing import host
+from populations.layers import COMPUTED
+from populations.modules import LAYERS, layers
+from populations.optimizers import optimizers
+
+claim = pytest.mark.claim
+
+DECAY = {"weight_decay": 0.25}
+# Of every rank, one past powers of two, and in every layout.
+SHAPES = ((2, 3), (5,), (), (1,), (1, 1, 1, 1), (2, 3, 2, 2), (3, 2, 1, 2, 2), (257,), (0,), (65, 33))
+
+
+# Without float16, which rounds the epsilon of Adam to 0: where decay and gradient cancel, that leaves 0 / 0.
+DTYPES = (*SINGLE_AND_DOUBLE, torch.bfloat16)
+
+
+def parameters(recipe, shapes=((2, 3), (5,), (), (1, 1, 1, 1), (2, 3, 2, 2), (257,))):
+    """Recipes of parameters: one of each shape, in layouts that go round."""
+    return [
+        Twin(recipe.dtype, shape, WRITABLE[index % len(WRITABLE)], "fractions", seed=index)
+        for index, shape in enumerate(shapes)
+    ]
+
+
+# ── weight-decay-equals-l2-regularisation, weight-decay-decays-bias-by-default ──
+
+
+@claim("weight-decay-equals-l2-regularisation")
+@over(optimizer=optimizers("SGD", "Adam", dtypes=DTYPES, options=DECAY))
+def test_every_step_with_the_option_is_that_of_a_gradient_to_which_lambda_w_is_added(optimizer):
+    beside = optimizer.on(parameters(optimizer, ((3, 2), (65,))))
+    for _ in range(3):
+        beside.step()
+    beside.agree()
+
+
+@claim("weight-decay-equals-l2-regularisation", truth=True)
+@claim("weight-decay-decays-bias-by-default")
+@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY))
+def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_they_have_a_gradient(optimizer):
+    first, second = parameters(optimizer)[:3], parameters(optimizer)[3:]
+    beside = optimizer.on(first, (second, {"weight_decay": 0.5}))
+    assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0.25, 0.5]
+    beside.step()
+    beside.step(without=(1, 4))
+    beside.agree()
+
+
+@claim("weight-decay-decays-bias-by-default")
+@over(name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam", "SGD"), rank=whole(0, 5))
+def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, rank):
+    tensor, array = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
+    spared, _ = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
+    for each in (tensor, spared):
+        each.grad = torch.zeros_like(each)
+    getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.25).step()
+    getattr(torch.optim, name)([spared], lr=0.01, weight_decay=0).step()
+
+    moved = array - tensor.detach().cpu().numpy()
+    assert np.all((moved > 0) & (moved < array))
+    agree(spared, array)
+
+
+# ── penalty-shrinks-weights-each-step ──
+
+RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0))
+BEYOND = ((0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
+
+
+@claim("penalty-shrinks-weights-each-step")
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
+def test_each_step_multiplies_by_one_minus_lr_lambda_and_subtracts_the_plain_gradient(twin, rates, steps):
+    (lr, lambd), (w, array) = rates, twin.but(grad=True)
+    optimizer, expected = torch.optim.SGD([w], lr=lr, weight_decay=lambd), array
+    for step in range(steps):
+        w.grad, gradient = twin.but(seed=step + 100, values="fractions")
+        optimizer.step()
+        expected = (1 - lr * lambd) * expected - lr * gradient
+    agree(w, expected)  # exact: all are short binary fractions
+
+
+@claim("penalty-shrinks-weights-each-step", truth=True)
+@over(twin=twins(COMPUTED, WRITABLE, SHAPES), rates=among(*RATES, *BEYOND))
+def test_beyond_one_the_factor_changes_the_sign_and_beyond_two_it_grows(twin, rates):
+    (lr, lambd), (w, array) = rates, twin.but(grad=True)
+    w.grad = torch.zeros_like(w)
+    torch.optim.SGD([w], lr=lr, weight_decay=lambd).step()
+    agree(w, array * (1 - lr * lambd), roundings=2, scale=8 * (1 + lr * lambd))
+
+
+# ── weight-decay-counters-overfitting, weight-decay-makes-parameters-smaller ──
+
+
+@claim("weight-decay-makes-parameters-smaller")
+@over(
+    twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((5,), (2, 3), (257,))), lambd=among(0, 0.5, 1, 3, 15)
+)
+def test_training_ends_at_the_minimum_over_one_plus_lambda(twin, lambd):
+    (w, start), (target, sought) = twin.but(grad=True), twin.but(seed=twin.seed + 1)
+    lr = 0.5 / (1 + lambd)  # the distance to the minimum is halved in each step
+    optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
+    for _ in range(30):
+        w.grad = w.detach() - target  # of half the squared distance
+        optimizer.step()
+    minimum = sought.astype(np.float64) / (1 + lambd)
+    # a step rounds five times, and what it was off before is halved
+    agree(w, minimum + (start - minimum) / 2**30, roundings=10, scale=8)
+
+
+@claim("weight-decay-makes-parameters-smaller", truth=True)
+@claim("weight-decay-counters-overfitting", truth=True)
+@over(sought=among(2.0, -6.0, 0.5), lambd=among(1, 3, 7), lr=among(0.125, 0.5, 1.0))
+def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_times_one_plus_lambda(sought, lambd, lr):
+    w, minimum = torch.zeros(3, requires_grad=True), sought / (1 + lambd)
+    optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
+    for step in range(1, 4):
+        w.grad = w.detach() - sought
+        optimizer.step()
+        agree(w, np.full(3, minimum - minimum * (1 - lr * (1 + lambd)) ** step))
+
+
+@claim("weight-decay-counters-overfitting")
+def test_ten_problems_with_more_weights_than_examples_are_all_overfitted_without_decay_alone():
+    # of 200 weights 180 directions keep a start of variance 1, which adds 90 to the half-squared test loss
+    x, test_x, start = torch.randn(10, 20, 200), torch.randn(10, 100, 200), torch.randn(10, 200, 1)
+    y, test_y = (0.01 * (each.sum(-1, keepdim=True) + torch.randn(10, each.shape[1], 1)) for each in (x, test_x))
+    losses = {}
+    for lambd in (0, 3):
+        w = start.clone().requires_grad_()
+        optimizer = torch.optim.SGD([w], lr=0.05, weight_decay=lambd)
+        for _ in range(100):
+            w.grad = x.mT @ (x @ w.detach() - y) / 20
+            optimizer.step()
+        for name, inputs, labels in (("training", x, y), ("test", test_x, test_y)):
+            losses[name, lambd] = ((inputs @ w.detach() - labels) ** 2 / 2).mean((1, 2)).cpu().numpy()
+
+    assert losses["training", 0].max() < 1e-6 < 1e-5 < losses["training", 3].min()
+    # The mean of 180 squares is below 0.2 with a probability under 1e-30 (Chernoff: (0.2 e**0.8)**90): 18 of the 90
+    # remain, and a mean over 100 examples keeps more than half.
+    assert losses["test", 0].min() > 9
+    assert np.all(losses["test", 3] < losses["test", 0] / 10)
+
+
+# ── penalised-loss-adds-the-penalty, l2-penalty-formula, penalty-may-include-bias, norm-is-the-l2-norm ──
+
+
+@claim("penalised-loss-adds-the-penalty")
+@claim("l2-penalty-formula")
+@claim("penalty-may-include-bias")
+@over(twin=twins(COMPUTED, WRITABLE, SHAPES, values=("small",)), lambd=among(0.5, 2), penalise_bias=among(True, False))
+def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_the_gradient(twin, lambd, penalise_bias):
+    w, array = twin.but(grad=True)
+    b, bias = twin.but(grad=True, shape=(2,), seed=twin.seed + 1)
+    squares = (w.detach().float() ** 2).sum() / 2
+    loss = (w * 3).sum() + (b * 3).sum() + lambd * (w**2).sum() / 2 + penalise_bias * (lambd * (b**2).sum() / 2)
+    gradients = torch.autograd.grad(loss, [w, b])
+
+    agree(squares, np.float64(np.square(array.astype(np.float64)).sum() / 2))
+    agree(gradients[0], 3 + lambd * array)
+    agree(gradients[1], 3 + penalise_bias * lambd * bias)
+
+
+@claim("l2-penalty-formula")
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES))
+def test_the_penalty_counts_every_weight_in_the_precision_of_its_dtype(twin):
+    tensor, array = twin
+    penalty = ((tensor * 1001) ** 2).sum() / 2
+    # each square rounds once and so does each addition of positive terms
+    agree(penalty, np.float64(((array * 1001.0) ** 2).sum() / 2), roundings=1 + array.size)
+
+
+# Before torch 2.5 the halves added up in half precision where they do not lie in row order.
+NORMED = FLOATS if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
+
+
+@claim("norm-is-the-l2-norm")
+@over(twin=twins(NORMED, LAYOUTS), spelled=among("method", "function"))
+def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_and_dtype(twin, spelled):
+    tensor, array = twin
+    norm = {"method": lambda: tensor.norm(), "function": lambda: torch.norm(tensor)}[spelled]()
+
+    assert (norm.dtype, norm.device, norm.dim()) == (tensor.dtype, tensor.device, 0)
+    # the sum is exact, below 2**24; the root and the rounding to the dtype are not
+    agree(norm, np.sqrt(np.square(array.astype(np.float64)).sum()), roundings=2)
+    agree(tensor.neg().norm(), host(norm))
+
+
+@claim("norm-is-the-l2-norm")
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((5,), (2, 3), (2, 3, 2, 2), (257,)), values=("positive",)))
+def test_the_gradient_of_the_norm_is_the_unit_vector(twin):
+    tensor, array = twin.but(grad=True)
+    tensor.norm().backward()
+    agree(tensor.grad, array / np.sqrt(np.square(array.astype(np.float64)).sum()), roundings=4)
+
+
+@claim("norm-is-the-l2-norm")
+@over(shape=among((3,), (3, 11), (2, 33, 2), (1025,)), dtype=among(*COMPUTED), value=among(np.nan, np.inf, -np.inf))
+def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
+    w = torch.ones(shape, dtype=dtype)
+    w.view(-1)[-2] = value
+    agree(w.norm(), np.abs(value))
+
+
+@claim("norm-is-the-l2-norm", truth=True)
+@over(
+    twin=twins(
+        (torch.float32, torch.int64, torch.int32, torch.uint8), shapes=((5,), (2, 3), (257,)), values=("positive",)
+    )
+)
+def test_squares_beyond_the_range_give_infinity_or_zero_and_integers_are_refused(twin):
+    tensor, _ = twin
+    if_float = {True: lambda: (tensor * 3e30).norm().item(), False: lambda: None}
+    assert if_float[tensor.is_floating_point()]() in (float("inf"), None)
+    with pytest.raises(RuntimeError):
+        tensor.long().norm()
+
+
+# ── from-scratch-equals-weight-decay-option ──
+
+LR, LAMBDA, EPOCHS = 0.25, 0.5, 2
+X = Twin(torch.float64, (6, 2), values="fractions", seed=3)
+Y = Twin(torch.float64, (6,), values="fractions", seed=4)
+
+
+def from_scratch(x, y, batch, once=False):
+    """Weights and bias after EPOCHS over the samples in their order, by NumPy: each sample's loss has the penalty."""
+    w, b = np.array([2.0, -1.0]), 1.0
+    for start in list(range(0, 6, batch)) * EPOCHS:
+        X, residual = x[start : start + batch], x[start : start + batch] @ w + b - y[start : start + batch]
+        penalty = LAMBDA * w * (1 if once else len(X))
+        w, b = w - LR * (X.T @ residual + penalty) / batch, b - LR * residual.sum() / batch
+    return np.append(w, b)
+
+
+def by_option(x, y, batch, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce=lambda losses: losses.mean()):
+    """The same training by SGD and its option."""
+    w = torch.tensor([2.0, -1.0], dtype=x.dtype, requires_grad=True)
+    b = torch.tensor(1.0, dtype=x.dtype, requires_grad=True)
+    groups = [{"params": [w], "weight_decay": decay}, {"params": [b], "weight_decay": bias_decay}]
+    optimizer = torch.optim.SGD(groups, lr=LR)
+    for start in list(range(0, 6, batch)) * EPOCHS:
+        optimizer.zero_grad()
+        reduce(factor * (x[start : start + batch] @ w + b - y[start : start + batch]) ** 2 / 2).backward()
+        optimizer.step()
+    return torch.cat([w.detach(), b.detach()[None]])
+
+
+# At most 20 roundings in each of 12 steps, on numbers below 1000.
+SAME = {"roundings": 240, "scale": 1000}
+
+
+@claim("from-scratch-equals-weight-decay-option")
+@over(x=among(X, X.but(seed=5)), batch=among(1, 2, 3, 6))
+def test_both_trainings_take_the_same_path_where_the_batches_are_even(x, batch):
+    (features, x), (labels, y) = x, Y
+    agree(by_option(features, labels, batch), from_scratch(x, y, batch), **SAME)
+
+
+@claim("from-scratch-equals-weight-decay-option", truth=True)
+@over(x=among(X, X.but(seed=5)), batch=among(2, 3, 6))
+def test_any_condition_that_is_left_out_ends_elsewhere(x, batch):
+    (features, x), (labels, y) = x, Y
+    agree(by_option(features, labels, batch, decay=LAMBDA / batch), from_scratch(x, y, batch, once=True), **SAME)
+    expected = from_scratch(x, y, batch)
+    others = {
+        "once per batch": torch.tensor(from_scratch(x, y, batch, once=True)),
+        "not halved": by_option(features, labels, batch, factor=2.0),
+        "summed": by_option(features, labels, batch, reduce=lambda losses: losses.sum()),
+        "bias decayed": by_option(features, labels, batch, bias_decay=LAMBDA),
+        "remainder": by_option(features, labels, 4),
+    }
+    for how, result in others.items():
+        gap = np.abs(result.cpu().numpy() - (from_scratch(x, y, 4) if how == "remainder" else expected))
+        assert gap.max() > 0.01, how
+
+
+# ── weight-names-end-in-weight, weights-alone-can-be-decayed ──
+
+RECURRENT = ("RNN", "LSTM", "GRU")
+HABIT = tuple(
+    kind
+    for kind in LAYERS
+    if LAYERS[kind].parameters and kind not in (*RECURRENT, "ParameterList", "ParameterDict", "Own")
+)
+
+
+@claim("weight-names-end-in-weight")
+@over(layer=layers(kinds=HABIT))
+def test_the_names_of_most_layers_end_in_weight_or_bias_and_matrices_in_weight(layer):
+    module, plan = layer
+    matrices = [name for name, parameter in module.named_parameters() if parameter.dim() > 1]
+
+    assert [name for name, _ in module.named_parameters()] == [member.name for member in plan.parameters]
+    assert all(name.endswith(("weight", "bias")) for name, _ in module.named_parameters())
+    assert all(name.endswith("weight") for name in matrices)
+
+
+@claim("weight-names-end-in-weight", truth=True)
+@over(kind=among(*RECURRENT), number=among(1, 2), two_ways=among(False, True))
+def test_recurrent_weights_end_in_the_number_and_direction_of_their_layer(kind, number, two_ways):
+    module = getattr(torch.nn, kind)(3, 2, num_layers=number, bidirectional=two_ways)
+    ends = [f"l{layer}{way}" for layer, way in itertools.product(range(number), ["", "_reverse"][: 1 + two_ways])]
+
+    assert [name for name, _ in module.named_parameters() if name.startswith("weight")] == [
+        f"weight_{side}_{end}" for end in ends for side in ("ih", "hh")
+    ]
+
+
+@claim("weight-names-end-in-weight", truth=True)
+@over(layer=layers(kinds=("BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm")))
+def test_the_scale_of_a_normalisation_is_a_weight_of_one_dimension(layer):
+    module, _ = layer
+    assert {name: list(p.shape) for name, p in module.named_parameters()} == {"weight": [4], "bias": [4]}
+
+
+@claim("weights-alone-can-be-decayed")
+@over(optimizer=optimizers("SGD", "Adam", "AdamW", dtypes=DTYPES, options=DECAY))
+def test_two_optimizers_each_step_their_own_parameters_with_their_own_decay(optimizer):
+    weights = optimizer.on(parameters(optimizer, ((2, 3), (2, 3, 2, 2))))
+    biases = optimizer.but(weight_decay=0).on(parameters(optimizer, ((2,), (257,))))
+    weights.step()
+    biases.agree()  # not moved by the other's step
+    biases.step()
+    weights.step()
+    weights.agree()
+    biases.agree()
+
+
+@claim("weights-alone-can-be-decayed")
+@over(optimizer=optimizers("SGD", "AdamW", dtypes=DTYPES, options={"weight_decay": 0}), later=among(True, False))
+def test_two_groups_of_one_optimizer_decay_the_weights_alone_even_if_they_come_later(optimizer, later):
+    weights = (parameters(optimizer, ((2, 3), (9, 5))), DECAY)
+    beside = optimizer.on(parameters(optimizer, ((2,), (257,))), *([] if later else [weights]))
+    beside.step()
+    beside.add(weights) if later else None
+    assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0, 0.25]
+    beside.step()
+    beside.agree()
