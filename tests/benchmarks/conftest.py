@@ -14,7 +14,7 @@ import tracemalloc
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from harness import devices, specification, verdicts
+from harness import devices, environment, specification
 from harness.register import closest
 from harness.timing import clock
 
@@ -199,10 +199,10 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["cpu"] = {name: cpu[name] for name in ("brand_raw", "arch", "count") if name in cpu}
     for name in ("node", "release", "processor", "python_build", "python_compiler", "python_implementation_version"):
         machine_info.pop(name, None)
-    environment = verdicts.environment(config)
+    found = environment.of(config)
     names = ("torch", "torchvision", "numpy", "device", "simulated")
-    machine_info |= {name: environment[name] for name in names}
-    machine_info |= {"device_name": environment["host"]["device_name"], "threads": environment["host"]["threads"]}
+    machine_info |= {name: found[name] for name in names}
+    machine_info |= {"device_name": found["host"]["device_name"], "threads": found["host"]["threads"]}
     machine_info["timer"] = str(config.getoption("benchmark_timer"))  # that of the CPU; an accelerator has its own
 
 

@@ -5,6 +5,7 @@ import gc
 import pytest
 
 from harness import (
+    against,
     blame,
     capabilities,
     collected,
@@ -29,6 +30,7 @@ from harness import (
 
 # each brings its own options, hooks and fixtures
 PARTS = (
+    against,
     devices,
     endurance,
     capabilities,
@@ -127,6 +129,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
     config.pluginmanager.register(collected.Whole(recorder))
+    config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):
         import torch
         from hypothesis import HealthCheck, Phase, settings

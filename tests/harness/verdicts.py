@@ -5,10 +5,7 @@ workers. So the verdicts are made there, once, from the reports alone; a worker 
 the device.
 """
 
-import importlib.metadata
 import json
-import os
-import platform
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +13,12 @@ from types import MappingProxyType
 
 import pytest
 
-from harness import capabilities, devices, documents, specification
+from harness import documents, environment, specification
 from harness.documents import SCHEMA, VERDICTS
 from harness.register import Claim
 
 OWN = ("claims", "cases", "counterfeit", "aside")  # the harness' own user properties; the others a test recorded
 OWN_PROPERTIES = pytest.StashKey[int]()  # how many of an item's user properties are the harness' own, the first ones
-CANNOT_WRITE = 6  # exit code of a sound run whose document could not be written: the first that pytest leaves free
 
 
 @dataclass
@@ -168,9 +164,9 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if specification.is_worker(self.config):
-            self.config.workeroutput["environment"] = environment(self.config)
+            self.config.workeroutput["environment"] = environment.of(self.config)
             return
-        self.environment = self.environment or environment(self.config)
+        self.environment = self.environment or environment.of(self.config)
         if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
             self.interrupted = self.interrupted or "interrupted"
         self.interrupted = self.interrupted or str(session.shouldfail or session.shouldstop or "")
@@ -182,7 +178,7 @@ class Recorder:
 
     def _store(self, file: str, session: pytest.Session) -> None:
         """Write the document, unless nothing was tried; a file that is there then stays."""
-        if not any(outcome.ran for outcome in self.outcomes.values()):
+        if not self.tried:
             self.written = f"verdicts: nothing was tried, so {file} was not written"
             return
         try:
@@ -190,10 +186,15 @@ class Recorder:
         except OSError as error:
             self.written = f"verdicts: {file} cannot be written: {error.strerror}"
             if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = CANNOT_WRITE
+                session.exitstatus = documents.CANNOT_WRITE
         else:
             part = f" (of a run that did not end: {self.interrupted})" if self.interrupted else ""
             self.written = f"verdicts: {file}{part}"
+
+    @property
+    def tried(self) -> bool:
+        """Whether any test came to a result."""
+        return any(outcome.ran for outcome in self.outcomes.values())
 
     def findings(self) -> list[Finding]:
         """Every claim's finding, in the notes' order."""
@@ -287,35 +288,3 @@ def tested(claim: Claim, outcomes: list[Outcome]) -> set[str]:
     ran = Counter(outcome.test.partition("[")[0] for outcome in outcomes)
     cases = {outcome.test.partition("[")[0]: outcome.cases[claim.id] for outcome in outcomes}
     return {function for function in ran if ran[function] == cases[function]}
-
-
-def environment(config: pytest.Config) -> dict:
-    """What is judged and where: releases, device, seed; under ``host`` what may differ between two runs that should
-    agree.
-    """
-    import torch
-
-    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
-    found = capabilities.of(devices.under_test(config))
-    return {
-        "torch": str(torch.__version__),  # a subclass of str, which a worker cannot send
-        **{name: _installed(name) for name in ("torchvision", "numpy")},
-        "python": platform.python_version(),
-        "device": config.getoption("device"),
-        "simulated": devices.simulated(config.getoption("device")),
-        "seed": config.getoption("seed"),
-        "capabilities": {name: found.missing.get(name, True) for name in capabilities.THINGS},
-        "host": {
-            "platform": f"{platform.system()} {platform.machine()}",
-            "device_name": devices.name_of(config),
-            "threads": torch.get_num_threads(),
-            "workers": int(workers),
-        },
-    }
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
