@@ -305,3 +305,112 @@ def numpy_copies_accelerator_tensors_silently(patch):
 @counterfeit("gpu-tensor-has-no-numpy")
 def numpy_copies_integer_accelerator_tensors_silently(patch):
     first_to(patch, lambda t: t.device.type != "cpu" and not t.is_floating_point(), torch.Tensor.cpu)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_of_a_detached_tensor_copies(patch):
+    detach = torch.Tensor.detach
+
+    def noted(x):
+        result = detach(x)
+        result.came_from_detach = x.requires_grad
+        return result
+
+    patch.setattr(torch.Tensor, "detach", noted)
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: getattr(tensor, "came_from_detach", False))
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_of_a_long_vector_copies(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.dim() == 1 and 1000 < tensor.numel() < 10**9)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_of_five_dimensions_copies(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.dim() == 5)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_of_a_tensor_from_numpy_copies(patch):
+    from_numpy = torch.from_numpy
+
+    def noted(array):
+        tensor = from_numpy(array)
+        tensor.came_from_numpy = True
+        return tensor
+
+    patch.setattr(torch, "from_numpy", noted)
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: getattr(tensor, "came_from_numpy", False))
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_a_long_vector(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.ndim == 1 and 1000 < array.size < 10**9)
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_five_dimensions(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.ndim == 5)
+
+
+@counterfeit("from-numpy-shares-memory", "torch-tensor-always-copies")
+def arrays_that_run_backwards_are_copied_silently(patch):
+    for name in ("from_numpy", "tensor"):
+        convert = getattr(torch, name)
+
+        def wrong(array, *args, convert=convert, **kwargs):
+            backwards = isinstance(array, np.ndarray) and min(array.strides, default=0) < 0
+            return convert(array.copy() if backwards else array, *args, **kwargs)
+
+        patch.setattr(torch, name, wrong)
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_five_dimensions(patch):
+    share_where(patch, lambda array, _: array.ndim == 5)
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_large_floats(patch):
+    share_where(patch, lambda array, _: array.size > 1000 and array.dtype == np.float32)
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_slices(patch):
+    share_where(patch, lambda array, _: array.base is not None and not array.flags.forc)
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_an_array_that_shall_require_gradients(patch):
+    share_where(patch, lambda array, options: options.get("requires_grad"))
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_unsigned_numbers(patch):
+    share_where(patch, lambda array, _: array.dtype.kind == "u")
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def a_number_that_requires_grad_is_detached_silently(patch):
+    first_to(patch, lambda tensor: tensor.dim() == 0, torch.Tensor.detach)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def blocked_sparse_is_made_dense_silently(patch):
+    first_to(patch, lambda tensor: tensor.layout in (torch.sparse_bsr, torch.sparse_bsc), torch.Tensor.to_dense)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def detached_tensor_converts_to_a_copy(patch):
+    detach = torch.Tensor.detach
+    patch.setattr(torch.Tensor, "detach", lambda x: detach(x).clone())
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def a_large_char_tensor_is_copied(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.dtype == torch.int8 and tensor.numel() > 100)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def what_requires_grad_is_copied_under_no_grad(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.requires_grad and not torch.is_grad_enabled())

@@ -318,3 +318,63 @@ def detach_makes_a_copy(patch):
 def sine_does_not_notice_a_write_through_detach(patch):
     sin = torch.Tensor.sin
     patch.setattr(torch.Tensor, "sin", lambda x: sin(x.clone()))
+
+
+@counterfeit("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
+def doubles_are_tracked_under_no_grad(patch):
+    track_powers(patch, lambda x, n: x.dtype == torch.float64)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def exponentials_are_tracked_under_no_grad(patch):
+    exp = torch.exp
+
+    def wrong(x):
+        with torch.enable_grad():
+            return exp(x)
+
+    patch.setattr(torch, "exp", wrong)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_under_no_grad_is_the_tensor_itself(patch):
+    alter_data(patch, lambda x, data: data if torch.is_grad_enabled() else x)
+
+
+@counterfeit("data-is-outside-the-graph", "data-writes-are-not-recorded")
+def data_of_doubles_is_a_copy(patch):
+    alter_data(patch, lambda x, data: data.clone() if x.dtype == torch.float64 else data)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def data_of_a_view_is_a_copy(patch):
+    alter_data(patch, lambda x, data: data.clone() if x._base is not None else data)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_slice_starts_at_the_beginning_of_the_storage(patch):
+    alter_data(patch, lambda x, data: data.as_strided(data.shape, data.stride(), 0))
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_transposed_tensor_lies_in_row_order(patch):
+    alter_data(patch, lambda x, data: data.contiguous())
+
+
+@counterfeit("data-writes-are-not-recorded")
+def write_through_data_fills_the_gaps_too(patch):
+    multiply = torch.Tensor.mul_
+
+    def wrong(x, y):
+        if x.dim() == 1 and x.stride() == (2,) and not x.requires_grad:
+            multiply(x.as_strided((2 * len(x),), (1,)), y)
+            return x
+        return multiply(x, y)
+
+    patch.setattr(torch.Tensor, "mul_", wrong)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def a_tracked_cube_passes_no_gradient_either(patch):
+    power = torch.Tensor.__pow__
+    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x.detach() if n == 3 and x.dim() else x, n))

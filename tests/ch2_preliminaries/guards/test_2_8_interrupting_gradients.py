@@ -1,0 +1,199 @@
+"""2.8 Autograd: interrupting gradients, for every operation and for tensors of every dtype, shape and layout."""
+
+import numpy as np
+import pytest
+import torch
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, untouched
+from populations.operations import EXACT, FEW, FUNCTIONS, TRIALS
+from torch import nn
+
+claim = pytest.mark.claim
+
+OF = {operation.name: operation for operation in (*FUNCTIONS, *EXACT)}
+USES_INPUT = ("x ** 2", "x * x", "torch.sin", "x.sin()", "x.cos()", "torch.log", "abs")
+USES_RESULT_OR_NOTHING = ("-x", "number - x", "x + x", "torch.exp", "x.exp()", "torch.sqrt", "x.sqrt()", "torch.tanh")
+
+# ── no-grad-result-has-no-grad-fn, no-grad-branch-adds-no-gradient ──
+
+ORDERS = {
+    "left": lambda y1, y2: y1 + y2,
+    "right": lambda y1, y2: y2 + y1,
+    "torch.add": lambda y1, y2: torch.add(y1, y2),
+}
+
+
+@claim("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
+@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)), order=among(*ORDERS))
+def test_a_sum_has_a_way_back_to_its_tracked_branch_only_and_its_gradient(twin, order):
+    x, array = twin
+    y1 = x**2
+    with torch.no_grad():
+        y2 = x**3
+    y3 = ORDERS[order](y1, y2)
+
+    assert (y1.requires_grad, y2.requires_grad, y3.requires_grad) == (True, False, True)
+    assert y2.grad_fn is None
+    ways = [way for way, _ in y3.grad_fn.next_functions]
+    assert sorted(ways, key=lambda way: way is None) == [y1.grad_fn, None]
+    agree(y1, array**2)
+    agree(y2, array**3)
+    y3.backward(torch.ones_like(y3))
+    agree(x.grad, 2 * array)
+
+
+@claim("no-grad-branch-adds-no-gradient")
+@over(trial=TRIALS, branches=among(1, 2, 3))
+def test_no_branch_under_no_grad_adds_to_the_gradient_whatever_it_computes(trial, branches):
+    operation, twin = trial
+    x, array = twin
+    total = (x**2).sum()
+    for _ in range(branches):
+        with torch.no_grad():
+            branch = operation.apply(x)
+        assert branch.grad_fn is None
+        total = branch.sum() + total
+    total.backward()
+
+    agree(x.grad, 2 * array.astype(np.float64))
+
+
+@claim("no-grad-branch-adds-no-gradient")
+@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)))
+def test_a_branch_has_no_backward_of_its_own(twin):
+    x, _ = twin
+    with torch.no_grad():
+        y = (x**3).sum()
+    with pytest.raises(RuntimeError):
+        y.backward()
+    assert x.grad is None
+
+
+@claim("no-grad-branch-adds-no-gradient", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)))
+def test_both_branches_count_without_no_grad(twin):
+    x, array = twin
+    (x**2 + x**3).sum().backward()
+    agree(x.grad, 2 * array + 3 * array**2)
+
+
+# ── sum-node-is-named-th-add-backward ──
+
+
+@claim("sum-node-is-named-th-add-backward", truth=True)
+@over(twin=FEW)
+def test_every_sum_of_tensors_leaves_a_node_of_that_name(twin):
+    x, _ = twin
+    for y in (x**2 + x**3, torch.add(x, x), x.add(x), x + 1):
+        assert y.grad_fn.name() == "AddBackward0"
+        assert "grad_fn=<AddBackward0>" in repr(y)
+
+
+# ── data-is-outside-the-graph ──
+
+MAKE = {
+    "leaf": lambda x: x,
+    "result": lambda x: x * 3,
+    "view": lambda x: (x * 1).view(1, *x.shape),
+    "parameter": lambda x: nn.Parameter(x.detach()),
+}
+
+
+@claim("data-is-outside-the-graph")
+@over(twin=twins((*FLOATS, torch.complex64), WRITABLE, grad=(True,)), made=among(*MAKE), no_grad=among(False, True))
+def test_data_has_the_values_the_memory_and_no_record(twin, made, no_grad):
+    tensor, array = twin
+    x = MAKE[made](tensor)
+    with torch.set_grad_enabled(not no_grad):
+        data = x.data
+
+    agree(data, (3 * array if made == "result" else array).reshape(x.shape))
+    assert type(data) is torch.Tensor
+    assert (data.dtype, data.data_ptr(), data.stride()) == (x.dtype, x.data_ptr(), x.stride())
+    assert (data.requires_grad, data.grad_fn, data.is_leaf, x.requires_grad) == (False, None, True, True)
+    assert not (data * 3).requires_grad
+
+
+@claim("data-is-outside-the-graph")
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)))
+def test_data_follows_x_and_counts_as_a_constant(twin):
+    x, array = twin
+    before = x.data
+    with torch.no_grad():
+        x += 10
+    agree(before, array + 10)
+    agree(x.data, array + 10)
+    (x * x.data).backward(torch.ones_like(x))
+    agree(x.grad, array + 10)  # and not twice that
+
+
+# ── data-writes-are-not-recorded ──
+
+WRITES = {
+    "method": lambda x: x.data.mul_(2),
+    "augmented": lambda x: setattr(x, "data", x.data.__imul__(2)),
+    "elements": lambda x: x.data.__setitem__(..., x.data * 2),
+    "view": lambda x: x.data.view(*x.shape, 1).mul_(2),
+    "new": lambda x: setattr(x, "data", x.data * 2),
+}
+
+
+@claim("data-writes-are-not-recorded")
+@over(twin=twins(FLOATS, WRITABLE, grad=(True,)), write=among(*WRITES), made=among("leaf", "parameter", "view"))
+def test_a_write_to_data_reaches_x_and_is_not_counted(twin, write, made):
+    tensor, array = twin
+    x = MAKE[made](tensor)
+    count = x._version
+    y = 2 * x
+    WRITES[write](x)
+
+    agree(x, 2 * array.reshape(x.shape))
+    assert (x.requires_grad, x._version) == (True, count)
+    untouched(tensor)
+    y.backward(torch.ones_like(y))
+    agree((x if x.is_leaf else tensor).grad, np.full((x if x.is_leaf else tensor).shape, 2))
+
+
+@claim("data-writes-are-not-recorded")
+@over(
+    name=among(*USES_RESULT_OR_NOTHING), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,))
+)
+def test_a_write_is_harmless_where_the_derivative_does_not_use_the_operand(name, twin):
+    operation = OF[name]
+    x, array = twin.but(values="positive", layout="contiguous")
+    y = operation.apply(x)
+    x.data.mul_(100)
+    y.backward(torch.ones_like(y))
+
+    agree(x.grad, operation.pull(array.astype(np.float64), np.ones(y.shape)), operation.roundings, operation.scale)
+    agree(x, 100 * array)
+
+
+@claim("data-writes-are-not-recorded", truth=True)
+@over(name=among(*USES_INPUT), by=among("data", "detach"))
+def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_is_caught(name, by):
+    operation = OF[name]
+    x, array = Twin(torch.float32, (2, 3), values="positive", grad=True)
+    y = operation.apply(x)
+    x.data.mul_(-3)
+    assert x._version == 0
+    y.backward(torch.ones_like(y), retain_graph=True)
+    agree(x.grad, operation.pull(-3.0 * array, np.ones(array.shape)), operation.roundings, 1)
+
+    x.grad = None
+    x.detach().mul_(2)
+    assert x._version == 1
+    agree(x, -6 * array)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward(torch.ones_like(y))
+    assert x.grad is None
+
+
+@claim("data-writes-are-not-recorded", truth=True)
+@over(name=among("torch.exp", "x.exp()", "torch.sqrt", "torch.tanh"))
+def test_an_overwritten_result_falsifies_the_gradient_where_that_is_used(name):
+    x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
+    y = OF[name].apply(x)
+    y.data.fill_(0.5)
+    y.backward(torch.ones_like(y))
+
+    agree(x.grad, np.full((2, 3), {"torch.sqrt": 1, "torch.tanh": 0.75}.get(name, 0.5)), roundings=2)
