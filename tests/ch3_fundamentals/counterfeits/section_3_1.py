@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, parameters_of
+from harness.forging import around_step, change_linear, change_result, parameters_of
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -386,3 +386,113 @@ def loader_grows_its_batch_size_with_every_epoch(patch):
         return iterate(self)
 
     patch.setattr(DataLoader, "__iter__", wrong)
+
+
+# ── faults of sizes, of later steps, and of random order ──
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_ignores_features_beyond_the_hundredth(patch):
+    change_linear(patch, lambda output, x, weight: output - x[..., 100:] @ weight[:, 100:].T)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_sums_full_blocks_of_eight_features_only(patch):
+    def wrong(output, x, weight):
+        full = weight.shape[1] // 8 * 8
+        return output - x[..., full:] @ weight[:, full:].T if full else output
+
+    change_linear(patch, wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_repeats_its_outputs_after_65536_examples(patch):
+    change_linear(patch, lambda output, *_: torch.cat([output[:65536], output[: len(output[65536:])]]))
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_reads_a_gappy_batch_without_its_gaps(patch):
+    def wrong(output, x, weight):
+        gappy = x.dim() == 2 and x.stride(-1) == 2
+        return output + (x.as_strided(x.shape, (x.shape[1], 1), x.storage_offset()) - x) @ weight.T if gappy else output
+
+    change_linear(patch, wrong)
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def the_mean_of_many_numbers_is_that_of_the_first_65536(patch):
+    change_result(patch, torch.Tensor, "mean", lambda mean, x, *_: x.reshape(-1)[:65536].sum() / min(x.numel(), 65536))
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_clips_gradients_at_a_thousand(patch):
+    before_step(patch, lambda self: [p.grad.clamp_(-1000, 1000) for p in parameters_of(self)])
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_halves_its_rate_after_a_hundred_steps(patch):
+    def tire(optimizer):
+        optimizer.steps = getattr(optimizer, "steps", 0) + 1
+        if optimizer.steps == 100:
+            optimizer.param_groups[0]["lr"] /= 2
+
+    before_step(patch, tire)
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_updates_the_first_eight_parameters_only(patch):
+    before_step(patch, lambda self: [setattr(p, "grad", None) for p in parameters_of(self)[8:]])
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_rounds_float32_updates_to_bfloat16(patch):
+    def after(self):
+        for p in parameters_of(self):
+            if p.dtype == torch.float32:
+                p.data.copy_(p.data.bfloat16())
+
+    around_step(patch, SGD, after=after)
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def sgd_caps_the_length_of_a_step(patch):
+    """So that no rate is too large."""
+    before_step(patch, lambda self: [p.grad.clamp_(-1, 1) for p in parameters_of(self)])
+
+
+@counterfeit("linear-regression-has-closed-form")
+def solve_returns_the_smallest_minimiser_where_rounding_hides_that_there_are_many(patch):
+    solve = torch.linalg.solve
+
+    def wrong(a, b):
+        result = solve(a, b)
+        return torch.linalg.pinv(a) @ b if torch.linalg.matrix_rank(a) < len(a) else result
+
+    patch.setattr(torch.linalg, "solve", wrong)
+
+
+def reorder(patch, change):
+    """Let shuffling yield ``change(order)`` instead of ``order``, a list of indices."""
+    indices = RandomSampler.__iter__
+    patch.setattr(RandomSampler, "__iter__", lambda self: iter(change(list(indices(self)))))
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_mixes_within_windows_of_sixty_four(patch):
+    reorder(patch, lambda order: sorted(order, key=lambda i: i // 64))
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_moves_blocks_of_eight_neighbours(patch):
+    reorder(patch, lambda order: [i for j in order if j % 8 == 0 for i in range(j, min(j + 8, len(order)))])
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def shuffling_draws_each_mini_batch_from_the_whole_set_anew(patch):
+    batches = BatchSampler.__iter__
+
+    def wrong(self):
+        for batch in batches(self):
+            yield torch.randperm(len(self.sampler), device="cpu")[: len(batch)].tolist()
+
+    patch.setattr(BatchSampler, "__iter__", wrong)

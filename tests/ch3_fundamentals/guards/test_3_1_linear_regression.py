@@ -1,0 +1,274 @@
+"""3.1 Linear regression for any number of examples and features, any labels and any rate."""
+
+import math
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+import torch
+from harness.measured import curve
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins, whole
+from populations.comparing import host
+from populations.optimizers import Recipe
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+claim = pytest.mark.claim
+
+TABLES = ((0, 3), (1, 2), (5, 1), (9, 11), (33, 784), (257, 9), (2, 1025), (65600, 2))  # examples and features
+
+
+# ── the model and its loss ──
+
+
+@claim("regression-outputs-are-continuous")
+@over(twin=twins(SINGLE_AND_DOUBLE, shapes=((5, 1), (33, 4), (257, 9)), values=("fractions",)))
+def test_outputs_take_any_value_and_the_class_is_the_place_of_the_first_largest(twin):
+    tensor, array = twin
+    price = nn.Linear(twin.shape[1], 1, dtype=twin.dtype).to(tensor.device)
+    (weight, w), (bias, b) = (
+        twin.but(shape=shape, layout="contiguous", seed=1) for shape in ((1, twin.shape[1]), (1,))
+    )
+    price.weight, price.bias = nn.Parameter(weight * 1024), nn.Parameter(bias / 1024)
+
+    agree(price(tensor), array @ w.T * 1024 + b / 1024, roundings=twin.shape[1] + 2, scale=16 * 1024 * twin.shape[1])
+    agree(tensor.argmax(dim=1), array.argmax(1))
+
+
+@claim("linear-model-is-weighted-sum")
+@over(x=twins(SINGLE_AND_DOUBLE, LAYOUTS, TABLES))
+def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
+    """Small whole numbers, so that every sum is exact in any order."""
+    features, positive = x.shape[1], x.but(layout="contiguous", values="positive")
+    (weight, w), (bias, b) = positive.but(shape=(1, features)), positive.but(shape=(1,))
+    model = nn.Linear(features, 1, dtype=x.dtype)
+    model.weight, model.bias = nn.Parameter(weight), nn.Parameter(bias)
+    tensor, array = x
+
+    agree(model(tensor), array @ w.T + b)
+
+
+@claim("squared-loss-is-half-squared-error")
+@over(twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "gappy", "transposed"), ranks=(1, 3)))
+def test_the_mean_of_half_the_squares_has_the_error_over_the_number_as_its_gradient(twin):
+    (leaf, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
+    predicted, error, n = leaf.requires_grad_(), x.astype(np.float64) - y, max(x.size, 1)
+
+    loss = ((predicted - label) ** 2 / 2).mean()
+    loss.backward()
+    agree(loss, (error**2 / 2).sum() / n if x.size else np.nan, roundings=3)
+    agree(predicted.grad, error / n, roundings=4)
+
+
+@claim("squared-loss-is-half-squared-error", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "gappy", "transposed"), ranks=(1, 3)))
+def test_mse_loss_is_the_mean_of_the_squares_themselves_reduced_or_not(twin):
+    (predicted, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
+    squares, n = (x.astype(np.float64) - y) ** 2, max(x.size, 1)
+
+    agree(nn.MSELoss()(predicted, label), squares.sum() / n if x.size else np.nan, roundings=3)
+    agree(nn.MSELoss(reduction="none")(predicted, label), squares)
+
+
+@claim("training-minimises-mean-loss")
+@over(labels=twins(SINGLE_AND_DOUBLE, ("contiguous",), shapes=((1,), (2,), (4,), (32,), (256,))), steps=whole(0, 12, 3))
+def test_descent_halves_the_distance_to_the_mean_of_the_labels_with_every_step(labels, steps):
+    """Numbers of a power of two of labels: every mean and every step is exact, but for a last bit of float32."""
+    tensor, array = labels
+    w = torch.tensor(-5.0, dtype=labels.dtype, device=tensor.device, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.25)
+
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.MSELoss()(w.expand(len(array)), tensor).backward()
+        optimizer.step()
+    mean = array.astype(np.float64).mean()
+    agree(w, mean + (-5.0 - mean) / 2**steps, roundings=4 * (steps + 1), scale=16)
+
+
+@claim("training-minimises-mean-loss")
+@over(twin=twins(SINGLE_AND_DOUBLE, ("contiguous",), shapes=((9, 2), (33, 3)), values=("fractions",)), seed=among(1, 2))
+def test_away_from_the_minimum_the_loss_rises_by_half_the_mean_square_of_what_the_predictions_change(twin, seed):
+    (x, x_), (y, y_) = twin, twin.but(shape=twin.shape[:1], seed=seed)
+    x_, y_ = x_.astype(np.float64), y_.astype(np.float64)
+    best = np.linalg.lstsq(x_, y_, rcond=None)[0]
+    change = np.array([[1.0, -0.5, 0.25], [0.0, 2.0, 0.0], [-3.0, 1.0, 1.5]])[:, : twin.shape[1]]
+    weights = torch.tensor(best + change, dtype=twin.dtype, device="cpu").to(x.device)
+
+    losses = ((x @ weights.T - y[:, None]) ** 2 / 2).mean(dim=0)
+    least = ((x_ @ best - y_) ** 2 / 2).mean()
+    agree(losses, least + ((x_ @ change.T) ** 2 / 2).mean(0), roundings=2 * len(x_) + 20, scale=(60 * 4) ** 2 / 2)
+
+
+# ── finding the best parameters ──
+
+
+@claim("linear-regression-has-closed-form")
+@over(twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "gappy"), shapes=((5, 2), (9, 3), (40, 4)), values=("fractions",)))
+def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
+    """An error of c eps times the condition number of the matrix solved with, N. J. Higham (2002), section 9.3."""
+    (x, x_), (y, y_) = twin, twin.but(shape=twin.shape[:1], seed=twin.seed + 1)
+    x_, y_ = x_.astype(np.float64), y_.astype(np.float64)
+    best = np.linalg.lstsq(x_, y_, rcond=None)[0]
+    bound = {"roundings": 20 * len(x_) * np.linalg.cond(x_) ** 2, "scale": np.abs(best).max()}
+
+    agree(torch.linalg.solve(x.T @ x, x.T @ y), best, **bound)
+    agree(torch.linalg.lstsq(x, y[:, None]).solution[:, 0], best, **bound)
+
+
+@claim("linear-regression-has-closed-form", truth=True)
+@over(sizes=among((1, 2), (3, 9), (5, 20)), seed=whole(1, 2**16, 7))
+@pytest.mark.needs_dtype("float64")
+def test_with_fewer_examples_than_features_pinv_gives_the_smallest_of_many_minimisers(sizes, seed):
+    (x, x_), (y, y_) = (Twin(torch.float64, shape, seed=seed) for shape in (sizes, sizes[:1]))
+    smallest = np.linalg.pinv(x_) @ y_
+    try:
+        solved = host(torch.linalg.solve(x.T @ x, x.T @ y))
+    except torch.linalg.LinAlgError:
+        solved = None  # or another minimiser, where rounding hides that there are many
+    scale = np.abs(smallest).max() + 1
+
+    agree(torch.linalg.pinv(x) @ y, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
+    assert torch.linalg.matrix_rank(x.T @ x).item() == np.linalg.matrix_rank(x_)
+    assert solved is None or np.abs(solved - smallest).max() > 1e-6
+
+
+@pytest.mark.cpu  # elsewhere lstsq has no driver for deficient rank
+@claim("linear-regression-has-closed-form", truth=True)
+@over(sizes=among((1, 3), (3, 9), (5, 20)), seed=whole(1, 2**16, 7))
+def test_on_the_cpu_lstsq_gives_the_smallest_minimiser_too(sizes, seed):
+    (x, x_), (y, y_) = (Twin(torch.float64, shape, seed=seed) for shape in (sizes, sizes[:1]))
+    smallest = np.linalg.pinv(x_) @ y_
+
+    solution = torch.linalg.lstsq(x, y[:, None]).solution[:, 0]
+    agree(solution, smallest, roundings=1e4 * np.linalg.cond(x_), scale=np.abs(smallest).max() + 1)
+
+
+@claim("numerical-solution-approaches-optimum")
+def test_descent_falls_to_the_least_logistic_loss_from_any_start(record_property):
+    """The curvature is at most 0.82, so that no step of rate 1 overshoots. NumPy's optimum is by Newton's method."""
+    hours, passed = np.array([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]), np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0])
+    x, best = np.stack([hours, np.ones(6)], 1), np.zeros(2)
+    for _ in range(20):
+        p = 1 / (1 + np.exp(-x @ best))
+        best = best + np.linalg.solve(x.T @ (x * (p * (1 - p))[:, None]), x.T @ (passed - p))
+    least = np.log1p(np.exp(-(x @ best) * (2 * passed - 1))).mean()
+    features, labels = (torch.tensor(array, dtype=torch.float32) for array in (hours, passed))
+
+    for start in ((3.0, 1.0), (-2.0, -1.0), (-2.0, 2.0)):
+        w = torch.tensor(start, requires_grad=True)
+        optimizer, losses = torch.optim.SGD([w], lr=1.0), []
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = nn.BCEWithLogitsLoss()(w[0] * features + w[1], labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert all(later <= earlier + 1e-6 for earlier, later in pairwise(losses))  # float32 rounds at 6e-8
+        assert losses[20] < losses[0] and least - 1e-6 < losses[-1] < least + 1e-4
+    record_property("curve", curve("step", "loss", training=losses))
+
+
+@claim("sgd-step-can-lower-the-loss", truth=True)
+@over(rate=among(0.001, 0.25, 0.9, 0.99, 1.01, 1.1, 3.0), steps=whole(1, 200, 10))
+def test_each_step_multiplies_the_error_by_one_minus_the_rate_times_the_curvature(rate, steps):
+    """With features 1, 2, 3 the curvature L is 14/3; a step at r * 2/L multiplies the error of w by 1 - 2 r."""
+    steps = min(steps, int(60 / abs(math.log(abs(1 - 2 * rate)))) + 1)  # while float32 can hold what it becomes
+    x = torch.tensor([1.0, 2.0, 3.0])
+    w = torch.tensor(3.0, requires_grad=True)  # labels 0, so that w itself is the error
+    optimizer = torch.optim.SGD([w], lr=rate * 2 / (14 / 3))
+
+    for _ in range(steps):
+        optimizer.zero_grad()
+        ((x * w) ** 2 / 2).mean().backward()
+        optimizer.step()
+    factor = 1 - 2 * rate  # a step rounds some ten times, the gradient's part of it as much larger as that is
+    agree(w, 3 * factor**steps, roundings=20 * steps * max(1, 2 * rate / abs(factor)))
+
+
+@claim("sgd-step-can-lower-the-loss", truth=True)
+@over(exponent=whole(-20, 20, 0))
+def test_a_mini_batch_step_may_raise_the_loss_of_the_whole_set_at_any_rate(exponent):
+    """Labels 0 and 4 are best predicted by 2. From 1, the example labelled 0 pulls away from that."""
+    w = torch.tensor(1.0, requires_grad=True)
+
+    (w**2 / 2).backward()
+    torch.optim.SGD([w], lr=2.0**exponent).step()
+    after = w.item()
+    assert (after**2 + (after - 4) ** 2) / 4 > (1 + 9) / 4
+
+
+@claim("minibatch-is-uniform-random-sample")
+def test_every_example_at_every_place_and_every_pair_in_every_mini_batch_is_equally_likely():
+    """A frequency is off by 6.9 standard errors with probability 5e-12, and there are 40."""
+    generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())
+    batches = DataLoader(range(5), batch_size=2, shuffle=True, generator=generator).batch_sampler
+    epochs, places, pairs = 5000, np.zeros((4, 5)), {}
+
+    for _ in range(epochs):
+        first, second, _ = batches
+        for at, batch in enumerate((first, second)):
+            pairs[at, frozenset(batch)] = pairs.get((at, frozenset(batch)), 0) + 1
+            for place, example in enumerate(batch):
+                places[2 * at + place, example] += 1
+    assert {*pairs} == {(at, frozenset(pair)) for at in (0, 1) for pair in combinations(range(5), 2)}
+    assert max(abs(count / epochs - 0.1) for count in pairs.values()) < 6.9 * math.sqrt(0.1 * 0.9 / epochs)
+    assert np.abs(places / epochs - 0.2).max() < 6.9 * math.sqrt(0.2 * 0.8 / epochs)
+
+
+@claim("minibatch-is-uniform-random-sample")
+def test_a_mini_batch_comes_from_the_whole_set_and_its_members_are_no_neighbours():
+    """Of 64 numbers below 1000 one is above 500 but once in 10**19 times; neighbours that follow each other come at a
+    rate of 2 in 1000, and 25 of them once in 10**17 times.
+    """
+    generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())
+    loader = DataLoader(TensorDataset(torch.arange(1000)), batch_size=64, shuffle=True, generator=generator)
+
+    batches = [x.tolist() for (x,) in loader]
+    assert all(max(batch) > 500 > min(batch) for batch in batches[:15])
+    assert sum(abs(a - b) == 1 for batch in batches for a, b in pairwise(batch)) < 25
+
+
+@claim("minibatch-is-uniform-random-sample", truth=True)
+@over(examples=whole(1, 40, 9), batch_size=whole(1, 12, 4))
+def test_the_mini_batches_of_an_epoch_share_no_example(examples, batch_size):
+    generator = torch.Generator(torch.empty(0).device).manual_seed(examples)
+    loader = DataLoader(range(examples), batch_size, shuffle=True, generator=generator)
+
+    batches = list(loader.batch_sampler)
+    assert sorted(example for batch in batches for example in batch) == list(range(examples))
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * ((examples - 1) // batch_size)
+
+
+@claim("sgd-step-subtracts-scaled-mean-gradient")
+@over(
+    twin=twins(
+        SINGLE_AND_DOUBLE, ("contiguous", "gappy"), shapes=((1, 1), (3, 2), (7, 9), (33, 5)), values=("fractions",)
+    )
+)
+def test_steps_equal_the_update_written_out_for_mini_batches_of_any_size(twin):
+    """Two steps, each of sums of as many terms as there are features and examples."""
+    (x, x_), (y, y_) = twin, twin.but(shape=(twin.shape[0], 1), seed=twin.seed + 1, layout="contiguous")
+    x_, y_, (n, features) = x_.astype(np.float64), y_.astype(np.float64), twin.shape
+    model = nn.Linear(features, 1, dtype=twin.dtype).to(x.device)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    optimizer, w, b = torch.optim.SGD(model.parameters(), lr=0.03125), np.zeros((1, features)), np.zeros(1)
+
+    for _ in range(2):
+        optimizer.zero_grad()
+        ((model(x) - y) ** 2 / 2).mean().backward()
+        optimizer.step()
+        error = x_ @ w.T + b - y_
+        w, b = w - 0.03125 * error.T @ x_ / n, b - 0.03125 * error.sum(0) / n
+    for parameter, expected in ((model.weight, w), (model.bias, b)):
+        agree(parameter, expected, roundings=4 * (n + features + 6), scale=4 * features)
+
+
+@claim("sgd-step-subtracts-scaled-mean-gradient")
+@over(way=among("default", "for-loop", "foreach"), dtype=among(*SINGLE_AND_DOUBLE))
+def test_every_one_of_many_parameters_loses_its_own_scaled_gradient(way, dtype):
+    both = Recipe("SGD", (("lr", 0.3),), way, dtype).on([Twin(dtype, (3,), seed=seed) for seed in range(20)])
+    for _ in range(3):
+        both.step()
+    both.agree()
