@@ -62,6 +62,7 @@ def judge(item: pytest.Item, report: pytest.TestReport) -> None:
             cause = f"{operator} of {dtype}" if operator else report.error
             reason = device.lack(dtype) if dtype in device.missing else f"refused: {cause}"
     if reason is None or OPERATORS in item.config.getoption("require"):
+        report.cause = cause
         told = [f"--require {OPERATORS}: {reason}" if reason else "", report.on_cpu, *section]
         report.sections.append(("the device and the CPU", "\n".join(filter(None, told))))
         return

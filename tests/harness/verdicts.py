@@ -51,6 +51,7 @@ class Outcome:
             return
         if report.failed:
             self.outcome = "failed" if report.when == "call" else "error"
+            self.cause = getattr(report, "cause", "")
             self.reason = "; ".join(filter(None, (getattr(report, name, "") for name in ("error", "on_cpu"))))
         elif hasattr(report, "refused"):
             self.outcome, (self.cause, self.reason) = "refused", report.refused
