@@ -375,3 +375,55 @@ def resetting_a_linear_layer_leaves_its_bias(patch):
 @counterfeit("default-init-is-sensible")
 def the_last_unit_of_a_linear_layer_starts_as_the_first(patch):
     initialise(patch, nn.Linear, lambda layer: layer.weight[-1].copy_(layer.weight[0]))
+
+
+@counterfeit("default-init-is-sensible")
+def group_norm_starts_at_zero(patch):
+    initialise(patch, nn.GroupNorm, lambda layer: layer.weight.zero_())
+
+
+@counterfeit("default-init-is-sensible")
+def one_dimensional_convolutions_start_at_zero(patch):
+    initialise(patch, nn.Conv1d, lambda layer: layer.weight.zero_())
+
+
+@counterfeit("default-init-is-sensible")
+def recurrent_layers_start_with_all_units_equal(patch):
+    def equal(layer):
+        for parameter in layer.parameters():
+            parameter.copy_(parameter[:1].expand_as(parameter).clone())
+
+    initialise(patch, nn.LSTM, equal)
+
+
+@counterfeit("default-init-is-sensible")
+def wide_layers_draw_the_second_half_of_their_units_by_a_mirror(patch):
+    def mirror(layer):
+        half = len(layer.weight) // 2
+        layer.weight[half : 2 * half] = layer.weight[:half].abs()
+
+    initialise(patch, nn.Linear, mirror)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def normal_gives_every_unit_the_same_biases(patch):
+    normal_ = nn.init.normal_
+
+    def wrong(tensor, *args, **kwargs):
+        normal_(tensor, *args, **kwargs)
+        return tensor.data.fill_(tensor.view(-1)[0].item()) if tensor.dim() == 1 else tensor
+
+    patch.setattr(nn.init, "normal_", wrong)
+
+
+@counterfeit("equal-units-stay-equal")
+def adam_makes_equal_what_is_nearly_equal(patch):
+    """The truth line: no rounding is let grow."""
+
+    def level(parameter):
+        rows = parameter.grad
+        if rows.dim() == 2 and len(rows) > 1 and (rows - rows[:1]).abs().max() < 1e-2 * rows.abs().max():
+            parameter.data.copy_(parameter.data[-1:].expand_as(parameter).clone())
+            parameter.grad.copy_(rows[-1:].expand_as(rows).clone())
+
+    before_step(patch, Adam, level)

@@ -1,0 +1,146 @@
+"""3.9 Why parameters start random
+
+Hidden units that start with the same parameters are indistinguishable: they compute the same value, and as long as the
+next layer weighs them alike they get the same gradient and take the same step. A layer of a thousand such units can do
+no more than a layer of one. One unit is a row of the hidden layer's weight; its outgoing weights are a column of the
+next layer's. In exact arithmetic equal units would stay equal for ever; in floating point their symmetry is a pencil
+standing on its tip. Random initial values break it at once, and each layer of PyTorch comes with a choice of its own,
+whose scale depends on the number of inputs.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+claim = pytest.mark.claim
+
+
+@claim("equal-units-compute-equal-values")
+def test_three_units_with_one_and_the_same_weight_and_bias():
+    hidden = nn.Linear(2, 3)
+    nn.init.constant_(hidden.weight, 0.5)
+    nn.init.constant_(hidden.bias, 1.0)
+
+    assert hidden(torch.tensor([[2.0, 4.0], [-6.0, 0.0]])).tolist() == [[4, 4, 4], [-2, -2, -2]]
+
+
+@claim("equal-units-get-equal-gradients")
+def test_the_rows_of_the_gradient_are_equal():
+    hidden, output = nn.Linear(2, 3), nn.Linear(3, 1)
+    for parameter in (*hidden.parameters(), *output.parameters()):
+        nn.init.constant_(parameter, 0.5)
+
+    output(hidden(torch.tensor([[2.0, 4.0]]))).sum().backward()
+
+    assert hidden.weight.grad.tolist() == [[1, 2]] * 3  # outgoing weight 0.5 times the inputs
+    assert output.weight.grad.tolist() == [[3.5] * 3]  # the values of the units
+
+
+@claim("equal-units-get-equal-gradients", truth=True)
+def test_a_gradient_is_proportional_to_the_outgoing_weight():
+    hidden, output = nn.Linear(2, 3), nn.Linear(3, 1)
+    for parameter in hidden.parameters():
+        nn.init.constant_(parameter, 0.5)
+    output.load_state_dict({"weight": torch.tensor([[0.5, 0.5, -2.0]]), "bias": torch.zeros(1)})
+
+    output(hidden(torch.tensor([[2.0, 4.0]]))).sum().backward()
+
+    assert hidden.weight.grad.tolist() == [[1, 2], [1, 2], [-4, -8]]
+
+
+@claim("equal-units-stay-equal")
+def test_ten_steps_move_equal_units_together():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 0.5)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    for _ in range(10):
+        optimizer.zero_grad()
+        (net(torch.tensor([[1.0, -2.0], [0.5, 1.0]])) - torch.tensor([[1.0], [-1.0]])).square().mean().backward()
+        optimizer.step()
+
+    first, second, third = net[0].weight.tolist()
+    assert second == pytest.approx(first, rel=1e-4)  # within rounding
+    assert third == pytest.approx(first, rel=1e-4)
+    assert first != pytest.approx([0.5, 0.5], rel=0.05)  # they moved
+
+
+@claim("equal-units-stay-equal", truth=True)
+def test_a_difference_of_one_rounding_grows_until_the_units_are_different():
+    """Rounding alone does that too, on some machines sooner than on others: here one rounding is planted."""
+    i = torch.arange(20.0, dtype=torch.float64)
+    x = torch.stack([2 * torch.cos(i * i), 2 * torch.sin(3 * i)], dim=1).float()
+    y = 3 * torch.cos(7 * i**3).float().unsqueeze(1)
+    net = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1))
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 0.5)
+    net[0].weight.data[0] += 2**-23  # the smallest step from 0.5 is 2**-24
+
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+    for _ in range(500):
+        optimizer.zero_grad()
+        (net(x) - y).square().mean().backward()
+        optimizer.step()
+
+    assert (net[0].weight[0] - net[0].weight[4]).abs().max().item() > 0.1  # a million times as much
+
+
+@claim("equal-units-act-as-one")
+def test_three_equal_units_are_one_with_the_outgoing_weights_summed():
+    three, one = nn.Linear(2, 3), nn.Linear(2, 1)
+    for layer in (three, one):
+        nn.init.constant_(layer.weight, 0.5)
+        nn.init.constant_(layer.bias, 1.0)
+    x = torch.tensor([[2.0, 4.0], [-6.0, 0.0]])
+
+    outputs = torch.relu(three(x)) @ torch.tensor([[1.0], [2.0], [4.0]])
+
+    assert outputs.tolist() == (torch.relu(one(x)) * 7).tolist() == [[28], [0]]
+
+
+@claim("equal-units-act-as-one", truth=True)
+def test_one_step_from_unequal_outgoing_weights_makes_different_units():
+    net = nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 1, bias=False))
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 0.5)
+    net[1].weight.data[0, 2] = -2.0
+
+    net(torch.tensor([[2.0]])).sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.25).step()
+
+    assert net[0].weight.view(-1).tolist() == [0.25, 0.25, 1.5]
+
+
+@claim("random-init-breaks-symmetry")
+def test_eight_random_units_learn_exclusive_or_and_one_unit_cannot():
+    x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    y = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+    final = {}
+    for units, starts in ((8, 4), (1, 1)):
+        losses = []
+        for _ in range(starts):
+            net = nn.Sequential(nn.Linear(2, units), nn.Tanh(), nn.Linear(units, 1))
+            for parameter in net.parameters():
+                nn.init.normal_(parameter)
+            optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+            for _ in range(100):
+                optimizer.zero_grad()
+                loss = (net(x) - y).square().mean()
+                loss.backward()
+                optimizer.step()
+            losses.append(loss.item())
+        final[units] = min(losses)
+
+    assert final[8] < 0.02  # one start in 187 is stuck: all four less than once in 1e9 times
+    assert final[1] > 0.16  # a single unit is monotone, and the best monotone fit is off by 1/6
+
+
+@claim("default-init-is-sensible")
+def test_a_linear_layer_draws_within_one_over_the_root_of_its_inputs():
+    layer = nn.Linear(100, 300)
+
+    for parameter in (layer.weight, layer.bias):
+        assert parameter.abs().max().item() == pytest.approx(0.1, rel=0.1)  # 300 numbers between -0.1 and 0.1
+        assert parameter.abs().max().item() <= 0.1000001
+        assert len(set(parameter.view(-1).tolist())) > 250  # of 2**24 possible ones
