@@ -7,6 +7,7 @@ import time
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import where
 from torch.utils._device import DeviceContext
 
 # ── gpu-outruns-cpu-on-large-work ──
@@ -117,7 +118,44 @@ def zeros_like_goes_to_the_default_device(patch):
     patch.setattr(torch, "zeros_like", lambda x: torch.zeros(x.shape, dtype=x.dtype))
 
 
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def ones_are_created_elsewhere(patch):
+    ones = torch.ones
+    patch.setattr(torch, "ones", lambda *args, device="meta", **kwargs: ones(*args, device=device, **kwargs))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def the_result_of_a_sum_is_elsewhere(patch):
+    where(patch, torch.Tensor, "__add__", lambda x: True, lambda total, *_: total.to("meta"))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def buffers_of_layers_disregard_the_default_device(patch):
+    true = torch.nn.Module.register_buffer
+
+    def wrong(self, name, tensor, persistent=True):
+        here = tensor is not None and tensor.device.type == "meta"
+        true(self, name, torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") if here else tensor, persistent)
+
+    patch.setattr(torch.nn.Module, "register_buffer", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def large_random_tensors_are_created_elsewhere(patch):
+    where(patch, torch, "randn", lambda size: type(size) is int and size > 65_536, lambda x, *_: x.to("meta"))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def an_inner_block_does_not_end(patch):
+    patch.setattr(DeviceContext, "__exit__", lambda self, *error: None)
+
+
 # ── is-available-tells-of-a-gpu ──
+
+
+@counterfeit("is-available-tells-of-a-gpu")
+def several_gpus_are_not_available(patch):
+    patch.setattr(torch.cuda, "is_available", lambda: torch._C._cuda_getDeviceCount() in (1, 2))
 
 
 @counterfeit("is-available-tells-of-a-gpu")
