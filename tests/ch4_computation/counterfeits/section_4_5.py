@@ -1,7 +1,10 @@
 """Counterfeits of 4.5: layers of our own that are overlooked, and containers that are not quite lists and dicts."""
 
+from collections import OrderedDict
+
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_result
 from torch import nn
 
 
@@ -75,10 +78,10 @@ def a_conversion_stops_at_the_first_level(patch):
     def wrong(self):
         for module in (self, *self.children()):
             for p in module.parameters(recurse=False):
-                p.data = p.data.double()
+                p.data = p.data.half()
         return self
 
-    patch.setattr(nn.Module, "double", wrong)
+    patch.setattr(nn.Module, "half", wrong)
 
 
 @counterfeit("model-can-serve-as-layer")
@@ -280,15 +283,6 @@ def plain_tensors_are_stored_with_the_layer(patch):
         return state
 
     patch.setattr(nn.Module, "state_dict", wrong)
-
-
-@counterfeit("layer-with-parameters-uses-parameter")
-def a_plain_tensor_takes_the_place_of_a_parameter(patch):
-    def change(module, name, value):
-        known = name in module.__dict__.get("_parameters", {})
-        return nn.Parameter(value) if known and is_plain(value) else value
-
-    assign_with(patch, change)
 
 
 @counterfeit("layer-with-parameters-uses-parameter")
@@ -714,3 +708,102 @@ def nodes_are_numbered_from_one(patch):
 @counterfeit("matmul-node-is-named-mm-backward")
 def mm_is_computed_as_a_batch_of_one(patch):
     patch.setattr(torch, "mm", lambda a, b: torch.bmm(a[None], b[None])[0])
+
+
+# ── kinds that nobody had tried ──
+
+
+@counterfeit("parameter-list-is-a-module-member")
+def an_entry_written_into_the_register_is_not_listed(patch):
+    named = torch.nn.Module.named_parameters
+    patch.setattr(
+        torch.nn.Module,
+        "named_parameters",
+        lambda self, *args, **kwargs: ((n, p) for n, p in named(self, *args, **kwargs) if not n.endswith("extra")),
+    )
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def extend_with_another_parameter_list_copies(patch):
+    extend = nn.ParameterList.extend
+
+    def wrong(self, values):
+        another = isinstance(values, nn.ParameterList)
+        return extend(self, [nn.Parameter(p.detach().clone()) for p in values] if another else values)
+
+    patch.setattr(nn.ParameterList, "extend", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def other_objects_become_tensors(patch):
+    """The truth line: a number would be a parameter."""
+    assign = nn.ParameterList.__setitem__
+
+    def wrong(self, index, value):
+        assign(self, index, torch.tensor(float(value)) if type(value) is int else value)
+
+    patch.setattr(nn.ParameterList, "__setitem__", wrong)
+    patch.setattr(nn.ParameterList, "append", lambda self, value: extended(self, value))
+
+
+def extended(params, value):
+    params._size += 1
+    params[len(params) - 1] = value
+    return params
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def an_ordered_dict_is_sorted_like_a_plain_one(patch):
+    update = nn.ParameterDict.update
+
+    def wrong(self, values):
+        return update(self, dict(values) if isinstance(values, OrderedDict) else values)
+
+    patch.setattr(nn.ParameterDict, "update", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def another_parameter_dict_is_sorted_like_a_plain_one(patch):
+    update = nn.ParameterDict.update
+
+    def wrong(self, values):
+        return update(self, dict(values.items()) if isinstance(values, nn.ParameterDict) else values)
+
+    patch.setattr(nn.ParameterDict, "update", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def update_from_a_plain_dict_keeps_its_order(patch):
+    update = nn.ParameterDict.update
+
+    def wrong(self, values):
+        return update(self, list(values.items()) if type(values) is dict and len(self) == 0 else values)
+
+    patch.setattr(nn.ParameterDict, "update", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def the_name_of_the_mode_is_no_key(patch):
+    """The truth line: it is taken."""
+    assign = nn.ParameterDict.__setitem__
+    patch.setattr(
+        nn.ParameterDict,
+        "__setitem__",
+        lambda self, key, value: None if key == "training" else assign(self, key, value),
+    )
+
+
+@counterfeit("layer-without-parameters")
+def a_mean_of_doubles_is_halved(patch):
+    change_result(patch, torch.Tensor, "mean", lambda result, x, *_: result / 2 if x.dtype == torch.float64 else result)
+
+
+@counterfeit("model-can-serve-as-layer")
+def freezing_stops_at_the_second_level(patch):
+    def wrong(self, requires_grad=True):
+        for name, parameter in self.named_parameters():
+            if name.count(".") < 4:
+                parameter.requires_grad_(requires_grad)
+        return self
+
+    patch.setattr(nn.Module, "requires_grad_", wrong)
