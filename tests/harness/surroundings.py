@@ -18,6 +18,7 @@ import pytest
 
 PYTHON = (3, 11)  # tomllib
 PYTEST = (8, 4)  # pytest.TerminalReporter
+JUDGED = ("torch", "torchvision", "numpy", "python")  # what --expect knows
 NEEDED = ("torch", "numpy", "hypothesis")  # without one of them no module can be imported
 
 VARIABLES = (
@@ -54,6 +55,7 @@ def missing() -> Iterator[str]:
 
 def unsuitable(config: pytest.Config) -> Iterator[str]:
     """What would make the run prove nothing, or break a sound torch, a line for each."""
+    yield from filter(None, map(unexpected, config.getoption("expect")))
     if sys.getfilesystemencoding() != "utf-8":
         yield f"file names are in {sys.getfilesystemencoding()} here, and some in tests are not: set PYTHONUTF8=1"
     if sys.flags.optimize:
@@ -108,6 +110,22 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.match(r"\d+(\.\d+)*", version)[0].split("."))
 
 
+def unexpected(wanted: str) -> str:
+    """What is wrong with a "torch==2.5.1" given to ``--expect``, or with what is installed; empty if nothing is.
+
+    A build ("+cu124") counts only where one is asked for.
+    """
+    name, _, version = wanted.partition("==")
+    if name not in JUDGED or not re.fullmatch(r"[\w.+*-]+", version):
+        return f"--expect: {wanted!r} is not of the form NAME==VERSION, with NAME one of {', '.join(JUDGED)}"
+    there = platform.python_version() if name == "python" else installed(name)
+    if there is None:
+        return f"--expect {wanted}: {name} is not installed in the environment of {sys.executable}"
+    compared = there if "+" in version else there.partition("+")[0]
+    fits = compared.startswith(version[:-1]) if version.endswith(".*") else compared == version
+    return "" if fits else f"--expect {wanted}: {name} {there} is in the environment of {sys.executable}"
+
+
 def told(config: pytest.Config) -> str:
     """What is judged, where: the first line of a run."""
     packages = [f"{name} {installed(name) or 'not installed'}" for name in ("torch", "torchvision", "numpy")]
@@ -117,10 +135,23 @@ def told(config: pytest.Config) -> str:
 problems = list(missing())
 if problems:
     # before any other part of the harness is imported, which would fail with a traceback
-    raise pytest.UsageError(*problems, "what is needed: pip install -r requirements.txt, beside the torch to be judged")
+    raise pytest.UsageError(
+        *problems, "what is needed: pip install -r tests/requirements.txt, beside the torch to be judged"
+    )
 SET_ASIDE = [name for name in VARIABLES if os.environ.pop(name, None) is not None]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("specification").addoption(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="NAME==VERSION",
+        help=f"run only if this is what is judged ({', '.join(JUDGED)}); a version may end in .*; repeatable",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     problems = list(dict.fromkeys(unsuitable(config)))
     if problems:

@@ -249,6 +249,7 @@ def test_a_test_that_passes_only_when_it_runs_again_fails(project, entry, plugin
     project.run("-p", "again").stdout.fnmatch_lines(["*a plugin ran this test again, which lets chance decide*"])
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="subtests came with pytest 9")
 def test_a_subtest_that_fails_by_accident_is_not_made_good_by_a_refutation(project, entry):
     part = "with subtests.test():\n        raise ValueError\n    assert 1 == 2"
     project.only(entry("c", "mistaken"), f'@claim("c")\ndef test_statement(subtests):\n    {part}\n{TRUTH}')

@@ -1,13 +1,18 @@
 """What surrounds a run: what is missing or in the way is told in one line, and what can be put right is."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 import torch
 from harness import missing, surroundings
 
+ROOT = Path(__file__).parents[2]
 STATEMENT = '@claim("c")\ndef test_statement():\n    assert {}\n'
 
 
@@ -48,7 +53,7 @@ def test_a_package_that_is_missing_ends_the_run_in_two_lines(project, package):
     assert (result.returncode, result.stdout) == (pytest.ExitCode.USAGE_ERROR, "")
     first, second, *rest = [line for line in result.stderr.splitlines() if line]
     assert first == f"ERROR: {package} is not installed in the environment of {sys.executable}"
-    assert second.startswith("ERROR: what is needed: pip install -r requirements.txt")
+    assert second.endswith("pip install -r tests/requirements.txt")
     assert rest == []
 
 
@@ -122,6 +127,54 @@ def test_what_an_environment_sets_for_torch_is_put_back_and_named(project, entry
         )
         assert "1 passed" in result.stdout
         assert "set aside, as they change torch: TORCH_FORCE_WEIGHTS_ONLY_LOAD\n" in result.stdout
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        ("torch==2.5.1", None),
+        ("torch==2.5.1+cu124", None),
+        ("torch==2.5.*", None),
+        ("torchvision==0.20.1", None),
+        ("torch==2.5.2", "--expect torch==2.5.2: torch 2.5.1+cu124 is in the environment of *"),
+        ("torch==2.5.1+cpu", "--expect torch==2.5.1+cpu: torch 2.5.1+cu124 is in the environment of *"),
+        ("torch==2.*.1", "--expect torch==2.*.1: torch 2.5.1+cu124 is in the environment of *"),
+        ("torch==2.5", "--expect torch==2.5: torch 2.5.1+cu124 is in the environment of *"),
+        ("python==2.7.*", "--expect python==2.7.[*]: python 3.* is in the environment of *"),
+        ("numpy==2.0.0", "--expect numpy==2.0.0: numpy is not installed in the environment of *"),
+        ("torch", "--expect: 'torch' is not of the form NAME==VERSION, with NAME one of torch, torchvision, numpy, *"),
+        ("torch>=2.5", "--expect: 'torch>=2.5' is not of the form NAME==VERSION, *"),
+        ("scipy==1.0", "--expect: 'scipy==1.0' is not of the form NAME==VERSION, *"),
+    ],
+)
+def test_another_torch_than_the_expected_one_ends_the_run(project, monkeypatch, wanted, problem):
+    monkeypatch.setattr(surroundings, "installed", {"torch": "2.5.1+cu124", "torchvision": "0.20.1"}.get)
+    result = project.run(f"--expect={wanted}", "--expect=torch==2.5.1")
+    if problem is None:
+        assert result.ret == 0
+    else:
+        (error,) = errors(result)
+        pytest.LineMatcher([error]).fnmatch_lines([f"ERROR: {problem}"])
+
+
+def test_what_the_suite_runs_on_brings_nothing_that_it_judges():
+    """Neither by name nor as what one of its packages needs: so installing it leaves torch, torchvision and NumPy."""
+    lines = (ROOT / "tests/requirements.txt").read_text("utf8").splitlines()
+    waiting = [re.match(r"[\w-]+", line)[0] for line in lines if not line.startswith("#")]
+    assert "pytest" in waiting
+    brought = set()
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in brought:
+            continue
+        brought.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):  # for another system or Python
+            needed = [line for line in metadata.requires(name) or () if "extra ==" not in line]
+            waiting += [re.match(r"[\w.-]+", line)[0] for line in needed]
+    assert "pluggy" in brought
+    assert brought & {"torch", "torchvision", "numpy"} == set()
+    assert "-r tests/requirements.txt" in (ROOT / "requirements.txt").read_text("utf8").splitlines()
 
 
 @pytest.mark.usefixtures("bare")
