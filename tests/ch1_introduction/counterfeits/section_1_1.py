@@ -212,3 +212,33 @@ def adam_takes_the_learning_rate_for_per_cent(patch):
 def adam_updates_the_last_layer_only(patch):
     init = torch.optim.Adam.__init__
     patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: init(self, list(params)[-2:], lr=lr))
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_returns_its_first_output_for_the_same_shape(patch):
+    forward, last = nn.Sequential.forward, {}
+    patch.setattr(nn.Sequential, "forward", lambda self, x: last.setdefault((id(self), x.shape), forward(self, x)))
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_stops_after_five_levels(patch):
+    def forward(self, x):
+        for level in list(self)[:5]:
+            x = level(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", forward)
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def filters_are_turned_round_before_they_are_compared(patch):
+    conv2d = F.conv2d
+    patch.setattr(F, "conv2d", lambda x, weight, *rest: conv2d(x, weight.transpose(2, 3), *rest))
+
+
+@counterfeit("training-is-end-to-end")
+def a_frozen_level_blocks_the_gradient_below(patch):
+    linear = F.linear
+    patch.setattr(
+        F, "linear", lambda x, weight, bias=None: linear(x if weight.requires_grad else x.detach(), weight, bias)
+    )

@@ -1,0 +1,246 @@
+"""1.1 What deep learning is, for tasks, depths, levels and frozen parts of any kind."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from populations import agree, among, over, whole
+from torch import nn
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+# ── experience-improves-performance ──
+
+
+@claim("experience-improves-performance")
+@over(weights=among(1, 7, 20), opposite=among(False, True))
+def test_experience_of_the_task_makes_perfect_and_that_of_the_opposite_task_worse_than_none(weights, opposite):
+    task = np.random.default_rng(weights).integers(-8, 8, weights) + 0.5
+    inputs, unseen = torch.randn(200, weights), torch.randn(50, weights)
+    true = torch.tensor(task, dtype=torch.float32)[:, None]
+    learned = torch.linalg.lstsq(inputs, inputs @ true * (-1 if opposite else 1)).solution
+
+    error = (unseen @ learned - unseen @ true).square().mean().item()
+    untaught = (unseen @ true).square().mean().item()  # always answers 0
+    # float32 rounds at 6e-8; a condition number below 10 and sums of 20 terms stay far within 1e-4
+    assert error == pytest.approx(4 * untaught if opposite else 0, rel=1e-4, abs=1e-4 * untaught)
+
+
+# ── deep-model-is-composition ──
+
+LEVELS = {
+    "relu": (nn.ReLU, lambda x: np.maximum(x, 0)),
+    "tanh": (nn.Tanh, np.tanh),
+    "hardtanh": (nn.Hardtanh, lambda x: np.clip(x, -1, 1)),
+    "softshrink": (lambda: nn.Softshrink(0.25), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.25, 0)),
+    "sigmoid": (nn.Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+}
+ORDERS = (
+    *(("relu",), ("tanh", "relu"), ("relu", "tanh"), ("hardtanh", "softshrink"), ("softshrink", "hardtanh")),
+    *(("hardtanh",) * 5 + ("softshrink",), ("tanh",) * 7, tuple(LEVELS)),
+)
+
+
+@claim("deep-model-is-composition")
+@over(order=among(*ORDERS), linear=among(False, True), batch=among(1, 7))
+def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(order, linear, batch):
+    names = [name for each in order for name in ["linear"] * linear + [each]]
+    levels = [nn.Linear(3, 3) if name == "linear" else LEVELS[name][0]() for name in names]
+    model = nn.Sequential(*levels)
+    for shift in (0, 1):  # of the same shape: nothing is remembered
+        value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
+        x = torch.tensor(value, dtype=torch.float32)
+        for level, name in zip(levels, names):
+            value = LEVELS[name][1](value) if name in LEVELS else by_numpy(level, value)
+
+        # each level rounds some sixteen times; three weights below 0.6 stretch an error by less than 2
+        agree(model(x).detach(), value, roundings=16 * len(levels) * 2 ** (linear * len(order)), scale=5)
+
+
+def by_numpy(level, value):
+    """A linear level, computed by NumPy in float64."""
+    weight, bias = (parameter.detach().cpu().numpy().astype(np.float64) for parameter in (level.weight, level.bias))
+    return value @ weight.T + bias
+
+
+@claim("deep-model-is-composition")
+@over(depth=whole(1, 9, 5))
+def test_the_very_output_of_a_level_is_the_input_of_the_next(depth):
+    model = nn.Sequential(*(nn.Linear(3, 3) if index % 2 else nn.Tanh() for index in range(depth)))
+    inputs, outputs = [], []
+
+    def record(level, given, output):
+        inputs.append(given[0])
+        outputs.append(output)
+
+    for level in model:
+        level.register_forward_hook(record)
+    x = torch.ones(7, 3)
+    result = model(x)
+
+    assert [id(each) for each in inputs] == [id(each) for each in [x, *outputs[:-1]]]
+    assert outputs[-1] is result
+    assert len(outputs) == depth
+
+
+# ── composition-adds-expressive-power ──
+
+XOR = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], device="cpu")
+ANSWERS = torch.tensor([[0.0], [1.0], [1.0], [0.0]], device="cpu")
+
+
+@claim("composition-adds-expressive-power")
+@over(levels=whole(1, 10))
+def test_k_composed_tents_fold_the_interval_into_powers_of_two(levels):
+    x = torch.arange(2**levels + 1) / 2**levels
+    for _ in range(levels):
+        x = 2 * F.relu(x) - 4 * F.relu(x - 0.5)
+
+    assert x.tolist() == [0.0, 1.0] * 2 ** (levels - 1) + [0.0]
+
+
+@claim("composition-adds-expressive-power")
+@over(scale=among(1, 0.5, 4), negative=among(False, True))
+def test_two_tanh_units_with_chosen_weights_tell_xor_apart(scale, negative):
+    """tanh(s) and tanh(s - 1) of the sum s: their difference is largest where exactly one input is 1."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight.fill_(8.0)
+        model[0].bias.copy_(torch.tensor([-4.0, -12.0]))
+        model[2].weight.copy_(torch.tensor([[scale / 2, -scale / 2]]) * (-1 if negative else 1))
+        model[2].bias.zero_()
+        found = model(XOR.to(model[0].weight.device)).cpu().flatten().tolist()
+
+    high, low = (math.tanh(4) + math.tanh(4)) / 2, (math.tanh(12) - math.tanh(4)) / 2
+    wanted = [scale * (-1 if negative else 1) * each for each in (low, high, high, low)]
+    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-5)  # float32, numbers up to 12
+
+
+@claim("composition-adds-expressive-power", truth=True)
+def test_the_best_affine_map_answers_one_half_everywhere():
+    x, y = XOR.to(torch.empty(0).device), ANSWERS.to(torch.empty(0).device)
+    with_ones = torch.cat([x, torch.ones(4, 1)], 1)
+    optimum = torch.linalg.lstsq(with_ones, y).solution
+
+    agree(optimum, [[0], [0], [0.5]], roundings=64, scale=1)
+    assert F.mse_loss(with_ones @ optimum, y).item() == pytest.approx(0.25, abs=1e-6)
+
+
+@claim("composition-adds-expressive-power", truth=True)
+@over(depth=whole(1, 8, 2), widest=among(1, 5, 9))
+def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest):
+    widths = [3, *[widest] * (depth - 1), 2]
+    model = nn.Sequential(*(nn.Linear(n, m) for n, m in pairwise(widths)))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_((torch.arange(parameter.numel()) % 3 - 1).view(parameter.shape))
+        x, y = torch.tensor([[6.0, -4.0, 2.0]]), torch.tensor([[-2.0, 8.0, 10.0]])
+        # whole numbers: at most six of nine weights are not 0, so they stay below 2 * 10 * 6^7 < 2^24, exact in float32
+        assert model((x + y) / 2).tolist() == ((model(x) + model(y)) / 2).tolist()
+
+
+@claim("composition-adds-expressive-power", truth=True)
+@over(function=among(nn.Tanh, nn.ReLU, nn.Sigmoid), at=among(1.0, 2.5))
+def test_with_a_non_linear_level_the_middle_moves(function, at):
+    model = nn.Sequential(nn.Linear(1, 1), function(), nn.Linear(1, 1))
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), (1.0, 0.0, 1.0, 0.0)):
+            parameter.fill_(value)
+        low, middle, high = model(torch.tensor([[-at], [at / 2], [2 * at]])).flatten().tolist()
+
+    assert abs(middle - (low + high) / 2) > 0.04  # the sigmoid, at 1: 0.6225 beside (0.2689 + 0.8808) / 2
+
+
+@claim("composition-adds-expressive-power", truth=True)
+def test_training_many_affine_levels_never_passes_the_best_affine_map():
+    model = nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    x, y = XOR.to(model[0].weight.device), ANSWERS.to(model[0].weight.device)
+    for _ in range(60):
+        loss = F.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert loss.item() > 0.25 - 1e-6  # the optimum of all affine maps, less rounding
+
+
+# ── training-is-end-to-end ──
+
+
+def three_levels():
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2))
+
+
+def loss_of(model):
+    """The mean squared error on data that depend on nothing, so that two calls see the same."""
+    dtype = next(model.parameters()).dtype
+    x = (torch.arange(28, device="cpu") / 1.0).cos().view(7, 4).to(dtype)
+    y = (torch.arange(14, device="cpu") / 1.0).sin().view(7, 2).to(dtype)
+    device = next(model.parameters()).device
+    return F.mse_loss(model(x.to(device)), y.to(device))
+
+
+@claim("training-is-end-to-end")
+@pytest.mark.needs_dtype("float64")
+def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss():
+    """Central differences, whose error is of the order of the square of the step, 1e-8, are the measure."""
+    model = three_levels().double()
+    loss_of(model).backward()
+    h = 1e-4
+
+    for parameter in model.parameters():
+        with torch.no_grad():
+            last = parameter.view(-1)[-1:]
+            last += h
+            above = loss_of(model).item()
+            last -= 2 * h
+            below = loss_of(model).item()
+            last += h
+        assert parameter.grad.ne(0).all().item()
+        assert parameter.grad.flatten()[-1].item() == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+@claim("training-is-end-to-end", truth=True)
+@over(frozen=among((), (0,), (2,), (4,), (0, 4)))
+def test_one_step_changes_every_level_but_frozen_ones_and_lowers_the_loss(frozen):
+    model = three_levels()
+    for level in frozen:
+        model[level].requires_grad_(False)
+    before = [p.detach().clone() for p in model.parameters()]
+    loss = loss_of(model)
+    loss.backward()
+    torch.optim.SGD(model.parameters(), lr=0.01).step()
+
+    unchanged = [torch.equal(p, old) for p, old in zip(model.parameters(), before)]
+    assert unchanged == [level in frozen for level in (0, 2, 4) for _ in range(2)]
+    assert loss_of(model).item() < loss.item()
+
+
+@claim("training-is-end-to-end", truth=True)
+@over(cut=whole(0, 4, 1, 2, 3))
+def test_below_a_detached_representation_nothing_learns(cut):
+    model = three_levels()
+    x = torch.ones(7, 4)
+    (model[cut:](model[:cut](x).detach()) * torch.arange(2)).sum().backward()
+
+    assert [p.grad is None for p in model.parameters()] == [
+        level < cut or cut == 5 for level in (0, 2, 4) for _ in "wb"
+    ]
+
+
+# ── learned-filters-beat-hand-made-features ──
+
+
+@claim("learned-filters-beat-hand-made-features", truth=True)
+@over(edge=whole(1, 7), bright=among(1.0, -2.0, 0.25), size=among(8, 11))
+def test_sobel_s_filters_tell_every_clean_edge_s_direction(edge, bright, size):
+    upright = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    sobel = torch.stack([upright, upright.t()]).unsqueeze(1)
+    image = torch.zeros(1, 1, size, size)
+    image[..., edge:] = bright
+
+    for turned, found in [(image, [[4 * abs(bright), 0]]), (image.transpose(2, 3), [[0, 4 * abs(bright)]])]:
+        assert F.conv2d(turned, sobel).abs().amax((2, 3)).tolist() == found
