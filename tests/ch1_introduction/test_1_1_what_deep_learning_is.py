@@ -99,8 +99,8 @@ def test_a_frozen_level_and_what_lies_below_a_detached_one_learn_nothing():
 
 @claim("learned-filters-beat-hand-made-features")
 def test_filters_that_go_on_learning_tell_plus_from_cross_better_than_sobel_s():
-    """Both begin with Sobel's filters; the second ones go on learning along with the classifier. Over 300 seeds they were
-    left with 3 per cent of the loss on average, and with 21 per cent at most: the bound of 75 is far beyond.
+    """Both begin with Sobel's filters; the second ones go on learning with the classifier. In 360 runs these ended at
+    3 per cent of the others' loss on average, and at 21 at most: the bound of 75 is far beyond.
     """
     labels, images = torch.arange(400) % 2, 0.2 * torch.randn(400, 1, 8, 8)
     plus, cross = [[0.0, 1, 0], [1, 1, 1], [0, 1, 0]], [[1.0, 0, 1], [0, 1, 0], [1, 0, 1]]

@@ -278,3 +278,22 @@ def linspace_in_half_precision_adds_up_its_steps(patch):
         return torch.from_numpy(np.add.accumulate([x[0].item(), *[part.item()] * (len(x) - 1)])).to(x.dtype)
 
     change_output_where(patch, torch, "linspace", lambda x: x.dtype == torch.bfloat16 and len(x) > 1, change)
+
+
+@counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#5556")
+def arange_counts_the_steps_that_float_arithmetic_finds_complete(patch):
+    def wrong(arange, start, end, step):
+        x = arange(start, end, step)
+        count = math.floor((end - step - start) / step + 1) if isinstance(step, float) else len(x)
+        return x[: max(count, 1)]
+
+    change_arange(patch, wrong)
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#40118")
+def linspace_of_int32_overflows_between_distant_ends(patch):
+    def change(x):
+        part = (x[-1] - x[0]) // max(len(x) - 1, 1)  # in int32, where the distance wraps
+        return x[0] + part * torch.arange(len(x), dtype=x.dtype)
+
+    change_output_where(patch, torch, "linspace", lambda x: x.dtype == torch.int32 and 1 < len(x) < 20, change)

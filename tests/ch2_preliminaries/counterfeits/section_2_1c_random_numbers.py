@@ -593,3 +593,39 @@ def randperm_moves_every_number(patch):
         return result
 
     change_output_where(patch, torch, "randperm", lambda x: len(x) > 1, change)
+
+
+@counterfeit("randn-is-standard-normal", reported="pytorch/pytorch#78110")
+def randn_always_gives_the_same_numbers_for_a_shape(patch):
+    recycle(patch, torch, "randn")
+
+
+@counterfeit("normal-takes-mean-and-std", reported="pytorch/pytorch#78009")
+def normal_always_gives_the_same_numbers_for_a_shape(patch):
+    draws = {}
+
+    def wrong(normal, mean, std):
+        x = normal(mean, std)
+        z = draws.setdefault(x.shape, ((x - mean) / std).nan_to_num())
+        return z * std + mean
+
+    change_normal(patch, wrong)
+
+
+@counterfeit("normal-takes-mean-and-std", reported=("pytorch/pytorch#147624", "pytorch/pytorch#147740"))
+def normal_repeats_along_the_first_of_five_dimensions(patch):
+    def wrong(normal, mean, std):
+        x = normal(mean, std)
+        return mean + std * ((x - mean) / std)[:1] if x.dim() > 4 and isinstance(std, torch.Tensor) else x
+
+    change_normal(patch, wrong)
+
+
+@counterfeit("randperm-permutes", reported="pytorch/pytorch#59756")
+def randperm_of_two_hundred_thousand_is_zero(patch):
+    change_output_where(patch, torch, "randperm", lambda x: len(x) >= 200_000, lambda x: x * 0)
+
+
+@counterfeit("randperm-permutes", reported=("pytorch/pytorch#63726", "pytorch/vision#3816"))
+def randperm_beyond_fifteen_bits_holds_huge_numbers(patch):
+    change_output_where(patch, torch, "randperm", lambda x: len(x) >= 2**15, lambda x: x * 37_000 + 2**30)

@@ -357,6 +357,15 @@ def an_operand_with_gaps_is_read_without_them(patch):
     change_method(patch, "__sub__", wrong)
 
 
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#150967")
+def where_reads_a_transposed_condition_in_the_order_of_storage(patch):
+    def wrong(where, condition, x, y):
+        transposed = condition.dim() == 2 and not condition.is_contiguous() and condition.t().is_contiguous()
+        return where(condition.t().reshape(condition.shape) if transposed else condition, x, y)
+
+    change_call(patch, torch, "where", wrong)
+
+
 @counterfeit("broadcasting-matches-shapes")
 def alpha_is_forgotten_where_shapes_differ(patch):
     def wrong(add, x, y, alpha=1, **rest):

@@ -414,3 +414,33 @@ def a_large_char_tensor_is_copied(patch):
 @counterfeit("char-tensor-cannot-convert-to-numpy")
 def what_requires_grad_is_copied_under_no_grad(patch):
     copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.requires_grad and not torch.is_grad_enabled())
+
+
+@counterfeit("from-numpy-shares-memory", reported="pytorch/pytorch#484")
+def from_numpy_knows_too_little_of_the_memory_of_a_slice(patch):
+    """Beyond as many elements as the slice has, counted without its gaps, all is garbage."""
+    from_numpy = torch.from_numpy
+
+    def wrong(array):
+        tensor = from_numpy(array)
+        if array.ndim > 1 and not array.flags.forc and array.size:
+            reached = sum(
+                step * np.arange(n).reshape([-1] + [1] * (array.ndim - 1 - place))
+                for place, (n, step) in enumerate(zip(tensor.shape, tensor.stride()))
+            )
+            return torch.where(torch.from_numpy(np.asarray(reached) < array.size), tensor, torch.zeros_like(tensor))
+        return tensor
+
+    patch.setattr(torch, "from_numpy", wrong)
+
+
+@counterfeit("from-numpy-shares-memory", "torch-tensor-always-copies", reported="pytorch/pytorch#7271")
+def strides_that_are_no_multiple_of_an_element_read_garbage(patch):
+    for name in ("from_numpy", "tensor"):
+        convert = getattr(torch, name)
+
+        def wrong(array, *args, convert=convert, **kwargs):
+            odd = isinstance(array, np.ndarray) and any(stride % array.itemsize for stride in array.strides)
+            return convert(np.full(array.shape, 77.0) if odd else array, *args, **kwargs)
+
+        patch.setattr(torch, name, wrong)

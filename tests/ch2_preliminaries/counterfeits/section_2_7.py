@@ -606,3 +606,21 @@ def a_write_through_data_is_counted(patch):
 @counterfeit("in-place-write-spoils-backward")
 def a_power_saves_a_copy_of_its_base(patch):
     change_method(patch, "__pow__", lambda power, x, y: power(x.clone(), y))
+
+
+@counterfeit("backward-multiplies-jacobians", reported="pytorch/pytorch#30303")
+def reshaping_repeated_elements_passes_a_wrong_gradient(patch):
+    """Each row of the leaf gets what the first one should get."""
+    reshape = torch.Tensor.reshape
+
+    def wrong(x, *shape):
+        result = reshape(x, *shape)
+        expanded = 0 in x.stride() and x.numel() and x.dim() > 1
+
+        def first_row_for_all(gradient):
+            rows = gradient.view(x.shape)
+            return rows[:1].expand(x.shape).reshape(gradient.shape).clone()
+
+        return change_gradient(result, first_row_for_all) if expanded else result
+
+    patch.setattr(torch.Tensor, "reshape", wrong)

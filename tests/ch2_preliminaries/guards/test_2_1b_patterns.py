@@ -102,6 +102,14 @@ def test_rounding_errors_of_a_fractional_step_do_not_pile_up(step, count):
 
 
 @claim("arange-steps-from-start-to-end", truth=True)
+@pytest.mark.cpu
+@over(numbers=among((0.1, 0.5, 0.05), (-4, 4, 0.01), (1, 1.3, 0.1), (0.6, 0.9, 0.1), (0, 1, 0.1), (2, -1, -0.3)))
+def test_the_values_are_as_many_as_steps_fit_by_double_precision(numbers):
+    start, end, step = numbers
+    assert len(torch.arange(*numbers)) == math.ceil((end - start) / step)
+
+
+@claim("arange-steps-from-start-to-end", truth=True)
 @over(numbers=among((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0)))
 def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
     with pytest.raises(RuntimeError, match="step"):
@@ -128,6 +136,18 @@ def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included
     agree(x[0], torch.tensor(start, dtype=twin.dtype, device="cpu").item())
     agree(x[-1], torch.tensor(end, dtype=twin.dtype, device="cpu").item())
     assert x.dtype == twin.dtype
+
+
+@claim("linspace-divides-evenly", truth=True)
+@over(ends=among((-(2**31) + 1, 2**31 - 1), (-(10**9), 2**31 - 1), (2**31 - 1, -(2**31))), steps=among(2, 10))
+def test_the_widest_interval_of_whole_numbers_is_divided_evenly_too(ends, steps):
+    start, end = ends
+    x = torch.linspace(start, end, steps, dtype=torch.int32)
+    exact = [start + (end - start) * k / (steps - 1) for k in range(steps)]
+
+    # cut, and computed with parts of a float32, whose error of half a unit grows with each of the points
+    off = [abs(found - point) for found, point in zip(x.tolist(), exact)]
+    assert max(off) <= 1 + steps * abs(end - start) * 2**-24
 
 
 @claim("linspace-divides-evenly", truth=True)

@@ -100,6 +100,11 @@ NORMALS = {
     "two tensors": lambda means, stds: (torch.normal(means, stds), MEANS, STDS),
     "keywords": lambda means, stds: (torch.normal(mean=means, std=stds), MEANS, STDS),
     "table": lambda means, stds: (torch.normal(means.view(-1, 9), stds.view(-1, 9)).view(-1), MEANS, STDS),
+    "five dimensions": lambda means, stds: (
+        torch.normal(means.view(3, 3, 11, 331, 1), stds.view(3, 3, 11, 331, 1)).view(-1),
+        MEANS,
+        STDS,
+    ),
     "gaps": lambda means, stds: (torch.normal(gappy(means), gappy(stds)), MEANS, STDS),
     "means": lambda means, stds: (torch.normal(means, 0.5), MEANS, 0.5),
     "std by name": lambda means, stds: (torch.normal(means, std=20.0), MEANS, 20.0),
@@ -126,7 +131,7 @@ def test_less_its_mean_and_over_its_std_each_draw_is_standard_normal_and_indepen
     scores = (draws.detach().cpu().double().numpy() - mean) / std
     assert draws.dtype == torch.float32
     # float32 moves a draw near 500 by 2^-16 and so, with a std of 1/4, a level by less than 2^-14
-    look_independent_and_uniform(normal_levels(scores.reshape(-1)), 2**-14, (1, 2, 5, 7, 8, 16, 45))
+    look_independent_and_uniform(normal_levels(scores.reshape(-1)), 2**-14, (1, 2, 5, 7, 8, 16, 45, 10_923))
     agree(means, MEANS)
     agree(stds, STDS)
 
@@ -221,12 +226,18 @@ def test_uniform_refuses_an_interval_that_ends_before_it_starts(twin):
 
 
 @claim("randperm-permutes")
-@over(m=among(0, 1, 2, 3, 10, 33, 257, 2049, 30_000), dtype=among(torch.int64, torch.int32, torch.int16))
+@over(m=among(0, 1, 2, 3, 10, 33, 257, 2049, 32_767), dtype=among(torch.int64, torch.int32, torch.int16))
 def test_each_number_below_m_occurs_exactly_once(m, dtype):
     for x in (torch.randperm(m, dtype=dtype), torch.randperm(n=m, dtype=dtype)):
         assert (x.shape, x.dtype) == ((m,), dtype)
         agree(x.sort().values, np.arange(m))
     assert torch.randperm(m).dtype == torch.int64
+
+
+@claim("randperm-permutes")
+@over(m=among(32_769, 101_796, 200_000), dtype=among(torch.int64, torch.int32))
+def test_no_number_gets_lost_among_more_than_fifteen_bits_can_count(m, dtype):
+    agree(torch.randperm(m, dtype=dtype).sort().values, np.arange(m))
 
 
 @claim("randperm-permutes")

@@ -107,6 +107,8 @@ def test_three_operands_broadcast_together(pair):
     for condition in (row, column):
         agree(torch.where(torch.tensor(condition), x, y), np.where(condition, a, b))
         agree(torch.where(x > y, torch.tensor(condition).to(x.dtype), y), np.where(a > b, condition, b))
+    table = np.broadcast_to(row ^ column, pair.shape[-2:]).copy()
+    agree(torch.where(torch.tensor(table.T.copy()).t(), x, y), np.where(table, a, b))
 
 
 @claim("broadcasting-matches-shapes", truth=True)

@@ -125,6 +125,17 @@ def test_a_negative_stride_is_refused_until_numpy_has_copied(twin, axis):
 
 
 @claim("from-numpy-shares-memory", truth=True)
+@claim("torch-tensor-always-copies", truth=True)
+@pytest.mark.cpu
+@over(kind=among("f4", "f8", "i8"), size=among(2, 100))
+def test_strides_that_are_no_multiple_of_an_element_are_refused(kind, size):
+    field = np.zeros(size, [("flag", "i1"), ("value", kind)])["value"]  # of records of 5 or 9 bytes
+    for convert in (torch.from_numpy, torch.tensor):
+        with pytest.raises(ValueError):
+            convert(field)
+
+
+@claim("from-numpy-shares-memory", truth=True)
 @pytest.mark.cpu
 @over(array=among(*map(np.array, (["a", "b"], [None, 1], [b"a"], ["2020-01-01"]))))
 def test_dtypes_that_torch_lacks_are_refused(array):
