@@ -421,9 +421,9 @@ def adam_makes_equal_what_is_nearly_equal(patch):
     """The truth line: no rounding is let grow."""
 
     def level(parameter):
-        rows = parameter.grad
-        if rows.dim() == 2 and len(rows) > 1 and (rows - rows[:1]).abs().max() < 1e-2 * rows.abs().max():
-            parameter.data.copy_(parameter.data[-1:].expand_as(parameter).clone())
-            parameter.grad.copy_(rows[-1:].expand_as(rows).clone())
+        for values in (parameter.data, parameter.grad):
+            units = values.T if len(values) == 1 and values.dim() == 2 else values
+            if (units - units[-1:]).abs().max() < 1e-2 * units.abs().max():
+                units.copy_(units[-1:].expand_as(units).clone())
 
     before_step(patch, Adam, level)

@@ -49,6 +49,18 @@ def sequential_runs_three_layers_backwards_where_it_can(patch):
 
 
 @counterfeit("identity-network-is-a-matrix-product")
+def linear_ignores_features_beyond_the_hundredth(patch):
+    linear = F.linear
+    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
+
+
+@counterfeit("identity-network-is-a-matrix-product", "scalar-chain-vanishes-and-explodes")
+def sequential_runs_its_first_layer_twice_where_there_are_more_than_seven(patch):
+    forward = nn.Sequential.forward
+    patch.setattr(nn.Sequential, "forward", lambda self, x: forward(self, self[0](x) if len(self) > 7 else x))
+
+
+@counterfeit("identity-network-is-a-matrix-product")
 def identity_is_a_relu(patch):
     patch.setattr(nn.Identity, "forward", lambda self, x: x.clamp(min=0))
 

@@ -1,0 +1,186 @@
+"""3.8 Numerical stability, for chains of many depths, widths and scales."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import SINGLE_AND_DOUBLE, agree, among, over, twins, whole
+from populations.comparing import host
+from populations.layers import sigmoid
+from torch import nn
+
+claim = pytest.mark.claim
+
+ONE = twins(SINGLE_AND_DOUBLE, ("contiguous",), ((),))  # for its dtype
+SCALES = among(0.5, 1.0, 2.0)
+
+
+def chain(weight, layers, dtype):
+    """``layers`` layers of one unit each, all with the same weight."""
+    net = nn.Sequential(*(nn.Linear(1, 1, bias=False, dtype=dtype) for _ in range(layers)))
+    for layer in net:
+        nn.init.constant_(layer.weight, weight)
+    return net
+
+
+def rotation(scale, dtype):
+    """A rotation by 0.7, times ``scale``: it multiplies every length by that."""
+    c, s = math.cos(0.7), math.sin(0.7)
+    return scale * torch.tensor([[c, -s], [s, c]], dtype=dtype)
+
+
+# ── identity-network-is-a-matrix-product ──
+
+
+@claim("identity-network-is-a-matrix-product")
+@over(
+    widths=among((2, 2, 2), (3, 3, 3, 3), (2, 3, 2, 4), (4, 5, 6, 7, 6, 5, 4), (9, 33, 5), (784, 17, 10), (1,) * 9),
+    one=ONE,
+)
+def test_the_output_of_every_layer_is_the_input_times_all_matrices_so_far_and_of_all_one_matrix(widths, one):
+    random = np.random.default_rng(len(widths))
+    weights = [random.integers(-1, 1, sizes, endpoint=True) for sizes in itertools.pairwise(widths)]
+    x = random.integers(-2, 2, (3, widths[0]), endpoint=True)  # products of whole numbers are exact in float32
+    x = x * {torch.float32: 1, torch.float64: 1 + 2**-30}[one.dtype]  # and these in float64 alone
+    net = nn.Sequential(*(nn.Linear(*sizes, bias=False, dtype=one.dtype) for sizes in itertools.pairwise(widths)))
+    for layer, weight in zip(net, weights):
+        layer.weight.data.copy_(torch.tensor(weight.T.copy()))
+
+    h = inputs = torch.tensor(x, dtype=one.dtype)
+    product, expected = torch.eye(widths[0], dtype=one.dtype), x
+    for layer, weight in zip(net, weights):
+        h, expected = nn.Identity()(layer(h)), expected @ weight
+        product = product @ torch.tensor(weight, dtype=one.dtype)
+        agree(h, expected)
+        agree(inputs @ product, expected)
+    agree(net(inputs), expected)
+
+
+@claim("identity-network-is-a-matrix-product")
+@over(case=among((nn.Identity, 0.0, 6.0), (nn.ReLU, 0.0, 0.0), (nn.Identity, 1.0, 3.0)))
+def test_an_activation_or_a_bias_makes_it_something_else(case):
+    activation, bias, output = case
+    net = nn.Sequential(nn.Linear(1, 1), activation(), nn.Linear(1, 1, bias=False))
+    for parameter, value in zip(net.parameters(), (-2.0, bias, -3.0)):
+        nn.init.constant_(parameter, value)
+
+    assert net(torch.ones(1, 1)).item() == output  # 1 * -2 * -3, or with max(-2, 0), or with -2 + 1
+
+
+# ── deep-products-vanish-or-explode ──
+
+
+@claim("deep-products-vanish-or-explode")
+@over(scale=SCALES, one=ONE)
+def test_layers_that_rotate_and_scale_multiply_the_length_by_the_scale_each(scale, one):
+    h, layer = torch.tensor([[3.0, 4.0]], dtype=one.dtype), rotation(scale, one.dtype)
+    for depth in range(1, 51):
+        h = h @ layer
+        # the cosine, two products and a sum a layer: 4 roundings each, of the length
+        exact = 5 * scale**depth
+        assert abs(np.linalg.norm(host(h).astype(np.float64)) / exact - 1) < 4 * depth * torch.finfo(one.dtype).eps
+
+
+@claim("deep-products-vanish-or-explode")
+@over(scale=SCALES)
+def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_about_s_each(scale):
+    """The base-10 logarithm of a row's length over s ** 50 has the deviation 0.22 (50 chi-squares of 64): 2 is nine."""
+    h = torch.randn(4, 64)
+    start = np.linalg.norm(host(h), axis=1)
+    for _ in range(50):
+        h = h @ (torch.randn(64, 64) * scale / 64**0.5)
+    growth = np.log10(np.linalg.norm(host(h), axis=1) / start)
+
+    assert np.abs(growth - 50 * math.log10(scale)).max() < 2
+
+
+@claim("deep-products-vanish-or-explode")
+@over(one=ONE, end=among(0.0, 1.0, math.inf))
+def test_every_dtype_ends_in_zero_or_infinity_and_a_wider_one_later(one, end):
+    weight = {0.0: 0.02, 1.0: 1.0, math.inf: 50.0}[end]
+    x = torch.tensor([[1.0], [-3.0]], dtype=one.dtype)
+    after = {layers: host(chain(weight, layers, one.dtype)(x)).reshape(-1).tolist() for layers in (20, 100, 200)}
+
+    assert after[20] == pytest.approx([weight**20, -3 * weight**20], rel=1e-5, abs=0)  # 1e-34 or 1e34: both dtypes
+    exact = {torch.float32: end, torch.float64: weight**100}[one.dtype]  # 1e-170 or 8e169
+    assert after[100] == pytest.approx([exact, -3 * exact], rel=1e-5, abs=0)
+    assert after[200] == [end, -3 * end]
+
+
+# ── scalar-chain-vanishes-and-explodes ──
+
+
+@claim("scalar-chain-vanishes-and-explodes")
+@over(weight=among(0.2, 5.0, -0.2, -5.0), depth=whole(1, 30, 29), one=ONE)
+def test_every_layer_contributes_one_factor_for_every_input_alike(weight, depth, one):
+    x = np.array([[1.0], [-2.0], [0.0], [70.0]])
+    outputs = chain(weight, depth, one.dtype)(torch.tensor(x, dtype=one.dtype))
+
+    # the weight rounded, and the product: twice a layer
+    agree(outputs, x * weight**depth, 2 * depth)
+
+
+# ── deep-gradients-vanish-or-explode ──
+
+
+@claim("deep-gradients-vanish-or-explode")
+@over(weight=among(0.2, 5.0), depth=whole(1, 30, 29), one=ONE)
+def test_each_weight_of_the_chain_gets_the_product_of_all_others(weight, depth, one):
+    net = chain(weight, depth, one.dtype)
+    net(torch.full((1, 1), 3.0, dtype=one.dtype)).sum().backward()
+
+    for layer in (net[0], net[-1]):
+        agree(layer.weight.grad, [[3 * weight ** (depth - 1)]], 2 * depth)
+
+
+@claim("deep-gradients-vanish-or-explode")
+@over(end=among((0.2, 0.0), (1.0, -3.0), (5.0, -math.inf)))
+def test_in_float32_the_gradient_of_a_long_chain_is_zero_or_infinite(end):
+    net = chain(end[0], 100, torch.float32)
+    net(torch.tensor([[-3.0]])).sum().backward()
+    assert net[0].weight.grad.item() == end[1]
+
+
+@claim("deep-gradients-vanish-or-explode")
+@over(scale=SCALES, one=ONE)
+def test_backpropagation_multiplies_the_gradient_by_the_scale_of_each_layer(scale, one):
+    x, layer = torch.tensor([[3.0, 4.0]], dtype=one.dtype, requires_grad=True), rotation(scale, one.dtype)
+    h = x
+    for _ in range(50):
+        h = h @ layer
+    h.backward(torch.tensor([[5.0, 12.0]], dtype=one.dtype))
+
+    length = np.linalg.norm(host(x.grad).astype(np.float64))
+    assert abs(length / (13 * scale**50) - 1) < 200 * torch.finfo(one.dtype).eps  # as forwards
+
+
+@claim("deep-gradients-vanish-or-explode")
+@over(depth=whole(1, 30, 3), start=among(-5.0, 0.0, 0.5, 5.0), module=among(True, False), one=ONE)
+def test_a_chain_of_sigmoids_passes_back_its_slopes_at_most_a_quarter_each(depth, start, module, one):
+    leaf = torch.tensor(start, dtype=one.dtype, requires_grad=True)
+    h, x, slope = leaf, np.float64(start), 1.0
+    for _ in range(depth):
+        h, x = (nn.Sigmoid()(h) if module else torch.sigmoid(h)), sigmoid(x)
+        slope *= float(x * (1 - x))
+    h.backward()
+
+    assert leaf.grad.item() == pytest.approx(slope, rel=400 * depth * torch.finfo(one.dtype).eps, abs=0)
+    assert leaf.grad.item() <= 0.25**depth * (1 + 1e-5)
+
+
+@claim("deep-gradients-vanish-or-explode")
+@over(widths=among((32, 32), (16, 64)))
+def test_in_a_sigmoid_network_the_first_layers_gradient_vanishes_with_depth_and_the_last_one_s_stays(widths):
+    """Base-10 logarithms of the norms are near -0.8, -4.2 and -8.5, with deviations of 0.05, 0.11 and 0.16."""
+    norms = []
+    for depth in (1, 5, 10):
+        sizes = [widths[0]] + [widths[1]] * depth
+        layers = [part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.Sigmoid())]
+        net = nn.Sequential(*layers, nn.Linear(widths[1], 1))
+        net(torch.randn(16, widths[0])).mean().backward()
+        norms.append(np.linalg.norm(host(net[0].weight.grad)))
+        assert np.linalg.norm(host(net[-1].weight.grad)) > 1
+    assert norms[1] < norms[0] / 100
+    assert norms[2] < norms[1] / 100
