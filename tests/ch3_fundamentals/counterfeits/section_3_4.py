@@ -2,8 +2,11 @@
 
 import random
 
+import pytest
 import torch
 from harness.counterfeits import counterfeit
+
+pytest.importorskip("torchvision")
 from torchvision import datasets, models, transforms, utils
 from torchvision.transforms import functional
 
@@ -148,7 +151,27 @@ def coco_is_no_data_set(patch):
     patch.setattr(datasets, "CocoDetection", type("CocoDetection", (), {}))
 
 
+@counterfeit("torchvision-offers-datasets")
+def image_folder_ignores_its_transform(patch):
+    init = datasets.ImageFolder.__init__
+    patch.setattr(datasets.ImageFolder, "__init__", lambda self, root, transform=None, **rest: init(self, root, **rest))
+
+
 # ── torchvision-offers-models ──
+
+
+@counterfeit("torchvision-offers-models")
+def vgg_has_no_activations(patch):
+    vgg11 = models.vgg11
+
+    def wrong(**options):
+        net = vgg11(**options)
+        for place, layer in enumerate(net.features):
+            if isinstance(layer, torch.nn.ReLU):
+                net.features[place] = torch.nn.Identity()
+        return net
+
+    patch.setattr(models, "vgg11", wrong)
 
 
 @counterfeit("torchvision-offers-models")
@@ -379,6 +402,34 @@ def compose_goes_backwards(patch):
 def resize_always_interpolates(patch):
     init = transforms.Resize.__init__
     patch.setattr(transforms.Resize, "__init__", lambda self, size, **options: init(self, size))
+
+
+@counterfeit("torchvision-offers-transforms")
+def center_crop_of_one_number_takes_the_corner(patch):
+    def wrong(img, output_size):
+        number = isinstance(output_size, int) or len(set(output_size)) == 1
+        size = output_size if isinstance(output_size, int) else output_size[0]
+        return img[..., :size, :size] if number and torch.is_tensor(img) else center_crop(img, output_size)
+
+    center_crop = functional.center_crop
+    patch.setattr(functional, "center_crop", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def random_rotation_forgets_the_fraction_of_its_angle(patch):
+    draw = transforms.RandomRotation.get_params
+    patch.setattr(transforms.RandomRotation, "get_params", staticmethod(lambda degrees: float(int(draw(degrees)))))
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#5677")
+def rotation_with_expand_is_a_pixel_short(patch):
+    def wrong(img, angle, *args, **options):
+        rotated = rotate(img, angle, *args, **options)
+        odd = torch.is_tensor(img) and img.shape[-1] % 2 and options.get("expand")
+        return rotated[..., :-1, :-1] if odd and angle % 90 else rotated
+
+    rotate = functional.rotate
+    patch.setattr(functional, "rotate", wrong)
 
 
 # ── torchvision-offers-utils ──

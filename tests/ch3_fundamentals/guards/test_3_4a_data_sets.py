@@ -1,4 +1,4 @@
-"""3.4 torchvision: data sets
+"""3.4 torchvision: data sets, from files of which every pixel is known
 
 torchvision brings computer vision to PyTorch, and its `datasets` read the well-known collections of images. A *data
 set* answers `len(dataset)` and `dataset[i]`, an image with its label, which is all that a `DataLoader` needs to make
@@ -12,6 +12,8 @@ import struct
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("torchvision")
 from PIL import Image
 from torchvision import datasets, transforms
 
@@ -160,6 +162,7 @@ def test_a_folder_of_images_sorted_into_classes_is_a_data_set_too(tmp_path):
     for name, shade in [("shoe/b.png", 20), ("bag/a.png", 10), ("shoe/a.png", 30)]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (3, 2), (shade, 0, 0)).save(tmp_path / name)
+    assert [item for item, _ in datasets.ImageFolder(str(tmp_path), transform=lambda _: 5)] == [5, 5, 5]
     dataset = datasets.ImageFolder(str(tmp_path))
     assert dataset.classes == ["bag", "shoe"]
     assert [(image.getpixel((2, 1)), label) for image, label in dataset] == [

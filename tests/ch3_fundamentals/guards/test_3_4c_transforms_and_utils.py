@@ -9,6 +9,8 @@ one needs, such as arranging a batch of images in a grid and writing them to a f
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("torchvision")
 from PIL import Image
 from torchvision import transforms, utils
 from torchvision.transforms import functional
@@ -35,6 +37,33 @@ def test_crop_cuts_out_a_rectangle(image):
 @claim("torchvision-offers-transforms")
 def test_center_crop_cuts_out_the_middle(image):
     assert transforms.CenterCrop((2, 3))(image).tolist() == [[[11.0, 12.0, 13.0], [21.0, 22.0, 23.0]]]
+
+
+@claim("torchvision-offers-transforms")
+def test_center_crop_of_one_number_cuts_a_square_out_of_the_middle():
+    image = torch.arange(25.0).reshape(1, 5, 5)
+    assert transforms.CenterCrop(1)(image).tolist() == [[[12.0]]]
+    assert transforms.CenterCrop(3)(image).tolist() == [[[6.0, 7.0, 8.0], [11.0, 12.0, 13.0], [16.0, 17.0, 18.0]]]
+
+
+@claim("torchvision-offers-transforms")
+@pytest.mark.parametrize(("sizes", "angle"), [((7, 33), 67), ((9, 9), 45), ((8, 5), 30), ((33, 7), 2.9)])
+def test_rotate_with_expand_makes_room_for_all_four_corners(sizes, angle):
+    """Each side of the turned image, the sum of both sides' shadows on it, rounded up to a whole pixel."""
+    height, width = sizes
+    c, s = abs(np.cos(np.radians(angle))), abs(np.sin(np.radians(angle)))
+    exact = height * c + width * s, height * s + width * c
+    rotated = functional.rotate(torch.ones(3, height, width), angle, expand=True)
+    for size, side in zip(rotated.shape[1:], exact):
+        assert side <= size < side + 2  # corners may touch a further pixel on either side
+
+
+@claim("torchvision-offers-transforms")
+def test_random_rotation_keeps_the_fraction_of_its_angle():
+    image = torch.arange(64.0 * 64).reshape(1, 64, 64)
+    turned = transforms.RandomRotation((2.9, 2.9))(image)
+    assert turned.tolist() == functional.rotate(image, 2.9).tolist()
+    assert turned.tolist() != functional.rotate(image, 2.0).tolist()
 
 
 @claim("torchvision-offers-transforms")
