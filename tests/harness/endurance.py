@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from harness import backends, devices, specification
+from harness import backends, devices, specification, surroundings
 
 LIMIT = 300  # seconds: the longest tests take some on a CPU, and a slow backend may take a hundred times that
 GRACE = 10  # seconds: time for a test to end that was told to, before its process is ended
@@ -37,10 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at its options
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Give a backend a worker of its own, and let any number of workers crash."""
-    if not config.pluginmanager.has_plugin("xdist"):
+    if not config.pluginmanager.has_plugin("xdist") or specification.is_worker(config):
         return
     option = config.option
-    alone = option.usepdb or option.collectonly or option.numprocesses is not None or option.dist != "no" or option.tx
+    idle = any(getattr(option, name, None) for name in ("collectonly", *surroundings.IDLE))
+    alone = option.usepdb or idle or option.numprocesses is not None or option.dist != "no" or option.tx
     if not alone and option.device != "cpu" and not devices.simulated(option.device):
         option.numprocesses = 1
     if option.maxworkerrestart is None:

@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from harness import capabilities, devices
+from harness import capabilities, devices, specification
 
 
 def of(config: pytest.Config) -> dict:
@@ -16,7 +16,10 @@ def of(config: pytest.Config) -> dict:
     import torch
 
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
-    found = capabilities.of(devices.under_test(config))
+    # where every worker ended too soon to tell, the process that started them knows nothing of the device
+    untold = specification.is_controller(config) and config.getoption("device") != "cpu"
+    missing = dict.fromkeys(capabilities.THINGS, "no worker told") if untold else None
+    missing = missing or capabilities.of(devices.under_test(config)).missing
     return {
         "torch": str(torch.__version__),  # a subclass of str, which a worker cannot send
         **{name: _installed(name) for name in ("torchvision", "numpy")},
@@ -24,10 +27,10 @@ def of(config: pytest.Config) -> dict:
         "device": config.getoption("device"),
         "simulated": devices.simulated(config.getoption("device")),
         "seed": config.getoption("seed"),
-        "capabilities": {name: found.missing.get(name, True) for name in capabilities.THINGS},
+        "capabilities": {name: missing.get(name, True) for name in capabilities.THINGS},
         "host": {
             "platform": f"{platform.system()} {platform.machine()}",
-            "device_name": devices.name_of(config),
+            "device_name": "" if untold else devices.name_of(config),
             "threads": torch.get_num_threads(),
             "workers": int(workers),
         },

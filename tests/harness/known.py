@@ -93,7 +93,7 @@ class Known:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         file = self.config.getoption("known_limits")
-        terminalreporter.line(f"\nknown limits: {self.met} tests did what {file} says")
+        terminalreporter.line(f"\nknown limits: {self.met} test{'s' * (self.met != 1)} did what {file} says")
         if self.lines:
             terminalreporter.line("no limits any more: take them out of the file", red=True, bold=True)
         for line in sorted(self.lines):

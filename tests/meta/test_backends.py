@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness import sim
 
 CHAPTERS = Path(__file__).parents[1]
 
@@ -95,6 +96,74 @@ def test_an_empty_device_module_is_a_usage_error(project):
     result = project.run("--device-module=")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.errlines == ["ERROR: --device-module: '' cannot be imported: ValueError: Empty module name", ""]
+
+
+# ── A whole run ──
+
+# sim under another name, which the harness has never heard of, and which cannot count its devices
+FOREIGN = """
+from harness import sim_rules
+
+sim_rules.NAME = "foreign"
+from harness import sim
+
+sim.register()
+sim_rules.state.operators = frozenset(["sort"])
+del sim.Module.device_count
+"""
+
+ON_IT = """
+import os
+
+
+@claim("computes")
+def test_sum(accelerator):
+    assert os.environ["PYTEST_XDIST_WORKER_COUNT"] == "1"
+    assert torch.ones(2).sum().item() == 2
+    assert torch.ones(1).device.type == accelerator.type == "foreign"
+
+
+@claim("sorts")
+def test_sort():
+    assert torch.tensor([2, 1]).sort().values.tolist() == [1, 2]
+
+
+@claim("crashes")
+def test_crash():
+    os.abort()
+
+
+@claim("refuses")
+def test_refusal_in_whatever_words():
+    with pytest.raises(RuntimeError, match="the words of torch"):
+        torch.ones(2) + torch.ones(3)
+
+
+@claim("has-two")
+def test_two(two_devices):
+    assert False
+"""
+
+
+@pytest.mark.skipif(bool(sim.refusal()), reason=str(sim.refusal()))
+def test_a_device_of_any_name_is_tried_in_a_worker_of_its_own(project, module, entry):
+    module("foreign_backend", FOREIGN)
+    project.only("".join(map(entry, ("computes", "sorts", "crashes", "refuses", "has-two"))), ON_IT)
+    result = project.pytester.runpytest_subprocess(
+        "--device-module=foreign_backend", "--device=foreign", "--verdicts=v.json"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    document = json.loads((project.path / "v.json").read_text())
+    assert {claim["id"]: (claim["verdict"], claim["reason"]) for claim in document["claims"]} == {
+        "computes": ("holds", ""),
+        "sorts": ("refused", "RuntimeError: foreign: no kernel is built for sort of int64"),
+        "crashes": ("broken", "ended its process: a crash, on foreign"),
+        "refuses": ("holds", ""),
+        "has-two": ("not tried", "needs two devices of one accelerator; name one with --device"),
+    }
+    assert (document["device"], document["simulated"], document["host"]["workers"]) == ("foreign", False, 1)
+    assert document["capabilities"]["float64"] is True
+    assert document["capabilities"]["second-device"] == "ValueError: there is 1"
 
 
 # ── Operators that are missing ──

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from harness import capabilities, devices, sim
+from harness import backends, capabilities, sim
 
 needs_sim = pytest.mark.skipif(bool(sim.refusal()), reason=str(sim.refusal()))
 
@@ -163,5 +163,5 @@ def test_sim_lacks_only_what_there_is(project, arguments, message):
 
 
 def test_devices_wait_only_for_what_has_a_queue():
-    assert devices.synchronize(torch.device("cpu")) is None
-    assert devices.synchronize(torch.device("meta")) is None
+    assert backends.synchronize(torch.device("cpu")) is None
+    assert backends.synchronize(torch.device("meta")) is None

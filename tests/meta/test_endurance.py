@@ -103,12 +103,15 @@ def test_the_worker_that_replaces_another_takes_over_its_device():
 
 
 @pytest.mark.parametrize(
-    ("device", "given", "expected"),
-    [("cuda", None, 1), ("cuda", 0, 0), ("cuda", 4, 4), ("cpu", None, None), ("sim", None, None)],
+    ("device", "given", "idle", "expected"),
+    [
+        *(("cuda", None, False, 1), ("cuda", 0, False, 0), ("cuda", 4, False, 4), ("cuda", None, True, None)),
+        *(("cpu", None, False, None), ("sim", None, False, None)),
+    ],
 )
-def test_a_backend_has_one_worker_unless_told_otherwise(device, given, expected):
+def test_a_backend_has_one_worker_unless_told_otherwise(device, given, idle, expected):
     option = SimpleNamespace(
-        usepdb=False, collectonly=False, numprocesses=given, dist="no", tx=[], device=device, maxworkerrestart=None
+        usepdb=False, collectonly=idle, numprocesses=given, dist="no", tx=[], device=device, maxworkerrestart=None
     )
     config = SimpleNamespace(option=option, pluginmanager=SimpleNamespace(has_plugin=lambda name: True))
     endurance.pytest_cmdline_main(config)

@@ -32,7 +32,7 @@ def run(project, entry):
 def test_a_known_claim_fails_no_run(run):
     result = run('[claims]\nbroken = "not yet"\n')
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["known limits: 1 tests did what limits.toml says"])
+    result.stdout.fnmatch_lines(["known limits: 1 test did what limits.toml says"])
 
 
 def test_what_is_new_does(run):
@@ -82,7 +82,7 @@ def test_sort():
     [
         ('"aten::abs" = "x"\n"aten::sort" = "x"', 0, "known limits: 2 tests did what *"),
         ('"aten::abs of float32" = "x"\n"aten::sort of int64" = "x"', 0, "known limits: 2 tests did what *"),
-        ('"aten::abs" = "x"', 1, "known limits: 1 tests did what *"),
+        ('"aten::abs" = "x"', 1, "known limits: 1 test did what *"),
         ('"aten::abs" = "x"\n"aten::sort" = "x"\n"aten::mm" = "x"', 1, "  operator aten::mm was refused to no test"),
     ],
 )
