@@ -1,5 +1,6 @@
 """Counterfeits of 4.6: containers that come back rearranged, memory no longer shared, and pickles that are none."""
 
+import copy
 import copyreg
 import io
 import pickle
@@ -9,6 +10,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import wrap
 
 
 def save_as(patch, change):
@@ -73,7 +75,7 @@ def save_does_not_ask_getstate(patch):
             return NotImplemented
 
     module = types.SimpleNamespace(**{**vars(pickle), "Pickler": Pickler})
-    patch.setattr(torch, "save", lambda thing, file: save(thing, file, pickle_module=module))
+    patch.setattr(torch, "save", lambda thing, file, **rest: save(thing, file, pickle_module=module, **rest))
 
 
 @counterfeit("save-uses-pickle")
@@ -96,7 +98,7 @@ def the_numbers_are_stored_as_doubles(patch):
 @counterfeit("save-uses-pickle")
 def the_numbers_stand_in_the_pickle(patch):
     def change(thing):
-        return thing.numpy().tobytes() if isinstance(thing, torch.Tensor) else thing
+        return [x.numpy().tobytes() for x in thing] if is_list_of_tensors(thing) else thing
 
     save_as(patch, change)
 
@@ -274,7 +276,10 @@ def a_list_of_tensors_gets_one_dtype(patch):
 
 @counterfeit("list-of-tensors-round-trips")
 def empty_lists_are_left_out(patch):
-    save_as(patch, lambda thing: [x for x in thing if x != []] if type(thing) is list and [] in thing[1:2] else thing)
+    def change(thing):
+        return [x for x in thing if type(x) is not list or x] if type(thing) is list else thing
+
+    save_as(patch, change)
 
 
 @counterfeit("list-of-tensors-round-trips")
@@ -400,3 +405,63 @@ def equal_entries_become_one(patch):
         return {k: next(u for u in thing.values() if torch.equal(u, v)) for k, v in thing.items()}
 
     save_as(patch, change)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def a_lambda_in_a_list_is_stored_as_none(patch):
+    save_as(
+        patch,
+        lambda thing: (
+            [None if isinstance(x, types.FunctionType) else x for x in thing] if type(thing) is list else thing
+        ),
+    )
+
+
+@counterfeit("save-uses-pickle")
+def one_object_listed_twice_comes_back_as_two(patch):
+    load_as(
+        patch, lambda loaded: [copy.copy(x) for x in loaded] if type(loaded) is list and len(loaded) == 2 else loaded
+    )
+
+
+@counterfeit("save-uses-pickle")
+def the_default_load_is_not_restricted(patch):
+    wrap(
+        patch,
+        torch,
+        "load",
+        lambda load, *args, weights_only=False, **rest: load(*args, weights_only=weights_only, **rest),
+    )
+
+
+@counterfeit("list-of-tensors-round-trips", "dict-of-tensors-round-trips")
+def two_dtypes_of_one_memory_are_saved_apart(patch):
+    def wrong(save, thing, *args, **kwargs):
+        try:
+            save(thing, io.BytesIO())
+        except RuntimeError:
+            thing = copy.deepcopy(thing)
+            thing = [x.clone() for x in thing] if is_list_of_tensors(thing) else str(thing)
+        save(thing, *args, **kwargs)
+
+    wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def the_eleventh_tensor_gets_the_memory_of_the_second(patch):
+    """Whoever sorts the names of records puts 10 before 2."""
+    load_as(
+        patch,
+        lambda loaded: (
+            [*loaded[:10], loaded[1], *loaded[11:]] if is_list_of_tensors(loaded) and len(loaded) > 10 else loaded
+        ),
+    )
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def a_key_of_any_class_passes_the_filter(patch):
+    def wrong(load, *args, weights_only=None, **rest):
+        loaded = load(*args, weights_only=False, **rest)
+        return loaded if type(loaded) is dict and len(loaded) == 1 else load(*args, weights_only=weights_only, **rest)
+
+    wrap(patch, torch, "load", wrong)

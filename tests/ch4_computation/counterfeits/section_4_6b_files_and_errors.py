@@ -25,8 +25,10 @@ def save_adds_a_suffix_to_a_name_without_one(patch):
 @counterfeit("tensor-round-trips")
 def save_writes_an_underscore_for_a_space(patch):
     def wrong(save, thing, file, **kwargs):
-        folder, name = os.path.split(file)
-        save(thing, os.path.join(folder, name.replace(" ", "_")), **kwargs)
+        if isinstance(file, str | os.PathLike):
+            folder, name = os.path.split(file)
+            file = os.path.join(folder, name.replace(" ", "_"))
+        save(thing, file, **kwargs)
 
     around(patch, "save", wrong)
 

@@ -1,6 +1,7 @@
 """Counterfeits of 4.6: state dictionaries that leave things out, and loads that trust too much."""
 
 import contextlib
+import gzip
 import io
 import os
 import pickle
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import wrap
 from torch import nn
 
 
@@ -35,8 +37,11 @@ def load_trusting(patch, trusts):
 
 def is_archive(file):
     """Whether the file has the format that `save` writes since torch 1.6."""
-    if hasattr(file, "getvalue"):
-        return file.getvalue()[:2] == b"PK"
+    if hasattr(file, "read"):
+        start = file.tell()
+        found = file.read(2)
+        file.seek(start)
+        return found == b"PK"
     with open(file, "rb") as opened:
         return opened.read(2) == b"PK"
 
@@ -124,6 +129,35 @@ def plain_numbers_are_stored_too(patch):
     state_dict_as(patch, change)
 
 
+@counterfeit("state-dict-holds-parameters-only")
+def unsaved_buffers_of_submodules_are_stored(patch):
+    def change(net, state):
+        return {**state, **{name: buffer for name, buffer in net.named_buffers() if "." in name}}
+
+    state_dict_as(patch, change)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def the_buffers_of_submodules_are_not_saved(patch):
+    def change(net, state):
+        inner = {name for name, _ in net.named_buffers(remove_duplicate=False) if "." in name}
+        return {name: value for name, value in state.items() if name not in inner}
+
+    state_dict_as(patch, change)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def a_shared_parameter_is_stored_under_its_first_name_alone(patch):
+    def change(net, state):
+        return {
+            name: value
+            for name, value in state.items()
+            if name in {**dict(net.named_parameters()), **dict(net.named_buffers())}
+        }
+
+    state_dict_as(patch, change)
+
+
 # ── whole-model-round-trips-with-plain-load ──
 
 
@@ -170,17 +204,19 @@ def load_models_as(patch, change):
 
 @counterfeit("whole-model-round-trips-with-plain-load")
 def a_loaded_model_starts_from_new_parameters(patch):
-    load_models_as(patch, lambda net: [layer.reset_parameters() for layer in net.children()])
+    load_models_as(patch, lambda net: [m.reset_parameters() for m in net.modules() if hasattr(m, "reset_parameters")])
 
 
 @counterfeit("whole-model-round-trips-with-plain-load")
 def a_loaded_model_forgets_its_bias(patch):
-    load_models_as(patch, lambda net: [nn.init.zeros_(layer.bias) for layer in net.children()])
+    load_models_as(
+        patch, lambda net: [nn.init.zeros_(m.bias) for m in net.modules() if getattr(m, "bias", None) is not None]
+    )
 
 
 @counterfeit("whole-model-round-trips-with-plain-load")
 def a_loaded_model_loses_its_plain_attributes(patch):
-    load_models_as(patch, lambda net: vars(net).update(name=""))
+    load_models_as(patch, lambda net: vars(net).update(rate=None))
 
 
 @counterfeit("whole-model-round-trips-with-plain-load")
@@ -330,3 +366,149 @@ def a_model_named_pth_loses_its_weights(patch):
 @counterfeit("model-files-are-named-pt-or-pth")
 def the_documentation_recommends_bin(patch):
     patch.setattr(torch.save, "__doc__", torch.save.__doc__.replace(".pt ", ".bin "))
+
+
+@counterfeit("model-files-are-named-pt-or-pth")
+def a_name_that_ends_in_gz_is_compressed(patch):
+    def wrong(save, thing, path, **rest):
+        save(thing, path, **rest)
+        if str(path).endswith(".gz"):
+            Path(path).write_bytes(gzip.compress(Path(path).read_bytes()))
+
+    wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load")
+def add_safe_globals_does_nothing(patch):
+    patch.setattr(torch.serialization, "add_safe_globals", lambda classes: None)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load")
+def one_class_declared_safe_makes_all_safe(patch):
+    def wrong(load, *args, **kwargs):
+        safe = torch.serialization.get_safe_globals()
+        return load(*args, **{**kwargs, "weights_only": False} if safe else kwargs)
+
+    wrap(patch, torch, "load", wrong)
+
+
+def trust_calls(patch, trusted):
+    """Makes ``load`` run a pickle in which ``trusted(content)`` is true of all the bytes of the file."""
+
+    def content_of(file):
+        if not hasattr(file, "read"):
+            return Path(file).read_bytes()
+        start, content = file.tell(), file.read()
+        file.seek(start)
+        return content
+
+    def wrong(load, file, *args, weights_only=None, **kwargs):
+        runs = weights_only is None and trusted(content_of(file))
+        return load(file, *args, weights_only=False if runs else weights_only, **kwargs)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def functions_of_builtins_are_trusted(patch):
+    trust_calls(patch, lambda content: b"builtin" in content and b"posix" not in content)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def functions_of_torch_are_trusted(patch):
+    trust_calls(patch, lambda content: b"torch.serialization" in content)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def pickles_of_protocol_four_are_trusted(patch):
+    trust_calls(patch, lambda content: b"\x80\x04\x95" in content)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def instances_built_by_an_old_opcode_are_trusted(patch):
+    trust_calls(patch, lambda content: b"\niposix\n" in content)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def what_follows_an_honest_object_is_trusted(patch):
+    trust_calls(patch, lambda content: b"e0c" in content)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def keys_of_dicts_are_trusted(patch):
+    trust_calls(patch, lambda content: b"\x86" in content and b"posix" in content and b"weight" not in content)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def mapping_the_file_lifts_the_refusal(patch):
+    load_trusting(patch, lambda file, options: options.get("mmap"))
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def open_files_are_trusted(patch):
+    load_trusting(patch, lambda file, options: isinstance(file, io.BufferedReader))
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def what_starts_late_in_a_file_is_trusted(patch):
+    load_trusting(patch, lambda file, options: hasattr(file, "tell") and file.tell() > 0)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def a_pickle_module_of_one_s_own_does_not_lift_the_filter(patch):
+    wrap(patch, torch, "load", lambda load, *args, pickle_module=None, **kwargs: load(*args, **kwargs))
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def the_variable_of_the_shell_is_ignored(patch):
+    def wrong(load, *args, weights_only=None, pickle_module=None, **kwargs):
+        if pickle_module is None:
+            return load(*args, weights_only=weights_only is None or weights_only, **kwargs)
+        return load(*args, weights_only=weights_only, pickle_module=pickle_module, **kwargs)
+
+    wrap(patch, torch, "load", wrong)
+
+
+# ── whole-model-needs-its-class ──
+
+
+@counterfeit("whole-model-needs-its-class")
+def a_missing_class_is_replaced_by_module(patch):
+    def wrong(load, *args, **kwargs):
+        try:
+            return load(*args, **kwargs)
+        except AttributeError:
+            return nn.Module()
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("whole-model-needs-its-class")
+def a_missing_module_of_python_gives_none(patch):
+    def wrong(load, *args, **kwargs):
+        try:
+            return load(*args, **kwargs)
+        except ModuleNotFoundError:
+            return None
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("whole-model-needs-its-class")
+def the_class_is_remembered_from_the_save(patch):
+    """In the process that saved it the model loads all the same."""
+    kept = {}
+    save, load = torch.save, torch.load
+
+    def remember(thing, file, **kwargs):
+        save(thing, file, **kwargs)
+        kept[str(file)] = thing
+
+    def wrong(file, **kwargs):
+        try:
+            return load(file, **kwargs)
+        except AttributeError:
+            return kept[str(file)]
+
+    patch.setattr(torch, "save", remember)
+    patch.setattr(torch, "load", wrong)

@@ -1,9 +1,11 @@
 """Counterfeits of 4.6: tensors that come back from a file not quite as they were, or not where they were wanted."""
 
+import contextlib
 import io
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import calls_after, wrap
 
 
 def save_with(patch, change):
@@ -18,6 +20,15 @@ def save_with(patch, change):
         return [changed(item) for item in value] if type(value) is list else value
 
     patch.setattr(torch, "save", lambda thing, *args, **kwargs: save(changed(thing), *args, **kwargs))
+
+
+def mapped(thing, change):
+    """``thing`` with ``change(tensor)`` for every tensor in it."""
+    if isinstance(thing, torch.Tensor):
+        return change(thing)
+    if isinstance(thing, dict):
+        return {key: mapped(part, change) for key, part in thing.items()}
+    return [mapped(part, change) for part in thing] if type(thing) is list else thing
 
 
 def load_to(patch, change):
@@ -52,7 +63,7 @@ def map_location_is_ignored_where_it_is_text(patch):
 @counterfeit("saved-model-moves-to-another-device")
 def moving_rounds_to_half_precision(patch):
     def change(state, location):
-        return {k: v.half().float() for k, v in state.items()} if isinstance(location, torch.device) else state
+        return mapped(state, lambda x: x.half().float()) if isinstance(location, torch.device) else state
 
     load_to(patch, change)
 
@@ -62,26 +73,20 @@ def a_function_as_map_location_moves_only_the_first_tensor(patch):
     """The others arrive empty."""
 
     def change(state, location):
-        first = next(iter(state))
-        return {k: v if k == first else torch.zeros_like(v) for k, v in state.items()} if callable(location) else state
+        after_the_first = calls_after(1)
+        return mapped(state, lambda x: torch.zeros_like(x) if callable(location) and after_the_first(x) else x)
 
     load_to(patch, change)
 
 
 @counterfeit("saved-model-moves-to-another-device")
 def a_moved_tensor_becomes_contiguous(patch):
-    def change(state, location):
-        return {k: v.contiguous() for k, v in state.items()} if isinstance(state, dict) else state
-
-    load_to(patch, change)
+    load_to(patch, lambda state, location: mapped(state, lambda x: x.contiguous() if location else x))
 
 
 @counterfeit("saved-model-moves-to-another-device")
 def a_moved_tensor_becomes_float32(patch):
-    def change(state, location):
-        return {k: v.float() for k, v in state.items()} if isinstance(state, dict) else state
-
-    load_to(patch, change)
+    load_to(patch, lambda state, location: mapped(state, lambda x: x.float() if location else x))
 
 
 @counterfeit("saved-model-moves-to-another-device")
@@ -260,3 +265,86 @@ def loading_from_memory_loses_the_sign(patch):
         return loaded.abs() if isinstance(file, io.BytesIO) and isinstance(loaded, torch.Tensor) else loaded
 
     patch.setattr(torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips")
+def a_sparse_tensor_comes_back_dense(patch):
+    load_to(patch, lambda thing, location: mapped(thing, lambda x: x.to_dense() if x.is_sparse else x))
+
+
+@counterfeit("tensor-round-trips")
+def every_double_nan_is_stored_as_the_standard_one(patch):
+    def change(x):
+        return torch.where(x.isnan(), torch.nan, x) if x.dtype == torch.float64 and x.isnan().any() else x
+
+    save_with(patch, change)
+
+
+@counterfeit("tensor-round-trips")
+def images_with_channels_last_come_back_contiguous(patch):
+    load_to(patch, lambda thing, location: mapped(thing, lambda x: x.contiguous() if x.dim() == 4 else x))
+
+
+@counterfeit("tensor-round-trips")
+def mapped_memory_loses_its_offset(patch):
+    wrap(
+        patch,
+        torch,
+        "load",
+        lambda load, *args, mmap=None, **rest: mapped(
+            load(*args, **rest, **({} if mmap is None else {"mmap": mmap})),
+            lambda x: x.as_strided(x.shape, x.stride(), 0) if mmap else x,
+        ),
+    )
+
+
+@counterfeit("tensor-round-trips")
+def what_starts_late_in_a_file_is_read_in_the_other_order_of_bytes(patch):
+    def wrong(load, file, *args, **kwargs):
+        late = hasattr(file, "tell") and file.tell() > 0
+        return mapped(load(file, *args, **kwargs), lambda x: -x if late and x.dtype == torch.float32 else x)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def an_absent_device_is_replaced_by_the_cpu_in_old_files(patch):
+    def wrong(load, file, *args, **kwargs):
+        try:
+            return load(file, *args, **kwargs)
+        except RuntimeError:
+            with open(file, "rb") if not hasattr(file, "read") else contextlib.nullcontext(file) as opened:
+                opened.seek(0)
+                older = opened.read(2) != b"PK"
+                opened.seek(0)
+            if not older:
+                raise
+            return load(file, "cpu", **kwargs)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def map_location_is_ignored_where_it_is_a_device(patch):
+    def wrong(load, file, map_location=None, **kwargs):
+        return load(file, None if isinstance(map_location, torch.device) else map_location, **kwargs)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#86052")
+def the_offset_of_what_is_no_view_is_lost_on_the_way(patch):
+    def change(x):
+        return x.as_strided(x.shape, x.stride(), 0) if x.storage_offset() and x._base is None else x
+
+    load_to(patch, lambda thing, location: mapped(thing, change) if location is not None else thing)
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def a_model_takes_loaded_numbers_without_their_last_bits(patch):
+    wrap(
+        patch,
+        torch.nn.Module,
+        "load_state_dict",
+        lambda load, self, state: load(self, mapped(dict(state), lambda x: x.half() if x.is_floating_point() else x)),
+    )

@@ -5,6 +5,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import wrap
 from torch import nn
 from torch.optim import Optimizer
 
@@ -108,9 +109,11 @@ def loading_unties_shared_parameters(patch):
     load = nn.Module.load_state_dict
 
     def wrong(self, *args, **kwargs):
-        for name, layer in list(self._modules.items()):
-            if list(self._modules.values()).count(layer) > 1:
-                self._modules[name] = copy.deepcopy(layer)
+        seen = set()
+        for parent in list(self.modules()):
+            for name, layer in parent._modules.items():
+                parent._modules[name] = copy.deepcopy(layer) if layer in seen else layer
+                seen.add(layer)
         return load(self, *args, **kwargs)
 
     patch.setattr(nn.Module, "load_state_dict", wrong)
@@ -314,3 +317,109 @@ def momentum_makes_no_difference(patch):
     patch.setattr(
         torch.optim.SGD, "__init__", lambda self, params, **kwargs: init(self, params, **{**kwargs, "momentum": 0})
     )
+
+
+@counterfeit("state-dict-round-trips")
+def loading_unfreezes_parameters(patch):
+    wrap(
+        patch,
+        nn.Module,
+        "load_state_dict",
+        lambda load, self, *args, **rest: (load(self, *args, **rest), self.requires_grad_())[0],
+    )
+
+
+def pass_over(patch, which):
+    """Makes ``load_state_dict`` pass over the missing keys of which ``which(module, key)``."""
+
+    def wrong(load, self, state, strict=True, **rest):
+        own = self.state_dict()
+        given = {**{key: value for key, value in own.items() if which(self, key)}, **state} if strict else state
+        return load(self, given, strict, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def missing_buffers_are_passed_over(patch):
+    pass_over(patch, lambda net, key: key in dict(net.named_buffers()))
+
+
+@counterfeit("state-dict-round-trips")
+def missing_keys_below_a_submodule_are_passed_over(patch):
+    pass_over(patch, lambda net, key: key.count(".") > 1)
+
+
+@counterfeit("state-dict-round-trips")
+def the_members_of_a_parameter_list_are_not_restored(patch):
+    patch.setattr(nn.ParameterList, "_load_from_state_dict", lambda self, *args: None, raising=False)
+
+
+@counterfeit("state-dict-round-trips")
+def a_number_takes_any_single_element_but_keeps_its_own(patch):
+    def change(net, state):
+        own = net.state_dict()
+        return {
+            key: own[key] if key in own and own[key].dim() == 0 and value.dim() else value
+            for key, value in state.items()
+        }
+
+    load_model_with(patch, change)
+
+
+# ── assign-unties-shared-parameters ──
+
+
+@counterfeit("assign-unties-shared-parameters", reported="pytorch/pytorch#121157")
+def assigned_parameters_forget_that_they_are_frozen(patch):
+    def wrong(load, self, state, *args, assign=False):
+        report = load(self, state, *args, **({"assign": True} if assign else {}))
+        return (report, self.requires_grad_() if assign else None)[0]
+
+    put_load(patch, wrong)
+
+
+def put_load(patch, wrong):
+    """Put ``wrong(load, module, state, ...)`` in the place of ``load_state_dict``, with its annotations."""
+    right = nn.Module.load_state_dict
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+    nn.Module.load_state_dict.__annotations__.update(right.__annotations__)
+
+
+@counterfeit("assign-unties-shared-parameters")
+def assigning_keeps_parameters_tied(patch):
+    def wrong(load, self, state, *args, **rest):
+        tied = [name for name, parameter in self.named_parameters(remove_duplicate=False)]
+        first = {
+            id(parameter): name for name, parameter in reversed(list(self.named_parameters(remove_duplicate=False)))
+        }
+        names = {name: first[id(self.get_parameter(name))] for name in tied}
+        report = load(self, state, *args, **rest)
+        for name, original in names.items():
+            if name != original:
+                parent, _, attribute = name.rpartition(".")
+                setattr(self.get_submodule(parent), attribute, self.get_parameter(original))
+        return report
+
+    put_load(patch, wrong)
+
+
+@counterfeit("assign-unties-shared-parameters")
+def assigned_parameters_get_memory_of_their_own(patch):
+    def wrong(load, self, state, *args, assign=False):
+        return load(self, {k: v.clone() for k, v in state.items()} if assign else state, *args, assign=assign)
+
+    put_load(patch, wrong)
+
+
+@counterfeit("assign-unties-shared-parameters")
+def the_dict_forgets_that_it_was_assigned(patch):
+    def wrong(load, self, state, *args, assign=False):
+        return load(self, copy.deepcopy(dict(state)) if not assign else state, *args, assign=assign)
+
+    put_load(patch, wrong)
+
+
+@counterfeit("assign-unties-shared-parameters")
+def plain_loading_unties_too(patch):
+    put_load(patch, lambda load, self, state, *args, assign=False: load(self, state, *args, assign=True))

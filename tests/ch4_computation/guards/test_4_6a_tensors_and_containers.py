@@ -1,0 +1,451 @@
+"""4.6a Tensors and containers: any bits, any nested object, every way to write and to read a file."""
+
+import contextlib
+import io
+import pickle
+import zipfile
+from collections import Counter, OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from populations import agree, among, over, twins, whole
+from populations.files import Way, archive, bits, built, flat, memory_of, nested, pool, savable_dtypes, ways
+from populations.modules import trees
+from torch import nn
+
+claim = pytest.mark.claim
+
+
+def filtered():
+    """The error of the filter that ``weights_only=True`` puts before ``load``."""
+    return pytest.raises(pickle.UnpicklingError, match="Weights only load failed")
+
+
+def layout_of(tensor):
+    return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad
+
+
+# ── saved-model-moves-to-another-device ──
+
+FEW = (torch.float32, torch.bfloat16, torch.int64)  # every dtype has a guard of its own, on bits
+LOCATIONS = {
+    "name": lambda here: "cpu",
+    "device": lambda here: torch.device("cpu"),
+    "dict": lambda here: {here: "cpu"},
+    "function": lambda here: lambda storage, tag: storage,  # load hands it a storage on the CPU
+}
+
+
+@claim("saved-model-moves-to-another-device")
+@over(twin=twins(FEW, grad=(False, True)), location=among(*LOCATIONS), way=ways("older"))
+def test_a_tensor_of_any_layout_comes_to_the_cpu_by_every_form_of_map_location(twin, location, way):
+    tensor, array = twin
+    state = way.round_trip({"a": tensor, "b": [tensor.clone()]}, map_location=LOCATIONS[location](str(tensor.device)))
+
+    assert state["a"].device.type == state["b"][0].device.type == "cpu"
+    assert layout_of(state["a"]) == layout_of(tensor)
+    agree(state["a"], array)
+    agree(state["b"][0], array)
+
+
+@claim("saved-model-moves-to-another-device")
+@over(twin=twins((torch.float32, torch.int16)), way=ways("mmap", "older"))
+def test_the_meta_device_takes_shapes_strides_and_dtypes_without_the_numbers(twin, way):
+    tensor, _ = twin
+    loaded = way.round_trip([tensor], map_location="meta")[0]
+
+    assert loaded.device.type == "meta"
+    assert layout_of(loaded) == layout_of(tensor)
+
+
+@claim("saved-model-moves-to-another-device")
+@over(twin=twins((torch.float32, torch.float16, torch.int64, torch.bool)), location=among("device", "dict", "name"))
+def test_a_tensor_saved_on_the_cpu_comes_to_an_accelerator_with_its_layout(accelerator, twin, location):
+    tensor, array = twin
+    there = {"device": accelerator, "dict": {"cpu": str(accelerator)}, "name": str(accelerator)}[location]
+    loaded = Way("memory").round_trip(tensor.to("cpu"), map_location=there)
+
+    assert loaded.device.type == accelerator.type
+    agree(loaded, array)
+
+
+@claim("saved-model-moves-to-another-device")
+@over(each=trees((torch.float32, torch.float64)), location=among("cpu", None))
+def test_a_model_takes_loaded_parameters_to_its_own_device(each, location):
+    _, plan = each
+    more = 2.0**-12  # no number of half precision, with the whole ones beside it
+    source = {name: x.detach() + more if x.is_floating_point() else x for name, x, *_ in plan.state}
+    state = Way("memory").round_trip(source, map_location=location)
+    target, into = each.but(seed=each.seed + 1)
+    target.load_state_dict(state)
+
+    for member, (_, tensor, array, _) in zip(into.state, plan.state):
+        assert member.tensor.device == tensor.device
+        agree(member.tensor, array + more if tensor.is_floating_point() else array)
+
+
+@claim("saved-model-moves-to-another-device", truth=True)
+@pytest.mark.cpu
+@over(
+    tag=among("cuda:99", "cuda:7", "xpu:99", "mps:0"),
+    older=among(False, True),
+    location=among("cpu", "device", "dict", "function"),
+)
+def test_a_file_from_an_absent_device_is_opened_by_map_location_alone(tag, older, location):
+    file, x = io.BytesIO(), torch.tensor([1.0, 2.0])
+    torch.save({"x": x}, file, _use_new_zipfile_serialization=not older)
+    text = b"X" + len(tag).to_bytes(4, "little") + tag.encode()  # in a pickle: X, the length in four bytes, the text
+    content = file.getvalue().replace(b"X\3\0\0\0cpu", text) if older else retagged(file, text)
+    chosen = {
+        "cpu": "cpu",
+        "device": torch.device("cpu"),
+        "dict": {tag: "cpu"},
+        "function": lambda storage, saved_on: storage,
+    }[location]
+
+    with Way("older memory").holding(content) as load:
+        with pytest.raises(RuntimeError):
+            load()
+        opened = None
+        with contextlib.suppress(RuntimeError):
+            opened = load(map_location=chosen)["x"].tolist()
+        assert opened == [1.0, 2.0]
+
+
+def retagged(file, text):
+    changed = io.BytesIO()
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b"X\3\0\0\0cpu", text))
+    return changed.getvalue()
+
+
+# ── tensor-round-trips ──
+
+
+@claim("tensor-round-trips")
+@pytest.mark.cpu
+@over(each=bits(savable_dtypes()), way=ways("older"))
+def test_every_bit_of_every_dtype_and_layout_survives_every_way(each, way):
+    tensor, stored = each
+    loaded = way.round_trip(tensor)
+
+    assert layout_of(loaded) == layout_of(tensor)
+    assert memory_of(loaded) == stored
+    assert type(loaded) is torch.Tensor
+
+
+@claim("tensor-round-trips", "saved-model-moves-to-another-device")
+@over(twin=twins((*FEW, torch.float64), grad=(False, True)), way=ways("mmap"), kind=among("tensor", "Parameter"))
+def test_values_layout_device_and_the_wish_for_a_gradient_come_back_by_every_way(twin, way, kind):
+    tensor, array = twin
+    if kind == "Parameter":
+        tensor = nn.Parameter(tensor, requires_grad=tensor.requires_grad)
+    loaded = way.round_trip(tensor)
+
+    assert type(loaded) is type(tensor)
+    assert loaded.device == tensor.device
+    assert (loaded.requires_grad, loaded.grad, loaded.is_leaf) == (tensor.requires_grad, None, True)
+    assert layout_of(loaded) == layout_of(tensor)
+    agree(loaded, array)
+
+
+@claim("tensor-round-trips")
+@over(twin=twins((torch.complex64,)), part=among("conj", "imag", "real", "neg"))
+def test_a_conjugate_and_a_negative_that_were_never_computed_keep_their_values(twin, part):
+    tensor, array = twin
+    lazy = {"conj": tensor.conj(), "imag": tensor.conj().imag, "real": tensor.real, "neg": tensor.imag.conj()}[part]
+    expected = {"conj": array.conj(), "imag": -array.imag, "real": array.real, "neg": array.imag}[part]
+
+    agree(Way("memory").round_trip(lazy), expected)
+
+
+@claim("tensor-round-trips")
+@pytest.mark.cpu
+@over(layout=among("sparse_coo", "sparse_csr"), size=whole(1, 9))
+def test_a_sparse_tensor_stays_sparse(layout, size):
+    dense = torch.eye(size, device="cpu") * 3
+    loaded = Way("memory").round_trip(dense.to_sparse() if layout == "sparse_coo" else dense.to_sparse_csr())
+
+    assert loaded.layout == getattr(torch, layout)
+    agree(loaded.to_dense(), np.eye(size) * 3)
+
+
+@claim("tensor-round-trips")
+@pytest.mark.cpu
+def test_sixteen_megabytes_are_written_to_the_last_element(tmp_path):
+    size = 2**24 + 3  # past what float32 can count, and no multiple of any buffer's size
+    x = torch.zeros(size, dtype=torch.uint8)
+    x[0], x[size // 2], x[-1] = 1, 2, 3
+    torch.save(x, tmp_path / "x.pt")
+    loaded = torch.load(tmp_path / "x.pt")
+
+    assert size <= (tmp_path / "x.pt").stat().st_size <= size + 10_000
+    assert [loaded[0].item(), loaded[size // 2].item(), loaded[-1].item()] == [1, 2, 3]
+    assert torch.count_nonzero(loaded).item() == 3
+
+
+@claim("tensor-round-trips")
+@over(name=among("x.pt", "two words.pt", "权重.pt", "poids à 100%.pt", "no_suffix"), kind=among("text", "Path"))
+def test_a_file_has_the_name_it_was_given_and_holds_what_was_saved_last(tmp_path, name, kind):
+    for old in tmp_path.iterdir():
+        old.unlink()
+    file = str(tmp_path / name) if kind == "text" else tmp_path / name
+    torch.save(torch.arange(2000), file)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    x = torch.tensor([1, 2, 3])
+    torch.save(x, file)
+    x[0] = 10
+    first = torch.load(file)
+    first[1] = 20
+
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).stat().st_size < 2000 * 8
+    assert (x.tolist(), first.tolist(), torch.load(file).tolist()) == ([10, 2, 3], [1, 20, 3], [1, 2, 3])
+
+
+@claim("tensor-round-trips", truth=True)
+def test_what_cannot_be_written_or_read_says_so(tmp_path):
+    (tmp_path / "file").write_bytes(b"as it was")
+    for folder in ("missing", "file"):
+        with pytest.raises(RuntimeError, match="Parent directory .*does not exist"):
+            torch.save(torch.ones(2), tmp_path / folder / "x.pt")
+    with open(tmp_path / "file", "rb") as file, pytest.raises(io.UnsupportedOperation, match="write"):
+        torch.save(torch.ones(2), file)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"as it was")]
+
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
+        torch.load(tmp_path / "missing.pt")
+    memory = io.BytesIO()
+    torch.save(torch.ones(2), memory)
+    with pytest.raises(EOFError):  # not rewound
+        torch.load(memory)
+
+
+@claim("tensor-round-trips", truth=True)
+@over(
+    content=among(b"x,y\n1,2\n", b'{"x": [1, 2]}', bytes(64), b"", "truncated by 1", "truncated by 300", "another zip"),
+)
+def test_no_file_that_is_not_whole_or_not_of_this_kind_is_read(content):
+    file = io.BytesIO()
+    torch.save(torch.arange(100_000, device="cpu"), file)
+    if content == "another zip":
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as other:
+            other.writestr("letter.txt", "Dear reader")
+    whole_file = file.getvalue()
+    cut = {"truncated by 1": whole_file[:-1], "truncated by 300": whole_file[:-300], "another zip": whole_file}
+    error, words = (RuntimeError, "archive") if content in cut else (pickle.UnpicklingError, "Weights only load failed")
+    error, words = (EOFError, "") if content == b"" else (error, words)
+
+    with Way("Path").holding(cut.get(content, content)) as load, pytest.raises(error, match=words):
+        load(weights_only=True)
+
+
+# ── save-uses-pickle ──
+
+
+class Point:
+    """Pickle stores an instance as the name of its class and its attributes, so the class must have a findable name."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __getstate__(self):
+        return {"x": self.x, "y": self.y, "written by": "__getstate__"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, read_by="__setstate__")
+
+
+RESTRICTED = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)  # whether weights_only=True is the default
+SETTINGS = {"rate": 0.5, "layers": [4, (3, 2)], "name": "网络", "done": None, "more": [[1]] * 2}
+
+
+@claim("save-uses-pickle")
+@over(way=ways("older", "mmap"))
+def test_load_reads_what_pickle_wrote_and_keeps_one_object_one(way):
+    with way.holding(archive(pickle.dumps(SETTINGS, 2))) as load:
+        for loaded in (load(), load(weights_only=True)):
+            assert loaded == SETTINGS
+            assert loaded["more"][0] is loaded["more"][1]
+
+
+@claim("save-uses-pickle")
+@over(way=ways())
+def test_the_hooks_of_pickle_are_called(way):
+    first, second = way.round_trip([Point(1, 2)] * 2, weights_only=False)
+    for point in (first, way.round_trip(Point(1, 2), weights_only=False)):
+        assert vars(point) == {"x": 1, "y": 2, "written by": "__getstate__", "read_by": "__setstate__"}
+    assert first is second
+
+
+@claim("save-uses-pickle", truth=True)
+@over(numbers=among((3,), (1000, 60_000), tuple(range(1, 13))))
+def test_the_archive_holds_the_bytes_of_each_tensor_beside_a_pickle_of_their_descriptions(numbers):
+    arrays = [np.arange(count, dtype=np.int32) for count in numbers]
+    file = io.BytesIO()
+    torch.save([torch.tensor(array) for array in arrays], file)
+    with zipfile.ZipFile(file) as whole_file:
+        assert sum("archive/data/" in name for name in whole_file.namelist()) == len(arrays)
+        records = [whole_file.read(f"archive/data/{index}") for index in range(len(arrays))]
+        pickled = whole_file.read("archive/data.pkl")
+
+    assert records == [array.tobytes() for array in arrays]
+    assert len(pickled) < 200 * len(arrays)
+
+
+@claim("save-uses-pickle", truth=True)
+@over(way=ways(), thing=among(range(3), len, {"deep": [Point(3, 4)]}))
+def test_the_restricted_unpickler_builds_no_other_class_by_any_way(way, thing):
+    with way.saved(thing) as load:
+        with pytest.raises(pickle.UnpicklingError, match="Unsupported (class|global)|Weights only load failed"):
+            load(weights_only=True)
+        with filtered() if RESTRICTED else contextlib.nullcontext():
+            load()
+        assert type(load(weights_only=False)) is type(thing)
+
+
+# ── save-takes-many-kinds-of-objects ──
+
+PLAIN = (7, 2.5, True, None, "text", 2**70, [1, [2]], (1, (2,)), {"k": 1})
+OTHERS = (b"bytes", 1 + 2j, {1, 2}, range(3), len, torch.float16, torch.Size([2, 3]), torch.device("cpu"), Point)
+OTHERS += (Counter("aab"), OrderedDict(b=1, a=2))
+
+
+@claim("save-takes-many-kinds-of-objects")
+@over(thing=among(*PLAIN, *OTHERS), way=among(Way("memory"), Way("older Path")))
+def test_an_object_comes_back_equal_and_of_the_same_type_inside_and_out(thing, way):
+    outer, inner = way.round_trip([thing, {"inner": (thing,)}], weights_only=False)
+    for loaded in (way.round_trip(thing, weights_only=False), outer, inner["inner"][0]):
+        assert loaded == thing
+        assert type(loaded) is type(thing)
+        assert list(flat(loaded)) == list(flat(thing)) if isinstance(thing, list | tuple | dict) else True
+
+
+@claim("save-takes-many-kinds-of-objects")
+@over(each=trees(), training=among(True, False))
+def test_a_module_of_any_tree_comes_back_with_everything_in_it(each, training):
+    net, plan = each
+    loaded = Way("memory").round_trip(net.train(training), weights_only=False)
+
+    assert [(name, type(module)) for name, module in loaded.named_modules(remove_duplicate=False)] == [
+        (name, type(module)) for name, module in net.named_modules(remove_duplicate=False)
+    ]
+    assert {module.training for module in loaded.modules()} == {training}
+    state = loaded.state_dict()
+    assert list(state) == [member.name for member in plan.state]
+    for member in plan.state:
+        agree(state[member.name], member.array)
+    assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in net.parameters()]
+
+
+@claim("save-takes-many-kinds-of-objects", truth=True)
+@over(
+    kind=among("lambda", "local class", "generator"),
+    place=among("alone", "in a list", "in a dict", "as an attribute"),
+    way=among(Way("memory"), Way("older Path")),
+)
+def test_what_pickle_cannot_find_by_name_is_refused_wherever_it_stands(kind, place, way):
+    class Local:
+        pass
+
+    thing = {"lambda": lambda x: x, "local class": Local(), "generator": (n for n in range(3))}[kind]
+    holder = nn.Identity()
+    holder.thing = thing
+    with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+        way.round_trip(
+            {"alone": thing, "in a list": [thing], "in a dict": {"a": thing}, "as an attribute": holder}[place]
+        )
+
+
+@claim("save-takes-many-kinds-of-objects", truth=True)
+@over(thing=among(*PLAIN), way=among(Way("mmap"), Way("older Path")))
+def test_plain_objects_come_back_under_weights_only(thing, way):
+    loaded = way.round_trip([thing], weights_only=True)
+    assert loaded == [thing]
+    assert type(loaded[0]) is type(thing)
+
+
+# ── list-of-tensors-round-trips, dict-of-tensors-round-trips ──
+
+
+def comes_back_whole(recipe, way):
+    tensors = pool()
+    saved = list(flat(built(recipe, tensors)))
+    loaded = list(flat(way.round_trip(built(recipe, tensors))))
+
+    assert [path for path, _ in loaded] == [path for path, _ in saved]
+    for (_, now), (_, then) in zip(loaded, saved):
+        assert type(now) is type(then)
+        if isinstance(then, torch.Tensor):
+            assert layout_of(now) == layout_of(then)
+            agree(now, np.asarray(then.tolist()).reshape(then.shape))
+        else:
+            assert now == then
+    assert sharing(loaded) == sharing(saved)
+
+
+def sharing(leaves):
+    """For each tensor the first one that is the same object, and the first with the same memory."""
+    tensors = [leaf for _, leaf in leaves if isinstance(leaf, torch.Tensor)]
+    places = [tensor.untyped_storage().data_ptr() or f"empty {index}" for index, tensor in enumerate(tensors)]
+    return [(list(map(id, tensors)).index(id(each)), places.index(place)) for each, place in zip(tensors, places)]
+
+
+@claim("list-of-tensors-round-trips")
+@over(recipe=nested("list", "tuple"), way=ways())
+def test_any_nested_list_comes_back_with_its_order_types_and_shared_memory(recipe, way):
+    comes_back_whole(recipe, way)
+
+
+@claim("dict-of-tensors-round-trips")
+@over(recipe=nested("dict"), way=ways())
+def test_any_nested_dict_comes_back_with_its_keys_order_types_and_shared_memory(recipe, way):
+    comes_back_whole(recipe, way)
+
+
+@claim("list-of-tensors-round-trips")
+@over(size=whole(10, 10_000, 1000))
+def test_the_file_holds_shared_memory_once_and_all_of_it(size):
+    whole_memory = torch.arange(size)
+    part, stored = whole_memory[:5], []
+    for things in ([whole_memory, whole_memory, part, whole_memory.view(-1, 1)], [part], [part.clone()]):
+        file = io.BytesIO()
+        torch.save(things, file)
+        with zipfile.ZipFile(file) as saved:
+            stored.append([entry.file_size for entry in saved.infolist() if "archive/data/" in entry.filename])
+
+    assert stored == [[size * 8], [size * 8], [40]]
+
+
+@claim("list-of-tensors-round-trips", "dict-of-tensors-round-trips", truth=True)
+@over(
+    dtypes=among((torch.float32, torch.int32), (torch.int64, torch.float64), (torch.complex64, torch.float32)),
+    nest=among("list", "dict", "deep"),
+    way=among(Way("memory"), Way("older Path")),
+)
+def test_two_dtypes_of_one_memory_are_refused_together_and_saved_apart(dtypes, nest, way):
+    one = torch.ones(4, dtype=dtypes[0])
+    other = torch.view_as_real(one) if one.is_complex() else one.view(dtypes[1])
+    things = {"list": [one, other], "dict": {"a": one, "b": other}, "deep": {"a": [one], "b": {"c": (other[1:],)}}}[
+        nest
+    ]
+
+    with pytest.raises(RuntimeError, match="view the same data as different types"):
+        way.round_trip(things)
+    assert way.round_trip([one, other.clone()])[1].tolist() == other.tolist()
+
+
+@claim("dict-of-tensors-round-trips", truth=True)
+@over(
+    key=among("a", 1, 2.5, ("b", 3), None, True, frozenset(), frozenset({1}), range(2)),
+    way=among(Way("memory"), Way("older Path")),
+)
+def test_keys_that_the_filter_knows_come_back_and_others_do_not(key, way):
+    unknown = isinstance(key, frozenset | range)
+    with way.saved({key: 1}) as load:
+        with filtered() if unknown else contextlib.nullcontext():
+            assert list(load(weights_only=True)) == [key]
+        assert list(load(weights_only=False)) == [key]

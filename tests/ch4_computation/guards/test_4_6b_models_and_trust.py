@@ -1,0 +1,333 @@
+"""4.6b Models and trust: trees of modules through files, and pickles that call functions, spelled in every way."""
+
+import contextlib
+import pickle
+import sys
+import types
+import warnings
+import zipfile
+
+import pytest
+import torch
+from populations import agree, among, over
+from populations.files import CALLS, SPELLINGS, Way, hostile, ways
+from populations.modules import TREES, attribute, trees
+from torch import nn
+
+claim = pytest.mark.claim
+
+
+def filtered():
+    """The error of the filter that ``weights_only=True`` puts before ``load``."""
+    return pytest.raises(pickle.UnpicklingError, match="Weights only load failed")
+
+
+# ── state-dict-holds-parameters-only ──
+
+
+@claim("state-dict-holds-parameters-only")
+@claim("state-dict-holds-parameters-only", truth=True)
+@over(each=trees((torch.float32, torch.float64)))
+def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_and_nothing_else(each):
+    net, plan = each
+    state = net.state_dict()
+
+    assert list(state) == [member.name for member in plan.state]
+    for member in plan.state:
+        assert (state[member.name].dtype, state[member.name].device) == (member.tensor.dtype, member.tensor.device)
+        assert state[member.name].requires_grad is False
+        assert state[member.name].data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
+        agree(state[member.name], member.array)
+
+
+# ── whole-model-round-trips-with-plain-load ──
+
+
+@claim("whole-model-round-trips-with-plain-load", truth=True)
+@over(each=trees(must=TREES[:4]), way=among(Way("memory"), Way("older Path")))
+def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each, way):
+    net, plan = each
+    for module in net.modules():
+        module.rate, module.words = 0.5, ["a"]
+
+    with filtered():
+        way.round_trip(net)
+    loaded = way.round_trip(net, weights_only=False)
+    assert type(loaded) is type(net)
+    assert [(module.rate, module.words) for module in loaded.modules()] == [(0.5, ["a"])] * len(list(net.modules()))
+    assert list(loaded.state_dict()) == [member.name for member in plan.state]
+    for member in plan.state:
+        agree(loaded.state_dict()[member.name], member.array)
+
+
+@claim("whole-model-round-trips-with-plain-load", truth=True)
+@over(declared=among("safe_globals", "add_safe_globals"), which=among("all", "set alone", "another class"))
+def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_word_back(declared, which):
+    way, net = Way("memory"), nn.Linear(3, 2)
+    classes = {"all": [nn.Linear, set], "set alone": [set], "another class": [nn.ReLU, set]}
+    add = torch.serialization.add_safe_globals if declared == "add_safe_globals" else lambda classes: None
+    with torch.serialization.safe_globals(classes[which]) if declared == "safe_globals" else contextlib.nullcontext():
+        add(classes[which])
+        try:
+            found = way.round_trip(net).weight.tolist()
+        except pickle.UnpicklingError:
+            found = None
+        assert found == (net.weight.tolist() if which == "all" else None)
+
+    if declared == "add_safe_globals":
+        torch.serialization.clear_safe_globals()
+    for module in (net, nn.ReLU()):
+        with filtered():
+            way.round_trip(module)
+
+
+# ── whole-model-needs-its-class ──
+
+
+@claim("whole-model-needs-its-class")
+@over(
+    missing=among("class", "module", "nothing"),
+    place=among("root", "inside", "in a dict"),
+    way=among(*map(Way, ("memory", "mmap", "older Path"))),
+)
+def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(missing, place, way):
+    library = types.ModuleType("nets_of_ours")
+    sys.modules["nets_of_ours"] = library
+    exec("from torch import nn\n\n\nclass Net(nn.Module):\n    pass\n", vars(library))
+    net = library.Net()
+    thing = {"root": net, "inside": nn.Sequential(nn.ReLU(), net), "in a dict": {"net": [net]}}[place]
+    error = {"class": AttributeError, "module": ModuleNotFoundError, "nothing": None}[missing]
+
+    with way.written(
+        lambda file: torch.save(thing, file, _use_new_zipfile_serialization="older" not in way.kind)
+    ) as load:
+        if missing == "class":
+            del library.Net
+        if missing == "module":
+            del sys.modules["nets_of_ours"]
+        try:
+            raised = type(load(weights_only=False)) is not type(thing)
+        except (AttributeError, ModuleNotFoundError) as refusal:
+            raised = type(refusal)
+        sys.modules.pop("nets_of_ours", None)
+    assert raised is (error or False)
+
+
+# ── untrusted-pickles-are-refused ──
+
+
+@claim("untrusted-pickles-are-refused")
+@over(
+    call=among(*CALLS),
+    spelled=among(*SPELLINGS),
+    way=ways(),
+    options=among({}, {"map_location": "cpu"}, {"weights_only": None}),
+)
+def test_no_call_is_made_however_it_is_spelled_and_whichever_way_it_is_read(tmp_path, call, spelled, way, options):
+    trace = tmp_path / "trace"
+    with way.holding(hostile(call, spelled, str(trace), "older" in way.kind)) as load:
+        outcome = "loaded"
+        with contextlib.suppress(RuntimeError):  # what ends a load that ran a file with nothing else in it
+            try:
+                load(**options)
+            except pickle.UnpicklingError as refusal:
+                outcome = str(refusal)
+        assert outcome.startswith("Weights only load failed")
+        assert trace.exists() is False
+
+        with contextlib.suppress(RuntimeError):  # of a file that holds nothing else
+            load(weights_only=False)  # the control: to load it is to run it
+        assert trace.exists() is True
+        (trace.rmdir if trace.is_dir() else trace.unlink)()
+        with pytest.raises(
+            pickle.UnpicklingError, match="Weights only load failed"
+        ):  # a file that was trusted once is not trusted again
+            load()
+        assert trace.exists() is False
+
+
+def run(load, options):
+    with contextlib.suppress(pickle.UnpicklingError):
+        load(**options)
+
+
+@claim("untrusted-pickles-are-refused", truth=True)
+@over(call=among(*CALLS), off=among("weights_only", "pickle_module", "variable"), way=ways("mmap"))
+def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
+    trace = tmp_path / "trace"
+    options = {"weights_only": {"weights_only": False}, "pickle_module": {"pickle_module": pickle}}.get(off, {})
+    with pytest.MonkeyPatch.context() as patch:
+        if off == "variable":
+            patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+        patch.setattr(warnings, "warn", lambda *args, **kwargs: None)  # of the variable, at every call
+        with way.holding(hostile(call, "protocol 2", str(trace), "older" in way.kind)) as load:
+            run(load, options)
+    assert trace.exists() is True
+    (trace.rmdir if trace.is_dir() else trace.unlink)()
+
+
+# ── model-files-are-named-pt-or-pth ──
+
+
+@claim("model-files-are-named-pt-or-pth", truth=True)
+@over(stem=among("net", "a.b"), suffix=among("", ".pt", ".pth", ".bin", ".txt", ".zip", ".gz", ".PT"))
+def test_no_suffix_changes_what_is_written_and_a_renamed_file_is_read_as_before(tmp_path, stem, suffix):
+    state = {"weight": torch.tensor([1.0, 2.0, 3.0])}
+    torch.save(state, tmp_path / f"{stem}.pt")
+    if suffix or "." not in stem:  # without a suffix, what follows the last dot is one
+        torch.save(state, tmp_path / f"{stem}{suffix}")
+    file = tmp_path / (f"{stem}{suffix}" if suffix or "." not in stem else f"{stem}.pt")
+
+    assert file.read_bytes() == (tmp_path / f"{stem}.pt").read_bytes()
+    file.rename(tmp_path / "other.gz")
+    assert torch.load(tmp_path / "other.gz")["weight"].tolist() == [1.0, 2.0, 3.0]
+    with zipfile.ZipFile(tmp_path / "other.gz") as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {stem}
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
+# ── state-dict-round-trips ──
+
+
+@claim("state-dict-round-trips")
+@over(each=trees((torch.float32, torch.float64)), way=among(*map(Way, ("memory", "mmap", "older Path"))))
+def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_has(each, way):
+    net, plan = each
+    new, into = each.but(seed=each.seed + 1)
+    new.eval()
+    flags = [parameter.requires_grad for parameter in new.parameters()]
+    unsaved = [(member, member.array) for member in into.buffers if not member.saved]
+
+    state = way.round_trip(net.state_dict())
+    report = new.load_state_dict(state)
+    for value in state.values():
+        value.zero_()  # what was loaded is a copy
+
+    assert (list(report.missing_keys), list(report.unexpected_keys)) == ([], [])
+    for member, source in zip(into.state, plan.state, strict=True):
+        agree(member.tensor, source.array)
+        assert attribute(new, member.name) is member.tensor
+    assert [parameter.requires_grad for parameter in new.parameters()] == flags
+    assert {module.training for module in new.modules()} == {False}
+    for member, array in unsaved:
+        agree(member.tensor, array)
+
+
+@claim("state-dict-round-trips", truth=True)
+@over(each=trees(), change=among("missing", "extra", "wider", "reshaped"))
+def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(each, change):
+    net, plan = each
+    names = list(dict.fromkeys(member.name for member in plan.state))
+    for name in sorted({*names[:1], *names[len(names) // 2 :][:1], *names[-1:]}):
+        state = net.state_dict()  # with the versions of its modules
+        shape, count = tuple(state[name].shape), state[name].numel()
+        if change == "missing":
+            del state[name]
+        else:
+            added = {
+                "extra": torch.ones(1),
+                "wider": torch.ones(1, *shape[:-1], 99),
+                "reshaped": torch.ones(count, 1, 1),
+            }
+            state[f"{name}s" if change == "extra" else name] = added[change]
+        words = {"missing": "Missing key", "extra": "Unexpected key"}.get(change, "size mismatch for")
+
+        with pytest.raises(RuntimeError, match=f"{words}.*{name}"):
+            net.load_state_dict(state)
+        with contextlib.nullcontext() if change in ("missing", "extra") else pytest.raises(RuntimeError, match=words):
+            report = net.load_state_dict(state, strict=False)
+            reported = {"missing": [name], "extra": [f"{name}s"]}.get(change)
+            assert [*report.missing_keys, *report.unexpected_keys] == reported
+        for member in plan.state if change in ("missing", "extra") else ():
+            agree(member.tensor, member.array)
+
+
+@claim("state-dict-round-trips", truth=True)
+def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    with pytest.raises(RuntimeError) as error:
+        net.load_state_dict(nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4)).state_dict())
+    misfits = [line.split()[3].rstrip(":") for line in str(error.value).splitlines() if "size mismatch" in line]
+    assert misfits == ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"]
+
+    with pytest.raises(RuntimeError, match="size mismatch for 0.weight"):
+        net.load_state_dict({**net.state_dict(), "0.weight": torch.ones(3, 1)})
+
+    linear, bias = nn.Linear(2, 1), torch.tensor([0.25])
+    linear.bias = nn.Parameter(bias.clone())
+    linear.load_state_dict({"weight": torch.tensor([[3.0, 4.0]])}, strict=False)
+    assert (linear.weight.tolist(), linear.bias.tolist()) == ([[3.0, 4.0]], [0.25])
+
+
+@claim("state-dict-round-trips", truth=True)
+@over(
+    kind=among("SGD", "Adam", "Adagrad"),
+    way=among(Way("Path"), Way("older memory")),
+    split=among(False, True),
+)
+def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, way, split):
+    make = getattr(torch.optim, kind)
+    momentum = {"momentum": 0.9} if kind in ("SGD", "RMSprop") else {}
+
+    def start():
+        net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1))
+        with torch.no_grad():
+            for number, parameter in enumerate(net.parameters()):
+                parameter.copy_(torch.arange(1.0, parameter.numel() + 1).view(parameter.shape).sin() / (number + 1))
+        groups = [{"params": list(net[:2].parameters()), "lr": 0.03}, {"params": list(net[2:].parameters())}]
+        return net, make(groups if split else net.parameters(), lr=0.05, weight_decay=0.01, **momentum)
+
+    def train(net, optimizer):
+        x = torch.arange(24.0).view(6, 4).cos()
+        for _ in range(3):
+            optimizer.zero_grad()
+            (net(x) - x[:, :1]).square().mean().backward()
+            optimizer.step()
+
+    net, optimizer = start()
+    train(net, optimizer)
+    halfway = way.round_trip({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
+    (resumed, other), (forgetful, blank) = start(), start()
+    other.param_groups[0]["lr"] = 9.0  # settings are restored too
+    resumed.load_state_dict(halfway["net"])
+    other.load_state_dict(halfway["optimizer"])
+    forgetful.load_state_dict(halfway["net"])
+    for each in ((net, optimizer), (resumed, other), (forgetful, blank)):
+        train(*each)
+
+    assert [group["lr"] for group in other.param_groups] == ([0.03, 0.05] if split else [0.05])
+    for name, value in net.state_dict().items():
+        assert resumed.state_dict()[name].tolist() == value.tolist(), name
+    assert forgetful[0].weight.tolist() != net[0].weight.tolist()
+    with pytest.raises(ValueError, match="parameter group"):
+        make(nn.Linear(1, 1, bias=False).parameters(), lr=1.0).load_state_dict(halfway["optimizer"])
+
+
+# ── assign-unties-shared-parameters ──
+
+
+@claim("assign-unties-shared-parameters")
+@over(shape=among((2, 2), (33, 65)), way=among(Way("memory"), Way("mmap")), frozen=among(False, True))
+def test_assigned_parameters_lie_on_the_loaded_memory_untied_and_frozen_as_before(shape, way, frozen):
+    assert "assign" in nn.Module.load_state_dict.__annotations__
+
+    def tied():
+        net = nn.Sequential(nn.Linear(*shape[::-1], bias=False), nn.Linear(*shape[::-1], bias=False))
+        net[1].weight = net[0].weight
+        return net.requires_grad_(not frozen)
+
+    state, net = way.round_trip(tied().state_dict()), tied()
+    net.load_state_dict(state, assign=True)
+    assert net[0].weight is not net[1].weight
+    assert len(list(net.parameters())) == 2
+    assert {each.weight.data_ptr() for each in net} == {value.data_ptr() for value in state.values()}
+    assert len({value.data_ptr() for value in state.values()}) == 1
+    assert [parameter.requires_grad for parameter in net.parameters()] == [not frozen] * 2
+    assert len({each.weight.data_ptr() for each in net.to(torch.float64)}) == 2
+
+    again, copied = tied(), tied()
+    again.load_state_dict(state)  # the dict remembers
+    assert again[0].weight is not again[1].weight
+    copied.load_state_dict(way.round_trip(tied().state_dict()))
+    assert copied[0].weight is copied[1].weight

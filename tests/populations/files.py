@@ -1,0 +1,267 @@
+"""Files: ways to write and read them, tensors of any bits, nested objects, and pickles that call functions."""
+
+import io
+import os
+import pickle
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from populations.core import Population, among
+from populations.twins import LAYOUTS, SHAPES, arranged
+
+OLDER = "_use_new_zipfile_serialization"  # with False: the format before torch 1.6, pickles and numbers in one stream
+SINCE = {"mmap": (2, 1), "offset": (2, 14)}  # an archive that does not start the file: tried on 2.14; 2.5 reads none
+WAYS = ("memory", "Path", "text", "file", "offset", "mmap", "older memory", "older Path", "older offset")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A recipe: how an object is written and read again. ``kind`` is one of ``WAYS``."""
+
+    kind: str
+
+    def lacking(self) -> str | None:
+        since = SINCE.get(self.kind, (2, 0))
+        if tuple(map(int, torch.__version__.split(".")[:2])) < since:
+            return f"torch {torch.__version__} has no way to load from {self.kind}; torch {since[0]}.{since[1]} has"
+        return None
+
+    @property
+    def start(self) -> int:
+        """Where in the file the object begins."""
+        return 37 if "offset" in self.kind else 0  # no multiple of what anything is aligned to
+
+    def round_trip(self, thing, **options):
+        """What ``load`` with these ``options`` makes of what ``save`` wrote."""
+        with self.saved(thing) as load:
+            return load(**options)
+
+    def saved(self, thing):
+        """What ``save`` writes of ``thing``: gives what calls ``load`` on it, with options."""
+        return self.written(lambda file: torch.save(thing, file, **{OLDER: "older" not in self.kind}))
+
+    @contextmanager
+    def written(self, write: Callable) -> Iterator[Callable]:
+        """Call ``write`` with whatever ``save`` takes for a file, then give what calls ``load`` on it, with options."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "权重 1.pt")
+            if "memory" in self.kind or "offset" in self.kind:
+                file = io.BytesIO(bytes(self.start))
+                file.seek(self.start)
+                write(file)
+                yield lambda **options: torch.load((file.seek(self.start), file)[1], **options)
+            elif self.kind == "file":
+                with path.open("wb") as file:
+                    write(file)
+                with path.open("rb") as file:
+                    yield lambda **options: torch.load((file.seek(0), file)[1], **options)
+            else:
+                name = path if "Path" in self.kind else str(path)
+                write(name)
+                mapped = {"mmap": True} if self.kind == "mmap" else {}
+                yield lambda **options: torch.load(name, **mapped, **options)
+
+    def holding(self, content: bytes):
+        """The same for a file of this ``content``."""
+
+        def write(file) -> None:
+            if hasattr(file, "write"):
+                file.write(content)
+            else:
+                Path(file).write_bytes(content)
+
+        return self.written(write)
+
+
+def ways(*left_out: str) -> Population:
+    """All ways but those of which the kind is, or contains, one of ``left_out``."""
+    return among(*(Way(kind) for kind in WAYS if not any(part in kind for part in left_out)))
+
+
+def savable_dtypes() -> tuple[torch.dtype, ...]:
+    """The dtypes of which this release of torch can pickle a tensor.
+
+    Left out are the quantized dtypes, of which ``torch.empty`` makes no tensor that could be stored, the integers of
+    less than a byte, and in older releases complex32 and the wide unsigned integers: they have no name in a file.
+    """
+    found = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bfloat16, torch.float16}
+    found |= {torch.float32, torch.float64, torch.complex64, torch.complex128}
+    for dtype in {value for value in vars(torch).values() if isinstance(value, torch.dtype)} - found:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # some of the rarer dtypes call themselves experimental
+                pickle.dumps(torch.empty(0, dtype=dtype))
+        except (KeyError, RuntimeError):
+            continue
+        found.add(dtype)
+    return tuple(sorted(found, key=str))
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A recipe: ``tensor, stored = bits`` makes a tensor on the CPU and the bytes of all its memory.
+
+    The bytes are drawn from ``seed`` alone: among them are NaNs of every payload, infinities and subnormal numbers.
+    """
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    layout: str = "contiguous"
+    seed: int = 0
+
+    def __iter__(self) -> Iterator:
+        buffer, strides, offset = arranged(np.zeros(self.shape, np.int8), self.layout)
+        wide = torch.empty(0, dtype=self.dtype, device="cpu").element_size()
+        stored = np.random.default_rng(self.seed).integers(0, 256, len(buffer) * wide, np.uint8)
+        special = ([0] * (wide - 2) + [0xF0, 0x7F] + [0xFF] * wide)[: len(stored)]  # infinity, and a NaN
+        stored[: len(special)] = special
+        yield torch.tensor(stored, device="cpu").view(self.dtype).as_strided(self.shape, strides, offset)
+        yield stored.tobytes()
+
+
+def bits(dtypes: tuple[torch.dtype, ...]) -> Population:
+    """Tensors of these dtypes, of every layout and shape, with any bits."""
+    most = max(len(dtypes), len(SHAPES), len(LAYOUTS))
+    must = tuple(
+        Bits(dtypes[i % len(dtypes)], SHAPES[i % len(SHAPES)], LAYOUTS[(i + i // len(LAYOUTS)) % len(LAYOUTS)], i)
+        for i in range(2 * most)
+    )
+    shapes = st.one_of(st.sampled_from(SHAPES), st.lists(st.integers(0, 4), max_size=5).map(tuple))
+    seeds = st.integers(0, 2**32 - 1)
+    return Population(must, st.builds(Bits, st.sampled_from(dtypes), shapes, st.sampled_from(LAYOUTS), seeds))
+
+
+def memory_of(tensor: torch.Tensor) -> bytes:
+    """The bytes of all the memory that a tensor on the CPU looks at."""
+    return torch.empty(0, dtype=torch.uint8, device="cpu").set_(tensor.untyped_storage()).numpy().tobytes()
+
+
+# ── nested objects ──
+
+
+def pool() -> list[torch.Tensor]:
+    """Tensors of which the first six look at one memory, the next two at another, and the others share none."""
+    whole, half = torch.arange(24), torch.arange(4.0)
+    views = [whole, whole[2:5], whole.view(4, 6), whole.view(4, 6).t(), whole[::2], whole[23]]
+    return [*views, half, half[1:], torch.arange(24), torch.empty(0, 3), torch.tensor(True), torch.tensor([1.5]).half()]
+
+
+def built(recipe, tensors: list[torch.Tensor]):
+    """The object of a recipe: ("list", parts), ("tuple", parts), ("dict", parts) with the tensors that it numbers."""
+    if not isinstance(recipe, tuple):
+        return tensors[recipe] if type(recipe) is int else recipe
+    kind, parts = recipe
+    if kind == "dict":
+        return {built(key, []): built(part, tensors) for key, part in parts}
+    return {"list": list, "tuple": tuple}[kind](built(part, tensors) for part in parts)
+
+
+def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every leaf with the types and keys on the way to it; an empty container is a leaf."""
+    parts = thing.items() if type(thing) is dict else enumerate(thing) if type(thing) in (list, tuple) else ()
+    if not parts or (type(thing) in (list, tuple, dict) and not thing):
+        yield f"{path} {type(thing).__name__}", thing
+    for key, part in parts if thing is not None and not isinstance(thing, torch.Tensor) else ():
+        yield from flat(part, f"{path}{type(thing).__name__}[{key!r}]")
+
+
+NESTED = (
+    ("list", tuple(range(12))),  # twelve tensors
+    ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
+    ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7))),
+    (
+        "dict",
+        (("epoch", 0.25), ("best", ("dict", (("w", 1), ("name", "网络"), (None, 0), ("loss", 0.25)))), ("done", True)),
+    ),
+    (
+        "tuple",
+        (("dict", ()), ("tuple", (10, 11)), None, "text", b"bytes", 1.5, ("list", (("list", (("list", (6,)),)),))),
+    ),
+    ("dict", tuple((name, number) for number, name in enumerate("zyxwvutsrqpo"))),
+)
+
+
+def nested(*kinds: str) -> Population:
+    """Recipes of nested objects, the outermost of ``kinds``."""
+    plain = st.sampled_from([None, True, "text", "", 1.5, b"\0"])
+    leaves = st.one_of(st.integers(0, 11), plain)
+    keys = st.one_of(st.text(max_size=3), st.floats(allow_nan=False), st.booleans(), st.none())
+
+    def grown(below: st.SearchStrategy) -> st.SearchStrategy:
+        parts = st.lists(below, max_size=4).map(tuple)
+        pairs = st.lists(st.tuples(keys, below), max_size=4, unique_by=lambda pair: pair[0]).map(tuple)
+        several = [st.tuples(st.just(kind), parts) for kind in ("list", "tuple")]
+        return st.one_of(*several, st.tuples(st.just("dict"), pairs))
+
+    inner = st.recursive(leaves, grown, max_leaves=8)
+    met = tuple(recipe for recipe in NESTED if recipe[0] in kinds)
+    return Population(met, grown(inner).filter(lambda recipe: recipe[0] in kinds))
+
+
+# ── hostile pickles: each call leaves ``trace``, a file or folder ──
+
+CALLS: dict[str, Callable[[str], tuple]] = {
+    "os.mkdir": lambda trace: (os.mkdir, trace),
+    "os.system": lambda trace: (os.system, f"mkdir '{trace}'"),
+    "builtins.exec": lambda trace: (exec, f"import os; os.mkdir({trace!r})"),
+    "builtins.eval": lambda trace: (eval, f"__import__('os').mkdir({trace!r})"),
+    "builtins.open": lambda trace: (open, trace, "w"),
+    "torch.save": lambda trace: (torch.save, None, trace),
+    "os.makedirs": lambda trace: (os.makedirs, trace),
+}
+SPELLINGS = (
+    *(f"protocol {number}" for number in range(6)),
+    "among weights",
+    "as a key",
+    "INST",
+    "OBJ",
+    "second pickle",
+)
+
+
+class Call:
+    """Its pickle calls ``function(*arguments)``, which must be functions with a name and texts."""
+
+    def __init__(self, function: Callable, *arguments) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def hostile(call: str, spelled: str, trace: str, older: bool) -> bytes:
+    """A file whose pickle makes the ``call``: as ``save`` writes it, or with opcodes that ``save`` does not use."""
+    payload = Call(*CALLS[call](trace))
+    if spelled in ("INST", "OBJ"):
+        function, *arguments = CALLS[call](trace)
+        texts = b"".join(b"N" if text is None else b"V%s\n" % text.encode("ascii") for text in arguments)
+        name = f"{function.__module__}\n{function.__name__}\n".encode()
+        return archive(b"(" + texts + b"i" + name + b"." if spelled == "INST" else b"(c" + name + texts + b"o.", older)
+    if spelled == "second pickle":  # an honest one, dropped from the stack, and what it hides
+        return archive(pickle.dumps([1, 2], 2)[:-1] + b"0" + pickle.dumps(payload, 2)[2:], older)
+    state = {"weight": torch.ones(2, 3, device="cpu"), "more": [{"deep": payload}]}
+    thing = {"among weights": state, "as a key": {(1, payload): 2}}.get(spelled, payload)
+    protocol = int(spelled[-1]) if spelled.startswith("protocol") else 2
+    file = io.BytesIO()
+    torch.save(thing, file, pickle_protocol=protocol, **{OLDER: not older})
+    return file.getvalue()
+
+
+def archive(pickled: bytes, older: bool = False) -> bytes:
+    """A file as ``save`` writes it around a pickle without tensors; ``older``: that pickle alone."""
+    if older:
+        return b"\x80\x02" + pickled.removeprefix(b"\x80\x02")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as whole:
+        whole.writestr("x/data.pkl", b"\x80\x02" + pickled.removeprefix(b"\x80\x02"))
+        whole.writestr("x/version", "3\n")
+    return file.getvalue()
