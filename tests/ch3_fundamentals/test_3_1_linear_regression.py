@@ -21,9 +21,9 @@ def test_a_small_change_moves_a_regression_output_a_little_and_a_predicted_class
     price, scores = nn.Linear(1, 1), nn.Linear(1, 2)
     price.load_state_dict({"weight": torch.tensor([[-3.0]]), "bias": torch.tensor([2.0])})
     scores.load_state_dict({"weight": torch.tensor([[-1.0], [1.0]]), "bias": torch.tensor([0.0, 0.0])})
-    inputs = torch.tensor([[-1000.0], [-0.5], [-0.0625], [0.0625], [0.75]])
+    inputs = torch.tensor([[-1000.125], [-0.5], [-0.0625], [0.0625], [0.75]])
 
-    assert price(inputs).flatten().tolist() == [3002.0, 3.5, 2.1875, 1.8125, -0.25]
+    assert price(inputs).flatten().tolist() == [3002.375, 3.5, 2.1875, 1.8125, -0.25]
     assert scores(inputs).argmax(dim=1).tolist() == [0, 0, 0, 1, 1]  # the place of the largest score
     assert scores(inputs).argmax(dim=1).dtype == torch.int64
 
@@ -60,6 +60,7 @@ def test_mse_loss_and_its_gradient_are_twice_as_large():
     loss.backward()
 
     assert loss.item() == 2 * 7 / 4
+    assert nn.MSELoss(reduction="none")(predicted, label).tolist() == [1.0, 4.0, 9.0, 0.0]
     assert predicted.grad.tolist() == [2 / 4, -4 / 4, 6 / 4, 0.0]
 
 

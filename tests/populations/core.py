@@ -91,7 +91,9 @@ def rows(named: dict[str, tuple]) -> list[dict]:
 
 
 def lacking(member) -> str | None:
-    """Why the device under test cannot have ``member``, or None where it can."""
+    """Why the device under test cannot have ``member``, or one of a tuple's, or None where it can."""
+    if isinstance(member, tuple):
+        return next(filter(None, map(lacking, member)), None)
     ask = getattr(member, "lacking", None)
     return ask() if callable(ask) else None
 

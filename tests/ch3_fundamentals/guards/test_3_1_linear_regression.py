@@ -21,20 +21,6 @@ TABLES = ((0, 3), (1, 2), (5, 1), (9, 11), (33, 784), (257, 9), (2, 1025), (6560
 # ── the model and its loss ──
 
 
-@claim("regression-outputs-are-continuous")
-@over(twin=twins(SINGLE_AND_DOUBLE, shapes=((5, 1), (33, 4), (257, 9)), values=("fractions",)))
-def test_outputs_take_any_value_and_the_class_is_the_place_of_the_first_largest(twin):
-    tensor, array = twin
-    price = nn.Linear(twin.shape[1], 1, dtype=twin.dtype).to(tensor.device)
-    (weight, w), (bias, b) = (
-        twin.but(shape=shape, layout="contiguous", seed=1) for shape in ((1, twin.shape[1]), (1,))
-    )
-    price.weight, price.bias = nn.Parameter(weight * 1024), nn.Parameter(bias / 1024)
-
-    agree(price(tensor), array @ w.T * 1024 + b / 1024, roundings=twin.shape[1] + 2, scale=16 * 1024 * twin.shape[1])
-    agree(tensor.argmax(dim=1), array.argmax(1))
-
-
 @claim("linear-model-is-weighted-sum")
 @over(x=twins(SINGLE_AND_DOUBLE, LAYOUTS, TABLES))
 def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
@@ -58,32 +44,6 @@ def test_the_mean_of_half_the_squares_has_the_error_over_the_number_as_its_gradi
     loss.backward()
     agree(loss, (error**2 / 2).sum() / n if x.size else np.nan, roundings=3)
     agree(predicted.grad, error / n, roundings=4)
-
-
-@claim("squared-loss-is-half-squared-error", truth=True)
-@over(twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "gappy", "transposed"), ranks=(1, 3)))
-def test_mse_loss_is_the_mean_of_the_squares_themselves_reduced_or_not(twin):
-    (predicted, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
-    squares, n = (x.astype(np.float64) - y) ** 2, max(x.size, 1)
-
-    agree(nn.MSELoss()(predicted, label), squares.sum() / n if x.size else np.nan, roundings=3)
-    agree(nn.MSELoss(reduction="none")(predicted, label), squares)
-
-
-@claim("training-minimises-mean-loss")
-@over(labels=twins(SINGLE_AND_DOUBLE, ("contiguous",), shapes=((1,), (2,), (4,), (32,), (256,))), steps=whole(0, 12, 3))
-def test_descent_halves_the_distance_to_the_mean_of_the_labels_with_every_step(labels, steps):
-    """Numbers of a power of two of labels: every mean and every step is exact, but for a last bit of float32."""
-    tensor, array = labels
-    w = torch.tensor(-5.0, dtype=labels.dtype, device=tensor.device, requires_grad=True)
-    optimizer = torch.optim.SGD([w], lr=0.25)
-
-    for _ in range(steps):
-        optimizer.zero_grad()
-        nn.MSELoss()(w.expand(len(array)), tensor).backward()
-        optimizer.step()
-    mean = array.astype(np.float64).mean()
-    agree(w, mean + (-5.0 - mean) / 2**steps, roundings=4 * (steps + 1), scale=16)
 
 
 @claim("training-minimises-mean-loss")
@@ -170,7 +130,7 @@ def test_descent_falls_to_the_least_logistic_loss_from_any_start(record_property
 
 
 @claim("sgd-step-can-lower-the-loss", truth=True)
-@over(rate=among(0.001, 0.25, 0.9, 0.99, 1.01, 1.1, 3.0), steps=whole(1, 200, 10))
+@over(rate=among(0.001, 0.25, 0.9, 0.99, 1.01, 1.1, 3.0), steps=among(1, 120))
 def test_each_step_multiplies_the_error_by_one_minus_the_rate_times_the_curvature(rate, steps):
     """With features 1, 2, 3 the curvature L is 14/3; a step at r * 2/L multiplies the error of w by 1 - 2 r."""
     steps = min(steps, int(60 / abs(math.log(abs(1 - 2 * rate)))) + 1)  # while float32 can hold what it becomes
@@ -229,17 +189,6 @@ def test_a_mini_batch_comes_from_the_whole_set_and_its_members_are_no_neighbours
     assert sum(abs(a - b) == 1 for batch in batches for a, b in pairwise(batch)) < 25
 
 
-@claim("minibatch-is-uniform-random-sample", truth=True)
-@over(examples=whole(1, 40, 9), batch_size=whole(1, 12, 4))
-def test_the_mini_batches_of_an_epoch_share_no_example(examples, batch_size):
-    generator = torch.Generator(torch.empty(0).device).manual_seed(examples)
-    loader = DataLoader(range(examples), batch_size, shuffle=True, generator=generator)
-
-    batches = list(loader.batch_sampler)
-    assert sorted(example for batch in batches for example in batch) == list(range(examples))
-    assert [len(batch) for batch in batches[:-1]] == [batch_size] * ((examples - 1) // batch_size)
-
-
 @claim("sgd-step-subtracts-scaled-mean-gradient")
 @over(
     twin=twins(
@@ -266,9 +215,9 @@ def test_steps_equal_the_update_written_out_for_mini_batches_of_any_size(twin):
 
 
 @claim("sgd-step-subtracts-scaled-mean-gradient")
-@over(way=among("default", "for-loop", "foreach"), dtype=among(*SINGLE_AND_DOUBLE))
-def test_every_one_of_many_parameters_loses_its_own_scaled_gradient(way, dtype):
-    both = Recipe("SGD", (("lr", 0.3),), way, dtype).on([Twin(dtype, (3,), seed=seed) for seed in range(20)])
-    for _ in range(3):
+@over(way=among("default", "for-loop", "foreach"))
+def test_every_one_of_many_parameters_loses_its_own_scaled_gradient(way):
+    both = Recipe("SGD", (("lr", 0.3),), way).on([Twin(torch.float32, (3,), seed=seed) for seed in range(12)])
+    for _ in range(2):
         both.step()
     both.agree()

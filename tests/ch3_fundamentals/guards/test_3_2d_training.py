@@ -1,13 +1,28 @@
 """3.2 Linear regression in PyTorch: steps of any size, gradients that are cleared, losses that are averaged."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import torch
 from harness.measured import curve
 from hypothesis import strategies as st
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
+from populations import (
+    FLOATS,
+    HALVES,
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    Population,
+    Twin,
+    agree,
+    among,
+    optimizers,
+    over,
+    twins,
+    whole,
+)
 from populations.modules import TREES, trees
-from populations.optimizers import RULES, Recipe
+from populations.optimizers import RULES, WAYS, Recipe
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -17,9 +32,14 @@ claim = pytest.mark.claim
 # ── step-updates-parameters ──
 
 
+TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
+PAIRS = Population(tuple(zip(TWINS.must * 2, cycle(OPTIMIZERS.must))), st.tuples(TWINS.more, OPTIMIZERS.more))
+
+
 @claim("step-updates-parameters")
-@over(twin=twins((torch.float32,), WRITABLE), optimizer=optimizers())
-def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layout(twin, optimizer):
+@over(pair=PAIRS)
+def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layout(pair):
+    twin, optimizer = pair
     both = optimizer.on([twin])
     place = both.tensors[0].data_ptr()
 
@@ -30,17 +50,18 @@ def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layou
 
 
 @claim("step-updates-parameters")
-@over(name=among(*RULES), size=among(65537))
-def test_every_element_of_a_long_parameter_moves(name, size):
-    both = Recipe(name, (("lr", 0.5),)).on([Twin(torch.float32, (size,))])
+@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way, half) for name in RULES for way in WAYS for half in HALVES)))
+def test_every_element_moves_in_half_precision_too_whatever_the_implementation(recipe):
+    both = recipe.on([Twin(torch.float32, (3, 33))])
     both.step()
     both.agree()
 
 
 @claim("step-updates-parameters")
-@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=3))
-def test_every_one_of_many_parameters_moves(optimizer):
-    both = optimizer.on([Twin(torch.float32, (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)])
+@over(name=among(*RULES))
+def test_every_one_of_many_parameters_moves_and_every_element_of_a_long_one(name):
+    small = [Twin(torch.float32, (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)]
+    both = Recipe(name, (("lr", 0.5),)).on([*small, Twin(torch.float32, (65537,))])
     both.step()
     both.agree()
 
@@ -60,7 +81,7 @@ def test_steps_at_the_same_gradient_go_on_and_on_and_leave_it_as_it_is(optimizer
 
 
 @claim("step-updates-parameters", truth=True)
-@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=1))
+@over(optimizer=optimizers("SGD", "Adam", "RMSprop", dtypes=SINGLE_AND_DOUBLE, turn=1))
 def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(optimizer):
     both = optimizer.on([Twin(torch.float32, (2, 3), seed=each) for each in range(3)])
 
@@ -169,10 +190,10 @@ def test_an_optimizer_clears_what_it_holds_and_nothing_else(tree, kept):
 
 
 @claim("zero-grad-sets-gradients-to-zero", truth=True)
-@over(twin=twins(FLOATS, WRITABLE), by=among("net", "SGD", "Adam", "RMSprop"))
-def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan_too(twin, by):
+@over(twin=twins(FLOATS, WRITABLE, ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))))
+def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan_too(twin):
     gradient, array = twin
-    place = gradient.data_ptr()
+    place, by = gradient.data_ptr(), ("net", "SGD", "Adam", "RMSprop")[twin.seed % 4]
     gradient[gradient > 6], gradient[gradient < -6] = float("inf"), float("nan")
     net = nn.Module()
     net.weight = nn.Parameter(torch.ones_like(gradient))
