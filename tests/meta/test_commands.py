@@ -122,9 +122,8 @@ def test_an_upgrade_judges_both_torches_and_compares_them(upgrade):
     assert code == 0
     out = upgrade.folder / "upgrade"
     suite = f"-r {ROOT}/tests/requirements.txt"
-    written = (
-        f"--changes={out}/changes.md --changes={out}/changes.json --report={out}/report.html --junitxml={out}/junit.xml"
-    )
+    against = f"--against={out}/old.json --changes={out}/changes.md --changes={out}/changes.json"
+    written = f"--verdicts={out}/new.json {against} --report={out}/report.html --junitxml={out}/junit.xml"
     assert asked == [
         f"old pip install --quiet torch==2.0.1 numpy<2 {suite}",
         f"old pytest --quiet --expect torch==2.0.1 --verdicts={out}/old.json --device cuda",
