@@ -43,6 +43,7 @@ OUTCOMES = {  # of a test's kind and outcome
     ("statement", NOT_TRIED): ("– statement, not tried", "– 陈述，未检验"),
     ("truth", NOT_TRIED): ("– truth, not tried", "– 真相，未检验"),
 }
+KINDS = {"definition": ("definition", "定义"), "recommendation": ("recommendation", "建议")}
 CAUGHT = {"caught": ("caught", "已识破"), NOT_TRIED: ("not tried", "未检验")}
 
 
@@ -112,6 +113,13 @@ class Card:
         self.versions = sorted({run.torch for run in book.runs}, **newest_first)
         self.plots = plots.of(claim.id, self.run)
         self.plots += [plots.benchmark(group) for group in book.benchmarks.get(claim.id, ())]
+
+    @property
+    def kind(self) -> Markup | None:
+        """A word for a sentence that is no finding about torch, or not the notes'."""
+        words = [both(*KINDS[self.claim.kind])] if self.claim.kind else []
+        words += [both("beyond the notes", "笔记之外")] if self.claim.beyond else []
+        return Markup(" · ").join(words) if words else None
 
     @property
     def basis(self) -> Markup:

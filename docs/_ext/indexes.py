@@ -27,6 +27,14 @@ GROUPS = {  # id: heading in English and Chinese; in the order of the page and o
 }
 
 
+FALSE = ("superseded", "mistaken", "not-yet")
+
+
+def since(claim: Claim) -> Markup | str:
+    """The release that made a superseded claim untrue, if the register knows it."""
+    return both(f"Since torch {claim.until}.", f"自 torch {claim.until} 起。") if claim.until else ""
+
+
 def group(claim: Claim, book: cards.Book) -> str:
     """The group of GROUPS that a claim's badge puts it into."""
     verdict, run = book.status(claim)
@@ -64,16 +72,41 @@ class Index(SphinxDirective):
 
 
 class ByVerdict(Index):
-    """Every claim, under its verdict."""
+    """The claims that are not simply true: the false ones with what is so instead, the others one click away."""
 
     def parts(self, book: cards.Book) -> Iterator[nodes.Node]:
         groups = defaultdict(list)
         for claim in book.spec.register.claims.values():
             groups[group(claim, book)].append(claim)
         for id, (en, zh) in GROUPS.items():
-            if groups[id]:
-                items = [line(claim, book, truth=id in ("superseded", "mistaken", "caveat")) for claim in groups[id]]
-                yield self.section(id, en, zh, nodes.bullet_list("", *items))
+            if not groups[id] or id == "holds":
+                continue
+            truth = id in ("superseded", "mistaken", "caveat")
+            items = nodes.bullet_list("", *(line(claim, book, truth, since(claim)) for claim in groups[id]))
+            if id in FALSE:
+                yield self.section(id, en, zh, items)
+                continue
+            count = both(f"{len(groups[id])} claims", f"{len(groups[id])} 条论断")
+            start = nodes.raw("", Markup("<details><summary>{}</summary>").format(count), format="html")
+            yield self.section(id, en, zh, start, items, nodes.raw("", "</details>", format="html"))
+
+
+class OfChapter(Index):
+    """The claims of a chapter, section by section: each leads to its card, and is found under its id here too."""
+
+    required_arguments = 1
+
+    def parts(self, book: cards.Book) -> Iterator[nodes.Node]:
+        chapter = next(one for one in book.spec.register.chapters if str(one.number) == self.arguments[0])
+        for section, (en, zh) in chapter.sections.items():
+            claims = [claim for claim in book.spec.register.claims.values() if claim.section == section]
+            items = []
+            for claim in claims:
+                items.append(line(claim, book))
+                items[-1]["ids"] = [claim.id]
+            heading = nodes.title("", f"{section} ", *titles(en, zh))
+            anchor = f"section-{section.replace('.', '-')}"
+            yield nodes.section("", heading, nodes.bullet_list("", *items), ids=[anchor], names=[anchor])
 
 
 class ByRelease(Index):
@@ -143,16 +176,24 @@ class Totals(Index):
     def parts(self, book: cards.Book) -> Iterator[nodes.Node]:
         claims = book.spec.register.claims.values()
         count = Counter(group(claim, book) for claim in claims)
-        tile = '<a class="tile {0}" href="no-longer-true.html#{0}"><b>{1}</b> {2}</a>'
+        link = '<a class="tile {0}" href="no-longer-true.html#{0}"><b>{1}</b> {2}</a>'
+        plain = '<span class="tile {0}"><b>{1}</b> {2}</span>'
         order = ("holds", "caveat", "superseded", "mistaken", "not-yet", "simulated", "not-tried")
         short = {id.replace(" ", "-"): words[:2] for id, words in cards.VERDICTS.items()}
         short["simulated"] = ("simulated only", "仅模拟")
-        tiles = Markup("").join(Markup(tile).format(id, count[id], both(*short[id])) for id in order if count[id])
+        tiles = Markup("").join(
+            Markup(plain if id == "holds" else link).format(id, count[id], both(*short[id]))
+            for id in order
+            if count[id]
+        )
+        beyond = sum(claim.beyond for claim in claims)
         newest = book.newest
         releases = len({run.torch for run in book.runs})
         basis = both(
-            f"{len(claims)} claims on torch {newest.torch}. Runs on {releases} releases of torch are stored.",
-            f"共 {len(claims)} 条论断，以 torch {newest.torch} 为准。存档的运行涵盖 {releases} 个 torch 版本。",
+            f"{len(claims) - beyond} claims of the notes and {beyond} beyond them, on torch {newest.torch}. "
+            f"Runs on {releases} releases of torch are stored.",
+            f"笔记中的论断 {len(claims) - beyond} 条，笔记之外的 {beyond} 条，以 torch {newest.torch} 为准。"
+            f"存档的运行涵盖 {releases} 个 torch 版本。",
         )
         html = Markup('<div class="tiles">{}</div><p class="tiles-basis">{}</p>').format(tiles, basis)
         yield nodes.raw("", html, format="html")
@@ -185,6 +226,7 @@ class Runs(Index):
 
 DIRECTIVES = {
     "claims-by-verdict": ByVerdict,
+    "claims-of-chapter": OfChapter,
     "claims-by-release": ByRelease,
     "claims-by-name": ByName,
     "totals": Totals,

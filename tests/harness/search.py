@@ -117,10 +117,8 @@ def index(spec: specification.Specification) -> Index:
 def prose_of(spec: specification.Specification) -> dict[str, str]:
     """What the site's chapters say above each claim, by id: the text since the claims before, or the heading."""
     found: dict[str, str] = {}
-    for chapter in spec.register.chapters:
-        page = chapter.folder.parents[1] / "docs" / f"ch{chapter.number}.md"
-        if not page.exists():
-            continue
+    pages = [page for chapter in spec.register.chapters for page in _pages(chapter)]
+    for page in pages:
         above: list[str] = []
         for block in re.split(r"\n(?=#|:::|```)", page.read_text("utf8")):
             if block.startswith(("#",)):
@@ -132,6 +130,11 @@ def prose_of(spec: specification.Specification) -> dict[str, str]:
             else:
                 above.append(block)
     return found
+
+
+def _pages(chapter) -> list:
+    """The site's pages of a chapter."""
+    return sorted((chapter.folder.parents[1] / "docs").glob(f"ch{chapter.number}*.md"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

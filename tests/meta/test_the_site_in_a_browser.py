@@ -11,16 +11,24 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from harness import explain, gate, register
+from harness import gate, register, search
 from harness.specification import Specification
 from playwright.sync_api import Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = register.load(ROOT / "tests")
-CHAPTERS = ("ch1", "ch2", "ch3", "ch4")
-INDEXES = ("index", "no-longer-true", "releases", "names", "search")
-HOW_TO = ("benchmarks", "verdicts", "add-a-claim", "ci", "backend")
-PAGES = CHAPTERS + INDEXES + HOW_TO
+# the pages that hold cards, and the one of each claim, as the sources say
+PAGE_OF = {
+    id: file.stem
+    for file in sorted((ROOT / "docs").glob("ch*.md"))
+    for block in re.findall(r"^:::\{claims\}\n(.*?)^:::$", file.read_text("utf8"), re.MULTILINE | re.DOTALL)
+    for id in block.split()
+}
+CHAPTERS = tuple(dict.fromkeys(PAGE_OF.values()))
+PAGES = (*sorted(file.stem for file in (ROOT / "docs").glob("*.md")), "search")
+VIEW = f"{PAGE_OF['view-shares-data']}.html"
+TALLEST = 25_000  # pixels of a page on which everything is folded: some twenty screens
+HEAVIEST = 600_000  # bytes of a page
 PHONE = {"width": 390, "height": 844}
 WAIT = 20_000  # milliseconds; for what takes some tens of them, on a machine that is busy with other things too
 
@@ -102,14 +110,23 @@ def test_every_link_within_the_site_leads_somewhere(site, reader):
     assert len(inner) > len(CLAIMS.claims)
     assert broken == []
     outer = {urlsplit(url).hostname for name in PAGES for url in links[name] if not url.startswith("file:")}
-    assert outer == {"docs.pytorch.org"}
+    assert outer == {"docs.pytorch.org", "github.com"}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_page_of_cards_is_neither_endless_nor_heavy(site, build, reader, name):
+    page = reader()
+    page.goto(f"{site}/{name}.html")
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = false)")
+    assert page.evaluate("document.documentElement.scrollHeight") < TALLEST
+    assert (build / f"{name}.html").stat().st_size < HEAVIEST
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_link_of_every_claim_lands_on_its_card(site, reader, name):
     page = reader()
     page.goto(f"{site}/{name}.html")
-    ids = [id for id, claim in CLAIMS.claims.items() if claim.section.startswith(f"{name[2:]}.")]
+    ids = [id for id in CLAIMS.claims if PAGE_OF[id] == name]
     landed = page.evaluate(
         """ids => ids.map(id => {
           document.querySelector(`[id="${id}"] .headerlink`).click();
@@ -126,14 +143,14 @@ def test_the_link_of_every_claim_lands_on_its_card(site, reader, name):
 
 def test_the_link_of_a_claim_appears_under_the_mouse(site, reader):
     page = reader()
-    page.goto(f"{site}/ch2.html#view-shares-data")
+    page.goto(f"{site}/{VIEW}#view-shares-data")
     link = page.locator("#view-shares-data .headerlink")
     assert link.evaluate("e => getComputedStyle(e).opacity") == "0"
     page.locator("#view-shares-data .claim-says").hover()
     assert link.evaluate("e => getComputedStyle(e).opacity") == "1"
 
 
-def test_every_card_shows_the_sources_that_explain_prints(site, reader):
+def test_every_card_shows_its_lessons_as_they_run_and_names_its_guards(site, reader):
     page, shown = reader(), {}
     for name in CHAPTERS:
         page.goto(f"{site}/{name}.html")
@@ -141,16 +158,23 @@ def test_every_card_shows_the_sources_that_explain_prints(site, reader):
             "Object.fromEntries([...document.querySelectorAll('.claim')].map(c => [c.id, c.textContent]))"
         )
     tests = ROOT / "tests"
-    forged = gate.counterfeits(tests, CLAIMS)
-    spec = Specification(CLAIMS, gate.pass_through(tests, CLAIMS), forged, frozenset(CLAIMS.claims))
+    spec = Specification(CLAIMS, gate.pass_through(tests, CLAIMS), (), frozenset(CLAIMS.claims))
     assert list(shown) == list(CLAIMS.claims)
     for id, claim in CLAIMS.claims.items():
-        told = explain.claim(claim, spec)
         for test in spec.tests_of[id]:
-            assert test.source in told
-            assert test.source in shown[id]
             assert f"{test.module}:{test.line}" in shown[id]
+            assert (test.alone if test.is_lesson else test.name[5:].replace("_", " ")) in shown[id]
         assert all(name in shown[id] for name in claim.see)
+
+
+def test_the_search_page_ranks_as_the_terminal_does(site, reader):
+    tests = ROOT / "tests"
+    spec = Specification(CLAIMS, gate.pass_through(tests, CLAIMS), (), frozenset(CLAIMS.claims))
+    index, page = search.index(spec), reader()
+    page.goto(f"{site}/search.html")
+    for query in ("why is my gradient twice as large?", "为什么梯度会翻倍", "mat1 and mat2 shapes (32x784 and 256x10)"):
+        ranked = page.evaluate("query => ranked(query).slice(0, 10).map(claim => claim.id)", query)
+        assert ranked == [id for id, _ in index.ranked(query)[:10]]
 
 
 NAMES = {"holds": "成立", "caveat": "有条件", "superseded": "已过时", "mistaken": "有误"}
@@ -203,9 +227,9 @@ def test_every_picture_on_a_card_is_drawn(site, reader):
 @pytest.mark.parametrize(
     ("locale", "query", "claim", "place"),
     [
-        ("en-GB", "broadcasting", "broadcasting-copies-elements", "ch2.html#broadcasting"),
-        ("zh-CN", "广播", "broadcasting-copies-elements", "ch2.html"),
-        ("zh-CN", "共享数据", "view-shares-data", "ch2.html"),
+        ("en-GB", "broadcasting", "broadcasting-copies-elements", f"{PAGE_OF['broadcasting-copies-elements']}.html"),
+        ("zh-CN", "广播", "broadcasting-copies-elements", f"{PAGE_OF['broadcasting-copies-elements']}.html"),
+        ("zh-CN", "共享数据", "view-shares-data", VIEW),
     ],
 )
 def test_search_finds_claims_and_places_in_both_languages(site, reader, locale, query, claim, place):
@@ -221,7 +245,7 @@ def test_search_finds_claims_and_places_in_both_languages(site, reader, locale, 
 def test_search_for_two_chinese_characters_finds_the_pages_that_have_them_and_no_other(site, reader):
     page = reader(locale="zh-CN")
     page.goto(f"{site}/search.html?q=步幅")
-    expect(page.locator("#search-results a[href*='ch2.html']").first).to_be_visible(timeout=WAIT)
+    expect(page.locator(f"#search-results a[href*='{VIEW}']").first).to_be_visible(timeout=WAIT)
     page.goto(f"{site}/search.html?q=熊猫")
     expect(page.locator("#search-results")).to_contain_text("没有相符的页面", timeout=WAIT)
     expect(page.locator("#claim-results")).to_be_hidden()
@@ -232,7 +256,7 @@ def test_search_for_two_chinese_characters_finds_the_pages_that_have_them_and_no
 )
 def test_the_browser_s_language_is_shown_first_and_the_switch_is_remembered(site, reader, locale, shown, hidden):
     page = reader(locale=locale)
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
 
     def assert_shown(shown, hidden):
         assert page.evaluate("document.documentElement.lang") == shown
@@ -246,13 +270,13 @@ def test_the_browser_s_language_is_shown_first_and_the_switch_is_remembered(site
     assert_shown(hidden, shown)
     page.goto(f"{site}/index.html")
     assert page.evaluate("document.documentElement.lang") == hidden
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
     assert_shown(hidden, shown)
 
 
 def test_the_switch_keeps_the_claim_that_is_read_in_place(site, reader):
     page = reader()
-    page.goto(f"{site}/ch2.html#linspace-divides-evenly")
+    page.goto(f"{site}/{PAGE_OF['linspace-divides-evenly']}.html#linspace-divides-evenly")
     card = page.locator("#linspace-divides-evenly")
     before = card.bounding_box()["y"]
     page.locator(".language-switch:visible").click()
@@ -262,7 +286,7 @@ def test_the_switch_keeps_the_claim_that_is_read_in_place(site, reader):
 
 def test_both_languages_are_marked_as_such_and_shown_without_scripts(site, reader):
     page = reader(java_script_enabled=False)
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
     for language in ("en", "zh"):
         words = page.locator(f"#view-shares-data .claim-says .lang-{language}")
         expect(words).to_be_visible()
@@ -275,7 +299,7 @@ def test_dark_mode_follows_the_system_until_it_is_switched_which_is_remembered(s
     def brightness():
         return page.evaluate(r"Number(getComputedStyle(document.body).backgroundColor.match(/\d+/)[0])")
 
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
     assert brightness() < 50
     while page.evaluate("document.body.dataset.theme") != "light":
         page.locator(".theme-toggle-content .theme-toggle").click()
@@ -326,7 +350,7 @@ def test_axe_finds_no_serious_fault_in_light_and_dark(site, reader, name):
 
 def test_the_keyboard_reaches_the_text_the_switches_and_the_search(site, reader):
     page = reader()
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
     reached = []
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -343,20 +367,22 @@ def test_the_keyboard_reaches_the_text_the_switches_and_the_search(site, reader)
 
 def test_the_command_of_a_claim_is_copied_by_its_button(site, reader):
     page = reader(permissions=["clipboard-read", "clipboard-write"])
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
     page.locator("#view-shares-data .claim-run button").click()
     copied = "navigator.clipboard.readText()"
-    page.wait_for_function(f"{copied}.then(text => text.trim() === 'pytest --claim view-shares-data')", timeout=WAIT)
+    page.wait_for_function(
+        f"{copied}.then(text => text.trim() === '.venv/bin/pytest --claim view-shares-data')", timeout=WAIT
+    )
 
 
 def test_paper_shows_every_source_and_no_navigation(site, reader):
     page = reader(viewport={"width": 794, "height": 1123})
-    page.goto(f"{site}/ch2.html")
+    page.goto(f"{site}/{VIEW}")
     page.emulate_media(media="print")
     expect(page.locator(".sidebar-drawer")).to_be_hidden()
     sources = page.locator("#view-shares-data .highlight-python, #view-shares-data .claim-test .highlight")
     heights = sources.evaluate_all("all => all.map(e => e.checkVisibility() && e.getBoundingClientRect().height)")
-    assert len(heights) > 5
+    assert len(heights) >= 2
     assert min(heights) > 20
 
 
