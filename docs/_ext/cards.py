@@ -9,7 +9,7 @@ import formulas
 import names
 import plots
 import results
-from harness import explain, gate, register
+from harness import exercises, explain, gate, register
 from harness.gate import Test
 from harness.register import Claim
 from harness.specification import Specification
@@ -206,10 +206,16 @@ class Card:
     def lessons(self) -> list[dict]:
         """The lessons of the page, each as it runs by itself."""
         return [
-            self._test(test) | {"html": Markup(self.book.highlight(test.alone))}
+            self._test(test) | {"html": Markup(self.with_answers(test))}
             for test in self.book.spec.tests_of[self.claim.id]
             if test.is_lesson
         ]
+
+    def with_answers(self, lesson: Test) -> str:
+        """A lesson as HTML in which what is to be predicted can be hidden. (Names mark it, which the highlighter keeps.)"""
+        begin, end = "ANSWER_BEGINS ", " ANSWER_ENDS"
+        html = self.book.highlight(exercises.marked(lesson, begin, end))
+        return html.replace(begin, '<span class="answer">').replace(end, "</span>")
 
     @cached_property
     def guards(self) -> list[dict]:

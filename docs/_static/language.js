@@ -1,7 +1,10 @@
-// The reader's language, before the page is drawn: the remembered one, or else the browser's.
+// What the reader has chosen, before the page is drawn. The language: the address's (?lang=zh), the remembered one, or
+// the browser's. Whether answers are hidden.
 "use strict";
 const language = {
   get() {
+    const asked = new URLSearchParams(location.search).get("lang");
+    if (asked === "en" || asked === "zh") return asked;
     try {
       const kept = localStorage.getItem("language");
       if (kept === "en" || kept === "zh") return kept;
@@ -18,3 +21,6 @@ const language = {
   },
 };
 language.set(language.get());
+try {
+  document.documentElement.toggleAttribute("data-predict", localStorage.getItem("predict") === "on");
+} catch { /* then the answers are shown */ }

@@ -24,7 +24,33 @@ function languageSwitch() {
   return button;
 }
 
+// "Predict first": cards without verdict, truth and expected values, until their own button shows them.
+function predictSwitch() {
+  const button = document.createElement("button");
+  button.className = "predict-switch";
+  button.type = "button";
+  const root = document.documentElement;
+  const label = () => {
+    const on = "predict" in root.dataset;
+    button.setAttribute("aria-pressed", on);
+    button.textContent = root.lang === "zh" ? (on ? "显示答案" : "先猜后看") : on ? "Show the answers" : "Hide the answers";
+  };
+  button.addEventListener("click", () => {
+    root.toggleAttribute("data-predict");
+    try { localStorage.setItem("predict", "predict" in root.dataset ? "on" : ""); } catch { /* then it lasts for this page */ }
+    for (const card of document.querySelectorAll(".claim.revealed")) card.classList.remove("revealed");
+    label();
+  });
+  document.addEventListener("language", label);
+  label();
+  return button;
+}
+for (const button of document.querySelectorAll(".claim .reveal")) {
+  button.addEventListener("click", () => button.closest(".claim").classList.add("revealed"));
+}
+
 document.querySelector(".theme-toggle-header").before(languageSwitch());
+if (document.querySelector(".claim")) document.querySelector(".language-place").append(predictSwitch());
 document.querySelector(".language-place").append(languageSwitch());
 
 if (matchMedia("(max-width: 46em)").matches) {

@@ -43,7 +43,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Edit:
-    """Text to put in the place of a stretch of the source, given as character positions."""
+    """Text to put in the place of a stretch of the source, whose ends are given in bytes of UTF-8."""
 
     start: int
     end: int
@@ -66,23 +66,37 @@ def exercise(lesson: Test, holds: bool) -> Exercise | None:
         question = f"    try:\n{textwrap.indent(body, '    ')}        it_holds = True\n"
         question += f"    except Exception:\n        it_holds = False\n    assert it_holds is {BLANK}\n"
         return Exercise(lesson.name, head + question, ("False",))
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line.encode()))
-    edits = list(_edits(function, starts, lesson.source))[-BLANKS:]
+    edits = _edits(function, lesson.source)[-BLANKS:]
     if not edits:
         return None
-    source = lesson.source.encode()
-    for edit in reversed(edits):
-        source = source[: edit.start] + edit.text.encode() + source[edit.end :]
-    kept = source.decode().splitlines(keepends=True)[function.lineno - 1 :]
+    kept = applied(edits, lesson.source).splitlines(keepends=True)[function.lineno - 1 :]
     without_hints = (re.sub(r"  #.*", "", line) if BLANK in line else line for line in kept)
     return Exercise(lesson.name, "".join(without_hints).rstrip() + "\n", tuple(edit.answer for edit in edits))
 
 
-def _edits(function: ast.FunctionDef, starts: list[int], source: str) -> list[Edit]:
+def applied(edits: list[Edit], source: str) -> str:
+    """The source with each edit made."""
+    text = source.encode()
+    for edit in reversed(edits):
+        text = text[: edit.start] + edit.text.encode() + text[edit.end :]
+    return text.decode()
+
+
+def marked(lesson: Test, begin: str, end: str) -> str:
+    """A lesson as it runs by itself, with marks around what an exercise would take out."""
+    function = ast.parse(lesson.alone).body[-1]
+    edits = [edit for edit in _edits(function, lesson.alone) if edit.text == BLANK]
+    text = lesson.alone.encode()
+    around = [Edit(edit.start, edit.end, f"{begin}{text[edit.start : edit.end].decode()}{end}", "") for edit in edits]
+    return applied(around, lesson.alone)
+
+
+def _edits(function: ast.FunctionDef, source: str) -> list[Edit]:
     """What can be taken out, in the order of the text; the conditions alone where there is nothing better."""
     literals, conditions = [], []
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
 
     def place(node: ast.expr) -> tuple[int, int]:
         return starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset

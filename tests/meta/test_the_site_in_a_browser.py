@@ -274,6 +274,33 @@ def test_the_browser_s_language_is_shown_first_and_the_switch_is_remembered(site
     assert_shown(hidden, shown)
 
 
+def test_an_address_can_name_the_language(site, reader):
+    page = reader()
+    page.goto(f"{site}/{VIEW}?lang=zh")
+    expect(page.locator("#view-shares-data .claim-says .lang-zh")).to_be_visible()
+
+
+def test_answers_are_hidden_until_a_card_is_asked_and_the_choice_is_remembered(site, reader):
+    page = reader()
+    page.goto(f"{site}/{VIEW}")
+    card = page.locator("#view-shares-data")
+    hidden = [card.locator(part) for part in (".badge", ".claim-truth", ".claim-record")]
+    page.locator(".predict-switch").press("Enter")
+    page.goto(f"{site}/{VIEW}#view-shares-data")
+    for part in hidden:
+        expect(part).to_be_hidden()
+    answers = card.locator(".answer")
+    covered = "all => all.map(e => getComputedStyle(e).color === getComputedStyle(e).backgroundColor)"
+    assert set(answers.evaluate_all(covered)) == {True}
+    expect(card.locator(".claim-says")).to_be_visible()
+    card.locator(".reveal").press("Enter")
+    for part in hidden:
+        expect(part).to_be_visible()
+    assert True not in answers.evaluate_all(covered)
+    page.locator(".predict-switch").click()
+    expect(page.locator("#item-gives-a-python-number .badge")).to_be_visible()
+
+
 def test_the_switch_keeps_the_claim_that_is_read_in_place(site, reader):
     page = reader()
     page.goto(f"{site}/{PAGE_OF['linspace-divides-evenly']}.html#linspace-divides-evenly")
