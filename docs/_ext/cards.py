@@ -212,7 +212,7 @@ class Card:
         ]
 
     def with_answers(self, lesson: Test) -> str:
-        """A lesson as HTML, in which what is to be predicted can be hidden: names mark it, which the highlighter keeps."""
+        """A lesson as HTML in which what is to be predicted can be hidden; names that the highlighter keeps mark it."""
         begin, end = "ANSWER_BEGINS ", " ANSWER_ENDS"
         html = self.book.highlight(exercises.marked(lesson, begin, end))
         return html.replace(begin, '<span class="answer">').replace(end, "</span>")
