@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import devices, specification
+from harness import backends, specification
 from harness.gate import Test
 
 BLANK = "___"
@@ -204,7 +204,7 @@ def write(folder: Path, spec: specification.Specification, torch_version: str) -
         progress.write_text(json.dumps({"pages": {**before.get("pages", {}), **known}, **state}), "utf8")
         (folder / "conftest.py").write_text(Path(__file__).with_name("learning.py").read_text("utf8"), "utf8")
     except (OSError, ValueError) as error:
-        raise pytest.UsageError(f"--exercises: {str(folder)!r} cannot be written: {devices.one_line(error)}") from None
+        raise pytest.UsageError(f"--exercises: {str(folder)!r} cannot be written: {backends.one_line(error)}") from None
     return written, kept
 
 

@@ -1,6 +1,8 @@
 """Exercises: each fails until it is solved, and passes then; nothing that a learner wrote is lost."""
 
 import ast
+import dataclasses
+import doctest
 import json
 import re
 import subprocess
@@ -21,10 +23,16 @@ def pages(request):
     return exercises.of_pages(specification.of(request.config), torch.__version__)
 
 
-def run(folder, *options):
-    """pytest as a learner runs it, in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *options, "."]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """pytest as a learner runs it on a folder; returns what it prints."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file is edited within a second, at the same length
+
+    def run(folder, *options):
+        result = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider", f"--rootdir={folder}", *options, folder)
+        return "\n".join(result.outlines) + "\n"
+
+    return run
 
 
 def write(folder, pages, variants):
@@ -62,23 +70,23 @@ def other(value):
     return 0
 
 
-def test_every_exercise_passes_when_it_is_solved(pages, tmp_path):
+def test_every_exercise_passes_when_it_is_solved(pages, tmp_path, run):
     count = write(tmp_path, pages, lambda one: [one.filled(*one.answers)])
-    result = run(tmp_path)
-    assert re.search(rf"^{count} passed", result.stdout, re.MULTILINE), result.stdout[-2000:]
+    printed = run(tmp_path)
+    assert re.search(rf"^{count} passed", printed, re.MULTILINE), printed[-2000:]
 
 
-def test_every_blank_matters_and_no_other_value_of_its_type_passes(pages, tmp_path):
+def test_every_blank_matters_and_no_other_value_of_its_type_passes(pages, tmp_path, run):
     def variants(one):
         for index, answer in enumerate(one.answers):
             for value in (exercises.BLANK + "_", wrong(answer)):
                 yield one.filled(*one.answers[:index], value, *one.answers[index + 1 :])
 
     count = write(tmp_path, pages, lambda one: list(variants(one)))
-    result = run(tmp_path, "--tb=no")
-    assert re.search(rf"^{count} failed in", result.stdout, re.MULTILINE), [
-        line for line in run(tmp_path, "--tb=no", "-rp").stdout.splitlines() if line.startswith("PASSED")
-    ]
+    printed = run(tmp_path, "--tb=no", "-rp")
+    passed = [line for line in printed.splitlines() if line.startswith("PASSED")]
+    assert passed == []
+    assert re.search(rf"^{count} failed in", printed, re.MULTILINE)
 
 
 def test_every_page_gives_exercises_of_one_to_three_blanks_and_without_an_answer(pages):
@@ -122,9 +130,12 @@ def test_a_false_sentence_becomes_a_question_that_does_not_tell():
 @pytest.fixture
 def folder(tmp_path, request):
     """Exercises of section 2.2 as a learner gets them."""
-    target = tmp_path / "mine"
-    make(target)
-    return target
+    import torch
+
+    spec = specification.of(request.config)
+    chosen = frozenset(id for id in spec.register.claims if id.startswith(("view-", "item-")))
+    exercises.write(tmp_path / "mine", dataclasses.replace(spec, chosen=chosen), torch.__version__)
+    return tmp_path / "mine"
 
 
 def make(target):
@@ -132,30 +143,38 @@ def make(target):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_a_learner_is_led_from_one_exercise_to_the_next(folder):
+def test_a_learner_is_led_from_one_exercise_to_the_next(folder, run):
     first = run(folder)
-    assert first.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "assert x.tolist() == ___" in first.stdout
-    assert "Fill in: a list of 6 items; a list of 2 items." in first.stdout
-    assert re.search(r"^2\.2: 0 of \d+ · all: 0 of \d+$", first.stdout, re.MULTILINE)
-    assert "200]" not in first.stdout
+    assert "1 failed" in first
+    assert "assert x.tolist() == ___" in first
+    assert "Fill in: a list of 6 items; a list of 2 items." in first
+    assert re.search(r"^2\.2: 0 of \d+ · all: 0 of \d+$", first, re.MULTILINE)
+    assert "200]" not in first
 
     file = folder / "test_2_2_shared_data.py"
     text = file.read_text("utf8")
     file.write_text(
         text.replace("___", "[0, 1, 2, 100, 4, 200]", 1).replace("___", "[[0, 1, 2], [100, 4, 200]]", 1), "utf8"
     )
-    assert re.search(r"^2\.2: 1 of \d+ · all: 1 of \d+$", run(folder).stdout, re.MULTILINE)
+    assert re.search(r"^2\.2: 1 of \d+ · all: 1 of \d+$", run(folder), re.MULTILINE)
 
 
-def test_the_answer_comes_after_the_third_wrong_try_or_when_it_is_asked_for(folder):
+def test_the_page_for_learners_shows_what_the_runs_print(folder, run):
+    page = (ROOT / "docs/learn.md").read_text("utf8")
+    exercise, asked = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    printed = re.sub(r"^_+ (test_\w+) _+$", r"____________ \1 ____________", run(folder), flags=re.MULTILINE)
+    assert doctest.OutputChecker().check_output(f"...{exercise}...\n", printed + "\n", doctest.ELLIPSIS), printed
+    assert asked.removesuffix(">>>\n") in riddle("--claim", "view-shares-data", stdin="").stderr
+
+
+def test_the_answer_comes_after_the_third_wrong_try_or_when_it_is_asked_for(folder, run):
     file = folder / "test_2_2_shared_data.py"
     text = file.read_text("utf8")
     answer = "The answer: [0, 1, 2, 100, 4, 200]"
-    assert answer in run(folder, "--answer").stdout
+    assert answer in run(folder, "--answer")
     for number in range(1, learning.TRIES + 1):
         file.write_text(text.replace("___", f"[{number}]"), "utf8")
-        told = [run(folder).stdout for _ in range(2)][-1]  # the same text twice is one try
+        told = [run(folder) for _ in range(2)][-1]  # the same text twice is one try
         assert f"That is not it (try {number})." in told
         assert (answer in told) == (number == learning.TRIES)
 
@@ -164,7 +183,7 @@ def test_writing_exercises_again_keeps_what_a_learner_wrote(folder):
     file = folder / "test_2_2_shared_data.py"
     file.write_text("# mine", "utf8")
     result = make(folder)
-    assert "0 files written, 1 kept as they are" in result.stdout
+    assert "1 kept as they are" in result.stdout
     assert file.read_text("utf8") == "# mine"
 
 
@@ -182,7 +201,7 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
     assert "cannot be written: NotADirectoryError" in result.stderr
 
 
-def test_progress_is_kept_beside_the_exercises_alone(folder):
+def test_progress_is_kept_beside_the_exercises_alone(folder, run):
     run(folder)
     written = {path.name for path in folder.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert written == {"conftest.py", ".exercises.json", "test_2_2_shared_data.py"}
