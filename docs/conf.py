@@ -8,7 +8,7 @@ sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "tests")]  # the harness r
 
 project = html_title = "PyTorch's fundamentals, executed"
 extensions = ["myst_parser", "sphinx_copybutton", "languages", "formulas", "claims", "indexes", "finder"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "README.zh.md"]  # the latter is read where the code is
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]

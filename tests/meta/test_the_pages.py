@@ -79,7 +79,9 @@ def test_every_claim_stands_in_its_section(book, page):
         assert {book.claims[id].section for id in cards(part)} == {number}
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs/README.zh.md"}), ids=lambda page: page.stem
+)
 def test_every_english_passage_is_followed_by_a_chinese_one(page):
     languages = re.findall(r"^:::\{(en|zh)\}$", page.read_text("utf8"), re.MULTILINE)
 

@@ -25,7 +25,7 @@ PAGE_OF = {
     for id in block.split()
 }
 CHAPTERS = tuple(dict.fromkeys(PAGE_OF.values()))
-PAGES = (*sorted(file.stem for file in (ROOT / "docs").glob("*.md")), "search")
+PAGES = (*sorted(file.stem for file in (ROOT / "docs").glob("*.md") if file.stem != "README.zh"), "search")
 VIEW = f"{PAGE_OF['view-shares-data']}.html"
 TALLEST = 25_000  # pixels of a page on which everything is folded: some twenty screens
 HEAVIEST = 600_000  # bytes of a page
