@@ -10,8 +10,8 @@ from playwright.sync_api import sync_playwright
 IMAGES = Path(__file__).parent / "images"
 VIEWS = {  # picture: page, and the reader's settings
     "start.png": ("index.html", {"locale": "en-GB"}),
-    "chapter.png": ("ch2.html#linspace-divides-evenly", {"locale": "en-GB"}),
-    "chapter-zh-dark.png": ("ch2.html#linspace-divides-evenly", {"locale": "zh-CN", "color_scheme": "dark"}),
+    "chapter.png": ("ch2_1.html#linspace-divides-evenly", {"locale": "en-GB"}),
+    "chapter-zh-dark.png": ("ch2_1.html#linspace-divides-evenly", {"locale": "zh-CN", "color_scheme": "dark"}),
 }
 
 
