@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from populations import FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
 from populations.comparing import host
 from populations.operations import EXACT, FEW, FUNCTIONS, TRIALS
+from populations.twins import NUMPY
 from torch import nn
 
 claim = pytest.mark.claim
@@ -106,21 +107,24 @@ def test_the_gradient_of_the_mean_is_three_halves_of_x_plus_2(twin):
 
 # ── backward-multiplies-jacobians ──
 
+# bfloat16() rounds what passes back, too; after sum() no dimension is left
+FIRST = [operation for operation in EXACT if operation.name not in ("bfloat16()", "sum()")]
+
 
 @claim("backward-multiplies-jacobians")
-@over(first=among(*EXACT), second=among(*EXACT, *FUNCTIONS), layout=among(*LAYOUTS), weights=among(*range(3)))
-def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_other(first, second, layout, weights):
-    x, array = Twin(torch.float32, (3, 4), layout, values="positive", grad=True)
-    y = first.apply(x)
-    between = np.abs(host(y)).astype(np.float64) + 1  # positive, for the logarithm
-    middle = y.abs() + 1
-    z = second.apply(middle)
-    w, upstream = weights_for(z, seed=weights)
-    z.backward(w)
+@over(first=among(*FIRST), second=among(*EXACT, *FUNCTIONS))
+def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_other(first, second):
+    for seed, layout in enumerate(LAYOUTS):
+        x, array = Twin(torch.float32, (3, 4), layout, values="positive", grad=True)
+        y = first.apply(x)
+        between = np.abs(host(y)).astype(np.float64) + 1  # positive, for the logarithm
+        z = second.apply(y.abs() + 1)
+        w, upstream = weights_for(z, seed=seed)
+        z.backward(w)
 
-    pulled = second.pull(between, upstream) * np.sign(host(y))
-    largest = 16 * np.abs(pulled).max(initial=8)  # of all on the way: the first operation multiplies by 16 at most
-    agree(x.grad, first.pull(array.astype(np.float64), pulled), 24 + first.roundings + second.roundings, largest)
+        pulled = second.pull(between, upstream) * np.sign(host(y))
+        largest = 16 * np.abs(pulled).max(initial=8)  # of all on the way: the first operation multiplies by 16 at most
+        agree(x.grad, first.pull(array.astype(np.float64), pulled), 24 + first.roundings + second.roundings, largest)
 
 
 @claim("backward-multiplies-jacobians")
@@ -278,19 +282,11 @@ def test_every_weight_counts_at_its_place_whatever_the_layout_of_the_weights(tri
 
 @claim("weighted-backward-differentiates-the-weighted-sum")
 @over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)), other=among(*SINGLE_AND_DOUBLE))
-def test_weights_of_another_precision_count_in_full(twin, other):
+def test_weights_count_with_all_the_digits_that_both_precisions_have(twin, other):
     x, array = twin
-    w = np.random.default_rng(5).uniform(-1e6, 1e6, array.shape).astype(np.float32)
-    (x * 2).backward(torch.tensor(w, device=x.device).to(other))
-    agree(x.grad, 2 * w)
-
-
-@claim("weighted-backward-differentiates-the-weighted-sum")
-@pytest.mark.needs_dtype("float64")
-def test_weights_of_doubles_keep_all_their_digits():
-    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    x.backward(torch.tensor([0.1, 1 / 3, 1e300], dtype=torch.float64))
-    assert x.grad.tolist() == [0.1, 1 / 3, 1e300]
+    w = np.random.default_rng(5).uniform(-1e6, 1e6, array.shape).astype(NUMPY[other])
+    (x * 2).backward(torch.tensor(w, device=x.device))
+    agree(x.grad, 2 * w.astype(NUMPY[twin.dtype]))
 
 
 @claim("weighted-backward-differentiates-the-weighted-sum", truth=True)
