@@ -58,7 +58,7 @@ def import_backend(name: str) -> None:
 
     try:
         importlib.import_module(name)
-    except Exception as error:  # whatever a stranger's module may raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's module may raise
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise pytest.UsageError(f"--device-module: there is no module {name!r} in this environment") from None
         raise pytest.UsageError(f"--device-module: {name!r} cannot be imported: {one_line(error)}") from None

@@ -1,6 +1,7 @@
 """What surrounds a run: what is missing or in the way is told in one line, and what can be put right is."""
 
 import contextlib
+import gc
 import os
 import re
 import subprocess
@@ -279,3 +280,19 @@ def test_a_second_interruption_ends_in_one_line(project, entry):
     result = project.pytester.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert [line for line in result.errlines if line] == ["interrupted again: no verdicts"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_the_harness_froze_is_collected_again_in_the_end(project):
+    """Else C++ libraries say at the end of the process that their objects leak."""
+    project.run()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_backend_that_ends_the_process_as_it_is_imported_is_told(project):
+    (project.path / "leaving.py").write_text("import sys\nsys.exit(3)\n")
+    project.pytester.syspathinsert()
+    (error,) = errors(project.run("--device-module=leaving"))
+    assert error == "ERROR: --device-module: 'leaving' cannot be imported: SystemExit: 3"
