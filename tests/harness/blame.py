@@ -24,9 +24,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     with randomness.settings_kept():  # before it may run again
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    failed = next((report for report in reports if report.failed), None)
-    if failed is not None:
-        judge(item, failed)
+    for report in [report for report in reports if report.failed]:
+        judge(item, report)
     item.stash[diagnosis.LOCALS] = {}  # tensors would stay in the memory of the device
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)

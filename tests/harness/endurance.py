@@ -18,7 +18,7 @@ import pytest
 
 from harness import backends, devices, specification, surroundings
 
-LIMIT = 300  # seconds: the longest tests take some on a CPU, and a slow backend may take a hundred times that
+LIMIT = 600  # seconds: the longest take minutes, training at full size on a small GPU for one
 GRACE = 10  # seconds: time for a test to end that was told to, before its process is ended
 ANY_NUMBER = 1_000_000  # of crashed workers
 TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that SIGTERM ended, as a shell tells it
