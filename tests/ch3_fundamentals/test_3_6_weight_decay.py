@@ -46,6 +46,7 @@ def test_too_large_a_lambda_underfits():
     x = torch.tensor([1.0, -1.0])
     w = torch.tensor(2.0, requires_grad=True)  # fits y = 2x exactly
     optimizer = torch.optim.SGD([w], lr=0.25, weight_decay=3)
+    assert ((w * x - 2 * x) ** 2 / 2).mean().item() == 0.0
 
     for _ in range(3):
         optimizer.zero_grad()
@@ -53,7 +54,7 @@ def test_too_large_a_lambda_underfits():
         optimizer.step()
 
     assert w.item() == 0.5
-    assert ((w * x - 2 * x) ** 2 / 2).mean().item() == 1.125  # on these and on any other examples; 0 without decay
+    assert ((w * x - 2 * x) ** 2 / 2).mean().item() == 1.125  # on these and on any other examples
 
 
 @claim("weight-decay-equals-l2-regularisation")

@@ -29,8 +29,9 @@ SILENT = (
 BEGINNING = 5  # letters by which "broadcasting" finds "broadcast", for half of a whole word's weight
 
 
-# What differs from run to run: addresses, sizes such as 32x784, shapes, numbers
-VALUES = r"0x[0-9a-fA-F]+|\b\d+(x\d+)+\b|[\[(][\d,\s]*[\])]|\b\d+(\.\d+)?\b"
+# What differs from run to run (addresses, sizes such as 32x784, shapes, numbers), and the question words of Chinese,
+# which stand within the text and whose pairs of characters would else outweigh what is asked
+VALUES = r"0x[0-9a-fA-F]+|\b\d+(x\d+)+\b|[\[(][\d,\s]*[\])]|\b\d+(\.\d+)?\b|为什么|什么|怎么|怎样|如何|吗"
 # Of a traceback, the lines that name the error
 ERROR = r"^\s*(E\s+)?[\w.]*(Error|Exception|Warning|Interrupt)\b"
 WORD = r"[a-z_][a-z_0-9.]*[a-z_0-9]|[a-z]"
