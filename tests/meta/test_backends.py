@@ -266,20 +266,24 @@ def test_no_expected_message_is_found_in_that_of_a_missing_operator():
     message = str(missing.value)
     assert "Could not run 'aten::" in message
     expected = []
-    for path in sorted(CHAPTERS.glob("ch*/**/test_*.py")):
-        tree = ast.parse(path.read_text("utf8"))
-        named = {
-            node.targets[0].id: node.value.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1
-        }
+    trees = {path: ast.parse(path.read_text("utf8")) for path in sorted(CHAPTERS.glob("[cp]*/**/*.py"))}
+    named = {  # a pattern may stand in a constant, of its own module or of the populations'
+        node.targets[0].id: node.value.value
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1
+    }
+    for path, tree in trees.items():
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if getattr(call.func, "attr", "") == "raises" and "RuntimeError" in ast.unparse(call.args[0]):
                 for match in (keyword.value for keyword in call.keywords if keyword.arg == "match"):
                     expected.append((path.name, call.lineno, named.get(getattr(match, "id", ""), match)))
     patterns = [(*place, getattr(match, "value", match)) for *place, match in expected]
-    assert len(patterns) > 50
-    assert [found for found in patterns if re.search(found[-1], message)] == []
+    written = [found for found in patterns if isinstance(found[-1], str)]  # others are made where the test runs
+    assert len(written) > 50
+    # where CUDA is not there at all, no operator of it is: these expect just that, on the CPU
+    written = [found for found in written if "NVIDIA" not in found[-1]]
+    assert [found for found in written if re.search(found[-1], message)] == []
 
 
 # ── A crash ──
