@@ -194,6 +194,12 @@ def test_a_sum_saves_nothing_and_can_be_passed_again():
     y.backward()
     assert x.grad.tolist() == [2, 2]
 
+    square = (x**2).sum()
+    torch.autograd.grad(square, x, create_graph=True)
+    torch.autograd.grad(square, x, create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        square.backward()
+
 
 @claim("in-place-write-spoils-backward")
 def test_a_value_that_backward_needs_must_not_be_overwritten():

@@ -181,6 +181,21 @@ def test_swapping_two_layers_swaps_what_is_done_first():
     assert nn.Sequential(double, threshold, double)(x).tolist() == [[12.0], [20.0]]
 
 
+@claim("sequential-keeps-order", truth=True)
+def test_layers_join_the_graph_when_the_container_is_called():
+    ran, linear, tanh = [], nn.Linear(1, 1), nn.Tanh()
+    linear.register_forward_hook(lambda layer, inputs, output: ran.append("linear"))
+    tanh.register_forward_hook(lambda layer, inputs, output: ran.append("tanh"))
+
+    net = nn.Sequential(linear, tanh)
+    assert ran == []
+
+    y = net(torch.ones(1, 1))
+    assert ran == ["linear", "tanh"]
+    assert y.grad_fn.name() == "TanhBackward0"
+    assert y.grad_fn.next_functions[0][0].name() == "AddmmBackward0"
+
+
 @claim("sequential-can-be-built-three-ways")
 def test_the_three_ways_make_the_same_layers_under_other_names(capsys):
     positional = nn.Sequential(nn.Linear(2, 1))

@@ -169,9 +169,9 @@ def test_the_factor_is_one_minus_lr_lambda_even_where_it_overshoots():
     after = {}
     for lr, lambd in ((0.5, 1.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.0)):
         w = torch.tensor([2.0], requires_grad=True)
-        w.grad = torch.zeros(1)
+        w.grad = torch.tensor([4.0])
         torch.optim.SGD([w], lr=lr, weight_decay=lambd).step()
-        after[lr * lambd] = w.item()
+        after[lr * lambd] = w.item() + lr * 4
 
     assert after == {0.5: 0.5 * 2, 1: 0, 1.5: -0.5 * 2, 3: -2 * 2}  # beyond 1 it changes sign, beyond 2 it grows
 

@@ -243,6 +243,17 @@ def sequential_adds_new_layers_at_the_front(patch):
 
 
 @counterfeit("sequential-keeps-order")
+def sequential_runs_its_layers_once_when_it_is_built(patch):
+    init = nn.Sequential.__init__
+
+    def run(self, *layers):
+        init(self, *layers)
+        self(torch.ones(1, getattr(next(iter(self), None), "in_features", 1)))
+
+    patch.setattr(nn.Sequential, "__init__", run)
+
+
+@counterfeit("sequential-keeps-order")
 def sequential_runs_every_layer_on_the_input(patch):
     """So that only the last layer counts."""
     patch.setattr(nn.Sequential, "forward", lambda self, x: [layer(x) for layer in self][-1])
