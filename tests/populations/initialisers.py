@@ -44,7 +44,8 @@ class Filling:
 
     def blank(self, value: float = math.nan) -> torch.Tensor:
         """A tensor to fill: each element is ``value``, and beside them lies what no initialiser may touch."""
-        twin = Twin(self.dtype, self.shape, self.layout, second=self.second)
+        # sparse_ draws its indices on the default device, and an index of one device reaches no tensor of another
+        twin = Twin(self.dtype, self.shape, self.layout, second=self.second and self.name != "sparse_")
         tensor = twin.tensor(np.zeros(self.shape, np.float32))
         return tensor.fill_(value)
 
