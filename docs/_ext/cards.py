@@ -36,7 +36,7 @@ TRUTH_LABELS = {
 }
 OUTCOMES = {  # of a test's kind and outcome
     ("statement", "passed"): ("✓ statement", "✓ 陈述"),
-    ("statement", "refuted"): ("✗ statement, as expected", "✗ 陈述，与预期相符"),
+    ("statement", "refuted"): ("✗ the statement fails, as expected", "✗ 陈述不成立，正如预期"),
     ("truth", "passed"): ("✓ truth", "✓ 真相"),
     ("statement", "refused"): ("– statement, refused by the device", "– 陈述，设备拒绝"),
     ("truth", "refused"): ("– truth, refused by the device", "– 真相，设备拒绝"),

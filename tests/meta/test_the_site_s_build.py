@@ -226,7 +226,7 @@ def test_a_card_shows_the_tests_that_explain_prints(site):
 
 def test_the_tests_of_a_mistaken_claim_are_told_apart(site):
     labels = [str(test["label"]) for test in card(site, "divides").tests["shown"]]
-    assert ["✗ statement, as expected" in label for label in labels] == [True, False]
+    assert ["✗ the statement fails, as expected" in label for label in labels] == [True, False]
     assert ["✓ truth" in label for label in labels] == [False, True]
 
 
