@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import beyond, not_contiguous, where
 
 pytest.importorskip("torchvision")
 from torchvision import datasets, models, transforms, utils
@@ -157,6 +158,26 @@ def image_folder_ignores_its_transform(patch):
     patch.setattr(datasets.ImageFolder, "__init__", lambda self, root, transform=None, **rest: init(self, root, **rest))
 
 
+@counterfeit("torchvision-offers-datasets")
+def images_past_a_byte_are_counted_anew(patch):
+    replace_data(patch, lambda images, labels, train: (images[torch.arange(len(images)) % 256], labels))
+
+
+@counterfeit("torchvision-offers-datasets")
+def only_damaged_training_files_are_refused(patch):
+    read = datasets.mnist.read_label_file
+
+    def wrong(path):
+        try:
+            return read(path)
+        except RuntimeError:
+            if "train" in path:
+                raise
+            return torch.zeros(7, dtype=torch.int64)
+
+    patch.setattr(datasets.mnist, "read_label_file", wrong)
+
+
 # ── torchvision-offers-models ──
 
 
@@ -296,7 +317,8 @@ def rotate_fills_the_corners_with_the_edge(patch):
     rotate = functional.rotate
 
     def wrong(img, angle, *args, **options):
-        return rotate(img, angle, *args, **options) + (img.amin() if torch.is_tensor(img) and angle % 90 else 0)
+        rotated = rotate(img, angle, *args, **options)
+        return rotated + img.amax() * (rotated == 0) if torch.is_tensor(img) and angle % 90 else rotated
 
     patch.setattr(functional, "rotate", wrong)
 
@@ -432,7 +454,55 @@ def rotation_with_expand_is_a_pixel_short(patch):
     patch.setattr(functional, "rotate", wrong)
 
 
+@counterfeit("torchvision-offers-transforms")
+def flip_reads_images_with_gaps_as_if_they_had_none(patch):
+    where(patch, functional, "hflip", not_contiguous, lambda result, image: image)
+
+
+@counterfeit("torchvision-offers-transforms")
+def flip_leaves_large_images_alone(patch):
+    where(patch, functional, "vflip", beyond(200), lambda result, image: image)
+
+
+@counterfeit("torchvision-offers-transforms")
+def crop_of_bytes_is_a_row_off(patch):
+    where(
+        patch,
+        functional,
+        "crop",
+        lambda image: torch.is_tensor(image) and image.dtype == torch.uint8,
+        lambda result, *args: result.roll(1, -2),
+    )
+
+
+@counterfeit("torchvision-offers-transforms")
+def rotation_of_even_sizes_turns_about_a_pixel(patch):
+    where(
+        patch,
+        functional,
+        "rotate",
+        lambda image: torch.is_tensor(image) and image.shape[-1] % 2 == 0,
+        lambda result, *args: result.roll(1, -1),
+    )
+
+
 # ── torchvision-offers-utils ──
+
+
+@counterfeit("torchvision-offers-utils")
+def grid_of_many_rows_repeats_the_first(patch):
+    make_grid = utils.make_grid
+
+    def wrong(images, **options):
+        return make_grid(torch.cat([images[:8], images[: max(len(images) - 8, 0)]]), **options)
+
+    patch.setattr(utils, "make_grid", wrong)
+
+
+@counterfeit("torchvision-offers-utils")
+def save_image_lets_large_values_wrap_around(patch):
+    save_image = utils.save_image
+    patch.setattr(utils, "save_image", lambda tensor, fp, **options: save_image(tensor.remainder(1), fp, **options))
 
 
 @counterfeit("torchvision-offers-utils")

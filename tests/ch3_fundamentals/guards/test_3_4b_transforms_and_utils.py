@@ -1,0 +1,280 @@
+"""3.4 torchvision's transforms and utilities, for images of odd and even sizes, of any dtype and layout."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import LAYOUTS, Population, agree, among, over, twins
+
+claim = pytest.mark.claim
+pytestmark = pytest.mark.cpu  # PIL images and files live in main memory
+
+# (channels, rows, columns): odd and even, square and not, one pixel, past a power of two; at most 256 elements each
+SIZES = ((1, 1, 1), (1, 4, 5), (3, 5, 4), (1, 9, 9), (3, 3, 11), (1, 33, 7), (4, 8, 8))
+IMAGES = twins((torch.float32, torch.uint8), LAYOUTS, SIZES, values=("distinct",))
+NUMBERS = twins((torch.float32,), LAYOUTS, SIZES, values=("distinct",))
+PICTURES = twins((torch.uint8,), LAYOUTS, ((1, 4, 5), (3, 5, 4), (3, 3, 11), (1, 8, 8)), values=("distinct",))
+SEEDS = Population((0, 1, 2), st.integers(0, 2**32 - 1))
+
+
+def turned(array, angle, expand_to=None, fill=0.0):
+    """``array`` turned counter-clockwise by ``angle`` degrees about its middle, and which pixels are beyond doubt.
+
+    Each pixel of the result has the value of the nearest one where it came from, ``fill`` where that lies outside.
+    In doubt are pixels that came from within 1e-3 of the line between two.
+    """
+    rows, columns = array.shape[1:]
+    tall, wide = expand_to or (rows, columns)
+    c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    y, x = np.mgrid[:tall, :wide] - np.array([(tall - 1) / 2, (wide - 1) / 2])[:, None, None]
+    places = np.stack([c * y + s * x + (rows - 1) / 2, c * x - s * y + (columns - 1) / 2])
+    nearest = np.rint(places).astype(int)
+    inside = np.all((nearest >= 0) & (nearest < np.array([rows, columns])[:, None, None]), axis=0)
+    row, column = np.where(inside, nearest, 0)
+    return np.where(inside, array[:, row, column], fill), np.all(np.abs(places % 1 - 0.5) > 1e-3, axis=0)
+
+
+# ── torchvision-offers-transforms ──
+
+
+@claim("torchvision-offers-transforms")
+@over(twin=IMAGES, seed=SEEDS)
+def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle(twin, seed):
+    transforms = pytest.importorskip("torchvision.transforms")
+    image, array = twin
+    random, (rows, columns) = np.random.default_rng(seed), array.shape[1:]
+    top, left = int(random.integers(rows)), int(random.integers(columns))
+    height, width = int(random.integers(top, rows)) - top + 1, int(random.integers(left, columns)) - left + 1
+    cut = transforms.functional.crop(image, top=top, left=left, height=height, width=width)
+    agree(cut, array[:, top : top + height, left : left + width])
+
+    least = min(rows, columns)
+    for margin in range((least + 1) // 2):  # on each side
+        middle = transforms.CenterCrop((rows - 2 * margin, columns - 2 * margin))(image)
+        agree(middle, array[:, margin : rows - margin, margin : columns - margin])
+        middle = transforms.CenterCrop(least - 2 * margin)(image[:, :least, :least])  # one number for both sides
+        agree(middle, array[:, margin : least - margin, margin : least - margin])
+    agree(image, array)
+
+
+@claim("torchvision-offers-transforms")
+@over(sizes=among(((1, 4, 5), (3, 2)), ((3, 3, 2), (3, 1)), ((2, 2, 2), (2, 2))))
+def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(sizes):
+    transforms = pytest.importorskip("torchvision.transforms")
+    shape, (height, width) = sizes
+    image = torch.arange(float(math.prod(shape))).view(shape)
+    places = [(top, left) for top in range(shape[1] - height + 1) for left in range(shape[2] - width + 1)]
+    crop = transforms.RandomCrop((height, width))
+
+    # There are at most 8: all of 250 draws miss one with probability (7/8) ** 250 = 3e-15.
+    drawn = {tuple(crop(image).flatten().tolist()) for _ in range(250)}
+    assert drawn == {
+        tuple(image[:, top : top + height, left : left + width].flatten().tolist()) for top, left in places
+    }
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    twin=NUMBERS,
+    angle=among(0.0, 2.9, 30.0, 45.0, 67.0, 90.0, 180.0, -90.0, 270.0, -123.4),
+    expand=among(False, True),
+    random=among(False, True),
+)
+def test_rotate_turns_counter_clockwise_about_the_middle_fills_with_zeros_and_expands_to_hold_the_corners(
+    twin, angle, expand, random
+):
+    transforms = pytest.importorskip("torchvision.transforms")
+    image, array = twin
+    if random:
+        result = transforms.RandomRotation((angle, angle), expand=expand)(image)
+    else:
+        result = transforms.functional.rotate(image, angle, expand=expand)
+
+    rows, columns = array.shape[1:]
+    c, s = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
+    exact = np.array([rows * c + columns * s, rows * s + columns * c] if expand else [rows, columns])
+    # both sides' shadows, rounded up to whole pixels, of which the corners may touch a further one on either side
+    assert np.all((exact - 1e-3 <= result.shape[1:]) & (result.shape[1:] < exact + (2 if expand else 1)))
+    expected, sure = turned(array, angle, tuple(result.shape[1:]))
+    agree(result * torch.tensor(sure), expected * sure)
+    agree(image, array)
+
+
+@claim("torchvision-offers-transforms")
+@over(degrees=among((-20, 5), (0, 180), (10.5, 30)))
+def test_random_rotation_draws_angles_from_all_of_its_range(degrees):
+    transforms = pytest.importorskip("torchvision.transforms")
+    low, high = degrees
+    rotation = transforms.RandomRotation(degrees)
+    places = [(rotation.get_params(rotation.degrees) - low) / (high - low) for _ in range(200)]
+
+    # All 200 miss an outermost eighth with probability (7/8) ** 200 = 3e-12, the middle fifth with 4e-20.
+    assert 0 <= min(places) < 1 / 8
+    assert 7 / 8 < max(places) <= 1
+    assert any(2 / 5 < place < 3 / 5 for place in places)
+
+
+@claim("torchvision-offers-transforms")
+@over(twin=IMAGES, padding=among((1, 0, 0, 2), (2, 1, 3, 0), (0, 0, 0, 0)), factors=among((1, 2), (2, 1), (3, 3)))
+def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(twin, padding, factors):
+    transforms = pytest.importorskip("torchvision.transforms")
+    image, array = twin
+    left, top, right, bottom = padding
+    sizes = [size * factor for size, factor in zip(array.shape[1:], factors)]
+    nearest = transforms.InterpolationMode.NEAREST
+
+    agree(transforms.functional.hflip(image), array[..., ::-1])
+    agree(transforms.functional.vflip(image), array[:, ::-1])
+    agree(transforms.RandomHorizontalFlip(p=1)(image), array[..., ::-1])
+    agree(transforms.RandomVerticalFlip(p=0)(image), array)
+    surrounded = np.pad(array, ((0, 0), (top, bottom), (left, right)), constant_values=7)
+    agree(transforms.Pad(padding, fill=7)(image), surrounded)
+    agree(transforms.Resize(sizes, interpolation=nearest)(image), array.repeat(factors[0], 1).repeat(factors[1], 2))
+    agree(image, array)
+
+
+@claim("torchvision-offers-transforms")
+@over(probability=among(0.1, 0.5, 0.7))
+def test_a_random_flip_has_the_probability_it_is_given(probability):
+    transforms = pytest.importorskip("torchvision.transforms")
+    flip, pair = transforms.RandomHorizontalFlip(p=probability), torch.tensor([[[0.0, 1.0]]])
+    flipped = sum(flip(pair)[0, 0, 0].item() for _ in range(1000))
+    # Hoeffding: 105 more or fewer than expected with probability at most 2 exp(-2 * 105 ** 2 / 1000) = 5e-10.
+    assert abs(flipped - 1000 * probability) < 105
+
+
+@claim("torchvision-offers-transforms")
+@over(twin=PICTURES, kind=among("PIL", "bytes", "numbers"))
+def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(twin, kind):
+    transforms = pytest.importorskip("torchvision.transforms")
+    _, array = twin
+    last = np.moveaxis(array, 0, -1)
+    picture = pytest.importorskip("PIL.Image").fromarray(last[..., 0] if len(array) == 1 else last)
+    of = {"PIL": picture, "bytes": last, "numbers": last.astype(np.float32)}[kind]
+
+    agree(transforms.ToTensor()(of), array if kind == "numbers" else array / 255, roundings=1)
+
+
+@claim("torchvision-offers-transforms")
+@over(twin=NUMBERS)
+def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation(twin):
+    transforms = pytest.importorskip("torchvision.transforms")
+    image, array = twin
+    mean, deviation = (1 + 9 * np.arange(len(array)))[:, None, None], 2.0 ** np.arange(1, len(array) + 1)[:, None, None]
+
+    normalize = transforms.Normalize(mean.flatten().tolist(), deviation.flatten().tolist())
+    agree(normalize(image.contiguous()), (array - mean) / deviation)  # exact: whole numbers and powers of two
+    agree(image, array)
+
+
+STEPS = {
+    "pad": (lambda transforms: transforms.Pad((0, 0, 4, 1)), lambda a: np.pad(a, ((0, 0), (0, 1), (0, 4)))),
+    "crop": (lambda transforms: transforms.CenterCrop(1), lambda a: a[:, a.shape[1] // 2, a.shape[2] // 2, None, None]),
+    "flip": (lambda transforms: transforms.RandomHorizontalFlip(p=1), lambda a: a[..., ::-1]),
+    "turn": (lambda transforms: transforms.RandomRotation((180, 180)), lambda a: a[:, ::-1, ::-1]),
+}
+ORDERS = st.lists(st.sampled_from([*STEPS]), max_size=5).map(tuple)
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    twin=twins((torch.float32,), ("contiguous",), ((1, 4, 5), (3, 3, 11), (1, 9, 9)), values=("distinct",)),
+    order=Population(((), ("pad", "flip"), ("flip", "pad"), ("turn", "pad", "flip"), ("flip", "pad", "turn")), ORDERS),
+)
+def test_compose_applies_transforms_in_their_order(twin, order):
+    transforms = pytest.importorskip("torchvision.transforms")
+    image, array = twin
+    for name in order:
+        array = STEPS[name][1](array)
+
+    agree(transforms.Compose([STEPS[name][0](transforms) for name in order])(image), array)
+
+
+@claim("torchvision-offers-transforms")
+@over(twin=PICTURES, quarters=among(1, 2, 3))
+def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+    _, array = twin
+    pixels = np.moveaxis(array, 0, -1)[..., 0] if len(array) == 1 else np.moveaxis(array, 0, -1)
+    picture = pytest.importorskip("PIL.Image").fromarray(pixels)
+
+    assert np.array(functional.crop(picture, 1, 0, 2, 3)).tolist() == pixels[1:3, :3].tolist()
+    assert np.array(functional.vflip(picture)).tolist() == pixels[::-1].tolist()
+    expected = np.rot90(pixels, quarters).tolist()
+    assert np.array(functional.rotate(picture, 90 * quarters, expand=True)).tolist() == expected
+
+
+# ── torchvision-offers-utils ──
+
+
+def arranged(images, per_row, padding, value):
+    """The grid of ``images`` (count, channels, rows, columns), grey in three channels; one alone has no border."""
+    images = images.repeat(3, 1) if images.shape[1] == 1 else images
+    count, channels, rows, columns = images.shape
+    if count == 1:
+        return images[0]
+    wide = min(per_row, count)
+    tall = math.ceil(count / wide)
+    grid = np.full((channels, tall * (rows + padding) + padding, wide * (columns + padding) + padding), value)
+    for place, image in enumerate(images):
+        top, left = (part * (size + padding) + padding for part, size in zip(divmod(place, wide), (rows, columns)))
+        grid[:, top : top + rows, left : left + columns] = image
+    return grid
+
+
+BATCHES = ((1, 3, 2, 2), (2, 1, 1, 2), (3, 1, 2, 3), (5, 3, 3, 2), (9, 1, 3, 3), (17, 3, 2, 2))
+GRIDS = twins((torch.float32,), ("contiguous", "gappy", "channels last"), BATCHES, values=("distinct",))
+
+
+@claim("torchvision-offers-utils")
+@over(twin=GRIDS, per_row=among(1, 2, 4, 8), padding=among(0, 1, 2))
+def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per_row, padding):
+    utils = pytest.importorskip("torchvision.utils")
+    images, array = twin
+
+    agree(utils.make_grid(images, nrow=per_row, padding=padding, pad_value=-9), arranged(array, per_row, padding, -9.0))
+    agree(images, array)
+
+
+@claim("torchvision-offers-utils")
+@over(twin=GRIDS, limits=among(None, (0, 4), (-2, 300)), each=among(False, True))
+def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(twin, limits, each):
+    utils = pytest.importorskip("torchvision.utils")
+    images, array = twin
+    axes = (1, 2, 3) if each else None
+    low, high = limits or (array.min(axes, keepdims=True), array.max(axes, keepdims=True))
+    stretched = (np.clip(array, low, high) - low) / (np.float64(high) - low)
+
+    grid = utils.make_grid(images, padding=0, normalize=True, value_range=limits, scale_each=each)
+    agree(grid, arranged(stretched, 8, 0, 0.0), roundings=3)
+    agree(images, array)
+
+
+@claim("torchvision-offers-utils")
+@over(twin=GRIDS, per_row=among(1, 2, 8), padding=among(0, 1))
+def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, twin, per_row, padding):
+    utils, image = pytest.importorskip("torchvision.utils"), pytest.importorskip("PIL.Image")
+    images, array = twin
+    utils.save_image(images / 64 - 0.5, tmp_path / "grid.png", nrow=per_row, padding=padding)
+
+    with image.open(tmp_path / "grid.png") as picture:
+        pixels, mode = np.array(picture), picture.mode
+    expected = np.clip(np.floor(255 * arranged(array / 64 - 0.5, per_row, padding, 0.0) + 0.5), 0, 255)
+    assert (mode, pixels.tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
+
+
+@claim("torchvision-offers-utils")
+@over(box=among((1, 2, 5, 4), (0, 0, 6, 5), (3, 1, 4, 2), (2, 0, 5, 5)), color=among((255, 0, 0), (1, 20, 3)))
+def test_draw_bounding_boxes_paints_the_frame_and_nothing_else_on_a_copy(box, color):
+    utils = pytest.importorskip("torchvision.utils")
+    left, top, right, bottom = box
+    image = torch.full((3, 6, 7), 7, dtype=torch.uint8)
+    painted = utils.draw_bounding_boxes(image, torch.tensor([box], dtype=torch.float32), colors=[color])
+
+    expected = np.full((3, 6, 7), 7)
+    expected[:, top : bottom + 1, left : right + 1] = np.array(color)[:, None, None]
+    expected[:, top + 1 : bottom, left + 1 : right] = 7
+    agree(painted, expected)
+    agree(image, np.full((3, 6, 7), 7))
