@@ -1,6 +1,7 @@
 """2.7 Autograd: backward, through every operation, for leaves and weights of every dtype, shape and layout."""
 
 import inspect
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 claim = pytest.mark.claim
 
 LAYOUTS = ("contiguous", "transposed", "gappy", "offset", "channels last", "expanded")
+REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one
 GRADIENTS = twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,))
 
 
@@ -81,6 +83,18 @@ def test_the_argument_has_the_shape_of_the_result(shapes, dtype):
         (x * x).backward(torch.ones(shapes[1], dtype=x.dtype))
     (x * x).backward(torch.ones(shapes[0], dtype=x.dtype))
     agree(x.grad, np.full(shapes[0], 6))
+
+
+@claim("scalar-backward-needs-no-argument", truth=True)
+@over(value=among(1 + 2j, -3j, 0.5 + 0j), dtype=among("complex64", "complex128"))
+def test_a_complex_scalar_needs_an_argument_since_torch_2_1(value, dtype):
+    x = torch.tensor(value, dtype=getattr(torch, dtype), device="cpu", requires_grad=True)
+    with pytest.raises(RuntimeError, match="real scalar outputs") if REFUSES_COMPLEX else nullcontext():
+        (3 * x).backward()
+
+    x.grad = None
+    (3 * x).backward(torch.ones_like(x))
+    assert x.grad.item() == 3
 
 
 @claim("default-weight-is-one-for-scalars", truth=True)
