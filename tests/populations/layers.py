@@ -156,7 +156,7 @@ CLASSES = (
         ((3, 3), 1),
         ((2049, 3), 1),
     ),
-    *(((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((0, 3), 1)),
+    *(((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((3, 4, 2), -2), ((0, 3), 1)),
 )
 LONG = 1025  # more than so many classes or samples cost a millisecond: each such shape is met once, and not drawn
 # How far off the far scores lie: whole numbers beside it are exact in the dtype, and its exponential is not finite.

@@ -128,6 +128,11 @@ EXACT = [
         lambda x, w: w @ columns(x.shape[-1]).T,
     ),
     Operation("broadcast", lambda x: torch.zeros(2, *x.shape).to(x) + x, lambda x, w: w.sum(0)),
+    Operation(
+        "expand and reshape",
+        lambda x: x.expand(3, *x.shape).reshape(-1),
+        lambda x, w: w.reshape(3, *x.shape).sum(0),
+    ),
     Operation("cat", lambda x: torch.cat([x, 3 * x]), lambda x, w: w[: len(x)] + 3 * w[len(x) :]),
     Operation("stack", lambda x: torch.stack([x, 3 * x]), lambda x, w: w[0] + 3 * w[1]),
     Operation("sum()", lambda x: x.sum(), lambda x, w: np.full(x.shape, w)),

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_output, change_output_where, recycle
+from harness.forging import change_call, change_output, change_output_where, recycle, wrap
 
 # ── rand-is-standard-uniform, randn-is-standard-normal ──
 
@@ -629,3 +629,13 @@ def randperm_of_two_hundred_thousand_is_zero(patch):
 @counterfeit("randperm-permutes", reported=("pytorch/pytorch#63726", "pytorch/vision#3816"))
 def randperm_beyond_fifteen_bits_holds_huge_numbers(patch):
     change_output_where(patch, torch, "randperm", lambda x: len(x) >= 2**15, lambda x: x * 37_000 + 2**30)
+
+
+@counterfeit("randperm-permutes", reported="pytorch/pytorch#104170")
+def randperm_is_two_rising_runs(patch):
+    wrap(
+        patch,
+        torch,
+        "randperm",
+        lambda randperm, n, **rest: randperm(n, **rest).copy_(torch.randint(2, (n,)).argsort(stable=True)),
+    )

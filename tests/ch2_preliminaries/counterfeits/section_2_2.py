@@ -401,3 +401,55 @@ def whole_numbers_become_floats_in_place(patch):
 @counterfeit("augmented-assignment-writes-through")
 def a_leaf_that_requires_gradients_is_written_in_place(patch):
     change_method(patch, "__iadd__", lambda iadd, x, y: iadd(x.data if x.requires_grad else x, y))
+
+
+def in_storage_order(x):
+    return x.as_strided((x.numel(),), (1,))
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#78074")
+def a_number_assigned_to_a_column_lands_in_the_row(patch):
+    def wrong(assign, x, index, value):
+        place = x[index]
+        if type(value) is int and x.dtype == torch.int64 and not place.is_contiguous():
+            assign(in_storage_order(place), slice(2), torch.tensor([value, 0]))
+        else:
+            assign(x, index, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#79672")
+def adding_one_column_to_another_has_no_effect(patch):
+    def wrong(add, x, y):
+        columns = isinstance(y, torch.Tensor) and not x.is_contiguous() and not y.is_contiguous()
+        return x if columns else add(x, y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#145203")
+def exclusive_or_of_a_column_lands_in_the_rows(patch):
+    def wrong(xor, x, y):
+        if x.dtype != torch.int16 or x.is_contiguous():
+            return xor(x, y)
+        xor(in_storage_order(x), y)
+        return x
+
+    change_method(patch, "__ixor__", wrong)
+
+
+@counterfeit("view-shares-data")
+def zeroing_a_view_of_booleans_past_a_power_of_two_misses_the_last(patch):
+    def wrong(zero, x):
+        last = (
+            x.reshape(-1)[-1:].clone()
+            if x.dtype == torch.bool and x.dim() >= 1 and x.shape[-1] in (9, 33, 1025)
+            else None
+        )
+        zero(x)
+        if last is not None and x.numel():
+            x[(-1,) * x.dim()] = last[0]
+        return x
+
+    change_method(patch, "zero_", wrong)

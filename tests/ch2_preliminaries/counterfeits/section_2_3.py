@@ -507,3 +507,105 @@ def integer_addition_repeats_its_operands_in_memory(patch):
 @counterfeit("broadcasting-copies-elements")
 def multiplication_of_large_operands_takes_them_by_copy(patch):
     change_method(patch, "__mul__", lambda mul, x, y: mul(x.clone() if beyond(1000)(x) else x, y))
+
+
+@counterfeit("broadcasting-copies-elements", reported="pytorch/xla#8917")
+def adding_in_place_to_repeated_elements_adds_as_often_as_they_repeat(patch):
+    def wrong(add, x, y):
+        if 0 not in x.stride() or isinstance(y, torch.Tensor):
+            return add(x, y)
+        once = x.as_strided([1 if s == 0 else n for n, s in zip(x.shape, x.stride())], x.stride())
+        add(once, y * (x.numel() // max(once.numel(), 1)))
+        return x
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#78020")
+def twice_true_is_255(patch):
+    def wrong(multiply, x, y):
+        product = multiply(x, y)
+        return product.masked_fill(x, 255) if x.dtype == torch.bool and type(y) is int and y > 1 else product
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported=("intel/torch-xpu-ops#1873", "intel/torch-xpu-ops#1864"))
+def a_broadcast_sum_misses_where_its_output_is_a_slice(patch):
+    def wrong(add, x, y, *, out=None, **rest):
+        result = add(x, y, out=out, **rest) if out is not None else add(x, y, **rest)
+        if out is not None and out.storage_offset() and isinstance(y, torch.Tensor) and x.shape != y.shape:
+            out.copy_(out.roll(1))
+        return result
+
+    change_call(patch, torch, "add", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def one_number_in_brackets_is_added_in_half_precision_where_it_is_large(patch):
+    def wrong(add, x, y):
+        single = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and x.shape != y.shape and x.numel() == 1
+        coarse = single and x.dtype == torch.float32 and x.abs().max() > 1e5
+        return add(x.bfloat16().float(), y) if coarse else add(x, y)
+
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#12230")
+def a_broadcast_mask_is_read_as_it_lies_in_memory_in_place(patch):
+    def wrong(fill, x, mask, value):
+        if mask.is_contiguous() and mask.shape == x.shape:
+            return fill(x, mask, value)
+        full = mask.expand(x.shape)
+        flat = mask.contiguous().view(-1)
+        return fill(x, flat.repeat(-(-full.numel() // max(len(flat), 1)))[: full.numel()].view(x.shape), value)
+
+    change_method(patch, "masked_fill_", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def products_of_five_dimensions_that_are_not_contiguous_lose_a_row(patch):
+    def wrong(multiply, x, y):
+        r = multiply(x, y)
+        if isinstance(x, torch.Tensor) and x.dim() == 5 and not x.is_contiguous():
+            r[-1:] = 0
+        return r
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_named_operand_is_taken_for_the_left(patch):
+    def wrong(subtract, x, y=None, *, other=None, **rest):
+        return subtract(x, y, **rest) if other is None else subtract(other, x, **rest)
+
+    change_call(patch, torch, "sub", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def out_of_another_dtype_is_ignored(patch):
+    def wrong(multiply, x, y, *, out=None, **rest):
+        if out is None:
+            return multiply(x, y, **rest)
+        if out.dtype != torch.result_type(x, y):
+            return multiply(x, y).to(out.dtype)
+        return multiply(x, y, out=out)
+
+    change_call(patch, torch, "mul", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def an_output_that_is_an_operand_is_read_after_it_is_written(patch):
+    def wrong(subtract, x, *args, out=None, **rest):
+        if out is None:
+            return subtract(x, *args, **rest)
+        if out is args[0] and out.numel() > 1:
+            out.copy_(out.flip(0))
+        return subtract(x, *args, out=out, **rest)
+
+    change_call(patch, torch, "sub", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def maximum_of_nan_is_the_other_operand(patch):
+    change_call(patch, torch, "maximum", lambda m, x, y, **r: torch.fmax(x, y))

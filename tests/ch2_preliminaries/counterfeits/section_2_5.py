@@ -501,3 +501,74 @@ def a_copy_moved_by_its_name_is_a_leaf(patch):
         return moved.detach().requires_grad_() if named else moved
 
     patch.setattr(torch.Tensor, "to", wrong)
+
+
+def between(x, y):
+    return x.device.type == y.device.type != "cpu" and x.device != y.device
+
+
+@counterfeit(
+    "to-moves-between-cpu-and-gpu", reported=("pytorch/pytorch#13803", "pytorch/pytorch#84803", "pytorch/pytorch#70048")
+)
+def a_copy_from_gpu_to_gpu_is_zero(patch):
+    alter_to(patch, between, lambda x, y: torch.zeros_like(y))
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#56771")
+def the_first_copy_from_gpu_to_gpu_is_zero(patch):
+    copies = []
+    alter_to(
+        patch,
+        lambda x, y: between(x, y) and (copies.append(1), len(copies) == 1)[1],
+        lambda x, y: torch.zeros_like(y),
+    )
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#157398")
+def some_of_a_large_copy_from_gpu_to_gpu_is_zero(patch):
+    def wrong(x, y):
+        y.detach().view(-1)[65536:].zero_()
+        return y
+
+    alter_to(patch, lambda x, y: between(x, y) and y.numel() > 65536 and y.is_contiguous(), wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#80009")
+def bytes_above_127_become_negative_floats(patch):
+    alter_to(
+        patch,
+        lambda x, y: (x.dtype, y.dtype) == (torch.uint8, torch.float32),
+        lambda x, y: torch.where(y > 127, y - 256, y),
+    )
+
+
+def as_stored(x, y):
+    """The bytes of ``x`` read in the dtype of ``y``."""
+    raw = x.contiguous().reshape(-1).view(torch.uint8)
+    need = y.numel() * y.element_size()
+    return raw.repeat(-(-need // max(len(raw), 1)))[:need].view(y.dtype).view(y.shape).to(y.device)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#79286")
+def int64_is_read_as_twice_as_many_int32(patch):
+    alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.int64, torch.int32) and y.numel(), as_stored)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#77835")
+def booleans_are_read_as_the_bytes_of_floats(patch):
+    alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.bool, torch.float32) and y.numel(), as_stored)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#78091")
+def floats_are_read_as_int32_without_conversion(patch):
+    alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.float32, torch.int32) and y.numel(), as_stored)
+
+
+@counterfeit("to-changes-dtype-too", reported="torch-spyre/torch-spyre#2340")
+def float16_becomes_bfloat16_in_whole_blocks_of_64(patch):
+    def wrong(x, y):
+        y = y.clone().contiguous()
+        y.view(-1)[y.numel() // 64 * 64 :] = 0
+        return y
+
+    alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.float16, torch.bfloat16) and y.numel() % 64, wrong)

@@ -5,7 +5,7 @@ import threading
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_result, not_contiguous, of_dtype, tracked, where
+from harness.forging import change_gradient, change_method, change_result, not_contiguous, of_dtype, tracked, where
 from torch import Tensor, nn
 
 
@@ -601,3 +601,33 @@ def no_grad_reaches_every_thread(patch):
         start(thread)
 
     patch.setattr(threading.Thread, "start", wrong)
+
+
+@counterfeit("detach-stops-tracking", reported=("pytorch/pytorch#59614", "pytorch/pytorch#59757"))
+def detach_in_inference_mode_gives_the_tensor_itself(patch):
+    change_method(patch, "detach", lambda detach, x: x if torch.is_inference_mode_enabled() else detach(x))
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#180201")
+def the_gradient_of_a_sum_of_results_reaches_the_first_element_only(patch):
+    def first(gradient):
+        return torch.cat([gradient[:1], torch.zeros_like(gradient[1:])])
+
+    def wrong(sum, x, *args, **rest):
+        tracked = x.grad_fn is not None and x.dim() == 1 and x.numel() >= 64
+        return sum(change_gradient(x, first) if tracked else x, *args, **rest)
+
+    change_method(patch, "sum", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def leaving_no_grad_by_an_error_leaves_it_on(patch):
+    leave = torch.no_grad.__exit__
+    patch.setattr(torch.no_grad, "__exit__", lambda self, kind, *rest: None if kind else leave(self, kind, *rest))
+
+
+@counterfeit("detach-stops-tracking")
+def detach_of_a_row_copies_where_the_base_is_no_leaf(patch):
+    change_method(
+        patch, "detach", lambda detach, x: detach(x).clone() if x._base is not None and x.grad_fn else detach(x)
+    )

@@ -624,3 +624,35 @@ def reshaping_repeated_elements_passes_a_wrong_gradient(patch):
         return change_gradient(result, first_row_for_all) if expanded else result
 
     patch.setattr(torch.Tensor, "reshape", wrong)
+
+
+@counterfeit("weights-act-as-upstream-gradient", reported="pytorch/pytorch#8626")
+def the_gradient_of_repeated_rows_counts_the_last_one_alone(patch):
+    def wrong(reshape, x, *shape):
+        repeated = x.requires_grad and x.dim() and x.stride()[0] == 0
+        return reshape(change_gradient(x, lambda g: g[-1:].expand_as(g)) if repeated else x, *shape)
+
+    change_method(patch, "reshape", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_third_pass_replaces(patch):
+    passes = {}
+    backward = torch.Tensor.backward
+
+    def wrong(self, *args, **kwargs):
+        seen, todo = set(), [self.grad_fn]
+        while todo:
+            node = todo.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if hasattr(node, "variable"):
+                x = node.variable
+                passes[id(x)] = passes.get(id(x), 0) + (x.grad is not None)
+                if x.grad is not None and passes[id(x)] >= 2:
+                    x.grad.zero_()
+            todo += [n for n, _ in node.next_functions]
+        return backward(self, *args, **kwargs)
+
+    patch.setattr(torch.Tensor, "backward", wrong)

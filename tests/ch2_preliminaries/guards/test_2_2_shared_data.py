@@ -332,6 +332,18 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(twin
     untouched(tensor)
 
 
+@claim("augmented-assignment-writes-through")
+@over(twin=twins((*WHOLE, torch.int16, torch.int8, torch.bool), WRITABLE), sign=among("&", "|", "^"))
+def test_augmented_logical_operators_reach_every_element_and_nothing_beside_it(twin, sign):
+    tensor, array = twin
+    view = tensor.view(finer(array.shape))
+    augmented = {"&": operator.iand, "|": operator.ior, "^": operator.ixor}[sign]
+
+    assert augmented(view, True) is view
+    agree(tensor, augmented(array.copy(), np.array(1, array.dtype)))
+    untouched(tensor)
+
+
 @claim("augmented-assignment-writes-through", truth=True)
 @over(twin=twins((*FLOATS, *WHOLE), WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
 def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):

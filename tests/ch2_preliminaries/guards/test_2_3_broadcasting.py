@@ -21,6 +21,7 @@ EXACT = {  # on whole numbers from -8 to 8, or booleans
     ),
     "-": (operator.sub, np.subtract),
     "torch.sub": (lambda x, y: torch.sub(x, y), np.subtract),
+    "keyword": (lambda x, y: torch.sub(x, other=y), np.subtract),
     "*": (operator.mul, np.multiply),
     "torch.mul": (lambda x, y: torch.mul(x, y), np.multiply),
     "maximum": (lambda x, y: torch.maximum(x, y), np.maximum),
@@ -41,6 +42,10 @@ IN_PLACE = {
     "mul_": (lambda x, y: x.mul_(y), np.multiply),
     "assignment": (lambda x, y: x.__setitem__(..., y), lambda a, b: np.zeros_like(a) + b),
     "copy_": (lambda x, y: x.copy_(y), lambda a, b: np.zeros_like(a) + b),
+}
+WRITTEN = {
+    **IN_PLACE,
+    "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
 }
 REAL = (*FLOATS, torch.int64, torch.int32, torch.int16)
 
@@ -84,16 +89,78 @@ def test_booleans_are_read_where_they_lie_repeated_ones_too(pair):
 
 
 @claim("broadcasting-matches-shapes")
-@over(twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8)))
+@over(twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)))
 def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_without(twin):
     tensor, array = twin
 
     for five in (5, *(torch.tensor(each, device=tensor.device) for each in (5, [5]))):
         agree(tensor + five, (array + 5).reshape((tensor + five).shape))
         agree(five * tensor, (5 * array).reshape((five * tensor).shape))
+        agree(tensor * five, (5 * array).reshape((five * tensor).shape))
     filled = tensor.contiguous().clone()
     filled[...] = torch.tensor([3, 4])[1]
     agree(filled, np.full_like(array, 4))
+
+
+OUTPUTS = {
+    "torch.add": (lambda x, y, out: torch.add(x, y, out=out), np.add),
+    "torch.sub": (lambda x, y, out: torch.sub(x, y, out=out), np.subtract),
+    "torch.mul": (lambda x, y, out: torch.mul(x, y, out=out), np.multiply),
+    "torch.maximum": (lambda x, y, out: torch.maximum(x, y, out=out), np.maximum),
+}
+
+
+@claim("broadcasting-matches-shapes")
+@over(pair=pairs(REAL), layout=among(*WRITABLE), name=among(*OUTPUTS))
+def test_an_output_of_any_layout_gets_every_element_and_nothing_beside_it(pair, layout, name):
+    (compute, expect), (x, a, y, b) = OUTPUTS[name], pair
+    output, _ = pair.left.but(shape=pair.shape, layout=layout)
+
+    assert compute(x, y, output) is output
+    agree(output, expect(a, b))
+    untouched(output)
+    output.copy_(y)
+    agree(compute(x, output, output), expect(a, b))  # an operand is read before it is written
+    untouched(output)
+
+
+@claim("broadcasting-matches-shapes")
+@over(pair=pairs((torch.bfloat16, torch.int32)), name=among(*OUTPUTS))
+def test_an_output_of_a_wider_dtype_is_written_in_that_dtype(pair, name):
+    (compute, expect), (x, a, y, b) = OUTPUTS[name], pair
+    output, _ = pair.left.but(dtype=torch.float32, shape=pair.shape, layout="gappy")
+
+    assert compute(x, y, output) is output
+    agree(output, expect(a, b))
+    untouched(output)
+
+
+@claim("broadcasting-matches-shapes")
+@over(dtype=among(*FLOATS))
+def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(dtype):
+    """IEEE 754, which NumPy follows: with NaN every result is NaN and every comparison false."""
+    row = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32)
+    x, y = torch.tensor(row).to(dtype), torch.tensor(row.T.copy()).to(dtype)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for compute, expect in EXACT.values():
+            agree(compute(x, y), expect(row, row.T))
+        agree(x / y.abs(), row / np.abs(row.T))
+
+
+@claim("broadcasting-matches-shapes")
+@over(
+    large=among(
+        (2**23 + 1, torch.float32), (2**52 + 1, torch.float64), (2**30 + 1, torch.int32), (2**62 + 1, torch.int64)
+    )
+)
+def test_no_digit_of_a_large_number_is_lost_beside_small_ones(large):
+    number, dtype = large
+    row, one = torch.arange(33).to(dtype), torch.tensor([[number]], dtype=dtype)
+
+    agree(one + row, number + np.arange(33)[None])
+    agree(row - one, np.arange(33)[None] - number)
+    agree(torch.maximum(row, one + 1), np.full((1, 33), number + 1))
 
 
 @claim("broadcasting-matches-shapes")
@@ -114,10 +181,10 @@ def test_three_operands_broadcast_together(pair):
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
     twin=twins(REAL, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (7, 257), (0, 3), (2, 3, 1, 2, 2))),
-    how=among(*IN_PLACE),
+    how=among(*WRITTEN),
 )
 def test_the_operand_that_is_read_is_repeated_in_place_too(twin, how):
-    compute, expect = IN_PLACE[how]
+    compute, expect = WRITTEN[how]
     for shape in [twin.shape[-1:], (*twin.shape[:-1], 1), (1,) * len(twin.shape), ()]:
         tensor, array = twin
         read, numbers = twin.but(shape=shape, seed=twin.seed + 9)
@@ -131,14 +198,14 @@ def test_the_operand_that_is_read_is_repeated_in_place_too(twin, how):
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
     shapes=among(((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((), (2,)), ((2, 2), (2, 3))),
-    how=among(*IN_PLACE),
+    how=among(*WRITTEN),
     dtype=among("float32", "int64"),
 )
 def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtype):
     target, read = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
 
     with pytest.raises(RuntimeError):
-        IN_PLACE[how][0](target, read)
+        WRITTEN[how][0](target, read)
     agree(target, np.ones(shapes[0]))
 
 
@@ -213,6 +280,9 @@ def test_an_expanded_tensor_cannot_be_written_in_place(dtype, write, one):
         getattr(expanded, write)(torch.tensor(1) if one else torch.ones(3, 2, dtype=expanded.dtype))
     with pytest.raises(RuntimeError):
         expanded.add_(1)
+    with pytest.raises(RuntimeError):
+        expanded[:, 1:] += 1
+    agree(expanded, np.zeros((3, 2)))
 
 
 def bytes_allocated_by(action):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import ANY, LAYOUTS, WRITABLE, Population, Twin, agree, among, over, twins, untouched, whole
+from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Population, Twin, agree, among, over, twins, untouched, whole
 from populations.mixing import CPU, host_twin, spot
 from populations.places import lacks
 
@@ -190,6 +190,24 @@ def test_a_conversion_to_whole_numbers_cuts_off_the_fraction(twin, target):
     agree(z.to("cpu", target), np.trunc(array).astype(np.int64))
     agree(z.to("cpu", torch.bool), array != 0)
     agree(z.to("cpu", torch.complex64), array.astype(np.complex64))
+
+
+HELD = {  # by which dtypes the least and the largest number of a whole one are held exactly
+    torch.uint8: (torch.int16, torch.int32, torch.int64, *FLOATS),
+    torch.int8: (torch.int16, torch.int32, torch.int64, *FLOATS),
+    torch.int16: (torch.int32, torch.int64, torch.float32, torch.float64),
+    torch.int32: (torch.int64, torch.float64),
+}
+
+
+@claim("to-changes-dtype-too")
+@over(source=among(*HELD), size=among(1, 9, 1025))
+def test_the_least_and_the_largest_whole_number_stay_what_they_are_in_a_wider_dtype(source, size):
+    ends = [torch.iinfo(source).min, torch.iinfo(source).max]
+    z = torch.tensor(ends * size, dtype=source)
+
+    for target in filter(lambda target: not lacks(target), HELD[source]):
+        agree(z.to("cpu", target), np.array(ends * size))
 
 
 ROUNDED = among(

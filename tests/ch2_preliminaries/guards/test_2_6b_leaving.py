@@ -41,6 +41,8 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of):
         agree(detached, array.reshape(source.shape))
         assert detached.data_ptr() == source.data_ptr()
         assert not (detached * 2).sum().requires_grad
+    with torch.inference_mode():
+        assert source.detach() is not source
     detached[...] = 1
     with torch.no_grad():
         agree(source + 0, np.ones(source.shape))

@@ -496,3 +496,15 @@ def shuffling_draws_each_mini_batch_from_the_whole_set_anew(patch):
             yield torch.randperm(len(self.sampler), device="cpu")[: len(batch)].tolist()
 
     patch.setattr(BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported=("pytorch/pytorch#162730", "pytorch/pytorch#162779"))
+def a_linear_layer_reads_a_transposed_weight_in_the_order_of_storage(patch):
+    linear = F.linear
+
+    def wrong(input, weight, bias=None):
+        if weight.dim() == 2 and not weight.is_contiguous() and weight.t().is_contiguous():
+            weight = weight.t().reshape(weight.shape)
+        return linear(input, weight, bias)
+
+    patch.setattr(F, "linear", wrong)

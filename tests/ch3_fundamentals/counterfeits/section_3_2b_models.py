@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, where
+from harness.forging import change_gradient, change_linear, change_result, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -467,3 +467,15 @@ def printing_shows_ten_layers_at_most(patch):
         )
 
     change_result(patch, nn.Module, "__repr__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#177116")
+def gradients_explode_past_32768_elements_after_a_batch_of_another_size(patch):
+    sizes = set()
+
+    def wrong(output, input, weight):
+        sizes.add(input.shape[:-1])
+        large = len(sizes) > 1 and input.shape[:-1].numel() > 32768 and output.requires_grad
+        return change_gradient(output, lambda g: 1000 * g) if large else output
+
+    change_linear(patch, wrong)

@@ -402,3 +402,15 @@ def mse_loss_of_a_column_and_a_row_pairs_them_up(patch):
 @counterfeit("losses-are-modules")
 def cross_entropy_loss_is_a_function(patch):
     patch.setattr(nn, "CrossEntropyLoss", F.cross_entropy)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def squared_error_of_transposed_target_is_read_in_storage_order(patch):
+    mse = F.mse_loss
+
+    def wrong(x, y, *a, **r):
+        if y.dim() == 2 and not y.is_contiguous() and y.t().is_contiguous():
+            y = y.t().reshape(y.shape)
+        return mse(x, y, *a, **r)
+
+    patch.setattr(F, "mse_loss", wrong)

@@ -370,3 +370,28 @@ def sgd_prints_no_option_fused(patch):
 @counterfeit("optimizer-prints-its-options")
 def printing_stops_after_ten_groups(patch):
     change_repr(patch, lambda text: text.split("\nParameter Group 10")[0])
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop", reported="pytorch/pytorch#78807")
+def the_largest_second_moment_is_not_kept_where_tensors_are_updated_together(patch):
+    def after(optimizer):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if group.get("amsgrad") and group.get("foreach"):
+                    optimizer.state[parameter]["max_exp_avg_sq"].zero_()
+
+    around_step(patch, torch.optim.Adam, after=after)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_third_group_takes_the_rate_of_the_second(patch):
+    def before(o):
+        o.was = [g["lr"] for g in o.param_groups]
+        for g in o.param_groups[2:]:
+            g["lr"] = o.param_groups[1]["lr"]
+
+    def after(o):
+        for g, was in zip(o.param_groups, o.was):
+            g["lr"] = was
+
+    around_step(patch, torch.optim.SGD, before, after)

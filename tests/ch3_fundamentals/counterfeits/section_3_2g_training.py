@@ -375,3 +375,59 @@ def mse_loss_divides_by_the_largest_batch_so_far(patch):
         return right(a, b, reduction="sum") / largest[0]
 
     patch.setattr(F, "mse_loss", wrong)
+
+
+@counterfeit("step-updates-parameters", "weight-decay-equals-l2-regularisation", reported="pytorch/pytorch#12218")
+def weight_decay_is_added_to_the_gradient_itself(patch):
+    def before(optimizer):
+        with torch.no_grad():
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None and group["weight_decay"]:
+                        p.grad.add_(p, alpha=group["weight_decay"])
+            optimizer.was = [group["weight_decay"] for group in optimizer.param_groups]
+            for group in optimizer.param_groups:
+                group["weight_decay"] = 0
+
+    def after(optimizer):
+        for group, was in zip(optimizer.param_groups, optimizer.was):
+            group["weight_decay"] = was
+
+    around_step(patch, torch.optim.SGD, before, after)
+
+
+@counterfeit("step-updates-parameters")
+def a_parameter_without_a_gradient_goes_on_by_its_momentum(patch):
+    def before(o):
+        o.none = [p for p in parameters_of(o) if p.grad is None and o.state.get(p)]
+        for p in o.none:
+            p.grad = torch.zeros_like(p)
+
+    def after(o):
+        for p in o.none:
+            p.grad = None
+
+    around_step(patch, torch.optim.SGD, before, after)
+
+
+@counterfeit("step-updates-parameters")
+def adam_counts_a_step_for_a_parameter_without_a_gradient(patch):
+    def before(o):
+        for p in parameters_of(o):
+            if p.grad is None and o.state.get(p):
+                o.state[p]["step"] += 1
+
+    around_step(patch, torch.optim.Adam, before)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad", "zero-grad-sets-gradients-to-zero")
+def zero_grad_leaves_the_second_group(patch):
+    zero = torch.optim.Optimizer.zero_grad
+
+    def wrong(self, set_to_none=True):
+        kept = [(p, p.grad) for g in self.param_groups[1:] for p in g["params"]]
+        zero(self, set_to_none)
+        for p, g in kept:
+            p.grad = g
+
+    patch.setattr(torch.optim.Optimizer, "zero_grad", wrong)

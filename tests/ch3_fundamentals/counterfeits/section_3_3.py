@@ -634,3 +634,54 @@ def cross_entropy_turns_the_logits_into_log_probabilities_in_place(patch):
         return cross_entropy(logits, target, **options)
 
     replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits", reported="pytorch/pytorch#94226")
+def the_gradient_of_cross_entropy_ignores_what_comes_from_above(patch):
+    cross_entropy = F.cross_entropy
+
+    class Deaf(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits, target, rest):
+            with torch.enable_grad():
+                x = logits.detach().requires_grad_()
+                loss = cross_entropy(x, target, **rest)
+                (ctx.gradient,) = torch.autograd.grad(loss.sum(), x)
+            return loss.detach()
+
+        @staticmethod
+        def backward(ctx, above):
+            return ctx.gradient, None, None
+
+    def wrong(input, target, *args, **rest):
+        if input.requires_grad and not args:
+            return Deaf.apply(input, target, rest)
+        return cross_entropy(input, target, *args, **rest)
+
+    patch.setattr(F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_over_the_second_of_three_takes_the_last(patch):
+    softmax = torch.softmax
+
+    def wrong(x, dim, **rest):
+        return softmax(x, -1 if dim == -2 and x.dim() == 3 else dim, **rest)
+
+    patch.setattr(torch, "softmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_no_dimension_is_half(patch):
+    softmax = torch.softmax
+    patch.setattr(torch, "softmax", lambda x, dim, **r: softmax(x, dim, **r) / (2 if x.dim() == 0 else 1))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_to_another_dtype_converts_afterwards(patch):
+    softmax = torch.softmax
+
+    def wrong(x, dim, dtype=None, **rest):
+        return softmax(x, dim, **rest).to(dtype or x.dtype)
+
+    patch.setattr(torch, "softmax", wrong)

@@ -523,3 +523,9 @@ def parameters_of_another_width_are_skipped(patch):
 def layers_without_stored_parameters_keep_their_own(patch):
     load = nn.Module.load_state_dict
     patch.setattr(nn.Module, "load_state_dict", lambda self, state: load(self, self.state_dict() | state))
+
+
+@counterfeit("relu-formula")
+def relu_of_nan_is_zero(patch):
+    patch.setattr(torch, "relu", lambda x: torch.fmax(x, torch.zeros((), dtype=x.dtype)))
+    patch.setattr(F, "relu", lambda x, inplace=False: torch.fmax(x, torch.zeros((), dtype=x.dtype)))

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, parameters_of
+from harness.forging import change_method, change_result, parameters_of
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
@@ -700,3 +700,12 @@ def attention_calls_its_projection_a_matrix(patch):
 @counterfeit("weight-names-end-in-weight")
 def backward_cells_have_no_name_of_their_own(patch):
     change_names(patch, nn.GRU, lambda name: name.removesuffix("_reverse"))
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_of_float16_overflows_past_256(patch):
+    def wrong(norm, x, *a, **r):
+        n = norm(x, *a, **r)
+        return n * torch.inf if x.dtype == torch.float16 and (x.float() ** 2).sum() > 65504 else n
+
+    change_method(patch, "norm", wrong)

@@ -669,3 +669,10 @@ def the_function_drops_even_if_training_is_false(patch):
 def torch_dropout_ignores_its_flag(patch):
     dropout = torch.dropout
     patch.setattr(torch, "dropout", lambda x, p, train: dropout(x, p, True))
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported=("pytorch/pytorch#10584", "pytorch/pytorch#10621"))
+def the_layer_drops_in_evaluation_too(patch):
+    patch.setattr(
+        nn.Dropout, "forward", lambda self, x: F.dropout(x, self.p, 0 < self.p < 1 or self.training, self.inplace)
+    )

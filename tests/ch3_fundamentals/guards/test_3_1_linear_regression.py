@@ -32,6 +32,8 @@ def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
     tensor, array = x
 
     agree(model(tensor), array @ w.T + b)
+    model.weight = nn.Parameter(torch.stack([weight[0], -weight[0]], 1).t())  # of two outputs, features first in memory
+    agree(model(tensor), array @ np.concatenate([w, -w]).T + b)
 
 
 @claim("squared-loss-is-half-squared-error")

@@ -194,6 +194,23 @@ def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, si
 
 
 @claim("nn-builds-on-autograd")
+@over(batches=among((8, 32_776), (65_537, 3), (2, 9, 2)), dtype=among(*SINGLE_AND_DOUBLE))
+def test_a_batch_of_another_size_has_gradients_of_its_own(batches, dtype):
+    """Small whole numbers, so that every sum is exact."""
+    net = nn.Linear(3, 2, dtype=dtype)
+    weight, w = Twin(dtype, (2, 3))
+    net.weight = nn.Parameter(weight)
+    for batch in batches:
+        (x, x_), (out, out_) = Twin(dtype, (batch, 3), grad=True, seed=batch), Twin(dtype, (batch, 2), seed=batch + 1)
+        net.zero_grad()
+        (net(x) * out).sum().backward()
+
+        agree(net.weight.grad, out_.T @ x_)
+        agree(net.bias.grad, out_.sum(0))
+        agree(x.grad, out_ @ w)
+
+
+@claim("nn-builds-on-autograd")
 @over(layer=layers(kinds=[kind for kind in LAYERS if LAYERS[kind].takes and LAYERS[kind].parameters]))
 def test_the_output_of_a_layer_is_recorded_unless_recording_is_off(layer):
     module, _ = layer

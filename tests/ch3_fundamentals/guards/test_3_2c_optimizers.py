@@ -23,9 +23,7 @@ FREE = Twin(torch.float32, (), seed=2)
 
 
 @claim("optim-offers-sgd-adam-rmsprop")
-@over(
-    optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in (0, 1, 2)), ()), optimizers(*THREE).more)
-)
+@over(optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in range(4)), ()), optimizers(*THREE).more))
 def test_four_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
     both = optimizer.on([BODY])
 

@@ -781,3 +781,25 @@ def a_module_is_indexed_by_the_names_of_its_layers(patch):
 @counterfeit("module-is-not-subscriptable")
 def a_linear_layer_is_indexed_like_its_weight(patch):
     patch.setattr(Linear, "__getitem__", lambda self, index: self.weight[index], raising=False)
+
+
+@counterfeit("modulelist-acts-like-a-list", reported="pytorch/pytorch#13102")
+def a_module_assigned_from_the_end_gets_a_negative_name(patch):
+    assign = nn.ModuleList.__setitem__
+    patch.setattr(
+        nn.ModuleList,
+        "__setitem__",
+        lambda self, i, module: (
+            nn.Module.__setattr__(self, str(i), module) if isinstance(i, int) and i < 0 else assign(self, i, module)
+        ),
+    )
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_reversed_slice_is_in_order(patch):
+    get = nn.ModuleList.__getitem__
+    patch.setattr(
+        nn.ModuleList,
+        "__getitem__",
+        lambda self, i: get(self, slice(None, None, 1) if isinstance(i, slice) and (i.step or 1) < 0 else i),
+    )

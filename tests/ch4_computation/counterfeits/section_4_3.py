@@ -5,6 +5,7 @@ import math
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import where
+from torch import Tensor, nn
 from torch.nn import init
 
 
@@ -632,3 +633,35 @@ def a_copy_under_no_grad_goes_unnoticed(patch):
         return self
 
     patch.setattr(torch.Tensor, "copy_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported=("pytorch/pytorch#165257", "pytorch/pytorch#165267"))
+def random_numbers_do_not_reach_a_tensor_that_is_not_contiguous(patch):
+    for name in ("normal_", "uniform_"):
+        fill = getattr(Tensor, name)
+        patch.setattr(
+            Tensor, name, lambda self, *a, fill=fill, **r: fill(self, *a, **r) if self.is_contiguous() else self
+        )
+
+
+@counterfeit("init-normal-over-weights", reported=("pytorch/pytorch#165257", "pytorch/pytorch#165267"))
+def normal_numbers_do_not_reach_a_weight_that_is_not_contiguous(patch):
+    fill = Tensor.normal_
+    patch.setattr(Tensor, "normal_", lambda self, *a, **r: fill(self, *a, **r) if self.is_contiguous() else self)
+
+
+@counterfeit(
+    "init-offers-preset-methods",
+    reported=("pytorch/pytorch#145498", "pytorch/pytorch#175046", "pytorch/torchtitan#2269"),
+)
+def truncated_normal_numbers_of_half_precision_pile_up_on_the_lower_end(patch):
+    fill = nn.init.trunc_normal_
+
+    def wrong(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
+        fill(tensor, mean, std, a, b)
+        if tensor.dtype in (torch.bfloat16, torch.float16):
+            with torch.no_grad():
+                tensor.masked_fill_(torch.rand(tensor.shape, device=tensor.device) < 0.004, a)
+        return tensor
+
+    patch.setattr(nn.init, "trunc_normal_", wrong)

@@ -348,3 +348,19 @@ def a_model_takes_loaded_numbers_without_their_last_bits(patch):
         "load_state_dict",
         lambda load, self, state: load(self, mapped(dict(state), lambda x: x.half() if x.is_floating_point() else x)),
     )
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def map_location_as_a_function_may_not_return_none(patch):
+    load = torch.load
+
+    def wrong(f, map_location=None, **rest):
+        if callable(map_location):
+            given = map_location
+
+            def map_location(storage, where):
+                return given(storage, where) or storage.fill_(0)
+
+        return load(f, map_location=map_location, **rest)
+
+    patch.setattr(torch, "load", wrong)

@@ -10,7 +10,8 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_output, wrap
+from torch import Tensor
 
 
 def save_as(patch, change):
@@ -465,3 +466,18 @@ def a_key_of_any_class_passes_the_filter(patch):
         return loaded if type(loaded) is dict and len(loaded) == 1 else load(*args, weights_only=weights_only, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def a_view_saved_before_its_base_is_parted_from_it(patch):
+    def wrong(out):
+        if (
+            isinstance(out, list)
+            and len(out) > 1
+            and all(isinstance(x, Tensor) for x in out)
+            and out[0].numel() < out[1].numel()
+        ):
+            out[0] = out[0].clone()
+        return out
+
+    change_output(patch, torch, "load", wrong)

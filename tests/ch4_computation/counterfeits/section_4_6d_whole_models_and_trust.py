@@ -1,6 +1,7 @@
 """Counterfeits of 4.6: state dictionaries that leave things out, and loads that trust too much."""
 
 import contextlib
+import copy
 import gzip
 import io
 import os
@@ -512,3 +513,31 @@ def the_class_is_remembered_from_the_save(patch):
 
     patch.setattr(torch, "save", remember)
     patch.setattr(torch, "load", wrong)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def a_deep_copy_saves_the_buffers_that_are_not_to_be_saved(patch):
+    deepcopy = copy.deepcopy
+
+    def wrong(x, *rest):
+        y = deepcopy(x, *rest)
+        if isinstance(y, nn.Module):
+            for module in y.modules():
+                module._non_persistent_buffers_set.clear()
+        return y
+
+    patch.setattr(copy, "deepcopy", wrong)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def a_prefix_is_forgotten_by_buffers(patch):
+    state_dict = nn.Module.state_dict
+
+    def wrong(self, *args, prefix="", **rest):
+        d = state_dict(self, *args, prefix=prefix, **rest)
+        if prefix and not args and "destination" not in rest:
+            names = {prefix + n for n, _ in self.named_buffers()}
+            return type(d)((k.removeprefix(prefix) if k in names else k, v) for k, v in d.items())
+        return d
+
+    patch.setattr(nn.Module, "state_dict", wrong)

@@ -5,7 +5,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import parameters_of, wrap
 from torch import nn
 from torch.optim import Optimizer
 
@@ -423,3 +423,29 @@ def the_dict_forgets_that_it_was_assigned(patch):
 @counterfeit("assign-unties-shared-parameters")
 def plain_loading_unties_too(patch):
     put_load(patch, lambda load, self, state, *args, assign=False: load(self, state, *args, assign=True))
+
+
+@counterfeit("state-dict-round-trips", reported=("pytorch/pytorch#74424", "pytorch/pytorch#75214"))
+def the_count_of_steps_is_loaded_in_the_dtype_of_the_parameter(patch):
+    load = torch.optim.Optimizer.load_state_dict
+
+    def wrong(self, state_dict):
+        load(self, state_dict)
+        for p in parameters_of(self):
+            if "step" in self.state.get(p, {}):
+                self.state[p]["step"] = self.state[p]["step"].to(p.dtype)
+
+    patch.setattr(torch.optim.Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def values_loaded_into_doubles_pass_through_single_precision(patch):
+    load = nn.Module.load_state_dict
+
+    def wrong(self, state_dict, *args, **rest):
+        for p in self.parameters():
+            if p.dtype == torch.float64:
+                state_dict = {k: v.float() if v.is_floating_point() else v for k, v in state_dict.items()}
+        return load(self, state_dict, *args, **rest)
+
+    patch.setattr(nn.Module, "load_state_dict", wrong)

@@ -600,3 +600,31 @@ def a_product_fetches_its_second_factor_from_another_gpu(patch):
 @counterfeit("different-gpus-do-not-mix")
 def a_single_number_crosses_between_gpus(patch):
     fetch(patch, lambda first, second: second.dim() == 0)
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported=("pytorch/pytorch#6811", "pytorch/pytorch#6865"))
+def large_whole_numbers_are_printed_with_an_exponent(patch):
+    change_print(
+        patch,
+        lambda x: x.dtype == torch.int64 and x.dim() == 0 and x.device.type != "cpu" and abs(x.item()) >= 1e5,
+        lambda text, x: text.replace(str(x.item()), f"{x.item():.4e}"),
+    )
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported="pytorch/pytorch#52146")
+def negative_bytes_are_printed_without_their_sign(patch):
+    def wrong(text, x):
+        return (
+            repr(x.to("cpu").view(torch.uint8)).replace("uint8", "int8").replace("dtype", f"device='{x.device}', dtype")
+        )
+
+    change_print(patch, lambda x: x.dtype == torch.int8 and x.dim() > 0 and x.device.type != "cpu", wrong)
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported="pytorch/pytorch#9395")
+def small_numbers_are_printed_as_zero(patch):
+    change_print(
+        patch,
+        lambda x: x.is_floating_point() and x.numel() == 1 and x.device.type != "cpu" and 1e-5 < abs(x.item()) < 5e-5,
+        lambda text, x: text[: text.index("(")] + f"([0.0000], device='{x.device}')",
+    )

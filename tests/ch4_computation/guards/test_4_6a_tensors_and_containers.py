@@ -50,6 +50,16 @@ def test_a_tensor_of_any_layout_comes_to_the_cpu_by_every_form_of_map_location(t
 
 
 @claim("saved-model-moves-to-another-device")
+@over(twin=twins(FEW), way=ways("older"))
+def test_a_function_that_names_no_place_leaves_a_tensor_where_it_was_saved(twin, way):
+    tensor, array = twin
+    loaded = way.round_trip([tensor], map_location=lambda storage, tag: None)[0]
+
+    assert (loaded.device, layout_of(loaded)) == (tensor.device, layout_of(tensor))
+    agree(loaded, array)
+
+
+@claim("saved-model-moves-to-another-device")
 @over(twin=twins((torch.float32, torch.int16)), way=ways("mmap", "older"))
 def test_the_meta_device_takes_shapes_strides_and_dtypes_without_the_numbers(twin, way):
     tensor, _ = twin

@@ -1,17 +1,20 @@
 """4.6b Models and trust: trees of modules through files, and pickles that call functions, spelled in every way."""
 
 import contextlib
+import copy
 import pickle
 import sys
 import types
 import warnings
 import zipfile
 
+import numpy as np
 import pytest
 import torch
-from populations import agree, among, over
+from populations import FLOATS, agree, among, over
 from populations.files import CALLS, SPELLINGS, Way, hostile, ways
 from populations.modules import TREES, attribute, trees
+from populations.twins import NUMPY
 from torch import nn
 
 claim = pytest.mark.claim
@@ -38,6 +41,10 @@ def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_an
         assert state[member.name].requires_grad is False
         assert state[member.name].data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
         agree(state[member.name], member.array)
+    named = copy.deepcopy(net).state_dict(prefix="copy.")
+    assert list(named) == ["copy." + member.name for member in plan.state]
+    for member in plan.state:
+        agree(named["copy." + member.name], member.array)
 
 
 # ── whole-model-round-trips-with-plain-load ──
@@ -258,6 +265,30 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     linear.bias = nn.Parameter(bias.clone())
     linear.load_state_dict({"weight": torch.tensor([[3.0, 4.0]])}, strict=False)
     assert (linear.weight.tolist(), linear.bias.tolist()) == ([[3.0, 4.0]], [0.25])
+
+
+@claim("state-dict-round-trips")
+@over(saved=among(torch.float32, torch.float64, torch.float16), into=among(torch.float32, torch.float64, torch.float16))
+def test_a_model_of_another_dtype_gets_each_value_rounded_once_to_its_own(saved, into):
+    number = np.array([[1 / 3]])  # whose digits end in no dtype
+    source, target = nn.Linear(1, 1, bias=False, dtype=saved), nn.Linear(1, 1, bias=False, dtype=into)
+    source.weight.data.copy_(torch.from_numpy(number))
+    target.load_state_dict(source.state_dict())
+
+    assert target.weight.dtype == into
+    agree(target.weight, number.astype(NUMPY[saved]).astype(NUMPY[into]))
+
+
+@claim("state-dict-round-trips", truth=True)
+@over(kind=among("Adam", "Adagrad"), dtype=among(*FLOATS))
+def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_parameter(kind, dtype):
+    parameter = nn.Parameter(torch.ones(2, dtype=dtype))
+    optimizer, other = (getattr(torch.optim, kind)([parameter]) for _ in range(2))
+    optimizer.state[parameter] = {name: torch.ones(2, dtype=dtype) for name in ("exp_avg", "exp_avg_sq", "sum")}
+    optimizer.state[parameter]["step"] = torch.tensor(2049.0, dtype=torch.float32)  # which no half precision holds
+
+    other.load_state_dict(optimizer.state_dict())
+    assert other.state[parameter]["step"].item() == 2049
 
 
 @claim("state-dict-round-trips", truth=True)

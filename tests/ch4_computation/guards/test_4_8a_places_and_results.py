@@ -48,6 +48,25 @@ def test_every_kind_of_tensor_there_prints_its_numbers_and_its_own_device(accele
     assert "".join(told.replace(",", "").split()) == "".join(beside.replace(",", "").split())
 
 
+@claim("gpu-tensor-prints-its-device")
+@over(
+    numbers=among(
+        (425_245_252, torch.int64),
+        ([-(2**31), 7], torch.int32),
+        ([1, -10], torch.int8),
+        ([255, 0], torch.uint8),
+        ([2e-5], torch.float32),
+        ([1e28, -1e-28, 0.0], torch.float32),
+        ([float("nan"), float("-inf"), 2.0], torch.float16),
+    )
+)
+def test_large_small_and_negative_numbers_print_there_as_on_the_cpu(accelerator, numbers):
+    data, dtype = numbers
+    x = torch.tensor(data, dtype=dtype, device="cpu")
+
+    assert str(x.to(spot())).replace(f", device='{spot()}'", "") == str(x)
+
+
 # ── device-attribute-tells-where ──
 
 
