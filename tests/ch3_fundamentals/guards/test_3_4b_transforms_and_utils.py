@@ -51,7 +51,7 @@ def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle(twin,
     agree(cut, array[:, top : top + height, left : left + width])
 
     least = min(rows, columns)
-    for margin in range((least + 1) // 2):  # on each side
+    for margin in {0, 1 if least > 2 else 0, (least - 1) // 2}:  # on each side
         middle = transforms.CenterCrop((rows - 2 * margin, columns - 2 * margin))(image)
         agree(middle, array[:, margin : rows - margin, margin : columns - margin])
         middle = transforms.CenterCrop(least - 2 * margin)(image[:, :least, :least])  # one number for both sides
@@ -136,7 +136,7 @@ def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(t
 
 
 @claim("torchvision-offers-transforms")
-@over(probability=among(0.1, 0.5, 0.7))
+@over(probability=among(0.1, 0.7))
 def test_a_random_flip_has_the_probability_it_is_given(probability):
     transforms = pytest.importorskip("torchvision.transforms")
     flip, pair = transforms.RandomHorizontalFlip(p=probability), torch.tensor([[[0.0, 1.0]]])
@@ -253,7 +253,7 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(tw
 
 
 @claim("torchvision-offers-utils")
-@over(twin=GRIDS, per_row=among(1, 2, 8), padding=among(0, 1))
+@over(twin=GRIDS, per_row=among(2, 8), padding=among(1))
 def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, twin, per_row, padding):
     utils, image = pytest.importorskip("torchvision.utils"), pytest.importorskip("PIL.Image")
     images, array = twin
