@@ -9,8 +9,9 @@ import pytest
 import torch
 from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
 from populations.comparing import host
-from populations.layers import COMPUTED, labelled, log_softmax, one_hot, scores, softmax, summed
-from populations.layers import cross_entropy as by_definition
+from populations.layers import COMPUTED, summed
+from populations.scores import cross_entropy as by_definition
+from populations.scores import labelled, log_softmax, one_hot, scores, softmax
 from torch import nn
 from torch.nn import functional as F
 

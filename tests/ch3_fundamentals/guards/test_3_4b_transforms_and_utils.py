@@ -245,7 +245,7 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(tw
     images, array = twin
     axes = (1, 2, 3) if each else None
     low, high = limits or (array.min(axes, keepdims=True), array.max(axes, keepdims=True))
-    stretched = (np.clip(array, low, high) - low) / (np.float64(high) - low)
+    stretched = (np.clip(array, low, high) - low) / np.subtract(high, low, dtype=np.float64)
 
     grid = utils.make_grid(images, padding=0, normalize=True, value_range=limits, scale_each=each)
     agree(grid, arranged(stretched, 8, 0, 0.0), roundings=3)

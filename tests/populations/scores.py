@@ -1,0 +1,253 @@
+"""Softmax and the cross entropy: their formulas in NumPy, and the scores and labels on which they are tried.
+
+The formulas are written in float64 and take nothing from torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from populations.core import Population
+from populations.layers import COMPUTED, summed
+from populations.twins import LAYOUTS, Twin
+
+# ── softmax and the cross entropy ──
+
+
+def softmax(scores: np.ndarray, dim: int) -> np.ndarray:
+    """exp(o_i - max) / sum_j exp(o_j - max): far scores leave the exponentials between 0 and 1."""
+    powers = np.exp(scores.astype(np.float64) - scores.max(dim, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(dim, keepdims=True)
+
+
+def log_softmax(scores: np.ndarray, dim: int) -> np.ndarray:
+    """o_i - max - log sum_j exp(o_j - max), the logarithm of ``softmax`` where that is 0 too."""
+    shifted = scores.astype(np.float64) - scores.max(dim, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """The distributions (samples, classes, ...) that give all to the class in ``labels`` (samples, ...)."""
+    return np.moveaxis(labels[..., None] == np.arange(classes), -1, 1).astype(np.float64)
+
+
+def cross_entropy(
+    scores, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
+) -> np.ndarray | float:
+    """The cross entropy of ``scores`` (samples, classes, ...) as torch's documentation of CrossEntropyLoss defines it.
+
+    ``target`` holds class indices (samples, ...) or probabilities in the shape of ``scores``. Smoothing moves that
+    share of each target to all classes alike; ``weight`` counts each class's term so often; samples labelled
+    ``ignore_index`` are left out. The mean divides by the weights of the labels, by the number of samples where the
+    targets are probabilities; it is NaN where nothing is left to divide by.
+    """
+    classes = scores.shape[1]
+    weights = np.ones(classes) if weight is None else weight.astype(np.float64)
+    counted = np.ones((scores.shape[0], *scores.shape[2:]), bool)
+    divisor = counted.astype(np.float64)
+    if target.shape != scores.shape:
+        counted = target != ignore_index
+        label = np.where(counted, target, 0)
+        divisor = weights[label] * counted
+        target = one_hot(label, classes)
+    target = target * (1 - label_smoothing) + label_smoothing / classes
+    by_class = weights.reshape(1, -1, *[1] * (scores.ndim - 2))
+    losses = -(by_class * target * log_softmax(scores, 1)).sum(1) * counted
+    if reduction == "none":
+        return losses
+    with np.errstate(invalid="ignore"):
+        return losses.sum() if reduction == "sum" else losses.sum() / divisor.sum()
+
+
+# ── scores: what softmax and the losses are given ──
+
+# Shapes and the dimension of the classes in them: one, two, one past powers of two, any dimension, many rows, none.
+CLASSES = (
+    *(((1,), 0), ((2,), 0), ((9,), -1), ((257,), 0), ((65537,), 0)),
+    *(
+        ((1, 2), 1),
+        ((3, 257), 1),
+        ((1025, 2), 0),
+        ((200, 3), 1),
+        ((2, 513), -1),
+        ((5, 5), 0),
+        ((3, 3), 1),
+        ((2049, 3), 1),
+    ),
+    *(((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((3, 4, 2), -2), ((0, 3), 1)),
+)
+LONG = 1025  # more than so many classes or samples cost a millisecond: each such shape is met once, and not drawn
+# How far off the far scores lie: whole numbers beside it are exact in the dtype, and its exponential is not finite.
+FAR = {torch.float64: 1e15, torch.float32: 1e7, torch.float16: 1e3, torch.bfloat16: 1e2}
+
+
+@dataclass(frozen=True, repr=False)
+class Scores(Twin):
+    """A twin with classes along ``dim``. Further kinds of ``values``: "far", small whole numbers plus or minus FAR;
+    "apart", small ones, but every other score is -640, so that its exponential is 0 in float32.
+    """
+
+    dim: int = 0
+
+    def array(self) -> np.ndarray:
+        array = super().array()
+        if self.values == "far":
+            return array + np.asarray(FAR[self.dtype] * (-1) ** self.seed, array.dtype)
+        if self.values == "apart":
+            array = np.where(np.indices(array.shape).sum(0) % 2, np.asarray(-640, array.dtype), array)
+            if self.layout == "expanded":  # all along the first dimension are one
+                return np.ascontiguousarray(np.broadcast_to(array[:1], array.shape))
+        return array
+
+
+def scores(
+    dtypes: Sequence[torch.dtype] = COMPUTED,
+    layouts: Sequence[str] = LAYOUTS,
+    values: Sequence[str] = ("fractions", "far"),
+    grad: Sequence[bool] = (False,),
+) -> Population:
+    """Scores of each of CLASSES, in turn of each dtype, layout and kind of values; drawn are other combinations.
+
+    The halves have at most LONG classes: over more, a bound of theirs would say little.
+    """
+    met, must = dict.fromkeys(CLASSES), []
+    for turn in range(2):  # so that a shape meets two dtypes, each with another layout; a long one meets one only
+        for index, (shape, dim) in enumerate(met):
+            if turn and shape[dim] > LONG:
+                continue
+            dtype = dtypes[(index + turn) % len(dtypes)]
+            if dtype in (torch.float16, torch.bfloat16) and shape[dim] > LONG:
+                dtype = torch.float32
+            must.append(
+                Scores(
+                    *(dtype, shape, layouts[(index + 2 * turn) % len(layouts)]),
+                    values[(index + turn + index // len(dtypes)) % len(values)],
+                    *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, dim),
+                )
+            )
+    small = [(shape, dim) for shape, dim in CLASSES if shape[dim] <= LONG]
+    return Population(
+        tuple(must),
+        st.builds(
+            lambda dtype, where, layout, kind, second, seed: Scores(
+                dtype, where[0], layout, kind, second, grad[seed % len(grad)], seed, where[1]
+            ),
+            st.sampled_from(list(dtypes)),
+            st.sampled_from(small),
+            st.sampled_from(list(layouts)),
+            st.sampled_from(list(values)),
+            st.booleans(),
+            st.integers(0, 2**32 - 1),
+        ),
+    )
+
+
+# ── samples with labels: what the cross entropy is given ──
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A recipe: ``scores, target, options, arrays = labelled`` for a cross entropy, and the arrays of its oracle.
+
+    ``target`` says which: "indices", "probabilities", "one-hot" (as probabilities). ``weighted`` gives each class a
+    weight of its own, ``ignored`` labels every third sample with an index that is to be left out. ``arrays`` are the
+    keywords of ``cross_entropy`` above.
+    """
+
+    of: Scores
+    target: str = "indices"
+    weighted: bool = False
+    ignored: int | None = None
+    smoothing: float = 0.0
+    reduction: str = "mean"
+
+    def lacking(self) -> str | None:
+        return self.of.lacking()
+
+    def __iter__(self) -> Iterator:
+        scores, array = self.of
+        random = np.random.default_rng(self.of.seed + 1)
+        classes = array.shape[1]
+        labels = random.integers(0, classes, (array.shape[0], *array.shape[2:]))
+        options: dict = {"reduction": self.reduction, "label_smoothing": self.smoothing}
+        arrays = {"scores": array, "target": labels, **options}
+        if self.target == "probabilities":  # in 64ths, exact in every dtype; they need not add up to one
+            arrays["target"] = random.integers(0, 64, array.shape, endpoint=True) / 64
+        elif self.target == "one-hot":
+            arrays["target"] = one_hot(labels, classes)
+        elif self.ignored is not None:
+            options["ignore_index"] = arrays["ignore_index"] = self.ignored
+            labels.reshape(-1)[1::3] = self.ignored
+        target = torch.tensor(arrays["target"], device="cpu").to(scores.device)
+        if self.weighted:
+            arrays["weight"] = random.integers(1, 8, classes, endpoint=True) / 4
+            options["weight"] = torch.tensor(arrays["weight"], dtype=scores.dtype, device="cpu").to(scores.device)
+        yield scores
+        yield target if target.dtype == torch.int64 else target.to(scores.dtype)
+        yield options
+        yield arrays
+
+    def roundings(self) -> float:
+        """Of a loss, beside ``scale``: logarithm and exponential 4 each, then the sums over classes and samples."""
+        samples = self.of.shape[0] * int(np.prod(self.of.shape[2:]))
+        classes = self.of.shape[1]
+        of_samples = 1 if self.reduction == "none" else samples
+        return 10 + summed(self.of.dtype, 2 * classes + of_samples)
+
+    def scale(self, arrays: dict) -> float:
+        """The size of the largest number on the way to the loss: a log probability, or the sum over all samples."""
+        logs = np.abs(log_softmax(arrays["scores"], 1)) * np.max(arrays.get("weight", 1), initial=1)
+        most = logs.max(initial=1) * (arrays["scores"].shape[1] if self.target == "probabilities" else 1)
+        return float(most * (logs[:, :1].size if self.reduction == "sum" else 1))
+
+
+# (samples, classes, ...): a batch of one and of none, of thousands, many classes, images
+SAMPLES = ((1, 2), (3, 10), (5, 1), (4, 257), (2, 1025), (70, 3), (4099, 2), (2, 65537), (3, 4, 2, 5))
+
+
+def labelled(
+    dtypes: Sequence[torch.dtype] = COMPUTED,
+    targets: Sequence[str] = ("indices",),
+    weighted: Sequence[bool] = (False,),
+    ignored: Sequence[int | None] = (None,),
+    smoothing: Sequence[float] = (0.0,),
+    reductions: Sequence[str] = ("mean",),
+    values: Sequence[str] = ("fractions", "far"),
+    grad: Sequence[bool] = (False, True),
+) -> Population:
+    """Labelled scores of each of SAMPLES, in turn of each dtype and option; drawn are other combinations."""
+    must = []
+    for turn in range(3):
+        for index, shape in enumerate(SAMPLES):
+            if turn and max(shape) > LONG:
+                continue
+            dtype = dtypes[(index + turn) % len(dtypes)]
+            if dtype in (torch.float16, torch.bfloat16) and max(shape) > LONG:
+                dtype = torch.float32
+            n, m = index + turn, index + 2 * turn + index // 3  # two ways of going round, so that options mix
+            of = Scores(
+                *(dtype, shape, LAYOUTS[m % 5], values[n % len(values)], index % 2 == 1, grad[m % len(grad)], n, 1)
+            )
+            must.append(
+                Labelled(
+                    of,
+                    targets[n % len(targets)],
+                    weighted[m % len(weighted)],
+                    ignored[n % len(ignored)],
+                    smoothing[m % len(smoothing)],
+                    reductions[n % len(reductions)],
+                )
+            )
+    usual = [shape for shape in SAMPLES if max(shape) <= LONG]
+    of = st.builds(
+        lambda dtype, shape, layout, value, seed: Scores(
+            dtype, shape, layout, value, grad=grad[seed % len(grad)], seed=seed, dim=1
+        ),
+        *(st.sampled_from(list(kinds)) for kinds in (dtypes, usual, LAYOUTS[:5], values)),
+        st.integers(0, 2**32 - 1),
+    )
+    kinds = (targets, weighted, ignored, smoothing, reductions)
+    return Population(tuple(must), st.builds(Labelled, of, *(st.sampled_from(list(each)) for each in kinds)))
