@@ -136,11 +136,11 @@ def test_an_output_of_a_wider_dtype_is_written_in_that_dtype(pair, name):
 
 
 @claim("broadcasting-matches-shapes")
-@over(dtype=among(*FLOATS))
-def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(dtype):
+@over(twin=twins(FLOATS, shapes=((),)))
+def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(twin):
     """IEEE 754, which NumPy follows: with NaN every result is NaN and every comparison false."""
     row = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32)
-    x, y = torch.tensor(row).to(dtype), torch.tensor(row.T.copy()).to(dtype)
+    x, y = torch.tensor(row).to(twin.dtype), torch.tensor(row.T.copy()).to(twin.dtype)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         for compute, expect in EXACT.values():
@@ -149,14 +149,10 @@ def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(
 
 
 @claim("broadcasting-matches-shapes")
-@over(
-    large=among(
-        (2**23 + 1, torch.float32), (2**52 + 1, torch.float64), (2**30 + 1, torch.int32), (2**62 + 1, torch.int64)
-    )
-)
-def test_no_digit_of_a_large_number_is_lost_beside_small_ones(large):
-    number, dtype = large
-    row, one = torch.arange(33).to(dtype), torch.tensor([[number]], dtype=dtype)
+@over(twin=twins((*SINGLE_AND_DOUBLE, torch.int32, torch.int64), shapes=((),)))
+def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
+    number = 1 + 2 ** {torch.float32: 23, torch.float64: 52, torch.int32: 30, torch.int64: 62}[twin.dtype]
+    row, one = torch.arange(33).to(twin.dtype), torch.tensor([[number]], dtype=twin.dtype)
 
     agree(one + row, number + np.arange(33)[None])
     agree(row - one, np.arange(33)[None] - number)

@@ -194,9 +194,10 @@ def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, si
 
 
 @claim("nn-builds-on-autograd")
-@over(batches=among((8, 32_776), (65_537, 3), (2, 9, 2)), dtype=among(*SINGLE_AND_DOUBLE))
-def test_a_batch_of_another_size_has_gradients_of_its_own(batches, dtype):
+@over(batches=among((8, 32_776), (65_537, 3), (2, 9, 2)), twin=twins(SINGLE_AND_DOUBLE, shapes=((),)))
+def test_a_batch_of_another_size_has_gradients_of_its_own(batches, twin):
     """Small whole numbers, so that every sum is exact."""
+    dtype = twin.dtype
     net = nn.Linear(3, 2, dtype=dtype)
     weight, w = Twin(dtype, (2, 3))
     net.weight = nn.Parameter(weight)

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, agree, among, over
+from populations import FLOATS, agree, among, over, twins
 from populations.files import CALLS, SPELLINGS, Way, hostile, ways
 from populations.modules import TREES, attribute, trees
 from populations.twins import NUMPY
@@ -267,21 +267,25 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     assert (linear.weight.tolist(), linear.bias.tolist()) == ([[3.0, 4.0]], [0.25])
 
 
+NARROW = (torch.float32, torch.float64, torch.float16)
+
+
 @claim("state-dict-round-trips")
-@over(saved=among(torch.float32, torch.float64, torch.float16), into=among(torch.float32, torch.float64, torch.float16))
+@over(saved=twins(NARROW, shapes=((),)), into=twins(NARROW, shapes=((),)))
 def test_a_model_of_another_dtype_gets_each_value_rounded_once_to_its_own(saved, into):
     number = np.array([[1 / 3]])  # whose digits end in no dtype
-    source, target = nn.Linear(1, 1, bias=False, dtype=saved), nn.Linear(1, 1, bias=False, dtype=into)
-    source.weight.data.copy_(torch.from_numpy(number))
+    source, target = (nn.Linear(1, 1, bias=False, dtype=each.dtype) for each in (saved, into))
+    source.weight.data.fill_(1 / 3)
     target.load_state_dict(source.state_dict())
 
-    assert target.weight.dtype == into
-    agree(target.weight, number.astype(NUMPY[saved]).astype(NUMPY[into]))
+    assert target.weight.dtype == into.dtype
+    agree(target.weight, number.astype(NUMPY[saved.dtype]).astype(NUMPY[into.dtype]))
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(kind=among("Adam", "Adagrad"), dtype=among(*FLOATS))
-def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_parameter(kind, dtype):
+@over(kind=among("Adam", "Adagrad"), twin=twins(FLOATS, shapes=((),)))
+def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_parameter(kind, twin):
+    dtype = twin.dtype
     parameter = nn.Parameter(torch.ones(2, dtype=dtype))
     optimizer, other = (getattr(torch.optim, kind)([parameter]) for _ in range(2))
     optimizer.state[parameter] = {name: torch.ones(2, dtype=dtype) for name in ("exp_avg", "exp_avg_sq", "sum")}
