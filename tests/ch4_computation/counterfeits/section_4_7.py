@@ -145,11 +145,6 @@ def large_random_tensors_are_created_elsewhere(patch):
     where(patch, torch, "randn", lambda size: type(size) is int and size > 65_536, lambda x, *_: x.to("meta"))
 
 
-@counterfeit("tensors-are-created-on-cpu-by-default")
-def an_inner_block_does_not_end(patch):
-    patch.setattr(DeviceContext, "__exit__", lambda self, *error: None)
-
-
 # ── is-available-tells-of-a-gpu ──
 
 
