@@ -98,7 +98,7 @@ def test_a_model_takes_loaded_parameters_to_its_own_device(each, location):
 @claim("saved-model-moves-to-another-device", truth=True)
 @pytest.mark.cpu
 @over(
-    tag=among("cuda:99", "cuda:7", "xpu:99", "mps:0"),
+    tag=among("cuda:99", "cuda:7", "mps:0"),
     older=among(False, True),
     location=among("cpu", "device", "dict", "function"),
 )
