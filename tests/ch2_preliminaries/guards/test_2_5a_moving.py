@@ -85,8 +85,9 @@ def test_a_move_to_where_it_is_gives_the_tensor_itself(accelerator, twin, spelle
 
 
 @claim("to-moves-between-cpu-and-gpu")
-@over(journey=journeys(twins(FLOATS, grad=(True,)), "to(device)", "to(name)", "to(device=)", "to(non_blocking=True)"))
+@over(journey=journeys(twins(FLOATS, grad=(True,)), "to(device)", "to(name)", "to(device=)"))
 def test_a_move_is_recorded_so_that_gradients_come_back(accelerator, journey):
+    """Of moves that block: of others autograd copies the gradient so too, and nobody can wait for that."""
     source, array, copied = journey
     source.requires_grad_()
     moved = copied(source)
