@@ -214,18 +214,20 @@ def card(site, id):
     return cards.Card(site.book().spec.register.claims[id], site.book())
 
 
-def test_a_card_shows_the_tests_that_explain_prints(site):
+def test_a_card_shows_the_lessons_as_they_run_and_names_the_guards_that_explain_prints(site):
     book = site.book()
     for id, claim in book.spec.register.claims.items():
-        tests = card(site, id).tests
-        sources = [test["html"] for test in tests["shown"] + tests["more"]]
+        lessons, guards = card(site, id).lessons, card(site, id).guards
         told = explain.claim(claim, book.spec)
-        assert len(sources) == told.count("── tests/")
-        assert all(source in told for source in sources)
+        assert len(lessons) + len(guards) == told.count("── tests/")
+        bodies = [re.sub("<[^>]*>", "", lesson["html"]).partition("def ")[2] for lesson in lessons]
+        assert lessons
+        assert all(body and body in told for body in bodies)
+        assert all(f"def test_{guard['name'].replace(' ', '_')}(" in told for guard in guards)
 
 
 def test_the_tests_of_a_mistaken_claim_are_told_apart(site):
-    labels = [str(test["label"]) for test in card(site, "divides").tests["shown"]]
+    labels = [str(test["label"]) for test in card(site, "divides").lessons]
     assert ["✗ the statement fails, as expected" in label for label in labels] == [True, False]
     assert ["✓ truth" in label for label in labels] == [False, True]
 
