@@ -64,7 +64,7 @@ def exercise(lesson: Test, holds: bool) -> Exercise | None:
     if not holds:
         body = "".join(lines[first.lineno - 1 : last.end_lineno]) + "\n"
         question = f"    try:\n{textwrap.indent(body, '    ')}        it_holds = True\n"
-        question += f"    except Exception:\n        it_holds = False\n    assert it_holds is {BLANK}\n"
+        question += f"    except BaseException:\n        it_holds = False\n    assert it_holds is {BLANK}\n"
         return Exercise(lesson.name, head + question, ("False",))
     edits = _edits(function, lesson.source)[-BLANKS:]
     if not edits:
@@ -147,7 +147,7 @@ def of_pages(spec: specification.Specification, torch_version: str) -> dict[str,
     for lesson in spec.tests:
         claim = spec.register.claims[lesson.citations[0].claim]
         truth = lesson.citations[0].truth
-        if not lesson.is_lesson or claim.id not in spec.chosen or NEEDED & set(lesson.takes):
+        if not lesson.is_lesson or claim.id not in spec.chosen or claim.needs or NEEDED & set(lesson.takes):
             continue
         if ("truth" if truth else "statement") in claim.kinds(torch_version):
             made = exercise(lesson, truth or claim.expected(torch_version) in ("holds", "caveat"))
