@@ -51,7 +51,8 @@ def copy(pytester, monkeypatch):
     for file in ("conftest.py", "pytest.ini"):
         shutil.copy(ROOT / file, pytester.path)
     for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "").match("tests/*/*.py") and not name.startswith("harness."):
+        file = Path(getattr(module, "__file__", None) or "")
+        if any(map(file.match, ("tests/ch*/*.py", "tests/ch*/*/*.py", "tests/meta/*.py"))):
             monkeypatch.delitem(sys.modules, name)
     return pytester
 
