@@ -52,7 +52,7 @@ def copy(pytester, monkeypatch):
         shutil.copy(ROOT / file, pytester.path)
     for name, module in list(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "")
-        if any(map(file.match, ("tests/ch*/*.py", "tests/ch*/*/*.py", "tests/meta/*.py"))):
+        if any(map(file.match, ("tests/ch*/*.py", "tests/ch*/*/*.py", "tests/meta/*.py", "tests/populations/*.py"))):
             monkeypatch.delitem(sys.modules, name)
     return pytester
 
