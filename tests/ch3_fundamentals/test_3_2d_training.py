@@ -60,7 +60,7 @@ def test_the_loss_averages_and_step_takes_no_batch_size():
     (mean,) = torch.autograd.grad(nn.MSELoss(reduction="mean")(net(x), y), net.bias)
     (total,) = torch.autograd.grad(nn.MSELoss(reduction="sum")(net(x), y), net.bias)
 
-    assert total.tolist() == pytest.approx([4 * 3 * each for each in mean.tolist()], rel=1e-5)  # of float32
+    assert total.tolist() == pytest.approx([4 * 3 * each for each in mean.tolist()], rel=1e-5, abs=1e-6)
     with pytest.raises(TypeError, match="batch_size"):
         torch.optim.SGD(net.parameters(), lr=0.5).step(batch_size=4)
 

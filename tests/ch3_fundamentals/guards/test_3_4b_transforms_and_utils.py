@@ -169,8 +169,8 @@ def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation(tw
     agree(image, array)
 
 
-STEPS = {
-    "pad": (lambda transforms: transforms.Pad((0, 0, 4, 1)), lambda a: np.pad(a, ((0, 0), (0, 1), (0, 4)))),
+STEPS = {  # which keep sides odd, so that there is one pixel in the middle
+    "pad": (lambda transforms: transforms.Pad((0, 0, 4, 2)), lambda a: np.pad(a, ((0, 0), (0, 2), (0, 4)))),
     "crop": (lambda transforms: transforms.CenterCrop(1), lambda a: a[:, a.shape[1] // 2, a.shape[2] // 2, None, None]),
     "flip": (lambda transforms: transforms.RandomHorizontalFlip(p=1), lambda a: a[..., ::-1]),
     "turn": (lambda transforms: transforms.RandomRotation((180, 180)), lambda a: a[:, ::-1, ::-1]),
@@ -180,7 +180,7 @@ ORDERS = st.lists(st.sampled_from([*STEPS]), max_size=5).map(tuple)
 
 @claim("torchvision-offers-transforms")
 @over(
-    twin=twins((torch.float32,), ("contiguous",), ((1, 4, 5), (3, 3, 11), (1, 9, 9)), values=("distinct",)),
+    twin=twins((torch.float32,), ("contiguous",), ((1, 3, 5), (3, 3, 11), (1, 9, 9)), values=("distinct",)),
     order=Population(((), ("pad", "flip"), ("flip", "pad"), ("turn", "pad", "flip"), ("flip", "pad", "turn")), ORDERS),
 )
 def test_compose_applies_transforms_in_their_order(twin, order):

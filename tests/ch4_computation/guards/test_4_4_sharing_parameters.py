@@ -77,11 +77,11 @@ def repeated(x, weight, bias, uses):
 @over(
     twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2), (3, 3))),
     way=among(*WAYS),
-    uses=among(2, 1, 3, 4),
+    uses=among(2, 1, 3),
 )
 def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses):
     tensor, array = twin
-    weight, bias = np.sign(array), np.sign(array[0])  # so small that sums and products stay exact in every precision
+    weight, bias = np.sign(array), np.sign(array[0])  # no sum exceeds 3 * (9 + 12 + 13) = 102, exact even in bfloat16
     x = np.sign(array + 1)
     layer = nn.Linear(*array.shape, dtype=tensor.dtype).to(tensor.device)
     layer.weight, layer.bias = nn.Parameter(tensor.sign()), nn.Parameter(tensor[0].sign())

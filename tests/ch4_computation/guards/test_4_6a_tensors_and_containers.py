@@ -400,7 +400,8 @@ def comes_back_whole(recipe, way):
 def sharing(leaves):
     """For each tensor the first one that is the same object, and the first with the same memory."""
     tensors = [leaf for _, leaf in leaves if isinstance(leaf, torch.Tensor)]
-    places = [tensor.untyped_storage().data_ptr() or f"empty {index}" for index, tensor in enumerate(tensors)]
+    memories = [tensor.untyped_storage() for tensor in tensors]
+    places = [each.data_ptr() if each.nbytes() else f"empty {id(t)}" for t, each in zip(tensors, memories)]
     return [(list(map(id, tensors)).index(id(each)), places.index(place)) for each, place in zip(tensors, places)]
 
 
