@@ -128,8 +128,8 @@ def simulate(lacks: str = "", queued: bool = False) -> None:
 def synchronize(device) -> None:
     """Wait until a torch.device has done all it was given; a backend without such a function has no queue.
 
-    A function that takes a device is told which: left to itself, torch's own asks ``is_available()`` first, which a test
-    may have replaced.
+    A function that takes a device is told which: left to itself, torch's own asks ``is_available()``, which a test may
+    have replaced.
     """
     import torch
 

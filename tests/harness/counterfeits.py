@@ -27,17 +27,23 @@ Patcher = Callable[[pytest.MonkeyPatch], None]
 TESTS = pytest.StashKey[dict[str, list[pytest.Item]]]()  # claim id -> the tests of the run that cite it
 
 
-def counterfeit(*ids: str, reported: str | tuple[str, ...] = ()) -> Callable[[Patcher], Patcher]:
+def counterfeit(
+    *ids: str, reported: str | tuple[str, ...] = (), needs: str | None = None
+) -> Callable[[Patcher], Patcher]:
     """Mark a function as a counterfeit of the claims ``ids``; it is given a ``pytest.MonkeyPatch``, undone after each
     test.
 
     The function's name says what it gets wrong; a docstring may say more. ``reported`` is the address, or addresses, of
-    public reports of the very fault: "pytorch/pytorch#118115".
+    public reports of the very fault: "pytorch/pytorch#118115". ``needs`` names what a run must have for the fault to
+    show where its claims need less: "two-devices". Raises ValueError for a need that no run can have.
     """
+    if needs not in (None, *devices.REASONS):
+        raise ValueError(f"a counterfeit needs {needs!r}, which is none of {', '.join(devices.REASONS)}")
 
     def mark(function: Patcher) -> Patcher:
         function.falsifies = ids
         function.reported = (reported,) if isinstance(reported, str) else tuple(reported)
+        function.needs = needs
         return function
 
     return mark
@@ -71,13 +77,13 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 
 def to_plant(config: pytest.Config) -> set[str]:
-    """The chosen claims; on a simulated accelerator those alone that the CPU cannot try: of the others it knows no
-    more than the CPU, on which it computes.
+    """The chosen claims; on an accelerator those alone that the CPU cannot try: that the tests of the others can fail,
+    a run on the CPU shows in less time.
     """
     spec = specification.of(config)
-    if not devices.simulated(config.getoption("device")):
+    if config.getoption("device") == "cpu":
         return set(spec.chosen)
-    return {id for id in spec.chosen if spec.register.claims[id].needs in ("accelerator", "two-devices")}
+    return {id for id in spec.chosen if spec.register.claims[id].needs in ("accelerator", "cuda", "two-devices")}
 
 
 class CounterfeitModule(pytest.Module):
@@ -151,6 +157,9 @@ def plant(item: CounterfeitItem) -> Finding:
     if claim.expected(torch.__version__) != claim.verdict:
         since = claim.since or claim.until
         return Finding("not tried", f"it falsifies what is so since torch {since}; this is {torch.__version__}")
+    lacked = devices.lacks(item.function.needs, item.config)
+    if lacked:
+        return Finding("not tried", lacked)
     # shared fixtures made with the true torch must not be used with the false one
     item.session._setupstate.teardown_exact(None)
     tests = item.session.stash[TESTS][item.claim]

@@ -73,17 +73,18 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
     lines = {line for part in code for line in range(part.lineno, part.end_lineno + 1)}
     if len(lines) > LINES:
         yield f"has {len(lines)} lines; {LINES} at most, or it holds more than one fact"
-    bound = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
-    bound |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
-    bound |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
-    bound |= {part.name for part in ast.walk(node) if isinstance(part, ast.ExceptHandler) and part.name}
-    bound |= {
-        (alias.asname or alias.name).partition(".")[0]
-        for part in ast.walk(node)
-        if isinstance(part, ast.Import | ast.ImportFrom)
-        for alias in part.names
-    }
-    used = [part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)]
+    bound, used = set(), []
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
+            used.append(part.id)
+        elif isinstance(part, ast.Name):
+            bound.add(part.id)
+        elif isinstance(part, ast.arg):
+            bound.add(part.arg)
+        elif isinstance(part, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler):
+            bound.add(part.name)
+        elif isinstance(part, ast.Import | ast.ImportFrom):
+            bound.update((alias.asname or alias.name).partition(".")[0] for alias in part.names)
     for name in dict.fromkeys(used):
         if name not in bound | known:
             yield f"uses {name!r} from outside its body; a lesson stands alone"

@@ -66,7 +66,7 @@ def isolated(item: pytest.Item) -> Iterator[None]:
     if getattr(function, "is_hypothesis_test", False):
         import hypothesis
 
-        hypothesis.seed(number)(function)
+        hypothesis.seed(number)(getattr(function, "drawn", function))
     device = devices.device_for(item)
     with settings_kept(), capabilities.using(device), devices.default(device), seeded(number, device):
         yield

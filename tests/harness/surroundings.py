@@ -88,7 +88,8 @@ def put_right() -> None:
     torch.set_printoptions(profile="default")
     torch.set_float32_matmul_precision("highest")
     torch.autograd.set_detect_anomaly(False)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # only then, as the setter imports torch's compiler: over a second
+        torch.use_deterministic_algorithms(False)
 
 
 def installed(package: str) -> str | None:

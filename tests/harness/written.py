@@ -25,7 +25,7 @@ def parse(path: Path, module: str, errors: list[str]) -> tuple[str, ast.Module] 
 
 def ends_early(tree: ast.Module, module: str) -> Iterator[str]:
     """One line for each test that need not reach its assertions."""
-    for node in ast.walk(tree):
+    for node in in_classes_too(tree.body):
         if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test"):
             yield f"{module}:{node.lineno}: {node.name} is async, and would never run"
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
@@ -36,14 +36,22 @@ def ends_early(tree: ast.Module, module: str) -> Iterator[str]:
                     yield f"{module}:{part.lineno}: {node.name} yields, and would never run"
 
 
+def in_classes_too(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module, and those of its classes: where tests stand."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.ClassDef):
+            yield from in_classes_too(node.body)
+
+
 def own_statements(function: ast.FunctionDef) -> Iterator[ast.AST]:
     """All nodes of a function's body, but for those of functions and classes within it."""
-    waiting: list[ast.AST] = list(function.body)
+    waiting: list[ast.AST] = function.body[::-1]
     while waiting:
-        node = waiting.pop(0)
+        node = waiting.pop()
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
             yield node
-            waiting[:0] = ast.iter_child_nodes(node)
+            waiting.extend([*ast.iter_child_nodes(node)][::-1])
 
 
 def not_planted(tree: ast.Module, module: str) -> Iterator[str]:

@@ -102,6 +102,17 @@ def test_an_accident_of_the_patch_is_invalid_and_fails_the_run(forged, text):
     result.stdout.fnmatch_lines(["invalid: * of adds: It adds.", "1 counterfeits: 0 caught, 0 survived, 1 invalid"])
 
 
+def test_a_counterfeit_that_needs_two_devices_is_not_tried_on_one(forged):
+    result = forged(HARMLESS.replace('"adds"', '"adds", needs="two-devices"'))
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 counterfeits: 0 caught, 0 survived, 0 invalid, 1 not tried"])
+
+
+def test_a_need_that_no_run_can_have_is_a_mistake():
+    with pytest.raises(ValueError, match="needs 'three-devices', which is none of accelerator, cuda, two-devices"):
+        counterfeits.counterfeit("adds", needs="three-devices")
+
+
 def test_torch_is_as_before_after_every_kind_of_counterfeit(forged):
     before = torch.Tensor.sum, torch.Tensor.__truediv__
     forged("\n\n".join([CAUGHT, HARMLESS, BROKEN, RAISES, AS_CLAIMED]))

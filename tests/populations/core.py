@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hypothesis import example, given, reject, seed
+from hypothesis import given, reject, seed
 from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 
@@ -45,19 +46,32 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
     """
 
     def decorate(guard: Callable) -> Callable:
+        named = {name: of.must for name, of in populations.items() if isinstance(of, Population)}
+        combined = rows(named) if len(named) == len(populations) else []
+
         @functools.wraps(guard)
         def one(*args, **drawn):
             if any(lacking(member) for member in drawn.values()):
                 reject()
             guard(*args, **drawn)
 
-        strategies = {name: of.more if isinstance(of, Population) else of for name, of in populations.items()}
-        tried = given(**strategies)(one)
-        named = {name: of.must for name, of in populations.items() if isinstance(of, Population)}
-        combined = rows(named) if len(named) == len(populations) else []
-        for row in reversed(combined):
-            tried = example(**row)(tried)
-        tried.combined = combined
+        drawn = given(**{name: of.more if isinstance(of, Population) else of for name, of in populations.items()})(one)
+
+        @functools.wraps(drawn)
+        def tried(*args, **fixtures):
+            for row in combined:  # in a plain loop, which takes half the time of Hypothesis' @example
+                try:
+                    if not any(map(lacking, row.values())):
+                        guard(*args, **fixtures, **row)
+                except UnsatisfiedAssumption:
+                    continue
+                except Exception as error:
+                    told = ", ".join(f"{name}={member!r}" for name, member in row.items())
+                    error.add_note(f"Failing example: {guard.__name__}({told})")
+                    raise
+            drawn(*args, **fixtures)
+
+        tried.combined, tried.drawn = combined, drawn
         return tried
 
     return decorate

@@ -133,7 +133,12 @@ def a_copy_that_does_not_block_reads_released_memory(patch):
     patch.setattr(torch.Tensor, "to", wrong)
 
 
-@counterfeit("to-moves-between-cpu-and-gpu", "to-device-object-equals-to-string", reported="pytorch/pytorch#472")
+@counterfeit(
+    "to-moves-between-cpu-and-gpu",
+    "to-device-object-equals-to-string",
+    reported="pytorch/pytorch#472",
+    needs="two-devices",
+)
 def index_zero_means_the_current_device(patch):
     to = torch.Tensor.to
 
@@ -147,7 +152,7 @@ def index_zero_means_the_current_device(patch):
     patch.setattr(torch.Tensor, "to", wrong)
 
 
-@counterfeit("to-moves-between-cpu-and-gpu")
+@counterfeit("to-moves-between-cpu-and-gpu", needs="two-devices")
 def copies_between_two_devices_read_in_storage_order(patch):
     alter_to(
         patch,
@@ -176,7 +181,7 @@ def half_precision_flushes_its_smallest_numbers_on_the_way(patch):
 # ── create-directly-on-gpu ──
 
 
-@counterfeit("create-directly-on-gpu")
+@counterfeit("create-directly-on-gpu", needs="two-devices")
 def zeros_like_leaves_the_second_device(patch):
     zeros_like = torch.zeros_like
 
@@ -508,13 +513,15 @@ def between(x, y):
 
 
 @counterfeit(
-    "to-moves-between-cpu-and-gpu", reported=("pytorch/pytorch#13803", "pytorch/pytorch#84803", "pytorch/pytorch#70048")
+    "to-moves-between-cpu-and-gpu",
+    reported=("pytorch/pytorch#13803", "pytorch/pytorch#84803", "pytorch/pytorch#70048"),
+    needs="two-devices",
 )
 def a_copy_from_gpu_to_gpu_is_zero(patch):
     alter_to(patch, between, lambda x, y: torch.zeros_like(y))
 
 
-@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#56771")
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#56771", needs="two-devices")
 def the_first_copy_from_gpu_to_gpu_is_zero(patch):
     copies = []
     alter_to(
@@ -524,7 +531,7 @@ def the_first_copy_from_gpu_to_gpu_is_zero(patch):
     )
 
 
-@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#157398")
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#157398", needs="two-devices")
 def some_of_a_large_copy_from_gpu_to_gpu_is_zero(patch):
     def wrong(x, y):
         y.detach().view(-1)[65536:].zero_()

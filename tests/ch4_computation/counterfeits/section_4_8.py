@@ -106,7 +106,7 @@ def the_dtype_is_left_out_beside_a_device(patch):
     )
 
 
-@counterfeit("gpu-tensor-prints-its-device")
+@counterfeit("gpu-tensor-prints-its-device", needs="two-devices")
 def a_tensor_of_the_second_gpu_prints_the_first(patch):
     change_print(
         patch, lambda x: x.device.index == 1, lambda text, x: text.replace(f"{x.device}", f"{x.device.type}:0")
@@ -267,7 +267,7 @@ def moving_forgets_that_a_gradient_is_wanted(patch):
     patch.setattr(Tensor, "to", lambda x, *args, **rest: true(x.detach() if x.is_leaf else x, *args, **rest))
 
 
-@counterfeit("create-on-device-equals-create-then-move")
+@counterfeit("create-on-device-equals-create-then-move", needs="two-devices")
 def a_move_to_the_second_device_goes_to_the_first(patch):
     true = Tensor.to
 

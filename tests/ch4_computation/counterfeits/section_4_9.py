@@ -144,7 +144,7 @@ def a_moved_model_is_a_copy(patch):
     change_move(patch, lambda to, net, *args, **rest: to(copy.deepcopy(net), *args, **rest))
 
 
-@counterfeit("model-moves-with-to", reported="pytorch/pytorch#472")
+@counterfeit("model-moves-with-to", reported="pytorch/pytorch#472", needs="two-devices")
 def index_zero_means_the_second_device(patch):
     def wrong(to, net, *args, **rest):
         goal = torch.device(str(args[0])) if args and isinstance(args[0], str | torch.device) else None
