@@ -78,7 +78,7 @@ def randn_mirrors_every_second_call(patch):
 
 
 def draw_from_a_generator_of_its_own(patch, name):
-    function, own = getattr(torch, name), torch.Generator(torch.get_default_device())
+    function, own = getattr(torch, name), torch.Generator(torch.empty(0).device)
     patch.setattr(torch, name, lambda *sizes, **rest: function(*sizes, generator=own, **rest))
 
 
