@@ -283,7 +283,7 @@ def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimension
 @over(twin=twins(ANY))
 def test_item_reads_the_element_that_a_tensor_of_any_layout_shows(twin):
     tensor, array = twin
-    places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))][-3:]
+    places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))[-3:]]
 
     assert [tensor[place].item() for place in places] == [array[place].item() for place in places]
 

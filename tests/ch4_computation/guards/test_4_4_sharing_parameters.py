@@ -75,13 +75,13 @@ def repeated(x, weight, bias, uses):
 @claim("same-instance-in-sequential-shares")
 @claim("shared-gradients-accumulate")
 @over(
-    twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2), (3, 3))),
+    twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2))),
     way=among(*WAYS),
-    uses=among(2, 1, 3),
+    uses=among(2, 1, 3, 4),
 )
 def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses):
     tensor, array = twin
-    weight, bias = np.sign(array), np.sign(array[0])  # no sum exceeds 3 * (9 + 12 + 13) = 102, exact even in bfloat16
+    weight, bias = np.sign(array), np.sign(array[0])  # sums of at most 2 * (8 + 4 * 3 + 2 * 7 + 15) = 98: exact
     x = np.sign(array + 1)
     layer = nn.Linear(*array.shape, dtype=tensor.dtype).to(tensor.device)
     layer.weight, layer.bias = nn.Parameter(tensor.sign()), nn.Parameter(tensor[0].sign())

@@ -51,7 +51,7 @@ def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_an
 
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
-@over(each=trees(must=TREES[:4]), way=among(Way("memory"), Way("older Path")))
+@over(each=trees(must=TREES[2:4]), way=among(Way("memory"), Way("older Path")))
 def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each, way):
     net, plan = each
     for module in net.modules():
