@@ -67,7 +67,7 @@ def entries_of(id: str, outcomes: list) -> list[dict]:
     """One entry for each test function and each outcome of its cases (``verdicts.Outcome``), in the given order.
 
     ``test`` is the function's node id, ``cases`` holds the names of the parametrised cases that share the outcome and
-    its reason (none where the test has no parameters).
+    its reason (none where the test has no parameters). ``cause`` and ``without`` are there where they say something.
     """
     entries: dict[str, dict] = {}
     for outcome in outcomes:
@@ -75,6 +75,7 @@ def entries_of(id: str, outcomes: list) -> list[dict]:
         truth = (id, True) in outcome.claims
         fields = {"test": test, "truth": truth, "outcome": outcome.outcome, "reason": outcome.reason}
         fields |= {"cause": outcome.cause} if outcome.cause else {}
+        fields |= {"without": [list(one) for one in outcome.without]} if outcome.without else {}
         entry = entries.setdefault(json.dumps(fields), {**fields, "cases": []})
         entry["cases"] += [case] if case else []
     return list(entries.values())

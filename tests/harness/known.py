@@ -68,10 +68,13 @@ class Known:
         return all(id in self.limits["claims"] for id, _ in outcome.claims) or bool(self.operators(outcome))
 
     def operators(self, outcome: Outcome) -> set[str]:
-        """The known operators of a cause, "aten::abs.out of float64": by name, with its overload, with its dtype."""
-        operator, _, dtype = outcome.cause.partition(" of ")
-        plain = operator.partition(".")[0]
-        return {operator, plain, f"{plain} of {dtype}", outcome.cause} & self.limits["operators"].keys()
+        """The known operators that a test met, "aten::abs.out of float64": by name, with overload, with dtype."""
+        named: set[str] = set()
+        for cause in (outcome.cause, *(cause for cause, _, _ in outcome.without)):
+            operator, _, dtype = cause.partition(" of ")
+            plain = operator.partition(".")[0]
+            named |= {operator, plain, f"{plain} of {dtype}", cause}
+        return named & self.limits["operators"].keys()
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         recorder = next(one for one in self.config.pluginmanager.get_plugins() if isinstance(one, Recorder))
@@ -81,7 +84,7 @@ class Known:
         for finding in recorder.findings():
             if finding.claim.id in self.limits["claims"] and finding.verdict not in ("broken", "refused", "not tried"):
                 self.lines.append(f"claim {finding.claim.id} is {finding.verdict}, as it should be")
-        lacked = {name for one in failed + refused for name in self.operators(one)}
+        lacked = {name for one in recorder.outcomes.values() for name in self.operators(one)}
         whole = not specification.of(self.config).partial and not recorder.interrupted
         for operator in self.limits["operators"].keys() - lacked if whole else ():
             self.lines.append(f"operator {operator} was refused to no test")

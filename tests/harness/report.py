@@ -146,20 +146,37 @@ def _broken(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
 
 
 def _refused(out: pytest.TerminalReporter, findings: list[Finding]) -> None:
-    """Each cause once, those first that keep most claims from being tried all by themselves."""
-    causes_of = {
-        finding.claim.id: {one.cause: one.reason for one in finding.outcomes if one.outcome == "refused"}
+    """Each cause once, those first that keep most claims from being tried all by themselves. "In part" are claims of
+    which no more waits for the cause than members of a guard's populations, which were left out.
+    """
+    waiting: dict[str, set[str]] = defaultdict(set)  # claims by cause
+    in_part: dict[str, set[str]] = defaultdict(set)
+    words: dict[str, str] = {}
+    met = [
+        (finding.claim.id, claims, cause, reason)
         for finding in findings
-        if finding.verdict == "refused"
-    }
-    words = {cause: reason for causes in causes_of.values() for cause, reason in causes.items()}
-    waiting = Counter(cause for causes in causes_of.values() for cause in causes)
-    alone = Counter(next(iter(causes)) for causes in causes_of.values() if len(causes) == 1)
-    if waiting:
+        if finding.verdict != "broken"
+        for one in finding.outcomes
+        for claims, cause, reason in (
+            *([(waiting, one.cause, one.reason)] if one.outcome == "refused" else []),
+            *((in_part, cause, reason) for cause, reason, _ in one.without),
+        )
+    ]
+    # what raised while a tensor was printed says no operator; another test may know which one says these words
+    named = {reason: cause for _, _, cause, reason in met if cause != reason}
+    for id, claims, cause, reason in met:
+        cause = named.get(reason, cause)
+        claims[cause].add(id)
+        words.setdefault(cause, reason)
+    causes = Counter(id for claims in waiting.values() for id in claims)
+    alone = {cause: sum(causes[id] == 1 for id in waiting[cause]) for cause in words}
+    if words:
         out.line("\nrefused: the device raises where the CPU passes", yellow=True, bold=True)
-    for cause in sorted(waiting, key=lambda cause: (-alone[cause], -waiting[cause], cause)):
+    for cause in sorted(words, key=lambda cause: (-alone[cause], -len(waiting[cause]), -len(in_part[cause]), cause)):
         told = "" if words[cause] == cause else f": {words[cause]}"
-        out.line(f"  {_count(alone[cause], 'claim')} by this alone, {waiting[cause]} in all: {cause}{told}")
+        part = len(in_part[cause] - waiting[cause])
+        count = f"{_count(alone[cause], 'claim')} by this alone, {len(waiting[cause])} in all"
+        out.line(f"  {count}{f', {part} in part' * (part > 0)}: {cause}{told}")
 
 
 def _not_tried(out: pytest.TerminalReporter, findings: list[Finding]) -> None:

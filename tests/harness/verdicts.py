@@ -30,7 +30,8 @@ class Outcome:
     Where the harness let the test stand aside, ``aside`` names what the run lacks ("cuda"), or is "not applicable".
     ``claims`` pairs each cited id with whether its truth line is meant; ``cases`` counts, for each of these ids, the
     cases of the test's function that cite it, 0 if unknown; ``seconds`` covers setup, call and teardown;
-    ``measured`` is what the test recorded by pytest's ``record_property``.
+    ``measured`` is what the test recorded by pytest's ``record_property``. ``without`` lists what a test that passed
+    was tried without (``harness.left_out``): a cause as above, its words, and how many members of its populations.
     """
 
     test: str
@@ -42,10 +43,12 @@ class Outcome:
     seconds: float = 0.0
     measured: dict = field(default_factory=dict)
     aside: str = ""
+    without: list[tuple[str, str, int]] = field(default_factory=list)
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in the report of one phase, or of a part of it (a subtest); the worst decides."""
         self.seconds += report.duration
+        self.without += map(tuple, getattr(report, "without", ()))
         self.measured.update((name, value) for name, value in report.user_properties if name not in OWN)
         if self.outcome in ("failed", "error"):
             return

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.left_out import left_out
 from hypothesis import given, reject, seed
 from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
@@ -41,8 +42,10 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
 
     Every run meets all members that a population says it must meet: with two populations in such combinations that
     each member of the one meets many of the other. Then come drawn combinations. What the device under test lacks is
-    left out; a guard of which nothing is left stands aside (``nothing_left``). A plain Hypothesis strategy is a
-    population without members that must be met, and needs at least one other beside it.
+    left out; a guard of which nothing is left stands aside (``nothing_left``). Left out and told is a combination that
+    needs an operator which the device refuses (``harness.left_out``); where that is all of them, the guard is refused.
+    A plain Hypothesis strategy is a population without members that must be met, and needs at least one other beside
+    it.
     """
 
     def decorate(guard: Callable) -> Callable:
@@ -53,22 +56,37 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
         def one(*args, **drawn):
             if any(lacking(member) for member in drawn.values()):
                 reject()
-            guard(*args, **drawn)
+            try:
+                guard(*args, **drawn)
+            except UnsatisfiedAssumption:
+                raise
+            except Exception as error:
+                if not left_out(error, lambda: guard(*args, **drawn), drawn.values()):
+                    raise
 
         drawn = given(**{name: of.more if isinstance(of, Population) else of for name, of in populations.items()})(one)
 
         @functools.wraps(drawn)
         def tried(*args, **fixtures):
+            passed, refusal = 0, None
             for row in combined:  # in a plain loop, which takes half the time of Hypothesis' @example
+                if any(map(lacking, row.values())):
+                    continue
+                attempt = functools.partial(guard, *args, **fixtures, **row)
                 try:
-                    if not any(map(lacking, row.values())):
-                        guard(*args, **fixtures, **row)
+                    attempt()
+                    passed += 1
                 except UnsatisfiedAssumption:
                     continue
                 except Exception as error:
+                    if left_out(error, attempt, fixtures.values()):
+                        refusal = error
+                        continue
                     told = ", ".join(f"{name}={member!r}" for name, member in row.items())
                     error.add_note(f"Failing example: {guard.__name__}({told})")
                     raise
+            if refusal and not passed:
+                raise refusal
             drawn(*args, **fixtures)
 
         tried.combined, tried.drawn = combined, drawn
