@@ -95,7 +95,8 @@ def test_normal_and_constant_overwrite_the_parameters_of_a_layer():
 
     assert net[0].weight is weight  # the same parameter, with other numbers in it
     assert weight.tolist() != before
-    assert weight.abs().max().item() < 0.08  # beyond eight standard deviations: once in 10**14 times
+    # beyond eight standard deviations: once in 10**14 times
+    assert max(abs(number) for row in weight.tolist() for number in row) < 0.08
     assert net[0].bias.tolist() == [0.0, 0.0, 0.0]
     assert weight.requires_grad and weight.is_leaf
 

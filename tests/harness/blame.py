@@ -7,8 +7,6 @@
 ``--require operators`` turns the first two into failure.
 """
 
-import re
-
 import pytest
 from _pytest.runner import runtestprotocol
 
@@ -52,7 +50,7 @@ def judge(item: pytest.Item, report: pytest.TestReport) -> None:
     """Settle what a failed report of a device means; ``report`` is changed to say so."""
     device = capabilities.of(devices.under_test(item.config))
     raised = not (report.refuted or endurance.TookTooLong.__name__ in report.error)
-    reason, cause, section = lacking(device, report.error) if raised else None, "", []
+    reason, cause, section = device.named_in(report.error) if raised else None, "", []
     report.on_cpu = (endurance.dead(item) or "") if raised and reason is None else ""
     if reason is None and not report.on_cpu:
         operator, dtype = diagnosis.operator_that_raised(item, report.error) if raised else (None, None)
@@ -70,14 +68,6 @@ def judge(item: pytest.Item, report: pytest.TestReport) -> None:
         report.refused = [cause, report.error]
     else:
         report.user_properties.append(("aside", OPERATORS))
-
-
-def lacking(device: capabilities.Capabilities, error: str) -> str | None:
-    """The dtype that an error is about, as the reason why a test is not tried; None where the device has it."""
-    for name, words in device.missing.items():
-        if name in capabilities.DTYPES and (error == words or re.search(rf"\b{name}\b", error)):
-            return device.lack(name)
-    return None
 
 
 def pytest_report_teststatus(report: pytest.TestReport):

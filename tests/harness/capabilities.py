@@ -7,6 +7,7 @@ which has every dtype.
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,15 @@ class Capabilities:
         if name not in THINGS:
             raise KeyError(f"nobody asked a device for {name!r}; known: {', '.join(THINGS)}")
         return f"{self.device.partition(':')[0]} has no {name}" if name in self.missing else None
+
+    def named_in(self, error: str) -> str | None:
+        """The dtype that an error, its type and first line, is about, as ``lack`` tells it; None where the device has
+        it.
+        """
+        for name, words in self.missing.items():
+            if name in DTYPES and (error == words or re.search(rf"\b{name}\b", error)):
+                return self.lack(name)
+        return None
 
 
 def carries(dtype: str, device) -> None:

@@ -3,8 +3,9 @@
 A guard over all operations says something about all of them. Where a device refuses one, as many refuse a sort or an
 operator of one dtype, the guard is tried with the others, and what was left out is told: it stands in the document, and
 in the terminal beside what the device refused. A member is left out only if the refusal says that something is missing
-(``refusals.means_missing``) and the same member passes on the CPU, or cannot be tried there. Where no member is left,
-the refusal is raised, and counts as the whole test's. Under ``--require operators`` no member is left out.
+(``refusals.means_missing``), or names a dtype that the device lacks, and the same member passes on the CPU, or cannot
+be tried there. Where no member is left, the refusal is raised, and counts as the whole test's. Under ``--require
+operators`` no member is left out.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +20,9 @@ from harness import capabilities, devices, diagnosis, randomness, refusals
 
 @dataclass
 class Without:
-    """An operator and its dtype that the device refuses, its first words, and how many members wait for it."""
+    """An operator and its dtype that the device refuses, or a dtype that it lacks; the first line of the error; and how
+    many members wait for it.
+    """
 
     cause: str
     reason: str
@@ -40,11 +43,12 @@ def left_out(error: Exception, attempt: Callable[[], object], given: Iterable = 
     """
     if Running.strict or capabilities.current().device == "cpu" or isinstance(error, AssertionError):
         return False
-    if not refusals.means_missing(error) or fails_on_the_cpu(attempt, given):
-        return False
     words = diagnosis.first_line(error)
+    lacking = capabilities.current().named_in(words)
+    if not (lacking or refusals.means_missing(error)) or fails_on_the_cpu(attempt, given):
+        return False
     if words not in Running.found:
-        Running.found[words] = Without(cause_of(words, attempt), words)
+        Running.found[words] = Without(lacking or cause_of(words, attempt), words)
     Running.found[words].members += 1
     return True
 

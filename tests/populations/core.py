@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from harness import capabilities
 from harness.left_out import left_out
 from hypothesis import given, reject, seed
 from hypothesis import strategies as st
@@ -123,7 +125,13 @@ def rows(named: dict[str, tuple]) -> list[dict]:
 
 
 def lacking(member) -> str | None:
-    """Why the device under test cannot have ``member``, or one of a tuple's, or None where it can."""
+    """Why the device under test cannot have ``member``, or one of a tuple's, or None where it can.
+
+    A dtype is a member that the device may lack, by itself or by its name.
+    """
+    if isinstance(member, (str, torch.dtype)):
+        name = str(member).removeprefix("torch.")
+        return capabilities.lack(name) if name in capabilities.DTYPES else None
     if isinstance(member, tuple):
         return next(filter(None, map(lacking, member)), None)
     ask = getattr(member, "lacking", None)

@@ -225,7 +225,7 @@ def test_tensors_become_parameters_and_only_a_plain_dict_is_sorted(twin, made):
 
 
 @claim("matmul-node-is-named-mm-backward", truth=True)
-@over(dtype=among(*SINGLE_AND_DOUBLE), rows=among(1, 3), spelled=among("function", "method", "operator"))
+@over(dtype=among(*SINGLE_AND_DOUBLE), rows=among(0, 1, 3), spelled=among("function", "method", "operator"))
 def test_every_product_of_matrices_names_its_node_with_a_zero(dtype, rows, spelled):
     x, w = torch.ones(rows, 4, dtype=dtype), nn.Parameter(torch.ones(4, 2, dtype=dtype))
     product = {"function": lambda: torch.mm(x, w), "method": lambda: x.mm(w), "operator": lambda: x @ w}[spelled]()

@@ -346,8 +346,13 @@ FROZEN = (False, True) if tuple(map(int, torch.__version__.split(".")[:2])) >= (
 
 
 @claim("assign-unties-shared-parameters")
-@over(shape=among((2, 2), (33, 65)), way=among(Way("memory"), Way("mmap")), frozen=among(*FROZEN))
-def test_assigned_parameters_lie_on_the_loaded_memory_untied_and_frozen_as_before(shape, way, frozen):
+@over(
+    shape=among((2, 2), (33, 65)),
+    way=among(Way("memory"), Way("mmap")),
+    frozen=among(*FROZEN),
+    other=among(torch.float64, torch.float16),
+)
+def test_assigned_parameters_lie_on_the_loaded_memory_untied_and_frozen_as_before(shape, way, frozen, other):
     assert "assign" in nn.Module.load_state_dict.__annotations__
 
     def tied():
@@ -362,7 +367,7 @@ def test_assigned_parameters_lie_on_the_loaded_memory_untied_and_frozen_as_befor
     assert {each.weight.data_ptr() for each in net} == {value.data_ptr() for value in state.values()}
     assert len({value.data_ptr() for value in state.values()}) == 1
     assert [parameter.requires_grad for parameter in net.parameters()] == [not frozen] * 2
-    assert len({each.weight.data_ptr() for each in net.to(torch.float64)}) == 2
+    assert len({each.weight.data_ptr() for each in net.to(other)}) == 2
 
     again, copied = tied(), tied()
     again.load_state_dict(state)  # the dict remembers
