@@ -24,6 +24,7 @@ def test_a_list_or_an_array_given_to_the_class_is_data():
     assert torch.Tensor([3]).tolist() == [3.0]
     assert torch.Tensor((2, 3)).tolist() == [2.0, 3.0]
     assert torch.Tensor(np.array([[1, 2, 3], [4, 5, 6]])).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert torch.Tensor(np.array(3)).shape == (3,)  # without a dimension it is a number, and so a size
     assert torch.Tensor([2, 3]).dtype == torch.Tensor(2, 3).dtype == torch.float32
     assert torch.Tensor(torch.Size([2, 3])).shape == (2, 3)
 

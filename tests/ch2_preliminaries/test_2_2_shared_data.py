@@ -78,10 +78,11 @@ def test_a_view_is_another_python_object():
 
 
 @claim("view-is-a-new-tensor-object", truth=True)
-def test_its_elements_lie_at_the_same_address():
+def test_its_elements_lie_at_the_same_address_or_further_on_in_the_same_memory():
     x = torch.tensor([0, 1, 2, 3, 4, 5])
 
-    assert x.view(2, 3).data_ptr() == x.data_ptr()
+    assert x.view(-1).data_ptr() == x.view(2, 3).data_ptr() == x.data_ptr()
+    assert x[1:].data_ptr() == x.data_ptr() + 8  # an int64 has 8 bytes
     assert x.clone().data_ptr() != x.data_ptr()
 
 
@@ -112,13 +113,17 @@ def test_an_augmented_assignment_reaches_whatever_shares_memory():
 
 
 @claim("augmented-assignment-writes-through", truth=True)
-def test_in_place_a_tensor_keeps_its_dtype_and_a_leaf_its_value():
+def test_in_place_a_tensor_keeps_its_dtype_a_leaf_its_value_and_a_result_gets_another_node():
     whole = torch.tensor([1, 2])
     assert (whole + 0.5).tolist() == [1.5, 2.5]
     with pytest.raises(RuntimeError):
         whole += 0.5
 
     leaf = torch.tensor([1.0, 2.0], requires_grad=True)
-    assert (leaf + 1).tolist() == [2, 3]
     with pytest.raises(RuntimeError):
         leaf += 1
+
+    product = leaf * 2
+    assert product.grad_fn.name() == "MulBackward0"
+    product += 1
+    assert product.grad_fn.name() == "AddBackward0"

@@ -25,6 +25,24 @@ def test_a_write_to_a_tensor_or_its_array_shows_in_both():
     assert tensor.tolist() == array.tolist() == [10, 20, 3.5]
 
 
+@claim("numpy-method-shares-memory", truth=True)
+@pytest.mark.cpu
+def test_what_numpy_cannot_read_as_it_lies_is_refused_or_on_request_copied():
+    conjugate, tracked = torch.tensor([1 + 2j]).conj(), torch.tensor([1.5], requires_grad=True)
+
+    with pytest.raises(TypeError):
+        torch.tensor([1.5], dtype=torch.bfloat16).numpy()
+    for tensor in (conjugate, tracked):
+        with pytest.raises(RuntimeError):
+            tensor.numpy()
+
+    array = conjugate.numpy(force=True)
+    array[0] = 100
+    assert conjugate.tolist() == [1 - 2j]  # a copy shares nothing
+    tracked.numpy(force=True)[0] = 100
+    assert tracked.tolist() == [100]
+
+
 @claim("from-numpy-shares-memory")
 @pytest.mark.cpu
 def test_a_write_to_an_array_or_its_tensor_shows_in_both():
@@ -134,6 +152,7 @@ def test_an_accelerator_s_tensor_is_copied_to_the_cpu_first(accelerator):
 
     with pytest.raises(TypeError):
         tensor.numpy()
-    array = tensor.cpu().numpy()
-    array[0] = 10
-    assert tensor.tolist() == [1.5, 2.5]  # a copy shares nothing
+    for array in (tensor.cpu().numpy(), tensor.numpy(force=True)):
+        array[0] = 10
+        assert array.tolist() == [10, 2.5]
+        assert tensor.tolist() == [1.5, 2.5]  # a copy shares nothing

@@ -34,6 +34,7 @@ def test_to_leaves_the_tensor_where_it_was_and_copies_nothing_that_is_there(acce
     there[0] = 10
     assert x.tolist() == [1, 2]
     assert there.to(accelerator) is there
+    assert there.to(accelerator, copy=True) is not there
 
 
 @claim("create-directly-on-gpu")
@@ -93,3 +94,5 @@ def test_the_gradient_is_the_original_s_and_not_the_moved_copy_s(accelerator):
     assert there.grad.tolist() == [1, 2]
     with pytest.warns(UserWarning, match="not a leaf Tensor"):
         assert moved.grad is None
+    with torch.no_grad():
+        assert x.to(accelerator).is_leaf  # but cut off from x

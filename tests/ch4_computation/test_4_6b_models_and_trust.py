@@ -10,6 +10,7 @@ stranger. That is why `load` has by default, since torch 2.6, an unpickler that 
 little else (`weights_only=True`). It is a filter, and filters have had holes: who wrote the file still matters.
 """
 
+import copy
 import os
 import pickle
 import zipfile
@@ -198,6 +199,20 @@ def test_what_is_not_in_the_dict_is_not_restored_and_what_does_not_fit_is_refuse
     scalar.load_state_dict({"scale": torch.tensor([5.0])})
     assert scalar.scale.tolist() == 5.0
     nn.BatchNorm1d(1, affine=False).load_state_dict({"running_mean": torch.ones(1), "running_var": torch.ones(1)})
+
+
+@claim("state-dict-is-no-copy")
+def test_the_best_state_so_far_must_be_copied_to_be_kept():
+    net = nn.Linear(2, 1, bias=False)
+    nn.init.constant_(net.weight, 1.0)
+    best, kept = net.state_dict(), copy.deepcopy(net.state_dict())
+
+    net(torch.tensor([3.0, 4.0])).backward()
+    torch.optim.SGD(net.parameters(), lr=0.5).step()
+
+    assert net.weight.tolist() == [[-0.5, -1.0]]  # 1 - 0.5 * 3, 1 - 0.5 * 4
+    assert best["weight"].tolist() == [[-0.5, -1.0]]  # it went along
+    assert kept["weight"].tolist() == [[1.0, 1.0]]
 
 
 @claim("assign-unties-shared-parameters")

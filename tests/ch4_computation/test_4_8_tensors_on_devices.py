@@ -159,6 +159,8 @@ def test_numbers_copies_and_indices_cross_over(accelerator):
     there[:2] = here[:2]
     assert there.tolist() == [1, 2, 30]
     assert here.copy_(there).tolist() == [1, 2, 30]
+    first, rest = torch.tensor_split(there, torch.tensor([1], device="cpu"))
+    assert (first.tolist(), rest.tolist()) == ([1], [2, 30])
 
 
 @claim("different-gpus-do-not-mix")

@@ -95,6 +95,22 @@ def array_of_a_tensor_is_read_only(patch):
     patch.setattr(torch.Tensor, "numpy", wrong)
 
 
+@counterfeit("numpy-method-shares-memory")
+def a_forced_array_forgets_the_pending_conjugate(patch):
+    numpy = torch.Tensor.numpy
+    patch.setattr(
+        torch.Tensor,
+        "numpy",
+        lambda self, **kwargs: numpy(self.conj() if kwargs and self.is_conj() else self, **kwargs),
+    )
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_detaches_unasked(patch):
+    numpy = torch.Tensor.numpy
+    patch.setattr(torch.Tensor, "numpy", lambda self, **kwargs: numpy(self.detach(), **kwargs))
+
+
 # ── from-numpy-shares-memory ──
 
 

@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, WHOLE, WRITABLE, agree, among, over, twins, untouched
+from populations import ANY, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched
 from torch import nn
 
 claim = pytest.mark.claim
@@ -245,9 +245,13 @@ def test_shape_strides_and_flags_are_the_views_own(twin):
 
 @claim("view-is-a-new-tensor-object", truth=True)
 @over(twin=twins(ANY))
-def test_the_first_element_of_a_view_has_the_address_of_its_source_s(twin):
+def test_the_first_element_of_a_view_has_the_address_of_its_source_s_and_that_of_a_slice_follows(twin):
     tensor, array = twin
     assert tensor.view(*array.shape, 1).data_ptr() == tensor.data_ptr()
+    for dimension, size in enumerate(array.shape):
+        if array.size and size > 1:
+            rest = tensor.narrow(dimension, 1, size - 1)
+            assert rest.data_ptr() == tensor.data_ptr() + tensor.stride(dimension) * tensor.element_size()
 
 
 # ── item-gives-a-python-number ──
@@ -351,3 +355,15 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     with pytest.raises(RuntimeError):  # a leaf that requires grad, or whole numbers that would need fractions
         AUGMENTED[sign][1](tensor, 0.5)
     agree(tensor, array)
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
+def test_in_place_a_result_gets_a_node_behind_the_one_it_had(twin, sign):
+    leaf, _ = twin
+    z = leaf * 2
+    before = z.grad_fn
+
+    AUGMENTED[sign][1](z, 0.5)
+    assert z.grad_fn is not before
+    assert z.grad_fn.next_functions[0][0] is before

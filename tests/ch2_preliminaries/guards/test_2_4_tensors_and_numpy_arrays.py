@@ -67,6 +67,27 @@ def test_writes_through_the_tensor_and_through_its_array_reach_the_other_and_not
     assert np.array_equal(copy, np.zeros_like(values))
 
 
+@claim("numpy-method-shares-memory", truth=True)
+@pytest.mark.cpu
+@over(twin=twins((torch.float32, torch.float64, torch.float16, torch.complex64), WRITABLE, grad=(True,)))
+def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_conjugate_copied(twin):
+    tensor, values = twin
+    for refused in (tensor, tensor.detach().cfloat().conj()):
+        with pytest.raises(RuntimeError):
+            refused.numpy()
+    with pytest.raises(TypeError):
+        tensor.detach().bfloat16().numpy() if twin.dtype.is_floating_point else tensor.detach().to_sparse().numpy()
+
+    array, conjugate = tensor.numpy(force=True), tensor.detach().cfloat().conj()
+    assert np.array_equal(array, values)
+    assert not values.size or array.ctypes.data == tensor.data_ptr()
+    copy = conjugate.numpy(force=True)
+    before = conjugate.tolist()
+    assert copy.tolist() == before
+    copy[...] = 7
+    assert conjugate.tolist() == before
+
+
 # ── from-numpy-shares-memory ──
 
 
@@ -324,7 +345,7 @@ def test_numpy_refuses_what_is_not_in_main_memory_and_gets_a_copy_that_is(accele
     for convert in (lambda: tensor.numpy(), lambda: np.asarray(tensor)):
         with pytest.raises(TypeError):
             convert()
-    array = tensor.cpu().numpy()
-    assert np.array_equal(array, values)
-    array[...] = 1
-    agree(tensor, values)
+    for array in (tensor.cpu().numpy(), tensor.numpy(force=True)):
+        assert np.array_equal(array, values)
+        array[...] = 1
+        agree(tensor, values)

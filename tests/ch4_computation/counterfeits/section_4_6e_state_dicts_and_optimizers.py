@@ -367,6 +367,53 @@ def a_number_takes_any_single_element_but_keeps_its_own(patch):
     load_model_with(patch, change)
 
 
+@counterfeit("state-dict-round-trips")
+def a_loaded_optimizer_state_is_a_copy(patch):
+    """As before torch 2.1."""
+    load = Optimizer.load_state_dict
+    patch.setattr(Optimizer, "load_state_dict", lambda self, state: load(self, copy.deepcopy(state)))
+
+
+# ── state-dict-is-no-copy ──
+
+
+def copying(patch, kind, which):
+    """Makes `state_dict()` of ``kind`` copy the tensors for which ``which`` holds."""
+    state_dict = kind.state_dict
+
+    def copied(value):
+        if isinstance(value, dict):
+            return type(value)((key, copied(each)) for key, each in value.items())
+        return value.clone() if isinstance(value, torch.Tensor) and which(value) else value
+
+    patch.setattr(kind, "state_dict", lambda self, *args, **kwargs: copied(state_dict(self, *args, **kwargs)))
+
+
+@counterfeit("state-dict-is-no-copy")
+def a_state_dict_is_a_copy(patch):
+    copying(patch, nn.Module, lambda value: True)
+
+
+@counterfeit("state-dict-is-no-copy")
+def the_counters_in_a_state_dict_are_copies(patch):
+    copying(patch, nn.Module, lambda value: not value.is_floating_point())
+
+
+@counterfeit("state-dict-is-no-copy")
+def what_is_not_contiguous_is_a_copy_in_a_state_dict(patch):
+    copying(patch, nn.Module, lambda value: not value.is_contiguous())
+
+
+@counterfeit("state-dict-is-no-copy")
+def an_optimizer_s_state_dict_is_a_copy(patch):
+    copying(patch, Optimizer, lambda value: True)
+
+
+@counterfeit("state-dict-is-no-copy")
+def a_copy_of_a_state_dict_shares_memory(patch):
+    patch.setattr(copy, "deepcopy", lambda value, memo=None: copy.copy(value))
+
+
 # ── assign-unties-shared-parameters ──
 
 

@@ -11,8 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, agree, among, over, twins
+from populations import FLOATS, WRITABLE, agree, among, over, twins
 from populations.files import CALLS, SPELLINGS, Way, hostile, ways
+from populations.initialisers import RELEASE
 from populations.modules import TREES, attribute, trees
 from populations.twins import NUMPY
 from torch import nn
@@ -339,10 +340,88 @@ def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_wit
         make(nn.Linear(1, 1, bias=False).parameters(), lr=1.0).load_state_dict(halfway["optimizer"])
 
 
+@claim("state-dict-round-trips", truth=True)
+@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"))
+def test_an_optimizer_that_loads_another_s_state_shares_it_and_one_that_loads_a_copy_does_not(name):
+    """Since torch 2.1; in 2.0 load_state_dict copied. Of pytorch#196083."""
+
+    def made():
+        parameter = nn.Parameter(torch.ones(3))
+        optimizer = getattr(torch.optim, name)([parameter], lr=0.5, **({"momentum": 0.5} if name == "SGD" else {}))
+        parameter.grad = torch.ones(3)
+        optimizer.step()
+        return optimizer
+
+    def told(optimizer):
+        state = optimizer.state_dict()["state"][0]
+        return {key: value.tolist() for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+    first, sharing, apart = made(), made(), made()
+    sharing.load_state_dict(first.state_dict())
+    apart.load_state_dict(copy.deepcopy(first.state_dict()))
+    before = told(first)
+
+    apart.step()
+    assert told(first) == before
+    sharing.step()
+    assert (told(first) != before) == (RELEASE >= (2, 1))
+
+
+# ── state-dict-is-no-copy ──
+
+
+@claim("state-dict-is-no-copy")
+@over(each=trees(), copied=among(False, True))
+def test_every_entry_of_the_dict_lies_in_the_memory_of_the_tree_s_tensor_and_of_a_copy_none(each, copied):
+    net, plan = each
+    state = copy.deepcopy(net.state_dict()) if copied else net.state_dict()
+
+    for member in plan.state:
+        before = state[member.name].tolist()
+        assert (state[member.name].data_ptr() == member.tensor.data_ptr()) is not copied or not member.tensor.numel()
+        with torch.no_grad():
+            member.tensor.fill_(1)
+        assert state[member.name].tolist() == (before if copied else member.tensor.tolist())
+
+
+@claim("state-dict-is-no-copy")
+@over(twin=twins(FLOATS, WRITABLE), kind=among("parameter", "frozen", "buffer"))
+def test_a_write_to_an_entry_reaches_the_tensor_of_the_model_whatever_its_layout_and_size(twin, kind):
+    tensor, array = twin
+    net = nn.Module()
+    if kind == "buffer":
+        net.register_buffer("value", tensor)
+    else:
+        net.value = nn.Parameter(tensor, requires_grad=kind == "parameter")
+
+    entry = net.state_dict()["value"]
+    agree(entry, array)
+    assert (entry.requires_grad, entry.stride()) == (False, tensor.stride())
+    entry.fill_(1)
+    agree(net.value, np.ones_like(array))
+
+
+@claim("state-dict-is-no-copy")
+@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"), copied=among(False, True))
+def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_stands_still_in_a_copy(name, copied):
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = getattr(torch.optim, name)([parameter], lr=0.5, **({"momentum": 0.5} if name == "SGD" else {}))
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    state = optimizer.state_dict()["state"][0]
+    state = copy.deepcopy(state) if copied else state
+    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    before = {key: value.tolist() for key, value in tensors.items()}
+
+    optimizer.step()
+    assert tensors
+    assert all((value.tolist() == before[key]) is copied for key, value in tensors.items())
+
+
 # ── assign-unties-shared-parameters ──
 
 # torch 2.1 and 2.2 forget with assign=True that a parameter is frozen
-FROZEN = (False, True) if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 3) else (False,)
+FROZEN = (False, True) if RELEASE >= (2, 3) else (False,)
 
 
 @claim("assign-unties-shared-parameters")

@@ -67,6 +67,20 @@ def test_large_small_and_negative_numbers_print_there_as_on_the_cpu(accelerator,
     assert str(x.to(spot())).replace(f", device='{spot()}'", "") == str(x)
 
 
+@claim("gpu-tensor-prints-its-device")
+@pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:.*set_default_tensor_type")
+def test_under_a_gpu_s_default_tensor_type_it_is_the_cpu_s_tensors_that_print_their_device():
+    here, there = torch.ones(2, device="cpu"), torch.ones(2, device="cuda")
+    torch.set_default_tensor_type("torch.cuda.FloatTensor")
+    try:
+        shown = str(here), str(there), torch.ones(2).device.type
+    finally:
+        torch.set_default_tensor_type("torch.FloatTensor")
+
+    assert shown == ("tensor([1., 1.], device='cpu')", "tensor([1., 1.])", "cuda")
+
+
 # ── device-attribute-tells-where ──
 
 
