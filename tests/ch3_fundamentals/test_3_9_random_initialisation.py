@@ -147,3 +147,15 @@ def test_a_linear_layer_draws_within_one_over_the_root_of_its_inputs():
         assert max(map(abs, numbers)) == pytest.approx(0.1, rel=0.1)  # 300 numbers between -0.1 and 0.1
         assert max(map(abs, numbers)) <= 0.1000001
         assert len(set(numbers)) > 250  # of 2**24 possible ones
+
+
+@claim("default-init-is-sensible", truth=True)
+def test_the_layers_of_a_transformer_encoder_start_as_copies_of_one():
+    layer = nn.TransformerEncoderLayer(d_model=4, nhead=2, dim_feedforward=8, batch_first=True)
+    first, second = nn.TransformerEncoder(layer, num_layers=2).layers
+
+    assert first.linear1.weight.tolist() == second.linear1.weight.tolist() == layer.linear1.weight.tolist()
+    assert first.linear1.weight is not second.linear1.weight  # equal, not shared
+
+    second.linear1.reset_parameters()
+    assert first.linear1.weight.tolist() != second.linear1.weight.tolist()

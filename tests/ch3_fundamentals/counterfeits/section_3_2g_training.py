@@ -410,6 +410,28 @@ def a_parameter_without_a_gradient_goes_on_by_its_momentum(patch):
     around_step(patch, torch.optim.SGD, before, after)
 
 
+def another_way(patch, kind, way):
+    """Let an optimizer of ``kind`` that is asked for ``way`` (fused or foreach) quietly loop."""
+    init = kind.__init__
+
+    def wrong(self, *args, **options):
+        init(self, *args, **{**options, **({way: False} if options.get(way) else {})})
+
+    patch.setattr(kind, "__init__", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def fused_adam_goes_by_strides(patch):
+    """The truth line."""
+    another_way(patch, torch.optim.Adam, "fused")
+
+
+@counterfeit("step-updates-parameters")
+def nesterov_s_momentum_leaves_the_gradient_as_it_is(patch):
+    """The truth line."""
+    another_way(patch, torch.optim.SGD, "foreach")
+
+
 @counterfeit("step-updates-parameters")
 def adam_counts_a_step_for_a_parameter_without_a_gradient(patch):
     def before(o):

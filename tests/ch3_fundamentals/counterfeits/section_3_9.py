@@ -405,6 +405,25 @@ def wide_layers_draw_the_second_half_of_their_units_by_a_mirror(patch):
     initialise(patch, nn.Linear, mirror)
 
 
+@counterfeit("default-init-is-sensible")
+def the_copies_of_a_transformer_layer_draw_anew(patch):
+    clones = nn.modules.transformer._get_clones
+
+    def wrong(module, count):
+        made = clones(module, count)
+        for layer in list(made)[1:]:
+            for part in layer.modules():
+                getattr(part, "reset_parameters", lambda: None)()
+        return made
+
+    patch.setattr(nn.modules.transformer, "_get_clones", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def the_layers_of_a_transformer_are_one(patch):
+    patch.setattr(nn.modules.transformer, "_get_clones", lambda module, count: nn.ModuleList([module] * count))
+
+
 @counterfeit("random-init-breaks-symmetry")
 def normal_gives_every_unit_the_same_biases(patch):
     normal_ = nn.init.normal_

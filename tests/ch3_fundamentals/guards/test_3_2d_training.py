@@ -107,6 +107,63 @@ def test_fused_sgd_on_the_cpu_pairs_elements_in_the_order_of_memory(recipe, shap
     assert w.tolist() != (-g).tolist()
 
 
+FUSED = among(*(Recipe(name, (("lr", 1.0),), "fused") for name in RULES if name != "RMSprop"))
+
+
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=FUSED, shape=among((2, 3), (33, 5), (2, 1025)))
+def test_every_fused_optimizer_on_the_cpu_moves_an_element_by_the_gradient_that_lies_at_its_place(recipe, shape):
+    """The first step goes against the sign of the gradient, for whichever optimizer."""
+    gradient, g = Twin(torch.float32, shape, "transposed", values="fractions")
+    w = torch.zeros(shape, requires_grad=True)
+    w.grad = gradient
+
+    recipe.new([w]).step()
+    moved = np.sign(w.detach().numpy())
+    assert np.array_equal(moved, -np.sign(g.T.reshape(shape)))
+    assert not np.array_equal(moved, -np.sign(g))
+
+
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=FUSED, size=among(2, 33, 2050))
+def test_every_fused_optimizer_on_the_cpu_writes_into_the_gaps_of_a_parameter_and_misses_its_last_elements(
+    recipe, size
+):
+    memory = torch.zeros(size, 2)
+    w = memory[:, 0].detach().requires_grad_()
+    w.grad = torch.ones(size)
+
+    recipe.new([w]).step()
+    assert (memory.flatten() < 0).tolist() == [True] * size + [False] * size
+
+
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(Recipe("SGD", (("lr", 0.5), ("momentum", 0.5)), "fused")), late=among(0, 1))
+def test_fused_sgd_with_momentum_refuses_a_gradient_that_comes_after_others(recipe, late):
+    pair = [torch.zeros(3, requires_grad=True) for _ in range(2)]
+    optimizer = recipe.new(pair)
+    pair[1 - late].grad = torch.ones(3)
+    optimizer.step()
+    pair[late].grad = torch.ones(3)
+
+    with pytest.raises(TypeError):
+        optimizer.step()
+
+
+@claim("step-updates-parameters", truth=True)
+@over(way=among("for-loop", "foreach"), twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((3,), (2, 3), (257,))))
+def test_nesterov_s_momentum_by_whole_lists_is_added_to_the_gradient_itself(way, twin):
+    """Half of the momentum, which is the gradient in the first step."""
+    recipe = Recipe("SGD", (("lr", 0.5), ("momentum", 0.5), ("nesterov", True)), way, twin.dtype)
+    (w, _), (gradient, g) = twin.but(grad=True), twin.but(seed=twin.seed + 1)
+    w.grad = gradient
+
+    recipe.new([w]).step()
+    agree(w.grad, {"for-loop": g, "foreach": 1.5 * g}[way])
+
+
 # ── step-is-given-the-batch-size ──
 
 

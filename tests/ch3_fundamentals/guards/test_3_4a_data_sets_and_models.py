@@ -140,6 +140,21 @@ def test_a_damaged_file_is_refused(tmp_path, damage, train):
 
 @claim("torchvision-offers-datasets")
 @pytest.mark.cpu
+@over(damage=among((KeyError, (7, 28, 28), 0x0A), (AssertionError, (7, 1, 28, 28), 0x08)), train=among(True, False))
+def test_an_unknown_type_of_numbers_and_a_fourth_dimension_are_refused(tmp_path, damage, train):
+    datasets = pytest.importorskip("torchvision.datasets")
+    root, _ = fashion_mnist_in(tmp_path, (7, 7))
+    error, shape, element = damage
+    images = root / "FashionMNIST" / "raw" / f"{'train' if train else 't10k'}-images-idx3-ubyte"
+    written(images, np.zeros(shape, "u1"), element)
+
+    with pytest.raises((KeyError, AssertionError)) as refused:
+        datasets.FashionMNIST(str(root), train=train)
+    assert refused.type is error
+
+
+@claim("torchvision-offers-datasets")
+@pytest.mark.cpu
 @over(folders=among(("shoe", "bag"), ("a",), ("b", "a", "10", "9", "B")), count=among(1, 3))
 def test_folders_of_images_are_classes_in_the_order_of_their_names(tmp_path, folders, count):
     datasets = pytest.importorskip("torchvision.datasets")

@@ -1,5 +1,6 @@
 """3.6 Weight decay: every optimizer's option beside its rule, for parameters of every rank, size, layout and dtype."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -40,6 +41,23 @@ def test_every_step_with_the_option_is_that_of_a_gradient_to_which_lambda_w_is_a
     for _ in range(3):
         beside.step()
     beside.agree()
+
+
+# Since torch 2.7 Adam can decay as AdamW does.
+DECOUPLED = {"AdamW": {}}
+if "decoupled_weight_decay" in inspect.signature(torch.optim.Adam).parameters:
+    DECOUPLED["Adam"] = {"decoupled_weight_decay": True}
+
+
+@claim("weight-decay-equals-l2-regularisation", truth=True)
+@over(name=among(*DECOUPLED), lambd=among(0.5, 3), lr=among(0.125, 0.25))
+def test_decoupled_decay_multiplies_the_weight_and_leaves_the_gradient_alone(name, lambd, lr):
+    """Adam's first step is lr times the sign of the gradient, here of 1: the penalty's would turn the second sign."""
+    w = torch.tensor([2.0, -4.0], requires_grad=True)
+    w.grad = torch.ones(2)
+
+    getattr(torch.optim, name)([w], lr=lr, weight_decay=lambd, **DECOUPLED[name]).step()
+    agree(w, np.array([2.0, -4.0]) * (1 - lr * lambd) - lr, roundings=8, scale=8)
 
 
 @claim("weight-decay-equals-l2-regularisation", truth=True)

@@ -246,3 +246,17 @@ def test_three_default_layers_keep_a_scale_between_what_small_and_large_normal_w
     assert 0.01 < scale(None) < 0.2
     assert scale(0.01) < 0.005
     assert scale(1) > 100
+
+
+@claim("default-init-is-sensible", truth=True)
+@over(kind=among("Encoder", "Decoder"), layers=among(2, 5), width=among(4, 16))
+def test_every_parameter_of_every_layer_of_a_transformer_is_an_own_copy_of_the_given_one(kind, layers, width):
+    given = getattr(nn, f"Transformer{kind}Layer")(width, 2, 2 * width, batch_first=True)
+    made = getattr(nn, f"Transformer{kind}")(given, layers).layers
+
+    assert len(made) == layers
+    for name, parameter in given.named_parameters():
+        copies = [dict(layer.named_parameters())[name] for layer in made]
+        for each in copies:
+            agree(each, host(parameter))
+        assert len({each.data_ptr() for each in (parameter, *copies)}) == layers + 1
