@@ -10,6 +10,7 @@ into docs/_benchmarks, for docs/benchmarks.md, and shown by the cards of the cla
 import base64
 import io
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,29 +44,39 @@ class Plot:
 
 
 def draw_benchmarks(results: Path, folder: Path) -> dict[str, list[str]]:
-    """Draw the stored benchmark run, unless its pictures are newer; return the groups that illustrate each claim.
+    """Draw the stored benchmark runs, unless the pictures are newer; return the groups that illustrate each claim.
 
-    Raises Mistake for a file that is no such run.
+    The run on the CPU gives all pictures, but for those that compare the CPU with an accelerator: a run on one gives
+    these, and a report of its own beside them. Raises Mistake for a file that is no such run.
     """
-    stored = results / "benchmarks-cpu.json"
-    if not stored.is_file():
+    stored = [file for file in (results / f"benchmarks-{device}.json" for device in ("cpu", "cuda")) if file.is_file()]
+    if not stored:
         return {}
-    groups: dict[str, list[str]] = {}
     illustrated: dict[str, list[str]] = {}
-    try:
-        for record in json.loads(stored.read_text("utf8"))["benchmarks"]:
-            groups.setdefault(record["group"], record["extra_info"]["claims"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Mistake(f"{stored.name}: not a stored run of the benchmarks: {type(error).__name__} {error}") from None
-    for group, ids in groups.items():
-        for id in ids:
-            illustrated.setdefault(id, []).append(group)
-    drawn = [folder / "report.txt", *(folder / picture(group) for group in groups)]
-    newest = max(file.stat().st_mtime for file in (stored, *DRAWING))
-    if not all(file.is_file() and file.stat().st_mtime > newest for file in drawn):
+    drawn: dict[Path, set[Path]] = {}  # the files that come of each run
+    for file in stored:
+        own = folder if file is stored[0] else folder / file.stem.partition("-")[2]
+        try:
+            groups = json.loads(file.read_text("utf8"))["analysis"]["groups"]
+            for group in groups if file is stored[0] else ():
+                for id in groups[group]["claims"]:
+                    illustrated.setdefault(id, []).append(group)
+            chosen = [
+                group for group in groups if file is stored[0] or "accelerator" in " ".join(groups[group]["ways"])
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Mistake(f"{file.name}: not a stored run of the benchmarks: {type(error).__name__} {error}") from None
+        drawn[file] = {own / "report.txt", *(own / picture(group) for group in chosen)}
+    newest = max(file.stat().st_mtime for file in (*stored, *DRAWING))
+    if not all(file.is_file() and file.stat().st_mtime > newest for files in drawn.values() for file in files):
         from benchmarks import plot
 
-        plot.main([str(stored), str(folder)])
+        for file, files in drawn.items():
+            own = next(iter(files)).parent
+            plot.main([str(file), str(own)])
+            for made in files if own != folder else ():
+                if made.suffix == ".svg":
+                    shutil.copyfile(made, folder / made.name)
     return illustrated
 
 

@@ -97,8 +97,13 @@ def main(arguments: list[str] | None = None) -> int:
         options.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"{options.folder}: {error.strerror}")
-    (options.folder / "report.txt").write_text("\n".join(analysis.text(run["analysis"])[1:]) + "\n", "utf8")
-    time = "processor time" if run["machine_info"].get("timer") == "time.process_time" else "time"
+    machine = run["machine_info"]
+    time = "processor time" if machine.get("timer") == "time.process_time" else "time"
+    made_on = (
+        f"torch {machine['torch']} on {machine['device_name']} ({machine['device']}), CPU threads {machine['threads']}"
+    )
+    report = [f"{made_on}, by {time}", *analysis.text(run["analysis"])]
+    (options.folder / "report.txt").write_text("\n".join(report) + "\n", "utf8")
     for group, ways in analysis.lines(run["benchmarks"]).items():
         draw(group, ways, run["analysis"]["groups"][group], time, options.folder / f"{group.replace(' ', '-')}.svg")
     return 0

@@ -198,11 +198,13 @@ def test_the_page_shows_every_comparison_once():
     assert all(file == name.replace(" ", "-") for name, file in shown)
 
 
-def test_the_stored_run_has_every_comparison_and_the_claims_that_it_cites_now():
-    run = json.loads((ROOT / "docs/results/benchmarks-cpu.json").read_text("utf8"))
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_stored_runs_have_every_comparison_and_the_claims_that_it_cites_now(device):
+    run = json.loads((ROOT / f"docs/results/benchmarks-{device}.json").read_text("utf8"))
     groups = run["analysis"]["groups"]
     assert {group: set(facts["claims"]) for group, facts in groups.items()} == dict(comparisons())
-    assert run["machine_info"]["device"] == "cpu"
+    assert run["machine_info"]["device"] == device
+    assert any("accelerator" in facts["ways"] for facts in groups.values()) is (device == "cuda")
 
 
 def test_every_option_that_the_page_names_is_one_of_pytest_s(pytestconfig):
@@ -237,4 +239,6 @@ def test_a_stored_run_can_be_drawn(tmp_path):
     picture = (tmp_path / "array-to-tensor.svg").read_text("utf8")
     assert "from_numpy: size^" in picture
     assert "bytes of the array" in picture
-    assert (tmp_path / "report.txt").read_text("utf8").startswith("another shape, by bytes")
+    first, _, second = (tmp_path / "report.txt").read_text("utf8").splitlines()[:3]
+    assert re.fullmatch(r"torch 2\.\d+\.\d\S* on .+ \(cpu\), CPU threads 1, by processor time", first)
+    assert second.startswith("another shape, by bytes")
