@@ -106,7 +106,7 @@ def test_probabilities_are_positive_sum_to_one_and_stand_in_the_order_of_the_sco
 
 
 @claim("softmax-gives-a-distribution")
-@over(scored=scores(SINGLE_AND_DOUBLE, values=("fractions",)))
+@over(scored=scores(values=("fractions",)))
 def test_the_gradient_of_softmax_is_p_times_weight_minus_mean_weight(scored):
     tensor, array = scored
     weight = np.cos(np.arange(array.size)).reshape(array.shape).astype(array.dtype)
@@ -238,7 +238,7 @@ def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_
 
 
 @claim("cross-entropy-loss-is-the-mean")
-@over(labels=labelled(SINGLE_AND_DOUBLE, ("indices", "one-hot", "probabilities")))
+@over(labels=labelled(COMPUTED, ("indices", "one-hot", "probabilities")))
 def test_its_gradient_is_prediction_minus_target_over_the_number_of_samples(labels):
     tensor, target, _, arrays = labels
     leaf = tensor.detach().clone().requires_grad_()
@@ -286,7 +286,7 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
 
 
 @claim("cross-entropy-works-on-logits")
-@over(labels=labelled(SINGLE_AND_DOUBLE, values=("apart", "far"), grad=(True,)), spelled=among("function", "module"))
+@over(labels=labelled(COMPUTED, values=("apart", "far"), grad=(True,)), spelled=among("function", "module"))
 def test_loss_and_gradient_are_right_where_probabilities_are_zero_and_where_exponentials_overflow(labels, spelled):
     tensor, target, _, arrays = labels
     loss = MEAN[spelled](tensor, target)
