@@ -47,6 +47,7 @@ def test_a_probability_too_small_for_its_dtype_is_zero_and_nan_spreads():
 
     for logit in (math.nan, math.inf):
         assert torch.softmax(torch.tensor([1.0, logit]), dim=0).isnan().tolist() == [True, True]
+    assert torch.softmax(torch.tensor([-math.inf, -math.inf]), dim=0).isnan().tolist() == [True, True]
 
 
 @claim("softmax-outputs-equal-classes")

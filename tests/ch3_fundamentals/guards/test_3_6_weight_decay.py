@@ -114,6 +114,20 @@ def test_beyond_one_the_factor_changes_the_sign_and_beyond_two_it_grows(twin, ra
     agree(w, array * (1 - lr * lambd), roundings=2, scale=8 * (1 + lr * lambd))
 
 
+@claim("weight-decay-decays-bias-by-default")
+@pytest.mark.cpu  # few other devices have sparse tensors
+@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"))
+def test_of_a_sparse_gradient_no_optimizer_decays_the_parameter(name):
+    words = torch.nn.Embedding(5, 2, sparse=True)
+    optimizer = getattr(torch.optim, name)(words.parameters(), lr=0.1, weight_decay=0.5)
+    words(torch.tensor([1, 3])).sum().backward()
+    before = words.weight.tolist()
+
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+    assert words.weight.tolist() == before
+
+
 # ── weight-decay-counters-overfitting, weight-decay-makes-parameters-smaller ──
 
 
