@@ -10,6 +10,7 @@ with g the gradient of the loss alone: first the weights shrink, then they follo
 the option `weight_decay` of PyTorch's optimizers, which decays every parameter that it is given, biases included.
 """
 
+import numpy as np
 import pytest
 import torch
 from harness.measured import curve
@@ -20,9 +21,12 @@ claim = pytest.mark.claim
 
 @claim("weight-decay-counters-overfitting")
 def test_with_200_weights_for_20_examples_decay_costs_training_loss_and_saves_test_loss(record_property):
-    inputs = {"training": torch.randn(20, 200), "test": torch.randn(100, 200)}
-    labels = {part: 0.01 * x.sum(1) + 0.01 * torch.randn(len(x)) for part, x in inputs.items()}
-    start, losses = torch.randn(200), {}
+    def normal(*shape):
+        return torch.tensor(np.random.standard_normal(shape), dtype=torch.float32)
+
+    inputs = {"training": normal(20, 200), "test": normal(100, 200)}
+    labels = {part: 0.01 * x.sum(1) + 0.01 * normal(len(x)) for part, x in inputs.items()}
+    start, losses = normal(200), {}
 
     for lambd in (0, 3):
         w = start.clone().requires_grad_()

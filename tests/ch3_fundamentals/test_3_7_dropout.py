@@ -7,6 +7,7 @@ dropout, and nothing remains to be done in evaluation. A module has two modes, s
 dropout acts in the first alone. It has no parameters, and $p$ is chosen, not learned.
 """
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,8 +18,12 @@ claim = pytest.mark.claim
 
 @claim("dropout-counters-overfitting")
 def test_the_gap_between_test_and_training_loss_narrows():
-    x, rule = torch.randn(500, 20), torch.randn(20, 1)
-    y = ((x @ rule > 0) ^ (torch.rand(500, 1) < 0.2)).float()  # a fifth of the labels is wrong
+    """A fifth of the labels is wrong."""
+    data, rule = np.random.randn(500, 20), np.random.randn(20, 1)
+    x = torch.tensor(data, dtype=torch.float32)
+    y = torch.tensor(
+        (data @ rule > 0) ^ (np.random.rand(500, 1) < 0.2), dtype=torch.float32
+    )  # a fifth of the labels is wrong
     gap = {}
     for p in (0.0, 0.5):
         first, second = nn.Sequential(nn.Linear(20, 64), nn.ReLU()), nn.Sequential(nn.Linear(64, 64), nn.ReLU())
@@ -38,8 +43,9 @@ def test_the_gap_between_test_and_training_loss_narrows():
 
 @claim("dropout-counters-overfitting", truth=True)
 def test_with_one_small_layer_and_large_steps_the_gap_grows():
-    x, rule = torch.randn(330, 20), torch.randn(20, 1)
-    y = ((x @ rule > 0) ^ (torch.rand(330, 1) < 0.2)).float()
+    data, rule = np.random.randn(330, 20), np.random.randn(20, 1)
+    x = torch.tensor(data, dtype=torch.float32)
+    y = torch.tensor((data @ rule > 0) ^ (np.random.rand(330, 1) < 0.2), dtype=torch.float32)
     gap = {}
     for p in (0.0, 0.5):
         net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Dropout(p), nn.Linear(32, 1))
@@ -59,7 +65,7 @@ def test_with_one_small_layer_and_large_steps_the_gap_grows():
 def test_a_quarter_of_the_units_is_zero_and_others_in_each_pass():
     layer, units = nn.Dropout(0.25), torch.ones(400, 500)
 
-    first, second = layer(units) == 0, layer(units) == 0
+    first, second = layer(units).cpu() == 0, layer(units).cpu() == 0
 
     # of 200,000 draws the fraction is off by 0.007 less than once in 1e11 times
     assert first.float().mean().item() == pytest.approx(0.25, abs=0.007)
@@ -144,7 +150,7 @@ def test_a_perceptron_with_dropout_after_the_activation_of_each_hidden_layer():
     )
     for parameter in net.parameters():
         nn.init.normal_(parameter, mean=0, std=0.01)
-    images = torch.rand(5, 1, 28, 28)
+    images = torch.ones(5, 1, 28, 28)
 
     names = ["1.weight", "1.bias", "4.weight", "4.bias", "7.weight", "7.bias"]  # the linear layers', and no others
     assert [name for name, _ in net.named_parameters()] == names

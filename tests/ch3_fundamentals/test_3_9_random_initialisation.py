@@ -139,6 +139,7 @@ def test_eight_random_units_learn_exclusive_or_and_one_unit_cannot():
 
 
 @claim("default-init-is-sensible")
+@pytest.mark.start_values
 def test_a_linear_layer_draws_within_one_over_the_root_of_its_inputs():
     layer = nn.Linear(100, 300)
 

@@ -94,8 +94,8 @@ def test_a_parameter_attribute_is_listed_and_a_plain_tensor_is_not(capsys):
     class MyModel(nn.Module):
         def __init__(self):
             super().__init__()
-            self.weight1 = nn.Parameter(torch.rand(20, 20))
-            self.weight2 = torch.rand(20, 20)
+            self.weight1 = nn.Parameter(torch.ones(20, 20))
+            self.weight2 = torch.ones(20, 20)
 
     model = MyModel()
     for name, _ in model.named_parameters():
@@ -103,4 +103,4 @@ def test_a_parameter_attribute_is_listed_and_a_plain_tensor_is_not(capsys):
 
     assert capsys.readouterr().out == "weight1\n"
     with pytest.raises(TypeError, match="as parameter 'weight1'"):
-        model.weight1 = torch.rand(20, 20)
+        model.weight1 = torch.ones(20, 20)

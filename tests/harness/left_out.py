@@ -33,6 +33,7 @@ class Running:
     """What the running test was tried without, by the first line of the error."""
 
     strict = False
+    own_start_values = False  # see ``harness.start_values``
     found: ClassVar[dict[str, Without]] = {}
 
 
@@ -76,17 +77,13 @@ def cause_of(words: str, attempt: Callable[[], object]) -> str:
     return " of ".join(raised[words]) if words in raised else words
 
 
-FOUND = pytest.StashKey[list]()
-
-
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item):
+def pytest_runtest_protocol(item: pytest.Item):
     before = Running.strict, Running.found  # of a test that runs other tests
     Running.strict, Running.found = devices.OPERATORS in item.config.getoption("require"), {}
     try:
         return (yield)
     finally:
-        item.stash[FOUND] = [[one.cause, one.reason, one.members] for one in Running.found.values()]
         Running.strict, Running.found = before
 
 
@@ -94,6 +91,6 @@ def pytest_runtest_call(item: pytest.Item):
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """Let a test that passed tell, with its report, what it was tried without."""
     report = yield
-    if call.when == "call" and call.excinfo is None and item.stash.get(FOUND, []):
-        report.without = item.stash[FOUND]
+    if call.when == "call" and call.excinfo is None and Running.found:
+        report.without = [[one.cause, one.reason, one.members] for one in Running.found.values()]
     return report

@@ -90,7 +90,7 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
             yield f"uses {name!r} from outside its body; a lesson stands alone"
 
 
-MARKS = ("pytest.mark.cpu", "pytest.mark.cuda")
+MARKS = ("pytest.mark.cpu", "pytest.mark.cuda", "pytest.mark.start_values")
 
 
 def _sign(node: ast.FunctionDef, claim, truth: bool) -> Iterator[str]:

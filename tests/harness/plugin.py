@@ -28,6 +28,7 @@ from harness import (
     report,
     search,
     specification,
+    start_values,
     verdicts,
 )
 
@@ -40,6 +41,7 @@ PARTS = (
     cards,
     refusals,
     left_out,
+    start_values,
     randomness,
     collected,
     missing,

@@ -7,8 +7,9 @@ claim at once.
 """
 
 from populations.comparing import agree, untouched
-from populations.core import Population, after_any_history, among, over, whole
+from populations.core import Population, after_any_history, among, each, over, whole
 from populations.optimizers import optimizers
+from populations.places import normal
 from populations.twins import ANY, FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, twins
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "after_any_history",
     "agree",
     "among",
+    "each",
+    "normal",
     "optimizers",
     "over",
     "twins",

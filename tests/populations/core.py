@@ -27,11 +27,19 @@ class Population:
 
     must: tuple
     more: st.SearchStrategy
+    always: bool = False  # each combination of the other populations' members meets each of ``must``
 
 
 def among(*members) -> Population:
     """The population of the given members: every run meets each of them."""
     return Population(members, st.sampled_from(members))
+
+
+def each(*members) -> Population:
+    """The population of the given members, each of which meets all that a guard must meet of the others: operations,
+    for one, of which a device may refuse one without keeping the others from being tried.
+    """
+    return Population(members, st.sampled_from(members), always=True)
 
 
 def whole(low: int, high: int, *must: int) -> Population:
@@ -51,8 +59,14 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
     """
 
     def decorate(guard: Callable) -> Callable:
-        named = {name: of.must for name, of in populations.items() if isinstance(of, Population)}
-        combined = rows(named) if len(named) == len(populations) else []
+        named = {name: of for name, of in populations.items() if isinstance(of, Population)}
+        always = {name: of.must for name, of in named.items() if of.always}
+        combined = [
+            row | dict(zip(always, members))
+            for row in rows({name: of.must for name, of in named.items() if not of.always})
+            for members in itertools.product(*always.values())
+            if len(named) == len(populations)
+        ]
 
         @functools.wraps(guard)
         def one(*args, **drawn):

@@ -1,5 +1,6 @@
 """Where a population's tensors live, and what the device under test cannot hold."""
 
+import numpy as np
 import torch
 from harness import capabilities
 
@@ -10,6 +11,11 @@ def place(second: bool = False) -> torch.device:
     if second and here.type != "cpu" and capabilities.has("second-device"):
         return torch.device(here.type, 0 if here.index else 1)
     return here
+
+
+def normal(*shape: int) -> torch.Tensor:
+    """Standard normal numbers on the default device, drawn by NumPy: a device may be unable to draw."""
+    return torch.tensor(np.random.standard_normal(shape), dtype=torch.float32)
 
 
 def lacks(dtype: torch.dtype) -> str | None:

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.pairs import CLASHING, pairs
 
 claim = pytest.mark.claim
@@ -47,19 +47,20 @@ WRITTEN = {
     **IN_PLACE,
     "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
 }
+CLASH = {name: compute for name, (compute, *_) in {**EXACT, **ROUNDED}.items() if name != "out"} | {"pow": torch.pow}
 REAL = (*FLOATS, torch.int64, torch.int32, torch.int16)
 
 # ── broadcasting-matches-shapes ──
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs(REAL, grad=(False, True)))
+@over(pair=pairs(REAL, grad=(False, True)), name=each(*EXACT))
 @torch.no_grad()
-def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(pair):
+def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(pair, name):
+    compute, expect = EXACT[name]
     for x, a, y, b in (pair, pair.next()):  # of the same shapes: nothing is remembered
-        for compute, expect in EXACT.values():
-            agree(compute(x, y), expect(a, b))
-            agree(compute(y, x), expect(b, a))
+        agree(compute(x, y), expect(a, b))
+        agree(compute(y, x), expect(b, a))
         agree(x, a)
         agree(y, b)
 
@@ -77,14 +78,13 @@ def test_quotients_and_powers_are_those_of_repeated_operands_within_rounding(pai
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs((torch.bool,)))
-def test_booleans_are_read_where_they_lie_repeated_ones_too(pair):
-    x, a, y, b = pair
+@over(pair=pairs((torch.bool,)), name=each(*BOOLEAN))
+def test_booleans_are_read_where_they_lie_repeated_ones_too(pair, name):
+    (compute, expect), (x, a, y, b) = EXACT[name], pair
     repeated = x.expand(pair.shape), y.expand(pair.shape)
 
-    for compute, expect in (EXACT[name] for name in BOOLEAN):
-        agree(compute(x, y), expect(a, b))
-        agree(compute(*repeated), expect(a, b))
+    agree(compute(x, y), expect(a, b))
+    agree(compute(*repeated), expect(a, b))
     assert torch.equal(*repeated) == np.array_equal(*np.broadcast_arrays(a, b))
 
 
@@ -93,7 +93,7 @@ def test_booleans_are_read_where_they_lie_repeated_ones_too(pair):
 def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_without(twin):
     tensor, array = twin
 
-    for five in (5, *(torch.tensor(each, device=tensor.device) for each in (5, [5]))):
+    for five in (5, *(torch.tensor(data, device=tensor.device) for data in (5, [5]))):
         agree(tensor + five, (array + 5).reshape((tensor + five).shape))
         agree(five * tensor, (5 * array).reshape((five * tensor).shape))
         agree(tensor * five, (5 * array).reshape((five * tensor).shape))
@@ -136,15 +136,15 @@ def test_an_output_of_a_wider_dtype_is_written_in_that_dtype(pair, name):
 
 
 @claim("broadcasting-matches-shapes")
-@over(twin=twins(FLOATS, shapes=((),)))
-def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(twin):
+@over(twin=twins(FLOATS, shapes=((),)), name=each(*EXACT))
+def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(twin, name):
     """IEEE 754, which NumPy follows: with NaN every result is NaN and every comparison false."""
     row = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32)
     x, y = torch.tensor(row).to(twin.dtype), torch.tensor(row.T.copy()).to(twin.dtype)
 
+    compute, expect = EXACT[name]
     with np.errstate(invalid="ignore", divide="ignore"):
-        for compute, expect in EXACT.values():
-            agree(compute(x, y), expect(row, row.T))
+        agree(compute(x, y), expect(row, row.T))
         agree(x / torch.tensor(np.abs(row.T)).to(y), row / np.abs(row.T))
 
 
@@ -206,16 +206,14 @@ def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtyp
 
 
 @claim("broadcasting-matches-shapes", truth=True)
-@over(shapes=among(*CLASHING), dtype=among("float32", "int64", "float16"))
-def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, dtype):
+@over(shapes=among(*CLASHING), dtype=among("float32", "int64", "float16"), name=each(*CLASH))
+def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, dtype, name):
     left, right = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
-    operations = [compute for name, (compute, *_) in {**EXACT, **ROUNDED}.items() if name != "out"]
 
-    for compute in [*operations, torch.pow, torch.Tensor.__eq__]:
-        with pytest.raises(RuntimeError):
-            compute(left, right)
-        with pytest.raises(RuntimeError):
-            compute(right, left)
+    with pytest.raises(RuntimeError):
+        CLASH[name](left, right)
+    with pytest.raises(RuntimeError):
+        CLASH[name](right, left)
 
 
 # ── broadcasting-copies-elements ──

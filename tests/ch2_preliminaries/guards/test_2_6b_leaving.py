@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, WRITABLE, Population, agree, among, over, twins, whole
+from populations import FLOATS, WRITABLE, Population, agree, among, normal, over, twins, whole
 from populations.operations import FEW, TRACKABLE, TRIALS
 from torch import nn
 
@@ -182,7 +182,7 @@ MODELS = {
 @claim("no-grad-stops-tracking")
 @over(model=among(*MODELS), batch=whole(1, 70), way=among(*WAYS))
 def test_a_model_gives_the_output_it_gives_otherwise_and_its_parameters_keep_their_flags(model, batch, way):
-    net, inputs = MODELS[model](), torch.randn(batch, 6)
+    net, inputs = MODELS[model](), normal(batch, 6)
     first = next(net.parameters())
     first.requires_grad_(False)
     flags = [parameter.requires_grad for parameter in net.parameters()]

@@ -159,6 +159,7 @@ FILLED = ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))
 
 
 @claim("init-sets-weights-in-place")
+@pytest.mark.start_values
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, shapes=((300, 50), (15, 1, 10, 10, 10), (15013,)), grad=(True,)))
 def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_place(twin):
     """Moments within 6.5 standard errors; frequencies below each of 99 quantiles within 3.3 / sqrt(n), which is
@@ -186,6 +187,7 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
 
 
 @claim("init-sets-weights-in-place")
+@pytest.mark.start_values
 @over(twin=twins(FLOATS, WRITABLE, FILLED, grad=(True,)))
 def test_constant_sets_every_element_in_place_and_none_beside_them(twin):
     tensor, array = twin

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, normal, over, twins, whole
 from populations.comparing import host
 from populations.layers import COMPUTED
 from populations.modules import LAYERS, layers
@@ -162,8 +162,8 @@ def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_tim
 @claim("weight-decay-counters-overfitting")
 def test_ten_problems_with_more_weights_than_examples_are_all_overfitted_without_decay_alone():
     # of 200 weights 180 directions keep a start of variance 1, which adds 90 to the half-squared test loss
-    x, test_x, start = torch.randn(10, 20, 200), torch.randn(10, 100, 200), torch.randn(10, 200, 1)
-    y, test_y = (0.01 * (each.sum(-1, keepdim=True) + torch.randn(10, each.shape[1], 1)) for each in (x, test_x))
+    x, test_x, start = normal(10, 20, 200), normal(10, 100, 200), normal(10, 200, 1)
+    y, test_y = (0.01 * (each.sum(-1, keepdim=True) + normal(10, each.shape[1], 1)) for each in (x, test_x))
     losses = {}
     for lambd in (0, 3):
         w = start.clone().requires_grad_()

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, agree, among, over, twins, whole
+from populations import SINGLE_AND_DOUBLE, agree, among, normal, over, twins, whole
 from populations.comparing import host
 from populations.layers import sigmoid
 from torch import nn
@@ -87,10 +87,10 @@ def test_layers_that_rotate_and_scale_multiply_the_length_by_the_scale_each(scal
 @over(scale=SCALES)
 def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_about_s_each(scale):
     """The base-10 logarithm of a row's length over s ** 50 has the deviation 0.22 (50 chi-squares of 64): 2 is nine."""
-    h = torch.randn(4, 64)
+    h = normal(4, 64)
     start = np.linalg.norm(host(h), axis=1)
     for _ in range(50):
-        h = h @ (torch.randn(64, 64) * scale / 64**0.5)
+        h = h @ (normal(64, 64) * scale / 64**0.5)
     growth = np.log10(np.linalg.norm(host(h), axis=1) / start)
 
     assert np.abs(growth - 50 * math.log10(scale)).max() < 2
@@ -180,7 +180,7 @@ def test_in_a_sigmoid_network_the_first_layers_gradient_vanishes_with_depth_and_
         sizes = [widths[0]] + [widths[1]] * depth
         layers = [part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.Sigmoid())]
         net = nn.Sequential(*layers, nn.Linear(widths[1], 1))
-        net(torch.randn(16, widths[0])).mean().backward()
+        net(normal(16, widths[0])).mean().backward()
         norms.append(np.linalg.norm(host(net[0].weight.grad)))
         assert np.linalg.norm(host(net[-1].weight.grad)) > 1
     assert norms[1] < norms[0] / 100

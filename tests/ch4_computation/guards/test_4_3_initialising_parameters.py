@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import init
 
 claim = pytest.mark.claim
+pytestmark = pytest.mark.start_values
 
 # torch 2.5 draws those of half precision in that precision, and 374 of 100,000 fall on the lower cut; 2.14 does not.
 TRUNCATED = FLOATS if RELEASE >= (2, 14) else SINGLE_AND_DOUBLE
