@@ -86,7 +86,7 @@ def test_squeeze_of_a_dimension_leaves_all_others():
 
 
 @claim("init-sets-weights-in-place")
-@pytest.mark.start_values
+@pytest.mark.start_values("normal_")
 def test_normal_and_constant_overwrite_the_parameters_of_a_layer():
     net = nn.Sequential(nn.Linear(2, 3))
     weight, before = net[0].weight, net[0].weight.tolist()

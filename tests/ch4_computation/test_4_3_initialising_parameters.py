@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn import init
 
 claim = pytest.mark.claim
-pytestmark = pytest.mark.start_values
 
 
 @claim("init-normal-over-weights")
+@pytest.mark.start_values("normal_")
 def test_weights_become_normal_numbers_and_biases_stay():
     net = nn.Sequential(nn.Linear(100, 200), nn.ReLU(), nn.Linear(200, 1))
     biases = net[0].bias.tolist()
@@ -46,6 +46,7 @@ def test_biases_become_zero_and_weights_stay(capsys):
 
 
 @claim("init-runs-without-recording")
+@pytest.mark.start_values("normal_")
 def test_an_initialised_parameter_is_the_leaf_that_it_was():
     weight = nn.Parameter(torch.ones(2, 3))
 
@@ -57,6 +58,7 @@ def test_an_initialised_parameter_is_the_leaf_that_it_was():
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 def test_constants_matrices_and_distributions_are_filled_in_by_formula():
     assert init.constant_(torch.empty(2), 0.5).tolist() == [0.5, 0.5]
     assert init.eye_(torch.empty(2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
@@ -69,6 +71,7 @@ def test_constants_matrices_and_distributions_are_filled_in_by_formula():
 
 
 @claim("init-offers-preset-methods", truth=True)
+@pytest.mark.start_values
 def test_initialisers_refuse_tensors_that_their_formula_does_not_fit():
     with pytest.raises(ValueError, match="Fan in and fan out can not be computed"):
         init.xavier_normal_(torch.empty(5))

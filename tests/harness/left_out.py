@@ -33,7 +33,7 @@ class Running:
     """What the running test was tried without, by the first line of the error."""
 
     strict = False
-    own_start_values = False  # see ``harness.start_values``
+    own_start_values: tuple[str, ...] = ()  # see ``harness.start_values``
     found: ClassVar[dict[str, Without]] = {}
 
 

@@ -67,7 +67,11 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
             yield f"takes {argument.arg!r}; a lesson takes pytest's own fixtures, {', '.join(FIXTURES[5:])}, or nothing"
     for decorator in node.decorator_list:
         text = ast.unparse(decorator)
-        if not text.startswith(("claim(", "pytest.mark.claim(")) and text not in MARKS and "needs_dtype" not in text:
+        if (
+            not text.startswith(("claim(", "pytest.mark.claim("))
+            and text not in MARKS
+            and not any(mark in text for mark in ABOUT)
+        ):
             yield f"is decorated with {text.partition('(')[0]}; a lesson has no parameters and draws nothing"
     code = node.body[1:] if ast.get_docstring(node) else node.body
     lines = {line for part in code for line in range(part.lineno, part.end_lineno + 1)}
@@ -90,7 +94,8 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
             yield f"uses {name!r} from outside its body; a lesson stands alone"
 
 
-MARKS = ("pytest.mark.cpu", "pytest.mark.cuda", "pytest.mark.start_values")
+ABOUT = ("needs_dtype", "start_values")  # marks with arguments: what of a device a lesson is about
+MARKS = ("pytest.mark.cpu", "pytest.mark.cuda")
 
 
 def _sign(node: ast.FunctionDef, claim, truth: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from harness import capabilities
 from hypothesis import strategies as st
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
+from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
 from populations.core import nothing_left, rows
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -122,6 +122,17 @@ def test_a_guard_meets_every_member_that_must_be_met_and_then_draws():
     assert len(met) > 6
 
 
+def test_each_member_of_what_is_always_met_meets_every_combination_of_the_others():
+    met = []
+
+    @over(number=whole(1, 100), letter=among("a", "b"), operation=each("+", "-"))
+    def guard(number, letter, operation):
+        met.append((number, letter, operation))
+
+    guard()
+    assert met[:8] == [(number, letter, operation) for number in (1, 100) for letter in "ab" for operation in "+-"]
+
+
 def test_where_combinations_are_many_each_member_meets_many_of_the_other():
     combined = rows({"one": tuple(range(40)), "other": tuple("abcdef")})
     assert {row["one"] for row in combined} == set(range(40))
@@ -130,7 +141,7 @@ def test_where_combinations_are_many_each_member_meets_many_of_the_other():
 
 
 def test_what_the_device_lacks_is_left_out_and_named_where_nothing_is_left(monkeypatch):
-    monkeypatch.setattr(capabilities, "lack", lambda thing: "mps has no float64" if thing is torch.float64 else None)
+    monkeypatch.setattr(capabilities, "lack", lambda thing: "mps has no float64" if "float64" in str(thing) else None)
     met = []
 
     @over(twin=twins((torch.float32, torch.float64)))
@@ -144,4 +155,5 @@ def test_what_the_device_lacks_is_left_out_and_named_where_nothing_is_left(monke
     either()
     assert set(met) == {torch.float32}
     assert nothing_left(either) is None
-    assert nothing_left(over(twin=twins((torch.float64,)))(lambda twin: None)) == "mps has no float64"
+    for alone in (twins((torch.float64,)), among(torch.float64), among("float64")):
+        assert nothing_left(over(member=alone)(lambda member: None)) == "mps has no float64"

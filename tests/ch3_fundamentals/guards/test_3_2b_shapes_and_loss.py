@@ -187,7 +187,6 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
 
 
 @claim("init-sets-weights-in-place")
-@pytest.mark.start_values
 @over(twin=twins(FLOATS, WRITABLE, FILLED, grad=(True,)))
 def test_constant_sets_every_element_in_place_and_none_beside_them(twin):
     tensor, array = twin

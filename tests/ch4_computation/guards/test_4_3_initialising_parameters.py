@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import init
 
 claim = pytest.mark.claim
-pytestmark = pytest.mark.start_values
 
 # torch 2.5 draws those of half precision in that precision, and 374 of 100,000 fall on the lower cut; 2.14 does not.
 TRUNCATED = FLOATS if RELEASE >= (2, 14) else SINGLE_AND_DOUBLE
@@ -44,6 +43,7 @@ NETS = {  # of 60,000 weights or a little more
 
 
 @claim("init-normal-over-weights")
+@pytest.mark.start_values("normal_")
 @over(net=among(*NETS), std=among(0.01, 2.0))
 def test_all_weights_of_a_network_are_independent_draws_from_one_normal_distribution(net, std):
     module = NETS[net]()
@@ -58,6 +58,7 @@ def test_all_weights_of_a_network_are_independent_draws_from_one_normal_distribu
 
 @claim("init-normal-over-weights")
 @claim("init-constant-over-biases")
+@pytest.mark.start_values("normal_")
 @over(tree=trees(), part=among("weight", "bias"), value=among(0, 0.25, -3))
 def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tree, part, value):
     module, plan = tree
@@ -78,6 +79,7 @@ def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tre
 
 
 @claim("init-runs-without-recording")
+@pytest.mark.start_values
 @over(filling=fillings(dtypes=(torch.float32, torch.bfloat16)), recording=among(True, False))
 def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_version(filling, recording):
     parameter = nn.Parameter(filling.blank(1))
@@ -128,6 +130,7 @@ def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_gr
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 @over(filling=random_fillings())
 def test_a_random_initialiser_draws_every_element_of_every_call_from_the_distribution_of_its_formula(filling):
     filling.follow(filling.drawn(), filling.drawn())
@@ -146,6 +149,7 @@ def exact(filling):
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 @over(twin=twins(TRUNCATED, shapes=((),)), std=among(0.02, 0.5))
 def test_where_the_cuts_lie_far_out_no_truncated_normal_number_is_near_them(twin, std):
     """A normal number lies beyond 7 standard deviations once in 4e11 times."""
@@ -157,12 +161,14 @@ def test_where_the_cuts_lie_far_out_no_truncated_normal_number_is_near_them(twin
 
 @claim("init-offers-preset-methods")
 @claim("init-constant-over-biases")
+@pytest.mark.start_values
 @over(filling=fillings(("constant_", "zeros_", "ones_", "eye_", "dirac_")))
 def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
     assert filling.drawn().tolist() == exact(filling).tolist()
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 @over(shape=among((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)), gain=among(1, 2.5))
 def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles(shape, gain):
     weight = Filling("orthogonal_", (("gain", gain),), shape, torch.float64).drawn().reshape(shape[0], -1)
@@ -174,12 +180,14 @@ def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 def test_an_orthogonal_weight_takes_either_sign_at_every_place():
     weights = [Filling("orthogonal_", (), (2, 3)).drawn().ravel() for _ in range(150)]
     occur_as_often(np.array(weights) > 0, 1 / 2, cases=6)
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 @over(share=among(0.25, 0.3, 0.9), layout=among("contiguous", "transposed"))
 def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share, layout):
     filling = Filling("sparse_", (("sparsity", share), ("std", 0.2)), (40, 500), layout=layout)
@@ -191,6 +199,7 @@ def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share
 
 
 @claim("init-offers-preset-methods")
+@pytest.mark.start_values
 @over(name=among(*GAINS), slope=among(0.01, 0.2, 3))
 def test_the_gain_belongs_to_the_activation(name, slope):
     assert init.calculate_gain(name) == pytest.approx(GAINS[name], rel=1e-15)
@@ -205,6 +214,7 @@ TAKES = {  # the numbers of dimensions
 
 
 @claim("init-offers-preset-methods", truth=True)
+@pytest.mark.start_values
 @over(name=among(*TAKES), rank=among(1, 2, 3, 4, 5))
 def test_an_initialiser_takes_as_many_dimensions_as_its_formula_and_refuses_others(name, rank):
     filling = Filling(name, (("sparsity", 0.5),) if name == "sparse_" else (), (3,) * rank)
@@ -213,6 +223,7 @@ def test_an_initialiser_takes_as_many_dimensions_as_its_formula_and_refuses_othe
 
 
 @claim("init-offers-preset-methods", truth=True)
+@pytest.mark.start_values
 @over(name=among("kaiming_normal_", "kaiming_uniform_"), mode=among("fan_sum", "in", ""))
 def test_an_unknown_mode_is_refused(name, mode):
     with pytest.raises(ValueError, match="not supported"):
@@ -220,6 +231,7 @@ def test_an_unknown_mode_is_refused(name, mode):
 
 
 @claim("init-offers-preset-methods", truth=True)
+@pytest.mark.start_values
 @over(layout=among("channels last", "transposed"), half=among(*FLOATS[2:]))
 def test_orthogonal_refuses_half_precision_and_convolutions_in_another_order(layout, half):
     with pytest.raises(RuntimeError, match="view size is not compatible"):
