@@ -130,13 +130,9 @@ def float64_overflows_where_float32_does(patch):
 
 
 @counterfeit("deep-products-vanish-or-explode")
-def random_matrices_are_a_third_too_wide(patch):
-    randn = torch.randn
-
-    def wrong(*size, **options):
-        return randn(*size, **options) * (1.3 if size == (64, 64) else 1)
-
-    patch.setattr(torch, "randn", wrong)
+def features_beyond_the_thirty_second_count_twice(patch):
+    """As where a block's remainder is added a second time."""
+    change_matmul(patch, lambda product, a, b: product + torch.matmul(a[..., 32:], b[32:]))
 
 
 # ── scalar-chain-vanishes-and-explodes ──
