@@ -9,7 +9,7 @@ import formulas
 import names
 import plots
 import results
-from harness import exercises, explain, gate, register
+from harness import exercises, explain, gate, register, wording
 from harness.gate import Test
 from harness.register import Claim
 from harness.specification import Specification
@@ -20,15 +20,10 @@ from results import NOT_TRIED, Run
 
 OWN = Path(__file__).parents[1]  # the site's own source
 
-VERDICTS = {  # verdict: its two names and its mark in the tables
-    "holds": ("holds", "成立", "✓"),
-    "caveat": ("caveat", "有条件", "✓*"),
-    "superseded": ("superseded", "已过时", "✗"),
-    "mistaken": ("mistaken", "有误", "✗"),
-    "not yet": ("not yet", "尚未成立", "✗"),
-    "refused": ("refused", "设备拒绝", "–"),
-    NOT_TRIED: ("not tried", "未检验", "–"),
+MARKS = {  # of verdicts, in the tables
+    **{"holds": "✓", "caveat": "✓*", "superseded": "✗", "mistaken": "✗", "not yet": "✗", "refused": "–", NOT_TRIED: "–"}
 }
+VERDICTS = {verdict: (*wording.VERDICTS[verdict], mark) for verdict, mark in MARKS.items()}  # two names and the mark
 TRUTH_LABELS = {
     "caveat": ("The condition", "条件"),
     "superseded": ("True today", "如今"),
@@ -136,17 +131,24 @@ class Card:
         """Since when, until when, and what a run needs, in words."""
         claim, said = self.claim, []
         if claim.until:
-            said.append(both(f"Held until torch {claim.until}.", f"在 torch {claim.until} 之前成立。"))
+            until = results.dated(claim.until)
+            said.append(both(f"Held until torch {until}.", f"在 torch {until} 之前成立。"))
         if claim.since:
-            said.append(both(f"Holds since torch {claim.since}.", f"自 torch {claim.since} 起成立。"))
+            since = results.dated(claim.since)
+            said.append(both(f"Holds since torch {since}.", f"自 torch {since} 起成立。"))
         if claim.needs:
             said.append(both(f"Registered as {explain.verdict(claim)}.", f"检验它需要：{claim.needs}。"))
         return said
 
     def short(self, version: str) -> str:
         """A release by its first two numbers, "2.11", where runs of no other one with these are stored."""
-        minor = ".".join(version.split(".")[:2])
+        minor = results.minor(version)
         return minor if sum(other.startswith(f"{minor}.") for other in self.versions) == 1 else version
+
+    @property
+    def dates(self) -> list[list[str]]:
+        """Year and month in which each release of the table came out, where something changed; empty where unknown."""
+        return [results.RELEASED.get(results.minor(version), "").split("-")[:2] for version in self.versions]
 
     @property
     def rows(self) -> list[dict]:
@@ -205,11 +207,19 @@ class Card:
     @cached_property
     def lessons(self) -> list[dict]:
         """The lessons of the page, each as it runs by itself."""
+        tests = [test for test in self.book.spec.tests_of[self.claim.id] if test.is_lesson]
         return [
-            self._test(test) | {"html": Markup(self.with_answers(test))}
-            for test in self.book.spec.tests_of[self.claim.id]
-            if test.is_lesson
+            self._test(test) | {"html": Markup(self.with_answers(test)), "prints": self._prints(test, test is tests[0])}
+            for test in tests
         ]
+
+    def _prints(self, lesson: Test, first: bool) -> list[tuple[Markup, str]]:
+        """What appears on a screen, with a heading each: what the notes print, and what the lesson did in a run."""
+        shown = [(both("The notes print", "笔记的输出"), self.claim.prints)] if first else []
+        if self.run:
+            now = self.run.measured.get(lesson.id, {}).get("prints", "")
+            shown.append((both(f"You see on torch {self.run.torch}", f"torch {self.run.torch} 的输出"), now))
+        return [(heading, text.rstrip()) for heading, text in shown if text]
 
     def with_answers(self, lesson: Test) -> str:
         """A lesson as HTML in which what is to be predicted can be hidden; names that the highlighter keeps mark it."""

@@ -11,7 +11,7 @@ from docutils import nodes
 from harness.register import Claim, release
 from languages import both, titles
 from markupsafe import Markup
-from results import UNTRIED
+from results import UNTRIED, dated, minor
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -32,7 +32,8 @@ FALSE = ("superseded", "mistaken", "not-yet")
 
 def since(claim: Claim) -> Markup | str:
     """The release that made a superseded claim untrue, if the register knows it."""
-    return both(f"Since torch {claim.until}.", f"自 torch {claim.until} 起。") if claim.until else ""
+    until = dated(claim.until)
+    return both(f"Since torch {until}.", f"自 torch {until} 起。") if claim.until else ""
 
 
 def group(claim: Claim, book: cards.Book) -> str:
@@ -117,13 +118,32 @@ class ByRelease(Index):
         for claim in book.spec.register.claims.values():
             for version in {claim.until, claim.since} - {""}:
                 changed[version].append(claim)
+        stored = sorted({run.torch for run in book.runs if not run.simulated}, key=release)
+        later = ""  # the change that was told before
         for version in sorted(changed, key=release, reverse=True):
+            same = [torch for torch in stored if release(torch) >= release(version)]
+            same = [torch for torch in same if not later or release(torch) < release(later)]
+            if len(same) > 1:
+                yield self.unchanged(version, same)
+            later = version
             items = [
                 line(claim, book, truth=version == claim.until, note=self.note(claim, version, book))
                 for claim in changed[version]
             ]
             id = f"torch-{version.replace('.', '-')}"
-            yield self.section(id, f"torch {version}", f"torch {version}", nodes.bullet_list("", *items))
+            yield self.section(id, f"torch {dated(version)}", f"torch {dated(version)}", nodes.bullet_list("", *items))
+
+    def unchanged(self, version: str, same: list[str]) -> nodes.section:
+        """That from the release after ``version`` on nothing changed, which the runs on the releases ``same`` show."""
+        major, number = version.split(".")
+        first, last = f"{major}.{int(number) + 1}", minor(same[-1])
+        span = (f"torch {first} to {last}", f"torch {first} 至 {last}") if first != last else (f"torch {last}",) * 2
+        text = both(
+            f"Nothing among these claims changed: the runs on torch {', '.join(same)} found the same.",
+            f"这里的论断没有任何变化：在 torch {'、'.join(same)} 上的运行，所见相同。",
+        )
+        told = nodes.paragraph("", "", nodes.raw("", text, format="html"))
+        return self.section(f"nothing-after-{version.replace('.', '-')}", *span, told)
 
     @staticmethod
     def note(claim: Claim, version: str, book: cards.Book) -> Markup:

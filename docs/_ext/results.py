@@ -10,6 +10,23 @@ from mistakes import Mistake
 
 NOT_TRIED = "not tried"
 UNTRIED = (NOT_TRIED, "refused")  # what says nothing of a claim
+# The days on which releases came out, as PyTorch's own lists and announcements say; of others no day is shown.
+RELEASED = {
+    **{"1.0": "2018-12-07", "1.1": "2019-04-30", "1.10": "2021-10-21", "1.13": "2022-10-28", "2.0": "2023-03-15"},
+    **{"2.1": "2023-10-04", "2.2": "2024-01-30", "2.3": "2024-04-24", "2.4": "2024-07-24", "2.5": "2024-10-17"},
+    **{"2.6": "2025-01-29", "2.7": "2025-04-23", "2.8": "2025-08-06", "2.9": "2025-10-15", "2.10": "2026-01-21"},
+    **{"2.11": "2026-03-23"},
+}
+
+
+def minor(version: str) -> str:
+    """The first two numbers of a release: "2.14.1" gives "2.14"."""
+    return ".".join(version.split(".")[:2])
+
+
+def dated(version: str) -> str:
+    """A release with the day on which it came out, where that is known: "2.6 (2025-01-29)"."""
+    return f"{version} ({RELEASED[version]})" if version in RELEASED else version
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ claim = pytest.mark.claim
 def test_a_row_and_a_column_make_a_table():
     x = torch.arange(1, 3).view(1, 2)
     y = torch.arange(1, 4).view(3, 1)
+    print(x + y)
 
     assert (x + y).tolist() == [[2, 3], [3, 4], [4, 5]]
     assert (x / 2 - y).tolist() == [[-0.5, 0.0], [-1.5, -1.0], [-2.5, -2.0]]

@@ -173,6 +173,7 @@ def test_results_of_operations_that_are_not_tracked_have_no_grad_fn():
 def test_x_is_a_leaf_and_y_is_not():
     x = torch.ones(2, 2, requires_grad=True)
     y = x + 2
+    print(x.is_leaf, y.is_leaf)
 
     assert (x.is_leaf, y.is_leaf) == (True, False)
     assert x.grad_fn is None
@@ -190,6 +191,7 @@ def test_a_computed_tensor_that_does_not_require_grad_is_a_leaf_by_convention():
 def test_the_node_of_an_addition_is_called_add_backward():
     """Superseded: since release 1.0 it is called AddBackward0."""
     y = torch.ones(2, 2, requires_grad=True) + 2
+    print(y)
 
     assert y.grad_fn.name() == "AddBackward"
 
@@ -209,6 +211,7 @@ def test_three_times_the_square_of_one_plus_two_is_27():
     y = x + 2
     z = y * y * 3
     out = z.mean()
+    print(z, out)
 
     assert z.tolist() == [[27, 27], [27, 27]]
     assert out.item() == 27

@@ -46,6 +46,7 @@ def test_gradient_of_the_mean_is_four_and_a_half():
     out = z.mean()
 
     out.backward()
+    print(x.grad)
     assert x.grad.tolist() == [[4.5, 4.5], [4.5, 4.5]]
 
 
@@ -81,10 +82,12 @@ def test_each_pass_adds_to_the_gradient_until_it_is_cleared():
     (3 * (x + 2) ** 2).mean().backward()
     assert x.grad.tolist() == [[4.5, 4.5], [4.5, 4.5]]
     x.sum().backward()
+    print(x.grad)
     assert x.grad.tolist() == [[5.5, 5.5], [5.5, 5.5]]
 
     x.grad.data.zero_()
     x.sum().backward()
+    print(x.grad)
     assert x.grad.tolist() == [[1, 1], [1, 1]]
 
 

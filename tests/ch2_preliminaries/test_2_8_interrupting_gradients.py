@@ -19,6 +19,8 @@ def test_only_the_branch_under_no_grad_has_no_record():
     with torch.no_grad():
         y2 = x**3
     y3 = y1 + y2
+    print(y1, y1.requires_grad)
+    print(y2, y2.requires_grad)
 
     assert (x.requires_grad, y1.requires_grad, y2.requires_grad, y3.requires_grad) == (True, True, False, True)
     assert y2.grad_fn is None
@@ -30,6 +32,8 @@ def test_only_the_branch_under_no_grad_has_no_record():
 def test_a_printed_sum_shows_th_add_backward():
     """Superseded: it is AddBackward0, in every release from 1.0 on."""
     x = torch.empty(0, requires_grad=True)  # of no elements, so that there is nothing else to print
+    print(x**2 + x**3)
+
     assert "grad_fn=<ThAddBackward>" in repr(x**2 + x**3)
 
 
@@ -48,6 +52,7 @@ def test_the_gradient_at_one_is_two():
     y3 = y1 + y2
 
     y3.backward()
+    print(x.grad)
     assert x.grad.item() == 2
 
 
@@ -80,6 +85,8 @@ def test_a_write_to_data_changes_the_value_and_not_the_gradient():
 
     x.data *= 100
     y.backward()
+    print(x)
+    print(x.grad)
 
     assert x.tolist() == [100]
     assert x.grad.tolist() == [2]

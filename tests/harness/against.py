@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import compare, documents, explain, pagefile, specification
+from harness import compare, documents, pagefile, specification, wording
 from harness.register import Register
 from harness.verdicts import Recorder
 
@@ -108,7 +108,7 @@ class Comparison:
 def _wrapped(line: str) -> list[str]:
     """A line of the comparison, broken where it is too long; its continuation keeps the indent."""
     indent = line[: len(line) - len(line.lstrip())]
-    return explain.wrap(line.strip(), indent) if indent else [line]
+    return wording.wrap(line.strip(), indent) if indent else [line]
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:

@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+from _pytest.config import create_terminal_writer
 
 from harness import (
     against,
@@ -23,6 +24,7 @@ from harness import (
     missing,
     once,
     packages,
+    printed,
     randomness,
     refusals,
     report,
@@ -30,6 +32,7 @@ from harness import (
     specification,
     start_values,
     verdicts,
+    wording,
 )
 
 # each brings its own options, hooks and fixtures
@@ -47,6 +50,7 @@ PARTS = (
     missing,
     once,
     packages,
+    printed,
     blame,
     expectations,
     counterfeits,
@@ -55,6 +59,7 @@ PARTS = (
     exercises,
     detective,
     search,
+    wording,
 )
 
 # Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.
@@ -112,8 +117,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not config.getoption("explain"):
         return None
     spec = specification.read(config)
+    coloured = create_terminal_writer(config).hasmarkup  # a terminal, and neither NO_COLOR nor --color=no
     for claim in spec.register.select(config.getoption("explain"), "--explain"):
-        print(explain.claim(claim, spec))
+        print(explain.claim(claim, spec, coloured))
     return pytest.ExitCode.OK
 
 
@@ -136,6 +142,7 @@ def pytest_configure(config: pytest.Config) -> None:
     recorder = verdicts.Recorder(config)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
+    config.pluginmanager.register(report.Broken(recorder))
     config.pluginmanager.register(collected.Whole(recorder))
     config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):

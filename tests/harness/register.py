@@ -30,7 +30,8 @@ class Claim:
     statement holds, ``needs`` what a run must have before the claim can be tried, ``see`` documented names,
     ``unfalsifiable`` the reason why no counterfeit can falsify the claim, ``kind`` what a sentence is that is no
     finding about torch ("definition", "recommendation"), ``beyond`` whether it is ours and not the notes', ``asked``
-    how readers ask for it, in either language: text to search, nothing more. An absent text is empty.
+    how readers ask for it, in either language: text to search, nothing more, ``prints`` what the notes print where the
+    first lesson prints the same. An absent text is empty.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Claim:
     needs: str = ""
     see: tuple[str, ...] = ()
     unfalsifiable: str = ""
+    prints: str = ""
     kind: str = ""
     beyond: bool = False
     asked: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import explain, specification
+from harness import explain, specification, wording
 
 # What a field says of its claim, from the reader's own words down to the prose around it. Chosen by trying the queries
 # of tests/meta/test_search.py; the order matters, the numbers hardly.
@@ -153,6 +153,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     if not query.strip():
         raise pytest.UsageError("--ask: ask something: --ask 'why is my gradient twice as large?'")
+    if re.search(f"[{HAN}]", query):
+        config.option.language = "zh"  # answered as asked
     spec = specification.read(config)
     ranked = index(spec).ranked(query)
     if not ranked:
@@ -160,8 +162,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     for id, _ in ranked[:SHOWN]:
         claim = spec.register.claims[id]
         print(f"{claim.section}  {explain.verdict(claim)}")
-        print(*explain.wrap(claim.says, "     "), sep="\n")
+        print(*wording.wrap(wording.sentence(claim, config), "     "), sep="\n")
         if claim.truth:
-            print(*explain.wrap(f"-> {claim.truth}", "     "), sep="\n")
+            print(*wording.wrap(f"-> {wording.truth(claim, config)}", "     "), sep="\n")
         print(f"     pytest --explain {id}\n")
     return pytest.ExitCode.OK

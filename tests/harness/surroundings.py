@@ -10,7 +10,9 @@ import importlib.util
 import os
 import platform
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,7 +175,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     out = session.config.pluginmanager.getplugin("terminalreporter")
     if out is not None and not hasattr(session.config, "workerinput"):
-        out.line(told(session.config))
+        out.line(textwrap.fill(told(session.config), max(40, shutil.get_terminal_size().columns)))
         if SET_ASIDE:
             out.line(f"set aside, as they change torch: {', '.join(SET_ASIDE)}")
 

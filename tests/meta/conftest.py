@@ -108,7 +108,7 @@ def project(pytester: pytest.Pytester) -> Project:
     """
     (pytester.path / "pytest.ini").write_text(
         f"[pytest]\ntestpaths = tests/ch*\npythonpath = {TESTS}\n"
-        "addopts = --import-mode=importlib --strict-markers -p no:cacheprovider\n"
+        "addopts = --import-mode=importlib --strict-markers -p no:cacheprovider --language=en\n"
     )
     (pytester.path / "conftest.py").write_text('pytest_plugins = ["harness.surroundings", "harness.plugin"]\n')
     project = Project(pytester)

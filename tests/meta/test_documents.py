@@ -93,7 +93,9 @@ def test_a_full_disk_is_told_in_one_line_after_the_table(project):
     (project.path / "v.json").symlink_to("/dev/full")
     result = project.run("--verdicts=v.json")
     assert result.ret == 6
-    result.stdout.fnmatch_lines(["all * 3 *", "verdicts: v.json cannot be written: No space left on device"])
+    result.stdout.fnmatch_lines(
+        ["claims        3     3", "verdicts: v.json cannot be written: No space left on device"]
+    )
     result.stdout.no_fnmatch_line("*Traceback*")
     assert "".join(result.errlines) == ""
 

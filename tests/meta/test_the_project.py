@@ -1,8 +1,11 @@
 """The project itself: README.md and the page on verdicts say what is so, and every claim has a counterfeit."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -62,17 +65,35 @@ def test_the_number_of_claims_is_the_register_s(claims):
 
 def test_the_sample_run_has_a_row_for_each_chapter_that_agrees_with_the_register(claims):
     """The run has no accelerator, but Fashion-MNIST."""
-    header, *rows = re.search(r"```text\n=+ torch .*?\n(.*?)\n\n", README, re.DOTALL)[1].splitlines()
-    columns = re.split(r" {2,}", header.strip())
-    for number in range(1, 5):
-        row = next(row for row in rows if row.startswith(f"{number} "))
+    header, *rows = re.search(r"\n=+ torch .*?\n(.*?)\n\n", README, re.DOTALL)[1].splitlines()
+    table = {row[:10].strip(): [int(cell) for cell in row[10:].split()] for row in rows[:-1]}
+    assert header.split() == ["chapter", "1", "2", "3", "4", "all"]
+    for place, section in enumerate(["1.", "2.", "3.", "4.", ""]):
         count = Counter(
             "not tried" if claim.needs in ("accelerator", "cuda", "two-devices") else claim.verdict
             for claim in claims
-            if claim.section.startswith(f"{number}.")
+            if claim.section.startswith(section)
         )
-        expected = [count.total() if column == "claims" else count[column] for column in columns]
-        assert [int(cell) for cell in row.split()[-len(columns) :]] == expected
+        expected = {name: count.total() if name == "claims" else count[name] for name in table}
+        assert {name: cells[place] for name, cells in table.items()} == expected
+
+
+COPIES = """\
+import torch
+
+view = torch.Tensor.view
+torch.Tensor.view = lambda self, *shape, **options: view(self, *shape, **options).clone()
+"""
+
+
+def test_the_sample_of_a_failure_is_what_a_torch_whose_view_copies_gives(tmp_path):
+    (tmp_path / "copies.py").write_text(COPIES)
+    command = [sys.executable, "-m", "pytest", "-p", "copies", "--claim=view-shares-data", "--language=en"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "80"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    sample = re.search(r"```text\n(2\.2  view-shares-data: broken\n.*?)```", README, re.DOTALL)[1]
+    assert ran.returncode == 1
+    assert sample in ran.stdout
 
 
 def test_every_claim_has_a_counterfeit_or_a_reason_why_it_has_none(claims):

@@ -20,6 +20,7 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
     number on the way to it: the error of a computation of so many roundings, to first order. The message names
     the first value that differs, its place, and the tensor's dtype, shape, strides and device.
     """
+    __tracebackhide__ = True  # a failure shows the guard
     expected = np.asarray(expected)
     assert tuple(actual.shape) == expected.shape, (
         f"shape {tuple(actual.shape)} instead of {expected.shape}: {told(actual)}"

@@ -70,6 +70,7 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
 
         @functools.wraps(guard)
         def one(*args, **drawn):
+            __tracebackhide__ = True
             if any(lacking(member) for member in drawn.values()):
                 reject()
             try:
@@ -84,6 +85,7 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
 
         @functools.wraps(drawn)
         def tried(*args, **fixtures):
+            __tracebackhide__ = True  # a failure shows the guard
             passed, refusal = 0, None
             for row in combined:  # in a plain loop, which takes half the time of Hypothesis' @example
                 if any(map(lacking, row.values())):
