@@ -267,8 +267,8 @@ class Told:
             self.out.line(f"{INDENT}{repeat(self.config, '--claim', claim.id)}")
 
     def refused(self, findings: list[Finding]) -> None:
-        """Each cause once, those first that keep most claims from being tried all by themselves. "In part" are claims of
-        which no more waits for the cause than members of a guard's populations, which were left out.
+        """Each cause once, those first that keep most claims from being tried all by themselves. "In part" are claims
+        of which no more waits for the cause than members of a guard's populations, which were left out.
         """
         waiting: dict[str, set[str]] = defaultdict(set)  # claims by cause
         in_part: dict[str, set[str]] = defaultdict(set)
