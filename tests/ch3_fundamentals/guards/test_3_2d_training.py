@@ -21,6 +21,7 @@ from populations import (
     twins,
     whole,
 )
+from populations.comparing import host
 from populations.modules import TREES, trees
 from populations.optimizers import RULES, WAYS, Recipe
 from torch import nn
@@ -137,6 +138,24 @@ def test_every_fused_optimizer_on_the_cpu_writes_into_the_gaps_of_a_parameter_an
 
     recipe.new([w]).step()
     assert (memory.flatten() < 0).tolist() == [True] * size + [False] * size
+
+
+UNFUSED = [(name, way) for name in RULES if name != "SGD" for way in ("default", "for-loop", "foreach")]
+
+
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way, torch.float16) for name, way in UNFUSED)), size=among(2, 33))
+def test_in_float16_who_divides_by_the_root_of_a_square_makes_nan_of_an_element_without_a_gradient(recipe, size):
+    """1e-8 is less than half of the smallest number of float16, 6e-8; a larger epsilon holds."""
+    w, kept = (torch.ones(size, dtype=torch.float16, requires_grad=True) for _ in range(2))
+    for each in (w, kept):
+        each.grad = torch.ones_like(each)
+        each.grad[0] = 0.0
+
+    recipe.new([w]).step()
+    recipe.but(eps=1e-4, weight_decay=0).new([kept]).step()
+    assert np.isnan(host(w)).tolist() == [True] + [False] * (size - 1)
+    assert host(kept)[0] == 1
 
 
 @claim("step-updates-parameters", truth=True)
