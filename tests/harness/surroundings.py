@@ -69,6 +69,8 @@ def unsuitable(config: pytest.Config) -> Iterator[str]:
     for plugin, why in PLUGINS.items():
         if not config.pluginmanager.hasplugin(plugin):
             yield f"-p no:{plugin}: then {why}; leave it out"
+    if config.getoption("forked", False):
+        yield "--forked: a test's own process takes with it what verdicts are made of; leave it out, or use -n 1"
     if config.getoption("counterfeits") and config.getoption("json_report", False):
         yield "--counterfeits: run tests again, of which --json-report loses track; leave out one of them"
     torch, numpy = installed("torch"), installed("numpy")

@@ -74,6 +74,15 @@ def test_an_option_that_changes_what_a_verdict_means_is_refused(project, argumen
     pytest.LineMatcher([error]).fnmatch_lines([f"ERROR: {problem}"])
 
 
+def test_a_process_for_each_test_is_refused(project):
+    """As pytest-forked has it, of which only the option is here."""
+    option = 'def pytest_addoption(parser):\n    parser.addoption("--forked", action="store_true")\n'
+    project.pytester.makepyfile(forked=option)
+    result = project.pytester.runpytest_subprocess("-p", "forked", "--forked")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --forked: *; leave it out, or use -n 1"])
+
+
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(("numpy", "told"), [("1.26.4", False), ("2.0.0", True)])
 def test_a_numpy_for_which_torch_was_not_built_is_told(project, monkeypatch, numpy, told):
