@@ -141,3 +141,11 @@ def test_a_moved_copy_of_a_leaf_has_a_creator_and_gets_no_gradient(accelerator, 
         assert moved.grad is None
     agree(x.grad, np.full_like(array, 2))
     agree(there.grad, np.full_like(array, 3))
+
+    asked = copied(x)
+    asked.retain_grad()
+    (asked * 5).sum().backward()
+    agree(asked.grad, np.full_like(array, 5))
+    agree(x.grad, np.full_like(array, 7))
+    with torch.no_grad():
+        assert copied(x).is_leaf
