@@ -39,6 +39,7 @@ OUTCOMES = {  # of a test's kind and outcome
     ("truth", NOT_TRIED): ("– truth, not tried", "– 真相，未检验"),
 }
 KINDS = {"definition": ("definition", "定义"), "recommendation": ("recommendation", "建议")}
+COST = ("fast", "cost", "cheap", "outruns")  # in the id of a claim about cost, whose timings are not folded
 CAUGHT = {"caught": ("caught", "已识破"), NOT_TRIED: ("not tried", "未检验")}
 
 
@@ -107,7 +108,8 @@ class Card:
         newest_first = {"key": register.release, "reverse": True}  # a narrow page shows those and lets the rest scroll
         self.versions = sorted({run.torch for run in book.runs}, **newest_first)
         self.plots = plots.of(claim.id, self.run)
-        self.plots += [plots.benchmark(group) for group in book.benchmarks.get(claim.id, ())]
+        self.timings = [plots.benchmark(group) for group in book.benchmarks.get(claim.id, ())]
+        self.about_cost = any(word in claim.id for word in COST)
 
     @property
     def kind(self) -> Markup | None:

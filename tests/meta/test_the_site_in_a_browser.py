@@ -29,7 +29,6 @@ PAGES = (*sorted(file.stem for file in (ROOT / "docs").glob("*.md") if file.stem
 VIEW = f"{PAGE_OF['view-shares-data']}.html"
 TALLEST = 25_000  # pixels of a page on which everything is folded: some twenty screens
 HEAVIEST = 600_000  # bytes of a page
-PHONE = {"width": 390, "height": 844}
 WAIT = 20_000  # milliseconds; for what takes some tens of them, on a machine that is busy with other things too
 
 
@@ -336,9 +335,10 @@ def test_dark_mode_follows_the_system_until_it_is_switched_which_is_remembered(s
     assert brightness() > 200
 
 
+@pytest.mark.parametrize("width", [320, 390, 1440])
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_wider_than_a_phone(site, reader, name):
-    page = reader(viewport=PHONE)
+def test_nothing_is_wider_than_the_window(site, reader, name, width):
+    page = reader(viewport={"width": width, "height": 844})
     page.goto(f"{site}/{name}.html?q=tensor")
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     wide = """[...document.querySelectorAll("article *")].filter(e => {
@@ -347,7 +347,7 @@ def test_nothing_is_wider_than_a_phone(site, reader, name):
     }).map(e => `${e.tagName}.${e.className} ${e.textContent.slice(0, 60)}`)"""
     for language in ("zh", "en"):
         page.evaluate(f"language.set('{language}')")
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(wide) == []
 
 
@@ -373,6 +373,20 @@ def test_axe_finds_no_serious_fault_in_light_and_dark(site, reader, name):
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == []
+
+
+def test_the_sidebar_marks_the_page_and_the_place_that_is_read(site, reader):
+    page = reader()
+    page.goto(f"{site}/{VIEW}")
+    marked = page.locator(".sidebar-tree .current-page > a")
+    expect(marked).to_contain_text("2.2 Operations and shared data")
+    expect(marked).to_be_in_viewport()
+    assert marked.evaluate("e => getComputedStyle(e).fontWeight") == "700"
+    page.goto(f"{site}/verdicts.html")
+    headings = page.locator("article h2 .lang-en").all_text_contents()
+    assert len(headings) > 3
+    page.locator("article h2").nth(3).evaluate("e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 20)")
+    expect(page.locator(".sidebar-sections .scroll-current > a")).to_contain_text(headings[3])
 
 
 def test_the_keyboard_reaches_the_text_the_switches_and_the_search(site, reader):
@@ -402,15 +416,25 @@ def test_the_command_of_a_claim_is_copied_by_its_button(site, reader):
     )
 
 
-def test_paper_shows_every_source_and_no_navigation(site, reader):
-    page = reader(viewport={"width": 794, "height": 1123})
-    page.goto(f"{site}/{VIEW}")
-    page.emulate_media(media="print")
-    expect(page.locator(".sidebar-drawer")).to_be_hidden()
-    sources = page.locator("#view-shares-data .highlight-python, #view-shares-data .claim-test .highlight")
-    heights = sources.evaluate_all("all => all.map(e => e.checkVisibility() && e.getBoundingClientRect().height)")
-    assert len(heights) >= 2
-    assert min(heights) > 20
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="needs pdftotext, of Poppler's tools")
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_paper_has_what_a_page_shows_and_nothing_else(site, reader, tmp_path, name):
+    page = reader()
+    page.goto(f"{site}/{name}.html")
+    page.pdf(path=tmp_path / "page.pdf", format="A4")
+    command = ["pdftotext", "-layout", tmp_path / "page.pdf", "-"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = plain(printed)
+    ids = [id for id in CLAIMS.claims if PAGE_OF[id] == name]
+    assert ids
+    for id in ids:
+        claim = CLAIMS.claims[id]
+        for sentence in filter(None, (claim.says, claim.truth)):
+            assert "$" in sentence or plain(sentence) in text
+    assert "assert" in text  # the lessons
+    for unwanted in ("Skiptocontent", "Onthispage", "Hidetheanswers", ".venv/bin/pytest--claim"):
+        assert unwanted not in text
+    assert printed.count("\f") <= 1 + 2.5 * len(ids)  # pages: a card has two lessons at most, and prose above it
 
 
 def test_the_start_page_gives_the_commands_of_the_readme_in_one_screen(site, reader):

@@ -226,6 +226,22 @@ def test_a_card_shows_the_lessons_as_they_run_and_names_the_guards_that_explain_
         assert all(f"def test_{guard['name'].replace(' ', '_')}(" in told for guard in guards)
 
 
+def test_a_lesson_stands_beside_what_the_notes_and_what_a_run_printed(site, entry):
+    site.project.register(entry("adds", prints="2"), entry("divides", "mistaken"), entry("shapes", section="1.2"))
+    run = document() | {
+        "measured": {"tests/ch1_sample/test_1_1_sample.py::test_one_and_one_is_two": {"prints": "2.\n"}}
+    }
+    site.store(run)
+    [lesson] = card(site, "adds").lessons
+    assert [text for _, text in lesson["prints"]] == ["2", "2."]
+    assert ["The notes print" in lesson["prints"][0][0], "You see on torch 2.14.1" in lesson["prints"][1][0]] == [
+        True
+    ] * 2
+    assert [lesson["prints"] for lesson in card(site, "divides").lessons] == [[], []]
+    assert site.build() == []
+    assert site.page.count("The notes print") == 1
+
+
 def test_the_tests_of_a_mistaken_claim_are_told_apart(site):
     labels = [str(test["label"]) for test in card(site, "divides").lessons]
     assert ["✗ the statement fails, as expected" in label for label in labels] == [True, False]
