@@ -37,12 +37,19 @@ def test_of_two_initialisers_this_is_about_the_other():
     assert nn.init.normal_(nn.Linear(1, 1).weight) is not None
 
 
+@claim("elsewhere")
+@pytest.mark.cpu
+def test_of_the_cpu_on_a_device_without_numbers():
+    with torch.device("meta"):
+        assert nn.Linear(1, 1).weight.device.type == "meta"
+
+
 @claim("draws")
 def test_a_draw_of_its_own():
     assert torch.empty(1).uniform_().item() < 1
 """
 
-IDS = ("learns", "attends", "starts", "starts-normal", "draws")
+IDS = ("learns", "attends", "starts", "starts-normal", "elsewhere", "draws")
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_the_cpu_draws_what_layers_start_with_and_it_is_told(run):
     verdicts = {id: claim["verdict"] for id, claim in claims.items()}
     assert verdicts == {
         **{"learns": "holds", "attends": "holds", "starts": "refused"},
-        **{"starts-normal": "holds", "draws": "refused"},
+        **{"starts-normal": "holds", "elsewhere": "holds", "draws": "refused"},
     }
     reason = "RuntimeError: sim: no kernel is built for uniform_ of float32"
     assert claims["learns"]["tests"][0]["without"] == [["aten::uniform_ of float32", reason, 2]]
