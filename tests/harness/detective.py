@@ -17,6 +17,7 @@ from harness import specification
 from harness.register import Claim, Register
 
 HINT_AFTER = 2  # wrong guesses
+SUSPECTS = 5  # claims that the last hint names: few enough to try each
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +36,7 @@ class Riddle:
     claims: tuple[str, ...]
     register: Register
     guesses: int = 0
+    hints: int = 0
 
     @property
     def claim(self) -> Claim:
@@ -43,32 +45,40 @@ class Riddle:
     @property
     def told(self) -> str:
         """All that a learner knows at the start."""
-        titles = next(
-            c.sections[self.claim.section] for c in self.register.chapters if self.claim.section in c.sections
-        )
-        return f"Something is wrong with this torch, in section {self.claim.section}: {titles[0]}."
+        section = self.claim.section
+        title = next(chapter.sections[section][0] for chapter in self.register.chapters if section in chapter.sections)
+        return f"Something is wrong with this torch, in section {section}: {title}."
 
     @property
     def name(self) -> str:
         return self.function.__name__.replace("_", " ")
+
+    @property
+    def section(self) -> list[Claim]:
+        """The claims of the section, of which one is the answer."""
+        return [claim for claim in self.register.claims.values() if claim.section == self.claim.section]
+
+    def list_claims(self) -> str:
+        return "\n".join(f"{claim.id}: {claim.says}" for claim in self.section)
 
     def answer(self, id: str) -> str:
         """What to say to a guess; every wrong one brings a hint nearer."""
         if id in self.claims:
             return f"Right: {self.name}.\n{self.register.claims[id].says}"
         if id not in self.register.claims:
-            close = [other for other in self.register.claims if id in other]
-            return f"There is no claim {id!r}." + (f" Do you mean {', '.join(close[:5])}?" if close else "")
+            close = [claim.id for claim in self.section if str(id) in claim.id]
+            return f"There is no claim {id!r}." + (f" Do you mean {', '.join(close)}?" if close else "")
         self.guesses += 1
-        return "That one is still true." + (f" {self.hint()}" if self.guesses >= HINT_AFTER else "")
+        return "That is not the one." + (f" {self.hint()}" if self.guesses >= HINT_AFTER else "")
 
     def hint(self) -> str:
-        """The names of torch that the false claim is about, then the claims of its section."""
-        self.guesses += 1
-        if self.claim.see and self.guesses <= HINT_AFTER + 1:
+        """The names of torch that the false claim is about, then a few claims of its section."""
+        self.hints += 1
+        if self.claim.see and self.hints == 1:
             return f"Look at {', '.join(self.claim.see)}."
-        rivals = [id for id, claim in self.register.claims.items() if claim.section == self.claim.section]
-        return f"It is one of these: {', '.join(rivals)}."
+        others = [claim.id for claim in self.section if claim.id not in self.claims]
+        some = random.Random(self.name).sample(others, min(len(others), SUSPECTS - 1))
+        return f"It is one of these: {', '.join(sorted([self.claim.id, *some]))}."
 
     def give_up(self) -> str:
         return f"It is {self.claim.id}: {self.name}.\nIts tests notice: pytest --claim {self.claim.id} --counterfeits"
@@ -113,11 +123,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
     names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
     names |= {"answer": lambda id: print(chosen.answer(id)), "hint": lambda: print(chosen.hint())}
-    names["give_up"] = lambda: print(chosen.give_up())
+    names |= {"claims": lambda: print(chosen.list_claims()), "give_up": lambda: print(chosen.give_up())}
     banner = textwrap.dedent(f"""\
         {chosen.told}
         torch, nn and F are at hand, with the fault. Which claim is false?
-        answer("its-id") to guess (the ids: pytest --book), hint(), give_up(); Ctrl-D ends.""")
+        claims() lists the section's; answer("its-id") to guess, hint(), give_up(); Ctrl-D ends.""")
     config.pluginmanager.getplugin("capturemanager").suspend(in_=True)  # the prompt needs the terminal
     with pytest.MonkeyPatch.context() as patch:
         chosen.function(patch)

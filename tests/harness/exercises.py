@@ -1,14 +1,15 @@
 """Exercises: every lesson of the pages with its expected values taken out, to be filled in until all pass.
 
 ``pytest --exercises=DIR`` writes one file for each page. In it a lesson's answers are ``___``, a name that Python does
-not know, so that the lesson fails until each is replaced. What is taken out is found in the lesson itself: the literal
-that a result is compared with, or the exception that is expected; where there is neither, whether a condition is true.
-A lesson of a sentence that is not true on this torch becomes the question whether it is.
+not know, so that the lesson fails until each is replaced. What is taken out is found in the lesson itself: the value
+that a result is compared with, or the exception that is expected; where there is neither, whether a condition is true,
+or its opposite. A lesson of a sentence that is not true on this torch becomes the question whether it is.
 """
 
 import ast
 import base64
 import json
+import math
 import re
 import textwrap
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ from harness.gate import Test
 BLANK = "___"
 NEEDED = {"device", "accelerator", "two_devices", "fashion_mnist"}  # a plain pytest knows no such fixtures
 BLANKS = 3  # in a lesson at most: the last ones, which show what it is about
+CALCULATION = (  # what a value is made of that can be worked out from its text alone, with math
+    *(ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.Call, ast.Attribute),
+    *(ast.unaryop, ast.operator, ast.expr_context),
+)
+OPPOSITE = {ast.Eq: "!=", ast.Lt: ">=", ast.LtE: ">", ast.Is: "is not", ast.In: "not in"}
+OPPOSITE |= {ast.NotEq: "==", ast.GtE: "<", ast.Gt: "<=", ast.IsNot: "is", ast.NotIn: "in"}
 
 
 @dataclass(frozen=True)
@@ -56,22 +63,24 @@ def exercise(lesson: Test, holds: bool) -> Exercise | None:
 
     ``holds`` is whether the sentence that it shows is true on this torch: otherwise the question is whether it is.
     """
-    function = ast.parse(lesson.source).body[0]
+    source = re.sub(r"\n +record_property\(.*", "", lesson.source).replace("(record_property)", "()")  # for the site
+    function = ast.parse(source).body[0]
     documented = ast.get_docstring(function) is not None
     first, last = function.body[1 if documented and not holds else 0], function.body[-1]
-    lines = lesson.source.splitlines(keepends=True)
+    lines = source.splitlines(keepends=True)
     head = "".join(lines[function.lineno - 1 : function.body[0].lineno - 1])
     if not holds:
         body = "".join(lines[first.lineno - 1 : last.end_lineno]) + "\n"
         question = f"    try:\n{textwrap.indent(body, '    ')}        it_holds = True\n"
         question += f"    except BaseException:\n        it_holds = False\n    assert it_holds is {BLANK}\n"
         return Exercise(lesson.name, head + question, ("False",))
-    edits = _edits(function, lesson.source)[-BLANKS:]
+    edits = _edits(function, source)[-BLANKS:]
     if not edits:
         return None
-    kept = applied(edits, lesson.source).splitlines(keepends=True)[function.lineno - 1 :]
-    without_hints = (re.sub(r"  #.*", "", line) if BLANK in line else line for line in kept)
-    return Exercise(lesson.name, "".join(without_hints).rstrip() + "\n", tuple(edit.answer for edit in edits))
+    text = re.sub(rf"(==|is) \(\n +{BLANK}\n +\)", rf"\1 {BLANK}", applied(edits, source))
+    kept = text.splitlines(keepends=True)[function.lineno - 1 :]
+    without_hints = "".join(re.sub(r"  #.*", "", line) if BLANK in line else line for line in kept)
+    return Exercise(lesson.name, without_hints.rstrip() + "\n", tuple(edit.answer for edit in edits))
 
 
 def applied(edits: list[Edit], source: str) -> str:
@@ -113,25 +122,50 @@ def _edits(function: ast.FunctionDef, source: str) -> list[Edit]:
         if expected is not None:
             take(expected)
             continue
-        negated = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
-        condition = node.test.operand if negated else node.test
-        text = f"bool({ast.get_source_segment(source, condition)}) is {BLANK}"
-        conditions.append(Edit(*place(node.test), text, str(not negated)))
+        text, true = _question(node.test, source, len(conditions) % 2 == len(function.name) % 2)  # lest all be True
+        conditions.append(Edit(*place(node.test), f"bool({text}) is {BLANK}", str(true)))
     return literals or conditions
 
 
+def _question(condition: ast.expr, source: str, opposite: bool) -> tuple[str, bool]:
+    """What to ask of a true condition, and the answer: ``x`` of ``not x``, and ``x >= y`` of ``x < y`` if opposite."""
+
+    def text(node: ast.expr) -> str:
+        return ast.get_source_segment(source, node)
+
+    if isinstance(condition, ast.UnaryOp) and isinstance(condition.op, ast.Not):
+        return text(condition.operand), False
+    if opposite and isinstance(condition, ast.Compare) and len(condition.ops) == 1:
+        (operator,), (right,) = condition.ops, condition.comparators
+        return f"{text(condition.left)} {OPPOSITE[type(operator)]} {text(right)}", False
+    return text(condition), True
+
+
 def _expected(test: ast.expr) -> ast.expr | None:
-    """The literal that a result is compared with, also within ``approx(...)``; None where there is none."""
+    """The value that a result is compared with, also within ``approx(...)``; None where its text does not tell it."""
     if not (isinstance(test, ast.Compare) and isinstance(test.ops[-1], ast.Eq | ast.Is)):
         return None
     last = test.comparators[-1]
     if isinstance(last, ast.Call) and getattr(last.func, "attr", "") == "approx" and last.args:
         last = last.args[0]
-    try:
-        ast.literal_eval(last)
-    except ValueError:
-        return None
-    return last
+    return last if _is_worked_out(last) else None
+
+
+def _is_worked_out(node: ast.expr) -> bool:
+    """Whether the text of an expression is enough to tell its value: nothing is named in it but ``math``."""
+    others = (part for part in ast.walk(node) if not isinstance(part, CALCULATION))
+    return all(isinstance(part, ast.Name) and part.id == "math" for part in others)
+
+
+def kind(answer: str) -> str:
+    """What is to be filled in, without telling it: "a list of 3 items"."""
+    if not _is_worked_out(ast.parse(answer, mode="eval").body):
+        return "the type of an exception"
+    value = eval(answer, {"math": math})
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)} item{'s' * (len(value) != 1)}"
+    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    return names.get(type(value), "None" if value is None else f"a {type(value).__name__}")
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:
@@ -159,8 +193,8 @@ def of_pages(spec: specification.Specification, torch_version: str) -> dict[str,
 def page(module: Path, made: list[tuple[Test, Exercise]], spec: specification.Specification) -> str:
     """The text of one file of exercises: the page's introduction and imports, then each lesson below its sentence."""
     tree = ast.parse(module.read_text("utf8"))
-    imports = dict.fromkeys(line for lesson, _ in made for line in lesson.imports)
-    parts = [f'"""{ast.get_docstring(tree)}\n\n{HOW}\n"""\n', "\n".join(imports) + "\n"]
+    imports = dict.fromkeys(line for lesson, _ in made for line in lesson.imports if "harness" not in line)
+    parts = [f'r"""{ast.get_docstring(tree)}\n\n{HOW}\n"""\n', "\n".join(imports) + "\n"]
     for lesson, one in made:
         hint = sentence(lesson, spec)
         comment = textwrap.fill(f"{hint}", 110, initial_indent="# ", subsequent_indent="# ")
@@ -176,41 +210,47 @@ def sentence(lesson: Test, spec: specification.Specification) -> str:
 
 HOW = "Replace each blank, three underscores, by what you expect, and run pytest on this folder."
 PROGRESS = ".exercises.json"
+SETTINGS = "[pytest]\n# so that all that is written lies in this folder\naddopts = -p no:benchmark\n"
 
 
-def write(folder: Path, spec: specification.Specification, torch_version: str) -> tuple[int, int]:
-    """Write the exercises into ``folder``; returns how many files are new, and how many were there and are kept.
+def write(folder: Path, spec: specification.Specification, torch_version: str) -> tuple[int, int, int]:
+    """Write the exercises into ``folder``; returns how many it has, how many files are new, and how many are kept.
 
-    Raises pytest.UsageError, in one line, where that cannot be.
+    A file that is there stays as it is, with its exercises and answers. Raises pytest.UsageError, in one line, where
+    the folder cannot be written.
     """
     tests = next((claim.folder.parent for claim in spec.register.chapters), Path())
     written = kept = 0
-    known = {}
+    progress = folder / PROGRESS
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not progress.exists() and any(folder.iterdir()):
+            raise pytest.UsageError(f"--exercises: {str(folder)!r} has files of its own; name a new folder")
+        state = {"pages": {}, "solved": [], "tries": {}}
+        state |= json.loads(progress.read_text("utf8")) if progress.exists() else {}
         for module, made in of_pages(spec, torch_version).items():
             target = folder / Path(module).name
-            known[target.name] = {
-                one.name: {"says": sentence(lesson, spec), "answers": hidden(one.answers)} for lesson, one in made
-            }
             if target.exists():
                 kept += 1
-            else:
-                target.write_text(page(tests.parent / module, made, spec), "utf8")
-                written += 1
-        progress = folder / PROGRESS
-        before = json.loads(progress.read_text("utf8")) if progress.exists() else {}
-        state = {"solved": before.get("solved", []), "tries": before.get("tries", {})}
-        progress.write_text(json.dumps({"pages": {**before.get("pages", {}), **known}, **state}), "utf8")
+                continue
+            state["pages"][target.name] = {one.name: entry(one, sentence(lesson, spec)) for lesson, one in made}
+            target.write_text(page(tests.parent / module, made, spec), "utf8")
+            written += 1
+        progress.write_text(json.dumps(state), "utf8")
         (folder / "conftest.py").write_text(Path(__file__).with_name("learning.py").read_text("utf8"), "utf8")
+        (folder / "pytest.ini").write_text(SETTINGS, "utf8")
     except (OSError, ValueError) as error:
         raise pytest.UsageError(f"--exercises: {str(folder)!r} cannot be written: {backends.one_line(error)}") from None
-    return written, kept
+    return sum(map(len, state["pages"].values())), written, kept
 
 
-def hidden(answers: tuple[str, ...]) -> str:
-    """The answers in a form that nobody reads by accident."""
-    return base64.b64encode(json.dumps(answers).encode()).decode()
+def entry(one: Exercise, says: str) -> dict:
+    """What is kept of an exercise: the sentence, the answers in a form that nobody reads by accident, and for each
+    blank what stands before it in its line and what kind of thing is to be filled in.
+    """
+    before = [line.partition(BLANK)[0] for line in one.source.splitlines() if BLANK in line]
+    answers = base64.b64encode(json.dumps(one.answers).encode()).decode()
+    return {"says": says, "answers": answers, "blanks": list(zip(before, map(kind, one.answers)))}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -228,12 +268,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     import torch
 
-    folder = Path(target)
-    if (folder / "conftest.py").exists() and not (folder / PROGRESS).exists():
-        raise pytest.UsageError(f"--exercises: {target!r} has tests of its own; name a new folder")
-    spec = specification.read(config)
-    written, kept = write(folder, spec, torch.__version__)
-    count = sum(map(len, of_pages(spec, torch.__version__).values()))
-    print(f"{count} exercises in {target}: {written} files written, {kept} kept as they are")
-    print(f"edit {target}/test_*.py, and run: pytest {target}")
+    count, written, kept = write(Path(target), specification.read(config), torch.__version__)
+    print(f"{count} exercises in {target}; files: {written} written, {kept} kept as they are")
+    print(f"Replace each {BLANK} in {target}/test_*.py by what you expect, and run again and again: pytest {target}")
     return pytest.ExitCode.OK

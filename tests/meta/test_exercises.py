@@ -1,9 +1,9 @@
 """Exercises: each fails until it is solved, and passes then; nothing that a learner wrote is lost."""
 
-import ast
 import dataclasses
 import doctest
 import json
+import math
 import re
 import subprocess
 import sys
@@ -35,27 +35,33 @@ def run(pytester, monkeypatch):
     return run
 
 
-def write(folder, pages, variants):
-    """Files of exercises, with a function for each variant ("name", source) of each exercise."""
-    for module, made in pages.items():
-        tree = ast.parse((ROOT / module).read_text("utf8"))
-        imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        functions = [
-            source.replace(f"def {one.name}(", f"def {one.name}_{number}(")
-            for _, one in made
-            for number, source in enumerate(variants(one))
-        ]
-        (folder / Path(module).name).write_text("\n".join([*imports, *functions]), "utf8")
-    return sum(len(variants(one)) for made in pages.values() for _, one in made)
+@pytest.fixture
+def write(tmp_path, request):
+    """Writes files of exercises, with a function for each variant of a source; returns how many functions these are."""
+
+    def write(pages, variants):
+        (tmp_path / "conftest.py").write_text(Path(learning.__file__).read_text("utf8"), "utf8")
+        for module, made in pages.items():
+            functions = [
+                (
+                    lesson,
+                    dataclasses.replace(one, source=source.replace(f"def {one.name}(", f"def {one.name}_{number}(")),
+                )
+                for lesson, one in made
+                for number, source in enumerate(variants(one))
+            ]
+            text = exercises.page(ROOT / module, functions, specification.of(request.config))
+            (tmp_path / Path(module).name).write_text(text, "utf8")
+        return sum(len(variants(one)) for made in pages.values() for _, one in made)
+
+    return write
 
 
-def wrong(answer: str) -> str:
-    """Another value of the same type, as source."""
-    try:
-        value = ast.literal_eval(answer)
-    except ValueError:
-        return "ZeroDivisionError"
-    return repr(other(value))
+def wrong(answer: str) -> list[str]:
+    """Other values of the same type, as source."""
+    if exercises.kind(answer) == "the type of an exception":
+        return ["ZeroDivisionError", "Exception"]
+    return [repr(other(eval(answer, {"math": math})))]
 
 
 def other(value):
@@ -67,24 +73,29 @@ def other(value):
         return value + "?"
     if isinstance(value, list | tuple):
         return type(value)([other(value[0]), *value[1:]]) if value else type(value)([0])
-    return 0
+    if isinstance(value, dict):
+        return {**value, "?": 0}
+    if isinstance(value, set):
+        return {*value, "?"}
+    assert value is None
+    return False  # there is no other None
 
 
-def test_every_exercise_passes_when_it_is_solved(pages, tmp_path, run):
-    count = write(tmp_path, pages, lambda one: [one.filled(*one.answers)])
+def test_every_exercise_passes_when_it_is_solved(pages, write, tmp_path, run):
+    count = write(pages, lambda one: [one.filled(*one.answers)])
     printed = run(tmp_path)
     passed, skipped = re.search(r"^(\d+) passed(?:, (\d+) skipped)?", printed, re.MULTILINE).groups()
     assert int(passed) + int(skipped or 0) == count, printed[-2000:]
     assert int(skipped or 0) < 3
 
 
-def test_every_blank_matters_and_no_other_value_of_its_type_passes(pages, tmp_path, run):
+def test_every_blank_matters_and_no_other_value_of_its_type_passes(pages, write, tmp_path, run):
     def variants(one):
         for index, answer in enumerate(one.answers):
-            for value in ("left_open", wrong(answer)):  # a name that nothing has, as the blank is
+            for value in ("left_open", *wrong(answer)):  # a name that nothing has, as the blank is
                 yield one.filled(*one.answers[:index], value, *one.answers[index + 1 :])
 
-    count = write(tmp_path, pages, lambda one: list(variants(one)))
+    count = write(pages, lambda one: list(variants(one)))
     printed = run(tmp_path, "--tb=no", "-rp")
     passed = [line for line in printed.splitlines() if line.startswith("PASSED")]
     assert passed == []
@@ -109,8 +120,13 @@ LESSON = '@claim("c")\ndef test_c():\n    """Doc."""\n    x = 2  # kept\n    ass
         ("[x] == [2]", "[x] == ___", "[2]"),
         ("x == x == -2", "x == x == ___", "-2"),
         ("x == pytest.approx(0.5)", "x == pytest.approx(___)", "0.5"),
-        ("x > 1", "bool(x > 1) is ___", "True"),
+        ("x > 1", "bool(x <= 1) is ___", "False"),
+        ("1 < x < 3", "bool(1 < x < 3) is ___", "True"),
         ("not x", "bool(x) is ___", "False"),
+        ("x == 2 * (1 - 3)", "x == ___", "2 * (1 - 3)"),
+        ("x == [math.log(2)] * 3", "x == ___", "[math.log(2)] * 3"),
+        ("x == [x] * 3", "bool(x != [x] * 3) is ___", "False"),
+        ("x == (\n        'long'\n    )", "x == ___", "'long'"),
         ("('变', x) == ('变', 2)", "('变', x) == ___", "('变', 2)"),
     ],
 )
@@ -142,8 +158,8 @@ def folder(tmp_path, request):
     return tmp_path / "mine"
 
 
-def make(target):
-    command = [sys.executable, "-m", "pytest", f"--exercises={target}", "--claim", "view-*", "--claim", "item-*"]
+def make(target, *claims):
+    command = [sys.executable, "-m", "pytest", f"--exercises={target}", *(f"--claim={claim}" for claim in claims)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -151,7 +167,7 @@ def test_a_learner_is_led_from_one_exercise_to_the_next(folder, run):
     first = run(folder)
     assert "1 failed" in first
     assert "assert x.tolist() == ___" in first
-    assert "Fill in: a list of 6 items; a list of 2 items." in first
+    assert "Fill in: a list of 6 items." in first
     assert re.search(r"^2\.2: 0 of \d+ · all: 0 of \d+$", first, re.MULTILINE)
     assert "200]" not in first
 
@@ -160,10 +176,42 @@ def test_a_learner_is_led_from_one_exercise_to_the_next(folder, run):
     file.write_text(
         text.replace("___", "[0, 1, 2, 100, 4, 200]", 1).replace("___", "[[0, 1, 2], [100, 4, 200]]", 1), "utf8"
     )
-    assert re.search(r"^2\.2: 1 of \d+ · all: 1 of \d+$", run(folder), re.MULTILINE)
+    second = run(folder)
+    assert re.search(r"^2\.2: 1 of \d+ · all: 1 of \d+$", second, re.MULTILINE)
+    assert "Fill in: the type of an exception." in second
 
 
-def test_the_page_for_learners_shows_what_the_runs_print(folder, run):
+def test_a_blank_left_after_a_wrong_value_does_not_hide_that_it_is_wrong(folder, run):
+    file = folder / "test_2_2_shared_data.py"
+    file.write_text(file.read_text("utf8").replace("___", "[6]", 1), "utf8")
+    assert "That is not it (try 1). What is asked for: a list of 6 items." in run(folder)
+
+
+def test_an_exception_that_was_not_expected_is_no_answer(folder, run):
+    file = folder / "test_2_2_shared_data.py"
+    file.write_text(file.read_text("utf8").replace("raises(___", "raises(KeyError", 1), "utf8")
+    told = run(folder, "-k", "view_refuses")
+    assert 'with pytest.raises(KeyError, match="view size is not compatible"):\n        x.t().view(6)' in told
+    assert "What is asked for: the type of an exception." in told
+    assert "RuntimeError: " not in told
+
+
+def test_of_a_file_that_python_cannot_read_the_place_is_told(folder, run):
+    file = folder / "test_2_2_shared_data.py"
+    file.write_text(file.read_text("utf8").replace("___", "[6", 1), "utf8")
+    told = run(folder)
+    assert "SyntaxError: '[' was never closed" in told
+    assert "line 23" in told
+    assert "_pytest" not in told
+
+
+def test_all_are_tried_where_that_is_asked_for(folder, run):
+    count = len(json.loads((folder / ".exercises.json").read_text("utf8"))["pages"]["test_2_2_shared_data.py"])
+    assert f"\n{count} failed" in run(folder, "--all")
+
+
+def test_the_page_for_learners_shows_what_the_runs_print(folder, run, monkeypatch):
+    monkeypatch.chdir(folder.parent)
     page = (ROOT / "docs/learn.md").read_text("utf8")
     exercise, asked = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     printed = re.sub(r"^_+ (test_\w+) _+$", r"____________ \1 ____________", run(folder), flags=re.MULTILINE)
@@ -186,21 +234,27 @@ def test_the_answer_comes_after_the_third_wrong_try_or_when_it_is_asked_for(fold
 def test_writing_exercises_again_keeps_what_a_learner_wrote(folder):
     file = folder / "test_2_2_shared_data.py"
     file.write_text("# mine", "utf8")
-    result = make(folder)
+    before = json.loads((folder / ".exercises.json").read_text("utf8"))
+    result = make(folder, "view-shares-data", "gradients-*")
     assert "1 kept as they are" in result.stdout
     assert file.read_text("utf8") == "# mine"
+    after = json.loads((folder / ".exercises.json").read_text("utf8"))
+    assert after["pages"][file.name] == before["pages"][file.name]
+    count = sum(map(len, after["pages"].values()))
+    assert f"{count} exercises in {folder}" in result.stdout
 
 
-def test_a_folder_with_tests_of_its_own_is_refused(tmp_path):
-    (tmp_path / "conftest.py").write_text("# not ours", "utf8")
-    result = make(tmp_path)
+def test_a_folder_with_files_of_its_own_is_refused(tmp_path):
+    (tmp_path / "test_mine.py").write_text("# not ours", "utf8")
+    result = make(tmp_path, "view-*")
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"--exercises: {str(tmp_path)!r} has tests of its own; name a new folder" in result.stderr
+    assert f"--exercises: {str(tmp_path)!r} has files of its own; name a new folder" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["test_mine.py"]
 
 
 def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").write_text("", "utf8")
-    result = make(tmp_path / "file" / "below")
+    result = make(tmp_path / "file" / "below", "view-*")
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "cannot be written: NotADirectoryError" in result.stderr
 
@@ -208,7 +262,7 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
 def test_progress_is_kept_beside_the_exercises_alone(folder, run):
     run(folder)
     written = {path.name for path in folder.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    assert written == {"conftest.py", ".exercises.json", "test_2_2_shared_data.py"}
+    assert written == {"conftest.py", "pytest.ini", ".exercises.json", "test_2_2_shared_data.py"}
     assert json.loads((folder / ".exercises.json").read_text("utf8"))["solved"] == []
 
 
@@ -222,7 +276,7 @@ def test_a_riddle_names_its_section_alone_and_takes_the_answer():
     result = riddle("--claim", "view-shares-data", "--seed", "1", stdin=asked)
     assert "Something is wrong with this torch, in section 2.2: Operations and shared data." in result.stderr
     assert "There is no claim 'nothing'." in result.stdout
-    assert "That one is still true." in result.stdout
+    assert "That is not the one." in result.stdout
     assert "Right: " in result.stdout
     assert "It is view-shares-data: " in result.stdout
 
@@ -230,3 +284,18 @@ def test_a_riddle_names_its_section_alone_and_takes_the_answer():
 def test_the_seed_chooses_the_riddle():
     told = [riddle("--seed", seed, stdin="give_up()\n").stdout for seed in ("1", "1", "2")]
     assert told[0] == told[1] != told[2]
+
+
+def test_hints_narrow_the_riddle_down():
+    asked = "claims()\nhint()\nhint()\nhint()\nanswer(torch)\n"
+    printed = riddle("--claim", "view-shares-data", stdin=asked).stdout
+    everything, names, some, again, unknown = printed.removeprefix(">>> ").split("\n>>> ")[:5]
+    listed = dict(line.split(": ", 1) for line in everything.splitlines())
+    assert listed["view-shares-data"].startswith("A tensor returned by `view` shares its data")
+    assert names.startswith("Look at torch.Tensor.view,")
+    suspects = some.removeprefix("It is one of these: ").removesuffix(".").split(", ")
+    assert "view-shares-data" in suspects
+    assert set(suspects) < set(listed)
+    assert len(suspects) == 5
+    assert again == some
+    assert unknown.startswith("There is no claim")
