@@ -54,6 +54,8 @@ def line(claim: Claim, book: cards.Book, truth: bool = False, note: str = "") ->
         label = Markup('<span class="label">{}</span> ').format(both(*cards.TRUTH_LABELS[claim.verdict]))
         text = label + both(formulas.inline(claim.truth), formulas.inline(claim.truth_zh))
         item += nodes.paragraph("", "", nodes.raw("", text, format="html"), classes=["claim-line-truth"])
+    if truth and claim.fix:
+        item += nodes.literal_block(claim.fix, claim.fix, language="python", classes=["claim-fix"])
     if note:
         item += nodes.paragraph("", "", nodes.raw("", note, format="html"), classes=["claim-line-note"])
     return item

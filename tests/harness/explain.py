@@ -17,6 +17,8 @@ def claim(claim: Claim, spec: Specification, coloured: bool = False) -> str:
     lines.append(f"verdict: {verdict(claim)}")
     if claim.truth:
         lines += [*wrap(claim.truth), *wrap(claim.truth_zh)]
+    if claim.fix:
+        lines += ["", f"write: {claim.fix}"]
     if claim.see:
         lines += ["", *wrap(f"see: {', '.join(claim.see)}")]
     for test in sorted(spec.tests_of[claim.id], key=lambda test: not test.is_lesson):

@@ -31,7 +31,7 @@ class Claim:
     ``unfalsifiable`` the reason why no counterfeit can falsify the claim, ``kind`` what a sentence is that is no
     finding about torch ("definition", "recommendation"), ``beyond`` whether it is ours and not the notes', ``asked``
     how readers ask for it, in either language: text to search, nothing more, ``prints`` what the notes print where the
-    first lesson prints the same. An absent text is empty.
+    first lesson prints the same, ``fix`` a line of code to write instead of what is not true. An absent text is empty.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Claim:
     see: tuple[str, ...] = ()
     unfalsifiable: str = ""
     prints: str = ""
+    fix: str = ""
     kind: str = ""
     beyond: bool = False
     asked: tuple[str, ...] = ()

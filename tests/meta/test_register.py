@@ -1,6 +1,10 @@
 """Mistakes in claims.toml: each is reported on one line, before anything else starts."""
 
+from pathlib import Path
+
 import pytest
+import torch
+from harness import register
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -174,3 +178,21 @@ def test_a_project_without_a_register_is_reported(project):
     (project.path / CLAIMS).unlink()
     (error,) = errors(project.run())
     assert error == f"ERROR: {project.path}/tests: no chapter folder here has a claims.toml"
+
+
+def test_every_claim_that_is_not_true_has_a_line_to_write_instead_which_runs(tmp_path):
+    claims = register.load(Path(__file__).parents[1]).claims.values()
+    fixes = {claim.id: claim.fix for claim in claims if claim.fix}
+    assert list(fixes) == [claim.id for claim in claims if claim.verdict in ("superseded", "mistaken")]
+    net = torch.nn.Linear(2, 1)
+    torch.save(net, tmp_path / "net.pt")
+    there = {"torch": torch, "nn": torch.nn, "net": net, "path": tmp_path / "net.pt", "parts": 4}
+    there |= {"optimizer": torch.optim.SGD(net.parameters(), lr=0.5), "logits": torch.ones(2, 3)}
+    for line in fixes.values():
+        names = there | {"x": torch.tensor([[3.0, 4.0]], requires_grad=True)}
+        if line.startswith("super()"):
+            exec(f"class Net(nn.Module):\n def __init__(self, size):\n  {line}\nNet(3)", names)
+            continue
+        exec(line, names)
+        assert " == " not in line or eval(line, names), line
+    assert there["optimizer"].param_groups[0]["lr"] == 0.05

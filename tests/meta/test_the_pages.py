@@ -107,3 +107,12 @@ def test_the_table_of_an_entry_s_fields_is_complete():
 
     for table in tables(text("add-a-claim.md"), "field", "字段"):
         assert set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE)))) == fields
+
+
+def test_no_chapter_types_code_that_a_lesson_has():
+    """Code stands on the cards, from the lessons themselves; between them a chapter has words and pictures."""
+    for page in (ROOT / "docs").glob("ch*.md"):
+        fences = re.findall(r"^```(.+)$", page.read_text("utf8"), re.MULTILINE)
+        assert {fence.partition("}")[0] for fence in fences} <= {"{picture", "{toctree", "{claims-of-chapter"}, (
+            page.name
+        )
