@@ -40,22 +40,14 @@ class Exercise:
     source: str
     answers: tuple[str, ...]
 
-    def filled(self, *values: str) -> str:
-        """The source with ``values`` in place of the first blanks."""
-        text = self.source
-        for value in values:
-            text = text.replace(BLANK, value, 1)
-        return text
-
 
 @dataclass(frozen=True)
 class Edit:
-    """Text to put in the place of a stretch of the source, whose ends are given in bytes of UTF-8."""
+    """Text to put in the place of an expression of the source, and the answer where that is a question."""
 
-    start: int
-    end: int
+    node: ast.expr
     text: str
-    answer: str
+    answer: str = ""
 
 
 def exercise(lesson: Test, holds: bool) -> Exercise | None:
@@ -65,15 +57,14 @@ def exercise(lesson: Test, holds: bool) -> Exercise | None:
     """
     source = re.sub(r"\n +record_property\(.*", "", lesson.source).replace("(record_property)", "()")  # for the site
     function = ast.parse(source).body[0]
-    documented = ast.get_docstring(function) is not None
-    first, last = function.body[1 if documented and not holds else 0], function.body[-1]
-    lines = source.splitlines(keepends=True)
-    head = "".join(lines[function.lineno - 1 : function.body[0].lineno - 1])
     if not holds:
-        body = "".join(lines[first.lineno - 1 : last.end_lineno]) + "\n"
-        question = f"    try:\n{textwrap.indent(body, '    ')}        it_holds = True\n"
-        question += f"    except BaseException:\n        it_holds = False\n    assert it_holds is {BLANK}\n"
-        return Exercise(lesson.name, head + question, ("False",))
+        lines = source.splitlines(keepends=True)
+        start = function.body[0].lineno - 1
+        told = function.body[0].end_lineno if ast.get_docstring(function) is not None else start
+        body = textwrap.indent("".join(lines[told : function.end_lineno]).strip("\n"), "    ")
+        question = f"    try:\n{body}\n        it_holds = True\n    except BaseException:\n        it_holds = False\n"
+        question += f"    assert it_holds is {BLANK}\n"
+        return Exercise(lesson.name, "".join(lines[function.lineno - 1 : start]) + question, ("False",))
     edits = _edits(function, source)[-BLANKS:]
     if not edits:
         return None
@@ -84,47 +75,36 @@ def exercise(lesson: Test, holds: bool) -> Exercise | None:
 
 
 def applied(edits: list[Edit], source: str) -> str:
-    """The source with each edit made."""
-    text = source.encode()
-    for edit in reversed(edits):
-        text = text[: edit.start] + edit.text.encode() + text[edit.end :]
-    return text.decode()
+    """The source with each edit made; they are in the order of the text."""
+    lines = [line.encode() for line in source.splitlines(keepends=True)]  # the columns of a node count bytes
+    for node, text in ((edit.node, edit.text) for edit in reversed(edits)):
+        first, last = node.lineno - 1, node.end_lineno - 1
+        lines[first : last + 1] = [lines[first][: node.col_offset] + text.encode() + lines[last][node.end_col_offset :]]
+    return b"".join(lines).decode()
 
 
 def marked(lesson: Test, begin: str, end: str) -> str:
     """A lesson as it runs by itself, with marks around what an exercise would take out."""
-    function = ast.parse(lesson.alone).body[-1]
-    edits = [edit for edit in _edits(function, lesson.alone) if edit.text == BLANK]
-    text = lesson.alone.encode()
-    around = [Edit(edit.start, edit.end, f"{begin}{text[edit.start : edit.end].decode()}{end}", "") for edit in edits]
-    return applied(around, lesson.alone)
+    edits = [edit for edit in _edits(ast.parse(lesson.alone).body[-1], lesson.alone) if edit.text == BLANK]
+    texts = [f"{begin}{ast.get_source_segment(lesson.alone, edit.node)}{end}" for edit in edits]
+    return applied([Edit(edit.node, text) for edit, text in zip(edits, texts)], lesson.alone)
 
 
 def _edits(function: ast.FunctionDef, source: str) -> list[Edit]:
     """What can be taken out, in the order of the text; the conditions alone where there is nothing better."""
-    literals, conditions = [], []
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line.encode()))
-
-    def place(node: ast.expr) -> tuple[int, int]:
-        return starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-
-    def take(node: ast.expr) -> None:
-        literals.append(Edit(*place(node), BLANK, ast.unparse(node)))
-
+    values, conditions = [], []
     for node in _in_order(function):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "raises" and node.args:
-            take(node.args[0])
-        if not isinstance(node, ast.Assert):
-            continue
-        expected = _expected(node.test)
-        if expected is not None:
-            take(expected)
-            continue
-        text, true = _question(node.test, source, len(conditions) % 2 == len(function.name) % 2)  # lest all be True
-        conditions.append(Edit(*place(node.test), f"bool({text}) is {BLANK}", str(true)))
-    return literals or conditions
+            values.append(node.args[0])
+        elif isinstance(node, ast.Assert):
+            expected = _expected(node.test)
+            if expected is not None:
+                values.append(expected)
+            else:
+                opposite = len(conditions) % 2 == len(function.name) % 2  # lest the answer always be True
+                text, true = _question(node.test, source, opposite)
+                conditions.append(Edit(node.test, f"bool({text}) is {BLANK}", str(true)))
+    return [Edit(value, BLANK, ast.unparse(value)) for value in values] or conditions
 
 
 def _question(condition: ast.expr, source: str, opposite: bool) -> tuple[str, bool]:

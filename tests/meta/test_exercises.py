@@ -57,6 +57,14 @@ def write(tmp_path, request):
     return write
 
 
+def filled(one, *values):
+    """The source of an exercise with ``values`` in place of the first blanks."""
+    text = one.source
+    for value in values:
+        text = text.replace(exercises.BLANK, value, 1)
+    return text
+
+
 def wrong(answer: str) -> list[str]:
     """Other values of the same type, as source."""
     if exercises.kind(answer) == "the type of an exception":
@@ -82,7 +90,7 @@ def other(value):
 
 
 def test_every_exercise_passes_when_it_is_solved(pages, write, tmp_path, run):
-    count = write(pages, lambda one: [one.filled(*one.answers)])
+    count = write(pages, lambda one: [filled(one, *one.answers)])
     printed = run(tmp_path)
     passed, skipped = re.search(r"^(\d+) passed(?:, (\d+) skipped)?", printed, re.MULTILINE).groups()
     assert int(passed) + int(skipped or 0) == count, printed[-2000:]
@@ -93,7 +101,7 @@ def test_every_blank_matters_and_no_other_value_of_its_type_passes(pages, write,
     def variants(one):
         for index, answer in enumerate(one.answers):
             for value in ("left_open", *wrong(answer)):  # a name that nothing has, as the blank is
-                yield one.filled(*one.answers[:index], value, *one.answers[index + 1 :])
+                yield filled(one, *one.answers[:index], value, *one.answers[index + 1 :])
 
     count = write(pages, lambda one: list(variants(one)))
     printed = run(tmp_path, "--tb=no", "-rp")
@@ -143,7 +151,7 @@ def test_a_false_sentence_becomes_a_question_that_does_not_tell():
     assert "Mistaken" not in one.source
     assert one.answers == ("False",)
     names = {}
-    exec(one.filled("False"), names)
+    exec(filled(one, "False"), names)
     names["test_c"]()
 
 
