@@ -93,6 +93,7 @@ def test_arange_leaves_its_end_out_unless_rounding_brings_it_back():
 
     assert torch.arange(1, 1.3, 0.1).shape == (4,)  # (1.3 - 1) / 0.1 is 3.0000000000000004 in binary arithmetic
     assert f"{torch.arange(1, 1.3, 0.1)[3].item():.6f}" == "1.300000"
+    assert torch.arange(258, 260, dtype=torch.bfloat16).tolist() == [258, 260]  # its 8 bits hold no 259
 
 
 @claim("linspace-divides-evenly")

@@ -122,6 +122,12 @@ def test_in_place_a_tensor_keeps_its_dtype_a_leaf_its_value_and_a_result_gets_an
     leaf = torch.tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(RuntimeError):
         leaf += 1
+    view = leaf.view(2)
+    with pytest.raises(RuntimeError):
+        view += 1
+    with torch.no_grad():
+        leaf += 1
+    assert leaf.tolist() == [2, 3]
 
     product = leaf * 2
     assert product.grad_fn.name() == "MulBackward0"

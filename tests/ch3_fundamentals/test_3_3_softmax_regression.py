@@ -114,10 +114,12 @@ def test_class_weights_weigh_the_mean_and_minus_100_is_no_sample():
     labels = torch.tensor([0, 1])
 
     weighted = nn.CrossEntropyLoss(weight=torch.tensor([3.0, 1.0]))(logits, labels)
+    given = nn.CrossEntropyLoss(weight=torch.tensor([3.0, 1.0]))(logits, torch.eye(2))  # the labels as probabilities
     first = nn.CrossEntropyLoss()(logits, torch.tensor([0, -100]))
     nothing = nn.CrossEntropyLoss()(logits[:0], labels[:0])
 
     assert weighted.item() == pytest.approx((3 * 1 + 1 * 2) / (3 + 1) * math.log(2))
+    assert given.item() == pytest.approx((3 * 1 + 1 * 2) / 2 * math.log(2))  # over the number of samples
     assert first.item() == pytest.approx(math.log(2))
     assert math.isnan(nothing.item())
     assert nn.CrossEntropyLoss(reduction="sum")(logits, labels).item() == pytest.approx(3 * math.log(2))

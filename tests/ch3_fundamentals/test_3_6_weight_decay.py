@@ -237,16 +237,18 @@ def test_a_penalty_once_per_batch_or_a_loss_that_is_not_halved_takes_another_ste
 
 @claim("weight-decay-decays-bias-by-default")
 def test_the_option_decays_weights_and_biases_alike():
-    linear, unused = nn.Linear(1, 1), nn.Linear(1, 1)
-    for param in (*linear.parameters(), *unused.parameters()):
+    linear, spared, unused = nn.Linear(1, 1), nn.Linear(1, 1), nn.Linear(1, 1)
+    for param in (*linear.parameters(), *spared.parameters(), *unused.parameters()):
         nn.init.constant_(param, 8.0)
     optimizer = torch.optim.SGD([*linear.parameters(), *unused.parameters()], lr=0.5, weight_decay=0.25)
+    optimizer.add_param_group({"params": spared.parameters(), "weight_decay": 0})
 
-    (0 * linear(torch.ones(1, 1))).sum().backward()  # gradients of 0: the decay alone moves
+    (0 * spared(linear(torch.ones(1, 1)))).sum().backward()  # gradients of 0: the decay alone moves
     optimizer.step()
 
     assert (linear.weight.item(), linear.bias.item()) == (7, 7)  # 8 * (1 - 0.5 * 0.25)
     assert unused.bias.item() == 8  # without a gradient there is no decay
+    assert (spared.weight.item(), spared.bias.item()) == (8, 8)  # its group has a decay of its own, of 0
 
 
 @claim("weight-names-end-in-weight")

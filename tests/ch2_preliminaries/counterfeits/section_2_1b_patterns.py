@@ -117,6 +117,15 @@ def arange_gives_nothing_for_a_fractional_step_the_wrong_way(patch):
 
 
 @counterfeit("arange-steps-from-start-to-end")
+def arange_leaves_out_what_is_rounded_to_the_end(patch):
+    def wrong(arange, start, end, step):
+        x = arange(start, end, step)
+        return x if x.dtype in (torch.float32, torch.float64) else x[x != end]
+
+    change_arange(patch, wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
 def arange_rounds_large_values_to_half_precision(patch):
     change_arange(patch, lambda arange, *args: arange(*args).to(torch.float16).to(arange(*args).dtype))
 

@@ -403,6 +403,19 @@ def a_leaf_that_requires_gradients_is_written_in_place(patch):
     change_method(patch, "__iadd__", lambda iadd, x, y: iadd(x.data if x.requires_grad else x, y))
 
 
+@counterfeit("augmented-assignment-writes-through")
+def a_leaf_that_requires_gradients_is_not_written_under_no_grad_either(patch):
+    def wrong(iadd, x, y):
+        return x if x.is_leaf and x.requires_grad and not torch.is_grad_enabled() else iadd(x, y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_view_of_a_leaf_that_requires_gradients_is_written_in_place(patch):
+    change_method(patch, "__iadd__", lambda iadd, x, y: iadd(x.data if is_view(x) and x._base.is_leaf else x, y))
+
+
 def in_storage_order(x):
     return x.as_strided((x.numel(),), (1,))
 

@@ -110,6 +110,18 @@ def test_the_values_are_as_many_as_steps_fit_by_double_precision(numbers):
 
 
 @claim("arange-steps-from-start-to-end", truth=True)
+@pytest.mark.cpu
+@over(digits=among((torch.bfloat16, 8), (torch.float16, 11), (torch.float32, 24)), times=among(1, 2, 8))
+def test_where_a_dtype_holds_only_even_numbers_the_last_odd_one_is_rounded_to_the_end(digits, times):
+    dtype, bits = digits
+    end = 2**bits + 4 * times  # a multiple of 4: of 258 and 260, the one with the even last bit is nearest to 259
+    x = torch.arange(end - 2, end, dtype=dtype)
+
+    assert x.tolist() == [end - 2, end]
+    assert torch.arange(end - 2, end, dtype=torch.float64).tolist() == [end - 2, end - 1]
+
+
+@claim("arange-steps-from-start-to-end", truth=True)
 @over(numbers=among((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0)))
 def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
     with pytest.raises(RuntimeError, match="step"):

@@ -359,6 +359,22 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
 
 @claim("augmented-assignment-writes-through", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
+def test_under_no_grad_alone_a_leaf_or_a_view_of_it_is_written_and_stays_what_it_is(twin, sign):
+    leaf, array = twin
+    plain, augmented = AUGMENTED[sign]
+    view = leaf.view(finer(array.shape))
+    with pytest.raises(RuntimeError, match="leaf"):
+        augmented(view, 2)
+    agree(leaf, array)
+
+    with torch.no_grad():
+        augmented(leaf, 2)
+    agree(view.reshape(array.shape), plain(array, np.array(2, array.dtype)))
+    assert leaf.is_leaf and leaf.requires_grad
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
 def test_in_place_a_result_gets_a_node_behind_the_one_it_had(twin, sign):
     leaf, _ = twin
     z = leaf * 2

@@ -379,6 +379,17 @@ def one_hot_targets_are_averaged_over_the_classes_too(patch):
 
 
 @counterfeit("cross-entropy-loss-is-the-mean")
+def given_probabilities_are_averaged_by_the_weights_of_their_classes(patch):
+    def wrong(cross_entropy, logits, target, weight=None, **options):
+        loss = cross_entropy(logits, target, weight=weight, **options)
+        if weight is None or not target.is_floating_point() or options.get("reduction", "mean") != "mean":
+            return loss
+        return loss * target.sum() / (target.movedim(1, -1) * weight).sum()
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
 def a_large_batch_leaves_its_last_sample_out(patch):
     def wrong(cross_entropy, logits, target, **options):
         return cross_entropy(logits[:63], target[:63], **options)

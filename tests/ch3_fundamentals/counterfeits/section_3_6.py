@@ -661,6 +661,19 @@ def sgd_spares_the_decay_of_the_second_group(patch):
 
 
 @counterfeit("weight-decay-decays-bias-by-default")
+def sgd_decays_all_groups_by_what_the_first_names(patch):
+    change_decay(patch, SGD, lambda p, group: group["first"] * p)
+    step = SGD.step
+
+    def wrong(self, *args, **kwargs):
+        for group in self.param_groups:
+            group["first"] = self.param_groups[0]["weight_decay"]
+        return step(self, *args, **kwargs)
+
+    replace_step(patch, SGD, wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
 def sgd_spares_four_dimensional_weights(patch):
     change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p * (p.dim() != 4))
 

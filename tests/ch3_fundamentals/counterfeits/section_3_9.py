@@ -231,6 +231,13 @@ def the_output_averages_over_its_inputs(patch):
     )
 
 
+@counterfeit("equal-units-get-equal-gradients", "equal-units-stay-equal", "equal-units-act-as-one")
+def dropout_drops_a_sample_with_all_its_units(patch):
+    """The truth lines: units that are dropped together stay equal."""
+    dropout = F.dropout
+    patch.setattr(F, "dropout", lambda input, *args: input * dropout(torch.ones_like(input[:, :1]), *args))
+
+
 @counterfeit("equal-units-act-as-one")
 def training_drops_the_last_unit(patch):
     change_gradient_of_units(patch, lambda grad: last_column(grad, 0))

@@ -148,6 +148,17 @@ def test_units_with_unequal_outgoing_weights_part_at_the_first_step_and_those_wi
     assert np.linalg.matrix_rank(host(net[:2](x)), tol=1e-3) > 1
 
 
+@claim("equal-units-get-equal-gradients", "equal-units-stay-equal", "equal-units-act-as-one", truth=True)
+@over(units=among(40, 257), name=NAMES)
+def test_dropout_gives_equal_units_unequal_gradients_and_parts_them_in_one_step(units, name):
+    net = network(outgoing(units, False), ACTIVATIONS[name][0])
+    net.insert(2, nn.Dropout(0.5))  # that four samples drop the same of 40 units has the probability 2 ** -156
+    gradients = host(trained(net, ("SGD", {"lr": 4.0}), 1)[0].weight.grad)
+
+    assert spread(gradients) > 0.1 * np.abs(gradients).max()
+    assert spread(host(net[0].weight)) > 0.01
+
+
 # ── random-init-breaks-symmetry ──
 
 
