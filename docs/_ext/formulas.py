@@ -30,7 +30,7 @@ def inline(markdown: str) -> Markup:
 def _visit(translator, node: nodes.math | nodes.math_block) -> None:
     display = isinstance(node, nodes.math_block)
     html = mathml(node.astext(), display)
-    translator.body.append(f'<div class="math">{html}</div>' if display else html)
+    translator.body.append(f'<div class="math">{html}</div>' if display else f'<span class="math inline">{html}</span>')
     raise nodes.SkipNode
 
 
