@@ -201,15 +201,16 @@ def test_uniform_fills_the_tensor_itself_and_nothing_beside_it(twin):
 @claim("uniform-is-a-torch-function", truth=True)
 @over(sample=samples(*FLOATS, spellings=("method", "keywords", "transposed", "distribution")))
 def test_draws_between_from_and_to_are_independent_and_uniform(sample):
+    distribution = torch.distributions.Uniform(*torch.tensor([-3, 5], dtype=sample.dtype))
+
     def draw(shape, dtype):
-        ends = torch.tensor([-3, 5], dtype=dtype)
         return {
             "method": lambda: torch.empty(shape, dtype=dtype).uniform_(-3, 5),
             "keywords": lambda: torch.empty(shape, dtype=dtype).uniform_(to=5, **{"from": -3}),
             "transposed": lambda: (
                 torch.empty(shape[::-1], dtype=dtype).permute(list(range(len(shape)))[::-1]).uniform_(-3, 5)
             ),
-            "distribution": lambda: torch.distributions.Uniform(*ends).sample(shape),
+            "distribution": lambda: distribution.sample(shape),
         }[sample.spelled]()
 
     look_independent_and_uniform((sample.drawn(draw) + 3) / 8, sample.grain, sample.lags)
