@@ -122,22 +122,28 @@ def after_any_history(machine: type[RuleBasedStateMachine]) -> None:
 
 
 def rows(named: dict[str, tuple]) -> list[dict]:
-    """Combinations in which every member occurs: all of them while they are few, else each in turn, shifted by rounds.
+    """Combinations in which every member occurs: all of them while they are few, else each once a round, mixed anew.
 
-    The longest population sets the number of rows, twice over; the others go round in it. After each of its own rounds
-    one of them is shifted by one more place, so that a member does not always meet the same one.
+    The longest population sets the number of rows; the others go round in it. Each round of each population has an
+    order of its own, the same in every run: populations that went round side by side would keep members apart for good
+    wherever their lengths have a common divisor, the even shapes from the second of two options.
     """
     few = 48  # a guard with so many examples still takes some ten milliseconds
     if functools.reduce(lambda product, must: product * len(must), named.values(), 1) <= few:
         return [dict(zip(named, row)) for row in itertools.product(*named.values())]
-    longest = max(map(len, named.values()))
-    return [
-        {
-            name: must[(index + (position + 1) * (index // len(must)) * (len(must) < longest)) % len(must)]
-            for position, (name, must) in enumerate(named.items())
-        }
-        for index in range(longest if len(named) == 1 else max(longest, few))
-    ]
+    if len(named) == 1:
+        return [{name: member} for name, must in named.items() for member in must]
+    count = max(few, *map(len, named.values()))
+    mixed = [rounds(must, count, random.Random(position)) for position, must in enumerate(named.values())]
+    return [dict(zip(named, row)) for row in zip(*mixed)]
+
+
+def rounds(must: tuple, count: int, order: random.Random) -> list:
+    """``count`` members of ``must``: all of them in an order by chance, then all in another order, and so on."""
+    members: list = []
+    while len(members) < count:
+        members += order.sample(must, len(must))
+    return members[:count]
 
 
 def lacking(member) -> str | None:

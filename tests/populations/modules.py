@@ -25,7 +25,7 @@ IMAGES = (2, 4, 3, 3)
 
 
 class Own(nn.Module):
-    """A module of one's own: a parameter, a buffer that is saved, one that is not, a plain tensor, and two Nones.
+    """A module of one's own: a parameter, a buffer that is saved, two that are not, a plain tensor, and two Nones.
 
     ``forward`` runs its submodules in the order of their assignment, those in a list or dict one after another, then
     multiplies by ``scale`` and adds ``shift``.
@@ -38,6 +38,8 @@ class Own(nn.Module):
         self.register_buffer("shift", torch.empty(4, dtype=dtype))
         self.register_buffer("passing", torch.empty(3, dtype=torch.int64), persistent=False)
         self.register_buffer("nothing", None)
+        self.register_buffer("later", None, persistent=False)
+        self.later = torch.empty(2, dtype=dtype)
         self.plain = torch.empty(4, dtype=dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -122,7 +124,7 @@ LAYERS = {
         {"west": (2,), "east": (2,)},
         takes=None,
     ),
-    "Own": Layer(Own, {"scale": (4,)}, {"shift": (4,), "passing": (3,)}),
+    "Own": Layer(Own, {"scale": (4,)}, {"shift": (4,), "passing": (3,), "later": (2,)}),
     "ReLU": Layer(lambda dtype: nn.ReLU()),
     "Tanh": Layer(lambda dtype: nn.Tanh()),
     "Flatten": Layer(lambda dtype: nn.Flatten()),
@@ -130,7 +132,7 @@ LAYERS = {
     "Dropout": Layer(lambda dtype: nn.Dropout(0.5), takes=None),  # of one's own eval() only
 }
 WITH_PARAMETERS = tuple(kind for kind, layer in LAYERS.items() if layer.parameters)
-UNSAVED = ("passing",)
+UNSAVED = ("passing", "later")
 WHOLE_NUMBERS = ("passing", "num_batches_tracked")
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Own")
 # Places that are not layers of their own: the first layer of the tree once more; a Linear with the first one's weight.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from populations.core import Population
 from populations.twins import SINGLE_AND_DOUBLE, Twin, twins
@@ -86,6 +87,18 @@ def at(x: np.ndarray, place, w: np.ndarray) -> np.ndarray:
     return gradient
 
 
+def again(x: np.ndarray, places: list[int], w: np.ndarray) -> np.ndarray:
+    """What arrives at elements of the last dimension, of which some are read more than once."""
+    gradient = np.zeros(x.shape)
+    np.add.at(gradient, (..., places), w)
+    return gradient
+
+
+def repeated(x, matrix):
+    """``matrix`` for each row of ``x``."""
+    return matrix.expand(x.shape[:-1].numel(), *matrix.shape)
+
+
 def sigmoid_slope(x):
     return np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))) ** 2
 
@@ -147,6 +160,22 @@ EXACT = [
     Operation("x[-1:]", lambda x: x[-1:], lambda x, w: at(x, slice(-1, None), w)),
     Operation("x[..., ::2]", lambda x: x[..., ::2], lambda x, w: at(x, (..., slice(None, None, 2)), w)),
     Operation("mask", lambda x: x[x > 2], lambda x, w: at(x, x > 2, w)),
+    Operation("an index twice", lambda x: x[..., torch.tensor([0, -1, 0])], lambda x, w: again(x, [0, -1, 0], w)),
+    Operation(
+        "embedding",
+        lambda x: F.embedding(torch.arange(2 * x.numel()) // 2, x.reshape(-1, 1)),
+        lambda x, w: w.reshape(*x.shape, 2).sum(-1),
+    ),
+    Operation(
+        "sort",
+        lambda x: x.sort(dim=-1, stable=True).values,
+        lambda x, w: np.take_along_axis(w, x.argsort(-1, kind="stable").argsort(-1), -1),
+    ),
+    Operation(
+        "products of a batch",
+        lambda x: torch.bmm(x.reshape(-1, 1, x.shape[-1]), repeated(x, torch.from_numpy(columns(x.shape[-1])).to(x))),
+        lambda x, w: (w @ columns(x.shape[-1]).T).reshape(x.shape),
+    ),
     Operation("reshape", lambda x: x.reshape(-1), lambda x, w: w.reshape(x.shape)),
     Operation("unsqueeze", lambda x: x.unsqueeze(0), lambda x, w: w[0]),
     Operation("clone", lambda x: x.clone(), lambda x, w: w),
@@ -181,9 +210,9 @@ KINDS = (
     Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
     Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
 )
-# A fault is one operation's, at one size, layout, dtype or device: each operation meets two of the kinds.
+# A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype.
 TRIALS = Population(
-    tuple(Trial(each, KINDS[(turn + 2 * index) % 5]) for turn, each in enumerate(OPERATIONS) for index in range(2)),
+    tuple(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, (0, 3, 4)[turn % 3])),
     st.builds(
         Trial,
         st.sampled_from(OPERATIONS),

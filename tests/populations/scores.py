@@ -44,6 +44,30 @@ def cross_entropy(
     ``ignore_index`` are left out. The mean divides by the weights of the labels, by the number of samples where the
     targets are probabilities; it is NaN where nothing is left to divide by.
     """
+    shares, counted, divisor = _shares(scores, target, weight, ignore_index, label_smoothing)
+    losses = -(shares * log_softmax(scores, 1)).sum(1) * counted
+    if reduction == "none":
+        return losses
+    with np.errstate(invalid="ignore"):
+        return losses.sum() if reduction == "sum" else losses.sum() / divisor.sum()
+
+
+def cross_entropy_gradient(
+    scores, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The derivative by ``scores`` of ``cross_entropy``, of its losses' sum where the reduction is "none", and the size
+    of the largest number on the way to it.
+
+    That of -sum_c q_c log p_c is p sum_c q_c - q, with q the weighted shares and p the softmax of the scores.
+    """
+    shares, counted, divisor = _shares(scores, target, weight, ignore_index, label_smoothing)
+    size = shares.sum(1, keepdims=True) * counted[:, None] / (divisor.sum() if reduction == "mean" else 1)
+    part = shares * counted[:, None] / (divisor.sum() if reduction == "mean" else 1)
+    return np.exp(log_softmax(scores, 1)) * size - part, size
+
+
+def _shares(scores, target, weight, ignore_index, label_smoothing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The weighted share of each class in a sample's target, which samples count, and what a mean divides by."""
     classes = scores.shape[1]
     weights = np.ones(classes) if weight is None else weight.astype(np.float64)
     counted = np.ones((scores.shape[0], *scores.shape[2:]), bool)
@@ -55,11 +79,7 @@ def cross_entropy(
         target = one_hot(label, classes)
     target = target * (1 - label_smoothing) + label_smoothing / classes
     by_class = weights.reshape(1, -1, *[1] * (scores.ndim - 2))
-    losses = -(by_class * target * log_softmax(scores, 1)).sum(1) * counted
-    if reduction == "none":
-        return losses
-    with np.errstate(invalid="ignore"):
-        return losses.sum() if reduction == "sum" else losses.sum() / divisor.sum()
+    return by_class * target, counted, divisor
 
 
 # ── scores: what softmax and the losses are given ──
@@ -77,7 +97,7 @@ CLASSES = (
         ((3, 3), 1),
         ((2049, 3), 1),
     ),
-    *(((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((3, 4, 2), -2), ((0, 3), 1)),
+    *(((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((3, 4, 2), -2), ((0, 3), 1), ((2, 4, 3, 5), -2)),
 )
 LONG = 1025  # more than so many classes or samples cost a millisecond: each such shape is met once, and not drawn
 # How far off the far scores lie: whole numbers beside it are exact in the dtype, and its exponential is not finite.
@@ -114,9 +134,9 @@ def scores(
     The halves have at most LONG classes: over more, a bound of theirs would say little.
     """
     met, must = dict.fromkeys(CLASSES), []
-    for turn in range(2):  # so that a shape meets two dtypes, each with another layout; a long one meets one only
+    for turn in range(max(2, len(dtypes))):  # a small shape meets each dtype, each with another layout; a long one one
         for index, (shape, dim) in enumerate(met):
-            if turn and shape[dim] > LONG:
+            if (turn and shape[dim] > LONG) or (turn > 1 and np.prod(shape) > 128):
                 continue
             dtype = dtypes[(index + turn) % len(dtypes)]
             if dtype in (torch.float16, torch.bfloat16) and shape[dim] > LONG:
@@ -153,14 +173,14 @@ class Labelled:
     """A recipe: ``scores, target, options, arrays = labelled`` for a cross entropy, and the arrays of its oracle.
 
     ``target`` says which: "indices", "probabilities", "one-hot" (as probabilities). ``weighted`` gives each class a
-    weight of its own, ``ignored`` labels every third sample with an index that is to be left out. ``arrays`` are the
-    keywords of ``cross_entropy`` above.
+    weight of its own, ``ignored`` labels every third sample with an index that is to be left out; "classes" is the
+    first past the last class. ``arrays`` are the keywords of ``cross_entropy`` above.
     """
 
     of: Scores
     target: str = "indices"
     weighted: bool = False
-    ignored: int | None = None
+    ignored: int | str | None = None
     smoothing: float = 0.0
     reduction: str = "mean"
 
@@ -179,8 +199,9 @@ class Labelled:
         elif self.target == "one-hot":
             arrays["target"] = one_hot(labels, classes)
         elif self.ignored is not None:
-            options["ignore_index"] = arrays["ignore_index"] = self.ignored
-            labels.reshape(-1)[1::3] = self.ignored
+            ignored = classes if self.ignored == "classes" else self.ignored
+            options["ignore_index"] = arrays["ignore_index"] = ignored
+            labels.reshape(-1)[1::3] = ignored
         target = torch.tensor(arrays["target"], device="cpu").to(scores.device)
         if self.weighted:
             arrays["weight"] = random.integers(1, 8, classes, endpoint=True) / 4
@@ -212,7 +233,7 @@ def labelled(
     dtypes: Sequence[torch.dtype] = COMPUTED,
     targets: Sequence[str] = ("indices",),
     weighted: Sequence[bool] = (False,),
-    ignored: Sequence[int | None] = (None,),
+    ignored: Sequence[int | str | None] = (None,),
     smoothing: Sequence[float] = (0.0,),
     reductions: Sequence[str] = ("mean",),
     values: Sequence[str] = ("fractions", "far"),

@@ -121,7 +121,8 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
     data = value
     for _ in range(depth):
         data = [data]
-    x = torch.tensor(data, dtype=torch.float64 if dtype == torch.float64 else None)  # NumPy's own, as its lists do
+    # NumPy's own dtype is kept by itself; in lists its numbers count as Python's
+    x = torch.tensor(data, dtype=torch.float64 if dtype == torch.float64 and depth else None)
 
     assert (x.shape, x.dtype) == ((1,) * depth, dtype)
     assert repr(x.item()) == repr(value.item() if isinstance(value, np.generic) else value)

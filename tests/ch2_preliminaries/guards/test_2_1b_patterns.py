@@ -9,7 +9,8 @@ from populations import FLOATS, agree, among, over, twins, whole
 
 claim = pytest.mark.claim
 
-KINDS = (torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool, torch.complex64)
+EYED = FLOATS if torch.__version__ >= (2, 1) else FLOATS[:3]  # torch 2.0 has no eye of bfloat16 on the CPU
+KINDS = (*EYED, torch.int64, torch.uint8, torch.bool, torch.complex64)
 
 # ── eye-is-identity ──
 

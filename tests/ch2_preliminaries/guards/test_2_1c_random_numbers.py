@@ -71,12 +71,12 @@ def test_rand_and_randn_have_the_sizes_and_the_dtype_asked_for(name, twin):
 
 
 DRAWS = {
-    "rand": lambda: torch.rand(3, 4),
-    "randn": lambda: torch.randn(3, 4),
-    "normal": lambda: torch.normal(torch.zeros(12), 1.0),
-    "uniform_": lambda: torch.empty(3, 4).uniform_(-3, 5),
-    "randperm": lambda: torch.randperm(100),
-    "long randperm": lambda: torch.randperm(2000),
+    "rand": lambda **rest: torch.rand(3, 4, **rest),
+    "randn": lambda **rest: torch.randn(3, 4, **rest),
+    "normal": lambda **rest: torch.normal(torch.zeros(12), 1.0, **rest),
+    "uniform_": lambda **rest: torch.empty(3, 4).uniform_(-3, 5, **rest),
+    "randperm": lambda **rest: torch.randperm(100, **rest),
+    "long randperm": lambda **rest: torch.randperm(2000, **rest),
 }
 
 
@@ -89,9 +89,13 @@ def test_the_seed_determines_the_draws_and_a_second_call_differs(name):
     torch.manual_seed(7)
     again = DRAWS[name]().tolist()
     torch.manual_seed(8)
+    other = DRAWS[name]().tolist()
 
     assert first == again
-    assert first not in (second, DRAWS[name]().tolist())
+    assert first not in (second, other)
+    generator = torch.Generator(torch.empty(0).device).manual_seed(7)  # apart from the one of all others
+    assert DRAWS[name](generator=generator).tolist() == first
+    assert DRAWS[name](generator=generator).tolist() == second
 
 
 # ── normal-takes-mean-and-std ──
@@ -234,6 +238,13 @@ def test_each_number_below_m_occurs_exactly_once(m, dtype):
         assert (x.shape, x.dtype) == ((m,), dtype)
         assert np.array_equal(np.sort(host(x)), np.arange(m))
     assert torch.randperm(m).dtype == torch.int64
+
+
+@claim("randperm-permutes")
+@over(dtype=among(torch.uint8, torch.int8, torch.int16))
+def test_a_dtype_holds_as_many_numbers_as_lie_from_zero_to_its_largest(dtype):
+    m = torch.iinfo(dtype).max + 1
+    assert sorted(torch.randperm(m, dtype=dtype).tolist()) == list(range(m))
 
 
 @claim("randperm-permutes")

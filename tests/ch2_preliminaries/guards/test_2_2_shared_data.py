@@ -1,5 +1,6 @@
 """2.2 Operations and shared data, for tensors of every dtype, shape, layout and device."""
 
+import itertools
 import math
 import operator
 
@@ -41,16 +42,33 @@ WRITES = {
 
 
 @claim("view-shares-data")
-@over(twin=twins(ANY, WRITABLE, grad=(False, True)), write=among(*WRITES))
+@over(twin=twins(ANY, WRITABLE, grad=(False, True)), first=among(*WRITES))
 @torch.no_grad()
-def test_every_way_of_writing_to_a_view_reaches_all_of_its_source_and_nothing_beside_it(twin, write):
-    tensor, array = twin
-    view = tensor.view(finer(array.shape))
+def test_every_way_of_writing_to_a_view_reaches_all_of_its_source_and_nothing_beside_it(twin, first):
+    for write in WRITES if math.prod(twin.shape) < 5000 else [first]:
+        tensor, array = twin
+        view = tensor.view(finer(array.shape))
 
-    agree(view, array.reshape(finer(array.shape)))
-    WRITES[write](view)
-    agree(tensor, np.ones_like(array))
-    untouched(tensor)
+        agree(view, array.reshape(finer(array.shape)))
+        WRITES[write](view)
+        agree(tensor, np.ones_like(array))
+        untouched(tensor)
+
+
+@claim("view-shares-data")
+@over(twin=twins(ANY, ("contiguous", "transposed"), ((258,), (9,), (4, 6), (4, 3, 2, 5))))
+@torch.no_grad()
+def test_what_is_written_to_a_view_of_a_part_reaches_that_part_alone(twin):
+    """A part begins at another place of the memory than what it is cut from, of whichever dtype."""
+    for write, cut in itertools.product(WRITES, (slice(1, None), slice(3, -1), slice(None, None, 2))):
+        tensor, array = twin
+        part = tensor[cut].view(array[cut].shape)
+
+        WRITES[write](part.view(finer(part.shape)))
+        array[cut] = 1
+        agree(tensor, array)
+        assert shared(part.view(finer(part.shape)), part)
+        untouched(tensor)
 
 
 @claim("view-shares-data")
@@ -258,7 +276,7 @@ def test_the_first_element_of_a_view_has_the_address_of_its_source_s_and_that_of
 
 NUMBERS = among(
     *((value, dtype) for dtype in (torch.float64, torch.float32) for value in (0.5, 3.0, -0.0, math.inf, -math.inf)),
-    *((value, dtype) for dtype in (torch.float16, torch.bfloat16) for value in (0.625, -2.0, math.nan)),
+    *((value, dtype) for dtype in (torch.float16, torch.bfloat16) for value in (0.625, -2.0, math.nan, 2.0**-20)),
     *((value, torch.float64) for value in (0.1, 1e6 + 0.1, 1e300, math.nan)),
     *((value, torch.int64) for value in (7, -(2**63), 2**63 - 1, 2**53 + 1)),
     *((2**31 - 1, torch.int32), (-300, torch.int16), (-7, torch.int8), (200, torch.uint8)),
@@ -318,6 +336,7 @@ AUGMENTED = {
     "+": (operator.add, operator.iadd),
     "-": (operator.sub, operator.isub),
     "*": (operator.mul, operator.imul),
+    "**": (operator.pow, operator.ipow),
 }
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins, whole
+from populations import FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
 from populations.comparing import host
+from populations.layers import COMPUTED
 from populations.optimizers import Recipe
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -34,6 +35,29 @@ def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
     agree(model(tensor), array @ w.T + b)
     model.weight = nn.Parameter(torch.stack([weight[0], -weight[0]], 1).t())  # of two outputs, features first in memory
     agree(model(tensor), array @ np.concatenate([w, -w]).T + b)
+
+
+# Before torch 2.5 the CPU lacked products of float16, or added up in the halves themselves.
+HALVED = HALVES if COMPUTED == FLOATS else ()
+
+
+@claim("linear-model-is-weighted-sum")
+@over(
+    x=twins((*SINGLE_AND_DOUBLE, *HALVED), LAYOUTS, ((1, 2), (5, 257), (9, 1025), (2, 4097), (2, 3, 5))),
+    how=among(*WRITABLE),
+)
+def test_weights_and_bias_may_lie_in_any_way_and_features_be_many(x, how):
+    """Whole numbers whose sums are exact in float32, in which the halves add up; the sum is rounded once to a half, and
+    once more with the bias.
+    """
+    outputs = x.but(shape=(3, x.shape[-1]), layout=how, seed=x.seed + 1)
+    (weight, w), (bias, b), (tensor, array) = outputs, outputs.but(shape=(3,)), x
+    w, b, roundings = w.astype(np.float64), b.astype(np.float64), 0 if x.dtype in SINGLE_AND_DOUBLE else 3
+
+    products = array.astype(np.float64) @ w.T
+    with torch.no_grad():
+        agree(nn.functional.linear(tensor, weight, bias), products + b, roundings, np.abs(products) + 8)
+        agree(nn.functional.linear(tensor, weight), products, roundings)
 
 
 @claim("squared-loss-is-half-squared-error")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, over, twins, whole
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, over, twins, whole
 from populations.comparing import host
+from populations.layers import COMPUTED
 from populations.modules import LAYERS, TREES, Tree, layers, tree, trees
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -76,6 +77,17 @@ def test_every_pass_yields_consecutive_rows_each_with_its_label(case):
             assert (x.dtype, y.dtype) == (dtype, torch.int32)
             agree(x, array[start : start + batch_size])
             agree(y, np.arange(examples)[start : start + batch_size] * 7)
+
+
+@claim("dataloader-yields-minibatches")
+@over(tensors=whole(1, 4), batch_size=among(1, 4))
+def test_a_mini_batch_has_as_many_tensors_as_the_data_set(tensors, batch_size):
+    data = [torch.arange(6) * 10**number for number in range(tensors)]
+    batches = list(DataLoader(TensorDataset(*data), batch_size))
+
+    assert {len(batch) for batch in batches} == {tensors}
+    for number, parts in enumerate(zip(*batches)):
+        agree(torch.cat(parts), np.arange(6) * 10**number)
 
 
 @claim("dataloader-yields-minibatches")
@@ -160,6 +172,8 @@ def test_the_order_repeats_with_the_generator_s_seed_and_without_shuffle_there_i
 
 # ── nn-builds-on-autograd ──
 
+# Before torch 2.5 the CPU normalised no float16, or with statistics of float32 alone.
+NORMALISED = COMPUTED if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 ACTIVATIONS = {
     "ReLU": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
     "Tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
@@ -209,6 +223,42 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(batches, twin):
         agree(net.weight.grad, out_.T @ x_)
         agree(net.bias.grad, out_.sum(0))
         agree(x.grad, out_ @ w)
+
+
+NORMALISATIONS = {
+    "BatchNorm": lambda dtype: nn.BatchNorm2d(3, dtype=dtype),
+    "in evaluation": lambda dtype: nn.BatchNorm2d(3, dtype=dtype).eval(),
+    "GroupNorm": lambda dtype: nn.GroupNorm(1, 3, dtype=dtype),
+    "LayerNorm": lambda dtype: nn.LayerNorm((3, 5, 2), dtype=dtype),
+}
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    x=twins(NORMALISED, LAYOUTS[:5], ((4, 3, 5, 2),), values=("fractions",), grad=(True,)),
+    name=among(*NORMALISATIONS),
+)
+def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_layout(x, name):
+    """Beside the roundings of the dtype, sums over at most 40 numbers of the size of what is summed."""
+    norm, (tensor, array) = NORMALISATIONS[name](x.dtype).to(torch.empty(0).device), x
+    (scale, s), (upstream, g) = (x.but(shape=norm.weight.shape, values="positive", grad=False), x.but(seed=x.seed + 1))
+    norm.weight.data.copy_(scale)
+    array, g = array.astype(np.float64), g.astype(np.float64)
+    axes = {"BatchNorm": (0, 2, 3), "in evaluation": ()}.get(name, (1, 2, 3))
+    s = s if name == "LayerNorm" else s.astype(np.float64).reshape(3, 1, 1)
+    mean = array.mean(axes, keepdims=True) if axes else 0.0
+    deviation = np.sqrt((array.var(axes, keepdims=True) if axes else 1) + 1e-5)
+    standard, own = (array - mean) / deviation, (0,) if name == "LayerNorm" else (0, 2, 3)
+
+    output = norm(tensor)
+    (output * upstream.detach()).sum().backward()
+    agree(output, standard * s, roundings=80, scale=32)
+    agree(norm.weight.grad, (g * standard).sum(own), 80, np.abs(g * 4).sum(own))
+    agree(norm.bias.grad, g.sum(own), 80, np.abs(g).sum(own))
+    back = g * s
+    if axes:
+        back = back - back.mean(axes, keepdims=True) - standard * (back * standard).mean(axes, keepdims=True)
+    agree(tensor.grad, back / deviation, 80, 64)
 
 
 @claim("nn-builds-on-autograd")

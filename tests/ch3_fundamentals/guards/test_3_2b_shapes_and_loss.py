@@ -69,6 +69,41 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
         agree(single, expected)
 
 
+def correlated(x, w):
+    """What a convolution without padding makes of images x (n, c, h, v) and a weight (outputs, c, k, l), by NumPy."""
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), w.shape[2:], axis=(2, 3))
+    return np.einsum("nchvkl,ockl->nohv", windows, w.astype(np.float64))
+
+
+@claim("nn-only-takes-batches", truth=True)
+@over(
+    x=twins(LOSSY, shapes=((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3))),
+    layout=among(*WRITABLE),
+    kernel=among((1, 1), (2, 3)),
+)
+def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_weight_and_cuts_of_them(x, layout, kernel):
+    """Whole numbers whose sums are exact in float32, in which the halves add up, and then round once, or twice where
+    the sum is kept in two parts.
+    """
+    for half in (False, True):  # of the channels, as views
+        (images, a), (weight, w) = x, x.but(shape=(3, x.shape[1], *kernel), layout=layout, seed=x.seed + 1)
+        cut = slice(1, None) if half else slice(None)
+        y = nn.functional.conv2d(images[:, cut], weight[:, cut])
+        expected = correlated(a[:, cut], w[:, cut])
+
+        agree(y, expected, roundings=0 if x.dtype in SINGLE_AND_DOUBLE else 3, scale=np.abs(expected))
+        for sample, single in zip(images[:, cut], expected):
+            agree(nn.functional.conv2d(sample, weight[:, cut]), single, 0 if x.dtype in SINGLE_AND_DOUBLE else 3)
+
+
+@claim("nn-only-takes-batches", truth=True)
+@over(channels=among(257, 65537))
+def test_a_convolution_has_as_many_channels_as_asked_for(channels):
+    (weight, w), (x, a) = Twin(torch.float32, (channels, 1, 1)), Twin(torch.float32, (1, 2), values="positive", seed=1)
+    agree(nn.functional.conv1d(x[None], weight), (w[..., 0] * a)[None])
+    agree(nn.functional.conv2d(x[None], weight[..., None]), (w[..., 0] * a)[:, None])
+
+
 @claim("nn-only-takes-batches", truth=True)
 @over(dimensions=among(1, 2, 3), training=among(True, False), affine=among(True, False))
 def test_batch_normalisation_insists_on_a_batch_in_training_and_out_of_it(dimensions, training, affine):
@@ -106,7 +141,7 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
     shape, rank = tensor.shape, tensor.dim()
 
     for d in range(-rank - 1, rank + 1):
-        for view in (tensor.unsqueeze(d), torch.unsqueeze(tensor, dim=d)):
+        for view in (tensor.unsqueeze(d), torch.unsqueeze(tensor, dim=d), tensor.detach().unsqueeze_(d)):
             agree(view, np.expand_dims(array, d))
             assert view.data_ptr() == tensor.data_ptr()
             assert sorted([*view.stride()][: d % (rank + 1)]) == sorted([*tensor.stride()][: d % (rank + 1)])
@@ -130,7 +165,7 @@ def test_every_dimension_of_size_one_goes_and_nothing_is_copied(twin):
     tensor, array = twin
     shape = tensor.shape
 
-    for view in (tensor.squeeze(), torch.squeeze(tensor)):
+    for view in (tensor.squeeze(), torch.squeeze(tensor), tensor.detach().squeeze_()):
         agree(view, np.squeeze(array))
         assert view.data_ptr() == tensor.data_ptr()
     assert tensor.shape == shape
@@ -143,7 +178,7 @@ def test_one_dimension_goes_if_it_is_of_size_one_and_nothing_is_copied(twin):
     shape, rank = tensor.shape, tensor.dim()
 
     for d in range(-rank, rank) if rank else (0, -1):
-        for view in (tensor.squeeze(d), torch.squeeze(tensor, dim=d)):
+        for view in (tensor.squeeze(d), torch.squeeze(tensor, dim=d), tensor.detach().squeeze_(d)):
             agree(view, np.squeeze(array, d) if rank and shape[d] == 1 else array)
             assert view.data_ptr() == tensor.data_ptr()
     assert tensor.shape == shape

@@ -23,7 +23,7 @@ from populations import (
 )
 from populations.comparing import host
 from populations.modules import TREES, trees
-from populations.optimizers import RULES, WAYS, Recipe
+from populations.optimizers import OPTIONS, RULES, WAYS, Recipe
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -50,19 +50,24 @@ def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layou
     assert both.tensors[0].data_ptr() == place
 
 
+def rounded(name):
+    """Options by which few digits are lost: with Adam's own betas a fused kernel may lose all of a half's."""
+    return tuple(OPTIONS[name][1].items())
+
+
 @claim("step-updates-parameters")
-@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way, half) for name in RULES for way in WAYS for half in HALVES)))
+@over(recipe=among(*(Recipe(name, rounded(name), way, half) for name in RULES for way in WAYS for half in HALVES)))
 def test_every_element_moves_in_half_precision_too_whatever_the_implementation(recipe):
-    both = recipe.on([Twin(torch.float32, (3, 33))])
+    both = recipe.on([Twin(torch.float32, (3, 33)), Twin(torch.float32, (4099,), seed=1)])
     both.step()
     both.agree()
 
 
-@claim("step-updates-parameters")
-@over(name=among(*RULES))
-def test_every_one_of_many_parameters_moves_and_every_element_of_a_long_one(name):
+@claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
+@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way) for name in RULES for way in ("default", "foreach", "fused"))))
+def test_every_one_of_many_parameters_moves_and_every_element_of_a_long_one(recipe):
     small = [Twin(torch.float32, (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)]
-    both = Recipe(name, (("lr", 0.5),)).on([*small, Twin(torch.float32, (65537,))])
+    both = recipe.on([*small, Twin(torch.float32, (65537,))])
     both.step()
     both.agree()
 

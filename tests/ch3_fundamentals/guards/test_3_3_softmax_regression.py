@@ -11,6 +11,7 @@ from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
 from populations.comparing import host
 from populations.layers import COMPUTED, summed
 from populations.scores import cross_entropy as by_definition
+from populations.scores import cross_entropy_gradient as by_derivative
 from populations.scores import labelled, log_softmax, one_hot, scores, softmax
 from torch import nn
 from torch.nn import functional as F
@@ -250,6 +251,23 @@ def test_its_gradient_is_prediction_minus_target_over_the_number_of_samples(labe
     difference = np.exp(logs) * given.sum(1, keepdims=True) - given
     samples = logs.size // classes
     agree(leaf.grad / -4, difference / samples, 20 + summed(labels.of.dtype, 2 * classes), given.sum(1).max() / samples)
+
+
+@claim("cross-entropy-loss-is-the-mean", truth=True)
+@over(
+    labels=labelled(
+        COMPUTED, ("indices", "probabilities", "indices"), (False, True), (-100, None, "classes"), (0.25, 0)
+    ),
+    reduction=among("mean", "sum", "none"),
+)
+def test_its_gradient_follows_from_the_definition_with_every_option(labels, reduction):
+    one = replace(labels, reduction=reduction)
+    tensor, target, options, arrays = one
+    leaf = tensor.detach().requires_grad_()  # as it lies in memory
+    F.cross_entropy(leaf, target, **options).sum().backward()
+
+    expected, size = by_derivative(**arrays)
+    agree(leaf.grad, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[1]), size)
 
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)

@@ -10,7 +10,7 @@ from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agre
 from populations.comparing import host
 from populations.layers import COMPUTED
 from populations.modules import LAYERS, layers
-from populations.optimizers import optimizers
+from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
 
 claim = pytest.mark.claim
 
@@ -70,6 +70,23 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
     beside.step()
     beside.step(without=(1, 4))
     beside.agree()
+
+
+EVERY = [(name, way, dtype) for name in RULES for way in WAYS for dtype in (torch.float32, torch.bfloat16)]
+
+
+@claim("weight-decay-equals-l2-regularisation", truth=True)
+@claim("weight-decay-decays-bias-by-default")
+@over(
+    recipe=among(
+        *(Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype).but(**DECAY) for name, way, dtype in EVERY)
+    )
+)
+def test_every_implementation_decays_every_group_in_either_precision(recipe):
+    both = recipe.on(parameters(recipe, ((3, 33),)), parameters(recipe, ((5,), (), (257,))))
+    both.step()
+    both.step()
+    both.agree()
 
 
 @claim("weight-decay-decays-bias-by-default")
@@ -183,6 +200,9 @@ def test_ten_problems_with_more_weights_than_examples_are_all_overfitted_without
 
 # ── penalised-loss-adds-the-penalty, l2-penalty-formula, penalty-may-include-bias, norm-is-the-l2-norm ──
 
+# Before torch 2.5 the halves added up in half precision where they do not lie in row order.
+NORMED = FLOATS if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
+
 
 @claim("penalised-loss-adds-the-penalty")
 @claim("l2-penalty-formula")
@@ -201,16 +221,23 @@ def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_th
 
 
 @claim("l2-penalty-formula")
+@over(twin=twins(NORMED, WRITABLE, (*SHAPES, (33, 65)), values=("positive",)))
+def test_the_penalty_of_small_weights_is_rounded_once_for_all(twin):
+    """Every square, and every sum of them in float32, is exact."""
+    tensor, array = twin
+    expected = np.float64(np.square(array.astype(np.float64)).sum())
+
+    agree((tensor**2).sum(), expected, roundings=1)
+    agree(tensor.detach().mul_(1).square_().sum(), expected, roundings=1)  # where the weights lay themselves
+
+
+@claim("l2-penalty-formula")
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES))
 def test_the_penalty_counts_every_weight_in_the_precision_of_its_dtype(twin):
     tensor, array = twin
     penalty = ((tensor * 1001) ** 2).sum() / 2
     # each square rounds once and so does each addition of positive terms
     agree(penalty, np.float64(((array * 1001.0) ** 2).sum() / 2), roundings=1 + array.size)
-
-
-# Before torch 2.5 the halves added up in half precision where they do not lie in row order.
-NORMED = FLOATS if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 
 
 @claim("norm-is-the-l2-norm")
@@ -223,6 +250,8 @@ def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_an
     # the sum is exact, below 2**24; the root and the rounding to the dtype are not
     agree(norm, np.sqrt(np.square(array.astype(np.float64)).sum()), roundings=2)
     agree(tensor.neg().norm(), host(norm))
+    for dim in range(tensor.dim()):  # and of each part, though that of all was asked for before
+        agree(tensor.norm(dim=dim), np.sqrt(np.square(array.astype(np.float64)).sum(dim)), roundings=2)
 
 
 @claim("norm-is-the-l2-norm")

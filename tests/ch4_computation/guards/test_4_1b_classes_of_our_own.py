@@ -146,6 +146,19 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
         agree(parameter.grad, sum(each.grad.cpu().numpy() for each in theirs))
 
 
+@claim("reusing-a-layer-shares-its-parameters", truth=True)
+@over(uses=whole(0, 3), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=among("train", "eval"))
+def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode):
+    """By a tenth of the way, from 0 to the mean; each of the moves rounds."""
+    norm = getattr(nn.BatchNorm1d(2, dtype=dtype), mode)()
+    for _ in range(uses):
+        norm(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype))
+
+    moved = 1 - 0.9 ** (uses if mode == "train" else 0)
+    agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
+    assert norm.num_batches_tracked.item() == (uses if mode == "train" else 0)
+
+
 @claim("reusing-a-layer-shares-its-parameters")
 @over(uses=whole(0, 5))
 def test_a_layer_used_n_times_multiplies_by_the_nth_power_of_its_weight(uses):

@@ -35,14 +35,15 @@ def test_whatever_is_done_to_a_network_reaches_the_innermost_layers_of_one_insid
 
 
 @claim("model-can-serve-as-layer")
-@over(depth=among(1, 2, 5), batch=among(1, 3))
-def test_a_network_inside_computes_and_learns_as_its_layers_in_a_row_do(depth, batch):
-    layers, net = [nn.Linear(2, 2, bias=False) for _ in range(depth + 1)], None
+@over(depth=among(1, 2, 5), batch=among(1, 3), dtype=among(torch.float32, torch.float64, torch.bfloat16))
+def test_a_network_inside_computes_and_learns_as_its_layers_in_a_row_do(depth, batch, dtype):
+    layers, net = [nn.Linear(2, 2, bias=False, dtype=dtype) for _ in range(depth + 1)], None
     for number, layer in enumerate(layers):
         layer.weight.data.copy_(torch.tensor([[1.0, 2.0], [0.0, number - 1.0]]))
         net = nn.Sequential(net, layer) if net else layer
-    x = torch.ones(batch, 2)
+    x = torch.ones(batch, 2, dtype=dtype)
     net(x).sum().backward()
+    assert {net(x).dtype, *(layer.weight.dtype for layer in layers)} == {dtype}
 
     matrices = [np.array([[1.0, 2.0], [0.0, number - 1.0]]) for number in range(depth + 1)]
     values = [np.ones((batch, 2))]

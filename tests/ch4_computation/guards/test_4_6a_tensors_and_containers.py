@@ -146,6 +146,17 @@ def test_every_bit_of_every_dtype_and_layout_survives_every_way(each, way):
     assert type(loaded) is torch.Tensor
 
 
+@claim("tensor-round-trips")
+@pytest.mark.cpu
+@over(each=bits(savable_dtypes()), way=among(Way("mmap")))
+def test_every_bit_of_every_dtype_and_layout_is_where_it_was_in_a_file_that_is_mapped(each, way):
+    tensor, stored = each
+    loaded = way.round_trip(tensor)
+
+    assert layout_of(loaded) == layout_of(tensor)
+    assert memory_of(loaded) == stored
+
+
 @claim("tensor-round-trips", "saved-model-moves-to-another-device")
 @over(twin=twins((*FEW, torch.float64), grad=(False, True)), way=ways("mmap"), kind=among("tensor", "Parameter"))
 def test_values_layout_device_and_the_wish_for_a_gradient_come_back_by_every_way(twin, way, kind):

@@ -268,19 +268,28 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     assert (linear.weight.tolist(), linear.bias.tolist()) == ([[3.0, 4.0]], [0.25])
 
 
-NARROW = (torch.float32, torch.float64, torch.float16)
+NARROW = FLOATS
 
 
 @claim("state-dict-round-trips")
 @over(saved=twins(NARROW, shapes=((),)), into=twins(NARROW, shapes=((),)))
 def test_a_model_of_another_dtype_gets_each_value_rounded_once_to_its_own(saved, into):
-    number = np.array([[1 / 3]])  # whose digits end in no dtype
-    source, target = (nn.Linear(1, 1, bias=False, dtype=each.dtype) for each in (saved, into))
-    source.weight.data.fill_(1 / 3)
+    numbers = 1 / np.arange(3.0, 36).reshape(3, 11)  # most of whose digits end in no dtype
+    source, target = (nn.Linear(11, 3, bias=False, dtype=each.dtype) for each in (saved, into))
+    source.weight.data.copy_(torch.tensor(numbers, device="cpu").to(saved.dtype))
     target.load_state_dict(source.state_dict())
 
     assert target.weight.dtype == into.dtype
-    agree(target.weight, number.astype(NUMPY[saved.dtype]).astype(NUMPY[into.dtype]))
+    agree(target.weight, as_held(as_held(numbers, saved.dtype), into.dtype))
+
+
+def as_held(numbers, dtype):
+    """``numbers`` rounded to ``dtype``, to the even one of two that are as near; to bfloat16 by way of float32."""
+    numbers = numbers.astype(NUMPY[dtype])
+    if dtype != torch.bfloat16:
+        return numbers
+    bits = numbers.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
 
 
 @claim("state-dict-round-trips", truth=True)
