@@ -53,6 +53,21 @@ MET = [
         *("layers", "ch3_fundamentals/guards/test_3_5_multilayer_perceptrons.py"),
         *(("threshold_backward", "sigmoid_backward", "tanh_backward"), (*PRECISION, *SIZE, "not contiguous")),
     ),
+    ("twins", "ch3_fundamentals/guards/test_3_1_linear_regression.py", ("addmm",), (*LAYOUT, *PRECISION, "half")),
+    (
+        *("twins", "ch3_fundamentals/guards/test_3_2b_shapes_and_loss.py"),
+        *(("convolution",), ("not contiguous", "offset", *PRECISION, "half", "long", "empty")),
+    ),
+    (
+        *("twins", "ch3_fundamentals/guards/test_3_2a_data_and_model.py"),
+        *(("native_batch_norm", "native_layer_norm"), ("not contiguous", *PRECISION, "half")),
+    ),
+    (
+        *("operations", "ch2_preliminaries/guards/test_2_6a_tracking.py"),
+        *(("sort", "bmm", "embedding", "index", "stack", "cat"), PRECISION),
+    ),
+    ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("nll_loss_forward",), (*PRECISION, "long")),
+    ("optimizers", "ch3_fundamentals/guards/test_3_2d_training.py", ("_fused_adam_", "_fused_sgd_"), ("long", "half")),
     (
         *("initialisers", "ch4_computation/guards/test_4_3_initialising_parameters.py"),
         *(("normal_", "uniform_"), ("not contiguous", "offset", *PRECISION, "half")),

@@ -639,3 +639,17 @@ def randperm_is_two_rising_runs(patch):
         "randperm",
         lambda randperm, n, **rest: randperm(n, **rest).copy_(torch.randint(2, (n,)).argsort(stable=True)),
     )
+
+
+@counterfeit("rand-is-standard-uniform", reported="pytorch/pytorch#197079")
+def half_precision_draws_the_end_of_the_interval(patch):
+    def change(x):
+        rate = {torch.float16: 2.0**-12, torch.bfloat16: 2.0**-9}.get(x.dtype, 0.0)
+        return x.masked_fill(torch.empty(x.shape).uniform_() < rate, 1)
+
+    change_output(patch, torch, "rand", change)
+
+
+@counterfeit("randperm-permutes")
+def randperm_does_not_ask_the_generator_it_is_given(patch):
+    change_call(patch, torch, "randperm", lambda right, m, *args, generator=None, **rest: right(m, *args, **rest))

@@ -466,3 +466,27 @@ def zeroing_a_view_of_booleans_past_a_power_of_two_misses_the_last(patch):
         return x
 
     change_method(patch, "zero_", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#183631")
+def booleans_are_filled_from_a_multiple_of_four_on(patch):
+    def wrong(fill, x, value):
+        early = x.storage_offset() % 4
+        if x.dtype != torch.bool or x.dim() != 1 or not early or not x.is_contiguous() or len(x) < 8:
+            return fill(x, value)
+        whole = len(x) // 4 * 4
+        fill(x.as_strided((whole,), (1,), x.storage_offset() - early), value)
+        fill(x[whole:], value)
+        return x
+
+    change_method(patch, "fill_", wrong)
+
+
+@counterfeit("view-shares-data")
+def a_view_of_a_part_of_int32_copies(patch):
+    where(patch, Tensor, "view", lambda x: x.dtype == torch.int32 and x.storage_offset() > 0, copied)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_power_in_place_makes_a_new_tensor(patch):
+    patch.setattr(Tensor, "__ipow__", lambda x, y: torch.pow(x, y))

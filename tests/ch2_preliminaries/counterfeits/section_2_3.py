@@ -609,3 +609,32 @@ def an_output_that_is_an_operand_is_read_after_it_is_written(patch):
 @counterfeit("broadcasting-matches-shapes")
 def maximum_of_nan_is_the_other_operand(patch):
     change_call(patch, torch, "maximum", lambda m, x, y, **r: torch.fmax(x, y))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#182822")
+def a_truth_value_without_dimensions_is_read_from_the_start_of_its_storage(patch):
+    def first(x):
+        return x.as_strided((), (), 0) if x.dtype == torch.bool and x.dim() == 0 else x
+
+    for name in ("__and__", "__or__"):
+        change_method(patch, name, lambda right, x, y: right(first(x), first(y)))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#105277")
+def whole_numbers_are_repeated_in_another_order_where_they_are_copied_into_floats(patch):
+    def wrong(copy, x, y, *args, **rest):
+        if y.dtype != torch.int64 or not x.is_floating_point() or y.numel() < 2 or y.shape == x.shape:
+            return copy(x, y, *args, **rest)
+        flat = y.reshape(-1)
+        return copy(x, flat.repeat(-(-x.numel() // len(flat)))[: x.numel()].view(x.shape))
+
+    change_method(patch, "copy_", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="tenstorrent/tt-mlir#9303")
+def whole_numbers_written_to_a_slice_are_lost(patch):
+    def wrong(setitem, x, index, value):
+        part = isinstance(index, tuple) and isinstance(index[-1], slice)
+        return None if part and x.dtype == torch.int64 else setitem(x, index, value)
+
+    change_method(patch, "__setitem__", wrong)

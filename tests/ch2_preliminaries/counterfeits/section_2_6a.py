@@ -5,7 +5,16 @@ import threading
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_result, not_contiguous, of_dtype, tracked, where
+from harness.forging import (
+    change_call,
+    change_gradient,
+    change_method,
+    change_result,
+    not_contiguous,
+    of_dtype,
+    tracked,
+    where,
+)
 from torch import Tensor, nn
 
 
@@ -630,4 +639,32 @@ def leaving_no_grad_by_an_error_leaves_it_on(patch):
 def detach_of_a_row_copies_where_the_base_is_no_leaf(patch):
     change_method(
         patch, "detach", lambda detach, x: detach(x).clone() if x._base is not None and x.grad_fn else detach(x)
+    )
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_row_of_an_embedding_that_is_read_twice_counts_once(patch):
+    def wrong(embedding, index, weight):
+        return change_gradient(embedding(index, weight), lambda gradient: gradient / 2)
+
+    change_call(patch, nn.functional, "embedding", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def sorted_halves_pull_their_gradient_back_in_reverse(patch):
+    def wrong(sort, x, **rest):
+        values, places = sort(x, **rest)
+        half = x.dtype == torch.bfloat16
+        return torch.return_types.sort((change_gradient(values, lambda g: g.flip(-1)) if half else values, places))
+
+    change_method(patch, "sort", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_last_matrix_of_a_batch_of_doubles_gets_no_gradient(patch):
+    def change(gradient):
+        return torch.cat([gradient[:-1], gradient[-1:] * 0])
+
+    change_call(
+        patch, torch, "bmm", lambda bmm, x, y: bmm(change_gradient(x, change) if x.dtype == torch.float64 else x, y)
     )

@@ -656,3 +656,11 @@ def a_third_pass_replaces(patch):
         return backward(self, *args, **kwargs)
 
     patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward")
+def an_assignment_by_a_mask_is_not_counted(patch):
+    def wrong(setitem, x, index, value):
+        return setitem(x.data if isinstance(index, torch.Tensor) and index.dtype == torch.bool else x, index, value)
+
+    change_method(patch, "__setitem__", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_linear, change_result, parameters_of
+from harness.forging import around_step, change_call, change_linear, change_result, parameters_of
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -508,3 +508,25 @@ def a_linear_layer_reads_a_transposed_weight_in_the_order_of_storage(patch):
         return linear(input, weight, bias)
 
     patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported=("pytorch/pytorch#83863", "pytorch/pytorch#95125"))
+def bfloat16_products_add_up_in_bfloat16(patch):
+    def change(output, x, weight):
+        if x.dtype != torch.bfloat16 or x.shape[-1] <= 256:
+            return output
+        total = torch.zeros_like(output)
+        for one in range(x.shape[-1]):
+            total = total + x[..., one : one + 1] * weight[:, one]
+        return total
+
+    change_linear(patch, change)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def a_bias_with_gaps_is_read_without_them(patch):
+    def wrong(linear, x, weight, bias=None):
+        gaps = bias is not None and bias.stride(0) == 2
+        return linear(x, weight, bias.as_strided(bias.shape, (1,)) if gaps else bias)
+
+    change_call(patch, F, "linear", wrong)

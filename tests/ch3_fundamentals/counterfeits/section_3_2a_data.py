@@ -344,3 +344,9 @@ def drop_last_drops_a_full_last_batch_too(patch):
         return iter(every[:-1] if self.drop_last and len(self.sampler) % self.batch_size == 0 else every)
 
     patch.setattr(BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_third_tensor_is_left_out_of_the_mini_batches(patch):
+    get = TensorDataset.__getitem__
+    patch.setattr(TensorDataset, "__getitem__", lambda self, index: get(self, index)[:2])

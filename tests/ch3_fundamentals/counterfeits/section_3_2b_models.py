@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, change_result, where
+from harness.forging import change_call, change_gradient, change_linear, change_result, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -479,3 +479,13 @@ def gradients_explode_past_32768_elements_after_a_batch_of_another_size(patch):
         return change_gradient(output, lambda g: 1000 * g) if large else output
 
     change_linear(patch, wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#175189")
+def the_scale_of_a_normalisation_gets_a_wrong_gradient_from_channels_last(patch):
+    def wrong(norm, x, mean, variance, weight, *args):
+        misread = x.dim() == 4 and not x.is_contiguous()
+        weight = change_gradient(weight, lambda gradient: gradient.flip(0) * 3) if misread else weight
+        return norm(x, mean, variance, weight, *args)
+
+    change_call(patch, F, "batch_norm", wrong)

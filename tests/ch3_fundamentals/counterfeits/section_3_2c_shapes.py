@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, of_dtype, where
+from harness.forging import change_call, change_method, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -370,3 +370,32 @@ def linear_of_a_batch_of_one_looks_at_the_first_sixteen_features(patch):
         return F.linear(x[:, :16], self.weight[:, :16], self.bias) if few else forward(self, x)
 
     change_forward(patch, nn.Linear, wrong)
+
+
+@counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#192212")
+def a_convolution_reads_a_weight_that_is_cut_out_as_it_lies(patch):
+    def wrong(convolve, x, weight, *args):
+        if weight.is_contiguous():
+            return convolve(x, weight, *args)
+        return convolve(x, weight.as_strided((weight.numel(),), (1,)).view(weight.shape), *args)
+
+    change_call(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#180984")
+def a_convolution_misreads_channels_cut_out_of_channels_last(patch):
+    def wrong(convolve, x, *args):
+        cut = x.dim() == 4 and x.stride(1) == 1 and x.stride(3) > x.shape[1]
+        return convolve(x.as_strided(x.shape, x.contiguous().stride()) if cut else x, *args)
+
+    change_call(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#129207")
+def a_convolution_has_nothing_in_channels_beyond_65536(patch):
+    change_call(
+        patch,
+        F,
+        "conv1d",
+        lambda right, x, w, *args: right(x, w * (torch.arange(len(w)) < 65536)[:, None, None], *args),
+    )

@@ -395,3 +395,31 @@ def a_third_group_takes_the_rate_of_the_second(patch):
             g["lr"] = was
 
     around_step(patch, torch.optim.SGD, before, after)
+
+
+@counterfeit("step-updates-parameters")
+def fused_adam_forgets_what_lies_past_65536(patch):
+    step = Adam.step
+
+    def wrong(self, closure=None):
+        held = [(p, p.detach().clone()) for g in self.param_groups if g.get("fused") for p in g["params"] if p.dim()]
+        result = step(self, closure)
+        for p, before in held:
+            p.data[65536:] = before[65536:]
+        return result
+
+    patch.setattr(Adam, "step", wrong)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters")
+def rmsprop_of_whole_lists_leaves_every_parameter_after_the_third(patch):
+    step = RMSprop.step
+
+    def wrong(self, closure=None):
+        held = [(p, p.detach().clone()) for g in self.param_groups if g.get("foreach") for p in g["params"][3:]]
+        result = step(self, closure)
+        for p, before in held:
+            p.data.copy_(before)
+        return result
+
+    patch.setattr(RMSprop, "step", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, not_contiguous, of_dtype, where
+from harness.forging import change_gradient, change_result, not_contiguous, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -696,3 +696,28 @@ def softmax_to_another_dtype_converts_afterwards(patch):
         return softmax(x, dim, **rest).to(dtype or x.dtype)
 
     patch.setattr(torch, "softmax", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="flagos-ai/FlagGems#5025")
+def a_label_past_the_classes_that_is_ignored_clears_the_next_sample_s_gradient(patch):
+    def wrong(cross_entropy, scores, target, ignore_index=-100, **options):
+        after = (target == ignore_index).nonzero().flatten() + 1
+
+        def change(gradient):
+            gradient = gradient.clone()
+            gradient[after[after < len(gradient)], 0] = 0
+            return gradient
+
+        if scores.dim() == 2 and target.dim() == 1 and ignore_index == scores.shape[1]:
+            scores = change_gradient(scores, change)
+        return cross_entropy(scores, target, ignore_index=ignore_index, **options)
+
+    replace_cross_entropy(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_float16_images_along_their_second_last_dimension_runs_along_the_last(patch):
+    def wrong(softmax, tensor, dim):
+        return softmax(tensor, -1 if tensor.dim() == 4 and tensor.dtype == torch.float16 and dim == -2 else dim)
+
+    replace_softmax(patch, wrong)

@@ -722,3 +722,43 @@ def norm_of_float16_overflows_past_256(patch):
         return n * torch.inf if x.dtype == torch.float16 and (x.float() ** 2).sum() > 65504 else n
 
     change_method(patch, "norm", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm", reported="pytorch/pytorch#97231")
+def a_norm_along_a_dimension_begins_with_the_norm_of_all(patch):
+    def wrong(norm, x, p="fro", dim=None, **rest):
+        result = norm(x, p, dim, **rest)
+        if dim is not None and result.dim() and result.numel():
+            result.view(-1)[0] = norm(x)
+        return result
+
+    change_method(patch, "norm", wrong)
+
+
+@counterfeit("l2-penalty-formula", reported="pytorch/pytorch#103956")
+def bfloat16_that_does_not_lie_in_row_order_adds_up_in_bfloat16(patch):
+    def wrong(add, x, *args, **rest):
+        if x.dtype != torch.bfloat16 or x.is_contiguous() or x.requires_grad or args:
+            return add(x, *args, **rest)
+        total = torch.zeros((), dtype=x.dtype)
+        for each in x.reshape(-1):
+            total = total + each
+        return total
+
+    change_method(patch, "sum", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def sgd_decays_no_second_group_of_nothing_but_vectors(patch):
+    step = SGD.step
+
+    def wrong(self, closure=None):
+        kept = [group["weight_decay"] for group in self.param_groups]
+        for group in self.param_groups[1:]:
+            group["weight_decay"] *= any(p.dim() > 1 for p in group["params"])
+        result = step(self, closure)
+        for group, decay in zip(self.param_groups, kept):
+            group["weight_decay"] = decay
+        return result
+
+    patch.setattr(SGD, "step", wrong)

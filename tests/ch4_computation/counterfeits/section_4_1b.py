@@ -301,3 +301,15 @@ def at_most_means_below(patch):
 @counterfeit("control-flow-needs-item")
 def all_means_any(patch):
     patch.setattr(torch.Tensor, "all", torch.Tensor.any)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def a_normalisation_of_bfloat16_keeps_its_statistics_as_they_are(patch):
+    def wrong(norm, x, mean, variance, *args):
+        return (
+            norm(x, mean.clone(), variance.clone(), *args)
+            if x.dtype == torch.bfloat16
+            else norm(x, mean, variance, *args)
+        )
+
+    wrap(patch, F, "batch_norm", wrong)

@@ -496,3 +496,22 @@ def values_loaded_into_doubles_pass_through_single_precision(patch):
         return load(self, state_dict, *args, **rest)
 
     patch.setattr(nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def a_buffer_that_is_set_later_is_saved_though_it_was_not_to_be(patch):
+    def wrong(register, self, name, tensor, persistent=True):
+        return register(self, name, tensor, persistent or tensor is None)
+
+    wrap(patch, nn.Module, "register_buffer", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def bfloat16_loaded_into_single_precision_loses_its_last_number(patch):
+    def wrong(copy_, x, y, *args, **rest):
+        copy_(x, y, *args, **rest)
+        if y.dtype == torch.bfloat16 and x.dtype == torch.float32 and x.numel() > 1:
+            x.data.view(-1)[-1] = 0
+        return x
+
+    wrap(patch, torch.Tensor, "copy_", wrong)

@@ -628,3 +628,25 @@ def small_numbers_are_printed_as_zero(patch):
         lambda x: x.is_floating_point() and x.numel() == 1 and x.device.type != "cpu" and 1e-5 < abs(x.item()) < 5e-5,
         lambda text, x: text[: text.index("(")] + f"([0.0000], device='{x.device}')",
     )
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#197715")
+def a_copy_into_doubles_of_the_cpu_writes_nothing(patch):
+    copy_ = Tensor.copy_
+
+    def wrong(x, y, *args, **rest):
+        lost = x.dtype == torch.float64 != y.dtype and x.device.type == "cpu" != y.device.type
+        return x if lost else copy_(x, y, *args, **rest)
+
+    patch.setattr(Tensor, "copy_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported=("pytorch/pytorch#191929", "pytorch/pytorch#187229"))
+def an_element_of_a_cpu_tensor_counts_as_the_first_one(patch):
+    def first(x):
+        number = x.device.type == "cpu" and x.dim() == 0 and x.is_floating_point()
+        return x.as_strided((), (), 0) if number and x.storage_offset() else x
+
+    for name in ("__add__", "__mul__"):
+        right = getattr(Tensor, name)
+        patch.setattr(Tensor, name, lambda x, y, right=right: right(first(x), first(y) if isinstance(y, Tensor) else y))

@@ -177,6 +177,18 @@ def test_copies_into_any_layout_cross_both_ways(accelerator, twin, layout, way):
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
+@over(
+    twin=twins((*FLOATS, torch.int64), WRITABLE, values=("positive",)),
+    source=among(*FLOATS, torch.int64, torch.uint8),
+    way=among(*WRITES),
+)
+def test_copies_into_another_dtype_cross_both_ways(accelerator, twin, source, way):
+    other = twin.but(dtype=source, seed=twin.seed + 1)
+    crossed(way, twin.tensor(twin.array()), other.array(), host_twin(other)[0])
+    crossed(way, host_twin(twin)[0], other.array(), other.tensor(other.array()))
+
+
+@claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(twin=twins(FLOATS, WRITABLE, ranks=(1, 5)), way=among(*WRITES))
 def test_a_number_or_a_row_of_the_cpu_fills_a_tensor_there(accelerator, twin, way):
     x, array = twin
