@@ -195,6 +195,12 @@ def test_a_blank_left_after_a_wrong_value_does_not_hide_that_it_is_wrong(folder,
     assert "That is not it (try 1). What is asked for: a list of 6 items." in run(folder)
 
 
+def test_the_name_of_all_errors_is_refused_with_the_reason(folder, run):
+    file = folder / "test_2_2_shared_data.py"
+    file.write_text(file.read_text("utf8").replace("raises(___", "raises(Exception", 1), "utf8")
+    assert "every error is of type Exception: say which one it is" in run(folder, "-k", "view_refuses")
+
+
 def test_an_exception_that_was_not_expected_is_no_answer(folder, run):
     file = folder / "test_2_2_shared_data.py"
     file.write_text(file.read_text("utf8").replace("raises(___", "raises(KeyError", 1), "utf8")
