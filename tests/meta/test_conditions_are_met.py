@@ -36,7 +36,7 @@ MET = [
     ("pairs", "ch2_preliminaries/guards/test_2_3_broadcasting.py", ("add", "sub"), ALL),
     ("optimizers", "ch3_fundamentals/guards/test_3_2c_optimizers.py", ("add_", "addcdiv_"), (*LAYOUT, *PRECISION)),
     ("optimizers", "ch3_fundamentals/guards/test_3_2c_optimizers.py", ("_foreach_add_",), (*LAYOUT, *PRECISION)),
-    ("optimizers", "ch3_fundamentals/guards/test_3_2d_training.py", ("add_",), ("long", "rank 0", "half")),
+    ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("add_",), ("long", "rank 0", "half")),
     ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("_softmax",), ALL),
     (
         "scores",
@@ -59,7 +59,7 @@ MET = [
         *(("convolution",), ("not contiguous", "offset", *PRECISION, "half", "long", "empty")),
     ),
     (
-        *("twins", "ch3_fundamentals/guards/test_3_2a_data_and_model.py"),
+        *("twins", "ch3_fundamentals/guards/test_3_2a_model.py"),
         *(("native_batch_norm", "native_layer_norm"), ("not contiguous", *PRECISION, "half")),
     ),
     (
@@ -67,9 +67,9 @@ MET = [
         *(("sort", "bmm", "embedding", "index", "stack", "cat"), PRECISION),
     ),
     ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("nll_loss_forward",), (*PRECISION, "long")),
-    ("optimizers", "ch3_fundamentals/guards/test_3_2d_training.py", ("_fused_adam_", "_fused_sgd_"), ("long", "half")),
+    ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("_fused_adam_", "_fused_sgd_"), ("long", "half")),
     (
-        *("initialisers", "ch4_computation/guards/test_4_3_initialising_parameters.py"),
+        *("initialisers", "ch4_computation/guards/test_4_3a_presets.py"),
         *(("normal_", "uniform_"), ("not contiguous", "offset", *PRECISION, "half")),
     ),
 ]

@@ -1,173 +1,17 @@
-"""3.2 Linear regression in PyTorch: data sets of any size, orders that are random, networks of any depth."""
+"""3.2 Networks: of any depth and width, put together in every way."""
 
 import inspect
-import math
-from collections import Counter, OrderedDict
-from statistics import NormalDist
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
-from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, over, twins, whole
-from populations.comparing import host
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Population, Twin, agree, among, over, twins, whole
 from populations.layers import COMPUTED
 from populations.modules import LAYERS, TREES, Tree, layers, tree, trees
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 claim = pytest.mark.claim
-
-
-# ── synthetic-regression-data ──
-
-
-@claim("synthetic-regression-data")
-def test_features_and_noise_of_a_large_set_are_three_independent_standard_normals():
-    """Moments within 6.5 standard errors, exceeded once in 10**10 times; frequencies below each of 99 quantiles within
-    3.3 / sqrt(n), exceeded with probability 2 exp(-2 * 3.3**2) < 1e-9 (Dvoretzky, Kiefer and Wolfowitz; Massart 1990).
-    """
-    n = 20_000
-    features = torch.tensor(np.random.normal(0, 1, (n, 2)), dtype=torch.float32)
-    labels = 2 * features[:, 0] - 3.4 * features[:, 1] + 4.2
-    labels += torch.tensor(np.random.normal(0, 0.01, n), dtype=torch.float32)
-    x = host(features).astype(np.float64)
-    z = np.column_stack([x, (host(labels) - (2 * x[:, 0] - 3.4 * x[:, 1] + 4.2)) / 0.01])
-    bound = 6.5 / math.sqrt(n)
-
-    assert np.abs(z.mean(0)).max() < bound
-    assert np.abs((z**3).mean(0)).max() < bound * math.sqrt(15)
-    assert np.abs(np.diag(z.T @ z / n) - 1).max() < bound * math.sqrt(2)
-    assert np.abs(np.triu(z.T @ z / n, 1)).max() < bound
-    assert np.abs((z[1:] * z[:-1]).mean(0)).max() < bound
-    for column in z.T:
-        below = np.searchsorted(np.sort(column), [NormalDist().inv_cdf(k / 100) for k in range(1, 100)]) / n
-        assert np.abs(below - np.arange(1, 100) / 100).max() < 3.3 / math.sqrt(n)
-    assert features.unique().numel() > 39_000  # of 40,000: all 24 bits are used
-
-
-# ── dataloader-yields-minibatches ──
-
-
-SIZES = ((1, 1), (1, 10), (3, 10), (9, 3), (10, 3), (24, 8), (37, 8), (40, 12), (33, 2), (12, 12))  # examples, batch
-DTYPES = (torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool, torch.complex64)
-CASES = Population(
-    tuple(zip(SIZES * 2, [False] * len(SIZES) + [True] * len(SIZES), DTYPES * 4, WRITABLE * 4)),
-    st.tuples(
-        st.tuples(st.integers(1, 40), st.integers(1, 12)),
-        *(st.sampled_from(members) for members in ((False, True), DTYPES, WRITABLE)),
-    ),
-)
-
-
-@claim("dataloader-yields-minibatches")
-@over(case=CASES)
-def test_every_pass_yields_consecutive_rows_each_with_its_label(case):
-    (examples, batch_size), drop_last, dtype, layout = case
-    features, array = Twin(dtype, (examples, 3), layout)
-    labels = torch.arange(examples, dtype=torch.int32) * 7
-    loader = DataLoader(TensorDataset(features, labels), batch_size, drop_last=drop_last)
-    starts = range(0, examples - (batch_size - 1 if drop_last else 0), batch_size)
-
-    for _ in loader:
-        break  # a pass that is given up leaves nothing behind
-    for batches in (list(loader), list(loader)):
-        assert len(batches) == len(loader) == len(starts)
-        for (x, y), start in zip(batches, starts):
-            assert (x.dtype, y.dtype) == (dtype, torch.int32)
-            agree(x, array[start : start + batch_size])
-            agree(y, np.arange(examples)[start : start + batch_size] * 7)
-
-
-@claim("dataloader-yields-minibatches")
-@over(tensors=whole(1, 4), batch_size=among(1, 4))
-def test_a_mini_batch_has_as_many_tensors_as_the_data_set(tensors, batch_size):
-    data = [torch.arange(6) * 10**number for number in range(tensors)]
-    batches = list(DataLoader(TensorDataset(*data), batch_size))
-
-    assert {len(batch) for batch in batches} == {tensors}
-    for number, parts in enumerate(zip(*batches)):
-        agree(torch.cat(parts), np.arange(6) * 10**number)
-
-
-@claim("dataloader-yields-minibatches")
-@over(examples=whole(1, 40), others=whole(0, 41))
-def test_features_and_labels_must_be_equally_many(examples, others):
-    others += others == examples
-    with pytest.raises(AssertionError, match="Size mismatch"):
-        TensorDataset(torch.ones(examples, 2), torch.ones(others))
-
-
-# ── dataloader-shuffle-visits-each-example-once ──
-
-
-def shuffled(examples, batch_size=10, seed=None, **options):
-    """A shuffling loader over the numbers 0, 1, 2, ... and their tenfold."""
-    generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed() if seed is None else seed)
-    data = TensorDataset(torch.arange(examples), 10 * torch.arange(examples))
-    return DataLoader(data, batch_size, shuffle=True, generator=generator, **options)
-
-
-def order_of(loader):
-    return [number for x, *_ in loader for number in x.tolist()]
-
-
-@claim("dataloader-shuffle-visits-each-example-once")
-@over(case=CASES)
-def test_every_epoch_takes_each_example_once_with_its_label(case):
-    (examples, batch_size), drop_last, *_ = case
-    loader = shuffled(examples, batch_size, drop_last=drop_last)
-    left = examples // batch_size * batch_size if drop_last else examples
-
-    for _ in range(2):
-        batches = [(x.tolist(), y.tolist()) for x, y in loader]
-        seen = [number for x, _ in batches for number in x]
-        assert len(seen) == len(set(seen)) == left
-        assert set(seen) <= set(range(examples))
-        assert all(y == [10 * number for number in x] for x, y in batches)
-        assert all(len(x) == batch_size for x, _ in batches[: left // batch_size])
-
-
-@claim("dataloader-shuffle-visits-each-example-once")
-def test_every_example_is_as_likely_at_every_place():
-    """Hoeffding: one of 25 frequencies is off by 0.08 or more with probability 50 exp(-2 * 2000 * 0.08**2) < 1e-9."""
-    loader, counts = shuffled(5), np.zeros((5, 5))
-
-    for _ in range(2000):
-        for place, example in enumerate(loader.sampler):
-            counts[place, example] += 1
-
-    assert np.abs(counts / 2000 - 1 / 5).max() < 0.08
-
-
-@claim("dataloader-shuffle-visits-each-example-once")
-def test_long_orders_their_inverses_and_what_leads_from_one_epoch_to_the_next_keep_no_neighbours_together():
-    """Of a random order of 1000: rises have mean 499.5 and deviation 9.1; the number of pairs that stay neighbours, and
-    of pairs at any one distance, are Poisson of mean 2 and 1, above 25 and 18 once in 10**12 times.
-    """
-    loader = shuffled(1000)
-    first, second = np.array(order_of(loader)), np.array(order_of(loader))
-
-    for order in (first, second, np.argsort(first), np.argsort(first)[second]):
-        assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 6.5 / math.sqrt(1000)
-        assert abs((np.diff(order) > 0).sum() - 499.5) < 65
-        assert (np.abs(np.diff(order)) == 1).sum() < 25
-        assert max(Counter(np.diff(order) % 1000).values()) < 18
-        assert max(Counter((order - np.arange(1000)) % 1000).values()) < 18
-
-
-@claim("dataloader-shuffle-visits-each-example-once")
-def test_no_order_comes_again_in_later_epochs():
-    loader = shuffled(60)
-    assert len({tuple(order_of(loader)) for _ in range(6)}) == 6
-
-
-@claim("dataloader-shuffle-visits-each-example-once")
-@over(seed=whole(0, 2**31, 1))
-def test_the_order_repeats_with_the_generator_s_seed_and_without_shuffle_there_is_none(seed):
-    assert order_of(shuffled(100, seed=seed)) == order_of(shuffled(100, seed=seed))
-    assert order_of(shuffled(100, seed=seed)) != order_of(shuffled(100, seed=seed + 1))
-    assert order_of(DataLoader(TensorDataset(torch.arange(100)), batch_size=8)) == list(range(100))
 
 
 # ── nn-builds-on-autograd ──

@@ -1,23 +1,18 @@
-"""2.7 Autograd: backward, through every operation, for leaves and weights of every dtype, shape and layout."""
+"""2.7 Backward: what passes add up, what weights weigh, and what a second pass needs."""
 
 import inspect
-from contextlib import nullcontext
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
-from populations.comparing import host
+from populations import SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
 from populations.operations import EXACT, FEW, FUNCTIONS, TRIALS
 from populations.twins import NUMPY
 from torch import nn
 
 claim = pytest.mark.claim
-
 LAYOUTS = ("contiguous", "transposed", "gappy", "offset", "channels last", "expanded")
-REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one
 GRADIENTS = twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,))
 
 
@@ -28,156 +23,8 @@ def weights_for(y, layout="contiguous", dtype=None, seed=0):
     return tensor.to(y.device), array
 
 
-# ── scalar-backward-needs-no-argument, default-weight-is-one-for-scalars ──
-
-ONCE = {
-    "default": lambda y: y.backward(),
-    "one": lambda y: y.backward(torch.ones_like(y)),
-    "keyword": lambda y: y.backward(gradient=torch.ones_like(y)),
-    "none": lambda y: y.backward(None),
-    "function": lambda y: torch.autograd.backward(y),
-    "list": lambda y: torch.autograd.backward([y], [torch.ones_like(y)]),
-}
-
-
-@claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
-@over(trial=TRIALS, backward=among(*ONCE), shape=among((), (1,), (1, 1)))
-def test_one_result_gets_the_derivative_with_and_without_the_argument_in_every_spelling(trial, backward, shape):
-    operation, twin = trial
-    x, array = twin
-    y = operation.apply(x)
-    w, weights = weights_for(y, seed=len(backward))
-    ONCE[backward]((y * w).sum().view(shape))
-
-    agree(x.grad, operation.pull(array.astype(np.float64), weights), operation.roundings, operation.scale)
-
-
-@claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
-@over(dtype=among(torch.float32, torch.float64, torch.bfloat16), factor=among(1, -2, 0.5, 0), start=among(3, -1, 0))
-def test_another_argument_scales_the_derivative_whatever_the_value(dtype, factor, start):
-    x = torch.tensor(float(start), dtype=dtype, requires_grad=True)
-    (x * x - x).backward(torch.tensor(factor, dtype=dtype))
-    agree(x.grad, factor * (2 * start - 1))
-
-    x.grad = None
-    (x * x - x).backward()
-    agree(x.grad, 2 * start - 1)
-    x.backward()  # a leaf is a result too: its derivative by itself
-    agree(x.grad, 2 * start)
-
-
-@claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars", truth=True)
-@over(twin=twins(FLOATS, shapes=((2,), (3, 1), (2, 3), (2, 1, 2), (0,), (1, 0), (257,)), grad=(True,)))
-def test_any_other_number_of_elements_needs_the_argument(twin):
-    x, _ = twin
-    with pytest.raises(RuntimeError):
-        (x * 2).backward()
-    assert x.grad is None
-
-
-@claim("scalar-backward-needs-no-argument", truth=True)
-@over(shapes=among(((1,), ()), ((), (1,)), ((1, 1), (1,)), ((1, 1), ())), dtype=among("float32", "bfloat16"))
-def test_the_argument_has_the_shape_of_the_result(shapes, dtype):
-    x = torch.full(shapes[0], 3.0, dtype=getattr(torch, dtype), requires_grad=True)
-    with pytest.raises(RuntimeError):
-        (x * x).backward(torch.ones(shapes[1], dtype=x.dtype))
-    (x * x).backward(torch.ones(shapes[0], dtype=x.dtype))
-    agree(x.grad, np.full(shapes[0], 6))
-
-
-@claim("scalar-backward-needs-no-argument", truth=True)
-@over(value=among(1 + 2j, -3j, 0.5 + 0j), dtype=among("complex64", "complex128"))
-def test_a_complex_scalar_needs_an_argument_since_torch_2_1(value, dtype):
-    x = torch.tensor(value, dtype=getattr(torch, dtype), device="cpu", requires_grad=True)
-    with pytest.raises(RuntimeError, match="real scalar outputs") if REFUSES_COMPLEX else nullcontext():
-        (3 * x).backward()
-
-    x.grad = None
-    (3 * x).backward(torch.ones_like(x))
-    assert x.grad.item() == 3
-
-
-@claim("default-weight-is-one-for-scalars", truth=True)
-@over(function=among(*FUNCTIONS), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,)))
-def test_weights_of_one_give_each_element_s_derivative(function, twin):
-    x, array = twin.but(values=function.values)
-    y = function.apply(x)
-    y.backward(torch.ones_like(y))
-
-    agree(x.grad, function.pull(array.astype(np.float64), np.ones(y.shape)), function.roundings, function.scale)
-
-
-# ── quadratic-mean-gradient ──
-
-
-@claim("quadratic-mean-gradient")
-@over(twin=twins(SINGLE_AND_DOUBLE, shapes=((2, 2),), grad=(True,)))
-def test_the_gradient_of_the_mean_is_three_halves_of_x_plus_2(twin):
-    x, array = twin
-    y = x + 2
-    (y * y * 3).mean().backward()
-    agree(x.grad, 3 * (array + 2) / 2)
-
-
-# ── backward-multiplies-jacobians ──
-
 # bfloat16() rounds what passes back, too; after sum() no dimension is left
 FIRST = [operation for operation in EXACT if operation.name not in ("bfloat16()", "sum()")]
-
-
-@claim("backward-multiplies-jacobians")
-@over(first=among(*FIRST), second=among(*EXACT, *FUNCTIONS))
-def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_other(first, second):
-    for seed, layout in enumerate(LAYOUTS):
-        x, array = Twin(torch.float32, (3, 4), layout, values="positive", grad=True)
-        y = first.apply(x)
-        signs = np.where(host(y) < 0, -1.0, 1.0)
-        between = host(y).astype(np.float64) * signs + 1  # positive, for the logarithm
-        z = second.apply(y * torch.tensor(signs, device="cpu").to(y) + 1)
-        w, upstream = weights_for(z, seed=seed)
-        z.backward(w)
-
-        pulled = second.pull(between, upstream) * signs
-        largest = 16 * np.abs(pulled).max(initial=8)  # of all on the way: the first operation multiplies by 16 at most
-        agree(x.grad, first.pull(array.astype(np.float64), pulled), 24 + first.roundings + second.roundings, largest)
-
-
-@claim("backward-multiplies-jacobians")
-@over(widths=among((3, 3, 2, 4), (1, 1), (4, 4, 4), (2, 9, 1)), seed=st.integers(0, 2**32 - 1))
-@pytest.mark.needs_dtype("float64")
-def test_the_gradient_of_a_chain_of_layers_is_the_product_of_their_jacobians(widths, seed):
-    """The Jacobian of tanh(A x) is diag(1 - tanh²) A."""
-    random = np.random.default_rng(seed)
-    start = random.uniform(-1, 1, widths[0])
-    x = torch.tensor(start, dtype=torch.float64, requires_grad=True)
-    y, value, product = x, start, np.eye(widths[0])
-    for inputs, outputs in pairwise(widths):
-        matrix = random.uniform(-1, 1, (outputs, inputs))
-        y = torch.tanh(torch.tensor(matrix) @ y)
-        value = np.tanh(matrix @ value)
-        product = np.diag(1 - value**2) @ matrix @ product
-    weights = random.uniform(-1, 1, widths[-1])
-    y.backward(torch.tensor(weights))
-
-    # three layers of sums of nine products at most, of numbers up to 9 * 9: some sixty roundings
-    agree(x.grad, weights @ product, roundings=60, scale=81)
-
-
-def bytes_allocated_by(action):
-    with torch.autograd.profiler.profile(profile_memory=True) as profile:
-        action()
-    return sum(max(event.nbytes(), 0) for event in profile.kineto_results.events() if event.name() == "[memory]")
-
-
-@claim("backward-multiplies-jacobians", truth=True)
-@pytest.mark.cpu
-@over(operation=among(*FUNCTIONS, *(each for each in EXACT if each.name in ("x * x", "x * tensor", "relu", "cat"))))
-def test_no_pass_allocates_more_than_a_few_rows_of_the_matrix(operation):
-    n = 3000
-    y = operation.apply(torch.ones(n, requires_grad=True))
-    w = torch.ones_like(y)
-
-    assert bytes_allocated_by(lambda: y.backward(w)) < 20 * 4 * n
 
 
 # ── gradients-accumulate ──

@@ -1,0 +1,190 @@
+"""2.2 Objects, elements and assignment: every dtype, shape, layout and device."""
+
+import math
+import operator
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched
+from torch import nn
+
+claim = pytest.mark.claim
+
+
+def finer(shape):
+    """``shape`` with every even size halved and a 2 before it: strides can always express that."""
+    return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
+
+
+# ── view-is-a-new-tensor-object ──
+
+
+@claim("view-is-a-new-tensor-object")
+@over(twin=twins(ANY, grad=(False, True)), of=among("tensor", "parameter"))
+def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of):
+    tensor, array = twin
+    source = nn.Parameter(tensor, requires_grad=tensor.requires_grad) if of == "parameter" else tensor
+    flat = [source.view(-1)] if source.is_contiguous() and array.size else [source.view(array.shape)]
+    views = [source.view(array.shape), source.view(array.shape), source.view(finer(array.shape)), *flat]
+
+    assert len({id(each) for each in (source, *views)}) == 5
+    agree(source, array)
+
+
+@claim("view-is-a-new-tensor-object")
+@over(twin=twins(ANY, ("contiguous", "offset"), ranks=(1, 5)))
+def test_shape_strides_and_flags_are_the_views_own(twin):
+    tensor, array = twin
+    before = (tensor.shape, tensor.stride(), tensor.requires_grad)
+    view = tensor.view(1, array.size)
+
+    view.t_()
+    view.requires_grad_(view.is_floating_point())
+    view.label = "a view"
+    assert (tuple(view.shape), view.requires_grad) == ((array.size, 1), tensor.is_floating_point())
+    assert (tensor.shape, tensor.stride(), tensor.requires_grad) == before
+    assert not hasattr(tensor, "label")
+
+
+@claim("view-is-a-new-tensor-object", truth=True)
+@over(twin=twins(ANY))
+def test_the_first_element_of_a_view_has_the_address_of_its_source_s_and_that_of_a_slice_follows(twin):
+    tensor, array = twin
+    assert tensor.view(*array.shape, 1).data_ptr() == tensor.data_ptr()
+    for dimension, size in enumerate(array.shape):
+        if array.size and size > 1:
+            rest = tensor.narrow(dimension, 1, size - 1)
+            assert rest.data_ptr() == tensor.data_ptr() + tensor.stride(dimension) * tensor.element_size()
+
+
+# ── item-gives-a-python-number ──
+
+NUMBERS = among(
+    *((value, dtype) for dtype in (torch.float64, torch.float32) for value in (0.5, 3.0, -0.0, math.inf, -math.inf)),
+    *((value, dtype) for dtype in (torch.float16, torch.bfloat16) for value in (0.625, -2.0, math.nan, 2.0**-20)),
+    *((value, torch.float64) for value in (0.1, 1e6 + 0.1, 1e300, math.nan)),
+    *((value, torch.int64) for value in (7, -(2**63), 2**63 - 1, 2**53 + 1)),
+    *((2**31 - 1, torch.int32), (-300, torch.int16), (-7, torch.int8), (200, torch.uint8)),
+    *((True, torch.bool), (False, torch.bool), (1 - 2j, torch.complex64)),
+)
+
+
+@claim("item-gives-a-python-number")
+@over(number=NUMBERS, dimensions=among(0, 1, 4), of=among("tensor", "parameter", "element", "result"))
+def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
+    value, dtype = number
+    one = torch.tensor(value, dtype=dtype, device="cpu").view([1] * dimensions).to(torch.empty(0).device)
+    tracked = one.clone().requires_grad_(one.is_floating_point() or one.is_complex())
+    item = {
+        "tensor": lambda: one.item(),
+        "parameter": lambda: nn.Parameter(one, requires_grad=tracked.requires_grad).item(),
+        "element": lambda: torch.stack([torch.zeros_like(one), one])[1].item(),
+        "result": lambda: tracked.view(-1)[0].item(),
+    }[of]()
+
+    assert type(item) is type(value)
+    assert repr(item) == repr(value)
+
+
+@claim("item-gives-a-python-number")
+@over(twin=twins(ANY))
+def test_item_reads_the_element_that_a_tensor_of_any_layout_shows(twin):
+    tensor, array = twin
+    places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))[-3:]]
+
+    assert [tensor[place].item() for place in places] == [array[place].item() for place in places]
+
+
+@claim("item-gives-a-python-number")
+@over(twin=twins(ANY, shapes=((0,), (2,), (1, 2), (3, 4), (2, 0))))
+def test_item_refuses_any_other_number_of_elements(twin):
+    tensor, _ = twin
+    with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
+        tensor.item()
+
+
+@claim("item-gives-a-python-number")
+def test_item_shows_the_rounding_of_float32_and_leaves_the_record_alone():
+    x = torch.tensor(0.1, dtype=torch.float32, requires_grad=True)
+    product = x * 3
+
+    assert x.item() == 13421773 / 2**27  # the float32 nearest to 0.1
+    product.item()
+    assert product.requires_grad
+    product.backward()
+    assert x.grad.item() == 3
+
+
+# ── augmented-assignment-writes-through ──
+
+AUGMENTED = {
+    "+": (operator.add, operator.iadd),
+    "-": (operator.sub, operator.isub),
+    "*": (operator.mul, operator.imul),
+    "**": (operator.pow, operator.ipow),
+}
+
+
+@claim("augmented-assignment-writes-through")
+@over(twin=twins((*FLOATS, *WHOLE), WRITABLE), sign=among(*AUGMENTED), by=among(2, "tensor"))
+def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(twin, sign, by):
+    tensor, array = twin
+    plain, augmented = AUGMENTED[sign]
+    view = tensor.view(finer(array.shape))
+    operand = torch.full_like(view, 2) if by == "tensor" else 2
+
+    agree(plain(view, operand).reshape(array.shape), plain(array, np.array(2, array.dtype)))
+    agree(tensor, array)
+    assert augmented(view, operand) is view
+    agree(tensor, plain(array, np.array(2, array.dtype)))
+    untouched(tensor)
+
+
+@claim("augmented-assignment-writes-through")
+@over(twin=twins((*WHOLE, torch.int16, torch.int8, torch.bool), WRITABLE), sign=among("&", "|", "^"))
+def test_augmented_logical_operators_reach_every_element_and_nothing_beside_it(twin, sign):
+    tensor, array = twin
+    view = tensor.view(finer(array.shape))
+    augmented = {"&": operator.iand, "|": operator.ior, "^": operator.ixor}[sign]
+
+    assert augmented(view, True) is view
+    agree(tensor, augmented(array.copy(), np.array(1, array.dtype)))
+    untouched(tensor)
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins((*FLOATS, *WHOLE), WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
+def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
+    tensor, array = twin
+    with pytest.raises(RuntimeError):  # a leaf that requires grad, or whole numbers that would need fractions
+        AUGMENTED[sign][1](tensor, 0.5)
+    agree(tensor, array)
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
+def test_under_no_grad_alone_a_leaf_or_a_view_of_it_is_written_and_stays_what_it_is(twin, sign):
+    leaf, array = twin
+    plain, augmented = AUGMENTED[sign]
+    view = leaf.view(finer(array.shape))
+    with pytest.raises(RuntimeError, match="leaf"):
+        augmented(view, 2)
+    agree(leaf, array)
+
+    with torch.no_grad():
+        augmented(leaf, 2)
+    agree(view.reshape(array.shape), plain(array, np.array(2, array.dtype)))
+    assert leaf.is_leaf and leaf.requires_grad
+
+
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
+def test_in_place_a_result_gets_a_node_behind_the_one_it_had(twin, sign):
+    leaf, _ = twin
+    z = leaf * 2
+    before = z.grad_fn
+
+    AUGMENTED[sign][1](z, 0.5)
+    assert z.grad_fn is not before
+    assert z.grad_fn.next_functions[0][0] is before

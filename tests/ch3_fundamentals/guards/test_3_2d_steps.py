@@ -1,0 +1,183 @@
+"""3.2 Steps: every parameter moves by its optimizer's rule, whatever its size, layout and dtype."""
+
+from itertools import cycle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from populations import (
+    HALVES,
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    Population,
+    Twin,
+    agree,
+    among,
+    optimizers,
+    over,
+    twins,
+    whole,
+)
+from populations.comparing import host
+from populations.optimizers import OPTIONS, RULES, WAYS, Recipe
+
+claim = pytest.mark.claim
+
+
+# ── step-updates-parameters ──
+
+
+TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
+PAIRS = Population(tuple(zip(TWINS.must * 2, cycle(OPTIMIZERS.must))), st.tuples(TWINS.more, OPTIMIZERS.more))
+
+
+@claim("step-updates-parameters")
+@over(pair=PAIRS)
+def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layout(pair):
+    twin, optimizer = pair
+    both = optimizer.on([twin])
+    place = both.tensors[0].data_ptr()
+
+    both.step()
+    both.step()
+    both.agree()
+    assert both.tensors[0].data_ptr() == place
+
+
+def rounded(name):
+    """Options by which few digits are lost: with Adam's own betas a fused kernel may lose all of a half's."""
+    return tuple(OPTIONS[name][1].items())
+
+
+@claim("step-updates-parameters")
+@over(recipe=among(*(Recipe(name, rounded(name), way, half) for name in RULES for way in WAYS for half in HALVES)))
+def test_every_element_moves_in_half_precision_too_whatever_the_implementation(recipe):
+    both = recipe.on([Twin(torch.float32, (3, 33)), Twin(torch.float32, (4099,), seed=1)])
+    both.step()
+    both.agree()
+
+
+@claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
+@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way) for name in RULES for way in ("default", "foreach", "fused"))))
+def test_every_one_of_many_parameters_moves_and_every_element_of_a_long_one(recipe):
+    small = [Twin(torch.float32, (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)]
+    both = recipe.on([*small, Twin(torch.float32, (65537,))])
+    both.step()
+    both.agree()
+
+
+@claim("step-updates-parameters")
+@over(optimizer=optimizers("SGD", dtypes=SINGLE_AND_DOUBLE), count=whole(3, 9))
+def test_steps_at_the_same_gradient_go_on_and_on_and_leave_it_as_it_is(optimizer, count):
+    """At a rate of 1/2 every number is exact."""
+    (tensor, array), (gradient, g) = Twin(optimizer.dtype, (33,), grad=True), Twin(optimizer.dtype, (33,), seed=1)
+    plain = Recipe("SGD", (("lr", 0.5),), optimizer.way, optimizer.dtype).new([tensor])
+    tensor.grad = gradient
+
+    for step in range(1, count + 1):
+        plain.step()
+        agree(tensor, array - 0.5 * step * g)
+    agree(tensor.grad, g)
+
+
+@claim("step-updates-parameters", truth=True)
+@over(optimizer=optimizers("SGD", "Adam", "RMSprop", dtypes=SINGLE_AND_DOUBLE, turn=1))
+def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(optimizer):
+    both = optimizer.on([Twin(torch.float32, (2, 3), seed=each) for each in range(3)])
+
+    for left_out in ((), (0,), (), (1, 2)):
+        before = [tensor.tolist() for tensor in both.tensors]
+        both.step(without=left_out)
+        assert all(both.tensors[each].tolist() == before[each] for each in left_out)
+    both.agree()
+
+
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(Recipe("SGD", (("lr", 1.0),), "fused")), shape=among((2, 3), (33, 5), (2, 1025)))
+def test_fused_sgd_on_the_cpu_pairs_elements_in_the_order_of_memory(recipe, shape):
+    (gradient, g), w = (
+        Twin(torch.float32, shape, "transposed", values="fractions"),
+        torch.zeros(shape, requires_grad=True),
+    )
+    w.grad = gradient
+
+    recipe.new([w]).step()
+    agree(w, -g.T.reshape(shape))
+    assert w.tolist() != (-g).tolist()
+
+
+FUSED = among(*(Recipe(name, (("lr", 1.0),), "fused") for name in RULES if name != "RMSprop"))
+
+
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=FUSED, shape=among((2, 3), (33, 5), (2, 1025)))
+def test_every_fused_optimizer_on_the_cpu_moves_an_element_by_the_gradient_that_lies_at_its_place(recipe, shape):
+    """The first step goes against the sign of the gradient, for whichever optimizer."""
+    gradient, g = Twin(torch.float32, shape, "transposed", values="fractions")
+    w = torch.zeros(shape, requires_grad=True)
+    w.grad = gradient
+
+    recipe.new([w]).step()
+    moved = np.sign(w.detach().numpy())
+    assert np.array_equal(moved, -np.sign(g.T.reshape(shape)))
+    assert not np.array_equal(moved, -np.sign(g))
+
+
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=FUSED, size=among(2, 33, 2050))
+def test_every_fused_optimizer_on_the_cpu_writes_into_the_gaps_of_a_parameter_and_misses_its_last_elements(
+    recipe, size
+):
+    memory = torch.zeros(size, 2)
+    w = memory[:, 0].detach().requires_grad_()
+    w.grad = torch.ones(size)
+
+    recipe.new([w]).step()
+    assert (memory.flatten() < 0).tolist() == [True] * size + [False] * size
+
+
+UNFUSED = [(name, way) for name in RULES if name != "SGD" for way in ("default", "for-loop", "foreach")]
+
+
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way, torch.float16) for name, way in UNFUSED)), size=among(2, 33))
+def test_in_float16_who_divides_by_the_root_of_a_square_makes_nan_of_an_element_without_a_gradient(recipe, size):
+    """1e-8 is less than half of the smallest number of float16, 6e-8; a larger epsilon holds."""
+    w, kept = (torch.ones(size, dtype=torch.float16, requires_grad=True) for _ in range(2))
+    for each in (w, kept):
+        each.grad = torch.ones_like(each)
+        each.grad[0] = 0.0
+
+    recipe.new([w]).step()
+    recipe.but(eps=1e-4, weight_decay=0).new([kept]).step()
+    assert np.isnan(host(w)).tolist() == [True] + [False] * (size - 1)
+    assert host(kept)[0] == 1
+
+
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(Recipe("SGD", (("lr", 0.5), ("momentum", 0.5)), "fused")), late=among(0, 1))
+def test_fused_sgd_with_momentum_refuses_a_gradient_that_comes_after_others(recipe, late):
+    pair = [torch.zeros(3, requires_grad=True) for _ in range(2)]
+    optimizer = recipe.new(pair)
+    pair[1 - late].grad = torch.ones(3)
+    optimizer.step()
+    pair[late].grad = torch.ones(3)
+
+    with pytest.raises(TypeError):
+        optimizer.step()
+
+
+@claim("step-updates-parameters", truth=True)
+@over(way=among("for-loop", "foreach"), twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((3,), (2, 3), (257,))))
+def test_nesterov_s_momentum_by_whole_lists_is_added_to_the_gradient_itself(way, twin):
+    """Half of the momentum, which is the gradient in the first step."""
+    recipe = Recipe("SGD", (("lr", 0.5), ("momentum", 0.5), ("nesterov", True)), way, twin.dtype)
+    (w, _), (gradient, g) = twin.but(grad=True), twin.but(seed=twin.seed + 1)
+    w.grad = gradient
+
+    recipe.new([w]).step()
+    agree(w.grad, {"for-loop": g, "foreach": 1.5 * g}[way])

@@ -1,0 +1,192 @@
+"""3.6 Weight decay: every optimizer's option beside its rule, for parameters of every rank, size, layout and dtype."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, normal, over, twins, whole
+from populations.layers import COMPUTED
+from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
+
+claim = pytest.mark.claim
+DECAY = {"weight_decay": 0.25}
+# Of every rank, one past powers of two, and in every layout.
+SHAPES = ((2, 3), (5,), (), (1,), (1, 1, 1, 1), (2, 3, 2, 2), (3, 2, 1, 2, 2), (257,), (0,), (65, 33))
+# Without float16, which rounds the epsilon of Adam to 0: where decay and gradient cancel, that leaves 0 / 0.
+DTYPES = (*SINGLE_AND_DOUBLE, torch.bfloat16)
+
+
+def parameters(recipe, shapes=((2, 3), (5,), (), (1, 1, 1, 1), (2, 3, 2, 2), (257,))):
+    """Recipes of parameters: one of each shape, in layouts that go round."""
+    return [
+        Twin(recipe.dtype, shape, WRITABLE[index % len(WRITABLE)], "fractions", seed=index)
+        for index, shape in enumerate(shapes)
+    ]
+
+
+# ── weight-decay-equals-l2-regularisation, weight-decay-decays-bias-by-default ──
+
+
+@claim("weight-decay-equals-l2-regularisation")
+@over(optimizer=optimizers("SGD", "Adam", dtypes=DTYPES, options=DECAY))
+def test_every_step_with_the_option_is_that_of_a_gradient_to_which_lambda_w_is_added(optimizer):
+    beside = optimizer.on(parameters(optimizer, ((3, 2), (65,))))
+    for _ in range(3):
+        beside.step()
+    beside.agree()
+
+
+# Since torch 2.7 Adam can decay as AdamW does.
+DECOUPLED = {"AdamW": {}}
+if "decoupled_weight_decay" in inspect.signature(torch.optim.Adam).parameters:
+    DECOUPLED["Adam"] = {"decoupled_weight_decay": True}
+
+
+@claim("weight-decay-equals-l2-regularisation", truth=True)
+@over(name=among(*DECOUPLED), lambd=among(0.5, 3), lr=among(0.125, 0.25))
+def test_decoupled_decay_multiplies_the_weight_and_leaves_the_gradient_alone(name, lambd, lr):
+    """Adam's first step is lr times the sign of the gradient, here of 1: the penalty's would turn the second sign."""
+    w = torch.tensor([2.0, -4.0], requires_grad=True)
+    w.grad = torch.ones(2)
+
+    getattr(torch.optim, name)([w], lr=lr, weight_decay=lambd, **DECOUPLED[name]).step()
+    agree(w, np.array([2.0, -4.0]) * (1 - lr * lambd) - lr, roundings=8, scale=8)
+
+
+@claim("weight-decay-equals-l2-regularisation", truth=True)
+@claim("weight-decay-decays-bias-by-default")
+@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY))
+def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_they_have_a_gradient(optimizer):
+    first, second = parameters(optimizer)[:3], parameters(optimizer)[3:]
+    beside = optimizer.on(first, (second, {"weight_decay": 0.5}))
+    assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0.25, 0.5]
+    beside.step()
+    beside.step(without=(1, 4))
+    beside.agree()
+
+
+EVERY = [(name, way, dtype) for name in RULES for way in WAYS for dtype in (torch.float32, torch.bfloat16)]
+
+
+@claim("weight-decay-equals-l2-regularisation", truth=True)
+@claim("weight-decay-decays-bias-by-default")
+@over(
+    recipe=among(
+        *(Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype).but(**DECAY) for name, way, dtype in EVERY)
+    )
+)
+def test_every_implementation_decays_every_group_in_either_precision(recipe):
+    both = recipe.on(parameters(recipe, ((3, 33),)), parameters(recipe, ((5,), (), (257,))))
+    both.step()
+    both.step()
+    both.agree()
+
+
+@claim("weight-decay-decays-bias-by-default")
+@over(name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam", "SGD"), rank=whole(0, 5))
+def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, rank):
+    tensor, array = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
+    spared, _ = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
+    for each in (tensor, spared):
+        each.grad = torch.zeros_like(each)
+    getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.25).step()
+    getattr(torch.optim, name)([spared], lr=0.01, weight_decay=0).step()
+
+    moved = array - tensor.detach().cpu().numpy()
+    assert np.all((moved > 0) & (moved < array))
+    agree(spared, array)
+
+
+# ── penalty-shrinks-weights-each-step ──
+
+RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0))
+BEYOND = ((0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
+
+
+@claim("penalty-shrinks-weights-each-step")
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
+def test_each_step_multiplies_by_one_minus_lr_lambda_and_subtracts_the_plain_gradient(twin, rates, steps):
+    (lr, lambd), (w, array) = rates, twin.but(grad=True)
+    optimizer, expected = torch.optim.SGD([w], lr=lr, weight_decay=lambd), array
+    for step in range(steps):
+        w.grad, gradient = twin.but(seed=step + 100, values="fractions")
+        optimizer.step()
+        expected = (1 - lr * lambd) * expected - lr * gradient
+    agree(w, expected)  # exact: all are short binary fractions
+
+
+@claim("penalty-shrinks-weights-each-step", truth=True)
+@over(twin=twins(COMPUTED, WRITABLE, SHAPES), rates=among(*RATES, *BEYOND))
+def test_beyond_one_the_factor_changes_the_sign_and_beyond_two_it_grows(twin, rates):
+    (lr, lambd), (w, array) = rates, twin.but(grad=True)
+    w.grad = torch.zeros_like(w)
+    torch.optim.SGD([w], lr=lr, weight_decay=lambd).step()
+    agree(w, array * (1 - lr * lambd), roundings=2, scale=8 * (1 + lr * lambd))
+
+
+@claim("weight-decay-decays-bias-by-default")
+@pytest.mark.cpu  # few other devices have sparse tensors
+@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"))
+def test_of_a_sparse_gradient_no_optimizer_decays_the_parameter(name):
+    words = torch.nn.Embedding(5, 2, sparse=True)
+    optimizer = getattr(torch.optim, name)(words.parameters(), lr=0.1, weight_decay=0.5)
+    words(torch.tensor([1, 3])).sum().backward()
+    before = words.weight.tolist()
+
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+    assert words.weight.tolist() == before
+
+
+# ── weight-decay-counters-overfitting, weight-decay-makes-parameters-smaller ──
+
+
+@claim("weight-decay-makes-parameters-smaller")
+@over(
+    twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((5,), (2, 3), (257,))), lambd=among(0, 0.5, 1, 3, 15)
+)
+def test_training_ends_at_the_minimum_over_one_plus_lambda(twin, lambd):
+    (w, start), (target, sought) = twin.but(grad=True), twin.but(seed=twin.seed + 1)
+    lr = 0.5 / (1 + lambd)  # the distance to the minimum is halved in each step
+    optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
+    for _ in range(30):
+        w.grad = w.detach() - target  # of half the squared distance
+        optimizer.step()
+    minimum = sought.astype(np.float64) / (1 + lambd)
+    # a step rounds five times, and what it was off before is halved
+    agree(w, minimum + (start - minimum) / 2**30, roundings=10, scale=8)
+
+
+@claim("weight-decay-makes-parameters-smaller", truth=True)
+@claim("weight-decay-counters-overfitting", truth=True)
+@over(sought=among(2.0, -6.0, 0.5), lambd=among(1, 3, 7), lr=among(0.125, 0.5, 1.0))
+def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_times_one_plus_lambda(sought, lambd, lr):
+    w, minimum = torch.zeros(3, requires_grad=True), sought / (1 + lambd)
+    optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
+    for step in range(1, 4):
+        w.grad = w.detach() - sought
+        optimizer.step()
+        agree(w, np.full(3, minimum - minimum * (1 - lr * (1 + lambd)) ** step))
+
+
+@claim("weight-decay-counters-overfitting")
+def test_ten_problems_with_more_weights_than_examples_are_all_overfitted_without_decay_alone():
+    # of 200 weights 180 directions keep a start of variance 1, which adds 90 to the half-squared test loss
+    x, test_x, start = normal(10, 20, 200), normal(10, 100, 200), normal(10, 200, 1)
+    y, test_y = (0.01 * (each.sum(-1, keepdim=True) + normal(10, each.shape[1], 1)) for each in (x, test_x))
+    losses = {}
+    for lambd in (0, 3):
+        w = start.clone().requires_grad_()
+        optimizer = torch.optim.SGD([w], lr=0.05, weight_decay=lambd)
+        for _ in range(100):
+            w.grad = x.mT @ (x @ w.detach() - y) / 20
+            optimizer.step()
+        for name, inputs, labels in (("training", x, y), ("test", test_x, test_y)):
+            losses[name, lambd] = ((inputs @ w.detach() - labels) ** 2 / 2).mean((1, 2)).cpu().numpy()
+
+    assert losses["training", 0].max() < 1e-6 < 1e-5 < losses["training", 3].min()
+    # The mean of 180 squares is below 0.2 with a probability under 1e-30 (Chernoff: (0.2 e**0.8)**90): 18 of the 90
+    # remain, and a mean over 100 examples keeps more than half.
+    assert losses["test", 0].min() > 9
+    assert np.all(losses["test", 3] < losses["test", 0] / 10)
