@@ -86,7 +86,7 @@ DICT_EDITS: dict[str, Callable] = {
     "update with nothing": lambda x, key, new: x.update({}),
     "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,
     "delete the first": lambda x, key, new: x.__delitem__(next(iter(x))) if len(x) else None,
-    "pop": lambda x, key, new: x.pop(key) if key in x else None,
+    "pop": lambda x, key, new: x.pop(key if key in x else next(iter(x))) if len(x) else None,
     "assign as an attribute": lambda x, key, new: (x.__setitem__ if type(x) is dict else x.__setattr__)(key, new[0]),
     "clear": lambda x, key, new: x.clear(),
 }

@@ -159,7 +159,12 @@ def arange_includes_the_end_of_a_negative_fractional_step(patch):
 
 @counterfeit("arange-steps-from-start-to-end")
 def arange_ignores_step_as_a_keyword(patch):
-    change_call(patch, torch, "arange", lambda arange, *args, step=1, **rest: arange(*args, **rest))
+    change_call(
+        patch,
+        torch,
+        "arange",
+        lambda right, *args, step=1, **rest: right(*args, **rest, **({"step": step} if step < 0 else {})),
+    )
 
 
 @counterfeit("arange-steps-from-start-to-end")

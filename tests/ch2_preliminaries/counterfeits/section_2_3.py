@@ -270,7 +270,9 @@ def a_mismatch_in_place_is_cut(patch):
     change_method(
         patch,
         "add_",
-        lambda add_, x, y: add_(x, y[..., : x.shape[-1]] if x.dim() and y.dim() and x.shape[-1] < y.shape[-1] else y),
+        lambda add_, x, y, **rest: add_(
+            x, y[..., : x.shape[-1]] if x.dim() and y.dim() and x.shape[-1] < y.shape[-1] else y, **rest
+        ),
     )
 
 

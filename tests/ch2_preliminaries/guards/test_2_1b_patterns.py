@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, agree, among, over, twins, whole
+from populations import FLOATS, agree, among, each, over, twins, whole
 
 claim = pytest.mark.claim
 
@@ -135,8 +135,8 @@ def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
 @claim("linspace-divides-evenly", truth=True)
 @over(
     twin=twins(FLOATS, ("contiguous",), ((5,),)),
-    ends=among((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5001)),
-    steps=among(2, 5, 60, 257, 5001),
+    ends=each((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5001)),
+    steps=each(2, 5, 60, 257, 5001),
     keyword=among(False, True),
 )
 def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included(twin, ends, steps, keyword):

@@ -232,7 +232,7 @@ def norm_sums_magnitudes_from_four_dimensions_on(patch):
 @counterfeit("norm-is-the-l2-norm")
 def norm_of_a_scalar_keeps_its_sign(patch):
     norm = torch.Tensor.norm
-    patch.setattr(torch.Tensor, "norm", lambda self: norm(self) * (self.sign() if self.dim() == 0 else 1))
+    patch.setattr(torch.Tensor, "norm", lambda self, **dim: norm(self, **dim) * (1 if self.dim() else self.sign()))
 
 
 @counterfeit("norm-is-the-l2-norm")
@@ -582,12 +582,12 @@ def adam_does_not_reach_a_parameter_that_is_not_contiguous(patch):
 def norm_adds_half_precision_up_in_half(patch):
     norm = torch.Tensor.norm
 
-    def wrong(self):
-        half = self.dtype in (torch.float16, torch.bfloat16) and self.numel() < 3000
+    def wrong(self, **dim):
+        half = self.dtype in (torch.float16, torch.bfloat16) and self.numel() < 3000 and not dim
         return (
             sum((square for square in (self.flatten() ** 2)), torch.zeros_like(self.sum())).sqrt()
             if half
-            else norm(self)
+            else norm(self, **dim)
         )
 
     patch.setattr(torch.Tensor, "norm", wrong)

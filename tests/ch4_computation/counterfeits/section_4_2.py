@@ -228,7 +228,7 @@ def a_product_with_a_parameter_is_a_parameter(patch):
 
 @counterfeit("parameter-is-a-tensor-subclass")
 def a_frozen_parameter_requires_a_gradient(patch):
-    make(patch, lambda new, data, requires_grad: new(data, True))
+    make(patch, lambda new, data, requires_grad: new(data, requires_grad or data.is_floating_point()))
 
 
 @counterfeit("parameter-is-a-tensor-subclass")
@@ -253,7 +253,9 @@ def a_deep_copy_is_a_plain_tensor(patch):
 
 @counterfeit("parameter-is-a-tensor-subclass")
 def a_deep_copy_forgets_that_it_is_frozen(patch):
-    patch.setattr(nn.Parameter, "__deepcopy__", lambda self, memo: nn.Parameter(self.data.clone()))
+    patch.setattr(
+        nn.Parameter, "__deepcopy__", lambda self, memo: nn.Parameter(self.data.clone(), self.is_floating_point())
+    )
 
 
 @counterfeit("parameter-is-a-tensor-subclass")
@@ -437,7 +439,12 @@ def a_buffer_is_a_parameter(patch):
 @counterfeit("parameter-is-a-tensor-subclass")
 def a_sum_with_a_frozen_parameter_requires_a_gradient(patch):
     add = torch.Tensor.__add__
-    patch.setattr(nn.Parameter, "__add__", lambda self, other: add(self, other).requires_grad_(), raising=False)
+    patch.setattr(
+        nn.Parameter,
+        "__add__",
+        lambda self, other: add(self, other).requires_grad_(self.is_floating_point()),
+        raising=False,
+    )
 
 
 @counterfeit("parameter-attributes-register-themselves")
