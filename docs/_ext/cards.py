@@ -21,7 +21,8 @@ from results import NOT_TRIED, Run
 OWN = Path(__file__).parents[1]  # the site's own source
 
 MARKS = {  # of verdicts, in the tables
-    **{"holds": "✓", "caveat": "✓*", "superseded": "✗", "mistaken": "✗", "not yet": "✗", "refused": "–", NOT_TRIED: "–"}
+    **{"holds": "✓", "caveat": "✓*", "superseded": "✗", "mistaken": "✗", "not yet": "✗", "broken": "✗!"},
+    **{"refused": "–", NOT_TRIED: "–"},
 }
 VERDICTS = {verdict: (*wording.VERDICTS[verdict], mark) for verdict, mark in MARKS.items()}  # two names and the mark
 TRUTH_LABELS = {
@@ -33,6 +34,8 @@ OUTCOMES = {  # of a test's kind and outcome
     ("statement", "passed"): ("✓ statement", "✓ 陈述"),
     ("statement", "refuted"): ("✗ the statement fails, as expected", "✗ 陈述不成立，正如预期"),
     ("truth", "passed"): ("✓ truth", "✓ 真相"),
+    ("statement", "failed"): ("✗ statement, which should hold", "✗ 陈述，本应成立"),
+    ("truth", "failed"): ("✗ truth, which should hold", "✗ 真相，本应成立"),
     ("statement", "refused"): ("– statement, refused by the device", "– 陈述，设备拒绝"),
     ("truth", "refused"): ("– truth, refused by the device", "– 真相，设备拒绝"),
     ("statement", NOT_TRIED): ("– statement, not tried", "– 陈述，未检验"),

@@ -232,6 +232,7 @@ class Runs(Index):
         rows = Markup("")
         for run in book.runs:
             device = both(f"{run.device} (simulated)", f"{run.device}（模拟）") if run.simulated else run.device
+            device = both(f"{run.device} (ended early)", f"{run.device}（提前结束）") if run.ended else device
             cells = Markup("").join(Markup("<td>{}</td>").format(self.count(run, book)[verdict]) for verdict in used)
             rows += Markup('<tr><th scope="row">{}</th><td>{}</td>{}</tr>').format(run.torch, device, cells)
         html = Markup(

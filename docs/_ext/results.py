@@ -41,6 +41,7 @@ class Run:
     simulated: bool
     claims: dict[str, dict]
     measured: dict[str, dict]  # by test
+    ended: str = ""  # what ended the run early
 
     def verdict(self, id: str) -> str:
         """What the run found of a claim; "not tried" also where it was run before the claim was registered."""
@@ -57,7 +58,7 @@ def load(folder: Path, register: Register) -> tuple[Run, ...]:
 
     Raises Mistake, one line for each mistake: a document that cannot be read, of another schema, under a wrong name or
     of a run that did not end, a claim that is not registered or was otherwise, a verdict that is broken or contradicts
-    the register, and a counterfeit that was not caught.
+    the register, and a counterfeit that was not caught. See ``everywhere`` for what a device is allowed besides.
     """
     errors: list[str] = []
     runs: list[Run] = []
@@ -78,14 +79,22 @@ def load(folder: Path, register: Register) -> tuple[Run, ...]:
 
 def _read(path: Path) -> Run:
     document = documents.read(path)
-    if document["interrupted"]:
-        raise documents.Mistake(f"{path}: of a run that did not end: {document['interrupted']}; run it again")
+    ended = document["interrupted"]
+    if ended and everywhere(document["device"], document["simulated"]):
+        raise documents.Mistake(f"{path}: of a run that did not end: {ended}; run it again")
     torch = document["torch"].partition("+")[0]
     name = f"torch-{torch}-{document['device'].replace(':', '-')}.json"
     if path.name != name:
         raise documents.Mistake(f"{path}: a run of torch {torch} on {document['device']} is stored as {name}")
     claims = {entry["id"]: entry for entry in document["claims"]}
-    return Run(path.name, torch, document["device"], document["simulated"], claims, document["measured"])
+    return Run(path.name, torch, document["device"], document["simulated"], claims, document["measured"], ended)
+
+
+def everywhere(device: str, simulated: bool) -> bool:
+    """Whether anybody can make a run on this device again. One on a lent or a stranger's is taken as it is: it may have
+    ended early, and a claim may be broken on it.
+    """
+    return simulated or device == "cpu"
 
 
 def _contradictions(run: Run, register: Register) -> Iterator[str]:
@@ -97,7 +106,8 @@ def _contradictions(run: Run, register: Register) -> Iterator[str]:
         if entry["registered"] != claim.verdict:
             was, now = entry["registered"], claim.verdict
             yield f"{run.file}: claim {id!r} was registered as {was!r}; {claim.where} says {now!r}"
-        if verdict not in (*UNTRIED, claim.expected(run.torch)):
+        of_the_device = ("broken",) * (not everywhere(run.device, run.simulated))
+        if verdict not in (*UNTRIED, *of_the_device, claim.expected(run.torch)):
             expected = claim.expected(run.torch)
             yield f"{run.file}: claim {id!r} is {verdict!r}, but {claim.where} expects {expected!r} on {run.torch}"
         for forged in entry["counterfeits"]:

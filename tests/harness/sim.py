@@ -256,6 +256,8 @@ def register() -> None:
     # Operators that torch would compose of an allocation and an out= variant: in one go they take half the time.
     for name in torch._C._dispatch_get_registrations_for_dispatch_key("CompositeExplicitAutogradNonFunctional"):
         own.impl(name, functools.partial(run_on_host, named(name)), "PrivateUse1")
+    # torch composes this one of views, which no backend's channels-last images have
+    own.impl("native_group_norm", functools.partial(run_on_host, aten.native_group_norm.default), "PrivateUse1")
     for mark in ("Conjugate", "Negative"):  # a copy reads through such a mark; torch would make a copy first, for ever
         own.impl("_copy_from", torch.library.fallthrough_kernel, mark)
     for name in (*VIEWS, *SETS):

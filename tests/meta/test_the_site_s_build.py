@@ -111,6 +111,13 @@ def test_a_run_that_contradicts_the_register_ends_the_build(site, verdict):
     assert site.build() == [told]
 
 
+def test_a_device_that_not_everybody_has_may_break_a_claim_and_end_early(site):
+    site.store(document(device="cuda", adds="broken") | {"interrupted": "SIGTERM"})
+    site.write(PAGE + "\n```{runs}\n```\n")
+    assert site.build() == []
+    assert "cuda (ended early)" in site.page
+
+
 @pytest.mark.parametrize("outcome", ["survived", "invalid"])
 def test_a_counterfeit_that_was_not_caught_ends_the_build(site, outcome):
     run = document()

@@ -160,10 +160,14 @@ EXACT = [
     Operation("x[-1:]", lambda x: x[-1:], lambda x, w: at(x, slice(-1, None), w)),
     Operation("x[..., ::2]", lambda x: x[..., ::2], lambda x, w: at(x, (..., slice(None, None, 2)), w)),
     Operation("mask", lambda x: x[x > 2], lambda x, w: at(x, x > 2, w)),
-    Operation("an index twice", lambda x: x[..., torch.tensor([0, -1, 0])], lambda x, w: again(x, [0, -1, 0], w)),
+    Operation(
+        "an index twice",
+        lambda x: x[..., torch.tensor([0, -1, 0], device=x.device)],
+        lambda x, w: again(x, [0, -1, 0], w),
+    ),
     Operation(
         "embedding",
-        lambda x: F.embedding(torch.arange(2 * x.numel()) // 2, x.reshape(-1, 1)),
+        lambda x: F.embedding(torch.arange(2 * x.numel(), device=x.device) // 2, x.reshape(-1, 1)),
         lambda x, w: w.reshape(*x.shape, 2).sum(-1),
     ),
     Operation(

@@ -84,7 +84,8 @@ NORMALISATIONS = {
 )
 def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_layout(x, name):
     """Beside the roundings of the dtype, sums over at most 40 numbers of the size of what is summed."""
-    norm, (tensor, array) = NORMALISATIONS[name](x.dtype).to(torch.empty(0).device), x
+    tensor, array = x
+    norm = NORMALISATIONS[name](x.dtype).to(tensor.device)
     (scale, s), (upstream, g) = (x.but(shape=norm.weight.shape, values="positive", grad=False), x.but(seed=x.seed + 1))
     norm.weight.data.copy_(scale)
     array, g = array.astype(np.float64), g.astype(np.float64)
