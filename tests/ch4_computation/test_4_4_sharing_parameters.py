@@ -80,6 +80,8 @@ def test_backward_fills_grad_beside_data():
     assert linear.weight.grad is None
     y.backward()
     assert linear.weight.grad.tolist() == [[4, 7]]
+    linear.zero_grad()
+    assert linear.weight.grad is None
 
 
 @claim("shared-gradients-accumulate")
