@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -21,6 +22,16 @@ from populations.twins import LAYOUTS, SHAPES, arranged
 OLDER = "_use_new_zipfile_serialization"  # with False: the format before torch 1.6, pickles and numbers in one stream
 SINCE = {"mmap": (2, 1), "offset": (2, 14)}  # an archive that does not start the file: tried on 2.14; 2.5 reads none
 WAYS = ("memory", "Path", "text", "file", "offset", "mmap", "older memory", "older Path", "older offset")
+
+
+def filtered():
+    """The error of the filter that ``weights_only=True`` puts before ``load``."""
+    return pytest.raises(pickle.UnpicklingError, match="Weights only load failed")
+
+
+def layout_of(tensor: torch.Tensor) -> tuple:
+    """What a file must keep of a tensor beside its values."""
+    return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ EXACT = [
     Operation("stack", lambda x: torch.stack([x, 3 * x]), lambda x, w: w[0] + 3 * w[1]),
     Operation("sum()", lambda x: x.sum(), lambda x, w: np.full(x.shape, w)),
     Operation("sum(dim=0)", lambda x: x.sum(dim=0), lambda x, w: np.broadcast_to(w, x.shape)),
+    Operation("sum(dim=-1)", lambda x: x.sum(dim=-1), lambda x, w: np.broadcast_to(w[..., None], x.shape)),
     # divided by the size, or multiplied by its rounded inverse
     Operation(
         "mean(dim=0)", lambda x: x.mean(dim=0), lambda x, w: np.broadcast_to(w / max(len(x), 1), x.shape), "small", 2
@@ -214,9 +215,9 @@ KINDS = (
     Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
     Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
 )
-# A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype.
+# A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype, and one long row.
 TRIALS = Population(
-    tuple(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, (0, 3, 4)[turn % 3])),
+    tuple(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 3 * (turn % 2))),
     st.builds(
         Trial,
         st.sampled_from(OPERATIONS),

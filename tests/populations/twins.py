@@ -133,6 +133,11 @@ def differentiable(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex
 
 
+def finer(shape: tuple[int, ...]) -> list[int]:
+    """``shape`` with every even size halved and a 2 before it: strides can always express that."""
+    return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
+
+
 def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...], int]:
     """A row of numbers, and the strides and offset (in elements) with which ``array`` is read from it."""
     rank = array.ndim

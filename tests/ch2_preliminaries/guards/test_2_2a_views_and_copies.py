@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, LAYOUTS, WRITABLE, agree, among, over, twins, untouched
+from populations.twins import finer
 
 claim = pytest.mark.claim
 NONE_EMPTY = ((2, 3), (3, 2, 2), (2, 3, 4, 5), (60, 50))  # every size above 1, so that a transposition moves elements
-
-
-def finer(shape):
-    """``shape`` with every even size halved and a 2 before it: strides can always express that."""
-    return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
 
 
 def shared(one, other):

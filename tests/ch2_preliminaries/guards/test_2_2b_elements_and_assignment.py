@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched
+from populations.twins import finer
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def finer(shape):
-    """``shape`` with every even size halved and a 2 before it: strides can always express that."""
-    return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
 
 
 # ── view-is-a-new-tensor-object ──

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
+from populations.gradients import bytes_allocated_by
 from populations.pairs import CLASHING, pairs
 
 claim = pytest.mark.claim
@@ -295,12 +296,6 @@ def test_an_expanded_tensor_cannot_be_written_in_place(dtype, write, one):
     with pytest.raises(RuntimeError):
         expanded[:, 1:] += 1
     agree(expanded, np.zeros((3, 2)))
-
-
-def bytes_allocated_by(action):
-    with torch.autograd.profiler.profile(profile_memory=True) as profile:
-        action()
-    return sum(max(event.nbytes(), 0) for event in profile.kineto_results.events() if event.name() == "[memory]")
 
 
 ALONE = [(name, dtype) for name in EXACT if name not in ("out", "where") for dtype in ("float32", "float16", "int64")]

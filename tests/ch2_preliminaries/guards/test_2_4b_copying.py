@@ -4,21 +4,9 @@ import numpy as np
 import pytest
 import torch
 from populations import LAYOUTS, WRITABLE, agree, among, over, twins
-from populations.twins import SHAPES, arranged
+from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of
 
 claim = pytest.mark.claim
-REAL = (torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-BOTH = (*REAL, torch.bool, torch.complex64, torch.complex128)  # dtypes that torch and NumPy have
-LARGE = (*SHAPES, (333, 334))
-UNSIGNED = ("uint8", *(name for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)))  # since torch 2.3
-
-
-def array_of(twin):
-    """The twin's values in an array of the twin's layout, and that array's buffer."""
-    values = twin.array()
-    buffer, strides, offset = arranged(values, twin.layout)
-    size = values.itemsize
-    return np.ndarray(values.shape, values.dtype, buffer, offset * size, [stride * size for stride in strides]), buffer
 
 
 # ── torch-tensor-always-copies ──

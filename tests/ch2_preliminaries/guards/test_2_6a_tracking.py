@@ -7,20 +7,10 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import FLOATS, Population, agree, among, over, twins, whole
+from populations.gradients import grad_of, weights_for
 from populations.operations import FEW, TRACKABLE, TRIALS, UNTRACKED
 
 claim = pytest.mark.claim
-
-
-def weights_for(result, seed=0):
-    """A tensor of small whole numbers like ``result``, and their array."""
-    array = np.random.default_rng(seed).integers(-8, 8, tuple(result.shape), endpoint=True).astype(np.float64)
-    return torch.from_numpy(np.asarray(array)).to(result), array
-
-
-def grad_of(x):
-    assert x.grad is not None
-    return x.grad
 
 
 # ── requires-grad-tracks-operations ──

@@ -8,15 +8,11 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import FLOATS, WRITABLE, Population, agree, among, normal, over, twins, whole
+from populations.gradients import grad_of
 from populations.operations import FEW, TRACKABLE, TRIALS
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def grad_of(x):
-    assert x.grad is not None
-    return x.grad
 
 
 # ── detach-stops-tracking ──

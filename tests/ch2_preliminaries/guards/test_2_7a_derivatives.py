@@ -7,20 +7,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
 from populations.comparing import host
+from populations.gradients import bytes_allocated_by, weights_for
 from populations.operations import EXACT, FUNCTIONS, TRIALS
 
 claim = pytest.mark.claim
-LAYOUTS = ("contiguous", "transposed", "gappy", "offset", "channels last", "expanded")
 REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one
-
-
-def weights_for(y, layout="contiguous", dtype=None, seed=0):
-    """Weights for the elements of y, on its device, and the array of their values."""
-    twin = Twin(dtype or y.dtype, tuple(y.shape), layout, seed=seed)
-    tensor, array = twin
-    return tensor.to(y.device), array
 
 
 # ── scalar-backward-needs-no-argument, default-weight-is-one-for-scalars ──
@@ -156,12 +149,6 @@ def test_the_gradient_of_a_chain_of_layers_is_the_product_of_their_jacobians(wid
 
     # three layers of sums of nine products at most, of numbers up to 9 * 9: some sixty roundings
     agree(x.grad, weights @ product, roundings=60, scale=81)
-
-
-def bytes_allocated_by(action):
-    with torch.autograd.profiler.profile(profile_memory=True) as profile:
-        action()
-    return sum(max(event.nbytes(), 0) for event in profile.kineto_results.events() if event.name() == "[memory]")
 
 
 @claim("backward-multiplies-jacobians", truth=True)

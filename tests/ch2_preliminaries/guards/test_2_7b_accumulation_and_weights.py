@@ -6,25 +6,14 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
-from populations.operations import EXACT, FEW, FUNCTIONS, TRIALS
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
+from populations.gradients import OPERATION, weights_for
+from populations.operations import FEW, TRIALS
 from populations.twins import NUMPY
 from torch import nn
 
 claim = pytest.mark.claim
-LAYOUTS = ("contiguous", "transposed", "gappy", "offset", "channels last", "expanded")
 GRADIENTS = twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,))
-
-
-def weights_for(y, layout="contiguous", dtype=None, seed=0):
-    """Weights for the elements of y, on its device, and the array of their values."""
-    twin = Twin(dtype or y.dtype, tuple(y.shape), layout, seed=seed)
-    tensor, array = twin
-    return tensor.to(y.device), array
-
-
-# bfloat16() rounds what passes back, too; after sum() no dimension is left
-FIRST = [operation for operation in EXACT if operation.name not in ("bfloat16()", "sum()")]
 
 
 # ── gradients-accumulate ──
@@ -182,7 +171,6 @@ def test_backward_can_be_cut_in_two_at_any_result(trial):
 
 # ── second-backward-needs-a-retained-graph, in-place-write-spoils-backward ──
 
-OF = {operation.name: operation for operation in (*FUNCTIONS, *EXACT)}
 NEED_INPUT = ("torch.sin", "x.cos()", "torch.log", "x.log()", "x * x", "x ** 2", "abs")
 NEED_OUTPUT = ("torch.exp", "x.exp()", "torch.tanh", "x.sigmoid()", "torch.sqrt", "torch.reciprocal", "relu")
 NEED_NOTHING = (
@@ -204,7 +192,7 @@ NEED_NOTHING = (
     name=among(*NEED_INPUT, *NEED_OUTPUT), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,))
 )
 def test_a_second_pass_is_refused_unless_the_first_retains_the_graph(name, twin):
-    operation = OF[name]
+    operation = OPERATION[name]
     x, array = twin.but(values="positive")
     y = operation.apply(x)
     w, weights = weights_for(y)
@@ -224,7 +212,7 @@ def test_a_second_pass_is_refused_unless_the_first_retains_the_graph(name, twin)
 @claim("second-backward-needs-a-retained-graph", truth=True)
 @over(name=among(*NEED_NOTHING), passes=among(2, 3))
 def test_what_saved_nothing_can_be_passed_again_and_adds(name, passes):
-    operation = OF[name]
+    operation = OPERATION[name]
     x, array = Twin(torch.float32, (2, 3), grad=True)
     y = operation.apply(x)
     w, weights = weights_for(y)
@@ -255,7 +243,7 @@ WRITES = {
 def test_a_write_to_an_operand_that_backward_needs_is_found(name, write):
     x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
     y = x * 1
-    z = OF[name].apply(y)
+    z = OPERATION[name].apply(y)
     WRITES[write](y)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         z.sum().backward()
@@ -266,7 +254,7 @@ def test_a_write_to_an_operand_that_backward_needs_is_found(name, write):
 @over(name=among(*NEED_OUTPUT), write=among(*WRITES))
 def test_a_write_to_a_result_that_backward_needs_is_found(name, write):
     x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
-    z = OF[name].apply(x)
+    z = OPERATION[name].apply(x)
     total = z.sum()
     WRITES[write](z)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -277,7 +265,7 @@ def test_a_write_to_a_result_that_backward_needs_is_found(name, write):
 @claim("in-place-write-spoils-backward", truth=True)
 @over(name=among(*NEED_INPUT))
 def test_a_write_through_data_is_not_found_and_changes_the_gradient(name):
-    operation = OF[name]
+    operation = OPERATION[name]
     x, array = Twin(torch.float32, (2, 3), values="positive", grad=True)
     y = x * 1
     z = operation.apply(y)

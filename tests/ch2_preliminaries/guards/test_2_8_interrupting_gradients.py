@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, untouched
-from populations.operations import EXACT, FEW, FUNCTIONS, TRIALS
+from populations.gradients import OPERATION
+from populations.operations import FEW, TRIALS
 from torch import nn
 
 claim = pytest.mark.claim
 
-OF = {operation.name: operation for operation in (*FUNCTIONS, *EXACT)}
 USES_INPUT = ("x ** 2", "x * x", "torch.sin", "x.sin()", "x.cos()", "torch.log", "abs")
 USES_RESULT_OR_NOTHING = ("-x", "number - x", "x + x", "torch.exp", "x.exp()", "torch.sqrt", "x.sqrt()", "torch.tanh")
 
@@ -158,7 +158,7 @@ def test_a_write_to_data_reaches_x_and_is_not_counted(twin, write, made):
     name=among(*USES_RESULT_OR_NOTHING), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,))
 )
 def test_a_write_is_harmless_where_the_derivative_does_not_use_the_operand(name, twin):
-    operation = OF[name]
+    operation = OPERATION[name]
     x, array = twin.but(values="positive", layout="contiguous")
     y = operation.apply(x)
     x.data.mul_(100)
@@ -171,7 +171,7 @@ def test_a_write_is_harmless_where_the_derivative_does_not_use_the_operand(name,
 @claim("data-writes-are-not-recorded", truth=True)
 @over(name=among(*USES_INPUT), by=among("data", "detach"))
 def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_is_caught(name, by):
-    operation = OF[name]
+    operation = OPERATION[name]
     x, array = Twin(torch.float32, (2, 3), values="positive", grad=True)
     y = operation.apply(x)
     x.data.mul_(-3)
@@ -192,7 +192,7 @@ def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_
 @over(name=among("torch.exp", "x.exp()", "torch.sqrt", "torch.tanh"))
 def test_an_overwritten_result_falsifies_the_gradient_where_that_is_used(name):
     x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
-    y = OF[name].apply(x)
+    y = OPERATION[name].apply(x)
     y.data.fill_(0.5)
     y.backward(torch.ones_like(y))
 

@@ -530,3 +530,11 @@ def a_bias_with_gaps_is_read_without_them(patch):
         return linear(x, weight, bias.as_strided(bias.shape, (1,)) if gaps else bias)
 
     change_call(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def a_product_forgets_features_beyond_2048(patch):
+    def wrong(product, x, y):
+        return product(x[..., :2048], y[..., :2048, :]) if y.dim() > 1 else product(x, y)
+
+    change_call(patch, torch.Tensor, "__matmul__", wrong)

@@ -489,3 +489,12 @@ def the_scale_of_a_normalisation_gets_a_wrong_gradient_from_channels_last(patch)
         return norm(x, mean, variance, weight, *args)
 
     change_call(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def layer_norm_leaves_features_beyond_32(patch):
+    def wrong(layer_norm, x, *args, **rest):
+        output = layer_norm(x, *args, **rest)
+        return torch.cat([output[..., :32], x[..., 32:]], -1)
+
+    change_call(patch, F, "layer_norm", wrong)

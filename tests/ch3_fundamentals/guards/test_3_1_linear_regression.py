@@ -60,6 +60,7 @@ def test_weights_and_bias_may_lie_in_any_way_and_features_be_many(x, how):
     with torch.no_grad():
         agree(nn.functional.linear(tensor, weight, bias), products + b, roundings, part + 8)
         agree(nn.functional.linear(tensor, weight), products, roundings, part)
+        agree(tensor @ weight.T, products, roundings, part)
 
 
 @claim("squared-loss-is-half-squared-error")

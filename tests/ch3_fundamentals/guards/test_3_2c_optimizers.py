@@ -104,7 +104,7 @@ def test_a_parameter_belongs_to_one_group_only(name):
 
 
 @claim("learning-rate-can-be-edited-in-place")
-@over(optimizer=optimizers(*THREE, turn=1))
+@over(optimizer=optimizers(turn=1))
 def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_else(optimizer):
     both = optimizer.on([BODY], [HEAD])
 

@@ -5,26 +5,13 @@ import pytest
 import torch
 from harness.measured import curve
 from hypothesis import strategies as st
-from populations import (
-    FLOATS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    optimizers,
-    over,
-    twins,
-    whole,
-)
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
 from populations.modules import TREES, trees
-from populations.optimizers import RULES, Recipe
+from populations.optimizers import RULES
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 claim = pytest.mark.claim
-FUSED = among(*(Recipe(name, (("lr", 1.0),), "fused") for name in RULES if name != "RMSprop"))
-UNFUSED = [(name, way) for name in RULES if name != "SGD" for way in ("default", "for-loop", "foreach")]
 
 
 # ── step-is-given-the-batch-size ──

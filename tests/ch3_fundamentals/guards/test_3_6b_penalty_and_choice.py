@@ -7,27 +7,12 @@ import pytest
 import torch
 from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
 from populations.comparing import host
+from populations.decay import DECAY, DTYPES, SHAPES, parameters
 from populations.layers import COMPUTED
 from populations.modules import LAYERS, layers
-from populations.optimizers import RULES, WAYS, optimizers
+from populations.optimizers import optimizers
 
 claim = pytest.mark.claim
-DECAY = {"weight_decay": 0.25}
-# Of every rank, one past powers of two, and in every layout.
-SHAPES = ((2, 3), (5,), (), (1,), (1, 1, 1, 1), (2, 3, 2, 2), (3, 2, 1, 2, 2), (257,), (0,), (65, 33))
-# Without float16, which rounds the epsilon of Adam to 0: where decay and gradient cancel, that leaves 0 / 0.
-DTYPES = (*SINGLE_AND_DOUBLE, torch.bfloat16)
-
-
-def parameters(recipe, shapes=((2, 3), (5,), (), (1, 1, 1, 1), (2, 3, 2, 2), (257,))):
-    """Recipes of parameters: one of each shape, in layouts that go round."""
-    return [
-        Twin(recipe.dtype, shape, WRITABLE[index % len(WRITABLE)], "fractions", seed=index)
-        for index, shape in enumerate(shapes)
-    ]
-
-
-EVERY = [(name, way, dtype) for name in RULES for way in WAYS for dtype in (torch.float32, torch.bfloat16)]
 
 
 # ── penalised-loss-adds-the-penalty, l2-penalty-formula, penalty-may-include-bias, norm-is-the-l2-norm ──

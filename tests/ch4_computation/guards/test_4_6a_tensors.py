@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 import torch
 from populations import agree, among, over, twins, whole
-from populations.files import Way, bits, memory_of, savable_dtypes, ways
+from populations.files import Way, bits, layout_of, memory_of, savable_dtypes, ways
 from populations.modules import trees
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def layout_of(tensor):
-    return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad
 
 
 # ── saved-model-moves-to-another-device ──

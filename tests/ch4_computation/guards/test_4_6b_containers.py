@@ -10,20 +10,11 @@ import numpy as np
 import pytest
 import torch
 from populations import agree, among, over, whole
-from populations.files import Way, archive, built, flat, nested, pool, ways
+from populations.files import Way, archive, built, filtered, flat, layout_of, nested, pool, ways
 from populations.modules import trees
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def filtered():
-    """The error of the filter that ``weights_only=True`` puts before ``load``."""
-    return pytest.raises(pickle.UnpicklingError, match="Weights only load failed")
-
-
-def layout_of(tensor):
-    return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad
 
 
 # ── save-uses-pickle ──

@@ -11,16 +11,11 @@ import zipfile
 import pytest
 import torch
 from populations import agree, among, over
-from populations.files import CALLS, SPELLINGS, Way, hostile, ways
+from populations.files import CALLS, SPELLINGS, Way, filtered, hostile, ways
 from populations.modules import TREES, trees
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def filtered():
-    """The error of the filter that ``weights_only=True`` puts before ``load``."""
-    return pytest.raises(pickle.UnpicklingError, match="Weights only load failed")
 
 
 # ── state-dict-holds-parameters-only ──

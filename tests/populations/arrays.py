@@ -1,0 +1,19 @@
+"""Arrays in the layouts of twins, of the dtypes that torch and NumPy both have."""
+
+import numpy as np
+import torch
+
+from populations.twins import SHAPES, Twin, arranged
+
+REAL = (torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+BOTH = (*REAL, torch.bool, torch.complex64, torch.complex128)
+LARGE = (*SHAPES, (333, 334))
+UNSIGNED = ("uint8", *(name for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)))  # since torch 2.3
+
+
+def array_of(twin: Twin) -> tuple[np.ndarray, np.ndarray]:
+    """The twin's values in an array of the twin's layout, and that array's buffer."""
+    values = twin.array()
+    buffer, strides, offset = arranged(values, twin.layout)
+    size = values.itemsize
+    return np.ndarray(values.shape, values.dtype, buffer, offset * size, [stride * size for stride in strides]), buffer

@@ -1,0 +1,19 @@
+"""Parameters for weight decay: of every rank, one past powers of two, in every layout."""
+
+import torch
+
+from populations.optimizers import Recipe
+from populations.twins import SINGLE_AND_DOUBLE, WRITABLE, Twin
+
+DECAY = {"weight_decay": 0.25}
+SHAPES = ((2, 3), (5,), (), (1,), (1, 1, 1, 1), (2, 3, 2, 2), (3, 2, 1, 2, 2), (257,), (0,), (65, 33))
+# Without float16, which rounds the epsilon of Adam to 0: where decay and gradient cancel, that leaves 0 / 0.
+DTYPES = (*SINGLE_AND_DOUBLE, torch.bfloat16)
+
+
+def parameters(recipe: Recipe, shapes=((2, 3), (5,), (), (1, 1, 1, 1), (2, 3, 2, 2), (257,))) -> list[Twin]:
+    """Recipes of parameters: one of each shape, in layouts that go round."""
+    return [
+        Twin(recipe.dtype, shape, WRITABLE[index % len(WRITABLE)], "fractions", seed=index)
+        for index, shape in enumerate(shapes)
+    ]
