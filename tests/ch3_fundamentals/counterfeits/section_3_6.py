@@ -329,7 +329,7 @@ def a_false_factor_counts_as_one(patch):
 # ── from-scratch-equals-weight-decay-option ──
 
 
-@counterfeit("from-scratch-equals-weight-decay-option")
+@counterfeit("from-scratch-equals-weight-decay-option", "weight-decay-decays-bias-by-default")
 def every_group_decays_as_the_first_one(patch):
     step = SGD.step
 
@@ -655,19 +655,6 @@ def sgd_spares_the_decay_of_the_second_group(patch):
     def wrong(self, *args, **kwargs):
         for index, group in enumerate(self.param_groups):
             group["first"] = index == 0
-        return step(self, *args, **kwargs)
-
-    replace_step(patch, SGD, wrong)
-
-
-@counterfeit("weight-decay-decays-bias-by-default")
-def sgd_decays_all_groups_by_what_the_first_names(patch):
-    change_decay(patch, SGD, lambda p, group: group["first"] * p)
-    step = SGD.step
-
-    def wrong(self, *args, **kwargs):
-        for group in self.param_groups:
-            group["first"] = self.param_groups[0]["weight_decay"]
         return step(self, *args, **kwargs)
 
     replace_step(patch, SGD, wrong)
