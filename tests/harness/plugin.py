@@ -158,6 +158,7 @@ def pytest_configure(config: pytest.Config) -> None:
         phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
         settings.register_profile(
             "specification",
+            settings.get_profile("default"),  # where a CI's variable is set, Hypothesis has loaded another
             max_examples=config.getoption("examples"),
             stateful_step_count=STEPS,
             deadline=None,

@@ -149,3 +149,19 @@ def test_a_failing_test_leaves_the_random_state_as_it_was(project, entry, draw, 
     before = eval(state, {"torch": pytest.importorskip("torch")})
     project.run().assert_outcomes(failed=1)
     assert eval(state, {"torch": pytest.importorskip("torch")}) == before
+
+
+def test_a_ci_s_variable_changes_nothing_that_hypothesis_draws(project, monkeypatch):
+    monkeypatch.setenv("CI", "true")  # Hypothesis then loads a profile of its own, in which seeds count for nothing
+    project.write(
+        "ch1_sample/test_1_2_other.py",
+        """
+import hypothesis
+import pytest
+
+@pytest.mark.claim("shapes")
+def test_settings():
+    assert (hypothesis.settings().derandomize, hypothesis.settings().print_blob) == (False, False)
+""",
+    )
+    project.pytester.runpytest_subprocess("--claim=shapes").assert_outcomes(passed=1)
