@@ -142,7 +142,7 @@ class Card:
             since = results.dated(claim.since)
             said.append(both(f"Holds since torch {since}.", f"自 torch {since} 起成立。"))
         if claim.needs:
-            said.append(both(f"Registered as {explain.verdict(claim)}.", f"检验它需要：{claim.needs}。"))
+            said.append(both(f"Registered as {explain.verdict(claim)}.", f"登记为：{explain.verdict_zh(claim)}。"))
         return said
 
     def short(self, version: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import compare, documents, pagefile, specification, wording
-from harness.register import Register
+from harness.specification import Specification
 from harness.verdicts import Recorder
 
 
@@ -68,9 +68,10 @@ def stored(config: pytest.Config, name: str) -> dict | None:
 class Comparison:
     """A document, beside an older one if there is any: told in lines, written to files, and judged."""
 
-    def __init__(self, config: pytest.Config, old: dict | None, new: dict, register: Register, chosen=None) -> None:
-        self.option, self.old, self.new, self.register = config.getoption, old, new, register
-        self.found = compare.changes(old, new, register, chosen) if old else None
+    def __init__(self, config: pytest.Config, old: dict | None, new: dict, spec: Specification) -> None:
+        self.option, self.old, self.new, self.spec = config.getoption, old, new, spec
+        chosen = spec.chosen if spec.partial else None
+        self.found = compare.changes(old, new, spec.register, chosen) if old else None
         self.problems: list[str] = []
 
     def lines(self) -> list[str]:
@@ -91,7 +92,7 @@ class Comparison:
             markdown = Path(file).suffix == ".md"
             texts[file] = compare.markdown(self.old, self.new, self.found) if markdown else as_json
         if self.option("report"):
-            texts[self.option("report")] = pagefile.page(self.new, self.register)
+            texts[self.option("report")] = pagefile.page(self.new, self.spec, self.option("language") == "zh")
         for file, text in texts.items():
             try:
                 documents.replace(file, text)
@@ -117,7 +118,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     check(config)
     new, old = stored(config, "read"), stored(config, "against")
-    comparison = Comparison(config, old, new, specification.read(config).register)
+    comparison = Comparison(config, old, new, specification.read(config))
     comparison.write()
     print("\n".join([*comparison.lines(), *comparison.problems]))
     if comparison.fails:
@@ -140,8 +141,7 @@ class Against:
         if not wanted or specification.is_worker(session.config) or not self.recorder.tried:
             return
         spec = specification.of(session.config)
-        chosen = spec.chosen if spec.partial else None
-        comparison = Comparison(session.config, self.old, self.recorder.document(), spec.register, chosen)
+        comparison = Comparison(session.config, self.old, self.recorder.document(), spec)
         comparison.write()
         if session.exitstatus == pytest.ExitCode.OK:
             if comparison.fails:

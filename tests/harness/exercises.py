@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import backends, specification
+from harness import backends, called, specification, wording
 from harness.gate import Test
 
 BLANK = "___"
@@ -137,15 +137,17 @@ def _is_worked_out(node: ast.expr) -> bool:
     return all(isinstance(part, ast.Name) and part.id == "math" for part in others)
 
 
-def kind(answer: str) -> str:
+def kind(answer: str, chinese: bool = False) -> str:
     """What is to be filled in, without telling it: "a list of 3 items"."""
     if not _is_worked_out(ast.parse(answer, mode="eval").body):
-        return "the type of an exception"
+        return "异常的类型" if chinese else "the type of an exception"
     value = eval(answer, {"math": math})
+    name = type(value).__name__
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(value)} item{'s' * (len(value) != 1)}"
-    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-    return names.get(type(value), "None" if value is None else f"a {type(value).__name__}")
+        return f"{len(value)} 项的 {name}" if chinese else f"a {name} of {len(value)} item{'s' * (len(value) != 1)}"
+    names = {bool: ("True or False", "True 或 False"), int: ("a whole number", "一个整数")}
+    names |= {float: ("a number", "一个数"), str: ("a text", "一段文字"), type(None): ("None", "None")}
+    return names.get(type(value), (f"a {name}", f"一个 {name}"))[chinese]
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:
@@ -170,30 +172,42 @@ def of_pages(spec: specification.Specification, torch_version: str) -> dict[str,
     return pages
 
 
-def page(module: Path, made: list[tuple[Test, Exercise]], spec: specification.Specification) -> str:
+def page(
+    module: Path, made: list[tuple[Test, Exercise]], spec: specification.Specification, chinese: bool = False
+) -> str:
     """The text of one file of exercises: the page's introduction and imports, then each lesson below its sentence."""
     tree = ast.parse(module.read_text("utf8"))
+    section = called.section(module.name)
+    titles = next(chapter.sections[section] for chapter in spec.register.chapters if section in chapter.sections)
+    introduction = f"{section} {titles[1]}\n\n{HOW_ZH}" if chinese else f"{ast.get_docstring(tree)}\n\n{HOW}"
     imports = dict.fromkeys(line for lesson, _ in made for line in lesson.imports if "harness" not in line)
-    parts = [f'r"""{ast.get_docstring(tree)}\n\n{HOW}\n"""\n', "\n".join(imports) + "\n"]
+    parts = [f'r"""{introduction}\n"""\n', "\n".join(imports) + "\n"]
     for lesson, one in made:
-        hint = sentence(lesson, spec)
-        comment = textwrap.fill(f"{hint}", 110, initial_indent="# ", subsequent_indent="# ")
-        parts.append(f"\n\n{comment}\n{one.source}")
+        hint = sentence(lesson, spec, chinese)
+        lines = [f"# {part}" for line in hint.split("\n") for part in wording.wrap(line, columns=110)]
+        parts.append("\n\n" + "\n".join(lines) + f"\n{one.source}")
     return "\n".join(parts[:2]) + "".join(parts[2:])
 
 
-def sentence(lesson: Test, spec: specification.Specification) -> str:
-    """What a lesson shows: the claim's sentence, or its truth line."""
+def sentence(lesson: Test, spec: specification.Specification, chinese: bool = False) -> str:
+    """What a lesson shows: the claim's sentence, or its truth line; in Chinese also what the lesson is called."""
     claim = spec.register.claims[lesson.citations[0].claim]
+    if chinese:
+        english, name = spec.called(lesson.id)  # English again where it has no Chinese name: the code says it already
+        says = claim.truth_zh if lesson.citations[0].truth else claim.says_zh
+        return says + f"\n{name}" * (name != english)
     return claim.truth if lesson.citations[0].truth else claim.says
 
 
 HOW = "Replace each blank, three underscores, by what you expect, and run pytest on this folder."
+HOW_ZH = "把每个空白（三个下划线）换成你预期的值，然后对这个文件夹运行 pytest。"
 PROGRESS = ".exercises.json"
 SETTINGS = "[pytest]\n# so that all that is written lies in this folder\naddopts = -p no:benchmark\n"
 
 
-def write(folder: Path, spec: specification.Specification, torch_version: str) -> tuple[int, int, int]:
+def write(
+    folder: Path, spec: specification.Specification, torch_version: str, chinese: bool = False
+) -> tuple[int, int, int]:
     """Write the exercises into ``folder``; returns how many it has, how many files are new, and how many are kept.
 
     A file that is there stays as it is, with its exercises and answers. Raises pytest.UsageError, in one line, where
@@ -208,13 +222,16 @@ def write(folder: Path, spec: specification.Specification, torch_version: str) -
             raise pytest.UsageError(f"--exercises: {str(folder)!r} has files of its own; name a new folder")
         state = {"pages": {}, "solved": [], "tries": {}}
         state |= json.loads(progress.read_text("utf8")) if progress.exists() else {}
+        state["chinese"] = chinese
         for module, made in of_pages(spec, torch_version).items():
             target = folder / Path(module).name
             if target.exists():
                 kept += 1
                 continue
-            state["pages"][target.name] = {one.name: entry(one, sentence(lesson, spec)) for lesson, one in made}
-            target.write_text(page(tests.parent / module, made, spec), "utf8")
+            state["pages"][target.name] = {
+                one.name: entry(one, sentence(lesson, spec, chinese), chinese) for lesson, one in made
+            }
+            target.write_text(page(tests.parent / module, made, spec, chinese), "utf8")
             written += 1
         progress.write_text(json.dumps(state), "utf8")
         (folder / "conftest.py").write_text(Path(__file__).with_name("learning.py").read_text("utf8"), "utf8")
@@ -224,13 +241,14 @@ def write(folder: Path, spec: specification.Specification, torch_version: str) -
     return sum(map(len, state["pages"].values())), written, kept
 
 
-def entry(one: Exercise, says: str) -> dict:
+def entry(one: Exercise, says: str, chinese: bool) -> dict:
     """What is kept of an exercise: the sentence, the answers in a form that nobody reads by accident, and for each
     blank what stands before it in its line and what kind of thing is to be filled in.
     """
     before = [line.partition(BLANK)[0] for line in one.source.splitlines() if BLANK in line]
     answers = base64.b64encode(json.dumps(one.answers).encode()).decode()
-    return {"says": says, "answers": answers, "blanks": list(zip(before, map(kind, one.answers)))}
+    kinds = [kind(answer, chinese) for answer in one.answers]
+    return {"says": says, "answers": answers, "blanks": list(zip(before, kinds))}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -248,7 +266,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     import torch
 
-    count, written, kept = write(Path(target), specification.read(config), torch.__version__)
-    print(f"{count} exercises in {target}; files: {written} written, {kept} kept as they are")
-    print(f"Replace each {BLANK} in {target}/test_*.py by what you expect, and run again and again: pytest {target}")
+    pick = wording.chosen(config)
+    spec = specification.read(config)
+    count, written, kept = write(Path(target), spec, torch.__version__, config.getoption("language") == "zh")
+    english = f"{count} exercises in {target}; files: {written} written, {kept} kept as they are"
+    print(pick(english, f"{target} 中有 {count} 道练习；写了 {written} 个文件，{kept} 个保持原样"))
+    english = f"Replace each {BLANK} in {target}/test_*.py by what you expect, and run again and again: pytest {target}"
+    print(pick(english, f"把 {target}/test_*.py 中的每个 {BLANK} 换成你预期的值，反复运行：pytest {target}"))
     return pytest.ExitCode.OK

@@ -67,6 +67,11 @@ class Counterfeit:
     claims: tuple[str, ...]
     reported: tuple[str, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """The file and the name, as of a test."""
+        return f"{self.where.partition(':')[0]}::{self.name}"
+
 
 def counterfeits(tests: Path, register: Register) -> tuple[Counterfeit, ...]:
     """Read all ``tests/ch*/counterfeits/*.py``. Raises pytest.UsageError for one of an unknown claim, or with a report

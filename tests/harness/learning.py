@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_up(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The same random numbers in every run, and no exception that is expected only by the name of all of them."""
     import torch
 
@@ -35,7 +36,10 @@ def _set_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def named(expected, *args, **options):
         if expected in (Exception, BaseException):
-            pytest.fail(f"every error is of type {expected.__name__}: say which one it is")
+            told = f"every error is of type {expected.__name__}: say which one it is"
+            pytest.fail(
+                language(request.path.with_name(PROGRESS))(told, f"所有错误都属于 {expected.__name__}：请写出是哪一种")
+            )
         return raises(expected, *args, **options)
 
     monkeypatch.setattr(pytest, "raises", named)
@@ -72,9 +76,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
         report.longrepr = told(item, call, exercise, len(tries.get(id, [])))
         report.sections = []
         if not item.config.getoption("all", False):
-            item.session.shouldfail = "solve this one first"
+            item.session.shouldfail = language(file)("solve this one first", "先解出这一题")
     file.write_text(json.dumps({**known, "solved": sorted(solved), "tries": tries}), "utf8")
     return report
+
+
+def language(file: Path) -> Callable[[str, str], str]:
+    """Takes a text in English and in Chinese, and gives the one in which the exercises of this folder were written."""
+    known = json.loads(file.read_text("utf8")) if file.exists() else {}
+    return lambda english, chinese: chinese if known.get("chinese") else english
 
 
 def told(item: pytest.Item, call: pytest.CallInfo, exercise: dict, tries: int) -> str:
@@ -82,6 +92,7 @@ def told(item: pytest.Item, call: pytest.CallInfo, exercise: dict, tries: int) -
     lines = item.path.read_text("utf8").splitlines()
     first = item.function.__code__.co_firstlineno - 1
     last = next(entry.lineno for entry in reversed(call.excinfo.traceback) if Path(entry.path) == item.path)
+    pick = language(item.path.with_name(PROGRESS))
     at, kinds = last, [kind for _, kind in exercise["blanks"]]
     for number in range(last, first, -1):  # the last blank that was come to
         here = [kind for before, kind in exercise["blanks"] if lines[number].startswith(before)]
@@ -90,17 +101,19 @@ def told(item: pytest.Item, call: pytest.CallInfo, exercise: dict, tries: int) -
             break
     answers = json.loads(base64.b64decode(exercise["answers"]))
     shown = item.config.getoption("answer", False) or tries >= TRIES
-    asked = " or ".join(dict.fromkeys(kinds))
+    asked = pick(" or ", "或").join(dict.fromkeys(kinds))
     if getattr(call.excinfo.value, "name", "") == BLANK:
-        parts = [f"Fill in: {asked}."]
+        parts = [pick(f"Fill in: {asked}.", f"请填入：{asked}。")]
     else:
-        parts = [f"That is not it (try {tries}). What is asked for: {asked}."]
+        told = f"That is not it (try {tries}). What is asked for: {asked}."
+        parts = [pick(told, f"不对（第 {tries} 次）。要填的是：{asked}。")]
         if call.excinfo.typename not in ("AssertionError", *(answer.rpartition(".")[2] for answer in answers)):
             parts.insert(0, call.excinfo.exconly())
         if not shown:
-            parts.append(f"The answer is shown after try {TRIES}, or now by --answer.")
+            told = f"The answer is shown after try {TRIES}, or now by --answer."
+            parts.append(pick(told, f"错 {TRIES} 次后显示答案；想现在就看，加上 --answer。"))
     if shown:
-        parts.append(f"The answer: {'; '.join(answers)}")
+        parts.append(pick("The answer: ", "答案：") + "; ".join(answers))
     place = f"{os.path.relpath(item.path)}:{at + 1}"
     return "\n".join([exercise["says"], "", place, *lines[at : last + 1], "", *parts])
 
@@ -113,6 +126,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     solved = {page: sum(f"{page}::{name}" in known["solved"] for name in names) for page, names in pages.items()}
     if reached in solved:
         section = ".".join(reached.split("_")[1:3])
-        all = f"{sum(solved.values())} of {sum(map(len, pages.values()))}"
-        line = f"{section}: {solved[reached]} of {len(pages[reached])} \u00b7 all: {all}"
-        terminalreporter.line(line, bold=True)
+        done, all = sum(solved.values()), sum(map(len, pages.values()))
+        english = f"{section}: {solved[reached]} of {len(pages[reached])} \u00b7 all: {done} of {all}"
+        chinese = f"{section}：{solved[reached]}/{len(pages[reached])} \u00b7 全部：{done}/{all}"
+        terminalreporter.line(language(file)(english, chinese), bold=True)

@@ -119,7 +119,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     spec = specification.read(config)
     coloured = create_terminal_writer(config).hasmarkup  # a terminal, and neither NO_COLOR nor --color=no
     for claim in spec.register.select(config.getoption("explain"), "--explain"):
-        print(explain.claim(claim, spec, coloured))
+        print(explain.claim(claim, spec, coloured, config.getoption("language") == "zh"))
     return pytest.ExitCode.OK
 
 

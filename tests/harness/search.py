@@ -158,10 +158,14 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     spec = specification.read(config)
     ranked = index(spec).ranked(query)
     if not ranked:
-        print("no claim shares a word with that; all of them: pytest --book")
+        none = (
+            "no claim shares a word with that; all of them: pytest --book",
+            "没有相符的论断；全部论断见 pytest --book",
+        )
+        print(wording.chosen(config)(*none))
     for id, _ in ranked[:SHOWN]:
         claim = spec.register.claims[id]
-        print(f"{claim.section}  {explain.verdict(claim)}")
+        print(f"{claim.section}  {wording.chosen(config)(explain.verdict(claim), explain.verdict_zh(claim))}")
         print(*wording.wrap(wording.sentence(claim, config), "     "), sep="\n")
         if claim.truth:
             print(*wording.wrap(f"-> {wording.truth(claim, config)}", "     "), sep="\n")

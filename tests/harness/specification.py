@@ -1,11 +1,12 @@
 """What every part of the harness knows of a run: the register, the tests that cite it, and the torch that is judged."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 
-from harness import gate, register
+from harness import called, gate, register
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,18 @@ class Specification:
                 tests_of[id].append(test)
         object.__setattr__(self, "tests_of", tests_of)
 
+    @cached_property
+    def names_zh(self) -> dict[tuple[str, str], str]:
+        """The Chinese names of tests and counterfeits by ``called.place``. Raises pytest.UsageError as reading does."""
+        return called.in_chinese(self.register)
+
+    def called(self, id: str) -> tuple[str, str]:
+        """What a test or counterfeit, "file.py::name", is called in English and in Chinese: in English again, where it
+        has no Chinese name. Reads the Chinese ones.
+        """
+        english = called.words(id)
+        return english, self.names_zh.get(called.place(id), english)
+
     @property
     def partial(self) -> bool:
         """Whether ``--claim`` leaves claims out."""
@@ -40,7 +53,7 @@ KEY = pytest.StashKey[Specification]()
 def read(config: pytest.Config) -> Specification:
     """Read register and tests below ``tests/``, counterfeits where an option asks for them, and apply ``--claim``.
 
-    Raises pytest.UsageError as register, gate and option do.
+    Raises pytest.UsageError as register, gate and option do, and where Chinese is asked for as its names do.
     """
     tests = Path(config.rootpath, "tests")
     claims = register.load(tests)
@@ -49,7 +62,10 @@ def read(config: pytest.Config) -> Specification:
     chosen = claims.select(patterns, "--claim") if patterns else claims.claims.values()
     asked = any(map(config.getoption, ("counterfeits", "explain", "detective")))
     forged = gate.counterfeits(tests, claims) if asked else ()
-    return Specification(claims, found, forged, frozenset(claim.id for claim in chosen))
+    spec = Specification(claims, found, forged, frozenset(claim.id for claim in chosen))
+    if config.getoption("language") == "zh":
+        spec.names_zh  # noqa: B018  read now, so that a mistake in them ends the run before it starts
+    return spec
 
 
 def of(config: pytest.Config) -> Specification:

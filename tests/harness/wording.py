@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from _pytest._io.wcwidth import wcswidth
 
+from harness import called as names
+from harness import specification
 from harness.register import Claim
 
 WIDEST = 100  # columns of a line, however wide the terminal: the tests' own lines are printed as written
@@ -21,6 +23,23 @@ VERDICTS = {
     "broken": ("broken", "不符"),
     "refused": ("refused", "设备拒绝"),
     "not tried": ("not tried", "未检验"),
+}
+OUTCOMES_ZH = {  # of tests; in English they are told as the documents have them
+    **{"passed": "通过", "refuted": "不成立，正如预期", "failed": "失败", "error": "出错", "refused": "设备拒绝"},
+    **{"not tried": "未检验", "not applicable": "不适用"},
+}
+FORGERIES_ZH = {"caught": "被识破", "survived": "未被识破", "invalid": "无效", "not tried": "未检验"}  # of counterfeits
+REASONS_ZH = {  # why something was not tried, where the harness says it; a device's own words stay as they are
+    r"needs an accelerator; name one with --device": "需要加速器；请用 --device 指定",
+    r"needs a CUDA GPU; name it with --device cuda": "需要 CUDA GPU；请用 --device cuda 指定",
+    r"needs two devices of one accelerator; name one with --device": "需要同一种加速器的两台设备；请用 --device 指定",
+    r"needs Fashion-MNIST, which is not here; .*": "需要 Fashion-MNIST，这里没有；请用 --fashion-mnist=DIR 指定",
+    r"needs (\w+), which is not installed": r"需要 \1，尚未安装",
+    r"needs the command nvidia-smi, which is not here": "需要命令 nvidia-smi，这里没有",
+    r"needs a card with memory of its own": "需要有独立显存的显卡",
+    r"not selected": "未选中",
+    r"only (\d+) of its (\d+) tests ran to the end": r"\2 个测试中只有 \1 个运行完毕",
+    r"not reached: (.*)": r"尚未轮到：\1",
 }
 SIGNS = {  # of TeX in the register
     **{r"\lambda": "λ", r"\eta": "η", r"\sigma": "σ", r"\partial": "∂", r"\infty": "∞", r"\times": "×", r"\cdots": "⋯"},
@@ -52,6 +71,23 @@ def sentence(claim: Claim, config: pytest.Config) -> str:
 
 def truth(claim: Claim, config: pytest.Config) -> str:
     return chosen(config)(claim.truth, claim.truth_zh)
+
+
+def called(id: str, config: pytest.Config) -> str:
+    """What a test or counterfeit, "file.py::name", is called; the Chinese names are not read for an English reader."""
+    chinese = config.getoption("language") == "zh"
+    return specification.of(config).called(id)[1] if chinese else names.words(id)
+
+
+def reason(told: str, config: pytest.Config) -> str:
+    """Why something was not tried, in the reader's language."""
+    return reason_zh(told) if config.getoption("language") == "zh" else told
+
+
+def reason_zh(told: str) -> str:
+    """Why something was not tried: in Chinese where the harness says it, else in the words of the device."""
+    matches = ((re.fullmatch(english, told), chinese) for english, chinese in REASONS_ZH.items())
+    return next((match.expand(chinese) for match, chinese in matches if match), told)
 
 
 def width() -> int:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 from harness import compare, documents, pagefile, register
+from harness.specification import Specification
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -246,7 +247,7 @@ def test_a_report_of_a_stored_document_needs_no_run(project, old):
 
 def test_what_a_document_says_is_text_on_the_page(project, old):
     old["claims"][0] |= {"reason": "<script>alert(1)</script>", "id": '"><b>'}
-    page = pagefile.page(old | {"interrupted": "<i>"}, known(project))
+    page = pagefile.page(old | {"interrupted": "<i>"}, Specification(known(project), (), (), frozenset()))
     assert "<script>alert" not in page
     assert "<b>" not in page
     assert "This run ended early: &lt;i&gt;" in page
