@@ -7,7 +7,17 @@ DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "tests")]  # the harness reads register and tests
 
 project = html_title = "PyTorch's fundamentals, executed"
-extensions = ["myst_parser", "sphinx_copybutton", "languages", "formulas", "claims", "indexes", "finder", "pictures"]
+extensions = [
+    "myst_parser",
+    "sphinx_copybutton",
+    "languages",
+    "formulas",
+    "claims",
+    "indexes",
+    "finder",
+    "pictures",
+    "plots",
+]
 exclude_patterns = ["_build", "README.zh.md"]  # the latter is read where the code is
 nitpicky = True
 

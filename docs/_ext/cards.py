@@ -15,7 +15,7 @@ from harness.register import Claim
 from harness.specification import Specification
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from languages import both
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from results import NOT_TRIED, Run
 
 OWN = Path(__file__).parents[1]  # the site's own source
@@ -74,6 +74,7 @@ def read(root: Path, highlight: Callable[[str], str]) -> Book:
     spec = Specification(
         claims, gate.pass_through(tests, claims), gate.counterfeits(tests, claims), frozenset(claims.claims)
     )
+    spec.names_zh  # noqa: B018  read here, where a mistake in them ends the build as one in the register does
     folder = root / "docs/results"
     files = [*tests.glob("ch*/*.toml"), *tests.glob("ch*/**/*.py"), *folder.glob("*.json")]
     files += [*OWN.glob("_ext/*.py"), *OWN.glob("_templates/*.html")]
@@ -110,7 +111,7 @@ class Card:
         self.truth_label = TRUTH_LABELS.get(claim.verdict, ("", ""))
         newest_first = {"key": register.release, "reverse": True}  # a narrow page shows those and lets the rest scroll
         self.versions = sorted({run.torch for run in book.runs}, **newest_first)
-        self.plots = plots.of(claim.id, self.run)
+        self.plots = plots.of(claim.id, self.run, book.spec.called)
         self.timings = [plots.benchmark(group) for group in book.benchmarks.get(claim.id, ())]
         self.about_cost = any(word in claim.id for word in COST)
 
@@ -169,14 +170,13 @@ class Card:
         return rows
 
     def _cell(self, run: Run | None) -> dict:
+        """A cell: its look, which also gives it the verdict in words, its mark, and why a claim was not tried."""
         if run is None:
-            return {"slug": "no-run", "mark": "", "verdict": "no run", "title": "no run"}
-        verdict = run.verdict(self.claim.id)
-        reason = run.claims.get(self.claim.id, {}).get("reason") or "registered after this run" * (
-            self.claim.id not in run.claims
-        )
-        title = f"torch {run.torch} on {run.device}: {verdict}" + (f" ({reason})" if reason else "")
-        return {"slug": look(verdict, run), "mark": VERDICTS[verdict][2], "verdict": verdict, "title": title}
+            return {"look": "no-run", "mark": "", "why": ""}
+        verdict, entry = run.verdict(self.claim.id), run.claims.get(self.claim.id)
+        told = entry["reason"] if entry else "registered after this run"
+        why = " · ".join(dict.fromkeys((told, wording.reason_zh(told)))) if told else ""
+        return {"look": look(verdict, run), "mark": VERDICTS[verdict][2], "why": why}
 
     @cached_property
     def counterfeits(self) -> list[dict]:
@@ -186,8 +186,8 @@ class Card:
         for one in self.book.spec.counterfeits:
             if self.claim.id in one.claims:
                 outcome = outcomes.get(one.name, {}).get("outcome", NOT_TRIED)
-                name = one.name.replace("_", " ")
-                told = {"name": name, "says": one.says, "outcome": outcome, "label": both(*CAUGHT[outcome])}
+                told = {"name": self.called(one.id), "says": one.says, "outcome": outcome}
+                told |= {"label": both(*CAUGHT[outcome])}
                 listed.append(told | {"reported": [(report, report_address(report)) for report in one.reported]})
         return listed
 
@@ -253,9 +253,14 @@ class Card:
         return {
             "label": both(*OUTCOMES["truth" if truth else "statement", outcome]),
             "look": outcome.replace(" ", "-"),
-            "name": test.name.rpartition("::")[2].removeprefix("test_").replace("_", " "),
+            "name": self.called(test.id),
             "where": f"{test.module}:{test.line}",
         }
+
+    def called(self, id: str) -> Markup:
+        """The name of a test or counterfeit in both languages; in English alone where it has no Chinese one."""
+        english, chinese = self.book.spec.called(id)
+        return both(english, chinese) if chinese != english else escape(english)
 
     @property
     def neighbours(self) -> list[Claim]:
@@ -278,7 +283,7 @@ class Card:
 
 
 TEMPLATES = Environment(loader=FileSystemLoader(OWN / "_templates"), autoescape=True, undefined=StrictUndefined)
-TEMPLATES.globals.update(both=both, address=names.address)
+TEMPLATES.globals.update(both=both, address=names.address, inline=formulas.inline)
 
 
 def html(claim: Claim, book: Book) -> str:

@@ -11,16 +11,21 @@ import base64
 import io
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
-from languages import both
+from docutils import nodes
+from labels import chinese, in_chinese
+from languages import CLASSES, both
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mistakes import Mistake
 from results import Run
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 # One hash salt and no date: equal data make equal files.
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "claims", "font.size": 9, "axes.spines.top": False}
@@ -30,15 +35,18 @@ STYLE |= {
 }
 # What pictures and report are made by.
 DRAWING = [Path(__file__).parents[2] / "tests/benchmarks" / name for name in ("plot.py", "analysis.py")]
+DRAWING += [Path(__file__).with_name("labels.py")]
 LOGARITHMIC = 30  # from this ratio of the largest to the smallest value on, all positive, the scale is logarithmic
 
 
 @dataclass(frozen=True)
 class Plot:
-    """An image for an ``img`` element: its address, what it shows in words, a caption, and the kind, for the style."""
+    """An image for an ``img`` element in English and one in Chinese: its address and what it shows in words by
+    language; a caption; and the kind, for the style.
+    """
 
-    address: str
-    text: str
+    address: dict[str, str]
+    text: dict[str, str]
     caption: Markup
     kind: str
 
@@ -66,7 +74,7 @@ def draw_benchmarks(results: Path, folder: Path) -> dict[str, list[str]]:
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise Mistake(f"{file.name}: not a stored run of the benchmarks: {type(error).__name__} {error}") from None
-        drawn[file] = {own / "report.txt", *(own / picture(group) for group in chosen)}
+        drawn[file] = {own / "report.txt", *(own / picture(group, name) for group in chosen for name in CLASSES)}
     newest = max(file.stat().st_mtime for file in (*stored, *DRAWING))
     if not all(file.is_file() and file.stat().st_mtime > newest for files in drawn.values() for file in files):
         from benchmarks import plot
@@ -74,39 +82,54 @@ def draw_benchmarks(results: Path, folder: Path) -> dict[str, list[str]]:
         for file, files in drawn.items():
             own = next(iter(files)).parent
             plot.main([str(file), str(own)])
+            for made in own.glob("*.svg"):
+                if made.suffixes != [".zh", ".svg"]:
+                    made.with_suffix(".zh.svg").write_text(in_chinese(made.read_text("utf8")), "utf8")
             for made in files if own != folder else ():
                 if made.suffix == ".svg":
                     shutil.copyfile(made, folder / made.name)
     return illustrated
 
 
-def picture(group: str) -> str:
-    """The file name that tests/benchmarks/plot.py gives a group's picture."""
-    return f"{group.replace(' ', '-')}.svg"
+def picture(group: str, language: str) -> str:
+    """The file name that tests/benchmarks/plot.py gives a group's picture, and that of the Chinese one."""
+    return f"{group.replace(' ', '-')}{'.zh' * (language == 'zh')}.svg"
+
+
+def by_size(group: str) -> dict[str, str]:
+    """What a group's picture shows, by language."""
+    return {"en": f"time by size: {group}", "zh": f"时间随规模的变化：{chinese(group)}"}
 
 
 def benchmark(group: str) -> Plot:
     """A group's picture, where Sphinx puts the pictures of docs/benchmarks.md, which shows all of them."""
-    caption = Markup('<a href="benchmarks.html">{}</a>').format(both(f"Benchmark: {group}", f"基准测试：{group}"))
-    return Plot(f"_images/{picture(group)}", f"time by size: {group}", caption, "benchmark")
+    told = both(f"Benchmark: {group}", f"基准测试：{chinese(group)}")
+    caption = Markup('<a href="benchmarks.html">{}</a>').format(told)
+    return Plot({name: f"_images/{picture(group, name)}" for name in CLASSES}, by_size(group), caption, "benchmark")
 
 
-def of(id: str, run: Run | None) -> list[Plot]:
-    """The curves that the tests of a claim recorded in a run."""
+def of(id: str, run: Run | None, called: Callable[[str], tuple[str, str]]) -> list[Plot]:
+    """The curves that the tests of a claim recorded in a run; ``called`` gives the two names of a test."""
     functions = {entry["test"] for entry in run.claims[id]["tests"]} if run else set()
     measured = {test: run.measured[test] for test in run.measured if test.partition("[")[0] in functions} if run else {}
-    return [plot(test, recorded["curve"], run) for test, recorded in measured.items() if "curve" in recorded]
+    return [plot(called(test), recorded["curve"], run) for test, recorded in measured.items() if "curve" in recorded]
 
 
-def plot(test: str, curve: dict, run: Run) -> Plot:
+def plot(names: tuple[str, str], curve: dict, run: Run) -> Plot:
     """One test's curve."""
-    name = test.partition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
-    ends = [f"{label} from {values[0]:.3g} to {values[-1]:.3g}" for label, values in curve["lines"].items()]
-    text = f"{name}: {curve['y']} by {curve['x']}; {', '.join(ends)}"
+    lines = curve["lines"].items()
+    ends = [f"{label} from {values[0]:.3g} to {values[-1]:.3g}" for label, values in lines]
+    ends_zh = [f"{chinese(label)}从 {values[0]:.3g} 到 {values[-1]:.3g}" for label, values in lines]
+    text = {"en": f"{names[0]}: {curve['y']} by {curve['x']}; {', '.join(ends)}"}
+    text["zh"] = f"{names[1]}：{chinese(curve['y'])}随{chinese(curve['x'])}的变化；{'，'.join(ends_zh)}"
     where = f"torch {run.torch}, {run.device}"
-    caption = both(f"{name}: as recorded on {where}", f"{name}：记录于 {where}")
-    address = f"data:image/svg+xml;base64,{base64.b64encode(svg(curve)).decode()}"
-    return Plot(address, text, caption, "curve")
+    caption = both(f"{names[0]}: as recorded on {where}", f"{names[1]}：记录于 {where}")
+    drawn = svg(curve)
+    images = {"en": drawn, "zh": in_chinese(drawn.decode()).encode()}
+    kind = "data:image/svg+xml;base64,"
+    return Plot(
+        {name: kind + base64.b64encode(image).decode() for name, image in images.items()}, text, caption, "curve"
+    )
 
 
 def svg(curve: dict) -> bytes:
@@ -128,3 +151,22 @@ def svg(curve: dict) -> bytes:
         file = io.BytesIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return file.getvalue()
+
+
+class Benchmarks(SphinxDirective):
+    """Pictures of the stored benchmark runs: the name of a comparison a line."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        self.assert_has_content()
+        return [
+            nodes.image(uri=f"_benchmarks/{picture(group, name)}", alt=by_size(group)[name], classes=CLASSES[name])
+            for group in self.content
+            for name in CLASSES
+        ]
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_directive("benchmarks", Benchmarks)
+    return {"parallel_read_safe": True}

@@ -49,6 +49,34 @@ for (const button of document.querySelectorAll(".claim .reveal")) {
   button.addEventListener("click", () => button.closest(".claim").classList.add("revealed"));
 }
 
+// What theme and Sphinx write in English alone, for readers of the other language. Elements keep their English beside it.
+const LABELS = {
+  "Skip to content": "跳到正文",
+  "Toggle site navigation sidebar": "打开或关闭导航栏",
+  "Toggle table of contents sidebar": "打开或关闭本页目录",
+  "Toggle Light / Dark / Auto color theme": "切换浅色、深色或自动配色",
+  "Link to this heading": "链接到这个标题",
+  "Link to this code": "链接到这段代码",
+  "Search": "搜索",
+  "sections of this page": "本页各节",
+  "previous and next page": "上一页与下一页",
+  "stored runs": "存档的运行",
+};
+const labelled = [];
+for (const element of document.querySelectorAll("[aria-label], [title]")) {
+  for (const name of ["aria-label", "title"]) {
+    const english = element.getAttribute(name);
+    if (english in LABELS) labelled.push([(text) => element.setAttribute(name, text), english]);
+  }
+}
+const skip = document.querySelector(".skip-to-content");
+labelled.push([(text) => (skip.textContent = text), "Skip to content"]);
+const relabel = () => {
+  for (const [set, english] of labelled) set(document.documentElement.lang === "zh" ? LABELS[english] : english);
+};
+document.addEventListener("language", relabel);
+relabel();
+
 document.querySelector(".theme-toggle-header").before(languageSwitch());
 if (document.querySelector(".claim")) document.querySelector(".language-place").append(predictSwitch());
 document.querySelector(".language-place").append(languageSwitch());

@@ -38,6 +38,7 @@ REASONS_ZH = {  # why something was not tried, where the harness says it; a devi
     r"needs the command nvidia-smi, which is not here": "需要命令 nvidia-smi，这里没有",
     r"needs a card with memory of its own": "需要有独立显存的显卡",
     r"not selected": "未选中",
+    r"registered after this run": "这次运行之后才登记",
     r"only (\d+) of its (\d+) tests ran to the end": r"\2 个测试中只有 \1 个运行完毕",
     r"not reached: (.*)": r"尚未轮到：\1",
 }

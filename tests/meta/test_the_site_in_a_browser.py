@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from harness import gate, register, search
+from harness import gate, register, search, wording
 from harness.specification import Specification
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -279,6 +279,44 @@ def test_an_address_can_name_the_language(site, reader):
     expect(page.locator("#view-shares-data .claim-says .lang-zh")).to_be_visible()
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_chinese_reader_meets_english_in_code_alone(site, reader, name):
+    """Words that stand in no Chinese sentence and in no code, and what elements say of themselves; two words or more,
+    since one may be a name. Why a cell's claim was broken is told in the words of the run.
+    """
+    page = reader(locale="zh-CN")
+    page.goto(f"{site}/{name}.html?q=tensor")
+    found = page.evaluate(
+        """() => {
+          document.querySelectorAll("details").forEach(d => d.open = true);
+          const english = text => /[A-Za-z]{3,} [a-z]{2,}/.test(text) && !/[\u4e00-\u9fff]/.test(text);
+          const read = "p, li, h1, h2, h3, td, th, summary, figcaption, dt, a, button, span";
+          const texts = [...document.querySelectorAll(read)]
+            .filter(e => !e.closest("code, pre, .lang-en, .code-block-caption, svg") && e.checkVisibility())
+            .map(e => [...e.querySelectorAll("code")].reduce((text, code) => text.replace(code.innerText, ""), e.innerText));
+          const labels = [...document.querySelectorAll("[title], [alt], [aria-label], [placeholder]")]
+            .filter(e => !e.closest(".lang-en, svg, td"))
+            .flatMap(e => ["title", "alt", "aria-label", "placeholder"].map(name => e.getAttribute(name) ?? ""));
+          return [...texts, ...labels, document.title].filter(english);
+        }"""
+    )
+    assert found == []
+
+
+def test_a_cell_tells_its_verdict_in_words_in_both_languages(site, reader):
+    page = reader()
+    page.goto(f"{site}/{CHAPTERS[0]}.html")
+    cells = """looks => looks.map(look => {
+      const cell = document.querySelector(".claim-runs td");
+      cell.className = look;
+      return getComputedStyle(cell, "::after").content;
+    })"""
+    for place, language in enumerate(("en", "zh")):
+        page.evaluate(f"language.set('{language}')")
+        said = page.evaluate(cells, [verdict.replace(" ", "-") for verdict in wording.VERDICTS])
+        assert said == [f'"{words[place]}"' for words in wording.VERDICTS.values()]
+
+
 def test_answers_are_hidden_until_a_card_is_asked_and_the_choice_is_remembered(site, reader):
     page = reader()
     page.goto(f"{site}/{VIEW}")
@@ -341,7 +379,7 @@ def test_nothing_is_wider_than_the_window(site, reader, name):
     page.goto(f"{site}/{name}.html?q=tensor")
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     wide = """[...document.querySelectorAll("article *")].filter(e => {
-      const scrolled = e.parentElement.closest("pre, .math, .claim-runs, .table-wrapper, .unseen");
+      const scrolled = e.parentElement.closest("pre, .math, .claim-runs, .table-wrapper");
       return !scrolled && e.getBoundingClientRect().right > innerWidth + 1;
     }).map(e => `${e.tagName}.${e.className} ${e.textContent.slice(0, 60)}`)"""
     for width in (320, 390, 1440):  # a small phone, a usual one, a desk

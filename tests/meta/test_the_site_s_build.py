@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import explain
+from harness import called, explain
 from harness.documents import SCHEMA
 from sphinx.cmd.build import main as sphinx
 
@@ -15,6 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 sys.path.append(str(DOCS / "_ext"))
 import cards  # noqa: E402
 import finder  # noqa: E402
+import labels  # noqa: E402
 import names  # noqa: E402
 import plots  # noqa: E402
 import results  # noqa: E402
@@ -277,7 +278,7 @@ def test_the_table_has_a_row_for_cuda_without_cells_until_a_run_is_stored(site):
     site.store(document("2.13.0", "sim", simulated=True))
     rows = card(site, "adds").rows
     assert [(str(row["device"])[:4], len(row["cells"])) for row in rows] == [("cpu", 2), ("sim ", 2), ("cuda", 0)]
-    assert [cell["verdict"] for cell in rows[0]["cells"]] == ["holds", "no run"]
+    assert [cell["look"] for cell in rows[0]["cells"]] == ["holds", "no-run"]
     assert [cell["mark"] for cell in rows[0]["cells"]] == ["✓", ""]
     assert [cell["mark"] for cell in card(site, "divides").rows[0]["cells"]] == ["✗", ""]
     site.store(document("2.13.0", "cuda"))
@@ -336,8 +337,11 @@ def test_a_curve_is_drawn_from_what_a_test_recorded_and_always_alike():
     tests = [{"test": "a.py::test_loss_falls", "outcome": "passed"}, {"test": "a.py::test_other"}]
     measured = {"a.py::test_loss_falls": {"curve": curve}, "a.py::test_of_another_claim": {"curve": curve}}
     run = results.Run("", "2.14.1", "cpu", False, {"falls": {"tests": tests}}, measured)
-    [drawn] = plots.of("falls", run)
-    assert drawn.text == "loss falls: loss by epoch; training from 4 to 0.1, test from 3 to 1"
+    [drawn] = plots.of("falls", run, lambda test: ("loss falls", "损失下降"))
+    assert drawn.text == {
+        "en": "loss falls: loss by epoch; training from 4 to 0.1, test from 3 to 1",
+        "zh": "损失下降：损失随轮次的变化；训练从 4 到 0.1，测试从 3 到 1",
+    }
     image = plots.svg(curve)
     assert all(f">{word}<" in image.decode() for word in ("epoch", "loss", "training", "test"))
     assert plots.svg(curve) == image
@@ -347,4 +351,7 @@ def test_a_curve_is_drawn_from_what_a_test_recorded_and_always_alike():
     assert [len(line) for line in points] == [3, 3]
     heights = [float(y) for line in points for _, y in line]  # counted from the top
     assert heights[0] < heights[3] < heights[1] == heights[4] < heights[5] < heights[2]  # 4, 3, 2 and 2, 1, 0.1
-    assert plots.of("falls", None) == []
+    assert plots.of("falls", None, called.words) == []
+    words = labels.in_chinese(image.decode())
+    assert all(f">{word}<" in words for word in ("轮次", "损失", "训练", "测试"))
+    assert ">loss<" not in words
