@@ -291,9 +291,11 @@ def test_a_chinese_reader_meets_english_in_code_alone(site, reader, name):
           document.querySelectorAll("details").forEach(d => d.open = true);
           const english = text => /[A-Za-z]{3,} [a-z]{2,}/.test(text) && !/[\u4e00-\u9fff]/.test(text);
           const read = "p, li, h1, h2, h3, td, th, summary, figcaption, dt, a, button, span";
+          const codes = e => [...e.querySelectorAll("code")];
+          const plain = e => codes(e).reduce((text, code) => text.replace(code.innerText, ""), e.innerText);
           const texts = [...document.querySelectorAll(read)]
             .filter(e => !e.closest("code, pre, .lang-en, .code-block-caption, svg") && e.checkVisibility())
-            .map(e => [...e.querySelectorAll("code")].reduce((text, code) => text.replace(code.innerText, ""), e.innerText));
+            .map(plain);
           const labels = [...document.querySelectorAll("[title], [alt], [aria-label], [placeholder]")]
             .filter(e => !e.closest(".lang-en, svg, td"))
             .flatMap(e => ["title", "alt", "aria-label", "placeholder"].map(name => e.getAttribute(name) ?? ""));
