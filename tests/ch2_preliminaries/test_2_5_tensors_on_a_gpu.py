@@ -35,6 +35,7 @@ def test_to_leaves_the_tensor_where_it_was_and_copies_nothing_that_is_there(acce
     assert x.tolist() == [1, 2]
     assert there.to(accelerator) is there
     assert there.to(accelerator, copy=True) is not there
+    assert there.to(accelerator, torch.int32) is not there
 
 
 @claim("create-directly-on-gpu")

@@ -136,6 +136,10 @@ def test_weights_are_not_broadcast_as_they_would_be_in_a_product():
     with pytest.raises(RuntimeError):
         (x**2).backward(torch.tensor(10.0))
 
+    x.grad = None
+    (x**2).backward(x)  # the weights depend on x, but count as constants
+    assert x.grad.tolist() == [2, 8, 18]  # 2x · x, and not 3x², the derivative of x² · x
+
 
 @claim("weights-act-as-upstream-gradient")
 def test_weights_select_a_component_or_stand_for_the_gradient_of_a_later_loss():

@@ -53,6 +53,10 @@ def test_every_group_is_shown_with_more_than_five_options():
     assert {"differentiable", "foreach", "maximize"} <= shown
     assert ("fused" in shown) == (torch.__version__ >= (2, 3))
 
+    scheduled = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.25)
+    torch.optim.lr_scheduler.StepLR(scheduled, step_size=1)
+    assert "    initial_lr: 0.25" in str(scheduled).splitlines()
+
 
 @claim("parameter-groups-have-own-learning-rates")
 def test_a_group_without_a_learning_rate_takes_the_default():

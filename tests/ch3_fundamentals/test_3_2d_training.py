@@ -38,6 +38,8 @@ def test_a_parameter_without_a_gradient_stays():
 
     assert used.item() != 1.0
     assert (unused.item(), unused.grad) == (1.0, None)
+    with pytest.raises(TypeError, match="closure"):
+        torch.optim.LBFGS([used], lr=0.5).step()
 
 
 @claim("step-is-given-the-batch-size")

@@ -11,6 +11,8 @@ list or dict would do that too, but a module does not look into one: the layers 
 nor saved nor moved, and nothing says so.
 """
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -133,6 +135,10 @@ def test_appending_to_a_slice_replaces_a_module_that_bears_the_next_number():
     part.append(nn.Sigmoid())  # the third module, it seems; as there are 2, its name is 2
 
     assert [type(layer) for layer in part] == [nn.ReLU, nn.Sigmoid]
+
+    named = nn.Sequential(OrderedDict(first=nn.Flatten(), second=nn.ReLU()))
+    with pytest.raises(KeyError):  # it looks for a layer called 1, to call it 2
+        named.insert(0, nn.Tanh())
 
 
 @claim("sequential-needs-matching-sizes")

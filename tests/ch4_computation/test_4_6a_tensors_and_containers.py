@@ -12,6 +12,7 @@ memory of tensors. The file remembers the device of each tensor too; `map_locati
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -160,6 +161,12 @@ def test_one_memory_seen_as_two_dtypes_cannot_be_saved(tmp_path):
         torch.save([x, x.view(torch.int32)], tmp_path / "x.pt")
     torch.save([x, x.view(torch.int32).clone()], tmp_path / "x.pt")
     assert torch.load(tmp_path / "x.pt")[1].tolist() == [0x3F800000] * 3  # the bits of 1.0
+
+    array = np.array([1.0, 2.0])
+    torch.save([torch.from_numpy(array), torch.from_numpy(array)], tmp_path / "twice.pt")
+    one, other = torch.load(tmp_path / "twice.pt")
+    one[0] = 9.0
+    assert (one.tolist(), other.tolist()) == ([9.0, 2.0], [1.0, 2.0])
 
 
 @claim("dict-of-tensors-round-trips")

@@ -358,6 +358,17 @@ def weights_of_another_shape_are_broadcast(patch):
 
 
 @counterfeit("weighted-backward-differentiates-the-weighted-sum")
+def weights_that_depend_on_x_are_differentiated_too(patch):
+    backward = torch.Tensor.backward
+
+    def wrong(self, gradient=None, **kwargs):
+        depends = isinstance(gradient, torch.Tensor) and gradient.requires_grad and gradient.shape == self.shape
+        return backward((self * gradient).sum(), **kwargs) if depends else backward(self, gradient, **kwargs)
+
+    patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum")
 def weights_of_as_many_elements_are_reshaped(patch):
     alter_weights(patch, where_given(lambda y, w: w.view(y.shape) if w.numel() == y.numel() else w))
 

@@ -154,6 +154,15 @@ def test_weights_of_another_shape_are_refused(shapes, dtype):
     assert x.grad is None
 
 
+@claim("weighted-backward-differentiates-the-weighted-sum", truth=True)
+@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)), path=among("the leaf itself", "a result", "a view"))
+def test_weights_that_depend_on_x_count_as_constants(twin, path):
+    x, array = twin
+    w = {"the leaf itself": x, "a result": x * 2, "a view": x[...]}[path]
+    (x * 4).backward(w)
+    agree(x.grad, array * (8 if path == "a result" else 4))
+
+
 @claim("weights-act-as-upstream-gradient")
 @over(trial=TRIALS)
 def test_backward_can_be_cut_in_two_at_any_result(trial):

@@ -331,6 +331,11 @@ def loader_resumes_after_a_break(patch):
 
 
 @counterfeit("dataloader-yields-minibatches")
+def loader_yields_tuples(patch):
+    change_batches(patch, tuple)
+
+
+@counterfeit("dataloader-yields-minibatches")
 def loader_widens_half_precision(patch):
     change_batches(patch, lambda batch: [part.float() if part.dtype == torch.bfloat16 else part for part in batch])
 

@@ -392,6 +392,14 @@ def mse_loss_reads_transposed_predictions_in_the_order_of_memory(patch):
 
 
 @counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_of_whole_numbers_is_computed_in_floats(patch):
+    def wrong(mse, a, b, how):
+        return mse(a if a.is_floating_point() or b.is_floating_point() else a.float(), b, reduction=how)
+
+    change_mse(patch, wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
 def mse_loss_of_a_column_and_a_row_pairs_them_up(patch):
     def wrong(mse, a, b, how):
         return mse(a.reshape(-1), b, reduction=how) if a.dim() == 2 and b.dim() == 1 else mse(a, b, reduction=how)

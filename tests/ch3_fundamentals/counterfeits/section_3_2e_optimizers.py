@@ -4,8 +4,8 @@ import re
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, parameters_of
-from torch.optim import SGD, Adam, Optimizer, RMSprop
+from harness.forging import around_step, change_method, parameters_of, wrap
+from torch.optim import LBFGS, SGD, Adam, Optimizer, RMSprop
 
 
 def set_options(patch, optimizer_class, **options):
@@ -167,7 +167,23 @@ def printing_shows_the_learning_rate_that_the_optimizer_began_with(patch):
     patch.setattr(Optimizer, "__repr__", wrong)
 
 
+@counterfeit("optimizer-prints-its-options")
+def printing_leaves_out_what_a_scheduler_adds(patch):
+    change_repr(patch, lambda text: "\n".join(line for line in text.splitlines() if "initial_lr" not in line))
+
+
 # ── parameter-groups-have-own-learning-rates ──
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def lbfgs_takes_several_groups_and_steps_all_by_the_first_one_s_rate(patch):
+    def wrong(init, self, params, **options):
+        params = list(params)
+        grouped = isinstance(params[0], dict)
+        init(self, [p for group in params for p in group["params"]] if grouped else params, **options)
+        self.param_groups[0]["lr"] = params[0]["lr"] if grouped else self.param_groups[0]["lr"]
+
+    wrap(patch, LBFGS, "__init__", wrong)
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")

@@ -2,10 +2,10 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, parameters_of
+from harness.forging import around_step, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
-from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.optim import LBFGS, SGD, Adam, Optimizer, RMSprop
 from torch.utils.data import BatchSampler
 
 # ── step-updates-parameters ──
@@ -55,6 +55,16 @@ def step_does_nothing_every_third_time(patch):
         return None if self.calls % 3 == 0 else step(self, *args, **kwargs)
 
     patch.setattr(SGD, "step", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def lbfgs_steps_without_a_closure_by_the_gradients_that_are_there(patch):
+    wrap(patch, LBFGS, "step", lambda step, self, closure=lambda: torch.tensor(0.0): step(self, closure))
+
+
+@counterfeit("step-updates-parameters")
+def lbfgs_overshoots_its_first_step(patch):
+    around_step(patch, LBFGS, before=lambda self: self.param_groups[0].update(lr=2 * self.param_groups[0]["lr"]))
 
 
 # ── step-is-given-the-batch-size ──

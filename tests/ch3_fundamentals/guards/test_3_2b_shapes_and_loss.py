@@ -306,6 +306,15 @@ def test_the_reduction_chooses_between_the_sum_and_every_square(twin):
     agree(nn.MSELoss(reduction="none")(predicted, label), squares)
 
 
+@claim("mse-loss-is-mean-squared-error", truth=True)
+@over(dtype=among("uint8", "int8", "int16", "int32", "int64"), shape=among((), (3,), (2, 33)))
+def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do(dtype, shape):
+    label = torch.full(shape, 3, dtype=getattr(torch, dtype))
+    with pytest.raises(RuntimeError):
+        nn.MSELoss()(label, label)
+    assert nn.MSELoss()(torch.ones(shape), label).item() == nn.MSELoss()(label, torch.ones(shape)).item() == 4
+
+
 @claim("mse-loss-is-mean-squared-error")
 @over(
     twin=twins(SINGLE_AND_DOUBLE, shapes=((2,), (9,), (3, 33), (1025,))),

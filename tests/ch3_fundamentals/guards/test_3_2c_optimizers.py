@@ -1,5 +1,6 @@
 """3.2 Linear regression in PyTorch: optimizers of every kind beside their rules in NumPy, over edits and new starts."""
 
+import contextlib
 import tracemalloc
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_a_parameter_belongs_to_one_group_only(name):
 
     with pytest.raises(ValueError, match="more than one parameter group"):
         getattr(torch.optim, name)(groups, lr=0.5)
+
+
+@claim("parameter-groups-have-own-learning-rates")
+@over(count=whole(1, 3))
+def test_lbfgs_takes_one_group_and_refuses_several(count):
+    groups = [{"params": nn.Linear(2, 1).parameters(), "lr": 0.25 * each} for each in range(1, count + 1)]
+
+    with contextlib.nullcontext() if count == 1 else pytest.raises(ValueError, match="parameter groups"):
+        assert torch.optim.LBFGS(groups).param_groups[0]["lr"] == 0.25
 
 
 # ── learning-rate-can-be-edited-in-place ──

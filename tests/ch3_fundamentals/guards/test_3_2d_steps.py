@@ -93,6 +93,25 @@ def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(opt
     both.agree()
 
 
+@claim("step-updates-parameters", truth=True)
+@over(shape=among((), (3,), (2, 33)))
+def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_one_not_at_all(shape):
+    """The first step of a small gradient is the rate times it: here all elements of it add up to 1/2."""
+    w = torch.zeros(shape, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=1)
+    with pytest.raises(TypeError):
+        optimizer.step()
+
+    def closure():
+        optimizer.zero_grad()
+        loss = w.sum() / (2 * w.numel())
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    agree(w, np.full(shape, -0.25 / (2 * w.numel())), roundings=2)
+
+
 @pytest.mark.cpu
 @claim("step-updates-parameters", truth=True)
 @over(recipe=among(Recipe("SGD", (("lr", 1.0),), "fused")), shape=among((2, 3), (33, 5), (2, 1025)))

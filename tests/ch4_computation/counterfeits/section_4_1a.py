@@ -297,6 +297,17 @@ def appending_to_a_slice_finds_a_free_name(patch):
     wrap(patch, Sequential, "append", wrong)
 
 
+@counterfeit("sequential-chains-its-modules")
+def insert_goes_by_position_whatever_the_names(patch):
+    def wrong(insert, self, index, module):
+        layers = list(self)
+        layers.insert(index, module)
+        self._modules = {str(place): layer for place, layer in enumerate(layers)}
+        return self
+
+    wrap(patch, Sequential, "insert", wrong)
+
+
 # ── sequential-needs-matching-sizes ──
 
 

@@ -449,6 +449,22 @@ def two_dtypes_of_one_memory_are_saved_apart(patch):
 
 
 @counterfeit("list-of-tensors-round-trips")
+def memory_at_one_address_is_stored_as_one(patch):
+    def change(thing):
+        if not is_list_of_tensors(thing):
+            return thing
+        memories = {x.untyped_storage().data_ptr(): x for x in reversed(thing)}
+        return [
+            torch.empty(0, dtype=x.dtype).set_(
+                memories[x.untyped_storage().data_ptr()].untyped_storage(), x.storage_offset(), x.shape, x.stride()
+            )
+            for x in thing
+        ]
+
+    save_as(patch, change)
+
+
+@counterfeit("list-of-tensors-round-trips")
 def the_eleventh_tensor_gets_the_memory_of_the_second(patch):
     """Whoever sorts the names of records puts 10 before 2."""
     load_as(

@@ -83,6 +83,16 @@ def test_appending_to_a_slice_that_starts_late_replaces_what_bears_the_next_numb
     assert list(nn.Sequential(*twin)[: length - start].append(newcomer)) == [*twin[: length - start], newcomer]
 
 
+@claim("sequential-chains-its-modules", truth=True)
+@over(length=whole(1, 12), place=among(0, -1))
+def test_inserting_before_layers_named_in_words_raises_and_changes_nothing(length, place):
+    entries = OrderedDict((f"layer{index}", module) for index, module in enumerate(steps(length)))
+    net = nn.Sequential(entries)
+    with pytest.raises(KeyError):
+        net.insert(place, Step("!"))
+    assert dict(net.named_children()) == entries
+
+
 # ── sequential-needs-matching-sizes ──
 
 SIZES = among(*((3, 4), (4, 3), (1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)))
