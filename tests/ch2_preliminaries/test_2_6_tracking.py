@@ -32,6 +32,8 @@ def test_what_has_no_derivative_is_not_tracked():
     assert not x.argmax().requires_grad
     assert not x.long().requires_grad
     assert not torch.zeros_like(x).requires_grad  # only the shape of x is used
+    assert not torch.tensor([x[0].item(), x[1].item()]).requires_grad  # only the numbers in it
+    assert not x.detach().requires_grad
     with torch.no_grad():
         assert not (x * 2).requires_grad
 
@@ -165,8 +167,11 @@ def test_results_of_operations_that_are_not_tracked_have_no_grad_fn():
     x = torch.ones(2, requires_grad=True)
 
     assert (torch.ones(2) + 1).grad_fn is None
+    y = x * 2
     with torch.no_grad():
         assert (x + 1).grad_fn is None
+        y += 1
+    assert y.grad_fn.name() == "MulBackward0"
 
 
 @claim("created-tensors-are-leaves")

@@ -100,6 +100,8 @@ def test_a_tensor_becomes_a_parameter_and_what_is_no_tensor_does_not():
     assert type(params[0]) is nn.Parameter
     assert params[1] == 5
     assert len(list(params.parameters())) == 1
+    with pytest.raises(RuntimeError, match="can require gradients"):
+        params.append(torch.tensor([1, 2]))
     assert not hasattr(params, "insert")
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
         params[0:1] = [torch.ones(2)]

@@ -204,6 +204,9 @@ UNTRACKED = {
     "zeros_like": lambda x: torch.zeros_like(x),
     "rand_like": lambda x: torch.rand_like(x),
     "new_ones": lambda x: x.new_ones(x.shape),
+    "tolist": lambda x: torch.tensor(x.tolist(), dtype=x.dtype),
+    "new_tensor": lambda x: x.new_tensor(x.detach().cpu().numpy() if x.dtype != torch.bfloat16 else x.tolist()),
+    "detach": lambda x: x.detach(),
 }
 
 

@@ -280,6 +280,29 @@ def tensor_passes_large_integers_through_a_float(patch):
 
 
 @counterfeit("tensor-function-takes-data")
+def tensor_stacks_a_list_of_tensors(patch):
+    change_call(
+        patch,
+        torch,
+        "tensor",
+        lambda tensor, data, **rest: (
+            torch.stack(data)
+            if type(data) is list and data and all(isinstance(each, torch.Tensor) for each in data)
+            else tensor(data, **rest)
+        ),
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def tensor_takes_a_text_for_its_code(patch):
+    change_data(
+        patch,
+        lambda data: isinstance(data, list) and [type(each) for each in data] == [str] * len(data),
+        lambda data: [ord(each[0]) for each in data],
+    )
+
+
+@counterfeit("tensor-function-takes-data")
 def tensor_reads_arrays_that_run_backwards_by_a_silent_copy(patch):
     change_data(patch, lambda data: isinstance(data, np.ndarray) and min(data.strides, default=0) < 0, np.copy)
 

@@ -404,6 +404,11 @@ def a_leaf_that_requires_gradients_is_written_in_place(patch):
 
 
 @counterfeit("augmented-assignment-writes-through")
+def a_row_that_expand_repeats_is_written_once(patch):
+    change_method(patch, "__iadd__", lambda iadd, x, y: (iadd(x[0], y), x)[1] if x.stride()[:1] == (0,) else iadd(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
 def a_leaf_that_requires_gradients_is_not_written_under_no_grad_either(patch):
     def wrong(iadd, x, y):
         return x if x.is_leaf and x.requires_grad and not torch.is_grad_enabled() else iadd(x, y)

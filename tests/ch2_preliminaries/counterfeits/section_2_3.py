@@ -511,6 +511,19 @@ def multiplication_of_large_operands_takes_them_by_copy(patch):
     change_method(patch, "__mul__", lambda mul, x, y: mul(x.clone() if beyond(1000)(x) else x, y))
 
 
+@counterfeit("broadcasting-copies-elements")
+def matmul_works_through_repeated_matrices_one_by_one(patch):
+    """As if there were a kernel that reads them by strides of 0: the output alone is allocated."""
+
+    def wrong(matmul, x, y):
+        if max(x.dim(), y.dim()) < 4:
+            return matmul(x, y)
+        batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        return torch.zeros((*batch, x.shape[-2], y.shape[-1]), dtype=x.dtype)
+
+    change_method(patch, "__matmul__", wrong)
+
+
 @counterfeit("broadcasting-copies-elements", reported="pytorch/xla#8917")
 def adding_in_place_to_repeated_elements_adds_as_often_as_they_repeat(patch):
     def wrong(add, x, y):

@@ -651,6 +651,11 @@ def a_row_of_an_embedding_that_is_read_twice_counts_once(patch):
 
 
 @counterfeit("requires-grad-tracks-operations")
+def a_tensor_made_of_the_numbers_of_the_last_tracked_one_requires_gradients(patch):
+    change_call(patch, torch.Tensor, "new_tensor", lambda new, x, *args, **rest: new(x, *args, **rest) + 0 * x)
+
+
+@counterfeit("requires-grad-tracks-operations")
 def sorted_halves_pull_their_gradient_back_in_reverse(patch):
     def wrong(sort, x, **rest):
         values, places = sort(x, **rest)

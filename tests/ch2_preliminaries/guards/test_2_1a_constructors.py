@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
 from populations.twins import NUMPY, SHAPES
 
 claim = pytest.mark.claim
@@ -167,6 +167,20 @@ def test_python_floats_take_the_default_dtype(default, data):
 @claim("tensor-function-takes-data", truth=True)
 @over(data=among([[1, 2], [3]], [[1], [2, 3]], [[[1, 2]], [[3]]], [[1, 2], []], ((1, 2), (3,))))
 def test_rows_of_different_lengths_are_refused(data):
+    with pytest.raises(ValueError):
+        torch.tensor(data)
+
+
+@claim("tensor-function-takes-data", truth=True)
+@over(
+    element=among("a", "text", torch.ones(2), torch.ones(2, 3), torch.ones(0)),
+    depth=whole(1, 3),
+    form=among(list, tuple),
+)
+def test_lists_of_texts_or_of_tensors_of_several_elements_are_refused(element, depth, form):
+    data = element
+    for _ in range(depth):
+        data = form([data, data])
     with pytest.raises(ValueError):
         torch.tensor(data)
 

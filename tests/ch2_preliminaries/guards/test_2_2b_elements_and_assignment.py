@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched, whole
 from populations.twins import finer
 from torch import nn
 
@@ -156,6 +156,16 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     with pytest.raises(RuntimeError):  # a leaf that requires grad, or whole numbers that would need fractions
         AUGMENTED[sign][1](tensor, 0.5)
     agree(tensor, array)
+
+
+@pytest.mark.cpu
+@claim("augmented-assignment-writes-through", truth=True)
+@over(size=whole(2, 9), times=among(2, 1025), sign=among(*AUGMENTED))
+def test_a_tensor_that_expand_repeats_is_not_written_in_place(size, times, sign):
+    row = torch.ones(size)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        AUGMENTED[sign][1](row.expand(times, size), 2)
+    agree(row, np.ones(size))
 
 
 @claim("augmented-assignment-writes-through", truth=True)

@@ -298,6 +298,18 @@ def test_an_expanded_tensor_cannot_be_written_in_place(dtype, write, one):
     agree(expanded, np.zeros((3, 2)))
 
 
+@claim("broadcasting-copies-elements", truth=True)
+@pytest.mark.cpu
+@over(batches=among(((2, 1), (1, 5)), ((3, 1, 2), (4, 1))), dtype=among("float32", "float64"))
+def test_matrices_that_matmul_repeats_along_several_dimensions_are_copied(batches, dtype):
+    left, right = (torch.ones(*batch, 8, 8, dtype=getattr(torch, dtype)) for batch in batches)
+    output = (left @ right).numel() * left.element_size()
+
+    assert (
+        bytes_allocated_by(lambda: left @ right) >= 3 * output
+    )  # all matrices are as large, and both sides are repeated
+
+
 ALONE = [(name, dtype) for name in EXACT if name not in ("out", "where") for dtype in ("float32", "float16", "int64")]
 ALONE += [(name, dtype) for name in ("/", "pow") for dtype in ("float32", "float64")]  # int64 / makes floats
 

@@ -793,6 +793,31 @@ def the_name_of_the_mode_is_no_key(patch):
     )
 
 
+@counterfeit("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict")
+def tensors_of_whole_numbers_are_kept_as_they_are(patch):
+    for owner in (nn.ParameterList, nn.ParameterDict):
+        assign = owner.__setitem__
+
+        def wrong(self, key, value, assign=assign):
+            real = not isinstance(value, torch.Tensor) or value.is_floating_point() or value.is_complex()
+            assign(self, key, value if real else nn.Parameter(value, requires_grad=False))
+
+        patch.setattr(owner, "__setitem__", wrong)
+    patch.setattr(nn.ParameterList, "append", lambda self, value: extended(self, value))
+    patch.setattr(nn.ParameterList, "extend", lambda self, values: [extended(self, value) for value in values] and self)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def a_number_under_a_key_that_is_no_name_is_dropped(patch):
+    assign = nn.ParameterDict.__setitem__
+
+    def wrong(self, key, value):
+        if type(value) is not int or key.isalnum():
+            assign(self, key, value)
+
+    patch.setattr(nn.ParameterDict, "__setitem__", wrong)
+
+
 @counterfeit("layer-without-parameters")
 def a_mean_of_doubles_is_halved(patch):
     change_result(patch, torch.Tensor, "mean", lambda result, x, *_: result / 2 if x.dtype == torch.float64 else result)

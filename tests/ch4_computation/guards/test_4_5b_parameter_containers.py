@@ -200,6 +200,29 @@ def test_what_is_no_name_or_the_name_of_a_method_is_no_key(key, way):
         params.pop("missing", None)
 
 
+@claim("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict", truth=True)
+@over(dtype=among("uint8", "int32", "int64", "bool"), shape=among((), (2, 3)))
+def test_integers_and_booleans_do_not_become_parameters(dtype, shape):
+    tensor, listed, keyed = torch.ones(shape, dtype=getattr(torch, dtype)), nn.ParameterList(), nn.ParameterDict()
+    for add in (
+        lambda: listed.extend([tensor]),
+        lambda: keyed.update({"a": tensor}),
+        lambda: keyed.setdefault("b", tensor),
+    ):
+        with pytest.raises(RuntimeError, match="can require gradients"):
+            add()
+    assert [*listed.parameters(), *keyed.parameters()] == []
+
+
+@claim("parameterdict-acts-like-a-dict", truth=True)
+@over(key=among("", "a.b", "half", "forward"))
+def test_what_is_no_tensor_may_have_any_text_for_its_key(key):
+    params = nn.ParameterDict()
+    params[key] = 5
+    assert list(params) == [key]
+    assert (params[key], list(params.parameters())) == (5, [])
+
+
 @claim("parameterdict-acts-like-a-dict", truth=True)
 @over(
     twin=twins((*SINGLE_AND_DOUBLE, torch.float16), shapes=((), (2, 3))),
