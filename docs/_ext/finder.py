@@ -44,14 +44,14 @@ function splitQuery(query) {
 def write_index(app: Sphinx, env: BuildEnvironment) -> None:
     """Write the index of harness.search for the search page, and what a result shows of its claim.
 
-    ``terms`` maps a term to its claims: 16 times the claim's place in ``claims`` plus twice the term's weight there.
+    ``terms`` maps a term to its claims: 64 times the claim's place in ``claims`` plus the term's weight there.
     """
     book, pages = env.book, dict(env.claim_pages)
     found = search.index(book.spec)
     terms: dict[str, list[int]] = {}
     for place, id in enumerate(found.weights):
         for term, weight in found.weights[id].items():
-            terms.setdefault(term, []).append(16 * place + round(2 * weight))
+            terms.setdefault(term, []).append(64 * place + weight)
     claims = []
     for claim in book.spec.register.claims.values():
         verdict, run = book.status(claim)

@@ -15,7 +15,7 @@ if (document.documentElement.lang === "zh") {
   });
 }
 function* terms(text) {
-  const { silent, values, error, word, han, beginning } = INDEX.rules;
+  const { silent, values, error, word, han, stem } = INDEX.rules;
   const lines = text.trim().split("\n");
   const errors = lines.filter((line) => new RegExp(error).test(line));
   const plain = (errors.length && lines.length > 2 ? errors : lines).join("\n").replace(new RegExp(values, "g"), " ").toLowerCase();
@@ -25,32 +25,58 @@ function* terms(text) {
   for (const [found] of plain.matchAll(new RegExp(word, "g"))) {
     const parts = found.split(/[._]+/).filter((part) => part && !new RegExp(silent).test(part));
     for (const part of parts) yield [part, 1];
-    for (const part of parts) if (part.length >= beginning) yield [`${part.slice(0, beginning)}*`, 0.5];
+    for (const part of parts) if (part.length > 3) yield [`${part.replace(new RegExp(stem), "$1").replaceAll("z", "s")}*`, 0.75];
     if (parts.length > 1) yield [parts.join("_"), 1];
     if (before) yield [`${before} ${parts[0] ?? found}`, 1];
     before = parts.at(-1) ?? found;
   }
 }
+function shortened(word) {
+  return new Set([word, ...Array.from(word, (_, at) => word.slice(0, at) + word.slice(at + 1))]);
+}
+function asked(query) {
+  const found = new Map();
+  const add = (term, share) => found.set(term, Math.max(share, found.get(term) ?? 0));
+  for (const [term, share] of terms(query)) {
+    let meant = [];
+    if (!Object.hasOwn(INDEX.terms, term) && /^[a-z]{5,}$/.test(term)) {
+      const one = shortened(term);
+      const alike = (word) => [...shortened(word)].some((other) => one.has(other));
+      meant = Object.keys(INDEX.terms).filter((word) => /^[a-z]{4,}$/.test(word) && alike(word));
+    }
+    for (const word of meant.length ? meant : [term]) add(word, share);
+  }
+  return found;
+}
 function ranked(query) {
-  const asked = new Map();
-  for (const [term, share] of terms(query)) asked.set(term, Math.max(share, asked.get(term) ?? 0));
-  const scores = new Map();
-  for (const [term, share] of asked) {
+  const scores = new Map(), parts = new Map(), unknown = Math.log(1 + INDEX.claims.length);
+  let whole = 0;
+  for (const [term, share] of asked(query)) {
     const places = Object.hasOwn(INDEX.terms, term) ? INDEX.terms[term] : [];
-    const rarity = Math.log(1 + INDEX.claims.length / places.length);
+    const telling = Math.log(1 + INDEX.claims.length / (places.length || 1)) * share;
+    const word = term.includes(" ") ? 0 : telling;
+    whole += word;
     for (const number of places) {
-      const place = number >> 4;
-      scores.set(place, (scores.get(place) ?? 0) + rarity * share * ((number & 15) / 2));
+      const place = Math.floor(number / 64);
+      scores.set(place, (scores.get(place) ?? 0) + telling * (number % 64));
+      parts.set(place, (parts.get(place) ?? 0) + word);
     }
   }
-  return [...scores].sort(([a, one], [b, other]) => other - one || a - b).map(([place]) => INDEX.claims[place]);
+  return [...scores]
+    .map(([place, score]) => ({ claim: INDEX.claims[place], place, fit: (score * parts.get(place)) / (INDEX.rules.top * unknown * whole || 1) }))
+    .filter(({ fit }) => fit)
+    .sort((one, other) => other.fit - one.fit || one.place - other.place);
 }
 document.addEventListener("DOMContentLoaded", () => {
   const query = new URLSearchParams(location.search).get("q") ?? "";
   for (const input of document.querySelectorAll(".sidebar-search")) input.value = query;
   const section = document.getElementById("claim-results");
   const list = section.querySelector("ul");
-  for (const claim of ranked(query).slice(0, 10)) {
+  const found = ranked(query);
+  const { han, poor: [poor, poorHan] } = INDEX.rules;
+  const answered = found.length && found[0].fit >= (new RegExp(`[${han}]`).test(query) ? poorHan : poor);
+  section.querySelector(".unanswered").hidden = answered;
+  for (const { claim } of found.slice(0, answered ? 10 : 2)) {
     const item = document.createElement("li");
     item.className = `claim-line ${claim.look}`;
     item.innerHTML = `<p><span class="badge">${claim.badge}</span> <a href="${claim.address}">${claim.says}</a>
@@ -58,5 +84,6 @@ document.addEventListener("DOMContentLoaded", () => {
     if (claim.truth) item.insertAdjacentHTML("beforeend", `<p class="claim-line-truth">${claim.truth}</p>`);
     list.append(item);
   }
-  section.hidden = !list.children.length;
+  section.querySelector(".nearest").hidden = !found.length;
+  section.hidden = !query.trim();
 });

@@ -159,7 +159,70 @@ QUERIES = {
     "same-instance-in-sequential-shares shared-parameter-is-listed-once assign-unties-shared-parameters "
     "shared-gradients-accumulate calling-a-layer-twice-shares",
     "is training on gpu deterministic compared to cpu": "training-runs-on-gpu gpu-outruns-cpu-on-large-work",
+    "does tensor.view() copy the memory": "view-shares-data",
+    "difference between detach() and .data": ""
+    "data-writes-are-not-recorded data-is-outside-the-graph detach-stops-tracking",
+    "best way to save a trained model in pytorch": "state-dict-holds-parameters-only state-dict-round-trips",
+    "is torch.load safe? can a checkpoint contain malware": "untrusted-pickles-are-refused save-uses-pickle",
+    "loss.backward() but weights dont update": ""
+    "step-updates-parameters optimizer-keeps-the-parameters-it-was-given backward-fills-grad",
+    "should I use .pt or .pth file extension": "model-files-are-named-pt-or-pth",
+    "should i call model.cuda() before or after creating the optimizer": "optimizer-keeps-the-parameters-it-was-given",
+    "pytorch dropout active during evaluation": ""
+    "dropout-zeroes-with-probability-p functional-dropout-does-not-know-eval",
+    "为啥每次都要optimizer.zero_grad()": "gradients-accumulate zero-grad-sets-gradients-to-zero",
+    "backward里面为什么要传一个和输出同形状的张量": ""
+    "weighted-backward-differentiates-the-weighted-sum weights-act-as-upstream-gradient "
+    "scalar-backward-needs-no-argument",
+    "测试的时候dropout还会起作用吗": "dropout-zeroes-with-probability-p functional-dropout-does-not-know-eval",
+    "Sequential和ModuleList怎么选": "modulelist-has-no-forward sequential-chains-its-modules",
+    "一个张量在cpu一个在gpu能相加吗": "cpu-and-gpu-tensors-do-not-mix",
+    "多块显卡怎么指定用第二块": "cuda-index-selects-the-gpu cuda-without-index-is-gpu-zero current-device-is-an-index",
+    "squeeze和unsqeeze用法": ""
+    "unsqueeze-inserts-a-dimension squeeze-removes-unit-dimensions squeeze-one-dimension "
+    "unsqueeze-makes-a-batch-of-one",
+    "loss不下降在震荡 换了优化器之后": "new-optimizer-loses-momentum building-a-new-optimizer-is-the-recommended-way",
+    "ValueError: expected sequence of length 3 at dim 1 (got 2)": "tensor-function-takes-data",
+    "TypeError: 'Net' object is not subscriptable": "module-is-not-subscriptable",
+    'NotImplementedError: Module [Net] is missing the required "forward" function': ""
+    "subclassing-module-defines-a-model module-has-layers-and-forward",
+    "TypeError: can't convert mps:0 device type tensor to numpy. Use Tensor.cpu() to copy": "gpu-tensor-has-no-numpy",
+    "MSELoss half": "squared-loss-is-half-squared-error",
+    "set_to_none": "zero-grad-sets-gradients-to-zero",
+    "a = a.cuda() then a.grad prints None why": "to-of-a-leaf-is-no-leaf",
+    "does deepcopy of state_dict matter for early stopping": "state-dict-is-no-copy",
+    "pytorch says AttributeError ResNet when i open my .pt in another script": "whole-model-needs-its-class",
+    "optimizer steps but loss never moves, layers kept in a list": "modulelist-registers-parameters",
+    "train discriminator without updating the generator (detach?)": "detach-stops-tracking training-is-end-to-end",
+    "nvidia-smi shows memory but torch cuda not availble": "is-available-tells-of-a-gpu nvidia-smi-reports-the-card",
+    "eval()之后效果反而变差": "dropout-zeroes-with-probability-p",
+    "调用net(x)其实执行的是哪个函数": "subclassing-module-defines-a-model module-has-layers-and-forward",
+    "sgd加了momentum重新建优化器会丢吗": "new-optimizer-loses-momentum",
+    "别人给的pth文件能随便load吗": "untrusted-pickles-are-refused",
+    "L2惩罚项要不要包含bias": "penalty-may-include-bias weight-decay-decays-bias-by-default",
+    "ModuleNotFoundError: No module named 'losses'": "whole-model-needs-its-class",
+    "RuntimeError: Found dtype Double but expected Float": "to-changes-dtype-too tensor-function-takes-data",
+    "AttributeError: 'NoneType' object has no attribute 'zero_'": ""
+    "zero-grad-sets-gradients-to-zero backward-fills-grad",
+    "TypeError: forward() takes 2 positional arguments but 3 were given": ""
+    "subclassing-is-more-flexible subclassing-module-defines-a-model",
+    "RuntimeError: unexpected EOF, expected 609814 more bytes. The file might be corrupted.": ""
+    "tensor-round-trips state-dict-round-trips model-files-are-named-pt-or-pth save-uses-pickle",
+    "叶子 非叶子": "created-tensors-are-leaves backward-fills-grad",
+    "frozen parameters": ""
+    "training-is-end-to-end parameters-is-a-generator-of-learnables requires-grad-can-be-set-in-place",
 }
+# Queries about anything else
+ELSEWHERE = (
+    "how do I bake bread",
+    "今天天气怎么样",
+    "git rebase conflict",
+    "max pooling layer",
+    "export model to onnx",
+    "强化学习 策略梯度",
+    "java.lang.NullPointerException at Main.main(Main.java:5)",
+    "RuntimeError: foo",
+)
 TRACEBACK = """Traceback (most recent call last):
   File "/home/me/train.py", line 41, in <module>
     loss.backward()
@@ -211,8 +274,31 @@ def test_the_answer_comes_with_verdict_truth_and_the_command(project):
     ]
 
 
+@pytest.mark.parametrize("query", ELSEWHERE)
+def test_what_is_about_anything_else_fits_no_claim(index, query):
+    assert not any(search.answers(fit, query) for _, fit in index.ranked(query))
+
+
 def test_a_query_that_nothing_answers_is_told(project):
-    assert project.run("--ask", "zzzz").outlines == ["no claim shares a word with that; all of them: pytest --book"]
+    result = project.run("--ask", "zzzz")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert result.outlines == ["no claim answers that (all: --book)"]
+
+
+def test_what_comes_near_a_query_that_nothing_answers_is_called_no_answer(project):
+    result = project.run("--ask", "why does a hedge divide gardens?")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert result.outlines[:2] == ["no claim answers that; the nearest:", ""]
+    assert result.outlines[-2:] == ["     pytest --explain divides", ""]
+
+
+def test_a_misprint_finds_what_the_word_finds(index):
+    assert first_three(index, "lienar regresion solution") == first_three(index, "linear regression solution")
+
+
+@pytest.mark.parametrize("forms", ["save saves saving", "drop dropped dropping", "initialize initialising"])
+def test_the_forms_of_a_word_share_a_stem(forms):
+    assert len({search.stem(form) for form in forms.split()}) == 1
 
 
 def test_an_empty_query_is_refused(project):

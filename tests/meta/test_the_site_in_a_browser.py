@@ -171,9 +171,22 @@ def test_the_search_page_ranks_as_the_terminal_does(site, reader):
     spec = Specification(CLAIMS, gate.pass_through(tests, CLAIMS), (), frozenset(CLAIMS.claims))
     index, page = search.index(spec), reader()
     page.goto(f"{site}/search.html")
-    for query in ("why is my gradient twice as large?", "为什么梯度会翻倍", "mat1 and mat2 shapes (32x784 and 256x10)"):
-        ranked = page.evaluate("query => ranked(query).slice(0, 10).map(claim => claim.id)", query)
-        assert ranked == [id for id, _ in index.ranked(query)[:10]]
+    for query in (
+        "why is my gradient twice as large?",
+        "optimzer.zero_grad()啥时候调用",
+        "mat1 and mat2 shapes (32x784 and 256x10)",
+        "how do I bake bread",
+    ):
+        ranked = page.evaluate("query => ranked(query).slice(0, 10).map(({ claim, fit }) => [claim.id, fit])", query)
+        assert ranked == [[id, pytest.approx(fit)] for id, fit in index.ranked(query)[:10]]
+
+
+def test_the_search_page_says_so_where_no_claim_answers(site, reader):
+    page = reader()
+    for query, answered in (("view vs reshape", True), ("how do I bake bread", False)):
+        page.goto(f"{site}/search.html?q={query}")
+        expect(page.locator("#claim-results")).to_be_visible()
+        expect(page.locator("#claim-results .unanswered")).to_be_visible(visible=not answered)
 
 
 NAMES = {"holds": "成立", "caveat": "有条件", "superseded": "已过时", "mistaken": "有误"}
