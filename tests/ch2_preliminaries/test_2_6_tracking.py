@@ -250,6 +250,10 @@ def test_integers_cannot_require_grad_and_results_cannot_be_switched_off():
         torch.tensor([1, 2]).requires_grad_()
     with pytest.raises(RuntimeError, match="only Tensors of floating point"):
         torch.tensor([True]).requires_grad_()
+    with torch.inference_mode():
+        inferred = torch.tensor([1.0, 2.0])
+    with pytest.raises(RuntimeError, match="inference tensor"):
+        inferred.requires_grad_()
 
     y = torch.tensor([1.0, 2.0], requires_grad=True) * 3
     with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):

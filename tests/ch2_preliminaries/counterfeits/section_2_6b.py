@@ -481,5 +481,13 @@ def doubles_cannot_require_grad(patch):
 
 
 @counterfeit("requires-grad-can-be-set-in-place")
+def a_tensor_of_inference_mode_ignores_the_flag_without_an_error(patch):
+    alter_setter(
+        patch,
+        lambda right, x, flag: x if x.is_inference() and not torch.is_inference_mode_enabled() else right(x, flag),
+    )
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
 def empty_tensors_cannot_require_grad(patch):
     alter_setter(patch, lambda right, x, flag: right(x, flag) if x.numel() else x)

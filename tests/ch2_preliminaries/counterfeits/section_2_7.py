@@ -615,6 +615,13 @@ def a_write_through_data_is_counted(patch):
 
 
 @counterfeit("in-place-write-spoils-backward")
+def arrays_have_a_memory_of_their_own(patch):
+    change_method(patch, "numpy", lambda numpy, x, **rest: numpy(x, **rest).copy())
+    from_numpy = torch.from_numpy
+    patch.setattr(torch, "from_numpy", lambda array: from_numpy(array.copy()))
+
+
+@counterfeit("in-place-write-spoils-backward")
 def a_power_saves_a_copy_of_its_base(patch):
     change_method(patch, "__pow__", lambda power, x, y: power(x.clone(), y))
 

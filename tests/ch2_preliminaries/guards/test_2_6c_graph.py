@@ -293,6 +293,18 @@ def test_integers_and_truth_values_refuse_the_flag(twin, spelled):
 
 
 @claim("requires-grad-can-be-set-in-place", truth=True)
+@over(twin=twins(TRACKABLE, shapes=((), (2, 3)), grad=(False,)), spelled=among(*SWITCHES))
+def test_what_inference_mode_made_takes_the_flag_within_it_alone(twin, spelled):
+    with torch.inference_mode():
+        x, kept = (twin.tensor(twin.array()) for _ in range(2))
+        SWITCHES[spelled](kept, True)
+    with pytest.raises(RuntimeError, match="inference tensor"):
+        SWITCHES[spelled](x, True)
+    assert (x.requires_grad, kept.requires_grad) == (False, True)
+    SWITCHES[spelled](x.clone(), True)  # an ordinary tensor
+
+
+@claim("requires-grad-can-be-set-in-place", truth=True)
 @over(operation=among(*OPERATIONS), spelled=among(*SWITCHES))
 def test_no_result_of_a_tracked_operation_can_be_switched_off(operation, spelled):
     y = operation.apply(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True))

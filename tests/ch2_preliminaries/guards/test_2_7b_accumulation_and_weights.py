@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins, whole
 from populations.gradients import OPERATION, weights_for
 from populations.operations import FEW, TRIALS
 from populations.twins import NUMPY
@@ -269,6 +269,21 @@ def test_a_write_to_a_result_that_backward_needs_is_found(name, write):
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         total.backward()
     assert x.grad is None
+
+
+@pytest.mark.cpu
+@claim("in-place-write-spoils-backward", truth=True)
+@over(size=whole(1, 9), first=among("the array", "the tensor"))
+def test_a_write_through_a_shared_array_is_not_found_and_changes_the_gradient(size, first):
+    array = np.ones(size, np.float32)
+    x = torch.ones(size, requires_grad=True)
+    y = torch.from_numpy(array) if first == "the array" else torch.ones(size)
+    array = array if first == "the array" else y.numpy()
+    z = x * y
+    array[:] = 5
+    z.sum().backward()
+
+    agree(x.grad, np.full(size, 5))
 
 
 @claim("in-place-write-spoils-backward", truth=True)
