@@ -6,7 +6,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, WRITABLE, agree, among, over, twins
+from populations import FLOATS, WRITABLE, agree, among, over, twins, whole
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, trees
@@ -70,6 +70,17 @@ def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(each,
             assert [*report.missing_keys, *report.unexpected_keys] == reported
         for member in plan.state if change in ("missing", "extra") else ():
             agree(member.tensor, member.array)
+
+
+@claim("state-dict-round-trips", truth=True)
+@over(inputs=whole(1, 1025, 7), outputs=among(1, 33))
+def test_a_lazy_layer_takes_parameters_of_any_shape_once(inputs, outputs):
+    lazy, given = nn.LazyLinear(outputs), nn.Linear(inputs, outputs)
+    lazy.load_state_dict(given.state_dict())
+    assert tuple(lazy.weight.shape) == (outputs, inputs)
+    agree(lazy.weight, np.array(given.weight.tolist()))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        lazy.load_state_dict(nn.Linear(inputs + 1, outputs).state_dict())
 
 
 @claim("state-dict-round-trips", truth=True)
