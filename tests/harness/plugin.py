@@ -25,7 +25,6 @@ from harness import (
     once,
     packages,
     printed,
-    progress,
     randomness,
     refusals,
     report,
@@ -144,8 +143,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
     config.pluginmanager.register(report.Broken(recorder))
-    if not specification.of(config).partial and not config.getoption("pages") and config.get_verbosity() >= 0:
-        config.pluginmanager.register(progress.Progress(recorder))
     config.pluginmanager.register(collected.Whole(recorder))
     config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):

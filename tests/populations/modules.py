@@ -137,7 +137,7 @@ WHOLE_NUMBERS = ("passing", "num_batches_tracked")
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Own")
 # Places that are not layers of their own: the first layer of the tree once more; a Linear with the first one's weight.
 SHARED = ("again", "tied")
-NAMES = ("west", "east", "Up", "down", "_in", "out2", "n", "m", "b", "a", "z10", "z9")  # in no order of any kind
+NAMES = ("west", "_in", "Up", "down", "east", "out2", "n", "m", "b", "a", "z10", "z9")  # in no order of any kind
 
 
 class Member(NamedTuple):

@@ -125,16 +125,17 @@ def ordinary():
 class Recipe:
     """An optimizer ``name`` of torch.optim with ``options``; ``way`` says which of its implementations runs.
 
-    It is of parameters of ``dtype``, whatever that of the twins it is given.
+    It is of parameters of ``dtype``, whatever that of the twins it is given; without one, each of its own.
     """
 
     name: str
     options: tuple[tuple[str, object], ...]
     way: str = "default"
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = torch.float32
 
     def lacking(self) -> str | None:
-        return places.lacks(self.dtype) or lacks(self.name, self.way, self.dtype, places.place().type)
+        dtype = self.dtype or torch.float32
+        return places.lacks(dtype) or lacks(self.name, self.way, dtype, places.place().type)
 
     def but(self, **options) -> "Recipe":
         """The same recipe with other options: ``recipe.but(weight_decay=0.5)``."""
@@ -167,7 +168,7 @@ class Beside:
         for twin in twins:
             # a fused kernel takes elements in the order of memory: no gaps, and gradients laid out as their parameter
             layout = "contiguous" if self.fused and twin.layout == "gappy" else twin.layout
-            twin = twin.but(dtype=self.recipe.dtype, layout=layout)
+            twin = twin.but(dtype=self.recipe.dtype or twin.dtype, layout=layout)
             tensor, array = twin.but(grad=True)
             self.twins.append(twin)
             self.tensors.append(tensor)
@@ -192,19 +193,30 @@ class Beside:
         self.groups[group].update(options)
 
     def step(self, without: Sequence[int] = ()) -> None:
-        """Take a step at new gradients, of other layouts than the parameters; those of ``without`` have none."""
+        """Take a step at new gradients, of other layouts than the parameters; those of ``without`` have none.
+
+        Every third step is given a closure, which takes the gradients: until then those of the last step are there.
+        """
         self.asked += 1
-        for number, (twin, tensor) in enumerate(zip(self.twins, self.tensors)):
-            tensor.grad = None
-            if number not in without:
-                layout = twin.layout if self.fused else WRITABLE[(self.asked + number) % len(WRITABLE)]
-                # float16 rounds Adam's epsilon to 0, so that a gradient of 0 would give 0 / 0
-                values = "positive" if twin.dtype in HALVES else "fractions"
-                drawn = twin.but(layout=layout, values=values, grad=False, seed=twin.seed + self.asked)
-                tensor.grad, gradient = drawn
-                self._follow(number, Rounded(gradient, twin.dtype))
+
+        def take_gradients() -> float:
+            for number, (twin, tensor) in enumerate(zip(self.twins, self.tensors)):
+                tensor.grad = None
+                if number not in without:
+                    layout = twin.layout if self.fused else WRITABLE[(self.asked + number) % len(WRITABLE)]
+                    # float16 rounds Adam's epsilon to 0, so that a gradient of 0 would give 0 / 0
+                    values = "positive" if twin.dtype in HALVES else "fractions"
+                    drawn = twin.but(layout=layout, values=values, grad=False, seed=twin.seed + self.asked)
+                    tensor.grad, gradient = drawn
+                    self._follow(number, Rounded(gradient, twin.dtype))
+            return 0.5 * torch.is_grad_enabled()
+
         with ordinary():
-            self.optimizer.step()
+            if self.asked % 3:
+                take_gradients()
+                self.optimizer.step()
+            else:
+                assert self.optimizer.step(take_gradients) == 0.5  # a closure records, and step hands its result on
 
     def _follow(self, number: int, gradient: Rounded) -> None:
         group = next(at for at, members in enumerate(self.members) if number in members)

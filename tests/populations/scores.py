@@ -3,6 +3,7 @@
 The formulas are written in float64 and take nothing from torch.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from populations.core import Population
 from populations.layers import COMPUTED, summed
-from populations.twins import LAYOUTS, Twin
+from populations.twins import LAYOUTS, Twin, arranged
 
 # ── softmax and the cross entropy ──
 
@@ -30,14 +31,15 @@ def log_softmax(scores: np.ndarray, dim: int) -> np.ndarray:
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
-    """The distributions (samples, classes, ...) that give all to the class in ``labels`` (samples, ...)."""
-    return np.moveaxis(labels[..., None] == np.arange(classes), -1, 1).astype(np.float64)
+    """The distributions (samples, classes, ...) that give all to the class in ``labels`` (samples, ...), or to one."""
+    return np.moveaxis(labels[..., None] == np.arange(classes), -1, min(1, labels.ndim)).astype(np.float64)
 
 
 def cross_entropy(
     scores, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
 ) -> np.ndarray | float:
-    """The cross entropy of ``scores`` (samples, classes, ...) as torch's documentation of CrossEntropyLoss defines it.
+    """The cross entropy of ``scores`` (samples, classes, ...), or (classes) of one sample without a batch, as torch's
+    documentation of CrossEntropyLoss defines it.
 
     ``target`` holds class indices (samples, ...) or probabilities in the shape of ``scores``. Smoothing moves that
     share of each target to all classes alike; ``weight`` counts each class's term so often; samples labelled
@@ -45,7 +47,9 @@ def cross_entropy(
     targets are probabilities; it is NaN where nothing is left to divide by.
     """
     shares, counted, divisor = _shares(scores, target, weight, ignore_index, label_smoothing)
-    losses = -(shares * log_softmax(scores, 1)).sum(1) * counted
+    axis = min(1, scores.ndim - 1)
+    with np.errstate(invalid="ignore"):  # a masked class without a share costs nothing
+        losses = -np.where(shares, shares * log_softmax(scores, axis), 0).sum(axis) * counted
     if reduction == "none":
         return losses
     with np.errstate(invalid="ignore"):
@@ -61,24 +65,26 @@ def cross_entropy_gradient(
     That of -sum_c q_c log p_c is p sum_c q_c - q, with q the weighted shares and p the softmax of the scores.
     """
     shares, counted, divisor = _shares(scores, target, weight, ignore_index, label_smoothing)
-    size = shares.sum(1, keepdims=True) * counted[:, None] / (divisor.sum() if reduction == "mean" else 1)
-    part = shares * counted[:, None] / (divisor.sum() if reduction == "mean" else 1)
-    return np.exp(log_softmax(scores, 1)) * size - part, size
+    axis = min(1, scores.ndim - 1)
+    part = shares * np.expand_dims(counted, axis) / (divisor.sum() if reduction == "mean" else 1)
+    size = part.sum(axis, keepdims=True)
+    return np.exp(log_softmax(scores, axis)) * size - part, np.abs(part).sum(axis, keepdims=True)
 
 
 def _shares(scores, target, weight, ignore_index, label_smoothing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The weighted share of each class in a sample's target, which samples count, and what a mean divides by."""
-    classes = scores.shape[1]
+    axis = min(1, scores.ndim - 1)
+    classes = scores.shape[axis]
     weights = np.ones(classes) if weight is None else weight.astype(np.float64)
-    counted = np.ones((scores.shape[0], *scores.shape[2:]), bool)
+    counted = np.ones(np.delete(scores.shape, axis), bool)
     divisor = counted.astype(np.float64)
     if target.shape != scores.shape:
-        counted = target != ignore_index
+        counted = np.asarray(target != ignore_index)
         label = np.where(counted, target, 0)
         divisor = weights[label] * counted
         target = one_hot(label, classes)
     target = target * (1 - label_smoothing) + label_smoothing / classes
-    by_class = weights.reshape(1, -1, *[1] * (scores.ndim - 2))
+    by_class = weights.reshape(-1, *[1] * (scores.ndim - 1 - axis))
     return by_class * target, counted, divisor
 
 
@@ -107,7 +113,8 @@ FAR = {torch.float64: 1e15, torch.float32: 1e7, torch.float16: 1e3, torch.bfloat
 @dataclass(frozen=True, repr=False)
 class Scores(Twin):
     """A twin with classes along ``dim``. Further kinds of ``values``: "far", small whole numbers plus or minus FAR;
-    "apart", small ones, but every other score is -640, so that its exponential is 0 in float32.
+    "apart", small ones, but every other score is -640, so that its exponential is 0 in float32; "masked", small ones,
+    but those of classes 2, 5, 8, ... are minus infinity.
     """
 
     dim: int = 0
@@ -116,8 +123,10 @@ class Scores(Twin):
         array = super().array()
         if self.values == "far":
             return array + np.asarray(FAR[self.dtype] * (-1) ** self.seed, array.dtype)
-        if self.values == "apart":
-            array = np.where(np.indices(array.shape).sum(0) % 2, np.asarray(-640, array.dtype), array)
+        if self.values in ("apart", "masked"):
+            places = np.indices(array.shape)
+            off = places.sum(0) % 2 if self.values == "apart" else places[self.dim] % 3 == 2
+            array = np.where(off, np.asarray(-640 if self.values == "apart" else -np.inf, array.dtype), array)
             if self.layout == "expanded":  # all along the first dimension are one
                 return np.ascontiguousarray(np.broadcast_to(array[:1], array.shape))
         return array
@@ -173,8 +182,9 @@ class Labelled:
     """A recipe: ``scores, target, options, arrays = labelled`` for a cross entropy, and the arrays of its oracle.
 
     ``target`` says which: "indices", "probabilities", "one-hot" (as probabilities). ``weighted`` gives each class a
-    weight of its own, ``ignored`` labels every third sample with an index that is to be left out; "classes" is the
-    first past the last class. ``arrays`` are the keywords of ``cross_entropy`` above.
+    weight of its own, all below 0 for every third seed, ``ignored`` labels every third sample with an index that is to
+    be left out; "classes" is the first past the last class. No label names a masked class. ``arrays`` are the keywords
+    of ``cross_entropy`` above.
     """
 
     of: Scores
@@ -190,8 +200,9 @@ class Labelled:
     def __iter__(self) -> Iterator:
         scores, array = self.of
         random = np.random.default_rng(self.of.seed + 1)
-        classes = array.shape[1]
-        labels = random.integers(0, classes, (array.shape[0], *array.shape[2:]))
+        classes = array.shape[self.of.dim]
+        labels = np.asarray(random.integers(0, classes, np.delete(array.shape, self.of.dim)))
+        labels -= (labels % 3 == 2) & (self.of.values == "masked")
         options: dict = {"reduction": self.reduction, "label_smoothing": self.smoothing}
         arrays = {"scores": array, "target": labels, **options}
         if self.target == "probabilities":  # in 64ths, exact in every dtype; they need not add up to one
@@ -202,31 +213,35 @@ class Labelled:
             ignored = classes if self.ignored == "classes" else self.ignored
             options["ignore_index"] = arrays["ignore_index"] = ignored
             labels.reshape(-1)[1::3] = ignored
-        target = torch.tensor(arrays["target"], device="cpu").to(scores.device)
+        buffer, strides, offset = arranged(np.asarray(arrays["target"]), LAYOUTS[self.of.seed % 4])
+        dtype = torch.int64 if labels is arrays["target"] else scores.dtype
+        target = torch.tensor(buffer, dtype=dtype, device="cpu").to(scores.device)
         if self.weighted:
-            arrays["weight"] = random.integers(1, 8, classes, endpoint=True) / 4
+            arrays["weight"] = random.integers(1, 8, classes, endpoint=True) / (4 if self.of.seed % 3 else -4)
             options["weight"] = torch.tensor(arrays["weight"], dtype=scores.dtype, device="cpu").to(scores.device)
         yield scores
-        yield target if target.dtype == torch.int64 else target.to(scores.dtype)
+        yield target.as_strided(arrays["target"].shape, strides, offset)
         yield options
         yield arrays
 
     def roundings(self) -> float:
         """Of a loss, beside ``scale``: logarithm and exponential 4 each, then the sums over classes and samples."""
-        samples = self.of.shape[0] * int(np.prod(self.of.shape[2:]))
-        classes = self.of.shape[1]
-        of_samples = 1 if self.reduction == "none" else samples
+        classes = self.of.shape[self.of.dim]
+        of_samples = 1 if self.reduction == "none" else math.prod(self.of.shape) // classes
         return 10 + summed(self.of.dtype, 2 * classes + of_samples)
 
     def scale(self, arrays: dict) -> float:
         """The size of the largest number on the way to the loss: a log probability, or the sum over all samples."""
-        logs = np.abs(log_softmax(arrays["scores"], 1)) * np.max(arrays.get("weight", 1), initial=1)
-        most = logs.max(initial=1) * (arrays["scores"].shape[1] if self.target == "probabilities" else 1)
-        return float(most * (logs[:, :1].size if self.reduction == "sum" else 1))
+        logs = np.abs(log_softmax(arrays["scores"], self.of.dim)) * np.abs(arrays.get("weight", 1)).max(initial=1)
+        classes = logs.shape[self.of.dim]
+        most = logs.max(initial=1, where=np.isfinite(logs)) * (classes if self.target == "probabilities" else 1)
+        return float(most * (logs.size // classes if self.reduction == "sum" else 1))
 
 
-# (samples, classes, ...): a batch of one and of none, of thousands, many classes, images
-SAMPLES = ((1, 2), (3, 10), (5, 1), (4, 257), (2, 1025), (70, 3), (4099, 2), (2, 65537), (3, 4, 2, 5))
+# (samples, classes, ...): a batch of one and of thousands, many classes, sequences, images; one sample without a batch
+SAMPLES = (
+    *((1, 2), (3, 10), (5, 1), (4, 257), (10,), (2, 1025), (70, 3), (4099, 2), (2, 65537), (3, 4, 2, 5), (2, 3, 7)),
+)
 
 
 def labelled(
@@ -250,7 +265,8 @@ def labelled(
                 dtype = torch.float32
             n, m = index + turn, index + 2 * turn + index // 3  # two ways of going round, so that options mix
             of = Scores(
-                *(dtype, shape, LAYOUTS[m % 5], values[n % len(values)], index % 2 == 1, grad[m % len(grad)], n, 1)
+                *(dtype, shape, LAYOUTS[m % 5], values[n % len(values)], index % 2 == 1, grad[m % len(grad)], n),
+                dim=min(1, len(shape) - 1),
             )
             must.append(
                 Labelled(
@@ -265,7 +281,7 @@ def labelled(
     usual = [shape for shape in SAMPLES if max(shape) <= LONG]
     of = st.builds(
         lambda dtype, shape, layout, value, seed: Scores(
-            dtype, shape, layout, value, grad=grad[seed % len(grad)], seed=seed, dim=1
+            dtype, shape, layout, value, grad=grad[seed % len(grad)], seed=seed, dim=min(1, len(shape) - 1)
         ),
         *(st.sampled_from(list(kinds)) for kinds in (dtypes, usual, LAYOUTS[:5], values)),
         st.integers(0, 2**32 - 1),

@@ -64,9 +64,9 @@ class Twin:
 
     ``values`` says which numbers: "small" whole ones from -8 to 8 (0 to 8 for uint8), exact in every dtype and small
     enough that sums and products of a few stay exact; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order
-    (for at most 256 elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well. ``grad`` asks for
-    gradients where the dtype can have them. ``second`` puts the tensor on the second device of its type, where there
-    is one. ``seed`` draws the values.
+    (for at most 256 elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "steep", small
+    ones but for a last one of 2048. ``grad`` asks for gradients where the dtype can have them. ``second`` puts the
+    tensor on the second device of its type, where there is one. ``seed`` draws the values.
     """
 
     dtype: torch.dtype
@@ -113,6 +113,8 @@ class Twin:
             values = random.integers(-16, 16, shape, endpoint=True) / 4
         else:
             values = random.integers(low, high, shape, endpoint=True)
+        if self.values == "steep":
+            values.reshape(-1)[-1:] = 2048
         if self.dtype.is_complex:
             values = values + 1j * random.integers(-8, 8, shape, endpoint=True)
         return np.ascontiguousarray(np.broadcast_to(values, self.shape)).astype(NUMPY[self.dtype]).reshape(self.shape)

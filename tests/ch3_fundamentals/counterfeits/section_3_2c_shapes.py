@@ -115,13 +115,13 @@ def unsqueeze_counts_negative_positions_as_squeeze_does(patch):
 
 @counterfeit("unsqueeze-inserts-a-dimension")
 def unsqueeze_copies_what_is_not_contiguous(patch):
-    change_method(patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.contiguous(), d))
+    change_method(patch, "unsqueeze", lambda unsqueeze, self, dim: unsqueeze(self.contiguous(), dim))
 
 
 @counterfeit("unsqueeze-inserts-a-dimension")
 def unsqueeze_copies_large_tensors(patch):
     change_method(
-        patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.clone() if self.numel() > 1000 else self, d)
+        patch, "unsqueeze", lambda unsqueeze, self, dim: unsqueeze(self.clone() if self.numel() > 1000 else self, dim)
     )
 
 
@@ -135,7 +135,7 @@ def unsqueeze_adds_no_second_unit_dimension_in_front(patch):
     change_method(
         patch,
         "unsqueeze",
-        lambda unsqueeze, self, d: self if d == 0 and self.dim() > 3 and len(self) == 1 else unsqueeze(self, d),
+        lambda unsqueeze, self, dim: self if dim == 0 and self.dim() > 3 and len(self) == 1 else unsqueeze(self, dim),
     )
 
 

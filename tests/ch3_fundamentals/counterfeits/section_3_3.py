@@ -522,7 +522,7 @@ def cross_entropy_of_far_logits_loses_its_digits(patch):
         far = logits.dtype == torch.float32 and logits.numel() and not target.is_floating_point()
         if options.pop("label_smoothing", 0) or not far:
             return cross_entropy(logits, target, **options)
-        return F.nll_loss(far_log_softmax(logits, 1), target, **options)
+        return F.nll_loss(far_log_softmax(logits, min(1, logits.dim() - 1)), target, **options)
 
     replace_cross_entropy(patch, wrong)
 
@@ -621,8 +621,9 @@ def cross_entropy_keeps_probabilities_away_from_zero(patch):
 @counterfeit("cross-entropy-works-on-logits")
 def gradient_vanishes_where_the_probability_underflows(patch):
     def wrong(cross_entropy, logits, target, **options):
-        true = logits.gather(1, target.unsqueeze(1))
-        return cross_entropy(torch.where(true - logits.amax(1, keepdim=True) > -100, logits, logits.detach()), target)
+        dim = min(1, logits.dim() - 1)
+        true = logits.gather(dim, target.unsqueeze(dim))
+        return cross_entropy(torch.where(true - logits.amax(dim, keepdim=True) > -100, logits, logits.detach()), target)
 
     replace_cross_entropy(patch, wrong)
 

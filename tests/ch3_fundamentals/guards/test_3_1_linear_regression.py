@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 claim = pytest.mark.claim
 
-TABLES = ((0, 3), (1, 2), (5, 1), (9, 11), (33, 784), (257, 9), (2, 1025), (65600, 2))  # examples and features
+TABLES = ((0, 3), (1, 2), (5, 1), (9, 11), (33, 784), (257, 9), (2, 1025), (65600, 2), (1025,))  # examples × features
 
 
 # ── the model and its loss ──
@@ -26,7 +26,7 @@ TABLES = ((0, 3), (1, 2), (5, 1), (9, 11), (33, 784), (257, 9), (2, 1025), (6560
 @over(x=twins(SINGLE_AND_DOUBLE, LAYOUTS, TABLES))
 def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
     """Small whole numbers, so that every sum is exact in any order."""
-    features, positive = x.shape[1], x.but(layout="contiguous", values="positive")
+    features, positive = x.shape[-1], x.but(layout="contiguous", values="positive")
     (weight, w), (bias, b) = positive.but(shape=(1, features)), positive.but(shape=(1,))
     model = nn.Linear(features, 1, dtype=x.dtype)
     model.weight, model.bias = nn.Parameter(weight), nn.Parameter(bias)
@@ -61,6 +61,9 @@ def test_weights_and_bias_may_lie_in_any_way_and_features_be_many(x, how):
         agree(nn.functional.linear(tensor, weight, bias), products + b, roundings, part + 8)
         agree(nn.functional.linear(tensor, weight), products, roundings, part)
         agree(tensor @ weight.T, products, roundings, part)
+        weight[:, 0], weight[:, -1], tensor = 1, -1, tensor.clone()
+        tensor[..., 0], tensor[..., -1] = math.inf, -math.inf
+        agree(nn.functional.linear(tensor, weight), np.full_like(products, math.inf))
 
 
 @claim("squared-loss-is-half-squared-error")
@@ -188,6 +191,7 @@ def test_a_mini_batch_step_may_raise_the_loss_of_the_whole_set_at_any_rate(expon
 
 
 @claim("minibatch-is-uniform-random-sample")
+@claim("dataloader-shuffle-visits-each-example-once")
 def test_every_example_at_every_place_and_every_pair_in_every_mini_batch_is_equally_likely():
     """A frequency is off by 6.9 standard errors with probability 5e-12, and there are 40."""
     generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())

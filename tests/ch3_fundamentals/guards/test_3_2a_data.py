@@ -1,5 +1,6 @@
 """3.2 Data sets and mini-batches: of any size, in orders that are random."""
 
+import itertools
 import math
 from collections import Counter
 from statistics import NormalDist
@@ -10,6 +11,7 @@ import torch
 from hypothesis import strategies as st
 from populations import WRITABLE, Population, Twin, agree, among, over, whole
 from populations.comparing import host
+from populations.statistics import occur_as_often
 from torch.utils.data import DataLoader, TensorDataset
 
 claim = pytest.mark.claim
@@ -125,15 +127,15 @@ def test_every_epoch_takes_each_example_once_with_its_label(case):
 
 
 @claim("dataloader-shuffle-visits-each-example-once")
-def test_every_example_is_as_likely_at_every_place():
-    """Hoeffding: one of 25 frequencies is off by 0.08 or more with probability 50 exp(-2 * 2000 * 0.08**2) < 1e-9."""
-    loader, counts = shuffled(5), np.zeros((5, 5))
+@over(examples=among(2, 3), batch_size=among(1, 2), drop_last=among(False, True))
+def test_every_order_of_a_few_examples_is_as_likely_and_so_is_who_is_left_out(examples, batch_size, drop_last):
+    loader = shuffled(examples, batch_size, drop_last=drop_last)
+    drawn = [tuple(itertools.chain(*loader.batch_sampler)) for _ in range(800)]
 
-    for _ in range(2000):
-        for place, example in enumerate(loader.sampler):
-            counts[place, example] += 1
-
-    assert np.abs(counts / 2000 - 1 / 5).max() < 0.08
+    orders = [*itertools.permutations(range(examples), len(drawn[0]))]
+    events = np.array([[order == each for each in orders] for order in drawn])
+    occur_as_often(events, 1 / len(orders), cases=len(orders))
+    assert set(drawn) <= set(orders)
 
 
 @claim("dataloader-shuffle-visits-each-example-once")
@@ -153,9 +155,17 @@ def test_long_orders_their_inverses_and_what_leads_from_one_epoch_to_the_next_ke
 
 
 @claim("dataloader-shuffle-visits-each-example-once")
-def test_no_order_comes_again_in_later_epochs():
-    loader = shuffled(60)
-    assert len({tuple(order_of(loader)) for _ in range(6)}) == 6
+@claim("minibatch-is-uniform-random-sample")
+def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_seed():
+    loader, data = shuffled(60), TensorDataset(torch.arange(60, device="cpu"))
+    with torch.device("cpu"):  # where a loader without a generator draws
+        orders = [order_of(DataLoader(data, 10, shuffle=True)) for _ in range(6)]
+        torch.manual_seed(torch.initial_seed())
+        again = order_of(DataLoader(data, 10, shuffle=True))
+        torch.manual_seed(torch.initial_seed())
+        assert order_of(DataLoader(data, 10, shuffle=True)) == again
+
+    assert len({tuple(order) for order in (*orders, *map(order_of, [loader] * 6))}) == 12
 
 
 @claim("dataloader-shuffle-visits-each-example-once")

@@ -119,8 +119,8 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
     both = optimizer.on([BODY], [HEAD])
 
     both.step()
-    for rate in (0.0625, 1.0, 0.5):
-        both.edit(0, lr=rate)
+    for group, rate in ((0, 0.0625), (1, 0.0), (0, 1.0), (1, 0.5)):
+        both.edit(group, lr=rate)
         both.step()
         both.step()
     both.agree()

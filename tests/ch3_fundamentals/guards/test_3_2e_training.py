@@ -43,7 +43,7 @@ def test_no_optimizer_s_step_takes_a_batch_size(name, keyword):
 
 # ── optimizer-zero-grad-equals-net-zero-grad and zero-grad-sets-gradients-to-zero ──
 
-NETS = trees(SINGLE_AND_DOUBLE, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
+NETS = trees(FLOATS, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
 
 
 def filled(tree):

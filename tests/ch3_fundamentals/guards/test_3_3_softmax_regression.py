@@ -34,8 +34,8 @@ LOG_SOFTMAX = {
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
     "module": lambda x, y, **options: nn.CrossEntropyLoss(**options)(x, y),
-    "in two steps": lambda x, y: F.nll_loss(F.log_softmax(x, 1), y),
-    "two modules": lambda x, y: nn.NLLLoss()(nn.LogSoftmax(1)(x), y),
+    "in two steps": lambda x, y: F.nll_loss(F.log_softmax(x, min(1, x.dim() - 1)), y),
+    "two modules": lambda x, y: nn.NLLLoss()(nn.LogSoftmax(min(1, x.dim() - 1))(x), y),
 }
 # features first to a weight, then none, one, thousands of samples, and any number of dimensions before the features
 BATCHES = ((3,), (5, 1), (2, 9), (4, 11), (0, 4), (2, 3, 5), (2, 2, 1, 3), (3, 784), (65538, 1, 1), (2, 1025))
@@ -107,16 +107,21 @@ def test_probabilities_are_positive_sum_to_one_and_stand_in_the_order_of_the_sco
 
 
 @claim("softmax-gives-a-distribution")
+@claim("log-probability-is-logit-up-to-a-factor", truth=True)
 @over(scored=scores(values=("fractions",)))
-def test_the_gradient_of_softmax_is_p_times_weight_minus_mean_weight(scored):
+def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_weight_minus_p_times_its_sum(scored):
     tensor, array = scored
     weight = np.cos(np.arange(array.size)).reshape(array.shape).astype(array.dtype)
-    tracked = tensor.clone().requires_grad_()
-    (torch.softmax(tracked, scored.dim) * torch.tensor(weight, device="cpu").to(tensor.device)).sum().backward()
+    upstream, tracked = torch.tensor(weight, device="cpu").to(tensor.device), tensor.clone().requires_grad_()
+    roundings, p = 20 + 3 * summed(scored.dtype, array.shape[scored.dim]), softmax(array, scored.dim)
+    total = weight.sum(scored.dim, keepdims=True)
 
-    p = softmax(array, scored.dim)
-    expected = p * (weight - (p * weight).sum(scored.dim, keepdims=True))
-    agree(tracked.grad, expected, 20 + 3 * summed(scored.dtype, array.shape[scored.dim]), np.max(p, initial=0))
+    for soft, expected, scale in (
+        (torch.softmax, p * (weight - (p * weight).sum(scored.dim, keepdims=True)), np.max(p, initial=0)),
+        (torch.log_softmax, weight - p * total, 1 + np.abs(p * total).max(initial=0)),
+    ):
+        (gradient,) = torch.autograd.grad((soft(tracked, scored.dim) * upstream).sum(), tracked)
+        agree(gradient, expected, roundings, scale)
 
 
 @claim("softmax-gives-a-distribution", truth=True)
@@ -128,18 +133,23 @@ def test_a_score_lower_by_640_has_probability_zero_where_the_dtype_ends_before(s
 
 
 @claim("softmax-gives-a-distribution", truth=True)
+@claim("log-probability-is-logit-up-to-a-factor", truth=True)
 @over(
     twin=twins(COMPUTED, LAYOUTS[:5], ((2, 3), (3, 33), (2, 257), (4, 1025)), values=("fractions",)),
-    value=among(math.nan, math.inf, -math.inf),
+    value=among(math.nan, math.inf, -math.inf, 2.0),
+    others=among(None, -math.inf),
 )
-def test_nan_or_infinity_makes_its_own_sample_nan_and_minus_infinity_only_itself_zero(twin, value):
+def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_and_over_some_them_zero(
+    twin, value, others
+):
     tensor, array = twin
-    tensor[0, -1] = value
-    probabilities = torch.softmax(tensor, 1)
+    tensor[0, :-1], array[0, :-1] = (tensor[0, :-1], array[0, :-1]) if others is None else (others, others)
+    tensor[0, -1] = array[0, -1] = value
+    with np.errstate(invalid="ignore"):
+        logs = log_softmax(array, 1)
 
-    masked = np.append(softmax(array[:1, :-1], 1), [[0]], 1)
-    agree(probabilities[:1], masked if value == -math.inf else masked * math.nan, 8 + summed(twin.dtype, 1025))
-    agree(probabilities[1:], softmax(array[1:], 1), 8 + summed(twin.dtype, 1025))
+    agree(torch.softmax(tensor, 1), np.exp(logs), 8 + summed(twin.dtype, 1025))
+    agree(torch.log_softmax(tensor, 1), logs, 8 + summed(twin.dtype, 1025), 16)
 
 
 # ── softmax-outputs-equal-classes ──
@@ -170,7 +180,7 @@ def test_each_class_has_a_weighted_sum_of_all_features_plus_its_bias_for_every_s
 
 @claim("cross-entropy-only-sees-the-true-class")
 @claim("cross-entropy-loss-is-the-mean")
-@over(labels=labelled(values=("fractions", "far", "apart")))
+@over(labels=labelled(values=("fractions", "far", "apart", "masked")))
 def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
     tensor, target, _, arrays = labels
     scale = labels.scale(arrays)
@@ -179,7 +189,7 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
         agree(spelling(tensor, target), by_definition(**arrays), labels.roundings(), scale)
     arrays["reduction"] = "none"
     losses = F.cross_entropy(tensor, target, reduction="none")
-    agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[1]), scale)
+    agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), scale)
     agree(tensor, arrays["scores"])
 
 
@@ -187,11 +197,11 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
 @over(labels=labelled(SINGLE_AND_DOUBLE, values=("fractions",)))
 def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels):
     _, target, _, arrays = labels
-    p = softmax(arrays["scores"], 1).astype(arrays["scores"].dtype)
+    p = softmax(arrays["scores"], labels.of.dim).astype(arrays["scores"].dtype)
     given = torch.tensor(p, device="cpu").to(target.device).requires_grad_()
     F.nll_loss(given.log(), target, reduction="sum").backward()
 
-    agree(given.grad, -one_hot(arrays["target"], p.shape[1]) / p, 4)
+    agree(given.grad, -one_hot(arrays["target"], p.shape[labels.of.dim]) / p, 4)
 
 
 @claim("cross-entropy-only-sees-the-true-class", truth=True)
@@ -200,7 +210,7 @@ def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels
     labels=labelled(COMPUTED, ("indices", "probabilities", "indices", "one-hot"), (False, True), (-100, None, 0, 255))
 )
 def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_says(labels):
-    for reduction, smoothing in itertools.product(("mean", "none", "sum"), (0.25, 0.0)):
+    for reduction, smoothing in itertools.product(("mean", "none", "sum"), (0.75, 0.0)):
         one = replace(labels, reduction=reduction, smoothing=smoothing)
         tensor, target, options, arrays = one
         for loss in (F.cross_entropy(tensor, target, **options), nn.CrossEntropyLoss(**options)(tensor, target)):
@@ -245,12 +255,9 @@ def test_its_gradient_is_prediction_minus_target_over_the_number_of_samples(labe
     leaf = tensor.detach().clone().requires_grad_()
     (F.cross_entropy(leaf, target) * -4).backward()  # a factor that is exact
 
-    logs = log_softmax(arrays["scores"], 1)
-    classes = logs.shape[1]
-    given = arrays["target"] if labels.target != "indices" else one_hot(arrays["target"], classes)
-    difference = np.exp(logs) * given.sum(1, keepdims=True) - given
-    samples = logs.size // classes
-    agree(leaf.grad / -4, difference / samples, 20 + summed(labels.of.dtype, 2 * classes), given.sum(1).max() / samples)
+    classes = tensor.shape[labels.of.dim]
+    expected, size = by_derivative(**arrays)
+    agree(leaf.grad / -4, expected, 20 + summed(labels.of.dtype, 2 * classes), size.max())
 
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)
@@ -267,7 +274,7 @@ def test_its_gradient_follows_from_the_definition_with_every_option(labels, redu
     F.cross_entropy(leaf, target, **options).sum().backward()
 
     expected, size = by_derivative(**arrays)
-    agree(leaf.grad, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[1]), size)
+    agree(leaf.grad, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[labels.of.dim]), size)
 
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)
@@ -275,7 +282,7 @@ def test_its_gradient_follows_from_the_definition_with_every_option(labels, redu
 @over(labels=labelled(SINGLE_AND_DOUBLE), wrong=among(0, 1, 5, -1, -99))
 def test_a_label_without_an_output_is_an_index_error(labels, wrong):
     tensor, target, _, _ = labels
-    target.view(-1)[-1] = tensor.shape[1] + wrong if wrong >= 0 else wrong
+    target[(-1,) * target.dim()] = tensor.shape[labels.of.dim] + wrong if wrong >= 0 else wrong
 
     with pytest.raises(IndexError, match="is out of bounds"):
         F.cross_entropy(tensor, target)
@@ -285,26 +292,27 @@ def test_a_label_without_an_output_is_an_index_error(labels, wrong):
 
 
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(scored=scores(values=("fractions", "far", "apart"), grad=(False, True)))
+@over(scored=scores(values=("fractions", "far", "apart", "masked"), grad=(False, True)))
 def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_sample(scored):
     tensor, array = scored
     logs = log_softmax(array, scored.dim)
     roundings = 8 + summed(scored.dtype, array.shape[scored.dim])
+    size = np.abs(logs).max(initial=1, where=np.isfinite(logs))
 
     for spelling in LOG_SOFTMAX.values():
         once = spelling(tensor, scored.dim)
-        agree(once, logs, roundings, np.abs(logs).max(initial=1))
-        agree(spelling(once, scored.dim), logs, 2 * roundings, np.abs(logs).max(initial=1))  # of these it is 0
+        agree(once, logs, roundings, size)
+        agree(spelling(once, scored.dim), logs, 2 * roundings, size)  # of these it is 0
     # logsumexp is itself a number as large as the scores
     total = torch.logsumexp(tensor, scored.dim, keepdim=True)
-    agree(tensor - total, logs, roundings, max(np.abs(array).max(initial=0), np.abs(logs).max(initial=1)))
+    agree(tensor - total, logs, roundings, np.abs(array).max(initial=size, where=np.isfinite(array)))
 
 
 # ── cross-entropy-works-on-logits ──
 
 
 @claim("cross-entropy-works-on-logits")
-@over(labels=labelled(COMPUTED, values=("apart", "far"), grad=(True,)), spelled=among("function", "module"))
+@over(labels=labelled(COMPUTED, values=("apart", "far", "masked"), grad=(True,)), spelled=among("function", "module"))
 def test_loss_and_gradient_are_right_where_probabilities_are_zero_and_where_exponentials_overflow(labels, spelled):
     tensor, target, _, arrays = labels
     loss = MEAN[spelled](tensor, target)
@@ -312,9 +320,8 @@ def test_loss_and_gradient_are_right_where_probabilities_are_zero_and_where_expo
 
     agree(tensor, arrays["scores"])
     agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
-    logs = log_softmax(arrays["scores"], 1)
-    expected = (np.exp(logs) - one_hot(arrays["target"], logs.shape[1])) / (logs.size // logs.shape[1])
-    agree(tensor.grad * 2, expected, 20 + summed(labels.of.dtype, logs.shape[1]), logs.shape[1] / logs.size)
+    expected, size = by_derivative(**arrays)
+    agree(tensor.grad * 2, expected, 20 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), size)
 
 
 @claim("cross-entropy-works-on-logits")

@@ -41,21 +41,26 @@ def turned(array, angle, expand_to=None, fill=0.0):
 
 @claim("torchvision-offers-transforms")
 @over(twin=IMAGES, seed=SEEDS)
-def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle(twin, seed):
+def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle_also_beyond_the_edges(twin, seed):
     transforms = pytest.importorskip("torchvision.transforms")
     image, array = twin
     random, (rows, columns) = np.random.default_rng(seed), array.shape[1:]
-    top, left = int(random.integers(rows)), int(random.integers(columns))
-    height, width = int(random.integers(top, rows)) - top + 1, int(random.integers(left, columns)) - left + 1
-    cut = transforms.functional.crop(image, top=top, left=left, height=height, width=width)
-    agree(cut, array[:, top : top + height, left : left + width])
+    around = np.pad(array, ((0, 0), (9, 9), (9, 9)))  # beyond its edges an image is black
+    for beyond in (0, 3):
+        top, left = (int(random.integers(-beyond, size + beyond)) for size in (rows, columns))
+        # torchvision 0.15 made a crop that ends before the image begins too large
+        height = int(random.integers(max(top, 0), rows + beyond)) - top + 1
+        width = int(random.integers(max(left, 0), columns + beyond)) - left + 1
+        cut = transforms.functional.crop(image, top=top, left=left, height=height, width=width)
+        agree(cut, around[:, 9 + top : 9 + top + height, 9 + left : 9 + left + width])
 
     least = min(rows, columns)
-    for margin in {0, 1 if least > 2 else 0, (least - 1) // 2}:  # on each side
+    for margin in {-2, 0, 1 if least > 2 else 0, (least - 1) // 2}:  # on each side
         middle = transforms.CenterCrop((rows - 2 * margin, columns - 2 * margin))(image)
-        agree(middle, array[:, margin : rows - margin, margin : columns - margin])
-        middle = transforms.CenterCrop(least - 2 * margin)(image[:, :least, :least])  # one number for both sides
-        agree(middle, array[:, margin : least - margin, margin : least - margin])
+        agree(middle, around[:, 9 + margin : 9 + rows - margin, 9 + margin : 9 + columns - margin])
+        inner = abs(margin) if 2 * abs(margin) < least else 0
+        middle = transforms.CenterCrop(least - 2 * inner)(image[:, :least, :least])  # one number for both sides
+        agree(middle, array[:, inner : least - inner, inner : least - inner])
     agree(image, array)
 
 
@@ -210,7 +215,10 @@ def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters):
 
 
 def arranged(images, per_row, padding, value):
-    """The grid of ``images`` (count, channels, rows, columns), grey in three channels; one alone has no border."""
+    """The grid of ``images`` (count, channels, rows, columns), grey in three channels; one alone has no border, whether
+    in a batch of one or as (channels, rows, columns) or (rows, columns).
+    """
+    images = images.reshape(-1, *(1, *images.shape)[-3:])
     images = images.repeat(3, 1) if images.shape[1] == 1 else images
     count, channels, rows, columns = images.shape
     if count == 1:
@@ -224,7 +232,7 @@ def arranged(images, per_row, padding, value):
     return grid
 
 
-BATCHES = ((1, 3, 2, 2), (2, 1, 1, 2), (3, 1, 2, 3), (5, 3, 3, 2), (9, 1, 3, 3), (17, 3, 2, 2))
+BATCHES = ((1, 3, 2, 2), (2, 1, 1, 2), (3, 1, 2, 3), (3, 4, 2), (5, 3, 3, 2), (2, 5), (9, 1, 3, 3), (17, 3, 2, 2))
 GRIDS = twins((torch.float32,), ("contiguous", "gappy", "channels last"), BATCHES, values=("distinct",))
 
 
@@ -234,7 +242,9 @@ def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per
     utils = pytest.importorskip("torchvision.utils")
     images, array = twin
 
-    agree(utils.make_grid(images, nrow=per_row, padding=padding, pad_value=-9), arranged(array, per_row, padding, -9.0))
+    for given in (images, [*images.view(-1, *images.shape[-3:])]):  # a batch, and a list of images
+        grid = utils.make_grid(given, nrow=per_row, padding=padding, pad_value=-9)
+        agree(grid, arranged(array, per_row, padding, -9.0))
     agree(images, array)
 
 
@@ -243,7 +253,7 @@ def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per
 def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(twin, limits, each):
     utils = pytest.importorskip("torchvision.utils")
     images, array = twin
-    axes = (1, 2, 3) if each else None
+    axes = (1, 2, 3) if each and images.dim() > 3 else None
     low, high = limits or (array.min(axes, keepdims=True), array.max(axes, keepdims=True))
     stretched = (np.clip(array, low, high) - low) / np.subtract(high, low, dtype=np.float64)
 
@@ -257,7 +267,9 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(tw
 def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, twin, per_row, padding):
     utils, image = pytest.importorskip("torchvision.utils"), pytest.importorskip("PIL.Image")
     images, array = twin
-    utils.save_image(images / 64 - 0.5, tmp_path / "grid.png", nrow=per_row, padding=padding)
+    given = images / 64 - 0.5
+    utils.save_image(given, tmp_path / "grid.png", nrow=per_row, padding=padding)
+    agree(given, array / 64 - 0.5)
 
     with image.open(tmp_path / "grid.png") as picture:
         pixels, mode = np.array(picture), picture.mode

@@ -101,13 +101,17 @@ def test_relu_is_the_larger_of_zero_and_x_at_every_element_and_nan_for_nan(twin)
         agree(tensor, array)
 
 
-@claim("relu-formula")
+@claim("relu-formula", "sigmoid-formula", "tanh-formula")
 @over(twin=twins((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8), LAYOUTS))
-def test_relu_of_whole_numbers_is_of_their_dtype(twin):
+def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_float32(twin):
     tensor, array = twin
 
-    agree(torch.relu(tensor), np.maximum(array, 0))
-    assert nn.ReLU()(tensor).dtype == tensor.dtype
+    for name, dtype in (("relu", tensor.dtype), ("sigmoid", torch.float32), ("tanh", torch.float32)):
+        module, formula = ACTIVATIONS[name]
+        expected = formula(array.astype(np.float64)).astype(array.dtype if name == "relu" else np.float64)
+        for result in (getattr(torch, name)(tensor), module()(tensor)):
+            agree(result, expected, 8 * (name != "relu"))
+            assert result.dtype == dtype
 
 
 @claim("relu-formula")

@@ -185,7 +185,7 @@ def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_uni
 # ── default-init-is-sensible ──
 
 UNIFORM = among(
-    *((nn.Linear, (n, 2000), n) for n in (1, 25, 64)),
+    *((nn.Linear, sizes, sizes[0]) for sizes in ((1, 2000), (25, 2000), (64, 2000), (1025, 40))),
     *((nn.Conv1d, (5, 700, 3), 15), (nn.Conv2d, (5, 600, (3, 2)), 30), (nn.Conv3d, (2, 700, 2), 16)),
     *((nn.ConvTranspose2d, (700, 5, 2), 20), (nn.Conv2d, (6, 600, 3, 1, 0, 1, 2), 27)),
     *((nn.Bilinear, (9, 4, 700), 9), (nn.RNN, (30, 64), 64), (nn.LSTM, (30, 64), 64), (nn.GRU, (30, 64), 64)),
