@@ -155,7 +155,5 @@ def test_a_column_of_predictions_meets_every_label_of_a_row():
         assert nn.MSELoss()(predicted, label).item() == (0 + 4 + 4 + 0) / 4
         with pytest.raises(RuntimeError, match="must match the size"):
             nn.MSELoss()(torch.ones(2), torch.ones(3))
-    with pytest.raises(RuntimeError):
-        nn.MSELoss()(torch.tensor([1, 3]), torch.tensor([1, 3]))
     assert nn.MSELoss(reduction="sum")(predicted, label.view(-1, 1) + 2).item() == 8.0
     assert nn.MSELoss(reduction="none")(predicted, label.view(-1, 1) + 2).tolist() == [[4.0], [4.0]]

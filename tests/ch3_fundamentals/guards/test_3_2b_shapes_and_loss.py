@@ -304,6 +304,7 @@ def test_the_reduction_chooses_between_the_sum_and_every_square(twin):
     agree(nn.MSELoss(reduction="none")(predicted, label), squares)
 
 
+@pytest.mark.cpu
 @claim("mse-loss-is-mean-squared-error", truth=True)
 @over(dtype=among("uint8", "int8", "int16", "int32", "int64"), shape=among((), (3,), (2, 33)))
 def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do(dtype, shape):
