@@ -14,22 +14,29 @@ if (document.documentElement.lang === "zh") {
     locale: "zh",
   });
 }
+function stemmed(word) {
+  return `${word.replace(new RegExp(INDEX.rules.stem), "$1").replaceAll("z", "s")}*`;
+}
 function* terms(text) {
-  const { silent, values, error, word, han, stem } = INDEX.rules;
+  const { silent, values, error, word, han, meanings } = INDEX.rules;
   const lines = text.trim().split("\n");
   const errors = lines.filter((line) => new RegExp(error).test(line));
   const plain = (errors.length && lines.length > 2 ? errors : lines).join("\n").replace(new RegExp(values, "g"), " ").toLowerCase();
   for (const [run] of plain.matchAll(new RegExp(`[${han}]+`, "g")))
     for (let at = 0; at < Math.max(1, run.length - 1); at++) yield [run.slice(at, at + 2), 1];
+  const stems = new Set();
   let before = "";
   for (const [found] of plain.matchAll(new RegExp(word, "g"))) {
     const parts = found.split(/[._]+/).filter((part) => part && !new RegExp(silent).test(part));
     for (const part of parts) yield [part, 1];
-    for (const part of parts) if (part.length > 3) yield [`${part.replace(new RegExp(stem), "$1").replaceAll("z", "s")}*`, 0.75];
+    for (const part of parts) if (part.length > 3) yield [stemmed(part), 0.75];
+    for (const part of parts) stems.add(stemmed(part));
     if (parts.length > 1) yield [parts.join("_"), 1];
     if (before) yield [`${before} ${parts[0] ?? found}`, 1];
     before = parts.at(-1) ?? found;
   }
+  for (const [meant, meaning] of Object.entries(meanings))
+    if (plain.includes(meant) || stems.has(meant)) yield [meaning, 0.5];
 }
 function shortened(word) {
   return new Set([word, ...Array.from(word, (_, at) => word.slice(0, at) + word.slice(at + 1))]);

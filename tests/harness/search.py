@@ -1,11 +1,10 @@
 """From a question, an error message or a phrase of the notes to the claims that answer it.
 
 One index and one ranking, with two faces: ``pytest --ask`` here, and the site's search page, whose script weighs the
-same index by the same rule. A text is cut into *terms*: words, their stems, pairs of neighbouring words, and pairs
-of Chinese characters. What varies in an error message (numbers, addresses, shapes) is left out. A claim scores, for
-every term of the query that it has, the term's rarity times the weight of the best field that has it; how well it fits
-is that score times the part of the query's words that it has, weighed by their rarity: 1 for a query of a single word
-that one claim alone has, in what readers ask.
+same index by the same rule. A text is cut into *terms*: words, their stems and meanings, pairs of neighbouring words,
+and pairs of Chinese characters. What varies in an error message (numbers, addresses, shapes) is left out. A claim
+scores, for every term of the query that it has, the term's rarity times the weight of the best field that has it; how
+well it fits is that score times the part of the query's words that it has, weighed by their rarity.
 """
 
 import math
@@ -20,7 +19,7 @@ from harness import explain, specification, wording
 
 # What a field says of its claim, from the reader's own words down to the prose around it. Chosen by trying the queries
 # of tests/meta/test_search.py; the order matters, the numbers hardly.
-WEIGHTS = {"asked": 6, "errors": 5, "says": 4, "see": 4, "id": 4, "truth": 3, "tests": 1, "section": 1, "prose": 1}
+WEIGHTS = {"asked": 6, "errors": 5, "says": 4, "id": 4, "truth": 3, "see": 2, "tests": 1, "section": 1, "prose": 1}
 LINES = ("asked", "errors", "says", "see", "id", "truth", "section")  # each line of which is a text of its own
 PHRASES = ("asked", "errors", "see", "id")
 SHOWN, NEAREST = 5, 2  # claims that --ask prints: of those that answer, and where none does
@@ -46,8 +45,46 @@ ERROR = r"^\s*(E\s+)?[\w.]*(Error|Exception|Warning|Interrupt)\b"
 WORD = r"[a-z_][a-z_0-9.]*[a-z_0-9]|[a-z]"
 # A word's stem, by which "saving" finds "saves" and "dropped" "dropping", for half of the whole word's weight
 STEM = r"^(.{2,}?(.))\2?(ations?|ions?|ings?|ie[ds]|ers?|ly|ed|es|s|e|y)$"
+# Words of one meaning, a line each: what is asked with one is found by another, for half of a whole word's weight
+SYNONYMS = """grad gradient derivative 梯度 导数
+copy clone duplicate 拷贝 复制 副本
+gpu cuda mps 显卡
+weight param parameter 参数 权重
+model network net 模型 网络
+lr 学习率
+save store checkpoint 保存 存储
+load restore resume 加载 读取 恢复
+initialize init 初始化
+clear reset zero 清零 清空
+int integer long 整数
+freeze frozen 冻结 固定
+eval evaluate evaluation test inference validation 测试 评估 推理 验证
+train learn 训练
+inplace 原地 就地
+mean average 平均 均值
+update change modify 更新 改变 修改
+twice double 两次 翻倍 第二次
+print show display summary 打印 查看 显示
+nan inf overflow diverge explode 溢出 爆炸 发散
+class label category 类别 标签
+dim dimension axis 维度
+shape size 形状 大小
+numpy ndarray array 数组"""
+
+
+def stem(word: str) -> str:
+    """What the forms of an English word share, in British spelling and American, with a star for the rest."""
+    return re.sub(STEM, r"\1", word).replace("z", "s") + "*"
+
+
+# The meaning of a stem or of a Chinese word
+MEANINGS = {
+    stem(word) if word.isascii() else word: f"={number}*"
+    for number, line in enumerate(SYNONYMS.splitlines())
+    for word in line.split()
+}
 RULES = {"silent": f"^{SILENT}$", "values": VALUES, "error": ERROR, "word": WORD, "han": HAN, "stem": STEM}
-RULES |= {"top": TOP, "poor": [POOR, POOR_HAN]}
+RULES |= {"meanings": MEANINGS, "top": TOP, "poor": [POOR, POOR_HAN]}
 
 
 def plain(text: str) -> str:
@@ -57,26 +94,23 @@ def plain(text: str) -> str:
     return re.sub(VALUES, " ", "\n".join(errors if errors and len(lines) > 2 else lines)).lower()
 
 
-def stem(word: str) -> str:
-    """What the forms of an English word share, in British spelling and American, with a star for the rest."""
-    return re.sub(STEM, r"\1", word).replace("z", "s") + "*"
-
-
 def terms(text: str) -> Iterator[tuple[str, float]]:
     """The terms of a text, each with its share of a field's weight."""
     text = plain(text)
     for run in re.findall(f"[{HAN}]+", text):
         yield from ((run[at : at + 2], 1.0) for at in range(max(1, len(run) - 1)))
-    before = ""
+    stems, before = set(), ""
     for word in re.findall(WORD, text):
         parts = [part for part in re.split(r"[._]+", word) if part and not re.fullmatch(SILENT, part)]
         yield from ((part, 1.0) for part in parts)
         yield from ((stem(part), 0.75) for part in parts if len(part) > 3)
+        stems |= set(map(stem, parts))
         if len(parts) > 1:
             yield "_".join(parts), 1.0
         if before:
             yield f"{before} {parts[0] if parts else word}", 1.0
         before = parts[-1] if parts else word
+    yield from ((meaning, 0.5) for word, meaning in MEANINGS.items() if word in text or word in stems)
 
 
 def alike(one: str, other: str) -> bool:
