@@ -13,12 +13,19 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
+OPEN: list[cards.Book] = []  # the one book of a build: beside the environment, which is stored, and handed to and fro
+
+
+def book() -> cards.Book:
+    """What the pages are made of."""
+    return OPEN[-1]
+
 
 def open_book(directive: SphinxDirective) -> cards.Book:
-    """What the pages are made of; the directive's page will be written anew when any of it changes."""
-    for file in directive.env.book.sources:
+    """The same, for a directive, whose page will be written anew when any of it changes."""
+    for file in book().sources:
         directive.env.note_dependency(str(file))
-    return directive.env.book
+    return book()
 
 
 class Claims(SphinxDirective):
@@ -61,7 +68,7 @@ def load(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Read register, tests and stored runs before any page is read; their mistakes end the build, one line for each."""
     root = Path(app.confdir, app.config.claims_root)
     try:
-        env.book = cards.read(root, functools.cache(lambda source: highlight(source, app)))  # tests share claims
+        OPEN[:] = [cards.read(root, functools.cache(lambda source: highlight(source, app)))]  # tests share claims
     except pytest.UsageError as error:
         raise Mistake("\n".join(error.args)) from None
     env.claim_pages = getattr(env, "claim_pages", [])
@@ -72,20 +79,20 @@ def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     env.claim_pages = [(id, page) for id, page in getattr(env, "claim_pages", []) if page != docname]
 
 
+def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
+    """Take in what another process found on the pages that it read."""
+    env.claim_pages += [(id, page) for id, page in other.claim_pages if page in docnames]
+
+
 def check(app: Sphinx, env: BuildEnvironment) -> None:
     """Raise Mistake, one line for each, for claims that are on no page or on more than one."""
-    pages: dict[str, list[str]] = {id: [] for id in env.book.spec.register.claims}
+    pages: dict[str, list[str]] = {id: [] for id in book().spec.register.claims}
     for id, page in env.claim_pages:
         pages[id].append(f"{page}.md")
     errors = [f"claim {id!r} is on no page; put it into a claims block of its chapter" for id in pages if not pages[id]]
     errors += [f"claim {id!r} is shown more than once: {', '.join(where)}" for id, where in pages.items() if where[1:]]
     if errors:
         raise Mistake("\n".join(errors))
-
-
-def close(app: Sphinx, env: BuildEnvironment) -> None:
-    """Put the book away: it is read anew by every build and cannot be stored with the environment."""
-    del env.book
 
 
 def setup(app: Sphinx) -> dict:
@@ -95,6 +102,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", load)
     app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
     app.connect("env-updated", check)
-    app.connect("env-updated", close, priority=900)
-    return {"env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

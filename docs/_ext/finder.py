@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import cards
+import claims
 import formulas
 from harness import search
 from languages import both
@@ -46,18 +47,18 @@ def write_index(app: Sphinx, env: BuildEnvironment) -> None:
 
     ``terms`` maps a term to its claims: 64 times the claim's place in ``claims`` plus the term's weight there.
     """
-    book, pages = env.book, dict(env.claim_pages)
+    book, pages = claims.book(), dict(env.claim_pages)
     found = search.index(book.spec)
     terms: dict[str, list[int]] = {}
     for place, id in enumerate(found.weights):
         for term, weight in found.weights[id].items():
             terms.setdefault(term, []).append(64 * place + weight)
-    claims = []
+    shown = []
     for claim in book.spec.register.claims.values():
         verdict, run = book.status(claim)
         label = cards.TRUTH_LABELS.get(claim.verdict, ("", ""))
         truth = both(formulas.inline(claim.truth), formulas.inline(claim.truth_zh)) if claim.truth else ""
-        claims.append(
+        shown.append(
             {
                 "address": f"{pages[claim.id]}.html#{claim.id}",
                 "id": claim.id,
@@ -70,7 +71,7 @@ def write_index(app: Sphinx, env: BuildEnvironment) -> None:
         )
     folder = Path(app.outdir, "_static")
     folder.mkdir(parents=True, exist_ok=True)
-    index = {"rules": search.RULES, "claims": claims, "terms": terms}
+    index = {"rules": search.RULES, "claims": shown, "terms": terms}
     text = f"const INDEX = {json.dumps(index, ensure_ascii=False, separators=(',', ':'))};\n"
     Path(folder, "claims-index.js").write_text(text, "utf8")
 
@@ -78,4 +79,4 @@ def write_index(app: Sphinx, env: BuildEnvironment) -> None:
 def setup(app: Sphinx) -> dict:
     app.add_search_language(BothLanguages)
     app.connect("env-updated", write_index, priority=800)
-    return {"parallel_read_safe": False}
+    return {"parallel_read_safe": True}

@@ -260,4 +260,4 @@ DIRECTIVES = {
 def setup(app: Sphinx) -> dict:
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
-    return {"parallel_read_safe": False}
+    return {"parallel_read_safe": True}
