@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,12 +16,60 @@ import torch.testing  # noqa: F401
 from harness import documents
 
 TESTS = Path(__file__).parents[1]
+sys.path.append(str(TESTS.parent / "docs/_ext"))  # the site's own modules, for its tests
 
 # The site's tests need docs/requirements.txt and a browser, which running the specification does not. Without them they
 # are left out, unless they are named on the command line, as CI does: then they fail.
 SITE = all(map(find_spec, ("sphinx", "furo", "myst_parser", "playwright", "axe_playwright_python")))
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 collect_ignore_glob = [] if SITE and BROWSER else ["test_the_site*.py"]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """The folder of the site, built once, its pages by several processes."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-j", "auto", "-W", "-n", "-q", TESTS.parent / "docs", folder]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(build):
+    """The address of the site: file:///..."""
+    return build.as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(chromium):
+    """Opens a window as a new reader: ``reader(locale="zh-CN")``; the keywords are those of a Playwright context."""
+    from meta.site_pages import WAIT
+
+    contexts = []
+
+    def start(**settings):
+        usual = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
+        contexts.append(chromium.new_context(**usual | settings))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(WAIT)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
 
 HEAD = """\
 chapter = 1

@@ -1,13 +1,8 @@
 """What the site's pictures show is what torch makes of the same code."""
 
-import sys
-from pathlib import Path
-
+import pictures
 import pytest
 import torch
-
-sys.path.append(str(Path(__file__).parents[2] / "docs/_ext"))
-import pictures
 
 
 @pytest.mark.parametrize("code", pictures.VIEWS)
