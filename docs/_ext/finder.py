@@ -9,6 +9,7 @@ import claims
 import formulas
 from harness import search
 from languages import both
+from markupsafe import Markup
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.search.en import SearchEnglish
@@ -66,7 +67,7 @@ def write_index(app: Sphinx, env: BuildEnvironment) -> None:
                 "look": cards.look(verdict, run),
                 "badge": cards.badge(verdict, run),
                 "says": both(formulas.inline(claim.says), formulas.inline(claim.says_zh)),
-                "truth": truth and both(*label) + " " + truth,
+                "truth": truth and Markup('<span class="label">{}</span> ').format(both(*label)) + truth,
             }
         )
     folder = Path(app.outdir, "_static")

@@ -82,7 +82,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const found = ranked(query);
   const { han, poor: [poor, poorHan] } = INDEX.rules;
   const answered = found.length && found[0].fit >= (new RegExp(`[${han}]`).test(query) ? poorHan : poor);
-  section.querySelector(".unanswered").hidden = answered;
+  const changes = section.querySelector(".changes");
+  changes.hidden = !INDEX.rules.releases.every((rule) => new RegExp(rule, "i").test(query));
+  section.querySelector(".unanswered").hidden = answered || !changes.hidden;
   for (const { claim } of found.slice(0, answered ? 10 : 2)) {
     const item = document.createElement("li");
     item.className = `claim-line ${claim.look}`;

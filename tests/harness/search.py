@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import explain, specification, wording
+from harness import explain, releases, specification, wording
 
 # What a field says of its claim, from the reader's own words down to the prose around it. Chosen by trying the queries
 # of tests/meta/test_search.py; the order matters, the numbers hardly.
@@ -85,6 +85,7 @@ MEANINGS = {
 }
 RULES = {"silent": f"^{SILENT}$", "values": VALUES, "error": ERROR, "word": WORD, "han": HAN, "stem": STEM}
 RULES |= {"meanings": MEANINGS, "top": TOP, "poor": [POOR, POOR_HAN]}
+RULES["releases"] = [releases.NAMED, releases.CHANGED]
 
 
 def plain(text: str) -> str:
@@ -244,6 +245,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if re.search(f"[{HAN}]", query):
         config.option.language = "zh"  # answered as asked
     spec = specification.read(config)
+    between = releases.asked(query)
+    if between:
+        releases.tell(between, spec, config)
+        return pytest.ExitCode.OK
     ranked = index(spec).ranked(query)
     answered = bool(ranked) and answers(ranked[0][1], query)
     if not answered:

@@ -190,6 +190,15 @@ def test_search_finds_claims_and_places_in_both_languages(site, reader, locale, 
     expect(page.locator(".claim:target")).to_have_id(claim)
 
 
+def test_a_question_about_releases_leads_to_what_they_changed(site, reader):
+    page = reader()
+    page.goto(f"{site}/search.html?q=what broke between 2.5 and 2.15?")
+    page.get_by_role("link", name="What changed in which torch").last.click()
+    expect(page.locator("#torch-2-6")).to_be_visible()
+    page.goto(f"{site}/search.html?q=view")
+    expect(page.locator("#claim-results .changes")).to_be_hidden()
+
+
 def test_search_for_two_chinese_characters_finds_the_pages_that_have_them_and_no_other(site, reader):
     page = reader(locale="zh-CN")
     page.goto(f"{site}/search.html?q=步幅")
