@@ -192,10 +192,10 @@ class Told:
             self.text(first.reason, INDENT, red=True)
             function = first.test.partition("[")[0]
             more = len({one.test.partition("[")[0] for one in others} - {function})
-            place, called = function.rpartition("::")[2], wording.called(function, self.config)
-            english = f"in {place}" + f", and in {more} more of its tests" * bool(more)
-            chinese = f"“{called}”（{place}）" + f"，另有 {more} 个测试失败" * bool(more)
-            self.text(self.pick(english, chinese), INDENT)
+            if self.config.getoption("language") == "zh":
+                self.text(f"测试：{wording.called(function, self.config)}", INDENT)
+            told = self.pick(f", and in {more} more of its tests", f"，另有 {more} 个测试失败") * bool(more)
+            self.text(self.pick("in ", "见 ") + function.rpartition("::")[2] + told, INDENT)
             self.out.line(f"{INDENT}{repeat(self.config, '--claim', claim.id)}")
 
     def refused(self, findings: list[Finding]) -> None:

@@ -120,7 +120,7 @@ def wrap(markdown: str, indent: str = "", columns: int | None = None) -> list[st
     but no line begins with a punctuation mark.
     """
     lines, room = [""], (columns or width()) - wcswidth(indent)
-    for piece in re.findall(r"\s+|[\u3400-\u9fff][\u3001-\u303f\uff00-\uffef]*|[^\s\u3400-\u9fff]+", text(markdown)):
+    for piece in re.findall(r"\s+|[\u3400-\u9fff][\u3001-\u303f\uff00-\uffef’”]*|[^\s\u3400-\u9fff]+", text(markdown)):
         word = " " if piece.isspace() else piece
         if lines[-1] and wcswidth(lines[-1] + word.rstrip()) > room:
             lines.append("")

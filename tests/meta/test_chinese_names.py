@@ -71,7 +71,8 @@ def test_a_card_and_a_broken_claim_tell_the_chinese_names(chinese):
             "测试：形状是列表",
             "     通过：一加一等于二",
             "     失败：形状是列表",
-            "     “形状是列表”（test_a_shape_is_a_list）",
+            "     测试：形状是列表",
+            "     见 test_a_shape_is_a_list",
         ]
     )
     english = chinese.run(*chosen).stdout

@@ -86,12 +86,14 @@ torch.Tensor.view = lambda self, *shape, **options: view(self, *shape, **options
 """
 
 
-def test_the_sample_of_a_failure_is_what_a_torch_whose_view_copies_gives(tmp_path):
+@pytest.mark.parametrize(("language", "readme"), [("en", "README.md"), ("zh", "docs/README.zh.md")])
+def test_the_sample_of_a_failure_is_what_a_torch_whose_view_copies_gives(tmp_path, language, readme):
     (tmp_path / "copies.py").write_text(COPIES)
-    command = [sys.executable, "-m", "pytest", "-p", "copies", "--claim=view-shares-data", "--language=en"]
+    command = [sys.executable, "-m", "pytest", "-p", "copies", "--claim=view-shares-data", f"--language={language}"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "80"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    sample = re.search(r"```text\n(2\.2  view-shares-data: broken\n.*?)```", README, re.DOTALL)[1]
+    text = (ROOT / readme).read_text("utf8")
+    sample = re.search(r"```text\n(2\.2  view-shares-data: \w+\n.*?)```", text, re.DOTALL)[1]
     assert ran.returncode == 1
     assert sample in ran.stdout
 
