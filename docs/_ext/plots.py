@@ -160,11 +160,12 @@ class Benchmarks(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.assert_has_content()
-        return [
-            nodes.image(uri=f"_benchmarks/{picture(group, name)}", alt=by_size(group)[name], classes=CLASSES[name])
-            for group in self.content
-            for name in CLASSES
-        ]
+        return [nodes.paragraph("", "", *(self.image(group, name) for name in CLASSES)) for group in self.content]
+
+    @staticmethod
+    def image(group: str, language: str) -> nodes.image:
+        address = f"_benchmarks/{picture(group, language)}"
+        return nodes.image(uri=address, alt=by_size(group)[language], classes=CLASSES[language])
 
 
 def setup(app: Sphinx) -> dict:
