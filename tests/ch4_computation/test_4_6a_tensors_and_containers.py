@@ -134,6 +134,9 @@ def test_what_pickle_cannot_find_by_name_is_refused(tmp_path):
 
     torch.save(range(3), tmp_path / "range.pt")
     torch.save({"a": [1, "two", None, (3.0,)]}, tmp_path / "plain.pt")
+    torch.save({"loss": np.float64(0.5)}, tmp_path / "loss.pt")  # float(loss) would do
+    with pytest.raises(pickle.UnpicklingError, match="numpy"):
+        torch.load(tmp_path / "loss.pt", weights_only=True)
     with pytest.raises(pickle.UnpicklingError, match="range"):
         torch.load(tmp_path / "range.pt", weights_only=True)  # the default since torch 2.6
     assert torch.load(tmp_path / "plain.pt", weights_only=True) == {"a": [1, "two", None, (3.0,)]}

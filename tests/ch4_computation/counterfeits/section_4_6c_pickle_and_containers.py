@@ -8,6 +8,7 @@ import types
 import zipfile
 from collections import OrderedDict
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_output, wrap
@@ -248,6 +249,18 @@ def a_generator_is_stored_as_none(patch):
 def an_instance_of_a_local_class_is_stored_as_its_state(patch):
     def change(thing):
         return thing.state_dict() if "<locals>" in type(thing).__qualname__ else thing
+
+    save_as(patch, change)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def numbers_of_numpy_are_stored_as_python_s(patch):
+    """The filter then lets them pass, and their dtype is lost."""
+
+    def change(thing):
+        if isinstance(thing, np.generic):
+            return thing.item()
+        return {change(key): change(value) for key, value in thing.items()} if type(thing) is dict else thing
 
     save_as(patch, change)
 
