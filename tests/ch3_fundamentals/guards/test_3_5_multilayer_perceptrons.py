@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
 from populations.comparing import host
-from populations.layers import arguments, perceptron, relu, sigmoid, tanh
+from populations.layers import COMPUTED, arguments, perceptron, relu, sigmoid, tanh
 from torch import nn
 from torch.nn import functional as F
 
@@ -145,6 +145,18 @@ def test_the_slope_of_the_sigmoid_is_s_times_one_minus_s_and_finite_everywhere(t
 
     for slope in derivative("sigmoid", tensor):
         agree(slope, s * sigmoid(-array.astype(np.float64)), 10, s)  # 1 - s is off by a rounding of 1
+
+
+@claim("sigmoid-formula", truth=True)
+@over(dtype=among(*COMPUTED), count=among(1, 33))
+def test_at_minus_twelve_the_formula_gives_zero_where_its_exponential_overflows_and_the_function_never(dtype, count):
+    x, value = (
+        torch.full((count,), -12.0, dtype=dtype),
+        1 / (1 + np.exp(12.0)),
+    )  # float16 ends at 65504, and exp(12) is 162755
+    agree(torch.sigmoid(x), np.full(count, value), 8)
+    assert round(value * 10**6) == 6
+    agree(1 / (1 + torch.exp(-x)), np.full(count, 0.0 if dtype == torch.float16 else value), 8)
 
 
 # ── tanh-formula ──
