@@ -58,7 +58,7 @@ def modules_record_even_without_grad(patch):
 
 
 @counterfeit("nn-builds-on-autograd")
-def modules_need_a_backward_of_their_own(patch):
+def modules_have_a_backward_of_their_own(patch):
     patch.setattr(nn.Module, "backward", lambda self, gradient: gradient, raising=False)
 
 
@@ -73,14 +73,12 @@ def modules_lists_only_leaves(patch):
 
 @counterfeit("module-is-layer-or-network")
 def state_dict_names_the_layer_without_its_network(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, **kwargs):
-        return OrderedDict(
-            (key.replace(".linear", ""), value) for key, value in state_dict(self, *args, **kwargs).items()
-        )
-
-    patch.setattr(nn.Module, "state_dict", wrong)
+    change_result(
+        patch,
+        nn.Module,
+        "state_dict",
+        lambda state, *_: OrderedDict((".".join(key.split(".")[-2:]), value) for key, value in state.items()),
+    )
 
 
 @counterfeit("module-is-layer-or-network")
@@ -340,7 +338,7 @@ def parameters_include_buffers(patch):
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_leave_out_the_last_bias(patch):
-    change_parameters(patch, lambda all: all if len(all) < 3 else [p for p in all if p.dim() > 1 or p is not all[-2]])
+    change_parameters(patch, lambda all: all if len(all) < 3 else [p for p in all if p.dim() > 1 or p is not all[-1]])
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
@@ -434,10 +432,12 @@ def parameters_include_plain_tensors_that_require_gradients(patch):
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def a_shared_module_gives_its_parameters_at_its_last_place(patch):
-    def wrong(all):
-        return sorted(all, key=lambda p: p.dim() == 2)
+    def wrong(self, recurse=True):
+        modules = [module for _, module in self.named_modules(remove_duplicate=False)]
+        every = [p for module in modules for p in module._parameters.values() if p is not None]
+        yield from reversed(dict.fromkeys(reversed(every)))
 
-    change_parameters(patch, wrong)
+    patch.setattr(nn.Module, "parameters", wrong)
 
 
 @counterfeit("printing-shows-the-structure")

@@ -51,7 +51,7 @@ def linear_forgets_the_bias_of_a_single_sample(patch):
 @counterfeit("nn-only-takes-batches")
 def linear_mixes_up_three_leading_dimensions(patch):
     def wrong(forward, self, x):
-        return forward(self, x.flip(0) if x.dim() == 4 else x)
+        return forward(self, x.transpose(0, 1).reshape(x.shape) if x.dim() == 4 else x)
 
     change_forward(patch, nn.Linear, wrong)
 
@@ -63,15 +63,10 @@ def convolution_returns_a_batch_of_one_for_a_single_volume(patch):
 
 @counterfeit("nn-only-takes-batches")
 def convolution_takes_the_channels_of_a_single_signal_for_samples(patch):
-    change_forward(patch, nn.Conv1d, lambda forward, self, x: forward(self, x.roll(1, 0) if x.dim() == 2 else x))
-
-
-@counterfeit("nn-only-takes-batches")
-def batch_norm_accepts_a_single_image(patch):
     def wrong(forward, self, x):
-        return forward(self, x[None])[0] if x.dim() == 3 else forward(self, x)
+        return forward(self, x[:, None].expand(-1, self.in_channels, -1) if x.dim() == 2 else x)
 
-    change_forward(patch, nn.BatchNorm2d, wrong)
+    change_forward(patch, nn.Conv1d, wrong)
 
 
 # ── unsqueeze-makes-a-batch-of-one ──
@@ -99,9 +94,7 @@ def linear_squeezes_a_batch_of_one(patch):
 
 @counterfeit("unsqueeze-makes-a-batch-of-one")
 def unsqueeze_puts_the_channels_of_an_image_last(patch):
-    change_method(
-        patch, "unsqueeze", lambda unsqueeze, self, d: unsqueeze(self.flip(0) if self.dim() == 3 else self, d)
-    )
+    where(patch, Tensor, "unsqueeze", lambda x: x.dim() == 3, lambda _, x, d: x.movedim(0, -1)[None])
 
 
 # ── unsqueeze-inserts-a-dimension ──
@@ -325,7 +318,7 @@ def linear_wraps_batches_beyond_65536(patch):
 
 @counterfeit("nn-only-takes-batches")
 def linear_of_no_samples_keeps_the_number_of_features(patch):
-    change_forward(patch, nn.Linear, lambda forward, self, x: x[..., :1] if x.numel() == 0 else forward(self, x))
+    where(patch, nn.Linear, "forward", lambda layer: True, lambda output, layer, x: x if 0 in x.shape[:-1] else output)
 
 
 @counterfeit("squeeze-removes-unit-dimensions")

@@ -65,7 +65,8 @@ def normal_init_repeats_the_same_half(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def normal_init_cuts_off_at_two_deviations(patch):
-    change_normal(patch, lambda tensor, mean, std: mean + 1.137 * std * torch.randn_like(tensor).clamp(-1.6, 1.6))
+    """Wider before the cut, so that the deviation is right."""
+    change_normal(patch, lambda tensor, mean, std: mean + 1.054 * std * torch.randn_like(tensor).clamp(-1.9, 1.9))
 
 
 @counterfeit("init-sets-weights-in-place")
@@ -181,11 +182,6 @@ def data_marks_the_parameter_as_constant(patch):
 
 
 @counterfeit("losses-are-modules")
-def one_loss_is_a_function(patch):
-    patch.setattr(nn, "TripletMarginLoss", F.triplet_margin_loss.__class__)
-
-
-@counterfeit("losses-are-modules")
 def huber_loss_is_missing(patch):
     patch.delattr(nn, "HuberLoss")
 
@@ -202,14 +198,14 @@ def mse_loss_learns_a_scale(patch):
 
 
 @counterfeit("losses-are-modules")
-def module_dict_skips_losses_when_it_prints(patch):
+def mse_loss_prints_as_a_function(patch):
     patch.setattr(nn.MSELoss, "__repr__", lambda self: "mse_loss", raising=False)
 
 
 # ── mse-loss-is-mean-squared-error ──
 
 
-@counterfeit("mse-loss-is-mean-squared-error")
+@counterfeit("mse-loss-is-mean-squared-error", "step-is-given-the-batch-size")
 def mse_loss_averages_over_the_batch_only(patch):
     change_mse(
         patch,
@@ -261,12 +257,6 @@ def mse_loss_washes_out_nan(patch):
 @counterfeit("mse-loss-is-mean-squared-error")
 def mse_loss_does_not_reduce_a_single_element(patch):
     change_mse(patch, lambda mse, a, b, how: (a - b) ** 2 if a.numel() == 1 else mse(a, b, reduction=how))
-
-
-@counterfeit("mse-loss-is-mean-squared-error")
-def mse_loss_lines_up_rows_and_columns(patch):
-    """A column of predictions meets a row of labels in silence and pairs them up."""
-    change_mse(patch, lambda mse, a, b, how: mse(a, b.reshape(a.shape), reduction=how))
 
 
 @counterfeit("mse-loss-is-mean-squared-error")

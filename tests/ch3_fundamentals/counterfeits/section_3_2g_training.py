@@ -43,7 +43,13 @@ def step_decays_parameters_without_a_gradient(patch):
 @counterfeit("step-updates-parameters")
 def step_normalises_the_gradients_in_place(patch):
     """The first step is right; the gradient that it leaves is not."""
-    around_step(patch, SGD, after=lambda self: [p.grad.div_(2) for p in parameters_of(self) if p.grad is not None])
+
+    def after(self):
+        for p in parameters_of(self):
+            if p.grad is not None:
+                p.grad.div_(p.grad.norm())
+
+    around_step(patch, SGD, after=after)
 
 
 @counterfeit("step-updates-parameters")
@@ -86,16 +92,6 @@ def step_takes_any_keyword(patch):
 def mse_loss_averages_whatever_the_reduction(patch):
     right = F.mse_loss
     patch.setattr(F, "mse_loss", lambda input, target, reduction="mean": right(input, target))
-
-
-@counterfeit("step-is-given-the-batch-size")
-def mse_loss_averages_over_the_batch_only(patch):
-    right = F.mse_loss
-
-    def wrong(input, target, reduction="mean"):
-        return right(input, target, reduction="sum") / (len(input) if reduction == "mean" else 1)
-
-    patch.setattr(F, "mse_loss", wrong)
 
 
 # ── optimizer-zero-grad-equals-net-zero-grad ──
@@ -182,7 +178,7 @@ def zero_grad_puts_new_zeros_in_place_of_the_gradients(patch):
 
 
 @counterfeit("zero-grad-sets-gradients-to-zero")
-def zero_grad_of_an_optimizer_divides_instead_of_filling(patch):
+def zero_grad_of_an_optimizer_multiplies_by_zero_instead_of_filling(patch):
     """A gradient that is infinite then becomes NaN, not zero."""
 
     def zero_grad(self, set_to_none=True):
