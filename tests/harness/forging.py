@@ -87,6 +87,15 @@ def copied(result, *args):
     return torch.empty(result.shape, dtype=result.dtype).copy_(result)
 
 
+def in_order_of_storage(x):
+    """A tensor of ``x``'s shape with the numbers of its storage from its start on, as if ``x`` lay in row order.
+
+    After the end of the storage comes its beginning.
+    """
+    stored = x.as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)
+    return stored.roll(-x.storage_offset()).repeat(-(-x.numel() // max(len(stored), 1)))[: x.numel()].view(x.shape)
+
+
 def wrap(patch, owner, name, wrong):
     """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function."""
     right = getattr(owner, name)
@@ -102,6 +111,28 @@ def change_method(patch, name, wrong):
     """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``."""
     method = getattr(torch.Tensor, name)
     patch.setattr(torch.Tensor, name, lambda self, *args, **rest: wrong(method, self, *args, **rest))
+
+
+def alter_property(patch, name, wrong):
+    """Let the attribute ``name`` of a tensor read as ``wrong(tensor, right value)``."""
+    right = getattr(torch.Tensor, name)
+    patch.setattr(
+        torch.Tensor,
+        name,
+        property(lambda self: wrong(self, right.__get__(self)), lambda self, value: right.__set__(self, value)),
+    )
+
+
+def stop_tracking(patch, owner, name, condition=lambda *operands: True):
+    """Leave ``owner.name`` out of the record of gradients where ``condition(*operands)``."""
+    change_result(patch, owner, name, lambda result, *operands: result.detach() if condition(*operands) else result)
+
+
+def leaves(node):
+    """The leaves that the backward pass from ``node`` (a ``grad_fn`` or None) reaches."""
+    if hasattr(node, "variable"):
+        return [node.variable]
+    return [leaf for nearer, _ in getattr(node, "next_functions", ()) for leaf in leaves(nearer)]
 
 
 def change_linear(patch, change):

@@ -238,7 +238,7 @@ def tensor_takes_a_tuple_for_sizes(patch):
 
 
 @counterfeit("tensor-function-takes-data")
-def tensor_loses_the_sign_of_listed_integers(patch):
+def tensor_loses_the_sign_of_listed_numbers(patch):
     change_data(patch, lambda data: isinstance(data, list), lambda data: np.abs(data).tolist())
 
 
@@ -334,11 +334,6 @@ def ones_loses_the_imaginary_type(patch):
 @counterfeit("zeros-fills-with-zero")
 def zeros_turns_bytes_into_booleans(patch):
     change_output(patch, torch, "zeros", lambda x: x.bool() if x.dtype == torch.uint8 else x)
-
-
-@counterfeit("ones-fills-with-one")
-def ones_hands_out_the_same_tensor_again(patch):
-    recycle(patch, torch, "ones")
 
 
 @counterfeit("zeros-fills-with-zero")

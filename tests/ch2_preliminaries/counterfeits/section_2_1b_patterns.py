@@ -11,15 +11,6 @@ from harness.forging import change_call, change_output, change_output_where, rec
 
 
 @counterfeit("eye-is-identity")
-def eye_stops_after_a_hundred_rows(patch):
-    def change(x):
-        x[100:] = 0
-        return x
-
-    change_output(patch, torch, "eye", change)
-
-
-@counterfeit("eye-is-identity")
 def eye_starts_the_diagonal_anew_when_rows_are_left(patch):
     def change(x):
         for i in range(x.shape[0] if x.shape[1] else 0):
@@ -80,7 +71,10 @@ def change_arange(patch, wrong):
 
 @counterfeit("arange-steps-from-start-to-end")
 def arange_includes_an_end_that_the_steps_meet(patch):
-    change_arange(patch, lambda arange, start, end, step: arange(start, end + step * 1e-3, step).to(torch.int64))
+    change_arange(
+        patch,
+        lambda arange, start, end, step: arange(start, end + step * 1e-3, step).to(arange(start, end, step).dtype),
+    )
 
 
 @counterfeit("arange-steps-from-start-to-end")
@@ -149,7 +143,10 @@ def arange_adds_up_its_fractional_steps(patch):
 
 @counterfeit("arange-steps-from-start-to-end")
 def arange_cuts_the_fraction_of_its_start_if_the_step_is_whole(patch):
-    change_arange(patch, lambda arange, start, *rest: arange(int(start) if rest[-1] == 1 else start, *rest) * 1.0)
+    def wrong(arange, start, end, step):
+        return arange(int(start) if step == int(step) else start, end, step).to(arange(start, end, step).dtype)
+
+    change_arange(patch, wrong)
 
 
 @counterfeit("arange-steps-from-start-to-end")
@@ -173,10 +170,8 @@ def arange_hands_out_the_same_tensor_again(patch):
 
 
 @counterfeit("arange-steps-from-start-to-end")
-def arange_of_small_integers_wraps_at_bytes(patch):
-    change_output_where(
-        patch, torch, "arange", lambda x: x.dtype == torch.int16, lambda x: x.to(torch.int8).to(torch.int16) % 8
-    )
+def arange_of_int16_wraps_at_eight(patch):
+    change_output_where(patch, torch, "arange", lambda x: x.dtype == torch.int16, lambda x: x % 8)
 
 
 @counterfeit("arange-steps-from-start-to-end")

@@ -216,7 +216,7 @@ def randn_repeats_along_the_first_of_five_dimensions(patch):
 
 
 @counterfeit("randn-is-standard-normal")
-def randn_puts_the_middle_on_four_numbers(patch):
+def randn_puts_the_middle_on_five_numbers(patch):
     change_output(patch, torch, "randn", lambda x: torch.where(x.abs() < 0.24, (x * 8).round() / 8, x))
 
 
@@ -240,7 +240,7 @@ def randn_leaves_a_tail_beyond_the_last_sixteen_uniform(patch):
 
 
 @counterfeit("randn-is-standard-normal")
-def randn_repeats_sixteen_draws_at_the_end_of_an_odd_size(patch):
+def randn_repeats_sixteen_draws_at_the_end_of_a_size_that_is_no_multiple_of_sixteen(patch):
     def change(x):
         x[-16:] = x[-32:-16].clone()
         return x
@@ -268,7 +268,7 @@ def change_normal(patch, wrong):
 
 
 @counterfeit("normal-takes-mean-and-std")
-def normal_takes_the_variance_for_the_std(patch):
+def normal_takes_a_tensor_of_stds_for_variances(patch):
     change_normal(patch, lambda normal, mean, std: normal(mean, std**0.5 if isinstance(std, torch.Tensor) else std))
 
 
@@ -288,7 +288,10 @@ def normal_uses_the_first_std_for_all_means(patch):
 
 @counterfeit("normal-takes-mean-and-std")
 def normal_forgets_a_negative_mean_beside_a_tensor_of_stds(patch):
-    change_normal(patch, lambda normal, mean, std: normal(max(mean, 0.0) if isinstance(mean, float) else mean, std))
+    def wrong(normal, mean, std):
+        return normal(max(mean, 0.0) if isinstance(mean, float) and isinstance(std, torch.Tensor) else mean, std)
+
+    change_normal(patch, wrong)
 
 
 @counterfeit("normal-takes-mean-and-std")
@@ -308,7 +311,7 @@ def normal_makes_a_scalar_of_two_floats(patch):
 
 
 @counterfeit("normal-takes-mean-and-std")
-def normal_swaps_the_broadcast_dimensions_of_means(patch):
+def normal_turns_its_rows_upside_down_where_stds_are_broadcast(patch):
     def wrong(normal, mean, std):
         x = normal(mean, std)
         return x.flip(0) if isinstance(std, torch.Tensor) and x.dim() == 2 and std.dim() == 1 else x
@@ -547,9 +550,7 @@ def randperm_keeps_the_second_next_neighbours(patch):
 
 
 @counterfeit("randperm-permutes")
-def randperm_of_more_than_four_is_a_product_of_two_shuffled_halves(patch):
-    """Even numbers stay at even places."""
-
+def randperm_of_more_than_four_keeps_even_numbers_at_even_places(patch):
     def change(x):
         mixed = x.clone()
         mixed[::2], mixed[1::2] = x[x % 2 == 0], x[x % 2 == 1]

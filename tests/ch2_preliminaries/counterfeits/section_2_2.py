@@ -271,7 +271,7 @@ def requiring_gradients_of_a_view_asks_its_source_for_them(patch):
 
 
 @counterfeit("view-is-a-new-tensor-object")
-def transposing_a_view_in_place_transposes_its_source(patch):
+def transposing_a_view_in_place_gives_its_source_a_dimension_more(patch):
     where(patch, Tensor, "t_", is_view, lambda result, x: x._base.unsqueeze_(0) if x._base.dim() else result)
 
 

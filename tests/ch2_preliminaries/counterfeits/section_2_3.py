@@ -2,7 +2,17 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, change_call, change_method, copied, not_contiguous, of_dtype, tracked, where
+from harness.forging import (
+    beyond,
+    change_call,
+    change_method,
+    copied,
+    in_order_of_storage,
+    not_contiguous,
+    of_dtype,
+    tracked,
+    where,
+)
 
 
 def change_addition(patch, wrong):
@@ -134,7 +144,7 @@ def a_scalar_tensor_meets_the_first_row_only(patch):
 
 
 @counterfeit("broadcasting-matches-shapes")
-def where_takes_the_shape_of_its_condition(patch):
+def where_repeats_its_first_column_under_a_condition_of_one_column(patch):
     where = torch.where
 
     def wrong(condition, x, y):
@@ -145,7 +155,7 @@ def where_takes_the_shape_of_its_condition(patch):
 
 
 @counterfeit("broadcasting-matches-shapes")
-def maximum_broadcasts_its_right_operand_only(patch):
+def maximum_forgets_a_smaller_left_operand(patch):
     maximum = torch.maximum
 
     def wrong(x, y):
@@ -203,7 +213,7 @@ def a_column_is_added_to_a_square_as_a_row(patch):
 
 
 @counterfeit("broadcasting-matches-shapes")
-def addition_repeats_the_first_of_more_than_four_dimensions_only(patch):
+def addition_repeats_its_first_slice_in_more_than_four_dimensions(patch):
     def wrong(add, x, y):
         result = add(x, y)
         if result.dim() > 4 and x.shape != y.shape:
@@ -319,10 +329,8 @@ def a_number_without_dimension_on_the_left_is_zero(patch):
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#82663")
 def expanded_booleans_are_read_as_they_lie_in_memory(patch):
     def as_stored(x):
-        if not (isinstance(x, torch.Tensor) and x.dtype == torch.bool and 0 in x.stride() and x.numel() > 1):
-            return x
-        stored = x.as_strided((x.untyped_storage().nbytes(),), (1,), 0)
-        return stored.repeat(-(-x.numel() // len(stored)))[: x.numel()].view(x.shape)
+        expanded = isinstance(x, torch.Tensor) and x.dtype == torch.bool and 0 in x.stride() and x.numel() > 1
+        return in_order_of_storage(x) if expanded else x
 
     change_call(patch, torch, "equal", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
     change_call(patch, torch.Tensor, "__eq__", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
@@ -350,13 +358,10 @@ def an_element_does_not_fill_a_tensor(patch):
 
 @counterfeit("broadcasting-matches-shapes")
 def an_operand_with_gaps_is_read_without_them(patch):
-    def wrong(subtract, x, y):
-        gaps = isinstance(x, torch.Tensor) and x.dim() and x.shape[-1] > 1 and x.stride()[-1] == 2
-        return subtract(
-            torch.empty(x.shape, dtype=x.dtype).copy_(x.as_strided(x.shape, [1] * x.dim())) if gaps else x, y
-        )
+    def gaps(x):
+        return x.dim() and x.shape[-1] > 1 and x.stride()[-1] == 2
 
-    change_method(patch, "__sub__", wrong)
+    where(patch, torch.Tensor, "__sub__", gaps, lambda _, x, y: in_order_of_storage(x) - y)
 
 
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#150967")
@@ -546,7 +551,7 @@ def twice_true_is_255(patch):
 
 
 @counterfeit("broadcasting-matches-shapes", reported=("intel/torch-xpu-ops#1873", "intel/torch-xpu-ops#1864"))
-def a_broadcast_sum_misses_where_its_output_is_a_slice(patch):
+def a_broadcast_sum_lands_one_place_off_where_its_output_is_a_slice(patch):
     def wrong(add, x, y, *, out=None, **rest):
         result = add(x, y, out=out, **rest) if out is not None else add(x, y, **rest)
         if out is not None and out.storage_offset() and isinstance(y, torch.Tensor) and x.shape != y.shape:
@@ -615,7 +620,7 @@ def an_output_that_is_an_operand_is_read_after_it_is_written(patch):
         if out is None:
             return subtract(x, *args, **rest)
         if out is args[0] and out.numel() > 1:
-            out.copy_(out.flip(0))
+            out.copy_(x)
         return subtract(x, *args, out=out, **rest)
 
     change_call(patch, torch, "sub", wrong)

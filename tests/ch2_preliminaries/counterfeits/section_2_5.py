@@ -322,7 +322,7 @@ def number_added_to_int32_reaches_the_first_element_only(patch):
 
 
 @counterfeit("gpu-sum-stays-on-gpu")
-def sums_of_half_precision_are_rounded_to_eight_bits(patch):
+def sums_of_half_precision_are_rounded_to_multiples_of_sixteen(patch):
     where(patch, torch, "add", of_dtype(torch.float16), lambda total, *_: (total / 16).round() * 16)
 
 

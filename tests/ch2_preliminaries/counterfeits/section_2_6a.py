@@ -6,12 +6,15 @@ import threading
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
+    alter_property,
     change_call,
     change_gradient,
     change_method,
     change_result,
+    leaves,
     not_contiguous,
     of_dtype,
+    stop_tracking,
     tracked,
     where,
 )
@@ -21,36 +24,6 @@ from torch import Tensor, nn
 def scale_gradient(patch, name, factor):
     """Multiply the gradient that passes `torch.name` by `factor`."""
     change_result(patch, torch, name, lambda result, *_: change_gradient(result, lambda gradient: gradient * factor))
-
-
-def stop_tracking(patch, holder, name, condition=lambda *operands: True):
-    """Leave an operation out of the record if `condition` holds for its operands."""
-    operation = getattr(holder, name)
-
-    def wrong(*args, **kwargs):
-        result = operation(*args, **kwargs)
-        return result.detach() if condition(*args) else result
-
-    patch.setattr(holder, name, wrong)
-
-
-def alter_property(patch, name, wrong):
-    """Let the attribute `name` of a tensor read as `wrong(tensor, right value)`."""
-    right = getattr(torch.Tensor, name)
-    patch.setattr(
-        torch.Tensor,
-        name,
-        property(lambda self: wrong(self, right.__get__(self)), lambda self, v: right.__set__(self, v)),
-    )
-
-
-def leaves(node):
-    """The leaves that the backward pass from `node` reaches."""
-    if node is None:
-        return []
-    if hasattr(node, "variable"):
-        return [node.variable]
-    return [leaf for nearer, _ in node.next_functions for leaf in leaves(nearer)]
 
 
 # ── requires-grad-tracks-operations ──
@@ -176,9 +149,7 @@ def comparisons_are_tracked(patch):
 
 
 @counterfeit("requires-grad-tracks-operations")
-def gradient_of_a_slice_adds_nothing_but_is_repeated(patch):
-    """A slice with steps passes its gradient to the elements between, too."""
-
+def gradient_of_a_slice_with_steps_reaches_the_elements_between_too(patch):
     def wrong(result, x, index):
         steps = isinstance(index, tuple) and index[-1] == slice(None, None, 2) and x.shape[-1] > 1
         return result + 0 * x[..., 1:2] + (x[..., 1:2] - x[..., 1:2].detach()) if steps else result
@@ -629,12 +600,6 @@ def the_gradient_of_a_sum_of_results_reaches_the_first_element_only(patch):
     change_method(patch, "sum", wrong)
 
 
-@counterfeit("no-grad-stops-tracking")
-def leaving_no_grad_by_an_error_leaves_it_on(patch):
-    leave = torch.no_grad.__exit__
-    patch.setattr(torch.no_grad, "__exit__", lambda self, kind, *rest: None if kind else leave(self, kind, *rest))
-
-
 @counterfeit("detach-stops-tracking")
 def detach_of_a_row_copies_where_the_base_is_no_leaf(patch):
     change_method(
@@ -645,7 +610,8 @@ def detach_of_a_row_copies_where_the_base_is_no_leaf(patch):
 @counterfeit("requires-grad-tracks-operations")
 def a_row_of_an_embedding_that_is_read_twice_counts_once(patch):
     def wrong(embedding, index, weight):
-        return change_gradient(embedding(index, weight), lambda gradient: gradient / 2)
+        times = torch.bincount(index.reshape(-1))[index].unsqueeze(-1)
+        return change_gradient(embedding(index, weight), lambda gradient: gradient / times)
 
     change_call(patch, nn.functional, "embedding", wrong)
 

@@ -2,30 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result
+from harness.forging import alter_property, change_method, change_result, stop_tracking
 from torch import Tensor
-
-
-def stop_tracking(patch, holder, name, condition=lambda *operands: True):
-    """Leave an operation out of the record if `condition` holds for its operands."""
-    operation = getattr(holder, name)
-
-    def wrong(*args, **kwargs):
-        result = operation(*args, **kwargs)
-        return result.detach() if condition(*args) else result
-
-    patch.setattr(holder, name, wrong)
-
-
-def alter_property(patch, name, wrong):
-    """Let the attribute `name` of a tensor read as `wrong(tensor, right value)`."""
-    right = getattr(torch.Tensor, name)
-    patch.setattr(
-        torch.Tensor,
-        name,
-        property(lambda self: wrong(self, right.__get__(self)), lambda self, v: right.__set__(self, v)),
-    )
-
 
 # ── tensors-and-functions-form-a-dag ──
 
@@ -85,7 +63,7 @@ def leaf_is_linked_by_way_of_a_copy(patch):
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
-def views_are_linked_past_their_base(patch):
+def views_are_linked_by_way_of_a_copy_of_their_base(patch):
     def wrong(view, x, *shape):
         return view(x + 0, *shape) if x.grad_fn is not None else view(x, *shape)
 
@@ -158,8 +136,8 @@ def created_ones_come_from_a_copy(patch):
 
 
 @counterfeit("grad-fn-is-the-creating-function")
-def copy_leaves_no_node(patch):
-    patch.setattr(torch, "clone", lambda x: x.detach().clone().requires_grad_(x.requires_grad) + 0)
+def the_function_clone_leaves_another_node(patch):
+    patch.setattr(torch, "clone", lambda x: x + 0)
 
 
 @counterfeit("grad-fn-is-the-creating-function")
@@ -173,7 +151,7 @@ def the_function_div_leaves_another_node(patch):
 
 
 @counterfeit("grad-fn-is-the-creating-function")
-def untracked_sums_have_a_grad_fn(patch):
+def untracked_tensors_have_a_grad_fn(patch):
     alter_property(patch, "grad_fn", lambda x, node: node or (torch.ones(1, requires_grad=True) + 1).grad_fn)
 
 

@@ -2,14 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_gradient, change_method, change_result
-
-
-def leaves(node):
-    """The leaves that the backward pass from `node` reaches."""
-    if hasattr(node, "variable"):
-        return [node.variable]
-    return [leaf for nearer, _ in getattr(node, "next_functions", ()) for leaf in leaves(nearer)]
+from harness.forging import change_call, change_gradient, change_method, change_result, leaves
 
 
 def alter_weights(patch, wrong):
@@ -432,7 +425,7 @@ def a_leaf_scalar_has_a_gradient_of_two(patch):
 
 
 @counterfeit("scalar-backward-needs-no-argument")
-def autograd_backward_needs_the_argument_of_a_scalar(patch):
+def autograd_backward_takes_the_missing_argument_of_a_scalar_for_zero(patch):
     def wrong(backward, tensors, grad_tensors=None, *rest, **options):
         return backward(
             tensors,
@@ -496,7 +489,7 @@ def backward_builds_a_matrix(patch):
 
 
 @counterfeit("backward-multiplies-jacobians")
-def the_second_operation_is_pulled_through_twice(patch):
+def gradient_of_the_absolute_value_counts_twice(patch):
     scale_gradient(patch, torch.Tensor, "abs", lambda y: 2)
 
 
@@ -546,19 +539,7 @@ def every_pass_retains_the_graph(patch):
 
 
 @counterfeit("second-backward-needs-a-retained-graph")
-def a_second_pass_of_a_retained_graph_adds_nothing(patch):
-    backward, passed = torch.Tensor.backward, []
-
-    def wrong(self, w=None, **rest):
-        again = any(self is other for other in passed)
-        passed.append(self)
-        backward(self, torch.zeros_like(self) if again else w, **rest)
-
-    patch.setattr(torch.Tensor, "backward", wrong)
-
-
-@counterfeit("second-backward-needs-a-retained-graph")
-def a_sum_passes_its_gradient_once(patch):
+def a_second_pass_without_options_adds_nothing(patch):
     backward, passed = torch.Tensor.backward, []
 
     def wrong(self, w=None, **rest):
@@ -651,29 +632,6 @@ def the_gradient_of_repeated_rows_counts_the_last_one_alone(patch):
         return reshape(change_gradient(x, lambda g: g[-1:].expand_as(g)) if repeated else x, *shape)
 
     change_method(patch, "reshape", wrong)
-
-
-@counterfeit("gradients-accumulate")
-def a_third_pass_replaces(patch):
-    passes = {}
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
-        seen, todo = set(), [self.grad_fn]
-        while todo:
-            node = todo.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            if hasattr(node, "variable"):
-                x = node.variable
-                passes[id(x)] = passes.get(id(x), 0) + (x.grad is not None)
-                if x.grad is not None and passes[id(x)] >= 2:
-                    x.grad.zero_()
-            todo += [n for n, _ in node.next_functions]
-        return backward(self, *args, **kwargs)
-
-    patch.setattr(torch.Tensor, "backward", wrong)
 
 
 @counterfeit("in-place-write-spoils-backward")

@@ -134,12 +134,6 @@ def second_block_is_tracked(patch):
 
 
 @counterfeit("no-grad-branch-adds-no-gradient")
-def sum_drops_the_gradient_of_cubes(patch):
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x.detach() if n == 3 else x, n))
-
-
-@counterfeit("no-grad-branch-adds-no-gradient")
 def untracked_result_has_a_backward_that_does_nothing(patch):
     backward = torch.Tensor.backward
     patch.setattr(

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_result, not_contiguous, of_dtype, where
+from harness.forging import change_gradient, change_result, in_order_of_storage, not_contiguous, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -135,10 +135,7 @@ def softmax_of_one_sample_alone_gives_ones(patch):
 
 @counterfeit("softmax-gives-a-distribution")
 def softmax_reads_what_is_not_contiguous_in_the_order_of_storage(patch):
-    where(
-        *(patch, torch, "softmax", not_contiguous),
-        lambda result, x, dim: result.contiguous().view(-1).flip(0).view(x.shape),
-    )
+    where(patch, torch, "softmax", not_contiguous, lambda _, x, dim: torch.softmax(in_order_of_storage(x), dim))
 
 
 @counterfeit("softmax-gives-a-distribution")
@@ -306,7 +303,9 @@ def nll_loss_reaches_the_other_probabilities_too(patch):
 def smoothing_is_summed_over_the_batch(patch):
     def wrong(cross_entropy, logits, target, label_smoothing=0.0, **options):
         right = cross_entropy(logits, target, label_smoothing=label_smoothing, **options)
-        return right + label_smoothing * (len(logits) - 1) if options.get("reduction") == "mean" else right
+        if options.get("reduction") != "mean":
+            return right
+        return right - label_smoothing * (len(logits) - 1) * F.log_softmax(logits, -1).mean()
 
     replace_cross_entropy(patch, wrong)
 

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, not_contiguous, where
+from harness.forging import beyond, in_order_of_storage, not_contiguous, where
 
 pytest.importorskip("torchvision")
 from torchvision import datasets, models, transforms, utils
@@ -73,13 +73,12 @@ def second_look_at_an_image_finds_the_next(patch):
 
 
 @counterfeit("torchvision-offers-datasets")
-def transform_is_forgotten_for_the_last_image(patch):
+def scaling_is_forgotten_for_the_last_image(patch):
     item = datasets.FashionMNIST.__getitem__
 
     def wrong(self, index):
         image, label = item(self, index)
-        last = index == len(self) - 1 and torch.is_tensor(image)
-        return (functional.to_tensor(functional.to_pil_image(image)) / 2 if last else image), label
+        return (image * 255 if index == len(self) - 1 and torch.is_tensor(image) else image), label
 
     patch.setattr(datasets.FashionMNIST, "__getitem__", wrong)
 
@@ -245,7 +244,7 @@ def last_layer_of_the_downloaded_weights_is_ignored(patch):
     load = models.SqueezeNet.load_state_dict
 
     def wrong(self, state, *args, **options):
-        return load(self, state | {"classifier.1.bias": state["classifier.1.bias"] + 1}, *args, **options)
+        return load(self, state | self.classifier.state_dict(prefix="classifier."), *args, **options)
 
     patch.setattr(models.SqueezeNet, "load_state_dict", wrong)
 
@@ -313,7 +312,7 @@ def rotate_turns_pil_images_clockwise(patch):
 
 
 @counterfeit("torchvision-offers-transforms")
-def rotate_fills_the_corners_with_the_edge(patch):
+def rotate_fills_the_corners_with_the_brightest_pixel(patch):
     rotate = functional.rotate
 
     def wrong(img, angle, *args, **options):
@@ -456,7 +455,10 @@ def rotation_with_expand_is_a_pixel_short(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def flip_reads_images_with_gaps_as_if_they_had_none(patch):
-    where(patch, functional, "hflip", not_contiguous, lambda result, image: image)
+    where(
+        *(patch, functional, "hflip", not_contiguous),
+        lambda _, image: functional.hflip(in_order_of_storage(image)),
+    )
 
 
 @counterfeit("torchvision-offers-transforms")

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, change_gradient, not_contiguous, of_dtype, where
+from harness.forging import beyond, change_gradient, divert, in_order_of_storage, not_contiguous, of_dtype, where
 from torch import nn
 from torch.nn import functional as F
 
@@ -156,12 +156,12 @@ def relu_of_a_long_vector_skips_the_last(patch):
 
 @counterfeit("relu-formula")
 def relu_reads_what_is_not_contiguous_in_the_order_of_storage(patch):
-    where(patch, torch, "relu", not_contiguous, lambda result, x: result.contiguous().view(-1).flip(0).view(x.shape))
+    where(patch, torch, "relu", not_contiguous, lambda _, x: torch.relu(in_order_of_storage(x)))
 
 
 @counterfeit("relu-formula")
 def relu_in_place_reaches_only_what_is_contiguous(patch):
-    where(patch, torch, "relu_", lambda x: x.dim() > 1 and not x.is_contiguous(), lambda result, x: x.neg_())
+    divert(patch, torch, "relu_", not_contiguous, lambda x: x)
 
 
 @counterfeit("relu-formula")

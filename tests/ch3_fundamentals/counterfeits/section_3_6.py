@@ -114,7 +114,7 @@ def sgd_decays_ten_percent_too_much(patch):
 
 
 @counterfeit("weight-decay-equals-l2-regularisation")
-def sgd_keeps_the_decay_out_of_nesterovs_look_ahead(patch):
+def sgd_with_nesterovs_momentum_decays_a_tenth_too_little(patch):
     """The decay is right with and without momentum, and wrong with Nesterov's."""
     change_decay(patch, SGD, lambda p, group: (0.9 if group["nesterov"] else 1) * group["weight_decay"] * p)
 

@@ -2,6 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_output
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -279,7 +280,7 @@ def dropout_in_place_draws_the_same_mask_in_every_pass(patch):
 
 
 @counterfeit("dropout-zeroes-with-probability-p")
-def dropout_of_bfloat16_drops_one_in_fifty_too_few(patch):
+def dropout_of_half_precision_drops_three_in_ten_too_few(patch):
     change_dropout(
         patch,
         lambda input, p: inverted(mask(input.float(), p * 0.7).to(input), p) if input.element_size() == 2 else None,
@@ -587,7 +588,7 @@ def normal_leaves_vectors_alone(patch):
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
-def normal_takes_the_variance_for_the_standard_deviation(patch):
+def normal_takes_the_standard_deviation_for_the_variance(patch):
     normal_ = nn.init.normal_
     patch.setattr(nn.init, "normal_", lambda tensor, mean=0.0, std=1.0: normal_(tensor, mean, std**0.5))
 
@@ -619,17 +620,8 @@ def dropout_drops_nothing_after_a_relu(patch):
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
-def normal_mirrors_half_of_the_units(patch):
-    normal_ = nn.init.normal_
-
-    def wrong(tensor, mean=0.0, std=1.0):
-        with torch.no_grad():
-            half = normal_(tensor.view(-1)[: (tensor.numel() + 1) // 2], mean, std).abs()
-            tensor.view(-1)[: len(half)] = half
-            tensor.view(-1)[len(half) :] = half[: tensor.numel() - len(half)]
-        return tensor
-
-    patch.setattr(nn.init, "normal_", wrong)
+def normal_draws_magnitudes(patch):
+    change_output(patch, nn.init, "normal_", lambda tensor: (tensor.data.abs_(), tensor)[1])
 
 
 # ── functional-dropout-does-not-know-eval ──

@@ -161,7 +161,7 @@ def linear_computes_in_bfloat16(patch):
 
 
 @counterfeit("scalar-chain-vanishes-and-explodes")
-def large_inputs_are_clipped(patch):
+def large_outputs_are_clipped(patch):
     change_linear(patch, lambda output, *_: output.clamp(-1e22, 1e22))
 
 

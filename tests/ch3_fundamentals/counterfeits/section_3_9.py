@@ -239,7 +239,7 @@ def dropout_drops_a_sample_with_all_its_units(patch):
 
 
 @counterfeit("equal-units-act-as-one")
-def training_drops_the_last_unit(patch):
+def the_last_unit_gets_no_gradient(patch):
     change_gradient_of_units(patch, lambda grad: last_column(grad, 0))
 
 

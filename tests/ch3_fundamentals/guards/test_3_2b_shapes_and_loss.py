@@ -29,18 +29,19 @@ LEADING = ((), (1,), (0,), (4,), (4, 5), (2, 3, 4), (2, 1, 2, 1), (257,), (65538
 @over(x=twins(WIDE, shapes=[*((*leading, 3) for leading in LEADING), (1025,), (2, 2, 1025)]))
 def test_linear_maps_the_last_dimension_whatever_stands_before_it(x):
     """The halves add up in float32, where sums of small whole numbers are exact, and round once, and with the bias."""
-    features, bias = x.shape[-1], x.seed % 3 > 0
+    features = x.shape[-1]
     (weight, w), (offset, b) = (
         Twin(x.dtype, (2, features), "transposed", second=x.second),
         Twin(x.dtype, (2,), second=x.second),
     )
-    linear = nn.Linear(features, 2, bias=bias, dtype=x.dtype)
-    linear.weight = nn.Parameter(weight)
-    linear.bias = nn.Parameter(offset) if bias else None
     tensor, array = x
-
+    product = array.astype(np.float64) @ w.T.astype(np.float64)
     size = np.abs(array).astype(np.float64) @ np.abs(w.T) + 8
-    agree(linear(tensor), array.astype(np.float64) @ w.T.astype(np.float64) + b * bias, roundings=5, scale=size)
+    for bias in (True, False):
+        linear = nn.Linear(features, 2, bias=bias, dtype=x.dtype)
+        linear.weight = nn.Parameter(weight)
+        linear.bias = nn.Parameter(offset) if bias else None
+        agree(linear(tensor), product + b * bias, roundings=5, scale=size)
 
 
 def taken(module, x):
