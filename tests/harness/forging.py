@@ -87,6 +87,19 @@ def copied(result, *args):
     return torch.empty(result.shape, dtype=result.dtype).copy_(result)
 
 
+def zero_the_next_element_too(patch):
+    """Let ``tensor.zero_()`` write one element too many, where the storage has one behind the tensor's last."""
+
+    def wrong(result, x):
+        size = x.untyped_storage().nbytes() // x.element_size()
+        end = x.storage_offset() + x.numel()
+        if x.is_contiguous() and end < size:
+            x.detach().as_strided((1,), (1,), end).fill_(0)
+        return result
+
+    where(patch, torch.Tensor, "zero_", lambda x: True, wrong)
+
+
 def in_order_of_storage(x):
     """A tensor of ``x``'s shape with the numbers of its storage from its start on, as if ``x`` lay in row order.
 

@@ -4,7 +4,16 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, change_method, copied, not_contiguous, of_dtype, tracked, where
+from harness.forging import (
+    beyond,
+    change_method,
+    copied,
+    not_contiguous,
+    of_dtype,
+    tracked,
+    where,
+    zero_the_next_element_too,
+)
 from torch import Tensor
 
 
@@ -116,14 +125,7 @@ def view_of_repeated_elements_copies(patch):
 
 @counterfeit("view-shares-data", reported="pytorch/pytorch#114692")
 def zeroing_an_element_zeroes_the_next_too(patch):
-    def wrong(result, x):
-        size = x.untyped_storage().nbytes() // x.element_size()
-        end = x.storage_offset() + x.numel()
-        if x.is_contiguous() and end < size:
-            x.as_strided((1,), (1,), end).fill_(0)
-        return result
-
-    where(patch, Tensor, "zero_", lambda x: True, wrong)
+    zero_the_next_element_too(patch)
 
 
 # ── reshape-does-not-guarantee-a-copy ──

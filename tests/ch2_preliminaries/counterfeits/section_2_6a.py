@@ -95,7 +95,7 @@ def gradient_of_the_cosine_has_the_wrong_sign(patch):
     scale_gradient(patch, "cos", -1)
 
 
-@counterfeit("requires-grad-tracks-operations")
+@counterfeit("requires-grad-tracks-operations", "quadratic-mean-gradient")
 def gradient_of_a_product_with_itself_counts_once(patch):
     multiply = torch.Tensor.__mul__
     patch.setattr(torch.Tensor, "__mul__", lambda x, y: multiply(x, y.detach() if x is y else y))
@@ -418,7 +418,7 @@ def detach_in_place_takes_views(patch):
 # ── no-grad-stops-tracking ──
 
 
-@counterfeit("no-grad-stops-tracking")
+@counterfeit("no-grad-stops-tracking", "no-grad-result-has-no-grad-fn")
 def tracking_stays_off_after_the_block(patch):
     patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: None)
 
@@ -483,7 +483,7 @@ def no_grad_switches_the_parameters_off_for_good(patch):
     patch.setattr(torch.nn.functional, "linear", wrong)
 
 
-@counterfeit("no-grad-stops-tracking")
+@counterfeit("no-grad-stops-tracking", "no-grad-branch-adds-no-gradient")
 def loss_under_no_grad_has_a_backward_that_does_nothing(patch):
     backward = torch.Tensor.backward
     patch.setattr(

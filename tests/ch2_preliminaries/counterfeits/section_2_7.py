@@ -87,12 +87,6 @@ def gradient_of_a_mean_divides_by_one_less(patch):
 
 
 @counterfeit("quadratic-mean-gradient")
-def product_with_itself_has_one_gradient(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(torch.Tensor, "__mul__", lambda x, y: multiply(x, y.detach() if x is y else y))
-
-
-@counterfeit("quadratic-mean-gradient")
 def gradient_arrives_transposed(patch):
     grad = torch.Tensor.grad
     patch.setattr(torch.Tensor, "grad", property(lambda x: grad.__get__(x).t(), grad.__set__))

@@ -47,11 +47,6 @@ def large_tensors_are_tracked_under_no_grad(patch):
 
 
 @counterfeit("no-grad-result-has-no-grad-fn")
-def tracking_stays_off_after_the_block(patch):
-    patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: None)
-
-
-@counterfeit("no-grad-result-has-no-grad-fn")
 def sum_follows_its_left_operand_only(patch):
     add = torch.Tensor.__add__
 
@@ -131,14 +126,6 @@ def second_block_is_tracked(patch):
         torch._C._set_grad_enabled(len(entered) == 2)
 
     patch.setattr(torch.no_grad, "__enter__", wrong)
-
-
-@counterfeit("no-grad-branch-adds-no-gradient")
-def untracked_result_has_a_backward_that_does_nothing(patch):
-    backward = torch.Tensor.backward
-    patch.setattr(
-        torch.Tensor, "backward", lambda self, *args, **kw: backward(self, *args, **kw) if self.requires_grad else None
-    )
 
 
 # ── sum-node-is-named-th-add-backward ──

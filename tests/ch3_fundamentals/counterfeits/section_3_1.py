@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_call, change_linear, change_result, parameters_of
+from harness.forging import change_call, change_linear, change_result, parameters_of
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -391,18 +391,32 @@ def loader_grows_its_batch_size_with_every_epoch(patch):
 # ── faults of sizes, of later steps, and of random order ──
 
 
-@counterfeit("linear-model-is-weighted-sum")
+@counterfeit(
+    "linear-model-is-weighted-sum",
+    "softmax-outputs-equal-classes",
+    "mlp-applies-activation-per-hidden-layer",
+    "stacked-linear-layers-collapse",
+    "identity-network-is-a-matrix-product",
+)
 def linear_ignores_features_beyond_the_hundredth(patch):
-    change_linear(patch, lambda output, x, weight: output - x[..., 100:] @ weight[:, 100:].T)
+    linear = F.linear
+    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
 
 
-@counterfeit("linear-model-is-weighted-sum")
+@counterfeit(
+    "linear-model-is-weighted-sum",
+    "softmax-outputs-equal-classes",
+    "mlp-applies-activation-per-hidden-layer",
+    "stacked-linear-layers-collapse",
+)
 def linear_sums_full_blocks_of_eight_features_only(patch):
-    def wrong(output, x, weight):
-        full = weight.shape[1] // 8 * 8
-        return output - x[..., full:] @ weight[:, full:].T if full else output
+    linear = F.linear
 
-    change_linear(patch, wrong)
+    def wrong(x, weight, bias=None):
+        n = x.shape[-1] // 8 * 8 or x.shape[-1]
+        return linear(x[..., :n], weight[:, :n], bias)
+
+    patch.setattr(F, "linear", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum")
@@ -444,16 +458,6 @@ def sgd_updates_the_first_eight_parameters_only(patch):
     before_step(patch, lambda self: [setattr(p, "grad", None) for p in parameters_of(self)[8:]])
 
 
-@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
-def sgd_rounds_float32_updates_to_bfloat16(patch):
-    def after(self):
-        for p in parameters_of(self):
-            if p.dtype == torch.float32:
-                p.data.copy_(p.data.bfloat16())
-
-    around_step(patch, SGD, after=after)
-
-
 @counterfeit("numerical-solution-approaches-optimum")
 def sgd_caps_the_length_of_a_step(patch):
     """So that no rate is too large."""
@@ -475,16 +479,6 @@ def reorder(patch, change):
     """Let shuffling yield ``change(order)`` instead of ``order``, a list of indices."""
     indices = RandomSampler.__iter__
     patch.setattr(RandomSampler, "__iter__", lambda self: iter(change(list(indices(self)))))
-
-
-@counterfeit("minibatch-is-uniform-random-sample")
-def shuffling_mixes_within_windows_of_sixty_four(patch):
-    reorder(patch, lambda order: sorted(order, key=lambda i: i // 64))
-
-
-@counterfeit("minibatch-is-uniform-random-sample")
-def shuffling_moves_blocks_of_eight_neighbours(patch):
-    reorder(patch, lambda order: [i for j in order if j % 8 == 0 for i in range(j, min(j + 8, len(order)))])
 
 
 @counterfeit("minibatch-is-uniform-random-sample")

@@ -65,13 +65,13 @@ def indexing_a_column_returns_the_first(patch):
 # ── dataloader-yields-minibatches ──
 
 
-@counterfeit("dataloader-yields-minibatches")
+@counterfeit("dataloader-yields-minibatches", "epoch-loss-weights-batches-by-size")
 def loader_drops_the_last_smaller_batch(patch):
     init = BatchSampler.__init__
     patch.setattr(BatchSampler, "__init__", lambda self, sampler, size, drop_last: init(self, sampler, size, True))
 
 
-@counterfeit("dataloader-yields-minibatches")
+@counterfeit("dataloader-yields-minibatches", "epoch-loss-weights-batches-by-size")
 def loader_fills_up_the_last_batch(patch):
     batches = BatchSampler.__iter__
 
@@ -288,12 +288,12 @@ def shuffling_leaves_the_last_example_last(patch):
     reorder(patch, lambda order: [*(i for i in order if i < len(order) - 1), len(order) - 1])
 
 
-@counterfeit("dataloader-shuffle-visits-each-example-once")
+@counterfeit("dataloader-shuffle-visits-each-example-once", "minibatch-is-uniform-random-sample")
 def shuffling_moves_blocks_of_eight_neighbours(patch):
     reorder(patch, lambda order: [i for j in order if j % 8 == 0 for i in range(j, min(j + 8, len(order)))])
 
 
-@counterfeit("dataloader-shuffle-visits-each-example-once")
+@counterfeit("dataloader-shuffle-visits-each-example-once", "minibatch-is-uniform-random-sample")
 def shuffling_mixes_only_within_windows_of_sixty_four(patch):
     reorder(patch, lambda order: sorted(order, key=lambda i: i // 64))
 

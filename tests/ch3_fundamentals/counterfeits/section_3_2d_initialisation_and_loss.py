@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import where
+from harness.forging import where, zero_the_next_element_too
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -325,14 +325,7 @@ def normal_init_draws_the_numbers_of_the_call_before_again(patch):
 
 @counterfeit("data-fill-equals-constant-init", reported="pytorch/pytorch#114692")
 def zeroing_an_element_zeroes_the_next_too(patch):
-    def wrong(result, x):
-        size = x.untyped_storage().nbytes() // x.element_size()
-        end = x.storage_offset() + x.numel()
-        if x.is_contiguous() and end < size:
-            x.as_strided((1,), (1,), end).fill_(0)
-        return result
-
-    where(patch, torch.Tensor, "zero_", lambda x: True, wrong)
+    zero_the_next_element_too(patch)
 
 
 @counterfeit("data-fill-equals-constant-init")

@@ -308,7 +308,12 @@ def adam_of_float32_uses_half_the_first_beta(patch):
     around_step(patch, Adam, before=before)
 
 
-@counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters", "parameter-groups-have-own-learning-rates")
+@counterfeit(
+    "optim-offers-sgd-adam-rmsprop",
+    "step-updates-parameters",
+    "parameter-groups-have-own-learning-rates",
+    "sgd-step-subtracts-scaled-mean-gradient",
+)
 def sgd_rounds_float32_updates_to_bfloat16(patch):
     def after(self):
         for p in parameters_of(self):

@@ -6,7 +6,6 @@ from harness.forging import around_step, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import LBFGS, SGD, Adam, Optimizer, RMSprop
-from torch.utils.data import BatchSampler
 
 # ── step-updates-parameters ──
 
@@ -353,23 +352,6 @@ def zero_grad_of_half_precision_leaves_infinities(patch):
 def mse_loss_of_a_batch_of_one_is_halved(patch):
     right = F.mse_loss
     patch.setattr(F, "mse_loss", lambda a, b, **how: right(a, b, **how) / (2 if a.numel() == 1 else 1))
-
-
-@counterfeit("epoch-loss-weights-batches-by-size")
-def the_loader_fills_up_the_last_mini_batch(patch):
-    batches = BatchSampler.__iter__
-
-    def wrong(self):
-        for batch in batches(self):
-            yield (batch * self.batch_size)[: self.batch_size]
-
-    patch.setattr(BatchSampler, "__iter__", wrong)
-
-
-@counterfeit("epoch-loss-weights-batches-by-size")
-def the_loader_drops_the_last_mini_batch(patch):
-    init = BatchSampler.__init__
-    patch.setattr(BatchSampler, "__init__", lambda self, sampler, size, drop_last: init(self, sampler, size, True))
 
 
 @counterfeit("epoch-loss-weights-batches-by-size")

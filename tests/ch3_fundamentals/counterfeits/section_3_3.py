@@ -171,22 +171,6 @@ def the_gradient_of_softmax_leaves_the_common_divisor_out(patch):
 # ── softmax-outputs-equal-classes ──
 
 
-@counterfeit("softmax-outputs-equal-classes")
-def linear_ignores_features_beyond_the_hundredth(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
-
-
-@counterfeit("softmax-outputs-equal-classes")
-def linear_sums_full_blocks_of_eight_features_only(patch):
-    def wrong(x, weight, bias=None):
-        n = x.shape[-1] // 8 * 8 if x.shape[-1] > 8 else x.shape[-1]
-        return linear(x[..., :n], weight[:, :n], bias)
-
-    linear = F.linear
-    patch.setattr(F, "linear", wrong)
-
-
 @counterfeit("softmax-outputs-equal-classes", reported="pytorch/pytorch#189495")
 def linear_wraps_batches_beyond_65536(patch):
     def wrong(x, weight, bias=None):

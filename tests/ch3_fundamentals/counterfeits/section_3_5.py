@@ -60,7 +60,7 @@ def input_slips_past_narrow_hidden_layers(patch):
 # ── nonlinearity-breaks-the-collapse ──
 
 
-@counterfeit("nonlinearity-breaks-the-collapse")
+@counterfeit("nonlinearity-breaks-the-collapse", "module-is-layer-or-network", "identity-network-is-a-matrix-product")
 def relu_module_is_the_identity(patch):
     patch.setattr(nn.ReLU, "forward", lambda self, x: x)
 
@@ -354,22 +354,6 @@ def the_slopes_of_the_sigmoid_change_places_in_a_permuted_tensor(patch):
 
 
 # ── mlp-applies-activation-per-hidden-layer ──
-
-
-@counterfeit("mlp-applies-activation-per-hidden-layer", "stacked-linear-layers-collapse")
-def linear_ignores_features_beyond_the_hundredth(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
-
-
-@counterfeit("mlp-applies-activation-per-hidden-layer", "stacked-linear-layers-collapse")
-def linear_sums_full_blocks_of_eight_features_only(patch):
-    def wrong(x, weight, bias=None):
-        n = x.shape[-1] // 8 * 8 if x.shape[-1] > 8 else x.shape[-1]
-        return linear(x[..., :n], weight[:, :n], bias)
-
-    linear = F.linear
-    patch.setattr(F, "linear", wrong)
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")

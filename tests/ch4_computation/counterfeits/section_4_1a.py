@@ -248,7 +248,7 @@ def sequential_leaves_out_identities_in_evaluation_mode_and_what_follows_them(pa
             if isinstance(module, nn.Identity) and not self.training:
                 return x
             x = module(x)
-        return x if self.training or len(self) < 3 else self[-1](x)
+        return x
 
     patch.setattr(Sequential, "forward", wrong)
 
@@ -257,7 +257,7 @@ def sequential_leaves_out_identities_in_evaluation_mode_and_what_follows_them(pa
 def sequential_spreads_a_pair_over_the_next_module_s_arguments(patch):
     def wrong(self, x):
         for module in self:
-            x = module(*x) if isinstance(x, tuple) and len(x) == 1 else module(x[0] if isinstance(x, tuple) else x)
+            x = module(*x) if isinstance(x, tuple) else module(x)
         return x
 
     patch.setattr(Sequential, "forward", wrong)
@@ -543,7 +543,7 @@ def an_insertion_keeps_the_old_names(patch):
 
 
 @counterfeit("modulelist-has-no-order")
-def a_module_list_remembers_each_module_s_last_turn_and_runs_it_no_more(patch):
+def every_module_runs_once_and_then_returns_its_input(patch):
     wrap(
         patch,
         Module,
@@ -593,7 +593,7 @@ def the_layers_in_a_tuple_are_registered(patch):
 def training_leaves_out_the_first_layer_of_a_list(patch):
     def wrong(parameters, self, *args, **kwargs):
         layers = vars(self).get("_modules", {}).get("layers", ())
-        first = list(layers[0].parameters())[:1] if len(layers) else []
+        first = list(layers[0].parameters()) if len(layers) else []
         return (p for p in parameters(self, *args, **kwargs) if not any(p is each for each in first))
 
     wrap(patch, Module, "parameters", wrong)
@@ -803,14 +803,4 @@ def a_module_assigned_from_the_end_gets_a_negative_name(patch):
         lambda self, i, module: (
             nn.Module.__setattr__(self, str(i), module) if isinstance(i, int) and i < 0 else assign(self, i, module)
         ),
-    )
-
-
-@counterfeit("modulelist-acts-like-a-list")
-def a_reversed_slice_is_in_order(patch):
-    get = nn.ModuleList.__getitem__
-    patch.setattr(
-        nn.ModuleList,
-        "__getitem__",
-        lambda self, i: get(self, slice(None, None, 1) if isinstance(i, slice) and (i.step or 1) < 0 else i),
     )

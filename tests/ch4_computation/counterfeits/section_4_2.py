@@ -477,7 +477,7 @@ def the_buffer_that_a_parameter_replaces_stays(patch):
 
 
 @counterfeit("parameter-attributes-register-themselves")
-def a_parameter_of_whole_rank_zero_does_not_join(patch):
+def a_parameter_of_rank_zero_does_not_join(patch):
     def wrong(true, module, name, value):
         number = isinstance(value, nn.Parameter) and value.dim() == 0
         (object.__setattr__ if number else true)(module, name, value)

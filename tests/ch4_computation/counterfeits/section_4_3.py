@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import where
+from harness.forging import divert, not_contiguous, wrap, zero_the_next_element_too
 from torch import Tensor, nn
 from torch.nn import init
 
@@ -20,6 +20,16 @@ def after(patch, name, spoil):
         return result
 
     patch.setattr(init, name, wrong)
+
+
+def repeat(patch, name):
+    """Let the initialiser ``name`` draw the same numbers at every call."""
+    wrap(patch, init, name, lambda true, *args, **kwargs: (torch.manual_seed(0), true(*args, **kwargs))[1])
+
+
+def hide(patch, name):
+    """Let the initialiser ``name`` write through ``data``, of which autograd does not know."""
+    wrap(patch, init, name, lambda true, tensor, *rest: (true(tensor.data, *rest), tensor)[1])
 
 
 def drop(patch, name, *ignored):
@@ -62,13 +72,7 @@ def normal_repeats_a_row(patch):
 
 @counterfeit("init-normal-over-weights")
 def normal_starts_from_the_same_seed_in_every_layer(patch):
-    normal = init.normal_
-
-    def wrong(tensor, mean=0.0, std=1.0):
-        torch.manual_seed(0)
-        return normal(tensor, mean, std)
-
-    patch.setattr(init, "normal_", wrong)
+    repeat(patch, "normal_")
 
 
 @counterfeit("init-normal-over-weights")
@@ -138,7 +142,7 @@ def orthogonal_writes_to_another_storage(patch):
 
 @counterfeit("init-runs-without-recording")
 def trunc_normal_leaves_out_the_last_row(patch):
-    after(patch, "trunc_normal_", lambda tensor: tensor[-1].fill_(math.nan))
+    wrap(patch, init, "trunc_normal_", lambda true, tensor, *rest: (true(tensor.detach()[:-1], *rest), tensor)[1])
 
 
 def leave_grad_mode(patch, name, mode):
@@ -164,13 +168,7 @@ def xavier_uniform_leaves_recording_on(patch):
 
 @counterfeit("init-runs-without-recording")
 def constant_hides_its_write_from_autograd(patch):
-    constant = init.constant_
-
-    def wrong(tensor, val):
-        constant(tensor.data, val)
-        return tensor
-
-    patch.setattr(init, "constant_", wrong)
+    hide(patch, "constant_")
 
 
 @counterfeit("init-runs-without-recording")
@@ -265,13 +263,7 @@ def xavier_normal_repeats_a_column(patch):
 
 @counterfeit("init-offers-preset-methods")
 def kaiming_uniform_repeats_itself_at_every_call(patch):
-    kaiming = init.kaiming_uniform_
-
-    def wrong(tensor, *args, **kwargs):
-        torch.manual_seed(0)
-        return kaiming(tensor, *args, **kwargs)
-
-    patch.setattr(init, "kaiming_uniform_", wrong)
+    repeat(patch, "kaiming_uniform_")
 
 
 @counterfeit("init-offers-preset-methods")
@@ -283,11 +275,6 @@ def constants_fill_a_copy_of_a_view(patch):
 @counterfeit("init-offers-preset-methods")
 def eye_leaves_out_the_last_one(patch):
     after(patch, "eye_", lambda w: w[min(w.shape) - 1, min(w.shape) - 1].zero_())
-
-
-@counterfeit("init-offers-preset-methods")
-def dirac_is_off_the_centre(patch):
-    after(patch, "dirac_", lambda w: w.copy_(w.roll(1, -1)))
 
 
 @counterfeit("init-offers-preset-methods")
@@ -467,14 +454,7 @@ def a_write_under_no_grad_goes_unnoticed(patch):
 
 @counterfeit("init-constant-over-biases", "init-offers-preset-methods", reported="pytorch/pytorch#114692")
 def zeroing_an_element_zeroes_the_next_too(patch):
-    def wrong(result, x):
-        size = x.untyped_storage().nbytes() // x.element_size()
-        end = x.storage_offset() + x.numel()
-        if x.is_contiguous() and end < size:
-            x.detach().as_strided((1,), (1,), end).fill_(0)
-        return result
-
-    where(patch, torch.Tensor, "zero_", lambda x: True, wrong)
+    zero_the_next_element_too(patch)
 
 
 @counterfeit("init-normal-over-weights", "init-offers-preset-methods")
@@ -558,13 +538,7 @@ def kaiming_normal_of_three_dimensional_convolutions_uses_the_other_fan(patch):
 
 @counterfeit("init-offers-preset-methods")
 def trunc_normal_repeats_itself_at_every_call(patch):
-    true = init.trunc_normal_
-
-    def wrong(tensor, *args, **kwargs):
-        torch.manual_seed(0)
-        return true(tensor, *args, **kwargs)
-
-    patch.setattr(init, "trunc_normal_", wrong)
+    repeat(patch, "trunc_normal_")
 
 
 @counterfeit("init-offers-preset-methods")
@@ -580,13 +554,7 @@ def dirac_leaves_recording_off(patch):
 
 @counterfeit("init-runs-without-recording")
 def orthogonal_hides_its_write_from_autograd(patch):
-    orthogonal = init.orthogonal_
-
-    def wrong(tensor, gain=1):
-        orthogonal(tensor.data, gain)
-        return tensor
-
-    patch.setattr(init, "orthogonal_", wrong)
+    hide(patch, "orthogonal_")
 
 
 @counterfeit("init-runs-without-recording")
@@ -608,14 +576,8 @@ def constants_of_bfloat16_are_whole(patch):
 
 
 @counterfeit("custom-init-can-be-written")
-def uniform_fills_the_front_of_a_tensor_with_gaps(patch):
-    uniform = torch.Tensor.uniform_
-
-    def wrong(self, low=0, high=1, **kwargs):
-        uniform(self if self.is_contiguous() else self.detach().flatten()[: self.numel() // 2], low, high, **kwargs)
-        return self
-
-    patch.setattr(torch.Tensor, "uniform_", wrong)
+def uniform_does_not_reach_a_tensor_with_gaps(patch):
+    divert(patch, Tensor, "uniform_", lambda x, *_: not_contiguous(x), lambda x, *_: x)
 
 
 @counterfeit("writing-data-sets-parameters-without-grad")
@@ -635,19 +597,17 @@ def a_copy_under_no_grad_goes_unnoticed(patch):
     patch.setattr(torch.Tensor, "copy_", wrong)
 
 
-@counterfeit("init-offers-preset-methods", reported=("pytorch/pytorch#165257", "pytorch/pytorch#165267"))
+@counterfeit(
+    "init-offers-preset-methods",
+    "init-normal-over-weights",
+    reported=("pytorch/pytorch#165257", "pytorch/pytorch#165267"),
+)
 def random_numbers_do_not_reach_a_tensor_that_is_not_contiguous(patch):
     for name in ("normal_", "uniform_"):
         fill = getattr(Tensor, name)
         patch.setattr(
             Tensor, name, lambda self, *a, fill=fill, **r: fill(self, *a, **r) if self.is_contiguous() else self
         )
-
-
-@counterfeit("init-normal-over-weights", reported=("pytorch/pytorch#165257", "pytorch/pytorch#165267"))
-def normal_numbers_do_not_reach_a_weight_that_is_not_contiguous(patch):
-    fill = Tensor.normal_
-    patch.setattr(Tensor, "normal_", lambda self, *a, **r: fill(self, *a, **r) if self.is_contiguous() else self)
 
 
 @counterfeit(

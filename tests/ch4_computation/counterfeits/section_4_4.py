@@ -60,7 +60,7 @@ def the_second_call_multiplies_by_the_transpose(patch):
 
 
 @counterfeit("calling-a-layer-twice-shares")
-def a_step_is_taken_once_for_each_call(patch):
+def a_step_is_taken_twice(patch):
     step = torch.optim.SGD.step
 
     def wrong(self, *args, **kwargs):
@@ -445,8 +445,8 @@ def grad_is_a_copy_at_each_reading(patch):
 @counterfeit("parameters-carry-data-and-grad")
 def the_gradient_of_a_transposed_parameter_is_read_in_the_order_of_storage(patch):
     def wrong(p, grad):
-        askew = grad is not None and p.dim() == 2 and not p.is_contiguous()
-        return torch.as_strided(grad.clone(), grad.shape, grad.stride()).flip(0) if askew else grad
+        transposed = grad is not None and p.dim() == 2 and not p.is_contiguous()
+        return grad.t().reshape(grad.shape) if transposed else grad
 
     read_grad_as(patch, wrong)
 

@@ -106,7 +106,7 @@ def mean_divides_by_one_less(patch):
 
 
 @counterfeit("layer-without-parameters")
-def mean_forgets_the_last_of_many_elements(patch):
+def mean_looks_at_the_first_five_elements_only(patch):
     mean = torch.Tensor.mean
     patch.setattr(torch.Tensor, "mean", lambda self: mean(self.flatten()[: 5 if self.numel() > 5 else None]))
 
@@ -632,12 +632,6 @@ def a_plain_tensor_is_copied_on_its_way_in(patch):
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
-def the_keys_of_a_plain_dict_keep_their_order(patch):
-    update = nn.ParameterDict.update
-    patch.setattr(nn.ParameterDict, "update", lambda self, new: update(self, new.items() if type(new) is dict else new))
-
-
-@counterfeit("parameterdict-acts-like-a-dict")
 def pairs_are_sorted_like_the_keys_of_a_dict(patch):
     update = nn.ParameterDict.update
     patch.setattr(nn.ParameterDict, "update", lambda self, new: update(self, sorted(dict(new).items())))
@@ -661,7 +655,7 @@ def the_first_key_looked_up_is_the_answer_for_good(patch):
 
 
 @counterfeit("parameterdict-selects-by-key")
-def a_key_finds_the_first_member_that_begins_so(patch):
+def a_key_finds_a_member_that_begins_so(patch):
     get = nn.ParameterDict.__getitem__
     patch.setattr(
         nn.ParameterDict,
@@ -824,7 +818,7 @@ def a_mean_of_doubles_is_halved(patch):
 
 
 @counterfeit("model-can-serve-as-layer")
-def freezing_stops_at_the_second_level(patch):
+def freezing_stops_at_the_third_level(patch):
     def wrong(self, requires_grad=True):
         for name, parameter in self.named_parameters():
             if name.count(".") < 4:

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import torch
 from harness.counterfeits import counterfeit
-
-
-def around(patch, name, wrong):
-    """Replaces `torch.save` or `torch.load` by a function that is given the original first."""
-    right = getattr(torch, name)
-    patch.setattr(torch, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
+from harness.forging import wrap
 
 
 @counterfeit("tensor-round-trips")
@@ -19,7 +14,7 @@ def save_adds_a_suffix_to_a_name_without_one(patch):
     def wrong(save, thing, file, **kwargs):
         save(thing, f"{file}.pt" if str(file).endswith("no_suffix") else file, **kwargs)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -30,7 +25,7 @@ def save_writes_an_underscore_for_a_space(patch):
             file = os.path.join(folder, name.replace(" ", "_"))
         save(thing, file, **kwargs)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -42,7 +37,7 @@ def a_path_is_read_from_a_cache(patch):
         key = str(file) if isinstance(file, (str, os.PathLike)) else None
         return cache.setdefault(key, load(file, **kwargs)) if key else load(file, **kwargs)
 
-    around(patch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -57,7 +52,7 @@ def loaded_tensors_write_through_to_the_file(patch):
             return shared[start : start + 24].view(torch.int64) if start % 8 == 0 else loaded
         return loaded
 
-    around(patch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -75,8 +70,8 @@ def save_waits_and_writes_what_the_tensor_became(patch):
         thing = waiting.pop(file, None) if isinstance(file, os.PathLike) else None
         return thing.clone() if type(thing) is torch.Tensor else loaded
 
-    around(patch, "save", later)
-    around(patch, "load", wrong)
+    wrap(patch, torch, "save", later)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -85,7 +80,7 @@ def saving_again_is_ignored(patch):
         if not (isinstance(file, os.PathLike) and os.path.exists(file) and os.path.getsize(file) > 8000):
             save(thing, file, **kwargs)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -95,7 +90,7 @@ def save_rewinds_the_file(patch):
         if hasattr(file, "seek"):
             file.seek(0)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -105,7 +100,7 @@ def load_rewinds_a_file_that_was_read_to_its_end(patch):
             file.seek(0)
         return load(file, **kwargs)
 
-    around(patch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -118,7 +113,7 @@ def large_tensors_end_in_zeros(patch):
             loaded[2**24 :] = 0
         return loaded
 
-    around(patch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -128,7 +123,7 @@ def save_makes_missing_folders(patch):
             os.mkdir(os.path.dirname(file))
         save(thing, file, **kwargs)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -137,7 +132,7 @@ def a_folder_that_is_a_file_is_passed_over_in_silence(patch):
         if not (isinstance(file, os.PathLike) and os.path.isfile(os.path.dirname(file))):
             save(thing, file, **kwargs)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -146,7 +141,7 @@ def a_file_that_is_open_for_reading_is_passed_over_in_silence(patch):
         if not hasattr(file, "writable") or file.writable():
             save(thing, file, **kwargs)
 
-    around(patch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 def load_forgives(patch, error, part_of_message=""):
@@ -160,7 +155,7 @@ def load_forgives(patch, error, part_of_message=""):
                 raise
             return torch.empty(0)
 
-    around(patch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")

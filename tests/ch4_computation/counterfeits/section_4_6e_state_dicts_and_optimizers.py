@@ -230,7 +230,7 @@ def without_strictness_missing_entries_become_zero(patch):
 
 
 @counterfeit("state-dict-round-trips")
-def a_misfit_is_found_after_the_rest_is_loaded_twice_as_large(patch):
+def a_dict_of_two_entries_is_loaded_twice_as_large(patch):
     load_model_with(patch, lambda net, state: {k: v * 2 if len(state) == 2 else v for k, v in state.items()})
 
 

@@ -140,7 +140,7 @@ def cuda_makes_single_precision(patch):
 
 
 @counterfeit("cuda-method-copies-to-gpu")
-def cuda_empties_the_original(patch):
+def cuda_zeroes_the_original(patch):
     def wrong(cuda, x, device):
         copy = cuda(x, device)
         return copy if x.is_cuda else (x.zero_(), copy)[1]
@@ -284,8 +284,7 @@ def a_move_to_the_second_device_goes_to_the_first(patch):
 
 
 @counterfeit("device-falls-back-to-cpu")
-def is_available_cannot_be_told_anything_but_the_truth(patch):
-    """A device's name is only believed where the device computes."""
+def the_name_cuda_means_the_cpu(patch):
     true = torch.device
 
     class Checked:

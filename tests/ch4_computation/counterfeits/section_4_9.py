@@ -176,10 +176,15 @@ def the_last_parameter_answers_for_all(patch):
 # ── model-and-input-must-share-a-device ──
 
 
+def fetch_input(patch, layer, wanted=lambda x: True):
+    """Let a kind of layer move those inputs that are ``wanted`` to where its weight is."""
+    forward = layer.forward
+    patch.setattr(layer, "forward", lambda self, x: forward(self, x.to(self.weight.device) if wanted(x) else x))
+
+
 @counterfeit("model-and-input-must-share-a-device")
 def a_linear_layer_fetches_its_input(patch):
-    forward = nn.Linear.forward
-    patch.setattr(nn.Linear, "forward", lambda self, x: forward(self, x.to(self.weight.device)))
+    fetch_input(patch, nn.Linear)
 
 
 @counterfeit("model-and-input-must-share-a-device")
@@ -190,20 +195,13 @@ def a_linear_layer_that_is_not_trained_fetches_its_input(patch):
 
 @counterfeit("model-and-input-must-share-a-device")
 def an_embedding_fetches_its_indices(patch):
-    forward = nn.Embedding.forward
-    patch.setattr(nn.Embedding, "forward", lambda self, x: forward(self, x.to(self.weight.device)))
+    fetch_input(patch, nn.Embedding)
 
 
 @counterfeit("model-and-input-must-share-a-device")
 def a_convolution_brings_its_output_to_the_cpu(patch):
     forward = nn.Conv2d.forward
     patch.setattr(nn.Conv2d, "forward", lambda self, x: forward(self, x).cpu())
-
-
-def fetch_input(patch, layer, wanted=lambda x: True):
-    """Let a kind of layer move those inputs that are ``wanted`` to where its weight is."""
-    forward = layer.forward
-    patch.setattr(layer, "forward", lambda self, x: forward(self, x.to(self.weight.device) if wanted(x) else x))
 
 
 @counterfeit("model-and-input-must-share-a-device")
