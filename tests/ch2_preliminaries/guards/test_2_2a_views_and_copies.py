@@ -221,7 +221,8 @@ def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
 
     for dense in (copy, tensor.contiguous()):
         assert dense.is_contiguous()
-        agree(dense.view(-1), array.reshape(-1))
+        for shape in [(array.size,), array.shape[::-1], (1, *array.shape), (array.size, 1), array.shape]:
+            agree(dense.view(shape), array.reshape(shape))
     assert not array.size or not shared(copy, tensor)
 
 

@@ -64,9 +64,11 @@ def test_the_meta_device_takes_shapes_strides_and_dtypes_without_the_numbers(twi
 def test_a_tensor_saved_on_the_cpu_comes_to_an_accelerator_with_its_layout(accelerator, twin, location):
     tensor, array = twin
     there = {"device": accelerator, "dict": {"cpu": str(accelerator)}, "name": str(accelerator)}[location]
-    loaded = Way("memory").round_trip(tensor.to("cpu"), map_location=there)
+    saved = tensor.to("cpu")
+    loaded = Way("memory").round_trip(saved, map_location=there)
 
     assert loaded.device.type == accelerator.type
+    assert layout_of(loaded) == layout_of(saved)
     agree(loaded, array)
 
 
