@@ -29,7 +29,7 @@ def repeat(patch, name):
 
 def hide(patch, name):
     """Let the initialiser ``name`` write through ``data``, of which autograd does not know."""
-    wrap(patch, init, name, lambda true, tensor, *rest: (true(tensor.data, *rest), tensor)[1])
+    wrap(patch, init, name, lambda true, tensor, *rest, **more: (true(tensor.data, *rest, **more), tensor)[1])
 
 
 def drop(patch, name, *ignored):
