@@ -115,6 +115,7 @@ def test_the_search_page_ranks_as_the_terminal_does(site, reader):
     for query in (
         "why is my gradient twice as large?",
         "optimzer.zero_grad()啥时候调用",
+        "torch2.6之后加载模型报错weights_only",
         "mat1 and mat2 shapes (32x784 and 256x10)",
         "how do I bake bread",
     ):
