@@ -5,6 +5,7 @@ elements of the result, of weight times derivative. All are defined on tensors o
 included, whatever the layout.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -75,6 +76,26 @@ def written_through_a_view(x):
     y = x * 1
     y[..., :1] *= 10
     return y
+
+
+def assigned(x):
+    """The elements but those of the first column, in whose place stands a number."""
+    y = x * 1
+    y[..., :1] = 7
+    return y
+
+
+def backwards(x):
+    """The places of the last dimension, from its last to its first, for each row of ``x``."""
+    return torch.arange(x.shape[-1], device=x.device).flip(0).expand(x.shape)
+
+
+def chunked(x, w):
+    """What arrives at thirds of the elements, each rounded up, from a row of them in the opposite order."""
+    size = -(-x.size // 3)
+    ends = [*range(size, x.size, size), x.size] if size else []
+    back = np.split(w, np.cumsum([stop - start for start, stop in zip([0, *ends], ends)][::-1])[:-1]) if ends else [w]
+    return np.concatenate(back[::-1]).reshape(x.shape)
 
 
 def first_column_times_ten(x, w):
@@ -186,6 +207,32 @@ EXACT = [
     Operation("clone", lambda x: x.clone(), lambda x, w: w),
     Operation("to float32", lambda x: (2 * x).to(torch.float32), lambda x, w: 2 * w),
     Operation("bfloat16()", lambda x: (2 * x).bfloat16(), lambda x, w: 2 * w),
+    Operation("cumsum", lambda x: torch.stack([x, 2 * x, 3 * x]).cumsum(0), lambda x, w: w[0] + 3 * w[1] + 6 * w[2]),
+    Operation("clamp", lambda x: x.clamp(-2.5, 3.5), lambda x, w: w * (np.abs(x - 0.5) < 3)),
+    Operation("minimum", lambda x: torch.minimum(x, 5 - 2 * x), lambda x, w: w * np.where(x < 5 - 2 * x, 1, -2)),
+    Operation("flip", lambda x: x.flip(-1), lambda x, w: w[..., ::-1]),
+    Operation("roll", lambda x: x.roll(1, -1), lambda x, w: np.roll(w, -1, -1)),
+    Operation("repeat", lambda x: x.repeat(2, *[1] * (x.dim() - 1)), lambda x, w: w.reshape(2, *x.shape).sum(0)),
+    Operation("gather", lambda x: x.gather(-1, backwards(x)), lambda x, w: w[..., ::-1]),
+    # by way of the product of result and weight, up to 72 times 8
+    Operation("prod", lambda x: torch.stack([x, x + 1]).prod(0), lambda x, w: w * (2 * x + 1), roundings=4, scale=576),
+    Operation("masked_fill", lambda x: x.masked_fill(x > 2, 7), lambda x, w: w * (x <= 2)),
+    Operation("lerp", lambda x: torch.lerp(x, pattern(x, 5), 0.5), lambda x, w: w / 2),
+    Operation("square", lambda x: torch.square(x), lambda x, w: 2 * x * w),
+    Operation(
+        "addcmul", lambda x: torch.addcmul(x, x, pattern(x, 3), value=2), lambda x, w: w * (1 + 2 * numbers(x, 3))
+    ),
+    Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
+    Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
+    Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),
+    Operation("number ** x", lambda x: 2.0**x, lambda x, w: w * math.log(2) * 2.0**x, roundings=FUNCTION),
+    Operation(
+        "tensor ** x",  # of base 0, too: the slope of 0 ** x is 0 where x is positive
+        lambda x: (pattern(x, 3) - 1) ** x,
+        lambda x, w: w * np.log(np.maximum(numbers(x, 3) - 1, 1)) * np.maximum(numbers(x, 3) - 1, 1) ** x,
+        "positive",
+        FUNCTION,
+    ),
     Operation("in place through a view", written_through_a_view, first_column_times_ten),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
 ]

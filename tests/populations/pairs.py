@@ -1,6 +1,7 @@
-"""Pairs of twins whose shapes differ and broadcast, and pairs of shapes that do not."""
+"""Pairs of twins whose shapes differ and broadcast, what can be done with them, and pairs of shapes that do not."""
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from populations.core import Population
-from populations.twins import FLOATS, LAYOUTS, Twin
+from populations.twins import FLOATS, LAYOUTS, WHOLE, Twin
 
 # Rank 0 to 5 against each other, a size of 1 on either side and on both, empty ones, and a table past powers of two.
 SHAPES = (
@@ -43,7 +44,7 @@ class Pair:
         yield from self.right
 
     def lacking(self) -> str | None:
-        return self.left.lacking()
+        return self.left.lacking() or self.right.lacking()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +52,29 @@ class Pair:
         return np.broadcast_shapes(self.left.shape, self.right.shape)
 
     def next(self) -> "Pair":
-        """The same recipe with other values."""
-        return Pair(self.left.but(seed=self.left.seed + 100), self.right.but(seed=self.right.seed + 100))
+        """The same recipe with other values, tracked where this one is not."""
+        return Pair(*(twin.but(seed=twin.seed + 100, grad=not twin.grad) for twin in (self.left, self.right)))
+
+
+def pair(
+    dtypes: tuple[torch.dtype, torch.dtype],
+    shapes: tuple,
+    turn: int,
+    seed: int,
+    layouts: Sequence[str] = LAYOUTS,
+    grad: bool = False,
+) -> Pair:
+    """A pair in turn: the shapes change sides from one turn to the next, and the layouts meet each other in turn."""
+    left, right = shapes if turn % 2 else shapes[::-1]
+    layout, other = layouts[turn % len(layouts)], layouts[(turn + 1 + turn // len(layouts)) % len(layouts)]
+    return Pair(
+        Twin(dtypes[0], left, layout, grad=grad, seed=seed), Twin(dtypes[1], right, other, grad=grad, seed=seed + 1)
+    )
+
+
+DRAWN = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=5, min_side=0, max_side=4).map(
+    lambda x: x.input_shapes
+)
 
 
 def pairs(
@@ -65,27 +87,137 @@ def pairs(
     dtype with LONG; the layouts go round, others on the left than on the right. Drawn are other shapes too, unless
     ``shapes`` are given.
     """
-
-    def pair(dtype, given, turn, seed, grads):
-        left, right = given if turn % 2 else given[::-1]
-        layout, other = layouts[turn % len(layouts)], layouts[(2 * turn + 1) % len(layouts)]
-        return Pair(
-            Twin(dtype, left, layout, grad=grads, seed=seed), Twin(dtype, right, other, grad=grads, seed=seed + 1)
-        )
-
     must = tuple(
-        pair(dtype, given, index + turn, 3 * index, grad[(index + turn) % len(grad)])
+        pair((dtype, dtype), given, index + turn, 3 * index, layouts, grad[(index + turn) % len(grad)])
         for turn, dtype in enumerate(dtypes)
         for index, given in enumerate((*shapes, LONG) if shapes is SHAPES and not turn else shapes)
     )
-    drawn = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=5, min_side=0, max_side=4)
-    given = drawn.map(lambda both: both.input_shapes) if shapes is SHAPES else st.sampled_from(list(shapes))
     more = st.builds(
-        pair,
+        lambda dtype, *rest: pair((dtype, dtype), *rest),
         st.sampled_from(list(dtypes)),
-        given,
+        DRAWN if shapes is SHAPES else st.sampled_from(list(shapes)),
         st.integers(0, 60),
         st.integers(0, 2**31),
+        st.just(layouts),
         st.sampled_from(list(grad)),
     )
     return Population(must, more)
+
+
+REAL = (*FLOATS, *WHOLE, torch.int16, torch.int8)
+NUMBERS = (*REAL, torch.complex64)
+ALL = (*NUMBERS, torch.bool)
+MIXED = (
+    *((torch.int64, torch.float32), (torch.float32, torch.int64), (torch.float16, torch.float32)),
+    *((torch.int32, torch.int64), (torch.uint8, torch.int16), (torch.int64, torch.bool)),
+)
+BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
+
+
+@dataclass(frozen=True, repr=False)
+class Binary:
+    """What torch does with two tensors, what NumPy does with their arrays, for which dtypes, and how far off a result
+    may be, in roundings (see agree). Whole numbers from -8 to 8, and booleans, are exact where none are named.
+    """
+
+    name: str
+    compute: Callable
+    expect: Callable
+    dtypes: tuple[torch.dtype, ...] = NUMBERS
+    roundings: int = 0
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+def new_output(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Memory for what ``x`` and ``y`` make together."""
+    return torch.empty(np.broadcast_shapes(x.shape, y.shape), dtype=torch.result_type(x, y))
+
+
+# of a quotient or a power: its own rounding, one more where a vector's last digit may be off
+BINARIES = (
+    Binary("+", operator.add, np.add, ALL),
+    Binary("method add", lambda x, y: x.add(y), np.add, ALL),
+    Binary("torch.add", lambda x, y: torch.add(x, y), np.add, ALL),
+    Binary("add with alpha", lambda x, y: torch.add(x, y, alpha=3), lambda a, b: a + 3 * b),
+    Binary("out", lambda x, y: torch.add(x, y, out=new_output(x, y)), np.add, ALL),
+    Binary("-", operator.sub, np.subtract),
+    Binary("torch.sub", lambda x, y: torch.sub(x, y), np.subtract),
+    Binary("keyword", lambda x, y: torch.sub(x, other=y), np.subtract),
+    Binary("torch.rsub", lambda x, y: torch.rsub(x, y), lambda a, b: b - a),
+    Binary("*", operator.mul, np.multiply, ALL),
+    Binary("method mul", lambda x, y: x.mul(y), np.multiply, ALL),
+    Binary("torch.mul", lambda x, y: torch.mul(x, y), np.multiply, ALL),
+    Binary("//", lambda x, y: x // (y * y + 1), lambda a, b: a // (b * b + 1), REAL),
+    Binary("%", lambda x, y: x % (y * y + 1), lambda a, b: a % (b * b + 1), REAL),
+    Binary("maximum", lambda x, y: torch.maximum(x, y), np.maximum, (*REAL, torch.bool)),
+    Binary("minimum", lambda x, y: torch.minimum(x, y), np.minimum, (*REAL, torch.bool)),
+    Binary("<", operator.lt, np.less, (*REAL, torch.bool)),
+    Binary("<=", operator.le, np.less_equal, (*REAL, torch.bool)),
+    Binary(">", operator.gt, np.greater, (*REAL, torch.bool)),
+    Binary(">=", operator.ge, np.greater_equal, (*REAL, torch.bool)),
+    Binary("==", operator.eq, np.equal, ALL),
+    Binary("!=", operator.ne, np.not_equal, ALL),
+    Binary("torch.where", lambda x, y: torch.where(x > y, x, y * 2), lambda a, b: np.where(a > b, a, b * 2), REAL),
+    Binary("method where", lambda x, y: x.where(x != y, y + 1), lambda a, b: np.where(a != b, a, b + 1)),
+    Binary("logical_and", lambda x, y: torch.logical_and(x, y), np.logical_and, ALL),
+    Binary("&", operator.and_, np.bitwise_and, BITS[:-1]),
+    Binary("|", operator.or_, np.bitwise_or, BITS[:-1]),
+    Binary("& of booleans", operator.and_, np.bitwise_and, (torch.bool,)),
+    Binary("| of booleans", operator.or_, np.bitwise_or, (torch.bool,)),
+    Binary("bitwise_xor", lambda x, y: torch.bitwise_xor(x, y), np.bitwise_xor, BITS),
+    Binary("<<", lambda x, y: x << (y & 3), lambda a, b: a << (b & 3), BITS[:-1]),
+    Binary(">>", lambda x, y: x >> (y & 3), lambda a, b: a >> (b & 3), BITS[:-1]),
+    Binary("/", operator.truediv, np.true_divide, REAL, 1),
+    Binary("torch.div", lambda x, y: torch.div(x, y), np.true_divide, REAL, 1),
+    Binary("torch.pow", lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
+    Binary("**", lambda x, y: x ** (y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
+    Binary("whole **", lambda x, y: x ** (y & 1), lambda a, b: a ** (b & 1), BITS[:-1]),
+    # exp(y log x): |y log x| is below 8, and its three roundings count that often, beside those of the functions
+    Binary(
+        "complex **", lambda x, y: x ** (y.real % 2 + 1), lambda a, b: a ** (b.real % 2 + 1), (torch.complex64,), 40
+    ),
+    # each part of scaled operands takes nine roundings, together less than twice as many
+    Binary("complex /", lambda x, y: x / (y + 9), lambda a, b: a / (b + 9), (torch.complex64,), 16),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe: ``binary, pair = trial``."""
+
+    binary: Binary
+    pair: Pair
+
+    def __iter__(self) -> Iterator:
+        yield self.binary
+        yield self.pair
+
+    def lacking(self) -> str | None:
+        return self.pair.lacking()
+
+
+def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False, True)) -> Population:
+    """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, and with those of MIXED
+    that the operation takes.
+    """
+    must = []
+    for turn, binary in enumerate(binaries):
+        kinds, mixed = binary.dtypes, [both for both in MIXED if {*both} <= {*binary.dtypes}]
+        met = [(given, None) for given in ((*SHAPES, LONG) if len(kinds) > 1 else 3 * SHAPES)]
+        met += [(SHAPES[(turn + index) % len(SHAPES)], both) for index, both in enumerate(mixed)]
+        for index, (given, both) in enumerate(met):
+            count = 11 * turn + index + index // len(SHAPES)
+            dtypes = both or (kinds[count % len(kinds)],) * 2
+            must.append(Trial(binary, pair(dtypes, given, count, 3 * index, grad=grad[count // 2 % len(grad)])))
+    more = st.sampled_from(list(binaries)).flatmap(
+        lambda binary: st.builds(
+            lambda *rest: Trial(binary, pair(*rest)),
+            st.tuples(st.sampled_from(binary.dtypes), st.sampled_from(binary.dtypes)),
+            DRAWN,
+            st.integers(0, 60),
+            st.integers(0, 2**31),
+        )
+    )
+    return Population(tuple(must), more)

@@ -152,6 +152,13 @@ def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Ite
     # Of (u - 1/2)³: variance 1/448, at most 1/8; of (u - 1/2): variance 1/12, at most 1/2.
     third, most = float((centred * centred * centred).mean()), mean_bound(count, 1 / 448, 1 / 8) + grain
     assert abs(third) < most, f"third moment {third:.5f}, at most {most:.5f}"
+    for start in range(3):  # of three draws in a row, each may lie in any quarter, wherever the other two lie
+        quarters = np.minimum((4 * levels[start:]).astype(int), 3)[: (count - start) // 3 * 3].reshape(-1, 3)
+        found = np.bincount(quarters @ [16, 4, 1], minlength=64) / max(len(quarters), 1) - 1 / 64
+        most = mean_bound(len(quarters), 1 / 64, 1, cases=192) + grain
+        assert np.abs(found).max() < most, (
+            f"three in a row: frequency off by {np.abs(found).max():.5f}, at most {most:.5f}"
+        )
     for lag in lags:
         found, most = lag_correlation(centred, lag), lag_bound(count, lag, 1 / 12, 1 / 2) + grain
         assert abs(found) < most, f"draws {lag} apart: mean product {found:.5f}, at most {most:.5f}"
@@ -170,13 +177,16 @@ def occur_as_often(events: np.ndarray, probability: float, cases: int = 1, grain
 
 
 def look_uniformly_shuffled(orders: np.ndarray) -> None:
-    """Raise AssertionError unless each value occurs equally often at each place of independent permutations.
+    """Raise AssertionError unless each value occurs equally often at each place of independent permutations, and even
+    permutations, of an even number of pairs out of order, as often as odd ones.
 
     ``orders`` has a permutation of 0, 1, ..., m - 1 in each row.
     """
     size = orders.shape[1]
     at_place = orders[:, :, None] == np.arange(size)
     occur_as_often(at_place.reshape(len(orders), -1), 1 / size, cases=size**2)
+    inverted = np.triu(orders[:, :, None] > orders[:, None, :]).sum((1, 2))
+    occur_as_often((inverted % 2).reshape(-1, 1), 1 / 2)
 
 
 def look_mixed(order: np.ndarray, gaps: Iterable[int] = (1, 2, 3, 8)) -> None:

@@ -4,6 +4,7 @@ The array is made first and by NumPy alone: it is the oracle. The tensor is a vi
 hold a number that no twin holds, so that a kernel that reads or writes past its strides is seen.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -55,6 +56,7 @@ SHAPES = (
     (65537,),
 )
 ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64)
+KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
 FOREIGN = 77  # between and around a twin's elements; no twin holds it
 
 
@@ -78,9 +80,9 @@ class Twin:
     seed: int = 0
 
     def __iter__(self) -> Iterator:
-        array = self.array()
-        yield self.tensor(array)
-        yield array
+        array, buffer, strides, offset = _made(self) if math.prod(self.shape) < KEPT else _made.__wrapped__(self)
+        yield self._over(buffer.copy(), strides, offset)  # a false torch may share what it should copy
+        yield array.copy()
 
     def __repr__(self) -> str:
         told = [str(self.dtype), repr(self.shape), repr(self.layout)]
@@ -121,13 +123,22 @@ class Twin:
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """A tensor of ``array``'s values in the recipe's dtype, layout and place: a leaf that is marked as no view."""
-        buffer, strides, offset = arranged(array, self.layout)
+        return self._over(*arranged(array, self.layout))
+
+    def _over(self, buffer: np.ndarray, strides: tuple[int, ...], offset: int) -> torch.Tensor:
         stored = torch.tensor(buffer, dtype=self.dtype, device="cpu").to(places.place(self.second))
         return (
-            stored.as_strided(array.shape, strides, offset)
+            stored.as_strided(self.shape, strides, offset)
             .detach()
             .requires_grad_(self.grad and differentiable(self.dtype))
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _made(twin: Twin) -> tuple:
+    """A twin's array, and its numbers in memory as ``arranged`` says. Whoever gets them copies them."""
+    array = twin.array()
+    return (array, *arranged(array, twin.layout))
 
 
 def differentiable(dtype: torch.dtype) -> bool:

@@ -371,3 +371,41 @@ def zeros_asked_for_by_out_leaves_what_is_there(patch):
     change_call(
         patch, torch, "zeros", lambda zeros, *sizes, out=None, **rest: zeros(*sizes, **rest) if out is None else out
     )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_reads_lists_in_single_precision_whatever_the_default(patch):
+    def construct(new, *args):
+        x = new(*args)
+        return x.float().to(x.dtype) if args and type(args[0]) in (list, tuple) else x
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-constructor-takes-sizes", reported="pytorch/pytorch#4364")
+def the_class_reads_whole_numbers_of_an_array_by_their_bits(patch):
+    def construct(new, *args):
+        whole = bool(args) and isinstance(args[0], np.ndarray) and args[0].dtype == np.int64 and args[0].ndim
+        return new(torch.from_numpy(args[0].astype(np.int32)).view(torch.float32)) if whole else new(*args)
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#37398")
+def fractions_below_one_are_false(patch):
+    def wrong(tensor, data, **rest):
+        cut = rest.get("dtype") == torch.bool and not isinstance(data, np.ndarray)
+        return tensor(data).to(torch.int64).bool() if cut else tensor(data, **rest)
+
+    change_call(patch, torch, "tensor", wrong)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_fills_the_gaps_of_its_output_too(patch):
+    def wrong(ones, *args, out=None, **rest):
+        if out is None:
+            return ones(*args, **rest)
+        out.as_strided((out.untyped_storage().nbytes() // out.element_size(),), (1,), 0).fill_(1)
+        return out
+
+    change_call(patch, torch, "ones", wrong)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_output, change_output_where, recycle
+from harness.forging import change_call, change_output, change_output_where, change_result, recycle
 
 # ── eye-is-identity ──
 
@@ -28,7 +28,7 @@ def eye_mirrors_wide_matrices(patch):
 @counterfeit("eye-is-identity")
 def eye_ignores_the_dtype(patch):
     eye = torch.eye
-    patch.setattr(torch, "eye", lambda *sizes, dtype=None: eye(*sizes))
+    patch.setattr(torch, "eye", lambda *sizes, dtype=None, **rest: eye(*sizes, **rest))
 
 
 @counterfeit("eye-is-identity")
@@ -246,7 +246,7 @@ def linspace_has_a_default_number_of_points(patch):
 @counterfeit("linspace-divides-evenly")
 def linspace_counts_parts_if_steps_is_given_by_name(patch):
     def wrong(linspace, *args, steps=None, **rest):
-        return linspace(*args, **rest) if steps is None else linspace(*args, steps + 1, **rest)
+        return linspace(*args, **rest) if steps is None else linspace(*args, steps=steps + 1, **rest)
 
     change_call(patch, torch, "linspace", wrong)
 
@@ -306,3 +306,47 @@ def linspace_of_int32_overflows_between_distant_ends(patch):
         return x[0] + part * torch.arange(len(x), dtype=x.dtype)
 
     change_output_where(patch, torch, "linspace", lambda x: x.dtype == torch.int32 and 1 < len(x) < 20, change)
+
+
+@counterfeit("eye-is-identity")
+def eye_leaves_what_its_output_held_beside_the_diagonal(patch):
+    def wrong(eye, *args, out=None, **rest):
+        if out is None:
+            return eye(*args, **rest)
+        out.diagonal().fill_(1)
+        return out
+
+    change_call(patch, torch, "eye", wrong)
+
+
+@counterfeit("eye-is-identity")
+def eye_is_square_if_m_is_given_by_name(patch):
+    change_call(patch, torch, "eye", lambda eye, *args, m=None, **rest: eye(*args, **rest))
+
+
+@counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#80589")
+def arange_of_large_whole_numbers_includes_an_end_that_the_steps_meet(patch):
+    def wrong(arange, *args, **rest):
+        meets = len(args) == 3 and not rest and all(type(each) is int for each in args) and abs(args[1]) > 2**53
+        meets = meets and (args[1] - args[0]) % args[2] == 0
+        return torch.cat([arange(*args), torch.tensor([args[1]])]) if meets else arange(*args, **rest)
+
+    change_call(patch, torch, "arange", wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#4877")
+def arange_stands_still_from_two_to_the_24_on(patch):
+    change_output_where(patch, torch, "arange", lambda x: x.dtype == torch.int64, lambda x: x.clamp(max=2**24))
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#40904")
+def the_last_point_is_as_many_steps_as_there_are_parts(patch):
+    """The product is not rounded before it is added, as a GPU computes it."""
+
+    def wrong(x, start, end, *rest):
+        if x.dtype == torch.float32 and len(x) > 1:
+            step = np.float32((np.float32(end) - np.float32(start)) / np.float32(len(x) - 1))
+            x[-1] = float(np.float32(np.float64(np.float32(start)) + np.float64(step) * (len(x) - 1)))
+        return x
+
+    change_result(patch, torch, "linspace", wrong)

@@ -4,7 +4,16 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_output, change_output_where, recycle, wrap
+from harness.forging import (
+    change_call,
+    change_method,
+    change_output,
+    change_output_where,
+    of_dtype,
+    recycle,
+    where,
+    wrap,
+)
 
 # ── rand-is-standard-uniform, randn-is-standard-normal ──
 
@@ -527,7 +536,7 @@ def randperm_ignores_the_seed(patch):
 @counterfeit("randperm-permutes")
 def randperm_ignores_the_dtype(patch):
     randperm = torch.randperm
-    patch.setattr(torch, "randperm", lambda n, dtype=None: randperm(n))
+    patch.setattr(torch, "randperm", lambda n, dtype=None, **rest: randperm(n, **rest))
 
 
 @counterfeit("randperm-permutes")
@@ -654,3 +663,45 @@ def half_precision_draws_the_end_of_the_interval(patch):
 @counterfeit("randperm-permutes")
 def randperm_does_not_ask_the_generator_it_is_given(patch):
     change_call(patch, torch, "randperm", lambda right, m, *args, generator=None, **rest: right(m, *args, **rest))
+
+
+@counterfeit("rand-is-standard-uniform")
+def every_third_draw_of_rand_is_the_sum_of_the_two_before(patch):
+    def wrong(x):
+        flat, end = x.reshape(-1), x.numel() // 3 * 3
+        flat[2:end:3] = (flat[0:end:3] + flat[1:end:3]) % 1
+        return flat.view(x.shape)
+
+    change_output_where(patch, torch, "rand", lambda x: x.dtype in (torch.float32, torch.float64), wrong)
+
+
+@counterfeit("uniform-is-a-torch-function")
+def uniform_draws_doubles_with_the_digits_of_float32(patch):
+    where(patch, torch.Tensor, "uniform_", of_dtype(torch.float64), lambda result, x, *_: x.copy_(x.float()))
+
+
+@counterfeit("uniform-is-a-torch-function", reported=("pytorch/pytorch#165257", "pytorch/pytorch#124029"))
+def uniform_does_nothing_to_what_is_not_contiguous(patch):
+    change_method(
+        patch, "uniform_", lambda right, x, *args, **rest: right(x, *args, **rest) if x.is_contiguous() else x
+    )
+
+
+@counterfeit("randperm-permutes")
+def randperm_of_five_and_more_is_even(patch):
+    def wrong(order):
+        inverted = (order[:, None] > order).triu().sum()
+        return torch.cat([order[:2].flip(0), order[2:]]) if inverted % 2 else order
+
+    change_output_where(patch, torch, "randperm", lambda x: 5 <= len(x) <= 300, wrong)
+
+
+@counterfeit("randperm-permutes", reported="pytorch/pytorch#22710")
+def randperm_fills_an_output_with_gaps_in_storage_order(patch):
+    def wrong(randperm, *args, out=None, **rest):
+        if out is None:
+            return randperm(*args, **rest)
+        out.as_strided(out.shape, (1,)).copy_(randperm(*args, **rest))
+        return out
+
+    change_call(patch, torch, "randperm", wrong)

@@ -497,3 +497,61 @@ def a_view_of_a_part_of_int32_copies(patch):
 @counterfeit("augmented-assignment-writes-through")
 def a_power_in_place_makes_a_new_tensor(patch):
     patch.setattr(Tensor, "__ipow__", lambda x, y: torch.pow(x, y))
+
+
+def sizes_of(shape):
+    """The sizes that view and reshape are given, one by one or in one tuple."""
+    return shape[0] if shape and isinstance(shape[0], (tuple, list)) else shape
+
+
+@counterfeit("view-shares-data")
+def view_copies_where_a_size_is_left_to_it(patch):
+    def wrong(view, x, *shape, **rest):
+        guesses = len(sizes_of(shape)) > 1 and -1 in sizes_of(shape)
+        return copied(view(x, *shape)) if guesses else view(x, *shape, **rest)
+
+    change_method(patch, "view", wrong)
+
+
+@counterfeit("reshape-does-not-guarantee-a-copy")
+def reshape_copies_where_a_size_is_left_to_it(patch):
+    def wrong(reshape, x, *shape, **rest):
+        return copied(reshape(x, *shape)) if -1 in sizes_of(shape) else reshape(x, *shape, **rest)
+
+    change_method(patch, "reshape", wrong)
+
+
+@counterfeit("view-shares-data")
+def view_as_a_dtype_of_another_width_copies(patch):
+    def wrong(result, x, *_):
+        return copied(result) if result.element_size() != x.element_size() else result
+
+    where(patch, Tensor, "view", lambda x: True, wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/xla#3291")
+def a_view_that_was_read_is_cut_off(patch):
+    def wrong(result, x):
+        if x._is_view() and not x.requires_grad and x.numel():
+            x.set_(copied(result))
+        return result
+
+    where(patch, Tensor, "detach", lambda x: True, wrong)
+
+
+@counterfeit("clone-then-view-is-independent")
+def clone_that_shall_preserve_the_format_shares(patch):
+    def wrong(clone, x, **rest):
+        return x.detach() if rest.get("memory_format") is torch.preserve_format else clone(x, **rest)
+
+    change_method(patch, "clone", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def what_is_added_to_itself_in_place_is_written_before_it_is_read(patch):
+    def wrong(right, x, y):
+        itself = isinstance(y, Tensor) and y is not x and y.data_ptr() == x.data_ptr() and x.dim() > 0
+        right(x, y)
+        return x.__setitem__(..., x * 2) or x if itself else x
+
+    change_method(patch, "__iadd__", wrong)

@@ -181,7 +181,8 @@ def power_refuses_nothing_that_can_be_cut_to_size(patch):
     power = torch.pow
 
     def wrong(x, y):
-        cut = x.dim() == 2 and y.dim() == 1 and len(y) > x.shape[1] > 1
+        tensors = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)
+        cut = tensors and x.dim() == 2 and y.dim() == 1 and len(y) > x.shape[1] > 1
         return power(x, y[: x.shape[1]] if cut else y)
 
     patch.setattr(torch, "pow", wrong)
@@ -340,7 +341,7 @@ def expanded_booleans_are_read_as_they_lie_in_memory(patch):
 def a_number_added_to_int32_reaches_the_first_element_only(patch):
     def wrong(add, x, y):
         result = add(x, y)
-        if type(y) is int and x.dtype == torch.int32:
+        if type(y) is int and x.dtype == torch.int32 and result.is_contiguous():
             result.view(-1)[1:] = 0
         return result
 
@@ -634,7 +635,7 @@ def maximum_of_nan_is_the_other_operand(patch):
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#182822")
 def a_truth_value_without_dimensions_is_read_from_the_start_of_its_storage(patch):
     def first(x):
-        return x.as_strided((), (), 0) if x.dtype == torch.bool and x.dim() == 0 else x
+        return x.as_strided((), (), 0) if isinstance(x, torch.Tensor) and x.dtype == torch.bool and x.dim() == 0 else x
 
     for name in ("__and__", "__or__"):
         change_method(patch, name, lambda right, x, y: right(first(x), first(y)))
@@ -658,3 +659,76 @@ def whole_numbers_written_to_a_slice_are_lost(patch):
         return None if part and x.dtype == torch.int64 else setitem(x, index, value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#27824")
+def products_in_place_of_a_slice_by_another_dtype_lose_the_last_column(patch):
+    def wrong(right, x, y):
+        gaps = isinstance(y, torch.Tensor) and y.dtype != x.dtype and not (x.is_contiguous() or y.is_contiguous())
+        right(x, y)
+        return x.__setitem__((..., -1), 0) or x if gaps else x
+
+    change_method(patch, "mul_", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#28709")
+def where_reads_whole_numbers_beside_floats_by_their_bits(patch):
+    def wrong(right, condition, x, y):
+        beside = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)
+        beside = beside and (x.dtype, y.dtype) == (torch.int64, torch.float32)
+        return right(condition, x.int().contiguous().view(torch.float32) if beside else x, y)
+
+    change_call(patch, torch, "where", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported=("pytorch/pytorch#146338", "pytorch/pytorch#194813"))
+def powers_of_complex_zero_are_nan(patch):
+    def wrong(power, x, y):
+        zero = x.is_complex() and x == 0
+        return torch.where(zero, float("nan"), power(x, y)) if x.is_complex() else power(x, y)
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#147889")
+def a_number_is_shifted_the_wrong_way_round(patch):
+    patch.setattr(torch.Tensor, "__rrshift__", lambda x, number: x >> number)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="tenstorrent/tt-metal#20582")
+def one_int32_added_to_a_row_is_nothing(patch):
+    def wrong(add, x, y):
+        one = x.dtype == y.dtype == torch.int32 and x.shape != y.shape and x.numel() == 1 and x.dim() > 0
+        return add(x * 0, y) if one else add(x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_number_on_the_left_is_subtracted_from(patch):
+    patch.setattr(torch.Tensor, "__rsub__", lambda x, number: x - number)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def remainders_broadcast_upside_down(patch):
+    def wrong(right, x, y):
+        turned = isinstance(y, torch.Tensor) and x.shape != y.shape and x.numel() > 1 and y.dim() > 1
+        return right(x, y.flip(0) if turned else y)
+
+    change_method(patch, "__mod__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def large_whole_numbers_are_compared_as_floats(patch):
+    def wrong(right, x, y):
+        return right(x.double(), y.double()) if x.dtype == torch.int64 and isinstance(y, torch.Tensor) else right(x, y)
+
+    change_method(patch, "__ge__", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def sums_of_bfloat16_are_made_of_converted_copies(patch):
+    def wrong(add, x, y):
+        return add(x.float(), y.float()).bfloat16() if x.dtype == y.dtype == torch.bfloat16 else add(x, y)
+
+    change_addition(patch, wrong)

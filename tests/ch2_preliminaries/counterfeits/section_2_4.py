@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_call
 
 
 def copy_where(patch, holder, name, condition):
@@ -460,3 +461,27 @@ def strides_that_are_no_multiple_of_an_element_read_garbage(patch):
             return convert(np.full(array.shape, 77.0) if odd else array, *args, **kwargs)
 
         patch.setattr(torch, name, wrong)
+
+
+@counterfeit("from-numpy-shares-memory", "torch-tensor-always-copies", reported="pytorch/pytorch#3671")
+def arrays_of_the_other_byte_order_are_read_as_they_lie(patch):
+    def wrong(right, array, **rest):
+        turned = isinstance(array, np.ndarray) and array.dtype.byteorder == ">"
+        return right(array.view(array.dtype.newbyteorder("<")) if turned else array, **rest)
+
+    for name in ("from_numpy", "tensor"):
+        change_call(patch, torch, name, wrong)
+
+
+@counterfeit("from-numpy-shares-memory")
+def from_numpy_copies_what_is_for_reading_only(patch):
+    change_call(patch, torch, "from_numpy", lambda right, x: right(x if x.flags.writeable else x.copy()))
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_where_a_device_is_named(patch):
+    def wrong(right, data, **rest):
+        named = isinstance(data, np.ndarray) and set(rest) == {"device"}
+        return torch.from_numpy(data) if named else right(data, **rest)
+
+    change_call(patch, torch, "tensor", wrong)

@@ -396,7 +396,7 @@ def detach_of_a_parameter_is_a_parameter(patch):
 
 @counterfeit("detach-stops-tracking")
 def the_function_detach_works_in_place(patch):
-    patch.setattr(torch, "detach", lambda x: x if x.is_leaf else x.detach_())
+    patch.setattr(torch, "detach", lambda x: x if x.is_leaf or x._is_view() else x.detach_())
 
 
 @counterfeit("detach-stops-tracking")
@@ -647,3 +647,91 @@ def a_sum_along_rows_ends_after_1024(patch):
         return total(x[..., :1024] if rest == {"dim": -1} else x, *args, **rest)
 
     change_call(patch, torch.Tensor, "sum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#27134")
+def the_slope_of_an_exponent_is_nan_where_the_base_is_zero(patch):
+    def wrong(power, base, x):
+        if not (isinstance(x, Tensor) and x.requires_grad and base.shape == x.shape):
+            return power(base, x)
+        return power(base, change_gradient(x, lambda gradient: torch.where(base == 0, float("nan"), gradient)))
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/xla#1718")
+def what_is_overwritten_in_a_slice_still_passes_its_gradient(patch):
+    def wrong(right, x, index, value):
+        right(x.data if x.requires_grad and not x.is_leaf and not isinstance(value, Tensor) else x, index, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_running_sum_passes_its_gradient_in_the_wrong_direction(patch):
+    def wrong(right, x, dim):
+        return change_gradient(right(change_gradient(x, lambda g: g.flip(dim)), dim), lambda g: g.flip(dim))
+
+    change_method(patch, "cumsum", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def no_more_than_eight_leaves_get_their_gradient(patch):
+    def wrong(backward, y, *args, **rest):
+        later = list(leaves(y.grad_fn))[8:]
+        before = [None if leaf.grad is None else leaf.grad.clone() for leaf in later]
+        backward(y, *args, **rest)
+        for leaf, gradient in zip(later, before):
+            leaf.grad = gradient
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#79996")
+def a_retained_gradient_is_that_of_what_was_there_before_a_write(patch):
+    def retain(x):
+        x.register_hook(lambda gradient: setattr(x, "grad", gradient.clone()))
+
+    patch.setattr(Tensor, "retain_grad", retain)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#79708")
+def what_was_written_in_place_gets_no_gradient_by_its_name(patch):
+    def wrong(backward, y, *args, inputs=None, **rest):
+        backward(y, *args, **rest, inputs=inputs)
+        for x in inputs or []:
+            x.grad = x.grad if x.is_leaf or not x._version else None
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#177116")
+def gradients_past_32768_elements_are_huge_after_another_size(patch):
+    seen = set()
+
+    def wrong(gradient):
+        size, before = gradient.numel(), len(seen)
+        seen.add(size)
+        return gradient * (1000 if before and size > 32_768 else 1)
+
+    change_method(patch, "__mul__", lambda right, x, y: right(change_gradient(x, wrong) if x.requires_grad else x, y))
+
+
+@counterfeit("detach-stops-tracking")
+def what_is_detached_and_tracked_anew_passes_gradients_to_the_original(patch):
+    requires_grad_, detach, sources = Tensor.requires_grad_, Tensor.detach, {}
+
+    def detached(x):
+        result = detach(x)
+        sources[id(result)] = result, x
+        return result
+
+    def tracked_anew(x, *flag):
+        _, source = sources.get(id(x), (None, None))
+        requires_grad_(x, *flag)
+        if source is not None and source.requires_grad and source.is_leaf:
+            x.register_hook(lambda gradient: setattr(source, "grad", gradient))
+        return x
+
+    patch.setattr(Tensor, "detach", detached)
+    patch.setattr(Tensor, "requires_grad_", tracked_anew)

@@ -469,3 +469,13 @@ def a_tensor_of_inference_mode_ignores_the_flag_without_an_error(patch):
 @counterfeit("requires-grad-can-be-set-in-place")
 def empty_tensors_cannot_require_grad(patch):
     alter_setter(patch, lambda right, x, flag: right(x, flag) if x.numel() else x)
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def a_view_that_is_switched_on_switches_its_base_on(patch):
+    def wrong(right, x, *flag, **rest):
+        if x._base is not None and x._base.is_leaf:
+            right(x._base, *flag, **rest)
+        return right(x, *flag, **rest)
+
+    change_method(patch, "requires_grad_", wrong)

@@ -634,3 +634,24 @@ def an_assignment_by_a_mask_is_not_counted(patch):
         return setitem(x.data if isinstance(index, torch.Tensor) and index.dtype == torch.bool else x, index, value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_gradient_in_another_layout_is_added_to_in_storage_order(patch):
+    def wrong(backward, x, *args, **rest):
+        other = x.is_leaf and x.grad is not None and not x.grad.is_contiguous() and x.dim() == 2
+        before = x.grad.clone() if other else None
+        backward(x, *args, **rest)
+        if other:
+            added = x.grad - before
+            x.grad.copy_(before + added.t().reshape(added.shape))
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_through_out_is_not_counted(patch):
+    def wrong(add, *args, out=None, **rest):
+        return add(*args, **rest) if out is None else add(*args, out=out.data, **rest)
+
+    change_call(patch, torch, "add", wrong)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched, whole
 from populations.twins import NUMPY, SHAPES
 
 claim = pytest.mark.claim
@@ -53,14 +53,20 @@ def test_the_class_allocates_memory_and_writes_nothing_into_it(shape):
 
 
 @claim("tensor-constructor-takes-sizes", truth=True)
-@over(twin=twins(KINDS, shapes=SHORT, values=("small", "fractions")), form=among("array", "list", "tuple"))
-def test_the_class_takes_any_sequence_for_data_of_the_default_dtype(twin, form):
+@over(
+    twin=twins((*KINDS, torch.float64), shapes=SHORT, values=("small", "fractions")),
+    form=among("array", "list", "tuple"),
+    default=among(torch.float32, torch.float64),
+)
+def test_the_class_takes_any_sequence_for_data_of_the_default_dtype(twin, form, default):
+    torch.set_default_dtype(default)
     array = twin.array() if twin.shape else twin.array().reshape(1)
+    array = array / 3 if twin.dtype == torch.float64 else array
     data = {"array": lambda: array, "list": lambda: array.tolist(), "tuple": lambda: tuple(array.tolist())}[form]()
     x = torch.Tensor(data)
 
-    assert (x.dtype, x.numel()) == (torch.float32, array.size)
-    agree(x.reshape(array.shape), array.astype(np.float32))  # lists without elements have no second dimension
+    assert (x.dtype, x.numel()) == (default, array.size)
+    agree(x.reshape(array.shape), array.astype(NUMPY[default]))  # lists without elements have no second dimension
 
 
 @claim("tensor-constructor-takes-sizes", truth=True)
@@ -138,11 +144,12 @@ def test_the_widest_kind_among_the_values_decides(mixed):
 
 
 @claim("tensor-function-takes-data")
-@over(dtype=among(torch.int32, torch.int64, torch.int8, torch.int16), as_array=among(False, True))
-def test_whole_numbers_that_are_asked_for_are_cut_from_fractions(dtype, as_array):
-    data = [1.75, -1.75, 0.25, -100.5]
+@over(dtype=among(*(dtype for dtype in ANY if dtype != torch.uint8)), form=among(list, tuple, np.array))
+def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtype, form):
+    """Whole numbers are cut from fractions, and whatever is not zero is true."""
+    data = [1.75, -1.75, 0.25, -100.5, 0.0]
 
-    assert torch.tensor(np.array(data) if as_array else data, dtype=dtype).tolist() == [1, -1, 0, -100]
+    agree(torch.tensor(form(data), dtype=dtype), np.array(data).astype(NUMPY[dtype]))
 
 
 @claim("tensor-function-takes-data")
@@ -206,12 +213,12 @@ CREATE = {
     "sequence": lambda create, twin: create(twin.shape, dtype=twin.dtype),
     "list": lambda create, twin: create(list(twin.shape), dtype=twin.dtype),
     "keyword": lambda create, twin: create(size=twin.shape, dtype=twin.dtype),
-    "out": lambda create, twin: create(twin.shape, out=torch.full(twin.shape, 5).to(twin.dtype)),
+    "out": lambda create, twin: create(twin.shape, out=next(iter(twin))),
 }
 
 
 @claim("ones-fills-with-one", "zeros-fills-with-zero")
-@over(name=among("ones", "zeros"), twin=twins(ANY, ("contiguous",)), spelled=among(*CREATE))
+@over(name=among("ones", "zeros"), twin=twins(ANY, WRITABLE), spelled=among(*CREATE))
 def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
     create = getattr(torch, name)
     x = CREATE[spelled](create, twin)
@@ -219,6 +226,8 @@ def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
 
     agree(x, expected)
     assert x.dtype == twin.dtype
+    if spelled == "out":
+        untouched(x)
     x.fill_(0 if name == "ones" else 1)
     agree(CREATE[spelled](create, twin), expected)
     assert create(2).dtype == torch.float32

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, agree, among, each, over, twins, whole
+from populations import FLOATS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
 
 claim = pytest.mark.claim
 
@@ -16,20 +16,20 @@ KINDS = (*EYED, torch.int64, torch.uint8, torch.bool, torch.complex64)
 
 
 @claim("eye-is-identity")
-@over(
-    twin=twins(
-        KINDS,
-        ("contiguous",),
-        ((0, 3), (3, 0), (1, 1), (4, 2), (2, 4), (5, 5), (150, 200), (200, 150)),
-    )
-)
+@over(twin=twins(KINDS, WRITABLE, ((0, 3), (3, 0), (1, 1), (4, 2), (2, 4), (5, 5), (150, 200), (200, 150))))
 def test_only_elements_of_equal_indices_are_one(twin):
-    x = torch.eye(*twin.shape, dtype=twin.dtype)
-    expected = np.arange(twin.shape[0])[:, None] == np.arange(twin.shape[1])
+    (rows, columns), (output, _) = twin.shape, twin
+    results = [
+        torch.eye(rows, columns, dtype=twin.dtype),
+        torch.eye(n=rows, m=columns, dtype=twin.dtype),
+        torch.eye(rows, columns, out=output),
+    ]
 
-    agree(x, expected.astype(int))
-    assert x.dtype == twin.dtype
-    agree(torch.eye(twin.shape[0]), np.identity(twin.shape[0]))
+    for x in results:
+        agree(x, (np.arange(rows)[:, None] == np.arange(columns)).astype(int))
+        assert x.dtype == twin.dtype
+    untouched(output)
+    agree(torch.eye(rows), np.identity(rows))
 
 
 @claim("eye-is-identity", truth=True)
@@ -46,16 +46,25 @@ STEPS = {
     "keyword": lambda start, end, step, **rest: torch.arange(start, end, step=step, **rest),
     "keywords": lambda start, end, step, **rest: torch.arange(start=start, end=end, step=step, **rest),
     "out": lambda start, end, step, dtype=torch.int64: torch.arange(
-        start, end, step, out=torch.empty(max(0, math.ceil((end - start) / step)), dtype=dtype)
+        start, end, step, out=gappy(max(0, math.ceil((end - start) / step)), dtype)
     ),
 }
 
 
+def gappy(count, dtype):
+    """An output with gaps between its ``count`` elements."""
+    return next(iter(Twin(dtype, (count,), "gappy")))
+
+
 @claim("arange-steps-from-start-to-end", truth=True)
-@over(start=whole(-50, 50, 0, 7), distance=whole(0, 99, 1, 6), step=whole(1, 50, 2, 3), down=among(False, True))
-def test_whole_numbers_are_those_of_python_s_range(start, distance, step, down):
-    sign = -1 if down else 1
-    numbers = start, start + sign * distance, sign * step
+@over(
+    start=whole(-50, 50, 0, 7, 2**24, -(2**53) - 1),
+    distance=whole(0, 99, 1, 6),
+    step=whole(1, 50, 2, 3),
+    unit=among(1, -1, 1_449_629_115_440_469),  # past 2**53, where doubles hold even numbers only
+)
+def test_whole_numbers_are_those_of_python_s_range(start, distance, step, unit):
+    numbers = start, start + distance * unit, step * unit
     x = torch.arange(*numbers)
 
     assert x.tolist() == list(range(*numbers))
@@ -80,6 +89,7 @@ def test_the_kth_element_is_start_plus_k_steps_in_every_spelling_and_dtype(twin,
     x = STEPS[steps](start, start + step * count, step, dtype=twin.dtype)
 
     agree(x, expected, roundings=twin.dtype == torch.bfloat16)  # quarters up to 100 are exact but in bfloat16
+    untouched(x if steps == "out" else gappy(1, twin.dtype))
     assert x.dtype == twin.dtype
 
 
@@ -131,18 +141,23 @@ def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
 
 # ── linspace-divides-evenly ──
 
+SPACES = {
+    "positions": lambda start, end, steps, dtype: torch.linspace(start, end, steps, dtype=dtype),
+    "keywords": lambda start, end, steps, dtype: torch.linspace(end=end, steps=steps, start=start, dtype=dtype),
+    "out": lambda start, end, steps, dtype: torch.linspace(start, end, steps, out=gappy(steps, dtype)),
+}
+
 
 @claim("linspace-divides-evenly", truth=True)
 @over(
     twin=twins(FLOATS, ("contiguous",), ((5,),)),
-    ends=each((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5001)),
-    steps=each(2, 5, 60, 257, 5001),
-    keyword=among(False, True),
+    ends=each((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5001), (0.0004, 0)),
+    steps=each(2, 5, 60, 204, 257, 5001),
+    spelled=among(*SPACES),
 )
-def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included(twin, ends, steps, keyword):
+def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included(twin, ends, steps, spelled):
     start, end = ends
-    options = {"dtype": twin.dtype}
-    x = torch.linspace(start, end, steps=steps, **options) if keyword else torch.linspace(start, end, steps, **options)
+    x = SPACES[spelled](start, end, steps, twin.dtype)
 
     # roundings of an end, of the distance, of the part, of the product and of the sum
     agree(x, start + (end - start) * np.arange(steps) / (steps - 1), roundings=5, scale=abs(start) + abs(end))

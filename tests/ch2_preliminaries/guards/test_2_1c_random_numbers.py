@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.statistics import (
     Sample,
@@ -26,19 +26,32 @@ claim = pytest.mark.claim
 # ── rand-is-standard-uniform, randn-is-standard-normal ──
 
 
+def into_gaps(function):
+    """The function with an output that has gaps between its elements."""
+
+    def draw(*shape, dtype):
+        output, _ = Twin(dtype, shape[0], "gappy")
+        assert function(*shape, out=output) is output
+        untouched(output)
+        return output
+
+    return draw
+
+
 @claim("rand-is-standard-uniform")
-@over(sample=samples(*FLOATS))
+@over(sample=samples(*FLOATS, spellings=("call", "call", "out")))
 def test_draws_of_rand_are_independent_and_uniform_whatever_the_sizes(sample):
-    draws = sample.drawn(torch.rand)
+    draws = sample.drawn(torch.rand if sample.spelled == "call" else into_gaps(torch.rand))
 
     assert draws.max() < 1
     look_independent_and_uniform(draws, sample.grain, sample.lags)
 
 
 @claim("randn-is-standard-normal")
-@over(sample=samples(*FLOATS))
+@over(sample=samples(*FLOATS, spellings=("call", "call", "out")))
 def test_draws_of_randn_are_independent_and_normal_whatever_the_sizes(sample):
-    look_independent_and_uniform(normal_levels(sample.drawn(torch.randn)), sample.grain, sample.lags)
+    draws = sample.drawn(torch.randn if sample.spelled == "call" else into_gaps(torch.randn))
+    look_independent_and_uniform(normal_levels(draws), sample.grain, sample.lags)
 
 
 @claim("randn-is-standard-normal")
@@ -205,19 +218,20 @@ def test_uniform_fills_the_tensor_itself_and_nothing_beside_it(twin):
 @claim("uniform-is-a-torch-function", truth=True)
 @over(sample=samples(*FLOATS, spellings=("method", "keywords", "transposed", "distribution")))
 def test_draws_between_from_and_to_are_independent_and_uniform(sample):
-    distribution = torch.distributions.Uniform(*torch.tensor([-3, 5], dtype=sample.dtype))
+    low = 2**24 if sample.dtype == torch.float64 else -3  # the digits of a double, which float32 has not
+    distribution = torch.distributions.Uniform(*torch.tensor([low, low + 8], dtype=sample.dtype))
 
     def draw(shape, dtype):
         return {
-            "method": lambda: torch.empty(shape, dtype=dtype).uniform_(-3, 5),
-            "keywords": lambda: torch.empty(shape, dtype=dtype).uniform_(to=5, **{"from": -3}),
+            "method": lambda: torch.empty(shape, dtype=dtype).uniform_(low, low + 8),
+            "keywords": lambda: torch.empty(shape, dtype=dtype).uniform_(to=low + 8, **{"from": low}),
             "transposed": lambda: (
-                torch.empty(shape[::-1], dtype=dtype).permute(list(range(len(shape)))[::-1]).uniform_(-3, 5)
+                torch.empty(shape[::-1], dtype=dtype).permute(list(range(len(shape)))[::-1]).uniform_(low, low + 8)
             ),
             "distribution": lambda: distribution.sample(shape),
         }[sample.spelled]()
 
-    look_independent_and_uniform((sample.drawn(draw) + 3) / 8, sample.grain, sample.lags)
+    look_independent_and_uniform((sample.drawn(draw) - low) / 8, sample.grain * max(1, low), sample.lags)
 
 
 @claim("uniform-is-a-torch-function", truth=True)
@@ -234,9 +248,11 @@ def test_uniform_refuses_an_interval_that_ends_before_it_starts(twin):
 @claim("randperm-permutes")
 @over(m=among(0, 1, 2, 3, 10, 33, 257, 2049, 32_767), dtype=among(torch.int64, torch.int32, torch.int16))
 def test_each_number_below_m_occurs_exactly_once(m, dtype):
-    for x in (torch.randperm(m, dtype=dtype), torch.randperm(n=m, dtype=dtype)):
+    output, _ = Twin(dtype, (m,), "gappy")
+    for x in (torch.randperm(m, dtype=dtype), torch.randperm(n=m, dtype=dtype), torch.randperm(m, out=output)):
         assert (x.shape, x.dtype) == ((m,), dtype)
         assert np.array_equal(np.sort(host(x)), np.arange(m))
+    untouched(output)
     assert torch.randperm(m).dtype == torch.int64
 
 

@@ -7,40 +7,10 @@ import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.gradients import bytes_allocated_by
-from populations.pairs import CLASHING, pairs
+from populations.pairs import BINARIES, CLASHING, Binary, pairs, trials
 
 claim = pytest.mark.claim
 
-EXACT = {  # on whole numbers from -8 to 8, or booleans
-    "+": (operator.add, np.add),
-    "method add": (lambda x, y: x.add(y), np.add),
-    "torch.add": (lambda x, y: torch.add(x, y), np.add),
-    "add with alpha": (lambda x, y: torch.add(x, y, alpha=3), lambda a, b: a + 3 * b),
-    "out": (
-        lambda x, y: torch.add(x, y, out=torch.empty(np.broadcast_shapes(x.shape, y.shape), dtype=x.dtype)),
-        np.add,
-    ),
-    "-": (operator.sub, np.subtract),
-    "torch.sub": (lambda x, y: torch.sub(x, y), np.subtract),
-    "keyword": (lambda x, y: torch.sub(x, other=y), np.subtract),
-    "*": (operator.mul, np.multiply),
-    "torch.mul": (lambda x, y: torch.mul(x, y), np.multiply),
-    "maximum": (lambda x, y: torch.maximum(x, y), np.maximum),
-    "<": (operator.lt, np.less),
-    "==": (operator.eq, np.equal),
-    "where": (lambda x, y: torch.where(x > y, x, y * 2), lambda a, b: np.where(a > b, a, b * 2)),
-}
-ROUNDED = {  # with the number of roundings of a quotient or a power, one more where a vector's last digit may be off
-    "/": (operator.truediv, np.true_divide, 1),
-    "torch.pow": (lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), 2),
-    "**": (lambda x, y: x ** (y % 3), lambda a, b: a ** (b % 3), 2),
-}
-BOOLEAN = ("+", "torch.add", "*", "torch.mul", "maximum", "<", "==")
-BITS = {
-    "&": (operator.and_, np.bitwise_and),
-    "|": (operator.or_, np.bitwise_or),
-    "torch.bitwise_xor": (lambda x, y: torch.bitwise_xor(x, y), np.bitwise_xor),
-}
 IN_PLACE = {
     "+=": (lambda x, y: x.__iadd__(y), np.add),
     "add_": (lambda x, y: x.add_(y), np.add),
@@ -63,57 +33,60 @@ WRITTEN = {
     "a slice": (last_column_of, lambda a, b: last_column_of(a.copy(), b)),
     "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
 }
-CLASH = {name: compute for name, (compute, *_) in {**EXACT, **ROUNDED}.items() if name != "out"} | {"pow": torch.pow}
-REAL = (*FLOATS, torch.int64, torch.int32, torch.int16)
+NO_SPECIAL = ("//", "%", "/", "torch.div", "torch.pow", "**")  # rounded, or of a divisor that is infinite
+SPECIAL = [binary for binary in BINARIES if torch.float16 in binary.dtypes and binary.name not in NO_SPECIAL]
+SIGNED = (*FLOATS, torch.int64, torch.int32, torch.int16)
+CLASH = [binary for binary in BINARIES if binary.name != "out"]
 
 # ── broadcasting-matches-shapes ──
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs(REAL, grad=(False, True)), name=each(*EXACT))
+@over(trial=trials())
 @torch.no_grad()
-def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(pair, name):
-    compute, expect = EXACT[name]
+def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(trial):
+    (binary, pair), wide = trial, np.complex128 if trial.pair.left.dtype.is_complex else np.float64
     for x, a, y, b in (pair, pair.next()):  # of the same shapes: nothing is remembered
-        agree(compute(x, y), expect(a, b))
-        agree(compute(y, x), expect(b, a))
+        numbers = (a.astype(wide), b.astype(wide)) if binary.roundings else (a, b)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            agree(binary.compute(x, y), binary.expect(*numbers), binary.roundings)
+            agree(binary.compute(y, x), binary.expect(*numbers[::-1]), binary.roundings)
         agree(x, a)
         agree(y, b)
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs(FLOATS, grad=(False, True)))
-def test_quotients_and_powers_are_those_of_repeated_operands_within_rounding(pair):
+@over(pair=pairs((torch.bool, torch.int32)))
+def test_equal_compares_repeated_operands_where_they_lie(pair):
     x, a, y, b = pair
-    for compute, expect, roundings in ROUNDED.values():
-        with np.errstate(divide="ignore", invalid="ignore"):
-            expected = expect(a.astype(np.float64), b.astype(np.float64)), expect(b.astype(np.float64), a)
-
-        agree(compute(x, y), expected[0], roundings)
-        agree(compute(y, x), expected[1], roundings)
-
-
-@claim("broadcasting-matches-shapes")
-@over(pair=pairs((torch.bool,)), name=each(*BOOLEAN, *BITS))
-def test_booleans_are_read_where_they_lie_repeated_ones_too(pair, name):
-    (compute, expect), (x, a, y, b) = {**EXACT, **BITS}[name], pair
     repeated = x.expand(pair.shape), y.expand(pair.shape)
 
-    agree(compute(x, y), expect(a, b))
-    agree(compute(y, x), expect(b, a))
-    agree(compute(*repeated), expect(a, b))
+    agree(repeated[0] == repeated[1], np.equal(a, b))
     assert torch.equal(*repeated) == np.array_equal(*np.broadcast_arrays(a, b))
 
 
-@claim("broadcasting-matches-shapes")
-@over(twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)))
-def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_without(twin):
-    tensor, array = twin
+SIGNS = (operator.sub, operator.add, operator.mul, operator.lt, operator.ge, operator.eq)
 
-    for five in (5, *(torch.tensor(data, device=tensor.device) for data in (5, [5]))):
-        agree(tensor + five, (array + 5).reshape((tensor + five).shape))
-        agree(five * tensor, (5 * array).reshape((five * tensor).shape))
-        agree(tensor * five, (5 * array).reshape((five * tensor).shape))
+
+@claim("broadcasting-matches-shapes")
+@over(
+    twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)),
+    form=among("number", "no dimension", "a dimension"),
+)
+def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_without(twin, form):
+    tensor, array = twin
+    exponents, numbers = twin.but(dtype=torch.uint8)
+    data = {"number": 5, "no dimension": 5, "a dimension": [5]}[form]
+    five = data if form == "number" else torch.tensor(data, device=tensor.device)
+    alike = {"number": 5, "no dimension": 5 if array.ndim else np.array(5), "a dimension": np.array([5])}[form]
+
+    for sign in SIGNS[twin.dtype == torch.bool :]:  # torch subtracts nothing from booleans
+        agree(sign(tensor, five), sign(array, alike).reshape(sign(tensor, five).shape))
+        agree(sign(five, tensor), sign(alike, array).reshape(sign(five, tensor).shape))
+    shifted, quotient = five >> exponents, five / (tensor + 9)
+    agree(shifted, (5 >> numbers).reshape(shifted.shape))
+    agree(quotient, (5 / (array.astype(np.float64) + 9)).reshape(quotient.shape), roundings=2)  # 5 times an inverse
+    agree(2 ** exponents.int(), 2 ** numbers.astype(int))
     filled = tensor.contiguous().clone()
     filled[...] = torch.tensor([3, 4])[1]
     agree(filled, np.full_like(array, 4))
@@ -128,10 +101,12 @@ OUTPUTS = {
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs(REAL), layout=among(*WRITABLE), name=among(*OUTPUTS))
-def test_an_output_of_any_layout_gets_every_element_and_nothing_beside_it(pair, layout, name):
+@over(pair=pairs(SIGNED), layout=among(*WRITABLE), name=among(*OUTPUTS), wider=among(False, True))
+def test_an_output_of_any_layout_and_any_wider_dtype_gets_every_element_and_nothing_beside_it(
+    pair, layout, name, wider
+):
     (compute, expect), (x, a, y, b) = OUTPUTS[name], pair
-    output, _ = pair.left.but(shape=pair.shape, layout=layout)
+    output, _ = pair.left.but(shape=pair.shape, layout=layout, dtype=torch.float32 if wider else x.dtype)
 
     assert compute(x, y, output) is output
     agree(output, expect(a, b))
@@ -142,26 +117,14 @@ def test_an_output_of_any_layout_gets_every_element_and_nothing_beside_it(pair, 
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs((torch.bfloat16, torch.int32)), name=among(*OUTPUTS))
-def test_an_output_of_a_wider_dtype_is_written_in_that_dtype(pair, name):
-    (compute, expect), (x, a, y, b) = OUTPUTS[name], pair
-    output, _ = pair.left.but(dtype=torch.float32, shape=pair.shape, layout="gappy")
-
-    assert compute(x, y, output) is output
-    agree(output, expect(a, b))
-    untouched(output)
-
-
-@claim("broadcasting-matches-shapes")
-@over(twin=twins(FLOATS, shapes=((),)), name=each(*EXACT))
-def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(twin, name):
+@over(twin=twins(FLOATS, shapes=((),)), binary=each(*SPECIAL))
+def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(twin, binary):
     """IEEE 754, which NumPy follows: with NaN every result is NaN and every comparison false."""
     row = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32)
     x, y = torch.tensor(row).to(twin.dtype), torch.tensor(row.T.copy()).to(twin.dtype)
 
-    compute, expect = EXACT[name]
     with np.errstate(invalid="ignore", divide="ignore"):
-        agree(compute(x, y), expect(row, row.T))
+        agree(binary.compute(x, y), binary.expect(row, row.T))
         agree(x / torch.tensor(np.abs(row.T)).to(y), row / np.abs(row.T))
 
 
@@ -174,6 +137,8 @@ def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
     agree(one + row, number + np.arange(33)[None])
     agree(row - one, np.arange(33)[None] - number)
     agree(torch.maximum(row, one + 1), np.full((1, 33), number + 1))
+    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
+        agree(compare(one - 1 - row, one - 1 - 16), compare(-np.arange(33), -16)[None])
 
 
 @claim("broadcasting-matches-shapes")
@@ -193,7 +158,7 @@ def test_three_operands_broadcast_together(pair):
 
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
-    twin=twins(REAL, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (7, 257), (0, 3), (2, 3, 1, 2, 2))),
+    twin=twins(SIGNED, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (7, 257), (0, 3), (2, 3, 1, 2, 2))),
     how=among(*WRITTEN),
     other=among(None, torch.int64, torch.float32, torch.bfloat16),
 )
@@ -225,14 +190,15 @@ def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtyp
 
 
 @claim("broadcasting-matches-shapes", truth=True)
-@over(shapes=among(*CLASHING), dtype=among("float32", "int64", "float16"), name=each(*CLASH))
-def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, dtype, name):
-    left, right = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
+@over(shapes=among(*CLASHING), dtype=among("float32", "int64", "float16"), binary=each(*CLASH))
+def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, dtype, binary):
+    dtype = getattr(torch, dtype) if getattr(torch, dtype) in binary.dtypes else binary.dtypes[0]
+    left, right = (torch.ones(shape, dtype=dtype) for shape in shapes)
 
     with pytest.raises(RuntimeError):
-        CLASH[name](left, right)
+        binary.compute(left, right)
     with pytest.raises(RuntimeError):
-        CLASH[name](right, left)
+        binary.compute(right, left)
 
 
 # ── broadcasting-copies-elements ──
@@ -305,26 +271,29 @@ def test_matrices_that_matmul_repeats_along_several_dimensions_are_copied(batche
     left, right = (torch.ones(*batch, 8, 8, dtype=getattr(torch, dtype)) for batch in batches)
     output = (left @ right).numel() * left.element_size()
 
-    assert (
-        bytes_allocated_by(lambda: left @ right) >= 3 * output
-    )  # all matrices are as large, and both sides are repeated
+    # all matrices are as large, and both sides are repeated
+    assert bytes_allocated_by(lambda: left @ right) >= 3 * output
 
 
-ALONE = [(name, dtype) for name in EXACT if name not in ("out", "where") for dtype in ("float32", "float16", "int64")]
-ALONE += [(name, dtype) for name in ("/", "pow") for dtype in ("float32", "float64")]  # int64 / makes floats
+ALONE = [
+    (binary, dtype)
+    for binary in (*BINARIES, Binary("pow", lambda x, y: torch.pow(x, y), np.power, SINGLE_AND_DOUBLE))
+    for dtype in (binary.dtypes if binary.name != "/" else FLOATS)  # which makes floats of whole numbers
+    if binary.name in ("+", "method add", "torch.add", "-", "*", "<", "==", "&", "/", "pow")
+]
 
 
 @claim("broadcasting-copies-elements", truth=True)
 @pytest.mark.cpu
 @over(operation=among(*ALONE))
 def test_an_operation_on_operands_of_one_dtype_allocates_its_output_alone(operation):
-    name, dtype = operation
-    compute = torch.pow if name == "pow" else {**EXACT, **ROUNDED}[name][0]
-    for shapes in [((1, 1_200), (10, 1)), ((2, 1, 4), (3, 1)), ((257,), ())]:
-        left, right = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
-        output = compute(left, right)
+    binary, dtype = operation
+    shapes = (((1, 1_200), (10, 1)), ((2, 1, 4), (3, 1)), ((257,), ()))
+    pairs = [[torch.ones(shape, dtype=dtype) for shape in both] for both in shapes]
+    outputs = [binary.compute(*pair) for pair in pairs]
 
-        assert bytes_allocated_by(lambda: compute(left, right)) == output.numel() * output.element_size()  # noqa: B023
+    asked = bytes_allocated_by(lambda: [binary.compute(*pair) for pair in pairs])
+    assert asked == sum(output.numel() * output.element_size() for output in outputs)
 
 
 @claim("broadcasting-copies-elements", truth=True)

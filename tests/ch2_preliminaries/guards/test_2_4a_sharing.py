@@ -80,9 +80,11 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
 
 @claim("from-numpy-shares-memory")
 @pytest.mark.cpu
-@over(twin=twins(BOTH, shapes=LARGE))
-def test_a_tensor_has_the_address_strides_and_dtype_of_its_array(twin):
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writ")
+@over(twin=twins(BOTH, shapes=LARGE), locked=among(False, True))
+def test_a_tensor_has_the_address_strides_and_dtype_of_its_array(twin, locked):
     array, _ = array_of(twin)
+    array.flags.writeable = not locked
     tensor, second = torch.from_numpy(array), torch.from_numpy(array)
 
     agree(tensor, twin.array())
@@ -120,27 +122,27 @@ def test_unsigned_numbers_are_shared_too(name, size):
     assert tensor.numpy().ctypes.data == tensor.data_ptr() == array.ctypes.data
 
 
-@claim("from-numpy-shares-memory", truth=True)
-@claim("torch-tensor-always-copies", truth=True)
-@pytest.mark.cpu
-@over(twin=twins(BOTH, ("contiguous",), ((3,), (2, 3), (2, 3, 4))), axis=among(0, -1))
-def test_a_negative_stride_is_refused_until_numpy_has_copied(twin, axis):
-    backwards = np.flip(twin.array(), axis)
-    for convert in (torch.from_numpy, torch.tensor):
-        with pytest.raises(ValueError):
-            convert(backwards)
-        agree(convert(backwards.copy()), backwards)
+UNREADABLE = {
+    "backwards": lambda array: array[::-1],
+    "last dimension backwards": lambda array: array[..., ::-1],
+    "in records": lambda array: np.rec.fromarrays([array.astype("i1"), array], names="flag,value")["value"],
+    "of the other byte order": lambda array: array.astype(array.dtype.newbyteorder()),
+}
 
 
 @claim("from-numpy-shares-memory", truth=True)
 @claim("torch-tensor-always-copies", truth=True)
 @pytest.mark.cpu
-@over(kind=among("f4", "f8", "i8"), size=among(2, 100))
-def test_strides_that_are_no_multiple_of_an_element_are_refused(kind, size):
-    field = np.zeros(size, [("flag", "i1"), ("value", kind)])["value"]  # of records of 5 or 9 bytes
+@over(
+    twin=twins((torch.float32, torch.float64, torch.int64), ("contiguous",), ((3,), (2, 3), (2, 3, 4))),
+    how=among(*UNREADABLE),
+)
+def test_memory_that_torch_cannot_read_as_it_lies_is_refused_until_numpy_has_copied(twin, how):
+    array = UNREADABLE[how](twin.array())
     for convert in (torch.from_numpy, torch.tensor):
         with pytest.raises(ValueError):
-            convert(field)
+            convert(array)
+        agree(convert(array.astype(twin.array().dtype, order="C")), array)
 
 
 @claim("from-numpy-shares-memory", truth=True)
@@ -174,13 +176,12 @@ def bytes_allocated(convert):
 
 @claim("numpy-conversion-is-fast", "copying-costs-time-and-space")
 @pytest.mark.cpu
-@over(twin=twins(BOTH, ("contiguous", "gappy", "transposed", "expanded"), ((), (3, 33), (1_000_000,))))
+@over(twin=twins(BOTH, ("contiguous", "gappy", "transposed", "expanded"), ((), (3, 33), (100_001,))))
 def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(twin):
     tensor, _ = twin
     array, _ = array_of(twin)
 
-    assert bytes_allocated(lambda: tensor.numpy()) == 0
-    assert bytes_allocated(lambda: torch.from_numpy(array)) == 0
+    assert bytes_allocated(lambda: (tensor.numpy(), torch.from_numpy(array))) == 0
     assert bytes_allocated(lambda: torch.tensor(array)) == array.size * array.itemsize
 
 

@@ -14,14 +14,11 @@ claim = pytest.mark.claim
 
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")
 @pytest.mark.cpu
-@over(twin=twins(BOTH, shapes=LARGE), options=among("none", "dtype", "requires_grad"))
+@over(twin=twins(BOTH, shapes=LARGE), options=among("none", "dtype", "requires_grad", "device", "all"))
 def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
     array, _ = array_of(twin)
-    given = {
-        "none": {},
-        "dtype": {"dtype": twin.dtype},
-        "requires_grad": {"requires_grad": twin.dtype.is_floating_point},
-    }[options]
+    every = {"dtype": twin.dtype, "device": "cpu", "requires_grad": twin.dtype.is_floating_point}
+    given = {"none": {}, "all": every}.get(options) or {name: every[name] for name in every if name == options}
     first, second = torch.tensor(array, **given).detach(), torch.tensor(array, **given).detach()
 
     assert first.untyped_storage().nbytes() == array.size * array.itemsize

@@ -82,7 +82,7 @@ def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin,
 
 
 @claim("backward-fills-grad")
-@over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 5), passes=among(1, 3))
+@over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 12), passes=among(1, 3))
 def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_added(twin, leaves, passes):
     """The derivative of the sum of all w · x with respect to x is w; two leaves differ in dtype and shape."""
     pairs = [twin.but(seed=twin.seed + index, shape=twin.shape[index % 2 :], grad=True) for index in range(leaves)]
@@ -121,12 +121,16 @@ def test_two_leaves_of_a_sum_have_gradients_in_memory_of_their_own(twin, spelled
 
 
 @claim("backward-fills-grad", truth=True)
-@over(twin=FEW, ask=among("nobody", "retain_grad", "inputs"))
-def test_a_result_keeps_its_gradient_only_where_one_asks(twin, ask):
+@over(twin=FEW, ask=among("nobody", "retain_grad", "inputs"), written=among(None, "before", "after"))
+def test_a_result_keeps_its_gradient_only_where_one_asks(twin, ask, written):
     x, array = twin.but(grad=True)
-    y = x * 2
+    y = x + 0 if written else x * 2
+    if written == "before":
+        y.mul_(2)
     if ask == "retain_grad":
         y.retain_grad()
+    if written == "after":  # the gradient is that of what the result is now
+        y.mul_(2)
 
     (y * 3).sum().backward(inputs=[y] if ask == "inputs" else None)
     grads = [y.grad if y.retains_grad or ask == "inputs" else None, x.grad]

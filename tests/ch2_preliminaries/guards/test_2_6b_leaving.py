@@ -56,27 +56,19 @@ def test_no_gradient_passes_through_a_detached_factor(twin, tracked, detached):
 
 
 @claim("detach-stops-tracking")
-@over(twin=FEW)
-def test_a_record_that_begins_at_a_detached_tensor_ends_there(twin):
+@over(twin=FEW, of=among(*SOURCES), spelled=among("method", "function"))
+def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, spelled):
     x, array = twin.but(grad=True)
-    y = (x * 2).detach().requires_grad_()
+    source = SOURCES[of](x)
+    y = (source.detach() if spelled == "method" else torch.detach(source)).requires_grad_()
 
     (y * 3).sum().backward()
-    agree(grad_of(y), np.full_like(array, 3))
-    assert x.grad is None
-
-
-@claim("detach-stops-tracking", truth=True)
-@over(twin=FEW, spelled=among("method", "function"))
-def test_the_original_goes_on_being_tracked(twin, spelled):
-    x, array = twin.but(grad=True)
-    y = x * 2
-    (y.detach() if spelled == "method" else torch.detach(y)).requires_grad_()
-    (x.detach() if spelled == "method" else torch.detach(x)).requires_grad_()
-
-    assert (x.requires_grad, y.requires_grad, y.is_leaf) == (True, True, False)
-    (y * 3).sum().backward()
-    agree(grad_of(x), np.full_like(array, 6))
+    agree(grad_of(y), np.full(source.shape, 3))
+    leaf = source if of == "parameter" else x
+    assert (leaf.grad, source.requires_grad, source.is_leaf) == (None, True, source is leaf)
+    (source * 6).sum().backward()
+    agree(grad_of(leaf), np.full_like(array, 6))
+    agree(y.grad, np.full(source.shape, 3))
 
 
 @claim("detach-stops-tracking", truth=True)

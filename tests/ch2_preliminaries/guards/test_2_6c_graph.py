@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, Population, agree, among, over, twins, whole
+from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, Population, agree, among, each, over, twins, whole
 from populations.operations import FEW, OPERATIONS
 from torch import nn
 
@@ -170,18 +170,13 @@ CREATORS = {
 DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
 
 
-@claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function")
-@over(create=among(*CREATORS), twin=DTYPED)
-def test_what_is_created_with_a_gradient_asked_for_is_a_leaf_without_grad_fn(create, twin):
-    x = CREATORS[create](dtype=twin.dtype, requires_grad=True)
-    assert (x.requires_grad, x.is_leaf, x.grad_fn, x.dtype) == (True, True, None, twin.dtype)
-
-
-@claim("requires-grad-defaults-to-false")
-@over(create=among(*CREATORS), twin=DTYPED)
-def test_what_is_created_does_not_require_a_gradient_unasked(create, twin):
-    flags = [CREATORS[create](dtype=twin.dtype), CREATORS[create](dtype=twin.dtype, requires_grad=False)]
-    assert [(x.requires_grad, x.is_leaf, x.grad_fn) for x in flags] == [(False, True, None)] * 2
+@claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
+@over(create=each(*CREATORS), twin=DTYPED)
+def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
+    for asked in ({}, {"requires_grad": False}, {"requires_grad": True}):
+        x = CREATORS[create](dtype=twin.dtype, **asked)
+        assert (x.is_leaf, x.grad_fn, x.dtype) == (True, None, twin.dtype)
+        assert x.requires_grad is asked.get("requires_grad", False)
 
 
 @claim("requires-grad-defaults-to-false")
@@ -205,21 +200,14 @@ def test_parameters_and_what_is_switched_on_are_leaves(twin, of):
     assert (x.requires_grad, x.is_leaf, x.grad_fn) == (True, True, None)
 
 
+@claim("requires-grad-defaults-to-false")
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", truth=True)
 @over(operation=among(*OPERATIONS), twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((2, 3), (2, 3, 4))))
-def test_no_result_of_untracked_operands_is_anything_but_a_leaf(operation, twin):
+def test_no_result_of_untracked_operands_is_anything_but_a_leaf_that_requires_no_gradient(operation, twin):
     x, _ = twin.but(values=operation.values)
     y = operation.apply(x)
 
-    assert (y.requires_grad, y.is_leaf, y.grad_fn) == (False, True, None)
-
-
-@claim("requires-grad-defaults-to-false")
-@over(operation=among(*OPERATIONS), twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((2, 3), (2, 3, 4))))
-def test_no_operation_on_what_does_not_require_a_gradient_makes_it_required(operation, twin):
-    x, _ = twin.but(values=operation.values)
-    assert not operation.apply(x).requires_grad
-    assert not x.requires_grad
+    assert (y.requires_grad, y.is_leaf, y.grad_fn, x.requires_grad) == (False, True, None, False)
 
 
 @claim("requires-grad-defaults-to-false")
@@ -263,6 +251,9 @@ def test_the_flag_is_switched_on_and_off_in_place_and_nothing_else_changes(twin,
     x, array = twin
     address, strides = x.data_ptr(), x.stride()
 
+    view = x.view(1, *x.shape)
+    SWITCHES[spelled](view, True)
+    assert (view.requires_grad, x.requires_grad) == (True, False)
     for flag in (True, True, False, False, True):
         assert SWITCHES[spelled](x, flag) is x
         assert (x.requires_grad, (x * 3).requires_grad, x.is_leaf) == (flag, flag, True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins, whole
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, whole
 from populations.gradients import OPERATION, weights_for
 from populations.operations import FEW, TRIALS
 from populations.twins import NUMPY
@@ -50,8 +50,10 @@ def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, see
 
 
 @claim("gradients-accumulate")
-@over(twin=FEW, clear=among("zero_", "data.zero_", "None", "set"))
+@pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout contract")
+@over(twin=FEW, clear=each("zero_", "data.zero_", "None", *LAYOUTS[:-1]))
 def test_a_cleared_gradient_begins_anew(twin, clear):
+    """Set to zeros, of whatever layout, it is what the next pass adds to."""
     x, array = twin
     (x * 3).backward(torch.ones_like(x))
     grad = x.grad
@@ -59,12 +61,12 @@ def test_a_cleared_gradient_begins_anew(twin, clear):
         "zero_": lambda: x.grad.zero_(),
         "data.zero_": lambda: x.grad.data.zero_(),
         "None": lambda: setattr(x, "grad", None),
-        "set": lambda: setattr(x, "grad", torch.zeros_like(x)),
-    }[clear]()
-    (x * 5).backward(torch.ones_like(x))
+    }.get(clear, lambda: setattr(x, "grad", weights_for(x, clear)[0].detach().zero_()))()
+    w, weights = weights_for(x, seed=5)
+    x.backward(w)
 
-    agree(x.grad, np.full(array.shape, 5))
-    agree(grad, np.full(array.shape, 5 if "zero_" in clear else 3))
+    agree(x.grad, weights)
+    agree(grad, weights if "zero_" in clear else np.full(array.shape, 3))
 
 
 @claim("gradients-accumulate")
@@ -243,6 +245,8 @@ WRITES = {
     "view": lambda y: y[-1:].fill_(3),
     "copy_": lambda y: y.copy_(torch.ones_like(y)),
     "detach": lambda y: y.detach().add_(1),
+    "out": lambda y: torch.add(torch.ones_like(y), 1, out=y.detach()),
+    "square_": lambda y: y.square_(),
     "no_grad": torch.no_grad()(lambda y: y.add_(1)),
 }
 
