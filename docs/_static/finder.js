@@ -85,7 +85,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const changes = section.querySelector(".changes");
   changes.hidden = !INDEX.rules.releases.every((rule) => new RegExp(rule, "i").test(query));
   section.querySelector(".unanswered").hidden = answered || !changes.hidden;
-  for (const { claim } of found.slice(0, answered ? 10 : 2)) {
+  for (const { claim } of changes.hidden ? found.slice(0, answered ? 10 : 2) : []) {
     const item = document.createElement("li");
     item.className = `claim-line ${claim.look}`;
     item.innerHTML = `<p><span class="badge">${claim.badge}</span> <a href="${claim.address}">${claim.says}</a>

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import pytest
 
-from harness import documents, environment, specification
+from harness import documents, environment, specification, wording
 from harness.documents import SCHEMA, VERDICTS
 from harness.register import Claim
 
@@ -182,18 +182,24 @@ class Recorder:
 
     def _store(self, file: str, session: pytest.Session) -> None:
         """Write the document, unless nothing was tried; a file that is there then stays."""
+        say = wording.chosen(self.config)
         if not self.tried:
-            self.written = f"verdicts: nothing was tried, so {file} was not written"
+            english = f"verdicts: nothing was tried, so {file} was not written"
+            self.written = say(english, f"结论：什么也没有检验，所以没有写 {file}")
             return
         try:
             documents.write(file, self.document())
         except OSError as error:
-            self.written = f"verdicts: {file} cannot be written: {error.strerror}"
+            english = f"verdicts: {file} cannot be written: {error.strerror}"
+            self.written = say(english, f"结论：无法写入 {file}：{error.strerror}")
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = documents.CANNOT_WRITE
         else:
-            part = f" (of a run that did not end: {self.interrupted})" if self.interrupted else ""
-            self.written = f"verdicts: {file}{part}"
+            early, early_zh = (
+                f" (of a run that did not end: {self.interrupted})",
+                f"（运行没有结束：{self.interrupted}）",
+            )
+            self.written = say("verdicts: ", "结论：") + file + say(early, early_zh) * bool(self.interrupted)
 
     @property
     def tried(self) -> bool:
