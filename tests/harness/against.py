@@ -78,10 +78,12 @@ class Comparison:
         """What differs, for the terminal: one line where nothing does."""
         if self.old is None:
             return []
-        told = f"against {self.option('against')}: {compare.title(self.old, self.new, self.found)}"
+        chinese, title = self.option("language") == "zh", compare.title(self.old, self.new, self.found)
+        told = f"与 {self.option('against')} 相比：{title}" if chinese else f"against {self.option('against')}: {title}"
         if not compare.any_of(self.found):
-            return [f"{told}: nothing changed"]
-        shown = [part for line in compare.lines(self.found) for part in _wrapped(line)]
+            return [told + ("：没有变化" if chinese else ": nothing changed")]
+        changed = compare.lines(self.found, self.spec if chinese else None)
+        shown = [part for line in changed for part in _wrapped(line)]
         return [told, *(f"  {line}" for line in shown)]
 
     def write(self) -> None:

@@ -7,13 +7,17 @@ margin of the largest value of its line: the low digits of a curve are the machi
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from harness import wording
 from harness.register import Register
+from harness.specification import Specification
 
 HEAD = ("torch", "torchvision", "numpy", "python", "device", "seed")
 MARGIN = 0.05  # of what is computed; another processor rounds otherwise, and training multiplies that
 CLOCK_MARGIN = 0.5  # of what a clock measured: neighbours on a machine cost that much
 CLOCKED = ("seconds", "crossover", "cpu_time_over_gpu_time")
 NOT_THERE = "not there"
+WORDS_ZH = {verdict: words[1] for verdict, words in wording.VERDICTS.items()} | wording.OUTCOMES_ZH
+WORDS_ZH |= {"missing": "没有", "there": "有"}
 SHOWN = 20  # tests that are told by name: one screen; all stand in the JSON
 KINDS = ("verdicts", "new", "gone", "tests", "measured", "device")
 """What of a comparison counts as a change; ``head`` says where the runs were made."""
@@ -136,30 +140,44 @@ def _was(*values: object) -> str:
     return " -> ".join(map(str, values))
 
 
-def lines(found: dict) -> Iterator[str]:
-    """The changes as lines for a terminal, those of verdicts first; none where nothing changed."""
+def lines(found: dict, chinese: Specification | None = None) -> Iterator[str]:
+    """The changes as lines for a terminal, those of verdicts first; none where nothing changed. In Chinese with the
+    specification, which has the sentences and the names.
+    """
+
+    def say(english: str, other: str) -> str:
+        return other if chinese else english
+
+    def word(outcome: str) -> str:
+        return say(outcome, WORDS_ZH.get(outcome, outcome))
+
     for one in sorted(found["verdicts"], key=lambda one: one["new"] != "broken"):
-        yield f"{one['section']:>4}  {one['id']}: {one['old']} -> {one['new']}{_why(one)}"
-        yield f"      {one['says']}"
+        why = _why(one) if not chinese or not one["reason"] else f"（{wording.reason_zh(one['reason'])}）"
+        yield f"{one['section']:>4}  {one['id']}: {word(one['old'])} -> {word(one['new'])}{why}"
+        claim = chinese.register.claims.get(one["id"]) if chinese else None
+        yield f"      {claim.says_zh if claim else one['says']}"
         if one["truth"]:
-            yield f"      -> {one['truth']}"
-    for kind in ("new", "gone"):
+            yield f"      -> {claim.truth_zh if claim else one['truth']}"
+    for kind, kind_zh in (("new", "新增的"), ("gone", "不再有的")):
         if found[kind]:
-            yield f"claims that are {kind}: {', '.join(found[kind])}"
+            yield say(f"claims that are {kind}: ", f"{kind_zh}论断：") + ", ".join(found[kind])
     for one in found["device"]:
-        yield f"{one['thing']}: {one['old']} -> {one['new']}"
-    for kind, side in (("new", "old"), ("gone", "new")):
+        yield f"{one['thing']}: {word(one['old'])} -> {word(one['new'])}"
+    for kind, kind_zh, side in (("new", "新增的", "old"), ("gone", "不再有的", "new")):
         number = sum(one[side] == NOT_THERE for one in found["tests"])
         if number:
-            yield f"tests that are {kind}: {number}"
+            yield say(f"tests that are {kind}: {number}", f"{kind_zh}测试：{number} 个")
     changed = [one for one in found["tests"] if NOT_THERE not in (one["old"], one["new"])]
     for one in changed[:SHOWN]:
-        cases = f" ({one['cases']} cases)" if one["cases"] > 1 else ""
-        yield f"{one['test']}: {one['old']} -> {one['new']}{cases}"
+        cases = say(f" ({one['cases']} cases)", f"（{one['cases']} 种情形）") * (one["cases"] > 1)
+        called = f"（{chinese.called(one['test'])[1]}）" if chinese else ""
+        yield f"{one['test']}{called}: {word(one['old'])} -> {word(one['new'])}{cases}"
     if len(changed) > SHOWN:
-        yield f"and {len(changed) - SHOWN} more tests"
+        yield say(f"and {len(changed) - SHOWN} more tests", f"另有 {len(changed) - SHOWN} 个测试")
     for one in found["measured"]:
-        yield f"{one['test']}: {one['name']} is off by {one['off']:.0%}, more than {one['margin']:.0%}"
+        off, margin = f"{one['off']:.0%}", f"{one['margin']:.0%}"
+        told = say(f"is off by {off}, more than {margin}", f"相差 {off}，超过 {margin}")
+        yield f"{one['test']}: {one['name']} {told}"
 
 
 def _why(one: dict) -> str:

@@ -29,6 +29,15 @@ def known(project):
     return register.load(project.path / "tests")
 
 
+def test_a_chinese_reader_is_told_in_chinese(project, old):
+    project.run("--against=old.json", "--language=zh").stdout.fnmatch_lines(["与 old.json 相比：*：没有变化"])
+    project.write("ch1_sample/test_1_2_other.py", FAILING)
+    project.write("ch1_sample/names_zh.toml", '["1.2"]\na_shape_is_a_list = "形状是列表"\n')
+    project.run("--against=old.json", "--language=zh").stdout.fnmatch_lines(
+        ["   1.2 shapes: 成立 -> 不符*", "        shapes。", "  新增的测试：1 个", "  不再有的测试：* 个"]
+    )
+
+
 def test_an_equal_run_is_one_line_and_no_failure(project, old):
     result = project.run("--against=old.json", "--fail-on=change")
     assert result.ret == 0
