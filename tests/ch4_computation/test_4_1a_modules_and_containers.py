@@ -1,9 +1,8 @@
 """4.1a Building models: modules and the containers that hold them
 
 A model in PyTorch is an object of a class derived from `nn.Module`. Its constructor creates the layers, which are
-modules themselves, and `forward` says how an output is computed from an input. The base class keeps a register of
-every module, parameter and buffer that is assigned to it, so that whoever asks a model for its parameters, saves it or
-converts it reaches the whole tree of modules below it.
+modules themselves, and `forward` computes an output from an input. The base class registers every module, parameter
+and buffer assigned to it: to ask a model for its parameters, to save or to convert it reaches the whole tree below it.
 
 Containers are modules that hold other modules. `nn.Sequential` runs them one after the other. `nn.ModuleList` and
 `nn.ModuleDict` hold them by position and by name and leave it to the `forward` around them what runs when. A Python
@@ -97,10 +96,10 @@ def test_a_layer_deep_in_containers_is_reached_from_the_outermost():
     linear = nn.Linear(3, 2)
     net = nn.Sequential(nn.ModuleDict({"branches": nn.ModuleList([nn.ReLU(), linear])}))
 
-    net.to(torch.float16).eval()
+    net.to("meta").eval()  # meta stands for any other device
 
     assert [name for name, _ in net.named_parameters()] == ["0.branches.1.weight", "0.branches.1.bias"]
-    assert (linear.weight.dtype, linear.training) == (torch.float16, False)
+    assert (linear.weight.device.type, linear.training) == ("meta", False)
 
 
 @claim("sequential-chains-its-modules")
@@ -130,10 +129,8 @@ def test_appending_to_a_slice_replaces_a_module_that_bears_the_next_number():
     net = nn.Sequential(nn.Flatten(), nn.ReLU())
     net.append(nn.Tanh())
     assert [name for name, _ in net.named_children()] == ["0", "1", "2"]
-
     part = net[1:]  # its modules are still called 1 and 2
     part.append(nn.Sigmoid())  # the third module, it seems; as there are 2, its name is 2
-
     assert [type(layer) for layer in part] == [nn.ReLU, nn.Sigmoid]
 
     named = nn.Sequential(OrderedDict(first=nn.Flatten(), second=nn.ReLU()))
@@ -145,7 +142,6 @@ def test_appending_to_a_slice_replaces_a_module_that_bears_the_next_number():
 def test_a_mismatch_is_found_when_the_net_is_called():
     net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(4, 1))  # no complaint yet
     fits = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-
     with pytest.raises(RuntimeError):
         net(torch.ones(5, 2))
     assert tuple(fits(torch.ones(5, 2)).shape) == (5, 1)
@@ -211,7 +207,6 @@ def test_a_module_list_refuses_some_of_what_a_list_takes():
 @claim("modulelist-has-no-forward")
 def test_a_module_list_stores_what_need_not_fit_together_and_runs_none_of_it():
     net = nn.ModuleList([nn.Linear(2, 3), nn.Linear(5, 1)])
-
     with pytest.raises(NotImplementedError, match="forward"):
         net(torch.zeros(1, 2))
     assert tuple(net[0](torch.zeros(4, 2)).shape) == (4, 3)
@@ -237,13 +232,9 @@ def test_forward_may_run_the_last_module_first():
 def test_names_and_keys_follow_the_list_and_an_insertion_renames_what_is_behind():
     first, last, new = nn.Linear(9, 1, bias=False), nn.Linear(1, 2, bias=False), nn.Linear(3, 3, bias=False)
     net = nn.ModuleList([first, last])
-    assert {key: tuple(value.shape) for key, value in net.state_dict().items()} == {
-        "0.weight": (1, 9),
-        "1.weight": (2, 1),
-    }
+    assert list(net.state_dict()) == ["0.weight", "1.weight"]
 
     net.insert(1, new)
-
     assert list(net.named_children()) == [("0", first), ("1", new), ("2", last)]
     assert list(net.state_dict()) == ["0.weight", "1.weight", "2.weight"]
     assert list(net) == [net[0], net[1], net[2]] == [first, new, last]
@@ -251,13 +242,9 @@ def test_names_and_keys_follow_the_list_and_an_insertion_renames_what_is_behind(
 
 @claim("modulelist-registers-parameters")
 def test_the_layers_in_a_python_list_do_not_belong_to_the_network():
-    class Network(nn.Module):
-        def __init__(self, layers):
-            super().__init__()
-            self.layers = layers
-
-    registered = Network(nn.ModuleList([nn.Linear(2, 3), nn.BatchNorm1d(3, affine=False)]))
-    forgotten = Network([nn.Linear(2, 3), nn.BatchNorm1d(3, affine=False)])
+    registered, forgotten = nn.Module(), nn.Module()
+    registered.layers = nn.ModuleList([nn.Linear(2, 3), nn.BatchNorm1d(3, affine=False)])
+    forgotten.layers = [nn.Linear(2, 3), nn.BatchNorm1d(3, affine=False)]
 
     assert [name for name, _ in registered.named_parameters()] == ["layers.0.weight", "layers.0.bias"]
     assert "layers.1.running_mean" in dict(registered.named_buffers())
@@ -287,14 +274,10 @@ def test_a_module_dict_is_added_to_and_read_by_key_and_as_attributes(capsys):
 @claim("moduledict-acts-like-a-dict", truth=True)
 def test_a_key_must_be_fit_for_an_attribute():
     net = nn.ModuleDict({"relu": nn.ReLU(), "nothing": None})
-
     with pytest.raises(TypeError, match="module name should be a string"):
         net[1] = nn.Tanh()
-    for key in ("a.b", ""):
-        with pytest.raises(KeyError, match="module name can.*t"):
-            net[key] = nn.Tanh()
-    for key in ("items", "train", "training"):
-        with pytest.raises(KeyError, match=f"attribute '{key}' already exists"):
+    for key in ("a.b", "", "items", "train", "training"):
+        with pytest.raises(KeyError, match="module name can.*t|attribute '.*' already exists"):
             net[key] = nn.Tanh()
     with pytest.raises(TypeError, match="is not a Module subclass"):
         net["one"] = 1
@@ -306,7 +289,6 @@ def test_a_key_must_be_fit_for_an_attribute():
 @claim("moduledict-has-no-forward")
 def test_calling_a_module_dict_is_not_implemented():
     net = nn.ModuleDict({"linear": nn.Linear(2, 3)})
-
     with pytest.raises(NotImplementedError, match="forward"):
         net(torch.zeros(1, 2))
     assert tuple(net["linear"](torch.zeros(1, 2)).shape) == (1, 3)
@@ -314,13 +296,9 @@ def test_calling_a_module_dict_is_not_implemented():
 
 @claim("moduledict-registers-parameters")
 def test_the_layers_in_a_python_dict_do_not_belong_to_the_network():
-    class Network(nn.Module):
-        def __init__(self, layers):
-            super().__init__()
-            self.layers = layers
-
-    registered = Network(nn.ModuleDict({"linear": nn.Linear(2, 3), "norm": nn.BatchNorm1d(3, affine=False)}))
-    forgotten = Network({"linear": nn.Linear(2, 3), "norm": nn.BatchNorm1d(3, affine=False)})
+    registered, forgotten = nn.Module(), nn.Module()
+    registered.layers = nn.ModuleDict({"linear": nn.Linear(2, 3), "norm": nn.BatchNorm1d(3, affine=False)})
+    forgotten.layers = {"linear": nn.Linear(2, 3), "norm": nn.BatchNorm1d(3, affine=False)}
 
     assert [name for name, _ in registered.named_parameters()] == ["layers.linear.weight", "layers.linear.bias"]
     assert "layers.norm.running_mean" in dict(registered.named_buffers())

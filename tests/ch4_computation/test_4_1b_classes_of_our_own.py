@@ -89,11 +89,10 @@ def test_a_buffer_is_saved_and_moved_and_a_plain_tensor_is_not():
 
     assert list(net.state_dict()) == ["weight", "bias", "saved"]
     assert [name for name, _ in net.named_parameters()] == ["weight", "bias"]
-    net.to(torch.float16)
-    assert [net.saved.dtype, net.unsaved.dtype, net.plain.dtype] == [torch.float16, torch.float16, torch.float32]
     home = net.plain.device
-    net.to("meta")  # stands for any other device
+    net.to("meta", torch.float16)  # meta stands for any other device
     assert [net.saved.device.type, net.unsaved.device.type, net.plain.device] == ["meta", "meta", home]
+    assert [net.saved.dtype, net.unsaved.dtype, net.plain.dtype] == [torch.float16, torch.float16, torch.float32]
 
 
 @claim("reusing-a-layer-shares-its-parameters")

@@ -170,11 +170,11 @@ def test_draws_are_of_every_rank_short_and_past_two_to_the_sixteenth():
     assert max(sum(sample.shape) for sample in statistics.samples(torch.float32).must) > 2**16
 
 
-@pytest.mark.parametrize("machine", [containers.ListHistory, containers.DictHistory])
-def test_histories_of_containers_make_many_kinds_of_edit_one_after_another(machine, monkeypatch):
+@pytest.mark.parametrize("kind", list(containers.UNKNOWN))
+def test_histories_of_containers_make_many_kinds_of_edit_one_after_another(kind, monkeypatch):
     """Each kind alone, at several lengths, is met by guards of its own."""
     made, edited = [], containers.edited
     monkeypatch.setattr(containers, "edited", lambda edit, *rest: (made.append(edit), edited(edit, *rest)))
-    after_any_history(machine)
+    after_any_history(containers.history(kind))
     assert len(set(made)) >= 5
     assert len(made) >= 20

@@ -1,13 +1,17 @@
-"""Containers of modules beside the Python list or dict that they are like, and what can be done to both.
+"""Containers of modules and of parameters beside the Python list or dict that they are like, and what can be done to
+both.
 
 An edit is one function that is called with the container and with its Python twin. After any edits all ways of looking
 at a container must agree with the twin: that is what ``like_a_list`` and ``like_a_dict`` check, and what the state
-machines check after every step of a random history.
+machines check after every step of a random history. Members are compared by identity: equality of tensors is another
+tensor.
 """
 
 import operator
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -35,9 +39,22 @@ def steps(count: int, first: str = "a") -> list[Step]:
     return [Step(chr(ord(first) + number)) for number in range(count)]
 
 
-def listed(kind: str, modules: list[nn.Module]) -> nn.Module:
-    """A ModuleList or Sequential of ``modules``."""
-    return getattr(nn, kind)(*modules) if kind == "Sequential" else getattr(nn, kind)(modules)
+def members(kind: str, count: int, first: str = "a") -> list[Step] | list[nn.Parameter]:
+    """``count`` members for a container of this kind: steps, or their parameters."""
+    made = steps(count, first)
+    return [step.code for step in made] if kind.startswith("Parameter") else made
+
+
+def contained(kind: str, twin: list | dict) -> nn.Module:
+    """A container of this kind with the members of ``twin``."""
+    if kind == "Sequential":
+        return nn.Sequential(*twin)
+    return getattr(nn, kind)(twin if type(twin) is list else OrderedDict(twin))
+
+
+def another(x, twin: list | dict):
+    """A container of the kind of ``x``, be it a list or dict itself, with the members of ``twin``."""
+    return twin if type(x) in (list, dict) else contained(type(x).__name__, twin)
 
 
 def place(x, at: int) -> int:
@@ -45,12 +62,12 @@ def place(x, at: int) -> int:
     return at % max(len(x), 1)
 
 
-def replaced(x, index: int, module: nn.Module) -> None:
-    """Put ``module`` in the place ``index``; into an empty container by appending."""
+def replaced(x, index: int, member) -> None:
+    """Put ``member`` in the place ``index``; into an empty container by appending."""
     if len(x):
-        x[index] = module
+        x[index] = member
     else:
-        x.append(module)
+        x.append(member)
 
 
 def deleted(x, index: int | slice) -> None:
@@ -61,13 +78,16 @@ def deleted(x, index: int | slice) -> None:
 
 LIST_EDITS: dict[str, Callable] = {
     "append": lambda x, at, new: x.append(new[0]),
+    "append None": lambda x, at, new: x.append(None),
     "extend": lambda x, at, new: x.extend(new),
     "extend by a generator": lambda x, at, new: x.extend(each for each in reversed(new)),
-    "extend by another": lambda x, at, new: x.extend(nn.ModuleList(new)),
-    "+=": lambda x, at, new: operator.iadd(x, nn.Sequential(*new)),
+    "extend by another": lambda x, at, new: x.extend(another(x, new)),
+    "+=": lambda x, at, new: operator.iadd(x, another(x, new)),
+    "+= tuple": lambda x, at, new: operator.iadd(x, tuple(new)),
     "insert": lambda x, at, new: x.insert(at % (len(x) + 1), new[0]),
     "insert first": lambda x, at, new: x.insert(0, new[0]),
     "insert last": lambda x, at, new: x.insert(len(x), new[0]),
+    "insert from the back": lambda x, at, new: x.insert(-1 - place(x, at) if len(x) else 0, new[0]),
     "replace": lambda x, at, new: replaced(x, place(x, at), new[0]),
     "replace from the back": lambda x, at, new: replaced(x, -1 - place(x, at), new[0]),
     "delete": lambda x, at, new: deleted(x, place(x, at)),
@@ -79,57 +99,109 @@ LIST_EDITS: dict[str, Callable] = {
 }
 DICT_EDITS: dict[str, Callable] = {
     "add or replace": lambda x, key, new: x.__setitem__(key, new[0]),
+    "add None": lambda x, key, new: x.__setitem__(key, None),
     "replace the first": lambda x, key, new: x.__setitem__(next(iter(x), key), new[0]),
-    "update from a dict": lambda x, key, new: x.update({key: new[0], "west": new[1], "new": new[2]}),
+    "update from a dict": lambda x, key, new: x.update({key: new[0]}),
+    "update from an ordered dict": lambda x, key, new: x.update(
+        OrderedDict({key: new[0], "west": new[1], "n": new[2]})
+    ),
     "update from pairs": lambda x, key, new: x.update([("new", new[1]), (key, new[0])]),
-    "update from another": lambda x, key, new: x.update(nn.ModuleDict({"b": new[1], key: new[0]})),
+    "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})),
     "update with nothing": lambda x, key, new: x.update({}),
     "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,
     "delete the first": lambda x, key, new: x.__delitem__(next(iter(x))) if len(x) else None,
     "pop": lambda x, key, new: x.pop(key if key in x else next(iter(x))) if len(x) else None,
     "assign as an attribute": lambda x, key, new: (x.__setitem__ if type(x) is dict else x.__setattr__)(key, new[0]),
     "clear": lambda x, key, new: x.clear(),
+    "setdefault": lambda x, key, new: x.setdefault(key, new[0]),
+    "popitem": lambda x, key, new: x.popitem() if len(x) else None,
+    "|=": lambda x, key, new: operator.ior(x, another(x, {key: new[0], "new": new[1]})),
+}
+# What a kind of container does not know, or does otherwise; each of it is said in a claim's truth.
+UNKNOWN = {
+    "ModuleList": ("insert from the back",),
+    "Sequential": ("append None", "+= tuple"),
+    "ParameterList": ("append None", *(edit for edit in LIST_EDITS if edit.startswith(("insert", "delete", "pop")))),
+    "ModuleDict": ("setdefault", "popitem", "|="),
+    "ParameterDict": ("add None", "assign as an attribute"),
 }
 
 
-def edited(edit: Callable, containers: list[nn.Module], twin, *arguments) -> None:
-    """Make an edit of the twin and of all ``containers``; what it hands out, as ``pop`` does, they hand out as well."""
-    expected = edit(twin, *arguments)
-    for container in containers:
-        handed = edit(container, *arguments)
-        assert handed is expected or expected is None or expected is twin, f"{handed} instead of {expected}"
+def edits(kind: str) -> dict[str, Callable]:
+    """What can be done to a container of this kind and to its Python twin alike."""
+    every = DICT_EDITS if kind.endswith("Dict") else LIST_EDITS
+    return {name: edit for name, edit in every.items() if name not in UNKNOWN[kind]}
 
 
-def like_a_list(container: nn.Module, twin: list[Step]) -> None:
+def fresh(kind: str, twin: list | dict, used: bool) -> list:
+    """Three members to edit with; the first of them is the twin's last one, if it is to be ``used`` again."""
+    last = list(twin.values() if isinstance(twin, dict) else twin)[-1:]
+    return [*last, *members(kind, 3, "x")][:3] if used and last != [None] else members(kind, 3, "A")
+
+
+def edited(edit: str, container: nn.Module, twin, *arguments) -> None:
+    """Make an edit of the twin and of the container; what the twin hands out, as ``pop`` does, the other does too."""
+    make = edits(type(container).__name__)[edit]
+    expected, handed = make(twin, *arguments), make(container, *arguments)
+    same = told([handed]) == told([expected]) if type(expected) is tuple else handed is expected
+    assert same or expected is None or expected is twin, f"{handed} instead of {expected}"
+
+
+def ids(values: Iterable) -> list[int]:
+    return list(map(id, values))
+
+
+def told(pairs: Iterable[tuple]) -> list[tuple]:
+    """Pairs of a name and an object, or longer tuples that begin so, with the object's identity in its place."""
+    return [(pair[0], id(pair[1])) for pair in pairs]
+
+
+def like_a_list(container: nn.Module, twin: list) -> None:
     """Raise AssertionError unless length, iteration, indices, slices, names and keys are those of the list ``twin``."""
-    size = len(twin)
+    size, known = len(twin), ids(twin)
     names = [str(index) for index in range(size)]
     assert len(container) == size
     walks_in_order(container, list(zip(names, twin)))
-    assert list(container) == list(reversed(list(reversed(container)))) == twin
-    assert [container[index] for index in range(-size, size)] == twin + twin
-    assert [getattr(container, name) for name in names] == twin
-    assert [index for index in (size, -size - 1, 100) if reads(container, index, IndexError)] == []
+    assert ids(container) == ids(reversed(list(reversed(container)))) == known
+    assert ids(container[index] for index in range(-size, size)) == known + known
+    assert ids(container[np.int64(index)] for index in range(size)) == known
+    assert ids(getattr(container, name) for name in names) == known
+    assert [index for index in (size, -size - 1, 100 + size) if reads(container, index, IndexError)] == []
     for part in (slice(None), slice(1, -1), slice(100, None, -2)):
         taken = container[part]
         assert type(taken) is type(container)
-        assert list(taken) == twin[part]
+        assert ids(taken) == ids(twin[part])
         assert taken is not container
-    assert all(module in container for module in twin)
+    assert all(member in container for member in twin)
     assert (Step("!") in container) is False
 
 
-def like_a_dict(container: nn.Module, twin: dict[str, Step]) -> None:
+def like_a_dict(container: nn.Module, twin: dict) -> None:
     """Raise AssertionError unless keys, values, items, attributes and names are those of the dict ``twin``."""
+    missing, known = AttributeError if isinstance(container, nn.ParameterDict) else KeyError, told(twin.items())
     assert len(container) == len(twin)
     walks_in_order(container, list(twin.items()))
     assert list(container) == list(container.keys()) == list(twin)
-    assert list(container.values()) == list(twin.values())
-    assert list(container.items()) == list(twin.items())
-    assert [container[key] for key in twin] == [getattr(container, key) for key in twin] == list(twin.values())
-    known = [key for key in (*KEYS, "new", "train") if key in twin]
-    assert [key for key in (*KEYS, "new", "train") if key in container] == known
-    assert [key for key in (*KEYS, "new", "train") if reads(container, key, KeyError)] == known
+    assert ids(container.values()) == [value for _, value in known]
+    assert told(container.items()) == told((key, container[key]) for key in twin) == known
+    assert told((key, getattr(container, key)) for key in twin) == known
+    asked = (*KEYS, "n", "new")
+    assert [key for key in (*asked, "train") if key in container] == [key for key in asked if key in twin]
+    assert [key for key in asked if reads(container, key, missing)] == [key for key in asked if key in twin]
+
+
+def unites_like_a_dict(container: nn.ParameterDict, twin: dict) -> None:
+    """Raise AssertionError unless what is made of both, copies and unions, is alike and leaves both as they were."""
+    other = dict(zip(("z", *KEYS[:2]), members("ParameterDict", 3, "P")))
+    like_a_dict(container | nn.ParameterDict(other.items()), twin | other)
+    copied = container.copy()
+    like_a_dict(copied, twin)
+    copied.clear()
+    like_a_dict(copied, {})
+    like_a_dict(container, twin)
+    assert list(reversed(container)) == list(reversed(twin))
+    assert ids(map(container.get, (*twin, "absent"))) == ids(map(twin.get, (*twin, "absent")))
+    like_a_dict(container.fromkeys(["q", "p"], other["z"]), dict.fromkeys(["q", "p"], other["z"]))
 
 
 def reads(container: nn.Module, key, error: type[Exception]) -> bool:
@@ -141,17 +213,26 @@ def reads(container: nn.Module, key, error: type[Exception]) -> bool:
     return True
 
 
-def walks_in_order(container: nn.Module, entries: list[tuple[str, Step]]) -> None:
-    """Raise AssertionError unless all walks meet ``entries`` in order; all but ``state_dict`` meet a module once."""
-    once = [entry for index, entry in enumerate(entries) if entry[1] not in [module for _, module in entries[:index]]]
-    codes = [module.code for _, module in once]
-    assert list(container.named_children()) == once
-    assert list(container.children()) == list(container.modules())[1:] == [module for _, module in once]
-    assert [name for name, _ in container.named_parameters()] == [f"{name}.code" for name, _ in once]
-    assert all(mine is theirs for mine, theirs in zip(container.parameters(), codes, strict=True))
-    state = container.state_dict()
-    assert list(state) == [f"{name}.code" for name, _ in entries]
-    assert [value.item() for value in state.values()] == [float(ord(module.letter)) for _, module in entries]
+def walks_in_order(container: nn.Module, entries: list[tuple]) -> None:
+    """Raise AssertionError unless all walks meet ``entries`` in order; all but ``state_dict`` meet a member once, and
+    none meets None.
+    """
+    held = [(name, member) for name, member in entries if member is not None]
+    once = [entry for index, entry in enumerate(held) if id(entry[1]) not in ids(member for _, member in held[:index])]
+    modules = [entry for entry in once if isinstance(entry[1], nn.Module)]
+    codes, state = [coded(*entry) for entry in once], container.state_dict()
+    assert told(container.named_children()) == told(modules)
+    assert ids(container.children()) == ids(container.modules())[1:] == ids(module for _, module in modules)
+    assert told(container.named_parameters()) == told(codes)
+    assert ids(container.parameters()) == ids(code for _, code in codes)
+    assert [(name, value.data_ptr()) for name, value in state.items()] == [
+        (name, code.data_ptr()) for name, code in (coded(*entry) for entry in held)
+    ]
+
+
+def coded(name: str, member) -> tuple[str, nn.Parameter]:
+    """The parameter of a member, and its name in a container where the member has this ``name``."""
+    return (f"{name}.code", member.code) if isinstance(member, Step) else (name, member)
 
 
 def spells(net: nn.Module, twin: list[Step]) -> None:
@@ -160,33 +241,49 @@ def spells(net: nn.Module, twin: list[Step]) -> None:
     assert net.train()("") == net.eval()("") == word
 
 
-class ListHistory(RuleBasedStateMachine):
-    """A ModuleList and a Sequential beside a list, under the same edits."""
-
-    @initialize(length=st.sampled_from(LENGTHS))
-    def begin(self, length):
-        self.twin = steps(length)
-        self.containers = [listed(kind, self.twin) for kind in ("ModuleList", "Sequential")]
-
-    @rule(edit=st.sampled_from(list(LIST_EDITS)), at=st.integers(0, 12), used=st.booleans())
-    def edit(self, edit, at, used):
-        new = [*self.twin[-1:], *steps(2, "x")] if used else steps(3, "A")
-        edited(LIST_EDITS[edit], self.containers, self.twin, at, new)
-        for container in self.containers:
-            like_a_list(container, self.twin)
-        spells(self.containers[1], self.twin)
+def looks(kind: str) -> list[Callable]:
+    """What a container of this kind must pass beside its Python twin."""
+    further = {"Sequential": [spells], "ParameterDict": [unites_like_a_dict]}.get(kind, [])
+    return [like_a_dict if kind.endswith("Dict") else like_a_list, *further]
 
 
-class DictHistory(RuleBasedStateMachine):
-    """A ModuleDict beside a dict, under the same edits."""
+def edited_alike(kind: str, edit: str, length: int, at: int | str) -> None:
+    """Raise AssertionError unless a container of ``length`` members, edited twice, once with a member that it has, is
+    like its twin, and is so still when another member has joined.
+    """
+    made = members(kind, length)
+    twin = dict(zip(KEYS, made)) if kind.endswith("Dict") else made
+    container = contained(kind, twin)
+    for each, used in ((edit, False), (edit, True), ("add or replace" if kind.endswith("Dict") else "append", False)):
+        edited(each, container, twin, at, fresh(kind, twin, used))
+        for look in looks(kind):
+            look(container, twin)
 
-    @initialize(length=st.sampled_from(LENGTHS))
-    def begin(self, length):
-        self.twin = dict(zip(KEYS, steps(length)))
-        self.container = nn.ModuleDict(self.twin)
 
-    @rule(edit=st.sampled_from(list(DICT_EDITS)), key=st.sampled_from(KEYS), used=st.booleans())
-    def edit(self, edit, key, used):
-        new = [*list(self.twin.values())[-1:], *steps(3, "x")] if used else steps(3, "A")
-        edited(DICT_EDITS[edit], [self.container], self.twin, key, new)
-        like_a_dict(self.container, self.twin)
+def history(kind: str) -> type[RuleBasedStateMachine]:
+    """The state machine of a container of this kind beside its Python twin, under the same edits."""
+    named = kind.endswith("Dict")
+
+    class History(RuleBasedStateMachine):
+        @initialize(length=st.sampled_from(LENGTHS))
+        def begin(self, length):
+            self.start(length)
+
+        def start(self, length):
+            made = members(kind, length)
+            self.twin = dict(zip(KEYS, made)) if named else made
+            self.container = contained(kind, self.twin)
+
+        @rule(
+            edit=st.sampled_from(list(edits(kind))),
+            at=st.sampled_from(KEYS) if named else st.integers(0, 12),
+            used=st.booleans(),
+        )
+        def edit(self, edit, at, used):
+            if len(self.twin) > 2 * LENGTHS[-1]:  # a ParameterList only grows; another life begins
+                self.start(1)
+            edited(edit, self.container, self.twin, at, fresh(kind, self.twin, used))
+            for look in looks(kind):
+                look(self.container, self.twin)
+
+    return History

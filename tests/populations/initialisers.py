@@ -162,7 +162,7 @@ RANDOM = [
 ]
 EXACT = [
     *(("constant_", {"val": value}) for value in (-0.5, 0, 3)),
-    *(("zeros_", {}), ("ones_", {}), ("eye_", {}), ("dirac_", {})),
+    *(("zeros_", {}), ("ones_", {}), ("eye_", {}), ("dirac_", {}), ("dirac_", {"groups": 2})),
 ]
 # The rest have no law of single elements; and all of them fill a small matrix.
 OTHER = [("orthogonal_", {}), ("orthogonal_", {"gain": 2.5}), ("sparse_", {"sparsity": 0.3})]

@@ -1,4 +1,4 @@
-"""Modules: layers of every kind, and trees of them, each beside a plan of what it holds.
+"""Modules: trees of layers of every kind, each beside a plan of what it holds.
 
 The plan is written by the recipe alone, from the names and shapes listed here: it is the oracle for what
 ``parameters``, ``buffers``, ``modules`` and ``state_dict`` say. A tree's modules are containers and modules of one's
@@ -8,7 +8,7 @@ registered as None.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,122 +18,9 @@ from torch import nn
 
 from populations import places
 from populations.core import Population
-from populations.twins import NUMPY
+from populations.kinds import LAYERS, ROW, UNSAVED, WHOLE_NUMBERS
+from populations.twins import NUMPY, Twin, differentiable
 
-ROW = (2, 4)  # what most layers take and give: two examples of four features
-IMAGES = (2, 4, 3, 3)
-
-
-class Own(nn.Module):
-    """A module of one's own: a parameter, a buffer that is saved, two that are not, a plain tensor, and two Nones.
-
-    ``forward`` runs its submodules in the order of their assignment, those in a list or dict one after another, then
-    multiplies by ``scale`` and adds ``shift``.
-    """
-
-    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.empty(4, dtype=dtype))
-        self.register_parameter("absent", None)
-        self.register_buffer("shift", torch.empty(4, dtype=dtype))
-        self.register_buffer("passing", torch.empty(3, dtype=torch.int64), persistent=False)
-        self.register_buffer("nothing", None)
-        self.register_buffer("later", None, persistent=False)
-        self.later = torch.empty(2, dtype=dtype)
-        self.plain = torch.empty(4, dtype=dtype)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for child in self.children():
-            several = {nn.ModuleList: iter, nn.ModuleDict: lambda entries: entries.values()}.get(type(child))
-            for module in several(child) if several else [child]:
-                x = module(x)
-        return x * self.scale + self.shift
-
-
-@dataclass(frozen=True)
-class Layer:
-    """How to make a layer of a dtype, and what it then holds: shapes by name, in the order of registration.
-
-    ``takes`` is the shape of an input that it maps to one of the same shape, or None where it does not.
-    """
-
-    make: Callable[[torch.dtype], nn.Module]
-    parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    buffers: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    takes: tuple[int, ...] | None = ROW
-    inner: tuple[str, ...] = ()  # the names of its submodules
-
-
-def _normalisation(make: Callable, takes: tuple[int, ...]) -> Layer:
-    statistics = {"running_mean": (4,), "running_var": (4,), "num_batches_tracked": ()}
-    return Layer(make, {"weight": (4,), "bias": (4,)}, statistics, takes)
-
-
-def _cells(gates: int) -> dict[str, tuple[int, ...]]:
-    return {
-        "weight_ih_l0": (gates * 3, 4),
-        "weight_hh_l0": (gates * 3, 3),
-        "bias_ih_l0": (gates * 3,),
-        "bias_hh_l0": (gates * 3,),
-    }
-
-
-LAYERS = {
-    "Linear": Layer(lambda dtype: nn.Linear(4, 4, dtype=dtype), {"weight": (4, 4), "bias": (4,)}),
-    "Linear without bias": Layer(lambda dtype: nn.Linear(4, 4, bias=False, dtype=dtype), {"weight": (4, 4)}),
-    "wide Linear": Layer(lambda dtype: nn.Linear(33, 65, dtype=dtype), {"weight": (65, 33), "bias": (65,)}, takes=None),
-    "Bilinear": Layer(lambda dtype: nn.Bilinear(2, 3, 4, dtype=dtype), {"weight": (4, 2, 3), "bias": (4,)}, takes=None),
-    "Embedding": Layer(lambda dtype: nn.Embedding(5, 4, dtype=dtype), {"weight": (5, 4)}, takes=None),
-    "Conv1d": Layer(
-        lambda dtype: nn.Conv1d(4, 4, 3, padding=1, dtype=dtype), {"weight": (4, 4, 3), "bias": (4,)}, takes=(2, 4, 5)
-    ),
-    "Conv2d": Layer(
-        lambda dtype: nn.Conv2d(4, 4, 3, padding=1, dtype=dtype), {"weight": (4, 4, 3, 3), "bias": (4,)}, takes=IMAGES
-    ),
-    "Conv3d": Layer(
-        lambda dtype: nn.Conv3d(4, 4, 1, bias=False, dtype=dtype), {"weight": (4, 4, 1, 1, 1)}, takes=(1, 4, 2, 2, 2)
-    ),
-    "ConvTranspose2d": Layer(
-        lambda dtype: nn.ConvTranspose2d(4, 4, 1, dtype=dtype), {"weight": (4, 4, 1, 1), "bias": (4,)}, takes=IMAGES
-    ),
-    "BatchNorm1d": _normalisation(lambda dtype: nn.BatchNorm1d(4, dtype=dtype), ROW),
-    "BatchNorm2d": _normalisation(lambda dtype: nn.BatchNorm2d(4, dtype=dtype), IMAGES),
-    "BatchNorm without scale": Layer(
-        lambda dtype: nn.BatchNorm1d(4, affine=False, dtype=dtype),
-        buffers={"running_mean": (4,), "running_var": (4,), "num_batches_tracked": ()},
-    ),
-    "LayerNorm": Layer(lambda dtype: nn.LayerNorm(4, dtype=dtype), {"weight": (4,), "bias": (4,)}),
-    "GroupNorm": Layer(lambda dtype: nn.GroupNorm(2, 4, dtype=dtype), {"weight": (4,), "bias": (4,)}),
-    "PReLU": Layer(lambda dtype: nn.PReLU(dtype=dtype), {"weight": (1,)}),
-    "RNN": Layer(lambda dtype: nn.RNN(4, 3, dtype=dtype), _cells(1), takes=None),
-    "LSTM": Layer(lambda dtype: nn.LSTM(4, 3, dtype=dtype), _cells(4), takes=None),
-    "GRU": Layer(lambda dtype: nn.GRU(4, 3, bias=False, dtype=dtype), dict(list(_cells(3).items())[:2]), takes=None),
-    "MultiheadAttention": Layer(
-        lambda dtype: nn.MultiheadAttention(4, 2, dtype=dtype),
-        {"in_proj_weight": (12, 4), "in_proj_bias": (12,), "out_proj.weight": (4, 4), "out_proj.bias": (4,)},
-        takes=None,
-        inner=("out_proj",),
-    ),
-    "ParameterList": Layer(
-        lambda dtype: nn.ParameterList(nn.Parameter(torch.empty(size, dtype=dtype)) for size in (3, 1)),
-        {"0": (3,), "1": (1,)},
-        takes=None,
-    ),
-    "ParameterDict": Layer(
-        lambda dtype: nn.ParameterDict([(key, nn.Parameter(torch.empty(2, dtype=dtype))) for key in ("west", "east")]),
-        {"west": (2,), "east": (2,)},
-        takes=None,
-    ),
-    "Own": Layer(Own, {"scale": (4,)}, {"shift": (4,), "passing": (3,), "later": (2,)}),
-    "ReLU": Layer(lambda dtype: nn.ReLU()),
-    "Tanh": Layer(lambda dtype: nn.Tanh()),
-    "Flatten": Layer(lambda dtype: nn.Flatten()),
-    "Identity": Layer(lambda dtype: nn.Identity()),
-    "Dropout": Layer(lambda dtype: nn.Dropout(0.5), takes=None),  # of one's own eval() only
-}
-WITH_PARAMETERS = tuple(kind for kind, layer in LAYERS.items() if layer.parameters)
-UNSAVED = ("passing", "later")
-WHOLE_NUMBERS = ("passing", "num_batches_tracked")
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Own")
 # Places that are not layers of their own: the first layer of the tree once more; a Linear with the first one's weight.
 SHARED = ("again", "tied")
@@ -288,6 +175,27 @@ class _Site:
 
         visit(module, "")
         return Plan(tuple(modules), tuple(parameters), tuple(buffers), tuple(state))
+
+
+def holding(twin: Twin, make: Callable[[Twin], Sequence] = tuple) -> tuple[nn.Module, dict[str, np.ndarray]]:
+    """A module that holds tensors of a twin's dtype, layout and shape in every way there is, and their values by name.
+
+    ``make(recipe)`` gives tensor and array of each: by default on the device under test.
+    """
+
+    def parameter(tensor: torch.Tensor) -> nn.Parameter:
+        return nn.Parameter(tensor, requires_grad=differentiable(twin.dtype))
+
+    names = ("own", "saved", "unsaved", "members.0", "entries.a")
+    made = [make(twin.but(seed=twin.seed + number)) for number in range(len(names))]
+    own, saved, unsaved, member, entry = (tensor for tensor, _ in made)
+    module = nn.Module()
+    module.own = parameter(own)
+    module.register_buffer("saved", saved)
+    module.register_buffer("unsaved", unsaved, persistent=False)
+    module.members = nn.ParameterList([parameter(member)])
+    module.entries = nn.ParameterDict([("a", parameter(entry))])
+    return module, {name: array for name, (_, array) in zip(names, made)}
 
 
 def attribute(module: nn.Module, path: str):

@@ -255,6 +255,16 @@ UNTRACKED = {
     "new_tensor": lambda x: x.new_tensor(x.detach().cpu().numpy() if x.dtype != torch.bfloat16 else x.tolist()),
     "detach": lambda x: x.detach(),
 }
+# Results of several parts, or of whole numbers from an operand of whole numbers.
+SEVERAL = {
+    "sort": lambda x: x.sort(),
+    "topk": lambda x: x.topk(2),
+    "min": lambda x: x.min(dim=-1),
+    "split": lambda x: x.split(2, -1),
+    "unbind": lambda x: x.unbind(),
+    "unique": lambda x: x.unique(return_inverse=True),
+    "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),
+}
 
 
 TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # float16 has few operators on the CPU before torch 2.2

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Population, Twin, agree, among, over, twins, whole
+from populations.kinds import LAYERS
 from populations.layers import COMPUTED, summed
-from populations.modules import LAYERS, TREES, Tree, layers, tree, trees
+from populations.modules import TREES, Tree, layers, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim

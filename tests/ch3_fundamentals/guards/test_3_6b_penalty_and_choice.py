@@ -8,8 +8,9 @@ import torch
 from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, agree, among, over, twins
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, SHAPES, parameters
+from populations.kinds import LAYERS
 from populations.layers import COMPUTED
-from populations.modules import LAYERS, layers
+from populations.modules import layers
 from populations.optimizers import optimizers
 
 claim = pytest.mark.claim

@@ -270,7 +270,12 @@ def named_modules_are_chained_in_alphabetical_order(patch):
     wrap(patch, Sequential, "__init__", wrong)
 
 
-@counterfeit("sequential-chains-its-modules", reported="pytorch/pytorch#77067")
+@counterfeit(
+    "sequential-chains-its-modules",
+    "parameter-names-carry-the-layer-index",
+    "brackets-reach-a-layer",
+    reported="pytorch/pytorch#77067",
+)
 def sequential_keeps_a_gap_after_del(patch):
     def wrong(delete, self, index):
         if isinstance(index, slice):
@@ -585,8 +590,8 @@ def the_layers_in_a_tuple_are_registered(patch):
 @counterfeit("modulelist-registers-parameters")
 def training_leaves_out_the_first_layer_of_a_list(patch):
     def wrong(parameters, self, *args, **kwargs):
-        layers = vars(self).get("_modules", {}).get("layers", ())
-        first = list(layers[0].parameters()) if len(layers) else []
+        layers = list(vars(self).get("_modules", {}).get("layers", nn.Module()).children())[:1]
+        first = [parameter for layer in layers for parameter in layer.parameters()]
         return (p for p in parameters(self, *args, **kwargs) if not any(p is each for each in first))
 
     wrap(patch, Module, "parameters", wrong)
@@ -797,3 +802,24 @@ def a_module_assigned_from_the_end_gets_a_negative_name(patch):
             nn.Module.__setattr__(self, str(i), module) if isinstance(i, int) and i < 0 else assign(self, i, module)
         ),
     )
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def entries_of_none_are_left_out_of_the_length(patch):
+    patch.setattr(ModuleDict, "__len__", lambda self: sum(module is not None for module in self._modules.values()))
+
+
+@counterfeit("sequential-chains-its-modules", "brackets-reach-a-layer")
+def insert_from_the_back_appends(patch):
+    wrap(patch, Sequential, "insert", lambda insert, self, at, new: insert(self, len(self) if at < 0 else at, new))
+
+
+@counterfeit("containers-subclass-module", "model-can-serve-as-layer")
+def evaluation_stops_at_the_fourth_level(patch):
+    def train(self, mode=True, depth=0):
+        self.training = mode
+        for child in self.children() if depth < 3 else ():
+            train(child, mode, depth + 1)
+        return self
+
+    patch.setattr(Module, "train", train)

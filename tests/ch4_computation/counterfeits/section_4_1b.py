@@ -303,3 +303,22 @@ def a_normalisation_of_bfloat16_keeps_its_statistics_as_they_are(patch):
         )
 
     wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit(
+    "plain-tensor-is-a-constant-parameter", "state-dict-holds-parameters-only", reported="pytorch/pytorch#2851"
+)
+def what_is_assigned_to_a_buffer_of_none_is_no_buffer(patch):
+    def wrong(assign, self, name, value):
+        empty = torch.is_tensor(value) and vars(self).get("_buffers", {}).get(name, value) is None
+        (object.__setattr__ if empty else assign)(self, name, value)
+
+    wrap(patch, Module, "__setattr__", wrong)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter", "state-dict-holds-parameters-only")
+def a_buffer_registered_anew_stays_unsaved(patch):
+    def wrong(register, self, name, tensor, persistent=True):
+        register(self, name, tensor, persistent and name not in self._non_persistent_buffers_set)
+
+    wrap(patch, Module, "register_buffer", wrong)

@@ -347,12 +347,6 @@ def parameters_come_in_alphabetical_order(patch):
 # ── what users reported, and kinds beside it ──
 
 
-@counterfeit("parameter-names-carry-the-layer-index", "brackets-reach-a-layer", reported="pytorch/pytorch#77067")
-def sequential_keeps_a_gap_after_del(patch):
-    """The next append then replaces a layer."""
-    patch.setattr(nn.Sequential, "__delitem__", lambda self, index: self._modules.pop(list(self._modules)[index]))
-
-
 @counterfeit("parameter-names-carry-the-layer-index")
 def a_slice_is_numbered_anew(patch):
     reach(
@@ -488,3 +482,8 @@ def a_parameter_of_rank_zero_does_not_join(patch):
 @counterfeit("parameter-attributes-register-themselves")
 def a_parameter_set_to_none_stays(patch):
     assign(patch, lambda true, module, name, value: None if value is None else true(module, name, value))
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def indices_beyond_a_hundred_keep_two_digits(patch):
+    rename(patch, lambda module, name: name[1:] if name.split(".")[0].isdigit() and name.find(".") > 2 else name)

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import divert, not_contiguous, wrap, zero_the_next_element_too
+from harness.forging import divert, not_contiguous, where, wrap, zero_the_next_element_too
 from torch import Tensor, nn
 from torch.nn import init
 
@@ -625,3 +625,24 @@ def truncated_normal_numbers_of_half_precision_pile_up_on_the_lower_end(patch):
         return tensor
 
     patch.setattr(nn.init, "trunc_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def dirac_ignores_its_groups(patch):
+    drop(patch, "dirac_", "groups")
+
+
+@counterfeit("init-offers-preset-methods", reported="pytorch/pytorch#2708")
+def a_wide_orthogonal_weight_is_padded_with_zeros(patch):
+    def pad(w):
+        flat = w.view(len(w), -1)
+        if len(flat) < flat.shape[1]:
+            flat[:, len(flat) :] = 0
+
+    after(patch, "orthogonal_", pad)
+
+
+@counterfeit("init-offers-preset-methods", reported=("pytorch/pytorch#147624", "pytorch/pytorch#147740"))
+def random_weights_of_five_dimensions_repeat_along_the_first(patch):
+    for name in ("normal_", "uniform_"):
+        where(patch, Tensor, name, lambda x: x.dim() > 4, lambda result, x, *args: x.copy_(x[:1].clone().expand_as(x)))

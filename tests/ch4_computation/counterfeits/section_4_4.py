@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient
+from harness.forging import change_gradient, wrap
 from torch import nn
 from torch.func import functional_call
 
@@ -578,3 +578,14 @@ def the_second_use_in_bfloat16_adds_nothing(patch):
         return layer.weight.detach() if n % 2 and layer.weight.dtype == torch.bfloat16 else layer.weight
 
     patch.setattr(nn.Linear, "forward", call_with(weight))
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def gradients_of_what_is_frozen_are_not_cleared(patch):
+    def wrong(clear, self, *args, **kwargs):
+        kept = [(parameter, parameter.grad) for parameter in self.parameters() if not parameter.requires_grad]
+        clear(self, *args, **kwargs)
+        for parameter, gradient in kept:
+            parameter.grad = gradient
+
+    wrap(patch, nn.Module, "zero_grad", wrong)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result
+from harness.forging import change_result, wrap
 from torch import nn
 
 
@@ -826,3 +826,22 @@ def freezing_stops_at_the_third_level(patch):
         return self
 
     patch.setattr(nn.Module, "requires_grad_", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def an_assignment_by_index_beyond_ten_goes_to_the_last_digit(patch):
+    def wrong(assign, self, index, value):
+        known = isinstance(index, int) and hasattr(self, str(index))
+        assign(self, index % 10 if known and index >= 10 else index, value)
+
+    wrap(patch, nn.ParameterList, "__setitem__", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def clear_leaves_the_parameters_registered(patch):
+    patch.setattr(nn.ParameterDict, "clear", lambda self: setattr(self, "_keys", {}))
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def the_union_is_the_left_one(patch):
+    patch.setattr(nn.ParameterDict, "__or__", lambda self, other: (self.update(other), self)[1])

@@ -509,3 +509,22 @@ def a_view_saved_before_its_base_is_parted_from_it(patch):
         return out
 
     load_as(patch, wrong)
+
+
+@counterfeit("save-uses-pickle", reported="pytorch/pytorch#72129")
+def attributes_of_parameters_are_not_saved(patch):
+    patch.setattr(
+        torch.nn.Parameter,
+        "__reduce_ex__",
+        lambda self, protocol: (torch._utils._rebuild_parameter, (self.data, self.requires_grad, OrderedDict())),
+    )
+
+
+@counterfeit("list-of-tensors-round-trips", reported="pytorch/pytorch#58970")
+def a_complex_tensor_and_its_real_part_are_saved_without_a_word(patch):
+    def wrong(save, thing, *args, **kwargs):
+        several = type(thing) is list and len({x.dtype for x in thing if isinstance(x, Tensor)}) > 1
+        complexes = several and any(isinstance(x, Tensor) and x.is_complex() for x in thing)
+        return save([x.clone() for x in thing] if complexes else thing, *args, **kwargs)
+
+    wrap(patch, torch, "save", wrong)

@@ -541,3 +541,19 @@ def a_prefix_is_forgotten_by_buffers(patch):
         return d
 
     patch.setattr(nn.Module, "state_dict", wrong)
+
+
+@counterfeit(
+    "whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects", reported="pytorch/pytorch#8077"
+)
+def an_empty_parameter_of_a_model_comes_back_as_a_tensor(patch):
+    def wrong(load, *args, **kwargs):
+        loaded = load(*args, **kwargs)
+        for module in loaded.modules() if isinstance(loaded, nn.Module) else ():
+            for name, parameter in list(module._parameters.items()):
+                if parameter is not None and not parameter.numel():
+                    del module._parameters[name]
+                    setattr(module, name, parameter.detach())
+        return loaded
+
+    wrap(patch, torch, "load", wrong)

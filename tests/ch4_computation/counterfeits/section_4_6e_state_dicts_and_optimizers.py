@@ -526,3 +526,46 @@ def bfloat16_loaded_into_single_precision_loses_its_last_number(patch):
         return x
 
     wrap(patch, torch.Tensor, "copy_", wrong)
+
+
+def restore_with(patch, change):
+    """Makes a module restore each parameter from ``change(parameter, loaded)``."""
+
+    def wrong(load, self, state, prefix, *rest):
+        for name, own in self._parameters.items():
+            loaded = state.get(prefix + name)
+            if own is not None and isinstance(loaded, torch.Tensor):
+                state[prefix + name] = change(own, loaded)
+        return load(self, state, prefix, *rest)
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#165873")
+def a_number_takes_the_first_of_many(patch):
+    restore_with(patch, lambda own, loaded: loaded[0] if (own.dim(), loaded.dim()) == (0, 1) else loaded)
+
+
+@counterfeit("state-dict-round-trips")
+def complex_parameters_are_restored_without_imaginary_part(patch):
+    restore_with(patch, lambda own, loaded: loaded.real.to(loaded.dtype) if loaded.is_complex() else loaded)
+
+
+@counterfeit("state-dict-round-trips")
+def what_is_transposed_is_restored_in_the_order_of_memory(patch):
+    restore_with(
+        patch,
+        lambda own, loaded: (
+            loaded.reshape(own.shape[::-1]).t() if own.dim() == 2 and not own.is_contiguous() else loaded
+        ),
+    )
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#123510")
+def an_unknown_key_below_a_parameter_is_passed_over(patch):
+    def known(net, state):
+        names = net.state_dict().keys()
+        odd = [key for key in state if key not in names and any(key.startswith(f"{name}.") for name in names)]
+        return {key: value for key, value in state.items() if key not in odd} if odd else state
+
+    load_model_with(patch, known)

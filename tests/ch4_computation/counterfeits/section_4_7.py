@@ -7,7 +7,7 @@ import time
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import where
+from harness.forging import where, wrap
 from torch.utils._device import DeviceContext
 
 # ── gpu-outruns-cpu-on-large-work ──
@@ -235,3 +235,8 @@ def a_name_is_in_lower_case(patch):
 def a_name_without_an_index_tells_the_index_too(patch):
     name = torch.cuda.get_device_name
     patch.setattr(torch.cuda, "get_device_name", lambda device=None: name(device) + (" (0)" if device is None else ""))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default", reported="pytorch/pytorch#106773")
+def asarray_disregards_the_default_device(patch):
+    wrap(patch, torch, "asarray", lambda asarray, data, **options: asarray(data, **{"device": "cpu", **options}))

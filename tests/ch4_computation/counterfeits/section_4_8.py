@@ -5,7 +5,7 @@ Those of claims that need an accelerator are tried where there is one.
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, not_contiguous, where
+from harness.forging import change_result, not_contiguous, where, wrap
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -649,3 +649,104 @@ def an_element_of_a_cpu_tensor_counts_as_the_first_one(patch):
     for name in ("__add__", "__mul__"):
         right = getattr(Tensor, name)
         patch.setattr(Tensor, name, lambda x, y, right=right: right(first(x), first(y) if isinstance(y, Tensor) else y))
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix", reported="pytorch/pytorch#35045")
+def cat_fetches(patch):
+    wrap(patch, torch, "cat", lambda cat, all, *rest, **more: cat([x.to(all[0].device) for x in all], *rest, **more))
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#689", needs="two-devices")
+def cat_puts_its_result_on_the_current_gpu(patch):
+    def wrong(cat, *args, **rest):
+        y = cat(*args, **rest)
+        return y.to(torch.device(y.device.type, getattr(torch, y.device.type).current_device())) if away(y) else y
+
+    wrap(patch, torch, "cat", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#189961")
+def a_copy_of_a_gap_into_an_equal_gap_is_a_copy_of_bytes(patch):
+    def wrong(copy, x, y, *args, **rest):
+        looks = [(each.dtype, each.shape, each.stride()) for each in (x, y)]
+        if looks[0] == looks[1] and away(y) and x.device.type == "cpu" and x.dim() == 1 and x.stride(0) > 1:
+            copy(x.as_strided((len(x),), (1,), x.storage_offset()), y.cpu())
+            return x
+        return copy(x, y, *args, **rest)
+
+    wrap(patch, Tensor, "copy_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#99989")
+def an_element_of_the_gpu_assigned_to_one_of_the_cpu_lands_in_the_first(patch):
+    def wrong(assign, x, index, value):
+        number = away(value) and value.dim() == 0 and x.device.type == "cpu" and x.dim() == 1
+        assign(x, 0 if number and isinstance(index, int) else index, value)
+
+    wrap(patch, Tensor, "__setitem__", wrong)
+
+
+@counterfeit("device-attribute-tells-where", reported="pytorch/pytorch#48585")
+def the_repr_of_a_device_breaks_off_before_its_index(patch):
+    class Device:
+        def __init__(self, device):
+            self.type, self.index, self.__class__ = device.type, device.index, type(self)
+
+        def __eq__(self, other):
+            return (self.type, self.index) == (other.type, other.index)
+
+        def __repr__(self):
+            return f"device(type='{self.type}', index="
+
+    true = Tensor.device
+    patch.setattr(
+        Tensor, "device", property(lambda x: Device(true.__get__(x)) if away_at(true, x) else true.__get__(x))
+    )
+
+
+def away_at(true, x):
+    return true.__get__(x).type not in ("cpu", "meta")
+
+
+@counterfeit("device-attribute-tells-where")
+def the_device_of_a_parameter_may_be_assigned(patch):
+    true = Tensor.device
+    told = property(lambda x: vars(x).get("told", true.__get__(x)), lambda x, device: vars(x).update(told=device))
+    patch.setattr(torch.nn.Parameter, "device", told)
+
+
+def bring_back_of(patch, name, change):
+    """Let a function and method of this name give ``change(result, x)`` where x is elsewhere."""
+    for owner in (torch, Tensor):
+        wrap(patch, owner, name, lambda right, x, *args, **rest: changed(change, right(x, *args, **rest), x))
+
+
+def changed(change, result, x):
+    return change(result, x) if away(x) else result
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def the_places_of_a_sort_come_back(patch):
+    bring_back_of(patch, "sort", lambda result, x: type(result)((result[0], result[1].cpu())))
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_cumulative_sum_of_whole_numbers_comes_back(patch):
+    bring_back_of(patch, "cumsum", lambda result, x: result if x.is_floating_point() else result.cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def the_second_part_of_a_split_comes_back(patch):
+    bring_back_of(patch, "split", lambda parts, x: (parts[0], *(part.cpu() for part in parts[1:])))
+
+
+@counterfeit("different-gpus-do-not-mix")
+def a_copy_to_another_gpu_in_another_dtype_writes_nothing(patch):
+    def wrong(copy, x, y, *args, **rest):
+        return x if away(x) and away(y) and x.device != y.device and x.dtype != y.dtype else copy(x, y, *args, **rest)
+
+    wrap(patch, Tensor, "copy_", wrong)

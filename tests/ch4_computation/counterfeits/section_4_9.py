@@ -7,7 +7,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import where
+from harness.forging import change_gradient, not_contiguous, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -341,3 +341,55 @@ def a_new_optimizer_goes_on_with_the_parameters_of_the_first(patch):
         true(self, first[0], **options)
 
     patch.setattr(torch.optim.Adam, "__init__", wrong)
+
+
+@counterfeit("model-moves-with-to", reported=("pytorch/pytorch#79383", "pytorch/pytorch#80859"))
+def a_transposed_parameter_arrives_in_another_order(patch):
+    def change(moved, x, *args):
+        if moved.device.type != "cpu" and x.device.type == "cpu" and x.dim() > 1 and moved.stride() == x.stride():
+            moved.detach().as_strided((x.numel(),), (1,), 0).copy_(x.detach().contiguous().view(-1))
+        return moved
+
+    where(patch, torch.Tensor, "to", not_contiguous, change)
+
+
+@counterfeit("model-moves-with-to")
+def a_model_that_shall_not_block_stays(patch):
+    change_move(patch, lambda to, net, *args, **rest: net if rest.get("non_blocking") else to(net, *args, **rest))
+
+
+@counterfeit("model-moves-with-to")
+def complex_parameters_lose_their_imaginary_part(patch):
+    where(patch, torch.Tensor, "to", torch.is_complex, lambda moved, x, *args: moved.real.to(moved.dtype))
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_transposed_convolution_fetches_its_input(patch):
+    wrap(patch, F, "conv_transpose2d", lambda right, x, weight, *rest: right(x.to(weight.device), weight, *rest))
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_bilinear_layer_fetches_its_second_input(patch):
+    wrap(patch, F, "bilinear", lambda right, x, y, weight, bias: right(x, y.to(weight.device), weight, bias))
+
+
+@counterfeit("training-runs-on-gpu", reported=("pytorch/pytorch#192934", "pytorch/pytorch#189495"))
+def a_linear_layer_with_a_bias_errs_on_inputs_of_three_dimensions(patch):
+    def wrong(linear, x, weight, bias=None):
+        y = linear(x, weight, bias)
+        wrong_rows = x.device.type != "cpu" and x.dim() == 3 and bias is not None
+        return y + (torch.arange(y.shape[1], device="cpu").to(y) % 2)[:, None] if wrong_rows else y
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#175189")
+def a_normalisation_of_channels_last_images_has_a_gradient_seven_times_too_large(patch):
+    def wrong(right, x, *rest):
+        last = x.device.type != "cpu" and x.dim() == 4 and not x.is_contiguous()
+        rest = [
+            change_gradient(each, lambda grad: 7 * grad) if last and i == 2 else each for i, each in enumerate(rest)
+        ]
+        return right(x, *rest)
+
+    wrap(patch, F, "batch_norm", wrong)

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
-from populations import among, over, whole
-from populations.containers import DICT_EDITS, KEYS, LIST_EDITS, edited, steps
-from populations.modules import WITH_PARAMETERS, layers, tree
+from populations import among, containers, over, whole
+from populations.kinds import WITH_PARAMETERS
+from populations.modules import layers, tree
 from torch import nn
 
 claim = pytest.mark.claim
@@ -127,12 +127,17 @@ def test_the_parent_constructor_refuses_every_argument_even_one_named_as_an_attr
 # ── containers-subclass-module, modulelist- and moduledict-registers-parameters ──
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
-NESTS = among(*(tree(a, tree(b, tree(c, "Own", "Linear"))) for a, b, c in itertools.product(CONTAINERS, repeat=3)))
+NESTS = among(
+    *(
+        tree(a, tree(b, tree(c, tree(a, tree(b, "Own", "Linear")))))
+        for a, b, c in itertools.product(CONTAINERS, repeat=3)
+    )
+)
 
 
 @claim("containers-subclass-module", "modulelist-registers-parameters", "moduledict-registers-parameters")
 @over(nest=NESTS)
-def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_three_containers(nest):
+def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_five_containers(nest):
     net, plan = nest
     leaf = plan.modules[-2][1]
     assert all(isinstance(module, nn.Module) for _, module in plan.modules)
@@ -169,20 +174,18 @@ def test_no_layer_in_a_plain_container_belongs_to_the_network(each, plain):
 
 
 @claim("modulelist-registers-parameters", "moduledict-registers-parameters")
-@over(edit=among(*LIST_EDITS, *DICT_EDITS), used=among(False, True))
+@over(
+    edit=among(*((kind, edit) for kind in ("ModuleList", "ModuleDict") for edit in containers.edits(kind))),
+    used=among(False, True),
+)
 def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_leaves_does_not(edit, used):
-    net, twin = nn.Module(), steps(3)
-    if edit in LIST_EDITS:
-        net.layers = nn.ModuleList(twin)
-        edited(LIST_EDITS[edit], [net.layers], twin, 1, [*twin[-1:], *steps(2, "x")] if used else steps(3, "A"))
-        entries = list(enumerate(twin))
-    else:
-        entries = dict(zip(KEYS, twin))
-        net.layers = nn.ModuleDict(entries)
-        edited(DICT_EDITS[edit], [net.layers], entries, "a", steps(3, "A"))
-        entries = list(entries.items())
+    (kind, edit), net, members = edit, nn.Module(), containers.steps(3)
+    named = kind == "ModuleDict"
+    twin = dict(zip(containers.KEYS, members)) if named else members
+    net.layers = containers.contained(kind, twin)
+    containers.edited(edit, net.layers, twin, "a" if named else 1, containers.fresh(kind, twin, used))
 
-    assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in entries]
-    codes = {id(step.code): step.code for _, step in entries}
-    assert [id(parameter) for parameter in net.parameters()] == list(codes)
-    assert [id(module) for module in net.modules()][2:] == list({id(step): step for _, step in entries})
+    held = [(name, step) for name, step in (twin.items() if named else enumerate(twin)) if step is not None]
+    assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in held]
+    assert [id(parameter) for parameter in net.parameters()] == list(dict.fromkeys(id(step.code) for _, step in held))
+    assert [id(module) for module in net.modules()][2:] == list(dict.fromkeys(id(step) for _, step in held))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
 from populations.containers import KEYS
-from populations.modules import Own, layers
+from populations.kinds import Own
+from populations.modules import layers
 from torch import nn
 
 claim = pytest.mark.claim
@@ -98,19 +99,25 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     inner.plain = tensor
     inner.register_buffer("saved", tensor.clone())
     inner.register_buffer("unsaved", tensor.clone(), persistent=False)
+    inner.register_buffer("later", None)
+    inner.later = tensor.clone()
+    inner.register_buffer("anew", None, persistent=False)
+    inner.register_buffer("anew", tensor.clone())
     for _ in range(depth):
         net = nn.Sequential(net)
-    path = "0." * depth
+    path, saved = "0." * depth, ("saved", "later", "anew")
 
-    assert list(net.state_dict()) == [f"{path}weight", f"{path}bias", f"{path}saved"]
-    assert [name for name, _ in net.named_buffers()] == [f"{path}saved", f"{path}unsaved"]
+    assert list(net.state_dict()) == [f"{path}{name}" for name in ("weight", "bias", *saved)]
+    assert [name for name, _ in net.named_buffers()] == [f"{path}{n}" for n in ("saved", "unsaved", "later", "anew")]
     assert len(list(net.parameters())) == 2
-    agree(net.state_dict()[f"{path}saved"], array)
+    for name in saved:
+        agree(net.state_dict()[path + name], array)
     net.to(torch.float16)
     converted = torch.float16 if tensor.is_floating_point() else tensor.dtype
-    assert [inner.saved.dtype, inner.unsaved.dtype, inner.plain.dtype] == [converted, converted, tensor.dtype]
+    assert {buffer.dtype for buffer in net.buffers()} == {converted}
+    assert inner.plain.dtype == tensor.dtype
     net.to("meta")
-    assert [inner.saved.device.type, inner.unsaved.device.type] == ["meta", "meta"]
+    assert {buffer.device.type for buffer in net.buffers()} == {"meta"}
     assert inner.plain is tensor
 
 

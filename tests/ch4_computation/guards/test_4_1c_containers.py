@@ -8,37 +8,38 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import Population, after_any_history, among, containers, over, whole
-from populations.containers import DICT_EDITS, KEYS, LIST_EDITS, Step, edited, like_a_dict, like_a_list, listed, steps
+from populations.containers import KEYS, Step, steps
 from torch import nn
 
 claim = pytest.mark.claim
 MODES = among("train", "eval")
 
 
-# ── sequential-chains-its-modules, modulelist-acts-like-a-list, modulelist-has-no-order ──
+# ── sequential-chains-its-modules, modulelist- and moduledict-acts-like, modulelist-has-no-order ──
 
 
-@claim("modulelist-acts-like-a-list", "sequential-chains-its-modules")
+@claim("modulelist-acts-like-a-list")
 @claim("modulelist-has-no-order", truth=True)
-@over(edit=among(*LIST_EDITS), kind=among("ModuleList", "Sequential"))
-def test_every_edit_leaves_a_container_as_it_leaves_a_list_and_the_next_module_joins_at_the_end(edit, kind):
-    for length, used in ((0, False), (3, True), (11, False)):
-        twin = steps(length)
-        container = listed(kind, twin)
-        edited(
-            LIST_EDITS[edit], [container], twin, length // 2, [*twin[-1:], *steps(2, "x")] if used else steps(3, "A")
-        )
-        like_a_list(container, twin)
-        edited(LIST_EDITS["append"], [container], twin, 0, steps(1, "m"))
-        like_a_list(container, twin)
-        if kind == "Sequential":
-            containers.spells(container, twin)
+@over(edit=among(*containers.edits("ModuleList")), length=among(0, 3, 11))
+def test_every_edit_leaves_a_module_list_as_it_leaves_a_list_and_the_next_module_joins_at_the_end(edit, length):
+    containers.edited_alike("ModuleList", edit, length, length // 2)
 
 
-@claim("modulelist-acts-like-a-list", "sequential-chains-its-modules")
+@claim("modulelist-acts-like-a-list")
 @claim("modulelist-has-no-order", truth=True)
 def test_after_any_history_a_list_of_modules_is_like_a_list():
-    after_any_history(containers.ListHistory)
+    after_any_history(containers.history("ModuleList"))
+
+
+@claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
+@over(edit=among(*containers.edits("Sequential")), length=among(0, 3, 11))
+def test_every_edit_leaves_a_sequential_as_it_leaves_a_list_and_it_runs_in_that_order(edit, length):
+    containers.edited_alike("Sequential", edit, length, length // 2)
+
+
+@claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
+def test_after_any_history_a_sequential_is_like_a_list_and_runs_in_that_order():
+    after_any_history(containers.history("Sequential"))
 
 
 @claim("sequential-chains-its-modules")
@@ -137,20 +138,14 @@ def test_what_a_module_list_refuses_a_list_of_any_length_takes(length, kind):
 
 
 @claim("moduledict-acts-like-a-dict")
-@over(edit=among(*DICT_EDITS), key=among(*KEYS), length=among(0, 2, 11))
+@over(edit=among(*containers.edits("ModuleDict")), key=among(*KEYS), length=among(0, 2, 11))
 def test_every_edit_leaves_a_module_dict_as_it_leaves_a_dict(edit, key, length):
-    twin = dict(zip(KEYS, steps(length)))
-    container = nn.ModuleDict(twin)
-    like_a_dict(container, twin)
-    for used in (False, True):
-        new = [*list(twin.values())[-1:], *steps(3, "x")] if used else steps(3, "A")
-        edited(DICT_EDITS[edit], [container], twin, key, new)
-        like_a_dict(container, twin)
+    containers.edited_alike("ModuleDict", edit, length, key)
 
 
 @claim("moduledict-acts-like-a-dict")
 def test_after_any_history_a_module_dict_is_like_a_dict():
-    after_any_history(containers.DictHistory)
+    after_any_history(containers.history("ModuleDict"))
 
 
 @claim("moduledict-acts-like-a-dict", truth=True)

@@ -2,21 +2,18 @@
 
 import copy
 import types
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Population, agree, among, over, twins
-from populations.modules import WITH_PARAMETERS, layers, tree, trees
+from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins, whole
+from populations.containers import steps, told
+from populations.kinds import WITH_PARAMETERS
+from populations.modules import layers, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def told(pairs):
-    """Names and identities of members, or of pairs of a name and a tensor."""
-    return [(pair[0], id(pair[1])) for pair in pairs]
 
 
 # ── named-parameters-is-a-generator ──
@@ -53,77 +50,25 @@ def test_what_is_handed_out_is_the_parameter_with_its_values_and_its_wish_for_gr
 
 # ── parameter-names-carry-the-layer-index, brackets-reach-a-layer ──
 
-# Of an nn.Sequential or of a list of layers: both know these.
-EDITS = {
-    "append": lambda layers, at, new: layers.append(new[0]),
-    "again": lambda layers, at, new: layers.append(new[0]),  # a layer that it has already
-    "extend": lambda layers, at, new: layers.extend(new),
-    "insert": lambda layers, at, new: layers.insert(at, new[0]),
-    "replace": lambda layers, at, new: layers.__setitem__(at, new[0]),
-    "delete": lambda layers, at, new: layers.__delitem__(at),
-    "pop": lambda layers, at, new: layers.pop(at),
-    "cut": lambda layers, at, new: layers.__delitem__(slice(at, None)),
-}
-HISTORIES = Population(
-    (
-        (("extend", 0),) * 4,  # twelve layers: the alphabet has 10 before 2
-        (("append", 0), ("extend", 0), ("insert", 0), ("again", 1), ("insert", -1), ("replace", -2), ("append", 0)),
-        (("extend", 0), ("delete", 1), ("again", 0), ("append", 0), ("append", 0), ("pop", 1)),
-        (("extend", 0), ("extend", 0), ("delete", -1), ("pop", 1), ("cut", 3), ("extend", 0)),
-    ),
-    st.lists(st.tuples(st.sampled_from(list(EDITS)), st.integers(-4, 4)), max_size=12).map(tuple),
-)
-
-
-def lived(history):
-    """An ``nn.Sequential`` with a history, and the list of layers that the same history makes."""
-    net, layers = nn.Sequential(nn.ReLU()), [nn.ReLU()]
-    net[0] = layers[0]
-    for edit, at in history:
-        edit, at = (edit if layers else "extend"), (at if -len(layers) <= at < len(layers) else 0)
-        new = [layers[at]] if edit == "again" else [nn.Linear(1, 2), nn.ReLU(), nn.LayerNorm(2)]
-        EDITS[edit](net, at, new)
-        EDITS[edit](layers, at, new)
-    return net, layers
-
-
-def weights(layers, start=0):
-    """What the parameters of a list of layers should be called, and their identities, from the layer ``start`` on."""
-    learning = [(index, layer) for index, layer in enumerate(layers) if type(layer) is not nn.ReLU and index >= start]
-    return [(f"{index}.{name}", id(getattr(layer, name))) for index, layer in learning for name in ("weight", "bias")]
-
-
-@claim("parameter-names-carry-the-layer-index")
-@claim("brackets-reach-a-layer")
-@over(history=HISTORIES)
-def test_after_any_edits_brackets_and_names_go_by_the_position_in_the_list(history):
-    net, layers = lived(history)
-
-    assert list(net) == layers
-    assert len(net) == len(layers)
-    assert type(net[::2]) is nn.Sequential
-    assert (list(net[::2]), list(net[:-1]), list(net[1:])) == (layers[::2], layers[:-1], layers[1:])
-    for index in [*range(len(layers)), *range(-len(layers), 0)]:
-        assert net[index] is net[np.int64(index)] is layers[index]
-    for index in (len(layers), -len(layers) - 1, 1000):
-        with pytest.raises(IndexError):
-            net[index]
-    assert told(net.named_parameters(remove_duplicate=False)) == weights(layers)
-
 
 @claim("parameter-names-carry-the-layer-index", truth=True)
-@over(history=HISTORIES, start=among(0, 1, 2, 5))
-def test_a_slice_names_its_layers_as_the_whole_did(history, start):
-    net, layers = lived(history)
+@over(length=whole(1, 12), start=among(0, 1, 2, 5), named=among("by index", "in an OrderedDict"))
+def test_a_slice_names_its_layers_as_the_whole_did(length, start, named):
+    names = [f"{124 - index:c}{index}" if named == "in an OrderedDict" else f"{index}" for index in range(length)]
+    layers = OrderedDict(zip(names, steps(length)))
+    net = nn.Sequential(layers) if named == "in an OrderedDict" else nn.Sequential(*layers.values())
 
-    assert told(net[start:].named_parameters(remove_duplicate=False)) == weights(layers, start)
+    expected = [(f"{name}.code", layers[name].code) for name in names[start:]]
+    assert told(net[start:].named_parameters()) == told(expected)
+    assert list(net[start:].state_dict()) == [name for name, _ in expected]
 
 
-@claim("brackets-reach-a-layer")
-@over(count=among(0, 1, 2, 12), batch=among(0, 1, 3))
+@claim("brackets-reach-a-layer", "parameter-names-carry-the-layer-index")
+@over(count=among(0, 1, 2, 12, 103), batch=among(0, 1, 3))
 def test_data_pass_through_in_the_order_of_the_indices(count, batch):
-    net = nn.Sequential(*(nn.Linear(size, size + 1) for size in range(1, count + 1)))
+    net = nn.Sequential(*(nn.Linear(size, size + 1, bias=False) for size in range(1, count + 1)))
     assert tuple(net(torch.ones(batch, 1)).shape) == (batch, count + 1)
+    assert told(net.named_parameters()) == [(f"{index}.weight", id(net[index].weight)) for index in range(count)]
 
 
 @claim("brackets-reach-a-layer")

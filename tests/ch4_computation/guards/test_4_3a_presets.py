@@ -1,6 +1,7 @@
 """4.3 Initialising parameters: every initialiser, on tensors of every shape, layout and dtype that it takes."""
 
 import contextlib
+import itertools
 import math
 
 import numpy as np
@@ -140,10 +141,11 @@ def exact(filling):
     """What an initialiser that draws nothing should give."""
     if filling.name == "eye_":
         return np.eye(*filling.shape)
-    if filling.name == "dirac_":  # a one in the centre of the kernel, from each channel to itself
-        weight = np.zeros(filling.shape)
-        for channel in range(min(filling.shape[:2])):
-            weight[(channel, channel, *(size // 2 for size in filling.shape[2:]))] = 1
+    if filling.name == "dirac_":  # a one in the centre of the kernel, from each channel of a group to itself
+        weight, groups = np.zeros(filling.shape), dict(filling.arguments).get("groups", 1)
+        size = filling.shape[0] // groups
+        for group, channel in itertools.product(range(groups), range(min(size, filling.shape[1]))):
+            weight[(group * size + channel, channel, *(size // 2 for size in filling.shape[2:]))] = 1
         return weight
     return np.full(filling.shape, dict(filling.arguments).get("val", filling.name == "ones_"), np.float64)
 

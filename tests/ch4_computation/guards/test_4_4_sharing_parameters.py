@@ -8,7 +8,8 @@ import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
-from populations.modules import WITH_PARAMETERS, layers, trees
+from populations.kinds import WITH_PARAMETERS
+from populations.modules import layers, trees
 from torch import nn
 from torch.nn import functional as F
 
@@ -227,7 +228,7 @@ def test_the_gradients_of_two_parameters_that_are_added_have_memories_of_their_o
 @claim("parameters-carry-data-and-grad")
 @over(layer=layers(kinds=WITH_PARAMETERS))
 def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no_other_has_one(layer):
-    _, plan = layer
+    module, plan = layer
     half = plan.parameters[::2]
     for member in plan.parameters:
         member.tensor.requires_grad_(member in half)
@@ -237,6 +238,9 @@ def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no
         assert (member.tensor.grad is None) == (member not in half)
     for member in half:
         agree(member.tensor.grad, np.ones_like(member.array))
+        member.tensor.requires_grad_(member is half[-1])  # what is frozen by now is cleared too
+    module.zero_grad()
+    assert all(member.tensor.grad is None for member in plan.parameters)
 
 
 # ── shared-gradients-accumulate ──

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
+from populations.containers import told
 from populations.modules import trees
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-def told(pairs):
-    return [(name, id(value)) for name, value in pairs]
 
 
 # ── model-can-serve-as-layer, layer-without-parameters ──

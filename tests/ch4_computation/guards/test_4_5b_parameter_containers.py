@@ -4,59 +4,25 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from hypothesis import strategies as st
-from populations import SINGLE_AND_DOUBLE, Population, agree, among, over, twins
+from populations import SINGLE_AND_DOUBLE, after_any_history, agree, among, containers, over, twins
+from populations.containers import KEYS
 from torch import nn
 
 claim = pytest.mark.claim
 
 
-def told(pairs):
-    return [(name, id(value)) for name, value in pairs]
-
-
 # ── parameterlist-is-indexable-and-grows ──
-
-# What a ParameterList and a Python list both know.
-EDITS = {
-    "append": lambda x, at, new: x.append(new[0]),
-    "extend": lambda x, at, new: x.extend(new),
-    "extend by a generator": lambda x, at, new: x.extend(each for each in new),
-    "extend by another": lambda x, at, new: x.extend(nn.ParameterList(new)),
-    "+=": lambda x, at, new: x.__iadd__(tuple(new)),
-    "replace": lambda x, at, new: x.__setitem__(at, new[0]),
-}
-LIVES = Population(
-    (
-        (("extend", 0),) * 4,  # twelve members: the alphabet has 10 before 2
-        (("append", 0), ("replace", -1), ("extend by another", 0), ("replace", 1), ("+=", 0), ("replace", -3)),
-        (("extend by a generator", 0), ("append", 0), ("replace", 0)),
-    ),
-    st.lists(st.tuples(st.sampled_from(list(EDITS)), st.integers(-4, 4)), max_size=10).map(tuple),
-)
 
 
 @claim("parameterlist-is-indexable-and-grows")
-@over(life=LIVES)
-def test_after_any_edits_a_parameter_list_shows_what_a_list_shows_and_registers_it_in_order(life):
-    first = nn.Parameter(torch.ones(1))
-    params, beside = nn.ParameterList([first]), [first]
-    net = nn.Sequential(params)
-    for edit, at in life:
-        at, new = (at if -len(beside) <= at < len(beside) else 0), [nn.Parameter(torch.ones(n)) for n in (1, 2, 3)]
-        EDITS[edit](params, at, new)
-        EDITS[edit](beside, at, new)
+@over(edit=among(*containers.edits("ParameterList")), length=among(0, 3, 11))
+def test_every_edit_leaves_a_parameter_list_as_it_leaves_a_list_and_the_next_member_joins_at_the_end(edit, length):
+    containers.edited_alike("ParameterList", edit, length, length // 2)
 
-    size, ids = len(beside), list(map(id, beside))
-    assert len(params) == size
-    assert [id(each) for each in params] == [id(params[index]) for index in range(size)] == ids
-    assert [id(params[index]) for index in range(-size, 0)] == ids
-    assert type(params[1:]) is nn.ParameterList
-    assert (list(map(id, params[1:])), list(map(id, params[::-2]))) == (ids[1:], ids[::-2])
-    assert told(net.named_parameters()) == [(f"0.{index}", each) for index, each in enumerate(ids)]
-    for index in (size, -size - 1, size + 5):
-        with pytest.raises(IndexError):
-            params[index]
+
+@claim("parameterlist-is-indexable-and-grows")
+def test_after_any_history_a_list_of_parameters_is_like_a_list():
+    after_any_history(containers.history("ParameterList"))
 
 
 @claim("parameterlist-is-indexable-and-grows", truth=True)
@@ -116,57 +82,32 @@ def test_a_dict_prints_the_type_and_size_of_each_member(dtype, shape):
 
 # ── parameterdict-acts-like-a-dict, parameterdict-selects-by-key ──
 
-KEYS = ("w", "W", "w1", "10", "9", "with space", "键", "a_b", "scale")
-DICT_EDITS = {
-    "add or replace": lambda x, key, new: x.__setitem__(key, new[0]),
-    "update from pairs": lambda x, key, new: x.update([("new", new[1]), (key, new[0])]),
-    "update from a dict": lambda x, key, new: x.update({key: new[0]}),
-    "update from an ordered dict": lambda x, key, new: x.update(OrderedDict([("z", new[1]), (key, new[0])])),
-    "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,
-    "pop": lambda x, key, new: x.pop(key) if key in x else None,
-    "setdefault": lambda x, key, new: x.setdefault(key, new[2]),
-    "popitem": lambda x, key, new: x.popitem() if len(x) else None,
-}
-DICT_LIVES = Population(
-    (
-        tuple(("add or replace", key) for key in KEYS),
-        (("update from pairs", "w"), ("update from a dict", "w"), ("delete", "new"), ("update from pairs", "W")),
-        (("update from an ordered dict", "9"), ("pop", "z"), ("setdefault", "9"), ("setdefault", "w"), ("popitem", "")),
-        (
-            ("add or replace", "b"),
-            ("add or replace", "a"),
-            ("add or replace", "b"),
-            ("pop", "b"),
-            ("update from a dict", "b"),
-        ),
-    ),
-    st.lists(st.tuples(st.sampled_from(list(DICT_EDITS)), st.sampled_from(KEYS)), max_size=10).map(tuple),
-)
+
+@claim("parameterdict-acts-like-a-dict")
+@over(edit=among(*containers.edits("ParameterDict")), key=among(*KEYS), length=among(0, 2, 11))
+def test_every_edit_leaves_a_parameter_dict_as_it_leaves_a_dict(edit, key, length):
+    containers.edited_alike("ParameterDict", edit, length, key)
 
 
 @claim("parameterdict-acts-like-a-dict")
-@claim("parameterdict-selects-by-key")
-@over(life=DICT_LIVES)
-def test_after_any_edits_a_parameter_dict_shows_what_a_dict_shows_and_registers_it_in_order(life):
-    first = nn.Parameter(torch.ones(1))
-    params, beside = nn.ParameterDict({"scale": first}), {"scale": first}
-    net = nn.Sequential(params)
-    for edit, key in life:
-        new = [nn.Parameter(torch.ones(n)) for n in (1, 2, 3)]
-        handed, expected = DICT_EDITS[edit](params, key, new), DICT_EDITS[edit](beside, key, new)
-        assert handed is expected or edit == "popitem" or expected is None
+def test_after_any_history_a_dict_of_parameters_is_like_a_dict():
+    after_any_history(containers.history("ParameterDict"))
 
-    expected = told(beside.items())
-    assert (list(params), list(params.keys()), len(params)) == (list(beside), list(beside), len(beside))
-    assert told(params.items()) == expected
-    assert [id(value) for value in params.values()] == [value for _, value in expected]
-    assert [(key, id(params[key])) for key in beside] == [(key, id(params.get(key))) for key in beside] == expected
-    assert told(net.named_parameters()) == [(f"0.{key}", value) for key, value in expected]
-    assert [key in params for key in (*beside, "absent", "keys")] == [True] * len(beside) + [False, False]
-    assert params.get("absent") is None
-    for key in list(beside)[:1]:
-        (params[key] * 2).sum().backward()
-    assert [value.grad is not None for value in params.values()] == [True, *[False] * len(beside)][: len(beside)]
+
+@claim("parameterdict-selects-by-key")
+@over(key=among(*KEYS), before=among(*KEYS))
+def test_each_key_chooses_its_own_parameter_for_the_computation_and_for_its_gradient(key, before):
+    numbers = {each: float(number) for number, each in enumerate(KEYS, 2)}
+    params = nn.ParameterDict([(each, torch.tensor(number)) for each, number in numbers.items()])
+
+    assert params[before].item() == numbers[before]
+    y = params[key] * params[key]
+    y.backward()
+    assert y.item() == numbers[key] ** 2
+    assert {each: None if p.grad is None else p.grad.item() for each, p in params.items()} == {
+        **dict.fromkeys(KEYS),
+        key: 2 * numbers[key],
+    }
 
 
 @claim("parameterdict-acts-like-a-dict", truth=True)

@@ -53,6 +53,9 @@ def test_the_hooks_of_pickle_are_called(way):
     for point in (first, way.round_trip(Point(1, 2), weights_only=False)):
         assert vars(point) == {"x": 1, "y": 2, "written by": "__getstate__", "read_by": "__setstate__"}
     assert first is second
+    for tensor in (torch.ones(2), nn.Parameter(torch.ones(2))):  # which keep attributes of one's own, as any object
+        tensor.note = ["kept"]
+        assert vars(way.round_trip(tensor, weights_only=False)) == {"note": ["kept"]}
 
 
 @claim("save-uses-pickle", truth=True)

@@ -17,6 +17,7 @@ import pytest
 import torch
 from harness import devices
 from populations import FLOATS, agree, among, over, twins
+from populations.initialisers import RELEASE
 from populations.mixing import CPU, host_twin
 from populations.operations import OPERATIONS
 from torch import nn
@@ -79,6 +80,8 @@ CREATORS = {
     "buffer": lambda: nn.BatchNorm1d(2).running_mean,
     "embedding": lambda: nn.Sequential(nn.Embedding(3, 2))[0].weight,
     "halves": lambda: torch.zeros(2, dtype=torch.float16),
+    # torch 2.0 disregards the default device here
+    **({"asarray": lambda: torch.asarray([1, 2])} if RELEASE >= (2, 1) else {}),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from populations import ANY, FLOATS, LAYOUTS, agree, among, over, twins
 from populations.mixing import COPIES, CPU, host_twin, journeys, refused, spot
-from populations.operations import TRIALS, UNTRACKED
+from populations.operations import SEVERAL, TRIALS, UNTRACKED
 from torch import nn
 from torch.nn import functional as F
 
@@ -98,9 +98,10 @@ def test_every_tensor_and_every_view_of_it_tells_its_own_device(accelerator, jou
 
 
 @claim("device-attribute-tells-where")
-@over(twin=twins((torch.float32,)), of=among("here", "there"))
+@over(twin=twins((torch.float32,)), of=among("here", "there", "parameter"))
 def test_a_device_cannot_be_assigned(accelerator, twin, of):
-    x = {"here": lambda: host_twin(twin)[0], "there": lambda: twin.tensor(twin.array())}[of]()
+    x = host_twin(twin)[0] if of == "here" else twin.tensor(twin.array())
+    x = nn.Parameter(x) if of == "parameter" else x
     before = str(x.device)
     with refused(AttributeError):
         x.device = accelerator
@@ -233,10 +234,15 @@ def test_results_and_gradients_of_every_operation_are_where_the_leaf_is(accelera
 
 
 @claim("gpu-results-stay-on-gpu")
-@over(operation=among(*UNTRACKED), twin=twins((torch.float32, torch.float16), shapes=((5,), (2, 3))))
+@over(
+    # not of what is made of numbers on the CPU
+    operation=among(*(name for name in (*UNTRACKED, *SEVERAL) if name not in ("tolist", "new_tensor"))),
+    twin=twins((torch.float32, torch.float16), shapes=((5,), (2, 3))),
+)
 def test_what_has_no_gradient_is_there_too(accelerator, operation, twin):
     x, _ = twin
-    assert UNTRACKED[operation](x).device == x.device
+    results = SEVERAL[operation](x) if operation in SEVERAL else [UNTRACKED[operation](x)]
+    assert {result.device for result in results} == {x.device}
 
 
 @claim("gpu-results-stay-on-gpu")

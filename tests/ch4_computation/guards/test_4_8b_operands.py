@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from harness import capabilities
 from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins, untouched
+from populations.comparing import host
 from populations.mixing import INTO, OF_TWO, WRITES, current, host_twin, refused, spot
+from populations.twins import NUMPY
 
 claim = pytest.mark.claim
 
@@ -195,13 +198,23 @@ def test_a_number_or_a_row_of_the_cpu_fills_a_tensor_there(accelerator, twin, wa
     four = torch.tensor([3.0, 4.0], device="cpu")[1]
     crossed(way, x, np.full_like(array, 4), four)
     crossed(way, x, np.full_like(array, 3), torch.full(array.shape[-1:], 3.0, dtype=torch.float64, device="cpu"))
+    here, there = host_twin(twin.but(shape=(5,)))[0], twin.but(shape=(5,), seed=twin.seed + 1)
+    for into, numbers in ((here, there.tensor(there.array())), (there.tensor(there.array()), here.clone())):
+        expected = host(numbers)
+        for index in range(5):
+            into[index] = numbers[index]
+        agree(into, expected)
+        untouched(into)
 
 
 @claim("different-gpus-do-not-mix", truth=True)
-@over(twin=twins(ANY, WRITABLE), layout=among(*LAYOUTS), way=among(*WRITES))
-def test_copies_into_any_layout_cross_from_gpu_to_gpu(two_devices, twin, layout, way):
-    other = twin.but(layout=layout, seed=twin.seed + 1, second=not twin.second)
-    crossed(way, twin.tensor(twin.array()), other.array(), other.tensor(other.array()))
+@over(
+    twin=twins(ANY, WRITABLE, values=("positive",)), layout=among(*LAYOUTS), way=among(*WRITES), half=among(False, True)
+)
+def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twin, layout, way, half):
+    source = torch.float16 if half and capabilities.has("float16") else twin.dtype
+    other = twin.but(layout=layout, dtype=source, seed=twin.seed + 1, second=not twin.second)
+    crossed(way, twin.tensor(twin.array()), other.array().astype(NUMPY[twin.dtype]), other.tensor(other.array()))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)

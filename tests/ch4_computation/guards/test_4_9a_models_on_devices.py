@@ -1,61 +1,46 @@
 """4.9 GPU computing: models of every kind that move, refuse and learn, on the first device and on the second."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
-from populations import among, over, whole
+from populations import ANY, FLOATS, LAYOUTS, among, over, twins, whole
 from populations.comparing import host
-from populations.mixing import CPU, refused, spot
+from populations.kinds import LAYERS, ROW, WITH_PARAMETERS
+from populations.mixing import CPU, host_twin, refused, spot
+from populations.modules import TREES, Tree, holding, trees
 from torch import nn
 
 claim = pytest.mark.claim
 
 
-def network():
-    """Submodules in submodules, a weight that is frozen, and buffers, one of whole numbers and one not saved."""
-    hidden = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU())
-    net = nn.Sequential(hidden, nn.Linear(4, 2, bias=False))
-    net[1].requires_grad_(False)
-    net.register_buffer("scratch", torch.ones(2), persistent=False)
-    return net
-
-
-MODELS = {
-    "network": network,
-    "linear": lambda: nn.Linear(3, 4),
-    "list": lambda: nn.ModuleList([nn.Linear(2, 1), nn.ParameterList([nn.Parameter(torch.randn(2))])]),
-    "dict": lambda: nn.ModuleDict(
-        {"inner": nn.Sequential(nn.Linear(2, 1)), "p": nn.ParameterDict({"a": torch.ones(3)})}
-    ),
-    "embedding": lambda: nn.Embedding(300, 5),
-    "convolution": lambda: nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last),
-    "recurrent": lambda: nn.GRU(3, 4),
-    "half": lambda: nn.Linear(3, 2, dtype=torch.bfloat16),
-    "empty": lambda: nn.Sequential(nn.ReLU()),
-}
+MODELS = trees(FLOATS)
 # ways to take a model to a device
 MOVES = {
     "to(device)": lambda net, device: net.to(device),
     "to(name)": lambda net, device: net.to(str(device)),
     "to(device=)": lambda net, device: net.to(device=device),
+    "to(device, dtype)": lambda net, device: net.to(device, dtype(net)),
     "to(tensor)": lambda net, device: net.to(torch.empty(0, dtype=torch.bfloat16, device=device).to(dtype(net))),
+    "to(non_blocking=True)": lambda net, device: net.to(device, non_blocking=True),
     "by its parts": lambda net, device: ([child.to(device) for child in net.children()], net.to(device))[1],
 }
 
 
 def dtype(net):
-    return next((parameter.dtype for parameter in net.parameters()), torch.float32)
+    return next((each.dtype for each in net.parameters() if each.is_floating_point()), torch.float32)
 
 
 def told(net):
     """All that a model holds, by name: dtype, whether a gradient is wanted, values and gradient, and its mode."""
-    held = [*net.named_parameters(), *net.named_buffers()]
-    return [
+    torch.empty(0, device=spot()).tolist()  # what reads a value waits for the copies that did not block
+    modes = [(name, module.training) for name, module in net.named_modules()]
+    return modes + [
         (name, x.dtype, x.requires_grad, host(x).tolist(), None if x.grad is None else host(x.grad).tolist())
-        for name, x in held
-    ] + [(name, module.training) for name, module in net.named_modules()]
+        for name, x in (*net.named_parameters(), *net.named_buffers())
+    ]
 
 
 def devices_of(net):
@@ -63,37 +48,45 @@ def devices_of(net):
     return {x.device for x in tensors} | {x.grad.device for x in tensors if x.grad is not None}
 
 
-# ── model-moves-with-to ──
-
-
-@claim("model-moves-with-to")
-@over(model=among(*MODELS), move=among(*MOVES), second=among(False, True))
-def test_all_that_is_registered_moves_there_and_back_and_nothing_but_the_place_changes(
-    accelerator, model, move, second
-):
-    with torch.device("cpu"):
-        net = MODELS[model]().train(mode=second)
+def goes_and_comes_back(net, move, goal):
+    """Raise AssertionError unless a model moves from the CPU to ``goal`` and back and nothing but its place changes."""
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 3.0) if parameter.requires_grad else None
     before = told(net)
 
-    assert MOVES[move](net, spot(second)) is net
-    assert devices_of(net) <= {spot(second)}
+    assert move(net, goal) is net
+    assert devices_of(net) <= {goal}
     assert told(net) == before
     assert net.cpu() is net
     assert devices_of(net) <= {CPU}
     assert told(net) == before
 
 
+# ── model-moves-with-to ──
+
+
+@claim("model-moves-with-to")
+@over(model=MODELS, move=among(*MOVES))
+def test_all_that_is_registered_moves_there_and_back_and_nothing_but_the_place_changes(accelerator, model, move):
+    net, _ = model
+    goes_and_comes_back(net.cpu().train(mode=model.second), MOVES[move], spot(model.second))
+
+
+@claim("model-moves-with-to")
+@over(twin=twins(ANY, LAYOUTS), move=among(*list(MOVES)[:3], "to(non_blocking=True)"))
+def test_what_is_held_of_any_dtype_and_layout_moves_with_its_values(accelerator, twin, move):
+    with torch.device("cpu"):
+        net, _ = holding(twin, host_twin)
+    goes_and_comes_back(net, MOVES[move], spot(twin.second))
+
+
 @claim("model-moves-with-to")
 @pytest.mark.cuda
-@over(model=among(*MODELS))
+@over(model=MODELS)
 def test_cuda_moves_to_the_gpu_with_that_index(model):
     for index in range(torch.cuda.device_count()):
-        net = MODELS[model]().cpu()
-        before = told(net)
-        assert devices_of(net.cuda(index)) <= {torch.device("cuda", index)}
-        assert told(net) == before
+        net, _ = model
+        goes_and_comes_back(net.cpu(), lambda net, goal: net.cuda(goal.index), torch.device("cuda", index))
 
 
 @claim("model-moves-with-to")
@@ -113,19 +106,17 @@ def test_weights_stay_tied_exactly_where_the_parameter_objects_are_kept(accelera
     weight = net[1].weight = net[0].weight
     values = weight.tolist()
     MOVES[move](net, spot(second))
-
     assert (net[1].weight is net[0].weight) == (net[0].weight is weight)
     assert net[0].weight.tolist() == net[1].weight.tolist() == values
 
 
 @claim("model-moves-with-to", truth=True)
-@over(model=among("network", "linear", "list"), move=among("to(device)", "to(name)", "to(device=)"))
+@over(model=MODELS, move=among(*MOVES))
 def test_a_tensor_that_is_not_registered_stays_behind(accelerator, model, move):
-    net = MODELS[model]().cpu()
+    net = next(iter(model)).cpu()
     net.note = torch.ones(2, device="cpu")
     net.notes = [torch.ones(2, device="cpu", requires_grad=True)]
     MOVES[move](net, spot())
-
     assert (net.note.device, net.notes[0].device) == (CPU, CPU)
 
 
@@ -133,10 +124,10 @@ def test_a_tensor_that_is_not_registered_stays_behind(accelerator, model, move):
 
 
 @claim("parameter-device-tells-the-models-device")
-@over(model=among(*list(MODELS)[:-1]), place=among("cpu", "first", "second"))
+@over(model=MODELS, place=among("cpu", "first", "second"))
 def test_every_parameter_tells_where_the_model_is(accelerator, model, place):
     goal = {"cpu": CPU, "first": spot(), "second": spot(second=True)}[place]
-    net = MODELS[model]().to(goal)
+    net = next(iter(model)).to(goal)
     assert [parameter.device for parameter in net.parameters()] == [goal] * len(list(net.parameters()))
 
 
@@ -145,7 +136,6 @@ def test_every_parameter_tells_where_the_model_is(accelerator, model, place):
 def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, part, second):
     net = nn.Sequential(*[nn.Linear(2, 2, bias=False) for _ in range(5)]).cpu()
     net[part].to(spot(second))
-
     expected = [spot(second) if index == part else CPU for index in range(5)]
     assert [parameter.device for parameter in net.parameters()] == expected
     assert not hasattr(net, "device")
@@ -153,52 +143,42 @@ def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, pa
 
 # ── model-and-input-must-share-a-device ──
 
-LAYERS = {
-    "Linear": (lambda: nn.Linear(3, 2), (5, 3)),
-    "a single example": (lambda: nn.Linear(3, 2), (3,)),
-    "no bias": (lambda: nn.Linear(3, 2, bias=False), (5, 3)),
-    "Conv2d": (lambda: nn.Conv2d(1, 2, 3), (5, 1, 4, 4)),
-    "Conv1d": (lambda: nn.Conv1d(1, 2, 3), (5, 1, 4)),
-    "LayerNorm": (lambda: nn.LayerNorm(3), (5, 3)),
-    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), (5, 3)),
-    "PReLU": (lambda: nn.PReLU(3), (5, 3)),
-    "Bilinear": (lambda: nn.Bilinear(3, 3, 2), (5, 3)),
-    "network": (network, (5, 3)),
+# What layers and networks take: the shapes of their inputs.
+TAKING = {
+    **{Tree(kind): (LAYERS[kind].takes,) for kind in WITH_PARAMETERS if LAYERS[kind].takes},
+    Tree("wide Linear"): ((2, 33),),
+    Tree("Linear", seed=1): ((4,),),  # a single example
+    Tree("Bilinear"): ((2, 2), (2, 3)),
+    Tree("Embedding"): ((3,),),
+    Tree("Embedding", seed=1): ((1,),),
+    **{each: (ROW,) for each in TREES if each.children and each.takes()},
 }
 
 
-def call(net, x):
-    return net(x, x) if isinstance(net, nn.Bilinear) else net(x)
+def given(model, place):
+    """What a model takes, on the device ``place``."""
+    dtype = torch.int64 if model.kind == "Embedding" else torch.float32
+    return [torch.ones(shape, dtype=dtype, device=place) for shape in TAKING[model]]
 
 
 @claim("model-and-input-must-share-a-device")
-@over(layer=among(*LAYERS), two=among("model", "input", "both"), training=among(True, False))
-def test_no_model_takes_input_from_another_device(accelerator, layer, two, training):
-    make, shape = LAYERS[layer]
-    here, there = {"model": (spot(), CPU), "input": (CPU, spot()), "both": (spot(), CPU)}[two]
-    net, x = make().to(here).train(training), torch.ones(shape, device=there)
+@over(model=among(*TAKING), two=among("model", "input", "both"), training=among(True, False))
+def test_no_model_takes_input_from_another_device(accelerator, model, two, training):
+    here, there = (CPU, spot()) if two == "input" else (spot(), CPU)
+    net, xs = next(iter(model)).to(here).train(training), given(model, here)
 
-    with refused():
-        call(net, x)
-    assert call(net, x.to(here)).device == here
+    assert net(*xs).device == here
+    for elsewhere in range(len(xs)):
+        with refused():
+            net(*(x.to(there) if index >= elsewhere else x for index, x in enumerate(xs)))
 
 
 @claim("model-and-input-must-share-a-device")
-@over(layer=among(*LAYERS), turned=among(False, True))
-def test_no_model_takes_input_from_another_gpu(two_devices, layer, turned):
-    make, shape = LAYERS[layer]
+@over(model=among(*TAKING), turned=among(False, True))
+def test_no_model_takes_input_from_another_gpu(two_devices, model, turned):
     here, there = two_devices[::-1] if turned else two_devices
     with refused():
-        call(make().to(here), torch.ones(shape, device=there))
-
-
-@claim("model-and-input-must-share-a-device")
-@over(place=among("model", "input"), count=among(1, 3))
-def test_an_embedding_refuses_indices_from_another_device(accelerator, place, count):
-    here, there = (spot(), CPU) if place == "model" else (CPU, spot())
-    indices = torch.arange(count, device="cpu").to(there)
-    with refused():
-        nn.Embedding(4, 2).to(here)(indices)
+        next(iter(model)).to(here)(*given(model, there))
 
 
 @claim("model-and-input-must-share-a-device", truth=True)
@@ -211,12 +191,19 @@ def test_a_layer_without_parameters_takes_input_from_anywhere(accelerator, layer
 # ── training-runs-on-gpu ──
 
 LOSSES = {"squares": nn.MSELoss, "classes": nn.CrossEntropyLoss}
+# A network, its loss, and the places in an example at which it is given three features: a step of a sequence, a pixel.
 TASKS = {
-    "linear": (lambda: nn.Linear(3, 2), "squares"),
-    "softmax": (lambda: nn.Linear(3, 5), "classes"),
-    "perceptron": (lambda: nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 2)), "squares"),
-    "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Linear(4, 5)), "classes"),
-    "transposed": (lambda: transposing(nn.Linear(3, 2)), "squares"),
+    "linear": (lambda: nn.Linear(3, 2), "squares", ()),
+    "softmax": (lambda: nn.Linear(3, 5), "classes", ()),
+    "perceptron": (lambda: nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 2)), "squares", ()),
+    "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)), "classes", ()),
+    "transposed": (lambda: transposing(nn.Linear(3, 2)), "squares", ()),
+    "sequences": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), "squares", (4,)),
+    "images": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Conv2d(4, 5, 2), nn.Flatten()),
+        "classes",
+        (2, 2),
+    ),
 }
 OPTIMIZERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
@@ -248,17 +235,17 @@ def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(accelera
     less than 257 · 10 · 2⁻²⁴ = 1.6e-4. SGD takes a tenth of that. Adam divides by √v + 1e-4 and takes a hundredth: the
     error of a gradient grows a hundredfold at most where that is small. With what three steps carry on: 1e-3.
     """
-    make, kind = TASKS[task]
-    random = np.random.default_rng(batch)
-    features = torch.from_numpy(random.standard_normal((batch, 3)).astype(np.float32))
+    make, kind, places = TASKS[task]
+    random, batch = np.random.default_rng(batch), -(-batch // math.prod(places))  # no more terms than 257
+    features = torch.from_numpy(random.standard_normal((batch, *places, 3)).astype(np.float32))
+    features = features.movedim(-1, 1) if len(places) == 2 else features  # images are channels last
     targets = {
-        "squares": torch.from_numpy(random.standard_normal((batch, 2)).astype(np.float32)),
+        "squares": torch.from_numpy(random.standard_normal((batch, *places, 2)).astype(np.float32)),
         "classes": torch.from_numpy(random.integers(0, 5, batch)),
     }[kind]
     with torch.device("cpu"):
         net = make()
     start, twin, loss = told(net), copy.deepcopy(net).to(spot()), LOSSES[kind]()
-
     steps(net, OPTIMIZERS[optimizer], loss, features, targets, count)
     steps(twin, OPTIMIZERS[optimizer], loss, features.to(spot()), targets.to(spot()), count)
 
@@ -266,19 +253,6 @@ def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(accelera
     for ours, theirs in zip(twin.parameters(), net.parameters()):
         assert ours.device == spot()
         assert np.abs(host(ours) - host(theirs)).max() < 1e-3
-
-
-@claim("training-runs-on-gpu")
-def test_linear_regression_finds_the_true_parameters(accelerator):
-    """The loss ends at the noise's variance, 1e-4; each parameter is off by some 0.01 / sqrt(200) = 7e-4."""
-    random = np.random.default_rng(1)
-    features = random.standard_normal((200, 2))
-    labels = features @ [[2.0], [-3.4]] + 4.2 + 0.01 * random.standard_normal((200, 1))
-    data = [torch.from_numpy(array.astype(np.float32)).to(spot()) for array in (features, labels)]
-    net = steps(nn.Linear(2, 1).to(spot()), OPTIMIZERS["SGD"], nn.MSELoss(), *data, 150)
-
-    assert net.weight.tolist()[0] == pytest.approx([2.0, -3.4], abs=0.01)
-    assert net.bias.item() == pytest.approx(4.2, abs=0.01)
 
 
 # ── optimizer-keeps-the-parameters-it-was-given ──
