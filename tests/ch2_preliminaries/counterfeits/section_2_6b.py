@@ -95,6 +95,15 @@ def a_node_counts_as_a_function_of_one_s_own(patch):
 
 
 @counterfeit("grad-fn-is-the-creating-function")
+def a_write_in_place_is_recorded_under_no_grad_too(patch):
+    def wrong(iadd, x, y):
+        with torch.set_grad_enabled(torch.is_grad_enabled() or x.grad_fn is not None):
+            return iadd(x, y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("grad-fn-is-the-creating-function")
 def grad_fn_of_a_mean_is_that_of_its_operand(patch):
     def wrong(x, node):
         return node.next_functions[0][0] if node is not None and node.name().startswith("Mean") else node

@@ -145,6 +145,19 @@ WAYS = {"with": inside, "error": before_an_error, "decorator": decorated, "gener
 MODES = {True: torch.enable_grad, False: torch.no_grad}
 
 
+@claim("grad-fn-is-the-creating-function", truth=True)
+@over(twin=twins(TRACKABLE, ("contiguous", "transposed"), ((2, 3), (5,)), grad=(True,)), part=among(..., 0))
+def test_a_write_in_place_under_no_grad_leaves_no_node_behind(twin, part):
+    x, array = twin
+    y = x * 2
+    before = y.grad_fn
+    with torch.no_grad():
+        y[part] += 1
+    assert y.grad_fn is before
+    y.sum().backward()
+    agree(grad_of(x), np.full_like(array, 2))
+
+
 @claim("no-grad-stops-tracking")
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", truth=True)
 @over(each=TRIALS, way=among(*WAYS))
