@@ -67,8 +67,8 @@ class Twin:
     ``values`` says which numbers: "small" whole ones from -8 to 8 (0 to 8 for uint8), exact in every dtype and small
     enough that sums and products of a few stay exact; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order
     (for at most 256 elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "steep", small
-    ones but for a last one of 2048. ``grad`` asks for gradients where the dtype can have them. ``second`` puts the
-    tensor on the second device of its type, where there is one. ``seed`` draws the values.
+    ones but for a last one of 2048, where it is not repeated. ``grad`` asks for gradients where the dtype can have
+    them. ``second`` puts the tensor on the second device of its type, where there is one. ``seed`` draws the values.
     """
 
     dtype: torch.dtype
@@ -115,7 +115,7 @@ class Twin:
             values = random.integers(-16, 16, shape, endpoint=True) / 4
         else:
             values = random.integers(low, high, shape, endpoint=True)
-        if self.values == "steep":
+        if self.values == "steep" and self.layout != "expanded":
             values.reshape(-1)[-1:] = 2048
         if self.dtype.is_complex:
             values = values + 1j * random.integers(-8, 8, shape, endpoint=True)
@@ -159,13 +159,14 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
         order[-2:] = order[-1], order[-2]
     if layout == "channels last" and rank > 1:
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
-    step, offset = {"gappy": (2, 1), "offset": (1, 5)}.get(layout, (1, 0))
+    cut = layout == "gappy" and rank > 2  # as a slice of wider rows: the gaps are between these, not within them
+    step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, 0))
     strides = [0] * rank
     for dimension in reversed(order):
         if layout == "expanded" and dimension == 0 and array.shape[0]:
             continue
         strides[dimension] = step
-        step *= max(array.shape[dimension], 1)
+        step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])
     buffer = np.full(offset + step + offset, FOREIGN, array.dtype)  # foreign numbers before and after
     view = np.lib.stride_tricks.as_strided(
         buffer[offset:], array.shape, [stride * array.itemsize for stride in strides]

@@ -100,12 +100,14 @@ def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_wei
             agree(nn.functional.conv2d(sample, weight[:, cut]), single, 0 if x.dtype in SINGLE_AND_DOUBLE else 3)
 
 
+@claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")
 @claim("nn-only-takes-batches", truth=True)
 @over(channels=among(257, 65537))
-def test_a_convolution_has_as_many_channels_as_asked_for(channels):
+def test_a_linear_layer_and_a_convolution_have_as_many_outputs_as_asked_for(channels):
     (weight, w), (x, a) = Twin(torch.float32, (channels, 1, 1)), Twin(torch.float32, (1, 2), values="positive", seed=1)
     agree(nn.functional.conv1d(x[None], weight), (w[..., 0] * a)[None])
     agree(nn.functional.conv2d(x[None], weight[..., None]), (w[..., 0] * a)[:, None])
+    agree(nn.functional.linear(x.T, weight[..., 0]), a.T * w[..., 0].T)
 
 
 @claim("nn-only-takes-batches", truth=True)
@@ -145,6 +147,7 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
     shape, rank = tensor.shape, tensor.dim()
 
     for d in range(-rank - 1, rank + 1):
+        assert tensor.unsqueeze(dim=d).requires_grad == tensor.requires_grad
         for view in (tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, d), tensor.detach().unsqueeze_(d)):
             agree(view, np.expand_dims(array, d))
             assert view.data_ptr() == tensor.data_ptr()
@@ -163,32 +166,31 @@ def test_every_place_out_of_range_is_an_index_error_that_names_the_range(twin, b
                 insert(d)
 
 
-@claim("squeeze-removes-unit-dimensions")
+@claim("squeeze-removes-unit-dimensions", "squeeze-one-dimension")
 @over(twin=twins(KINDS, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
-def test_every_dimension_of_size_one_goes_and_nothing_is_copied(twin):
+def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_copied(twin):
     tensor, array = twin
-    shape = tensor.shape
+    shape, rank = tensor.shape, max(tensor.dim(), 1)
 
-    for view in (tensor.squeeze(), torch.squeeze(tensor), tensor.detach().squeeze_()):
-        agree(view, np.squeeze(array))
-        assert view.data_ptr() == tensor.data_ptr()
+    views = [(np.squeeze(array), tensor.squeeze(), torch.squeeze(tensor), tensor.detach().squeeze_())]
+    for d in range(-rank, rank):
+        expected = np.squeeze(array, d) if array.ndim and shape[d] == 1 else array
+        views.append((expected, tensor.squeeze(dim=d), torch.squeeze(tensor, d), tensor.detach().squeeze_(d)))
+    for expected, *spelled in views:
+        assert [view.requires_grad for view in spelled] == [tensor.requires_grad] * 2 + [False]
+        for view in spelled:
+            agree(view, expected)
+            assert view.data_ptr() == tensor.data_ptr()
     assert tensor.shape == shape
 
 
 @claim("squeeze-one-dimension")
-@over(twin=twins(KINDS, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
-def test_one_dimension_goes_if_it_is_of_size_one_and_nothing_is_copied(twin):
-    tensor, array = twin
-    shape, rank = tensor.shape, tensor.dim()
-
-    for d in range(-rank, rank) if rank else (0, -1):
-        for view in (tensor.squeeze(dim=d), torch.squeeze(tensor, d), tensor.detach().squeeze_(d)):
-            agree(view, np.squeeze(array, d) if rank and shape[d] == 1 else array)
-            assert view.data_ptr() == tensor.data_ptr()
-    assert tensor.shape == shape
-    for d in (max(rank, 1), -max(rank, 1) - 1):
-        with pytest.raises(IndexError, match=re.escape(f"[{-max(rank, 1)}, {max(rank, 1) - 1}], but got {d}")):
-            tensor.squeeze(d)
+@over(twin=twins((torch.float32, torch.int64), shapes=((), (2,), (1, 5, 3), (2, 3, 4, 5))), beyond=among(0, 1, 100))
+def test_a_place_out_of_range_is_an_index_error_that_names_the_range_of_the_dimensions_there_are(twin, beyond):
+    rank = max(len(twin.shape), 1)
+    for d in (rank + beyond, -rank - 1 - beyond):
+        with pytest.raises(IndexError, match=re.escape(f"[{-rank}, {rank - 1}], but got {d}")):
+            twin.tensor(twin.array()).squeeze(d)
 
 
 # ── init-sets-weights-in-place and data-fill-equals-constant-init ──
@@ -199,7 +201,7 @@ FILLED = ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))
 
 @claim("init-sets-weights-in-place")
 @pytest.mark.start_values
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, shapes=((300, 50), (15, 1, 10, 10, 10), (15013,)), grad=(True,)))
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, shapes=((300, 50), (15, 1, 10, 10, 10), (70_013,)), grad=(True,)))
 def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_place(twin):
     """Moments within 6.5 standard errors; frequencies below each of 99 quantiles within 3.3 / sqrt(n), which is
     exceeded with probability 2 exp(-2 * 3.3**2) < 1e-9 (Massart 1990).
@@ -217,7 +219,7 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
     bound, (first, z) = 6.5 / math.sqrt(n), (draw.ravel() for draw in draws)
     assert abs(z.mean()) < bound and abs((z**2).mean() - 1) < bound * math.sqrt(2)
     assert abs((z**3).mean()) < bound * math.sqrt(15)
-    for other in (first, np.roll(z, 1), np.roll(z, n // 2), np.roll(z, 50), np.roll(z, 1000)):
+    for other in (first, np.roll(z, 1), np.roll(z, n // 2), np.roll(z, 50), np.roll(z, 1000), np.roll(z, 65_536)):
         assert abs((z * other).mean()) < bound
     assert abs((z * z[::-1]).mean()) < bound * math.sqrt(2)  # every pair comes twice
     below = np.searchsorted(np.sort(z), [NormalDist().inv_cdf(k / 100) for k in range(1, 100)]) / n
@@ -297,10 +299,9 @@ def test_the_loss_and_its_gradients_are_the_mean_of_squares_and_twice_the_error_
 @claim("mse-loss-is-mean-squared-error", truth=True)
 @over(twin=twins(LOSSY, shapes=((), (1,), (0,), (5,), (3, 33), (257,))))
 def test_the_reduction_chooses_between_the_sum_and_every_square(twin):
-    (predicted, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
+    (predicted, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout=WRITABLE[twin.seed % 5])
     squares = (x.astype(np.float64) - y) ** 2
 
-    label, y = twin.but(seed=twin.seed + 1, layout=WRITABLE[twin.seed % 5])
     agree(nn.MSELoss(reduction="sum")(predicted, label), squares.sum(), roundings=2)
     agree(nn.MSELoss(reduction="none")(predicted, label), squares)
 

@@ -25,23 +25,24 @@ FREE = Twin(torch.float32, (), seed=2)
 
 @claim("optim-offers-sgd-adam-rmsprop")
 @over(optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in range(4)), ()), optimizers(*THREE).more))
-def test_four_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
+def test_five_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
     both = optimizer.on([BODY])
 
-    for _ in range(4):
+    for _ in range(5):
         both.step()
     both.agree()
 
 
 @claim("optim-offers-sgd-adam-rmsprop")
-@over(name=among(*THREE), dtype=among(torch.float32, torch.float64))
-def test_what_no_option_says_is_the_published_default(name, dtype):
+@over(name=among(*THREE))
+def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps(name):
     rate = (("lr", 0.001),) * (name == "SGD")  # which torch 2.0 demands
-    both = Recipe(name, rate, dtype=dtype).on([Twin(dtype, (9,))])
+    both = Recipe(name, rate).on([Twin(torch.float32, (9,))])
 
-    both.step()
-    both.step()
-    both.agree()
+    for steps in (2, 129 if name == "Adam" else 1):  # Adam alone counts them
+        for _ in range(steps):
+            both.step()
+        both.agree()
 
 
 # ── optimizer-prints-its-options ──
@@ -119,7 +120,7 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
     both = optimizer.on([BODY], [HEAD])
 
     both.step()
-    for group, rate in ((0, 0.0625), (1, 0.0), (0, 1.0), (1, 0.5)):
+    for group, rate in ((0, 2.0**-15), (1, 0.0), (0, 1.0), (1, 0.5)):
         both.edit(group, lr=rate)
         both.step()
         both.step()

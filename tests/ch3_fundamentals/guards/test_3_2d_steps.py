@@ -60,12 +60,17 @@ def test_every_element_moves_in_half_precision_too_whatever_the_implementation(r
 
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
-@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way, None) for name in RULES for way in WAYS)))
+@claim("weight-decay-decays-bias-by-default")
+@over(
+    recipe=among(
+        *(Recipe(name, (("lr", 0.5), ("weight_decay", 0.25)), way, None) for name in RULES for way in WAYS[1:])
+    )
+)
 def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_every_element_of_a_long_one_beside_an_empty_one(
     recipe,
 ):
     dtypes = [dtype for dtype in SINGLE_AND_DOUBLE if not places.lacks(dtype)]
-    small = [Twin(dtypes[-each % len(dtypes)], (2, 3), WRITABLE[each % 5], seed=each) for each in range(12)]
+    small = [Twin(dtypes[-each % len(dtypes)], (2, 3), WRITABLE[each % 5], seed=each) for each in range(8)]
     both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
     both.step()
     both.agree()
@@ -86,11 +91,12 @@ def test_steps_at_the_same_gradient_go_on_and_on_and_leave_it_as_it_is(optimizer
 
 
 @claim("step-updates-parameters", truth=True)
-@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=1))
+@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=2))
 def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(optimizer):
     both = optimizer.on([Twin(torch.float32, (2, 3), seed=each) for each in range(3)])
 
-    for left_out in ((), (0,), (), (1, 2)):
+    late = () if optimizer.way == "fused" else (2,)  # which refuses a first gradient after those of others
+    for left_out in (late, (0,), (), (1, 2)):
         before = [tensor.tolist() for tensor in both.tensors]
         both.step(without=left_out)
         assert all(both.tensors[each].tolist() == before[each] for each in left_out)
@@ -114,21 +120,6 @@ def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_
 
     optimizer.step(closure)
     agree(w, np.full(shape, -0.25 / (2 * w.numel())), roundings=2)
-
-
-@pytest.mark.cpu
-@claim("step-updates-parameters", truth=True)
-@over(recipe=among(Recipe("SGD", (("lr", 1.0),), "fused")), shape=among((2, 3), (33, 5), (2, 1025)))
-def test_fused_sgd_on_the_cpu_pairs_elements_in_the_order_of_memory(recipe, shape):
-    (gradient, g), w = (
-        Twin(torch.float32, shape, "transposed", values="fractions"),
-        torch.zeros(shape, requires_grad=True),
-    )
-    w.grad = gradient
-
-    recipe.new([w]).step()
-    agree(w, -g.T.reshape(shape))
-    assert w.tolist() != (-g).tolist()
 
 
 FUSED = among(*(Recipe(name, (("lr", 1.0),), "fused") for name in RULES if name != "RMSprop"))

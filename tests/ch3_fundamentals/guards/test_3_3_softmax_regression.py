@@ -61,28 +61,35 @@ def test_training_teaches_each_class_its_own_features_up_to_the_last_class(class
 
 
 @claim("softmax-gives-a-distribution")
-@over(scored=scores(grad=(False, True)))
-def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension(scored):
+@claim("softmax-gives-a-distribution", truth=True)
+@over(scored=scores(values=("fractions", "far", "apart"), grad=(False, True)))
+def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_keeps_their_order(scored):
     tensor, array = scored
     expected = softmax(array, scored.dim)
 
-    for spelling in SOFTMAX.values():
+    for spelling in SOFTMAX.values():  # of scores 640 apart 1e-274 or, in float32, 0
         probabilities = spelling(tensor, scored.dim)
         assert probabilities.dtype == tensor.dtype
         # an exponential and a division (4 roundings each at most), and the sum
         agree(probabilities, expected, 8 + summed(scored.dtype, array.shape[scored.dim]))
     agree(tensor, array)
+    in_order = np.take_along_axis(host(probabilities), np.argsort(array, scored.dim, kind="stable"), scored.dim)
+    assert np.all(np.diff(in_order, axis=scored.dim) >= 0)
 
 
 @claim("softmax-gives-a-distribution")
+@claim("log-probability-is-logit-up-to-a-factor", truth=True)
 @over(scored=scores((torch.bfloat16, torch.float16)), spelled=among("torch", "method", "functional"))
 def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled):
     tensor, array = scored
-    soft = {"torch": torch.softmax, "method": torch.Tensor.softmax, "functional": F.softmax}[spelled]
+    owner = {"torch": torch, "method": torch.Tensor, "functional": F}[spelled]
+    logs = log_softmax(array, scored.dim)
 
-    probabilities = soft(tensor, dim=scored.dim, dtype=torch.float32)
-    assert probabilities.dtype == torch.float32
-    agree(probabilities, softmax(array, scored.dim), 8 + summed(torch.float32, array.shape[scored.dim]))
+    for name, expected in (("softmax", np.exp(logs)), ("log_softmax", logs)):
+        result = getattr(owner, name)(tensor, dim=scored.dim, dtype=torch.float32)
+        assert result.dtype == torch.float32
+        roundings = 8 + summed(torch.float32, array.shape[scored.dim])
+        agree(result, expected, roundings, np.abs(logs).max(initial=1) * (name == "log_softmax"))
 
 
 @claim("softmax-gives-a-distribution")
@@ -90,20 +97,6 @@ def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled):
 def test_a_score_without_a_dimension_has_all_the_probability(twin, dim, spelled):
     tensor, _ = twin
     agree(SOFTMAX[spelled](tensor * 64, dim), 1.0)
-
-
-@claim("softmax-gives-a-distribution")
-@over(scored=scores(SINGLE_AND_DOUBLE, values=("fractions",)))
-def test_probabilities_are_positive_sum_to_one_and_stand_in_the_order_of_the_scores(scored):
-    tensor, array = scored
-    probabilities = host(torch.softmax(tensor, scored.dim)).astype(np.float64)
-
-    assert np.all(probabilities > 0)
-    # each is off by at most 9 roundings of its own besides what the common divisor brings, so the sum is too
-    eps = torch.finfo(scored.dtype).eps
-    assert np.all(np.abs(probabilities.sum(scored.dim) - 1) <= (8 + array.shape[scored.dim]) * eps / 2)
-    order = np.argsort(array, scored.dim, kind="stable")
-    assert np.all(np.diff(np.take_along_axis(probabilities, order, scored.dim), axis=scored.dim) >= 0)
 
 
 @claim("softmax-gives-a-distribution")
@@ -122,14 +115,6 @@ def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_w
     ):
         (gradient,) = torch.autograd.grad((soft(tracked, scored.dim) * upstream).sum(), tracked)
         agree(gradient, expected, roundings, scale)
-
-
-@claim("softmax-gives-a-distribution", truth=True)
-@over(scored=scores(SINGLE_AND_DOUBLE, values=("apart",)))
-def test_a_score_lower_by_640_has_probability_zero_where_the_dtype_ends_before(scored):
-    tensor, array = scored
-    exact = softmax(array, scored.dim)  # 1e-274 and below, exact in float64, zero in float32
-    agree(torch.softmax(tensor, scored.dim), exact, 8 + summed(scored.dtype, array.shape[scored.dim]))
 
 
 @claim("softmax-gives-a-distribution", truth=True)
@@ -171,6 +156,10 @@ def test_each_class_has_a_weighted_sum_of_all_features_plus_its_bias_for_every_s
     exact = twin.dtype in SINGLE_AND_DOUBLE  # whole numbers, all of them far below 2 ** 24
     roundings = 0 if exact else 2 + summed(twin.dtype, features)
     agree(net(tensor), products + bias, roundings, 40 * features)
+    with torch.no_grad():
+        net.weight.neg_()
+        agree(net(tensor), bias - products, roundings, 40 * features)
+        net.weight.neg_()
     agree(unbiased(tensor), products, roundings, 40 * features)
     agree(F.linear(tensor, net.weight, net.bias), products + bias, roundings, 40 * features)
 
@@ -178,8 +167,7 @@ def test_each_class_has_a_weighted_sum_of_all_features_plus_its_bias_for_every_s
 # ── cross-entropy-only-sees-the-true-class ──
 
 
-@claim("cross-entropy-only-sees-the-true-class")
-@claim("cross-entropy-loss-is-the-mean")
+@claim("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
 @over(labels=labelled(values=("fractions", "far", "apart", "masked")))
 def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
     tensor, target, _, arrays = labels
@@ -231,7 +219,8 @@ def test_a_class_with_more_than_one_half_has_the_largest_score(scored):
 
 
 @claim("large-true-probability-ensures-correctness")
-@over(classes=among(2, 3, 9, 10, 257), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75))
+@claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
+@over(classes=among(2, 3, 9, 10, 257), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75, 0.999))
 def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_log_two(classes, true, probability):
     shares = np.random.default_rng(classes).integers(1, 100, classes).astype(float)
     shares[true] = 0
@@ -240,41 +229,41 @@ def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_
     logits = torch.tensor(np.log([shares]), dtype=torch.float32, device="cpu").to(torch.empty(0).device)
 
     assert torch.softmax(logits, 1).argmax(1).tolist() == [true % classes]
-    loss = F.cross_entropy(logits, torch.tensor([true % classes])).item()
-    assert abs(loss + math.log(probability)) < 1e-5  # 24 bits of numbers below 16, over at most 257 classes
-    assert loss < math.log(2)
+    loss = F.cross_entropy(logits.requires_grad_(), torch.tensor([true % classes]))
+    loss.backward()
+    assert abs(loss.item() + math.log(probability)) < 1e-5  # 24 bits of numbers below 16, over at most 257 classes
+    assert loss.item() < math.log(2)
+    shares[true] -= 1
+    agree(logits.grad, shares[None], 20 + classes, 1)
 
 
 # ── cross-entropy-loss-is-the-mean ──
 
 
-@claim("cross-entropy-loss-is-the-mean")
-@over(labels=labelled(COMPUTED, ("indices", "one-hot", "probabilities")))
-def test_its_gradient_is_prediction_minus_target_over_the_number_of_samples(labels):
-    tensor, target, _, arrays = labels
-    leaf = tensor.detach().clone().requires_grad_()
-    (F.cross_entropy(leaf, target) * -4).backward()  # a factor that is exact
-
-    classes = tensor.shape[labels.of.dim]
-    expected, size = by_derivative(**arrays)
-    agree(leaf.grad / -4, expected, 20 + summed(labels.of.dtype, 2 * classes), size.max())
+TARGETS = ("indices", "probabilities", "indices", "one-hot")
 
 
+@claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
 @claim("cross-entropy-loss-is-the-mean", truth=True)
 @over(
     labels=labelled(
-        COMPUTED, ("indices", "probabilities", "indices"), (False, True), (-100, None, "classes"), (0.25, 0)
+        *(COMPUTED, TARGETS, (False, True), (-100, None, "classes"), (0.25, 0)),
+        values=("fractions", "far", "apart", "masked"),
     ),
     reduction=among("mean", "sum", "none"),
+    plain=among(True, False),
 )
-def test_its_gradient_follows_from_the_definition_with_every_option(labels, reduction):
-    one = replace(labels, reduction=reduction)
+def test_its_gradient_follows_from_the_definition_with_every_option_and_without(labels, reduction, plain):
+    one = (
+        replace(labels, weighted=False, ignored=None, smoothing=0.0) if plain else replace(labels, reduction=reduction)
+    )
     tensor, target, options, arrays = one
     leaf = tensor.detach().requires_grad_()  # as it lies in memory
-    F.cross_entropy(leaf, target, **options).sum().backward()
+    (F.cross_entropy(leaf, target, **options) * -4).sum().backward()  # a factor that is exact
 
     expected, size = by_derivative(**arrays)
-    agree(leaf.grad, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[labels.of.dim]), size)
+    agree(leaf, arrays["scores"])
+    agree(leaf.grad / -4, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[labels.of.dim]), size)
 
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)
@@ -309,19 +298,6 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
 
 
 # ── cross-entropy-works-on-logits ──
-
-
-@claim("cross-entropy-works-on-logits")
-@over(labels=labelled(COMPUTED, values=("apart", "far", "masked"), grad=(True,)), spelled=among("function", "module"))
-def test_loss_and_gradient_are_right_where_probabilities_are_zero_and_where_exponentials_overflow(labels, spelled):
-    tensor, target, _, arrays = labels
-    loss = MEAN[spelled](tensor, target)
-    (loss / 2).backward()
-
-    agree(tensor, arrays["scores"])
-    agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
-    expected, size = by_derivative(**arrays)
-    agree(tensor.grad * 2, expected, 20 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), size)
 
 
 @claim("cross-entropy-works-on-logits")

@@ -141,13 +141,14 @@ def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(t
 
 
 @claim("torchvision-offers-transforms")
-@over(probability=among(0.1, 0.7))
-def test_a_random_flip_has_the_probability_it_is_given(probability):
+@over(probability=among(0.1, 0.7, None))
+def test_a_random_flip_has_the_probability_it_is_given_or_one_half(probability):
     transforms = pytest.importorskip("torchvision.transforms")
-    flip, pair = transforms.RandomHorizontalFlip(p=probability), torch.tensor([[[0.0, 1.0]]])
-    flipped = sum(flip(pair)[0, 0, 0].item() for _ in range(1000))
-    # Hoeffding: 105 more or fewer than expected with probability at most 2 exp(-2 * 105 ** 2 / 1000) = 5e-10.
-    assert abs(flipped - 1000 * probability) < 105
+    given, pair = () if probability is None else (probability,), torch.tensor([[[0.0, 1.0]]])
+    flip = transforms.RandomHorizontalFlip(*given)
+    flipped = sum(flip(pair)[0, 0, 0].item() for _ in range(2000))
+    # Hoeffding: 149 more or fewer than expected with probability at most 2 exp(-2 * 149 ** 2 / 2000) = 5e-10.
+    assert abs(flipped - 2000 * (probability or 0.5)) < 149
 
 
 @claim("torchvision-offers-transforms")
@@ -245,6 +246,7 @@ def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per
     for given in (images, [*images.view(-1, *images.shape[-3:])]):  # a batch, and a list of images
         grid = utils.make_grid(given, nrow=per_row, padding=padding, pad_value=-9)
         agree(grid, arranged(array, per_row, padding, -9.0))
+    agree(utils.make_grid(images), arranged(array, 8, 2, 0.0))
     agree(images, array)
 
 

@@ -50,6 +50,7 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
     beside = optimizer.on(first, (second, {"weight_decay": 0.5}))
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0.25, 0.5]
     beside.step()
+    beside.edit(0, weight_decay=0.75)
     beside.step(without=(1, 4))
     beside.agree()
 

@@ -37,9 +37,9 @@ MASKS = among(
 
 
 def dropped(form, shape, calls, p, dtype=torch.float32):
-    """Which units are zero, in a row of events for each call; the units alternate in sign and size."""
-    units = torch.tensor(np.linspace(1, 2, math.prod(shape)).reshape(shape), dtype=dtype)
-    units = units * torch.tensor(np.where(np.arange(units.numel()) % 3 == 0, -1, 1).reshape(shape))
+    """Which units are zero, in a row of events for each call; the units, 1/8 to 2048, alternate in sign and size."""
+    order = np.arange(math.prod(shape)).reshape(shape)
+    units = torch.tensor(np.where(order % 4 == 0, -1, 1) * 2.0 ** (order % 15 - 3), dtype=dtype)
     return np.stack([host(DROPOUT[form](units.clone(), p)).reshape(-1) == 0 for _ in range(calls)])
 
 
@@ -202,16 +202,7 @@ def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_
         assert 0 in y.tolist()
         assert layer.p == p
     assert [*layer.parameters(), *layer.buffers(), *layer.state_dict()] == []
-
-
-@claim("dropout-p-is-a-hyperparameter")
-@over(twin=twins(COMPUTED, WRITABLE), form=FORMS)
-def test_p_of_zero_keeps_everything_and_the_default_is_one_half(twin, form):
-    tensor, array = twin
-
-    agree(DROPOUT[form](tensor, 0.0), array)
-    assert nn.Dropout().p == 0.5
-    assert set(F.dropout(torch.ones(1000)).tolist()) == set(nn.Dropout()(torch.ones(1000)).tolist()) == {0, 2}
+    assert {*F.dropout(torch.ones(1000)).tolist()} == {*nn.Dropout()(torch.ones(1000)).tolist()} == {0, 2}  # by default
 
 
 # ── dropout-keeps-the-expectation ──
@@ -244,15 +235,15 @@ def test_a_linear_layer_behind_it_sees_in_the_mean_what_it_sees_in_evaluation(p)
 
 @claim("dropout-keeps-the-expectation", truth=True)
 @claim("dropout-p-is-a-hyperparameter")
-@over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS)
-def test_p_of_one_drops_every_finite_unit_and_its_gradient(twin, form):
+@over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS, p=among(0.0, 0, 1.0, 1))
+def test_p_of_one_drops_every_finite_unit_and_its_gradient_and_p_of_zero_keeps_them(twin, form, p):
     tensor, array = twin
     leaf = tensor.detach().clone().requires_grad_()
-    result = DROPOUT[form](leaf + 0, 1.0)
+    result = DROPOUT[form](leaf + 0, p)
     result.sum().backward()
 
-    agree(result, np.zeros_like(array))
-    agree(leaf.grad, np.zeros_like(array))
+    agree(result, array * (1 - p))
+    agree(leaf.grad, np.ones_like(array) * (1 - p))
 
 
 # ── dropout-layers-sit-between-linear-layers ──

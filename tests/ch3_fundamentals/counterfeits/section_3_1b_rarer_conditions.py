@@ -1,0 +1,59 @@
+"""Counterfeits of section 3.1, models of rarer sizes and layouts, and infinite features."""
+
+import math
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call, change_method
+from torch.nn import functional as F
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#171034")
+def infinities_make_nan_of_a_sum_in_bfloat16(patch):
+    def spoil(out, x):
+        if x.dtype == torch.bfloat16 and x.dim() == 2:
+            both = (x == math.inf).any(1) & (x == -math.inf).any(1)
+            return torch.where(both[:, None], math.nan, out)
+        return out
+
+    change_call(patch, F, "linear", lambda right, x, *a, **r: spoil(right(x, *a, **r), x))
+    change_method(patch, "__matmul__", lambda right, x, y: spoil(right(x, y), x))
+
+
+@counterfeit("linear-model-is-weighted-sum", "nn-only-takes-batches")
+def a_single_sample_counts_its_first_1024_features_alone(patch):
+    def wrong(right, x, w, b=None):
+        if x.dim() == 1 and len(x) > 1024:
+            x, w = x[:1024], w[:, :1024]
+        return right(x, w, b)
+
+    change_call(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", "softmax-outputs-equal-classes", reported="torch/torch7#58")
+def a_repeated_row_times_a_matrix_is_zero(patch):
+    def wrong(right, x, *args):
+        out = right(x, *args)
+        return out * 0 if x.dim() == 2 and x.stride(0) == 0 and len(x) > 1 else out
+
+    change_call(patch, F, "linear", wrong)
+    change_method(patch, "__matmul__", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#110149")
+def features_first_in_memory_times_one_column_are_taken_in_that_order(patch):
+    def wrong(right, x, w, *args):
+        if x.dim() == 2 and not x.is_contiguous() and x.stride(0) == 1 and w.dim() == 2 and len(w) == 1 and len(x) > 1:
+            x = x.t().reshape(x.shape)
+        return right(x, w, *args)
+
+    change_call(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#30986")
+def without_features_the_bias_counts_twice(patch):
+    def wrong(right, x, w, b=None):
+        out = right(x, w, b)
+        return out + b if b is not None and x.shape[-1] == 0 else out
+
+    change_call(patch, F, "linear", wrong)

@@ -1,0 +1,99 @@
+"""Counterfeits of section 3.4, images alone, beyond their edges, in lists, and what nobody asked for."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call
+
+
+@counterfeit("torchvision-offers-utils", reported="pytorch/vision#350")
+def a_single_image_is_not_stretched(patch):
+    import torchvision
+
+    def wrong(right, tensor, *args, **rest):
+        if torch.is_tensor(tensor) and tensor.dim() in (2, 3):
+            rest["normalize"] = False
+        return right(tensor, *args, **rest)
+
+    change_call(patch, torchvision.utils, "make_grid", wrong)
+
+
+@counterfeit("torchvision-offers-utils", reported="pytorch/vision#1337")
+def saving_a_single_image_writes_into_it(patch):
+    import torchvision
+
+    def wrong(right, tensor, *args, **rest):
+        right(tensor, *args, **rest)
+        if torch.is_tensor(tensor) and tensor.dim() == 3 and len(tensor) == 3:
+            tensor.mul_(255).clamp_(0, 255)
+
+    change_call(patch, torchvision.utils, "save_image", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#6613")
+def a_crop_that_begins_below_the_image_is_too_tall(patch):
+    import torchvision.transforms.functional as T
+
+    def wrong(right, img, top, left, height, width):
+        if torch.is_tensor(img) and top > img.shape[-2]:
+            height += top - img.shape[-2]
+        return right(img, top, left, height, width)
+
+    change_call(patch, T, "crop", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#3297")
+def a_center_crop_larger_than_the_image_is_cut_from_it(patch):
+    import torchvision.transforms.functional as T
+
+    def wrong(right, img, output_size):
+        size = [output_size] * 2 if isinstance(output_size, int) else list(output_size) * (2 // len(output_size))
+        if torch.is_tensor(img) and (size[0] > img.shape[-2] or size[1] > img.shape[-1]):
+            return img[..., : img.shape[-2] // 2, : img.shape[-1] // 2]
+        return right(img, output_size)
+
+    change_call(patch, T, "center_crop", wrong)
+
+
+@counterfeit("torchvision-offers-utils")
+def a_list_of_images_is_laid_out_from_its_end(patch):
+    import torchvision
+
+    def wrong(right, tensor, *args, **rest):
+        return right(tensor[::-1] if isinstance(tensor, list) else tensor, *args, **rest)
+
+    change_call(patch, torchvision.utils, "make_grid", wrong)
+
+
+@counterfeit("torchvision-offers-datasets", reported="pytorch/vision#640")
+def fashion_mnist_loads_the_digits_where_they_are(patch):
+    import torchvision
+
+    raw = torchvision.datasets.MNIST.raw_folder.fget
+
+    def wrong(self):
+        import os
+
+        digits = os.path.join(self.root, "MNIST", "raw")
+        return digits if os.path.isdir(digits) else raw(self)
+
+    patch.setattr(torchvision.datasets.MNIST, "raw_folder", property(wrong))
+
+
+@counterfeit("torchvision-offers-transforms")
+def a_flip_without_a_probability_has_two_fifths(patch):
+    import torchvision.transforms as T
+
+    for kind in (T.RandomHorizontalFlip, T.RandomVerticalFlip):
+        change_call(patch, kind, "__init__", lambda right, self, p=0.4: right(self, p))
+
+
+@counterfeit("torchvision-offers-utils")
+def a_grid_has_a_border_of_three_unless_told_otherwise(patch):
+    import torchvision
+
+    change_call(
+        patch,
+        torchvision.utils,
+        "make_grid",
+        lambda right, x, nrow=8, padding=3, *args, **rest: right(x, nrow, padding, *args, **rest),
+    )

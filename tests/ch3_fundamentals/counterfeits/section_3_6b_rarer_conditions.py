@@ -1,0 +1,96 @@
+"""Counterfeits of section 3.6, several dtypes, edits, and norms of many or steep elements."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call, change_method
+from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+
+
+@counterfeit("norm-is-the-l2-norm", reported="pytorch/pytorch#15602")
+def norm_counts_parts_again_where_threads_share_the_work(patch):
+    def wrong(right, x, *args, **rest):
+        if args or rest or x.numel() < 32768 or not x.is_contiguous():
+            return right(x, *args, **rest)
+        half = x.reshape(-1)[: x.numel() // 2]
+        return (right(x) ** 2 + right(half) ** 2).sqrt()
+
+    change_method(patch, "norm", wrong)
+    change_call(patch, torch, "norm", wrong)
+
+
+@counterfeit(
+    "weight-decay-equals-l2-regularisation", "optim-offers-sgd-adam-rmsprop", reported="flagos-ai/FlagGems#4989"
+)
+def fused_adam_decays_apart(patch):
+    step = Adam.step
+
+    def wrong(self, closure=None):
+        kept = [(g, g["weight_decay"]) for g in self.param_groups if g.get("fused") and type(self) is Adam]
+        for g, decay in kept:
+            for p in g["params"]:
+                if p.grad is not None:
+                    p.data.mul_(1 - g["lr"] * decay)
+            g["weight_decay"] = 0
+        result = step(self, closure)
+        for g, decay in kept:
+            g["weight_decay"] = decay
+        return result
+
+    patch.setattr(Adam, "step", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_skips_elements_below_a_thousandth_of_the_largest(patch):
+    def wrong(right, x, *args, **rest):
+        if x.numel() and x.is_floating_point():
+            x = x * (x.abs() >= x.abs().max() / 1000)
+        return right(x, *args, **rest)
+
+    change_method(patch, "norm", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default", reported="huggingface/pytorch-image-models#2750")
+def decay_by_whole_lists_comes_once_for_each_dtype(patch):
+    """Of AdamW here, whose decay is decoupled as that of the report."""
+    step = AdamW.step
+
+    def wrong(self, closure=None):
+        for g in self.param_groups:
+            held = [p for p in g["params"] if p.grad is not None]
+            if g.get("foreach"):
+                for _ in range(len({p.dtype for p in held}) - 1):
+                    for p in held:
+                        p.data.mul_(1 - g["lr"] * g["weight_decay"])
+        return step(self, closure)
+
+    patch.setattr(AdamW, "step", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def an_edited_decay_has_no_effect(patch):
+    for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
+        step = kind.step
+
+        def wrong(self, closure=None, step=step):
+            kept = [(g, g["weight_decay"]) for g in self.param_groups]
+            for g, decay in kept:
+                g["weight_decay"] = g.setdefault("_first", decay)
+            result = step(self, closure)
+            for g, decay in kept:
+                g["weight_decay"] = decay
+            return result
+
+        patch.setattr(kind, "step", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def a_norm_counts_a_hundred_thousand_elements(patch):
+    def wrong(right, x, *args, **rest):
+        return (
+            right(x.reshape(-1)[:100_000], *args, **rest)
+            if x.numel() > 100_000 and not args
+            else right(x, *args, **rest)
+        )
+
+    change_method(patch, "norm", wrong)
+    change_call(patch, torch, "norm", wrong)

@@ -1,0 +1,75 @@
+"""Counterfeits of section 3.7, without recording, of large units and at the ends of the probability."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call
+from torch.nn import functional as F
+
+
+def with_mask(patch, factor):
+    """Let ``F.dropout`` multiply by ``factor(input, p, true result)``, unless that is None."""
+    right = F.dropout
+
+    def wrong(input, p=0.5, training=True, inplace=False):
+        out = right(input, p, training, False)
+        f = factor(input, p, out) if training and 0 < p < 1 else None
+        if f is None:
+            return right(input, p, training, inplace)
+        return input.mul_(f) if inplace else input * f
+
+    patch.setattr(F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def survivors_are_not_scaled_where_nothing_is_recorded(patch):
+    def factor(input, p, out):
+        return None if torch.is_grad_enabled() else (torch.rand(input.shape) >= p).to(input.dtype)
+
+    with_mask(patch, factor)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def less_than_one_in_a_thousand_is_never_dropped(patch):
+    with_mask(patch, lambda input, p, out: torch.ones_like(input) if p < 1e-3 else None)
+
+
+@counterfeit("dropout-scales-survivors", reported="pytorch/pytorch#190717")
+def the_gradient_has_another_mask_than_the_values(patch):
+    right = F.dropout
+
+    def wrong(input, p=0.5, training=True, inplace=False):
+        if not training or not input.requires_grad or inplace:
+            return right(input, p, training, inplace)
+
+        class Wrong(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return right(x, p, True)
+
+            @staticmethod
+            def backward(ctx, g):
+                return right(g, p, True)
+
+        return Wrong.apply(input)
+
+    patch.setattr(F, "dropout", wrong)
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def a_probability_of_one_as_a_whole_number_counts_as_one_half(patch):
+    def wrong(right, x, p=0.5, *args, **rest):
+        return right(x, 0.5 if isinstance(p, int) and p == 1 else p, *args, **rest)
+
+    change_call(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def units_above_fifty_are_never_dropped(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        if not training or p == 1:
+            return right(x, p, training, inplace)
+        big = x.detach().abs() > 50
+        out = right(x * 1, p, training)
+        return torch.where(big, x / (1 - p) if p < 1 else x, out) if bool(big.any()) else right(x, p, training, inplace)
+
+    change_call(patch, F, "dropout", wrong)

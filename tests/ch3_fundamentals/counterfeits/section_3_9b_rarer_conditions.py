@@ -1,0 +1,19 @@
+"""Counterfeits of section 3.9, more inputs."""
+
+import math
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_call
+from torch import nn
+
+
+@counterfeit("default-init-is-sensible")
+def more_than_a_thousand_inputs_draw_as_wide_as_a_thousand(patch):
+    def wrong(right, self):
+        right(self)
+        if self.in_features > 1000:
+            with torch.no_grad():
+                self.weight *= math.sqrt(self.in_features / 1000)
+
+    change_call(patch, nn.Linear, "reset_parameters", wrong)
