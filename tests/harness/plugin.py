@@ -25,6 +25,7 @@ from harness import (
     once,
     packages,
     printed,
+    progress,
     randomness,
     refusals,
     report,
@@ -143,6 +144,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(report.Summary(recorder))
     config.pluginmanager.register(report.Broken(recorder))
+    if not specification.of(config).partial and not config.getoption("pages") and config.get_verbosity() >= 0:
+        config.pluginmanager.register(progress.Progress(recorder))
     config.pluginmanager.register(collected.Whole(recorder))
     config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):

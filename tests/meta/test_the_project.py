@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import gate, register
+from harness import called, gate, register
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf8")
@@ -116,3 +116,13 @@ def test_every_field_of_a_verdict_document_is_on_the_page(project):
     for language in ("en", "zh"):
         passages = re.findall(rf"^:::\{{{language}\}}$(.*?)^:::$", VERDICTS, re.MULTILINE | re.DOTALL)
         assert fields - set(re.findall(r"`(\w+)`", "".join(passages))) == set()
+
+
+def test_every_test_and_counterfeit_has_a_chinese_name_and_no_name_is_without_one():
+    claims = register.load(ROOT / "tests")
+    named = gate.pass_through(ROOT / "tests", claims) + gate.counterfeits(ROOT / "tests", claims)
+    places = {called.place(one.id) for one in named}
+    found = called.in_chinese(claims)
+    assert sorted(places - set(found)) == []
+    assert sorted(set(found) - places) == []
+    assert sorted(place for place, name in found.items() if not re.search("[\u4e00-\u9fff]", name)) == []
