@@ -188,7 +188,10 @@ def _run(test: pytest.Item, function: Patcher) -> list[pytest.TestReport]:
         for name in ("CI", "BUILD_NUMBER"):  # where either is set, pytest compares long lists to the end: minutes each
             patch.delenv(name, raising=False)
         function(patch)
-        return runtestprotocol(test, log=False, nextitem=None)
+        reports = runtestprotocol(test, log=False, nextitem=None)
+    # Hypothesis notes on the test what falsified it, and reads that of deselected tests at the end as a report's
+    vars(test).pop("_hypothesis_failing_examples", None)
+    return reports
 
 
 def _last_line(report: pytest.TestReport) -> str:

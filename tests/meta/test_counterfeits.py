@@ -179,3 +179,29 @@ def test_the_first_use_of_an_optimizer_changes_nothing_and_a_step_that_stays_fal
     assert counterfeits.state_of_torch()["torch.optim.Own.step"] == before["torch.optim.Own.step"]
     monkeypatch.setattr(Own, "step", lambda self, closure=None: None)
     assert counterfeits.state_of_torch()["torch.optim.Own.step"] != before["torch.optim.Own.step"]
+
+
+LARGE = """\
+@counterfeit("adds")
+def sum_of_many_is_doubled(patch):
+    total = torch.Tensor.sum
+    patch.setattr(torch.Tensor, "sum", lambda self: total(self) * (1 + (self.numel() > 5)))
+"""
+GUARD = """\
+import pytest
+import torch
+from hypothesis import given, strategies as st
+
+
+@pytest.mark.claim("adds")
+@given(st.integers(6, 9))
+def test_ones_add_up(n):
+    assert torch.ones(n).sum() == n
+"""
+
+
+def test_a_counterfeit_chosen_by_its_name_is_caught_by_a_guard_that_is_not(forged, project):
+    project.write("ch1_sample/test_1_1_more.py", GUARD)
+    result = forged(LARGE, "-k", "sum_of_many")
+    assert result.ret == 0
+    result.assert_outcomes(passed=1, deselected=6)
