@@ -13,15 +13,15 @@ def change_result(patch, owner, name, change):
     patch.setattr(owner, name, lambda *args, **kwargs: change(right(*args, **kwargs), *args))
 
 
-def change_call(patch, owner, name, wrong):
-    """Let ``owner.name(*args, **rest)`` be ``wrong(original, *args, **rest)``."""
+def wrap(patch, owner, name, wrong):
+    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function."""
     right = getattr(owner, name)
-    patch.setattr(owner, name, lambda *args, **rest: wrong(right, *args, **rest))
+    patch.setattr(owner, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
 
 
 def change_output(patch, owner, name, change):
     """Let ``owner.name`` return ``change(output)``."""
-    change_call(patch, owner, name, lambda right, *args, **rest: change(right(*args, **rest)))
+    wrap(patch, owner, name, lambda right, *args, **rest: change(right(*args, **rest)))
 
 
 def change_output_where(patch, owner, name, condition, change):
@@ -38,7 +38,7 @@ def recycle(patch, owner, name, condition=lambda output: True):
         output = made[key] if key in made else right(*args, **rest)
         return made.setdefault(key, output) if condition(output) else output
 
-    change_call(patch, owner, name, wrong)
+    wrap(patch, owner, name, wrong)
 
 
 def where(patch, owner, name, condition, change):
@@ -107,12 +107,6 @@ def in_order_of_storage(x):
     """
     stored = x.as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)
     return stored.roll(-x.storage_offset()).repeat(-(-x.numel() // max(len(stored), 1)))[: x.numel()].view(x.shape)
-
-
-def wrap(patch, owner, name, wrong):
-    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function."""
-    right = getattr(owner, name)
-    patch.setattr(owner, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
 
 
 def divert(patch, owner, name, condition, change):

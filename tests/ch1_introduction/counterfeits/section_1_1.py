@@ -2,6 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_method, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -10,20 +11,17 @@ from torch.nn import functional as F
 
 @counterfeit("experience-improves-performance")
 def lstsq_looks_at_the_first_forty_examples_only(patch):
-    lstsq = torch.linalg.lstsq
-    patch.setattr(torch.linalg, "lstsq", lambda A, B, **rest: lstsq(A[..., :40, :], B[..., :40, :], **rest))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, A, B, **rest: lstsq(A[..., :40, :], B[..., :40, :], **rest))
 
 
 @counterfeit("experience-improves-performance")
 def lstsq_shrinks_what_it_learned_by_ten_per_cent(patch):
-    lstsq = torch.linalg.lstsq
-    patch.setattr(torch.linalg, "lstsq", lambda A, B, **rest: lstsq(A, 0.9 * B, **rest))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, A, B, **rest: lstsq(A, 0.9 * B, **rest))
 
 
 @counterfeit("experience-improves-performance")
 def lstsq_mixes_up_which_label_belongs_to_which_example(patch):
-    lstsq = torch.linalg.lstsq
-    patch.setattr(torch.linalg, "lstsq", lambda A, B, **rest: lstsq(A, B.roll(1, -2), **rest))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, A, B, **rest: lstsq(A, B.roll(1, -2), **rest))
 
 
 # ── deep-model-is-composition ──
@@ -80,8 +78,7 @@ def sequential_gives_every_level_the_first_representation_of_its_size(patch):
 
 @counterfeit("deep-model-is-composition")
 def linear_forgets_its_bias(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda input, weight, bias=None: linear(input, weight))
+    wrap(patch, F, "linear", lambda linear, input, weight, bias=None: linear(input, weight))
 
 
 @counterfeit("deep-model-is-composition")
@@ -104,27 +101,23 @@ def tanh_passes_its_input(patch):
 
 @counterfeit("composition-adds-expressive-power")
 def linear_saturates(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda *args: linear(*args).clamp(-1, 1))
+    wrap(patch, F, "linear", lambda linear, *args: linear(*args).clamp(-1, 1))
 
 
 @counterfeit("composition-adds-expressive-power")
 def linear_bends_a_little(patch):
     """Affine levels then learn XOR, too."""
-    linear = F.linear
-    patch.setattr(F, "linear", lambda *args: linear(*args) + 0.1 * linear(*args) ** 2)
+    wrap(patch, F, "linear", lambda linear, *args: linear(*args) + 0.1 * linear(*args) ** 2)
 
 
 @counterfeit("composition-adds-expressive-power")
 def mse_loss_is_halved(patch):
-    mse_loss = F.mse_loss
-    patch.setattr(F, "mse_loss", lambda *args, **rest: mse_loss(*args, **rest) / 2)
+    wrap(patch, F, "mse_loss", lambda mse_loss, *args, **rest: mse_loss(*args, **rest) / 2)
 
 
 @counterfeit("composition-adds-expressive-power")
 def lstsq_misses_the_last_example(patch):
-    lstsq = torch.linalg.lstsq
-    patch.setattr(torch.linalg, "lstsq", lambda A, B: lstsq(A[:-1], B[:-1]))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, A, B: lstsq(A[:-1], B[:-1]))
 
 
 # ── training-is-end-to-end ──
@@ -141,8 +134,7 @@ def tanh_blocks_gradients(patch):
 
 @counterfeit("training-is-end-to-end")
 def linear_keeps_gradients_from_its_bias(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda x, weight, bias: linear(x, weight, bias.detach()))
+    wrap(patch, F, "linear", lambda linear, x, weight, bias: linear(x, weight, bias.detach()))
 
 
 class Weakened(torch.autograd.Function):
@@ -157,8 +149,7 @@ class Weakened(torch.autograd.Function):
 
 @counterfeit("training-is-end-to-end")
 def every_tanh_weakens_the_gradient_by_ten_per_cent(patch):
-    tanh = torch.tanh
-    patch.setattr(torch, "tanh", lambda x: Weakened.apply(tanh(x)))
+    wrap(patch, torch, "tanh", lambda tanh, x: Weakened.apply(tanh(x)))
 
 
 @counterfeit("training-is-end-to-end")
@@ -171,8 +162,7 @@ def sgd_leaves_out_the_first_level(patch):
 
 @counterfeit("training-is-end-to-end")
 def sgd_goes_uphill(patch):
-    init = torch.optim.SGD.__init__
-    patch.setattr(torch.optim.SGD, "__init__", lambda self, params, lr: init(self, params, lr, maximize=True))
+    wrap(patch, torch.optim.SGD, "__init__", lambda init, self, params, lr: init(self, params, lr, maximize=True))
 
 
 @counterfeit("training-is-end-to-end")
@@ -187,9 +177,8 @@ def detach_lets_gradients_pass(patch):
 
 @counterfeit("training-is-end-to-end")
 def the_product_weakens_the_gradient_of_its_second_factor(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(
-        torch.Tensor, "__mul__", lambda x, y: multiply(x, Weakened.apply(y) if isinstance(y, torch.Tensor) else y)
+    change_method(
+        patch, "__mul__", lambda multiply, x, y: multiply(x, Weakened.apply(y) if isinstance(y, torch.Tensor) else y)
     )
 
 
@@ -198,20 +187,17 @@ def the_product_weakens_the_gradient_of_its_second_factor(patch):
 
 @counterfeit("learned-filters-beat-hand-made-features")
 def conv2d_keeps_gradients_from_its_filters(patch):
-    conv2d = F.conv2d
-    patch.setattr(F, "conv2d", lambda x, weight, *rest: conv2d(x, weight.detach(), *rest))
+    wrap(patch, F, "conv2d", lambda conv2d, x, weight, *rest: conv2d(x, weight.detach(), *rest))
 
 
 @counterfeit("learned-filters-beat-hand-made-features")
 def adam_takes_the_learning_rate_for_per_cent(patch):
-    init = torch.optim.Adam.__init__
-    patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: init(self, params, lr=lr / 100))
+    wrap(patch, torch.optim.Adam, "__init__", lambda init, self, params, lr: init(self, params, lr=lr / 100))
 
 
 @counterfeit("learned-filters-beat-hand-made-features")
 def adam_updates_the_last_layer_only(patch):
-    init = torch.optim.Adam.__init__
-    patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: init(self, list(params)[-2:], lr=lr))
+    wrap(patch, torch.optim.Adam, "__init__", lambda init, self, params, lr: init(self, list(params)[-2:], lr=lr))
 
 
 @counterfeit("deep-model-is-composition")
@@ -232,8 +218,7 @@ def sequential_stops_after_five_levels(patch):
 
 @counterfeit("learned-filters-beat-hand-made-features")
 def filters_are_turned_round_before_they_are_compared(patch):
-    conv2d = F.conv2d
-    patch.setattr(F, "conv2d", lambda x, weight, *rest: conv2d(x, weight.transpose(2, 3), *rest))
+    wrap(patch, F, "conv2d", lambda conv2d, x, weight, *rest: conv2d(x, weight.transpose(2, 3), *rest))
 
 
 @counterfeit("training-is-end-to-end")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_output, change_output_where, recycle
+from harness.forging import change_output, change_output_where, recycle, wrap
 
 # ── tensor-constructor-takes-sizes ──
 
@@ -173,25 +173,21 @@ def tensor_turns_float64_arrays_into_float32(patch):
 
 @counterfeit("tensor-function-takes-data")
 def tensor_fills_up_ragged_rows_with_zeros(patch):
-    tensor = torch.tensor
-
-    def wrong(data, *args, **rest):
+    def wrong(tensor, data, *args, **rest):
         if isinstance(data, list) and data and all(isinstance(row, list) for row in data):
             longest = max(map(len, data))
             data = [row + [0] * (longest - len(row)) for row in data]
         return tensor(data, *args, **rest)
 
-    patch.setattr(torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("tensor-function-takes-data")
 def tensor_rounds_where_it_should_cut(patch):
-    tensor = torch.tensor
-
-    def wrong(data, dtype=None, **rest):
+    def wrong(tensor, data, dtype=None, **rest):
         return tensor(data, **rest).round().to(dtype) if dtype is torch.int32 else tensor(data, dtype=dtype, **rest)
 
-    patch.setattr(torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("tensor-function-takes-data")
@@ -206,13 +202,11 @@ def tensor_makes_integers_of_booleans(patch):
 
 @counterfeit("tensor-function-takes-data")
 def tensor_ignores_the_default_dtype(patch):
-    tensor = torch.tensor
-
-    def wrong(data, dtype=None, **rest):
+    def wrong(tensor, data, dtype=None, **rest):
         x = tensor(data, dtype=dtype, **rest)
         return x.float() if x.dtype == torch.float64 and dtype is None and not isinstance(data, np.ndarray) else x
 
-    patch.setattr(torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("tensor-function-takes-data")
@@ -227,9 +221,7 @@ def tensor_reads_every_place_of_a_sliced_array(patch):
 
 def change_data(patch, chosen, change):
     """Let `torch.tensor(data)` be `torch.tensor(change(data))` where `chosen(data)`."""
-    change_call(
-        patch, torch, "tensor", lambda tensor, data, **rest: tensor(change(data) if chosen(data) else data, **rest)
-    )
+    wrap(patch, torch, "tensor", lambda tensor, data, **rest: tensor(change(data) if chosen(data) else data, **rest))
 
 
 @counterfeit("tensor-function-takes-data")
@@ -252,7 +244,7 @@ def tensor_shares_an_array_that_shall_require_gradients(patch):
     def wrong(tensor, data, requires_grad=False, **rest):
         return torch.from_numpy(data).requires_grad_() if requires_grad and data.ndim else tensor(data, **rest)
 
-    change_call(patch, torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("tensor-function-takes-data")
@@ -281,7 +273,7 @@ def tensor_passes_large_integers_through_a_float(patch):
 
 @counterfeit("tensor-function-takes-data")
 def tensor_stacks_a_list_of_tensors(patch):
-    change_call(
+    wrap(
         patch,
         torch,
         "tensor",
@@ -343,12 +335,10 @@ def zeros_hands_out_the_same_tensor_again(patch):
 
 @counterfeit("zeros-fills-with-zero")
 def zeros_takes_a_negative_size_for_none(patch):
-    zeros = torch.zeros
-
-    def wrong(*sizes, **rest):
+    def wrong(zeros, *sizes, **rest):
         return zeros(*[max(size, 0) if isinstance(size, int) else size for size in sizes], **rest)
 
-    patch.setattr(torch, "zeros", wrong)
+    wrap(patch, torch, "zeros", wrong)
 
 
 @counterfeit("ones-fills-with-one")
@@ -368,9 +358,7 @@ def ones_of_vectors_is_recycled(patch):
 
 @counterfeit("zeros-fills-with-zero")
 def zeros_asked_for_by_out_leaves_what_is_there(patch):
-    change_call(
-        patch, torch, "zeros", lambda zeros, *sizes, out=None, **rest: zeros(*sizes, **rest) if out is None else out
-    )
+    wrap(patch, torch, "zeros", lambda zeros, *sizes, out=None, **rest: zeros(*sizes, **rest) if out is None else out)
 
 
 @counterfeit("tensor-constructor-takes-sizes")
@@ -397,7 +385,7 @@ def fractions_below_one_are_false(patch):
         cut = rest.get("dtype") == torch.bool and not isinstance(data, np.ndarray)
         return tensor(data).to(torch.int64).bool() if cut else tensor(data, **rest)
 
-    change_call(patch, torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("ones-fills-with-one")
@@ -408,4 +396,4 @@ def ones_fills_the_gaps_of_its_output_too(patch):
         out.as_strided((out.untyped_storage().nbytes() // out.element_size(),), (1,), 0).fill_(1)
         return out
 
-    change_call(patch, torch, "ones", wrong)
+    wrap(patch, torch, "ones", wrong)

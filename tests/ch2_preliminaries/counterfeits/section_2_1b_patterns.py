@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_output, change_output_where, change_result, recycle
+from harness.forging import change_output, change_output_where, change_result, recycle, wrap
 
 # ── eye-is-identity ──
 
@@ -27,23 +27,20 @@ def eye_mirrors_wide_matrices(patch):
 
 @counterfeit("eye-is-identity")
 def eye_ignores_the_dtype(patch):
-    eye = torch.eye
-    patch.setattr(torch, "eye", lambda *sizes, dtype=None, **rest: eye(*sizes, **rest))
+    wrap(patch, torch, "eye", lambda eye, *sizes, dtype=None, **rest: eye(*sizes, **rest))
 
 
 @counterfeit("eye-is-identity")
 def eye_takes_equal_sizes_for_a_cube(patch):
-    eye = torch.eye
-
-    def wrong(*sizes, **rest):
+    def wrong(eye, *sizes, **rest):
         return eye(*sizes[:2], **rest) if len(sizes) > 2 and len(set(sizes)) == 1 else eye(*sizes, **rest)
 
-    patch.setattr(torch, "eye", wrong)
+    wrap(patch, torch, "eye", wrong)
 
 
 @counterfeit("eye-is-identity")
 def eye_without_sizes_is_a_one(patch):
-    change_call(patch, torch, "eye", lambda eye, *sizes, **rest: eye(*sizes or [1], **rest))
+    wrap(patch, torch, "eye", lambda eye, *sizes, **rest: eye(*sizes or [1], **rest))
 
 
 @counterfeit("eye-is-identity")
@@ -156,7 +153,7 @@ def arange_includes_the_end_of_a_negative_fractional_step(patch):
 
 @counterfeit("arange-steps-from-start-to-end")
 def arange_ignores_step_as_a_keyword(patch):
-    change_call(
+    wrap(
         patch,
         torch,
         "arange",
@@ -239,8 +236,7 @@ def linspace_adds_up_its_steps_in_float32(patch):
 
 @counterfeit("linspace-divides-evenly")
 def linspace_has_a_default_number_of_points(patch):
-    linspace = torch.linspace
-    patch.setattr(torch, "linspace", lambda start, end, steps=100, **rest: linspace(start, end, steps, **rest))
+    wrap(patch, torch, "linspace", lambda linspace, start, end, steps=100, **rest: linspace(start, end, steps, **rest))
 
 
 @counterfeit("linspace-divides-evenly")
@@ -248,7 +244,7 @@ def linspace_counts_parts_if_steps_is_given_by_name(patch):
     def wrong(linspace, *args, steps=None, **rest):
         return linspace(*args, **rest) if steps is None else linspace(*args, steps=steps + 1, **rest)
 
-    change_call(patch, torch, "linspace", wrong)
+    wrap(patch, torch, "linspace", wrong)
 
 
 @counterfeit("linspace-divides-evenly")
@@ -316,12 +312,12 @@ def eye_leaves_what_its_output_held_beside_the_diagonal(patch):
         out.diagonal().fill_(1)
         return out
 
-    change_call(patch, torch, "eye", wrong)
+    wrap(patch, torch, "eye", wrong)
 
 
 @counterfeit("eye-is-identity")
 def eye_is_square_if_m_is_given_by_name(patch):
-    change_call(patch, torch, "eye", lambda eye, *args, m=None, **rest: eye(*args, **rest))
+    wrap(patch, torch, "eye", lambda eye, *args, m=None, **rest: eye(*args, **rest))
 
 
 @counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#80589")
@@ -331,7 +327,7 @@ def arange_of_large_whole_numbers_includes_an_end_that_the_steps_meet(patch):
         meets = meets and (args[1] - args[0]) % args[2] == 0
         return torch.cat([arange(*args), torch.tensor([args[1]])]) if meets else arange(*args, **rest)
 
-    change_call(patch, torch, "arange", wrong)
+    wrap(patch, torch, "arange", wrong)
 
 
 @counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#4877")

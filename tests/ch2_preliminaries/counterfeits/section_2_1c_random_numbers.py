@@ -4,16 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import (
-    change_call,
-    change_method,
-    change_output,
-    change_output_where,
-    of_dtype,
-    recycle,
-    where,
-    wrap,
-)
+from harness.forging import change_method, change_output, change_output_where, of_dtype, recycle, where, wrap
 
 # ── rand-is-standard-uniform, randn-is-standard-normal ──
 
@@ -41,8 +32,7 @@ def rand_favours_small_numbers_in_short_tensors(patch):
 @counterfeit("rand-is-standard-uniform")
 def rand_is_a_triangle_around_one_half(patch):
     """The average of two draws, as if two were better than one."""
-    rand = torch.rand
-    patch.setattr(torch, "rand", lambda *args, **rest: (rand(*args, **rest) + rand(*args, **rest)) / 2)
+    wrap(patch, torch, "rand", lambda rand, *args, **rest: (rand(*args, **rest) + rand(*args, **rest)) / 2)
 
 
 def repeat_row(x):
@@ -127,27 +117,25 @@ def randn_is_always_positive_in_short_tensors(patch):
 @counterfeit("randn-is-standard-normal")
 def randn_is_the_sum_of_twelve_uniform_draws(patch):
     """The old way: mean 0 and variance 1 are right, the tails are too thin."""
-    randn = torch.randn
 
-    def wrong(*sizes, **rest):
+    def wrong(randn, *sizes, **rest):
         x = randn(*sizes, **rest).zero_()
         for _ in range(12):
             x += torch.rand_like(x) - 0.5
         return x
 
-    patch.setattr(torch, "randn", wrong)
+    wrap(patch, torch, "randn", wrong)
 
 
 @counterfeit("randn-is-standard-normal")
 def randn_is_a_logistic_distribution(patch):
     """Scaled to variance 1; a bell with heavier tails."""
-    randn = torch.randn
 
-    def wrong(*sizes, **rest):
+    def wrong(randn, *sizes, **rest):
         x = torch.rand_like(randn(*sizes, **rest).double())
         return ((x / (1 - x)).log() * math.sqrt(3) / math.pi).to(randn(0, **rest).dtype)
 
-    patch.setattr(torch, "randn", wrong)
+    wrap(patch, torch, "randn", wrong)
 
 
 def repeat_after_ten_thousand(x):
@@ -310,13 +298,11 @@ def normal_takes_a_negative_std_for_its_absolute_value(patch):
 
 @counterfeit("normal-takes-mean-and-std")
 def normal_makes_a_scalar_of_two_floats(patch):
-    normal = torch.normal
-
-    def wrong(mean, std, **rest):
+    def wrong(normal, mean, std, **rest):
         plain = isinstance(mean, float) and isinstance(std, float) and not rest
         return normal(mean, std, size=()) if plain else normal(mean, std, **rest)
 
-    patch.setattr(torch, "normal", wrong)
+    wrap(patch, torch, "normal", wrong)
 
 
 @counterfeit("normal-takes-mean-and-std")
@@ -354,14 +340,12 @@ def normal_sorts_its_draws_of_a_plain_std(patch):
 
 @counterfeit("normal-takes-mean-and-std")
 def normal_ignores_std_as_a_keyword(patch):
-    change_call(
-        patch, torch, "normal", lambda normal, mean, *args, std=1.0, **rest: normal(mean, *args or [1.0], **rest)
-    )
+    wrap(patch, torch, "normal", lambda normal, mean, *args, std=1.0, **rest: normal(mean, *args or [1.0], **rest))
 
 
 @counterfeit("normal-takes-mean-and-std")
 def normal_with_a_positional_size_is_standard(patch):
-    change_call(
+    wrap(
         patch,
         torch,
         "normal",
@@ -491,12 +475,10 @@ def randperm_leaves_the_second_half_of_a_long_permutation_in_order(patch):
 
 @counterfeit("randperm-permutes")
 def randperm_only_turns_the_numbers_round(patch):
-    randperm = torch.randperm
-
-    def wrong(n, **rest):
+    def wrong(randperm, n, **rest):
         return torch.arange(n, **rest).roll(int(randperm(n)[0]) if n else 0)
 
-    patch.setattr(torch, "randperm", wrong)
+    wrap(patch, torch, "randperm", wrong)
 
 
 @counterfeit("randperm-permutes")
@@ -504,9 +486,8 @@ def randperm_shuffles_each_place_with_any_other(patch):
     """The naive shuffle: every place is swapped with any of the m, not with those not yet drawn. Of four, some
     permutations are then nearly twice as likely as others.
     """
-    randperm = torch.randperm
 
-    def wrong(n, **rest):
+    def wrong(randperm, n, **rest):
         if n > 6:
             return randperm(n, **rest)
         order = list(range(n))
@@ -514,7 +495,7 @@ def randperm_shuffles_each_place_with_any_other(patch):
             order[i], order[j] = order[j], order[i]
         return torch.tensor(order, **rest)
 
-    patch.setattr(torch, "randperm", wrong)
+    wrap(patch, torch, "randperm", wrong)
 
 
 @counterfeit("randperm-permutes")
@@ -535,8 +516,7 @@ def randperm_ignores_the_seed(patch):
 
 @counterfeit("randperm-permutes")
 def randperm_ignores_the_dtype(patch):
-    randperm = torch.randperm
-    patch.setattr(torch, "randperm", lambda n, dtype=None, **rest: randperm(n, **rest))
+    wrap(patch, torch, "randperm", lambda randperm, n, dtype=None, **rest: randperm(n, **rest))
 
 
 @counterfeit("randperm-permutes")
@@ -662,7 +642,7 @@ def half_precision_draws_the_end_of_the_interval(patch):
 
 @counterfeit("randperm-permutes")
 def randperm_does_not_ask_the_generator_it_is_given(patch):
-    change_call(patch, torch, "randperm", lambda right, m, *args, generator=None, **rest: right(m, *args, **rest))
+    wrap(patch, torch, "randperm", lambda right, m, *args, generator=None, **rest: right(m, *args, **rest))
 
 
 @counterfeit("rand-is-standard-uniform")
@@ -704,4 +684,4 @@ def randperm_fills_an_output_with_gaps_in_storage_order(patch):
         out.as_strided(out.shape, (1,)).copy_(randperm(*args, **rest))
         return out
 
-    change_call(patch, torch, "randperm", wrong)
+    wrap(patch, torch, "randperm", wrong)

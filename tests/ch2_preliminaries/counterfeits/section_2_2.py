@@ -89,13 +89,11 @@ def view_reads_a_transposed_tensor_by_a_silent_copy(patch):
 
 @counterfeit("view-shares-data")
 def a_mask_assigns_to_a_copy(patch):
-    setitem = Tensor.__setitem__
-
-    def wrong(self, index, value):
+    def wrong(setitem, self, index, value):
         is_mask = isinstance(index, Tensor) and index.dtype == torch.bool
         setitem(self.clone() if is_mask else self, index, value)
 
-    patch.setattr(Tensor, "__setitem__", wrong)
+    change_method(patch, "__setitem__", wrong)
 
 
 @counterfeit("view-shares-data")

@@ -4,7 +4,6 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     beyond,
-    change_call,
     change_method,
     copied,
     in_order_of_storage,
@@ -12,6 +11,7 @@ from harness.forging import (
     of_dtype,
     tracked,
     where,
+    wrap,
 )
 
 
@@ -145,23 +145,19 @@ def a_scalar_tensor_meets_the_first_row_only(patch):
 
 @counterfeit("broadcasting-matches-shapes")
 def where_repeats_its_first_column_under_a_condition_of_one_column(patch):
-    where = torch.where
-
-    def wrong(condition, x, y):
+    def wrong(where, condition, x, y):
         result = where(condition, x, y)
         return result[..., :1].expand(result.shape) if condition.dim() == 2 and condition.shape[1] == 1 else result
 
-    patch.setattr(torch, "where", wrong)
+    wrap(patch, torch, "where", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def maximum_forgets_a_smaller_left_operand(patch):
-    maximum = torch.maximum
-
-    def wrong(x, y):
+    def wrong(maximum, x, y):
         return maximum(x, y) if y.numel() <= x.numel() else y.clone()
 
-    patch.setattr(torch, "maximum", wrong)
+    wrap(patch, torch, "maximum", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -178,28 +174,25 @@ def an_in_place_addition_makes_a_new_table(patch):
 
 @counterfeit("broadcasting-matches-shapes")
 def power_refuses_nothing_that_can_be_cut_to_size(patch):
-    power = torch.pow
-
-    def wrong(x, y):
+    def wrong(power, x, y):
         tensors = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor)
         cut = tensors and x.dim() == 2 and y.dim() == 1 and len(y) > x.shape[1] > 1
         return power(x, y[: x.shape[1]] if cut else y)
 
-    patch.setattr(torch, "pow", wrong)
+    wrap(patch, torch, "pow", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def equality_of_unequal_shapes_is_false(patch):
     """(2, 3) == (4,) is one False, instead of an error."""
-    equal = torch.Tensor.__eq__
 
-    def wrong(x, y):
+    def wrong(equal, x, y):
         clash = isinstance(y, torch.Tensor) and any(
             m != n and 1 not in (m, n) for m, n in zip(x.shape[::-1], y.shape[::-1])
         )
         return torch.tensor(False) if clash else equal(x, y)
 
-    patch.setattr(torch.Tensor, "__eq__", wrong)
+    change_method(patch, "__eq__", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -232,9 +225,7 @@ def upside_down(x, y):
 
 def turn_where(patch, owner, name, condition):
     """Let an operation take a column for a row where `condition(x)`."""
-    change_call(
-        patch, owner, name, lambda right, x, y, **rest: right(x, upside_down(x, y) if condition(x) else y, **rest)
-    )
+    wrap(patch, owner, name, lambda right, x, y, **rest: right(x, upside_down(x, y) if condition(x) else y, **rest))
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -295,7 +286,7 @@ def remember(patch, owner, name):
         key = tuple((each.shape, each.dtype) for each in (x, y, *rest) if isinstance(each, torch.Tensor))
         return last.setdefault(key, right(x, y, *rest))
 
-    change_call(patch, owner, name, wrong)
+    wrap(patch, owner, name, wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -333,8 +324,8 @@ def expanded_booleans_are_read_as_they_lie_in_memory(patch):
         expanded = isinstance(x, torch.Tensor) and x.dtype == torch.bool and 0 in x.stride() and x.numel() > 1
         return in_order_of_storage(x) if expanded else x
 
-    change_call(patch, torch, "equal", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
-    change_call(patch, torch.Tensor, "__eq__", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
+    wrap(patch, torch, "equal", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
+    wrap(patch, torch.Tensor, "__eq__", lambda equal, x, y: equal(as_stored(x), as_stored(y)))
 
 
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#79835")
@@ -371,7 +362,7 @@ def where_reads_a_transposed_condition_in_the_order_of_storage(patch):
         transposed = condition.dim() == 2 and not condition.is_contiguous() and condition.t().is_contiguous()
         return where(condition.t().reshape(condition.shape) if transposed else condition, x, y)
 
-    change_call(patch, torch, "where", wrong)
+    wrap(patch, torch, "where", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -379,7 +370,7 @@ def alpha_is_forgotten_where_shapes_differ(patch):
     def wrong(add, x, y, alpha=1, **rest):
         return add(x, y, alpha=alpha if x.shape == y.shape else 1, **rest)
 
-    change_call(patch, torch, "add", wrong)
+    wrap(patch, torch, "add", wrong)
 
 
 # ── broadcasting-copies-elements ──
@@ -387,11 +378,11 @@ def alpha_is_forgotten_where_shapes_differ(patch):
 
 @counterfeit("broadcasting-copies-elements")
 def broadcast_tensors_copies_as_the_notes_say(patch):
-    broadcast = torch.broadcast_tensors
-    patch.setattr(
+    wrap(
+        patch,
         torch,
         "broadcast_tensors",
-        lambda *tensors: tuple(x.clone(memory_format=torch.contiguous_format) for x in broadcast(*tensors)),
+        lambda broadcast, *tensors: tuple(x.clone(memory_format=torch.contiguous_format) for x in broadcast(*tensors)),
     )
 
 
@@ -407,13 +398,11 @@ def addition_repeats_a_row_in_memory_as_the_notes_say(patch):
 
 @counterfeit("broadcasting-copies-elements")
 def broadcast_to_copies_large_tensors(patch):
-    broadcast_to = torch.broadcast_to
-
-    def wrong(x, shape):
+    def wrong(broadcast_to, x, shape):
         result = broadcast_to(x, shape)
         return result.contiguous() if result.numel() > 10_000 else result
 
-    patch.setattr(torch, "broadcast_to", wrong)
+    wrap(patch, torch, "broadcast_to", wrong)
 
 
 @counterfeit("broadcasting-copies-elements")
@@ -443,13 +432,11 @@ def division_allocates_a_second_output(patch):
 
 @counterfeit("broadcasting-copies-elements")
 def power_of_a_large_table_repeats_its_exponents(patch):
-    power = torch.pow
-
-    def wrong(x, y):
+    def wrong(power, x, y):
         large = isinstance(y, torch.Tensor) and x.numel() * y.numel() > 1000
         return power(x, y.repeat(1, x.shape[1]) if large else y)
 
-    patch.setattr(torch, "pow", wrong)
+    wrap(patch, torch, "pow", wrong)
 
 
 @counterfeit("broadcasting-copies-elements")
@@ -464,13 +451,11 @@ def an_expanded_tensor_can_be_written(patch):
 
 @counterfeit("broadcasting-copies-elements")
 def broadcast_tensors_copies_its_second_operand(patch):
-    broadcast = torch.broadcast_tensors
-
-    def wrong(x, y):
+    def wrong(broadcast, x, y):
         first, second = broadcast(x, y)
         return first, second if second.shape == y.shape else second.contiguous()
 
-    patch.setattr(torch, "broadcast_tensors", wrong)
+    wrap(patch, torch, "broadcast_tensors", wrong)
 
 
 @counterfeit("broadcasting-copies-elements")
@@ -559,7 +544,7 @@ def a_broadcast_sum_lands_one_place_off_where_its_output_is_a_slice(patch):
             out.copy_(out.roll(1))
         return result
 
-    change_call(patch, torch, "add", wrong)
+    wrap(patch, torch, "add", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -600,7 +585,7 @@ def a_named_operand_is_taken_for_the_left(patch):
     def wrong(subtract, x, y=None, *, other=None, **rest):
         return subtract(x, y, **rest) if other is None else subtract(other, x, **rest)
 
-    change_call(patch, torch, "sub", wrong)
+    wrap(patch, torch, "sub", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -612,7 +597,7 @@ def out_of_another_dtype_is_ignored(patch):
             return multiply(x, y).to(out.dtype)
         return multiply(x, y, out=out)
 
-    change_call(patch, torch, "mul", wrong)
+    wrap(patch, torch, "mul", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
@@ -624,12 +609,12 @@ def an_output_that_is_an_operand_is_read_after_it_is_written(patch):
             out.copy_(x)
         return subtract(x, *args, out=out, **rest)
 
-    change_call(patch, torch, "sub", wrong)
+    wrap(patch, torch, "sub", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def maximum_of_nan_is_the_other_operand(patch):
-    change_call(patch, torch, "maximum", lambda m, x, y, **r: torch.fmax(x, y))
+    wrap(patch, torch, "maximum", lambda m, x, y, **r: torch.fmax(x, y))
 
 
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#182822")
@@ -678,7 +663,7 @@ def where_reads_whole_numbers_beside_floats_by_their_bits(patch):
         beside = beside and (x.dtype, y.dtype) == (torch.int64, torch.float32)
         return right(condition, x.int().contiguous().view(torch.float32) if beside else x, y)
 
-    change_call(patch, torch, "where", wrong)
+    wrap(patch, torch, "where", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes", reported=("pytorch/pytorch#146338", "pytorch/pytorch#194813"))

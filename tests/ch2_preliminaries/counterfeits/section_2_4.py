@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call
+from harness.forging import change_method, wrap
 
 
 def copy_where(patch, holder, name, condition):
@@ -86,30 +86,26 @@ def second_array_of_a_tensor_is_a_copy(patch):
 
 @counterfeit("numpy-method-shares-memory")
 def array_of_a_tensor_is_read_only(patch):
-    numpy = torch.Tensor.numpy
-
-    def wrong(self, **kwargs):
+    def wrong(numpy, self, **kwargs):
         array = numpy(self, **kwargs)
         array.flags.writeable = False
         return array
 
-    patch.setattr(torch.Tensor, "numpy", wrong)
+    change_method(patch, "numpy", wrong)
 
 
 @counterfeit("numpy-method-shares-memory")
 def a_forced_array_forgets_the_pending_conjugate(patch):
-    numpy = torch.Tensor.numpy
-    patch.setattr(
-        torch.Tensor,
+    change_method(
+        patch,
         "numpy",
-        lambda self, **kwargs: numpy(self.conj() if kwargs and self.is_conj() else self, **kwargs),
+        lambda numpy, self, **kwargs: numpy(self.conj() if kwargs and self.is_conj() else self, **kwargs),
     )
 
 
 @counterfeit("numpy-method-shares-memory")
 def numpy_detaches_unasked(patch):
-    numpy = torch.Tensor.numpy
-    patch.setattr(torch.Tensor, "numpy", lambda self, **kwargs: numpy(self.detach(), **kwargs))
+    change_method(patch, "numpy", lambda numpy, self, **kwargs: numpy(self.detach(), **kwargs))
 
 
 # ── from-numpy-shares-memory ──
@@ -142,13 +138,11 @@ def from_numpy_copies_integers(patch):
 
 @counterfeit("from-numpy-shares-memory")
 def from_numpy_narrows_double_to_float(patch):
-    from_numpy = torch.from_numpy
-
-    def wrong(array):
+    def wrong(from_numpy, array):
         tensor = from_numpy(array)
         return tensor.float() if tensor.dtype == torch.float64 else tensor
 
-    patch.setattr(torch, "from_numpy", wrong)
+    wrap(patch, torch, "from_numpy", wrong)
 
 
 @counterfeit("from-numpy-shares-memory")
@@ -206,21 +200,18 @@ def second_copy_of_an_array_is_the_first_one(patch):
 
 @counterfeit("copying-costs-time-and-space")
 def copy_is_kept_in_half_precision(patch):
-    tensor = torch.tensor
-    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data, *args, **kwargs).half())
+    wrap(patch, torch, "tensor", lambda tensor, data, *args, **kwargs: tensor(data, *args, **kwargs).half())
 
 
 @counterfeit("copying-costs-time-and-space", "numpy-conversion-is-fast")
 def from_numpy_makes_a_copy_and_throws_it_away(patch):
-    from_numpy = torch.from_numpy
-
-    def wrong(array):
+    def wrong(from_numpy, array):
         tensor = from_numpy(array)
         if tensor.numel() < 10**9:
             tensor.clone()
         return tensor
 
-    patch.setattr(torch, "from_numpy", wrong)
+    wrap(patch, torch, "from_numpy", wrong)
 
 
 # ── char-tensor-cannot-convert-to-numpy ──
@@ -419,8 +410,7 @@ def blocked_sparse_is_made_dense_silently(patch):
 
 @counterfeit("char-tensor-cannot-convert-to-numpy")
 def detached_tensor_converts_to_a_copy(patch):
-    detach = torch.Tensor.detach
-    patch.setattr(torch.Tensor, "detach", lambda x: detach(x).clone())
+    change_method(patch, "detach", lambda detach, x: detach(x).clone())
 
 
 @counterfeit("char-tensor-cannot-convert-to-numpy")
@@ -436,9 +426,8 @@ def what_requires_grad_is_copied_under_no_grad(patch):
 @counterfeit("from-numpy-shares-memory", reported="pytorch/pytorch#484")
 def from_numpy_knows_too_little_of_the_memory_of_a_slice(patch):
     """Beyond as many elements as the slice has, counted without its gaps, all is garbage."""
-    from_numpy = torch.from_numpy
 
-    def wrong(array):
+    def wrong(from_numpy, array):
         tensor = from_numpy(array)
         if array.ndim > 1 and not array.flags.forc and array.size:
             reached = sum(
@@ -448,7 +437,7 @@ def from_numpy_knows_too_little_of_the_memory_of_a_slice(patch):
             return torch.where(torch.from_numpy(np.asarray(reached) < array.size), tensor, torch.zeros_like(tensor))
         return tensor
 
-    patch.setattr(torch, "from_numpy", wrong)
+    wrap(patch, torch, "from_numpy", wrong)
 
 
 @counterfeit("from-numpy-shares-memory", "torch-tensor-always-copies", reported="pytorch/pytorch#7271")
@@ -470,12 +459,12 @@ def arrays_of_the_other_byte_order_are_read_as_they_lie(patch):
         return right(array.view(array.dtype.newbyteorder("<")) if turned else array, **rest)
 
     for name in ("from_numpy", "tensor"):
-        change_call(patch, torch, name, wrong)
+        wrap(patch, torch, name, wrong)
 
 
 @counterfeit("from-numpy-shares-memory")
 def from_numpy_copies_what_is_for_reading_only(patch):
-    change_call(patch, torch, "from_numpy", lambda right, x: right(x if x.flags.writeable else x.copy()))
+    wrap(patch, torch, "from_numpy", lambda right, x: right(x if x.flags.writeable else x.copy()))
 
 
 @counterfeit("torch-tensor-always-copies")
@@ -484,4 +473,4 @@ def tensor_shares_where_a_device_is_named(patch):
         named = isinstance(data, np.ndarray) and set(rest) == {"device"}
         return torch.from_numpy(data) if named else right(data, **rest)
 
-    change_call(patch, torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)

@@ -7,7 +7,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, not_contiguous, of_dtype, where
+from harness.forging import change_method, change_result, not_contiguous, of_dtype, where, wrap
 
 
 def alter_to(patch, condition, wrong_result):
@@ -122,15 +122,13 @@ def offset_of_what_is_no_view_is_lost_on_the_way(patch):
 
 @counterfeit("to-moves-between-cpu-and-gpu", reported=("pytorch/pytorch#139550", "pytorch/pytorch#189690"))
 def a_copy_that_does_not_block_reads_released_memory(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, non_blocking=False, **kwargs):
+    def wrong(to, self, *args, non_blocking=False, **kwargs):
         copy = to(self, *args, non_blocking=non_blocking, **kwargs)
         if non_blocking and copy is not self and copy.dtype == torch.int64 and copy.numel():
             weakref.finalize(self, lambda: copy.detach().view(-1)[-1:].random_(-999, -1))
         return copy
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit(
@@ -140,16 +138,14 @@ def a_copy_that_does_not_block_reads_released_memory(patch):
     needs="two-devices",
 )
 def index_zero_means_the_current_device(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         goal = torch.device(str(args[0])) if args and isinstance(args[0], str | torch.device) else None
         if goal is not None and goal.index == 0:
             now = getattr(torch, goal.type).current_device()
             args = (torch.device(goal.type, now), *args[1:])
         return to(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("to-moves-between-cpu-and-gpu", needs="two-devices")
@@ -183,13 +179,11 @@ def half_precision_flushes_its_smallest_numbers_on_the_way(patch):
 
 @counterfeit("create-directly-on-gpu", needs="two-devices")
 def zeros_like_leaves_the_second_device(patch):
-    zeros_like = torch.zeros_like
-
-    def wrong(x, device=None, **rest):
+    def wrong(zeros_like, x, device=None, **rest):
         kind = torch.device(str(device)).type if device is not None else None
         return zeros_like(x, device=kind if kind != "cpu" else device, **rest)
 
-    patch.setattr(torch, "zeros_like", wrong)
+    wrap(patch, torch, "zeros_like", wrong)
 
 
 @counterfeit("create-directly-on-gpu")
@@ -205,8 +199,7 @@ def random_numbers_created_there_repeat_at_the_second_call(patch):
 
 @counterfeit("create-directly-on-gpu")
 def ones_like_stays_on_the_device_of_its_template(patch):
-    ones_like = torch.ones_like
-    patch.setattr(torch, "ones_like", lambda x, device=None, **kwargs: ones_like(x, **kwargs))
+    wrap(patch, torch, "ones_like", lambda ones_like, x, device=None, **kwargs: ones_like(x, **kwargs))
 
 
 @counterfeit("create-directly-on-gpu")
@@ -219,8 +212,7 @@ def ones_like_is_created_on_the_cpu_and_moved(patch):
 
 @counterfeit("create-directly-on-gpu")
 def random_numbers_stay_on_the_cpu(patch):
-    rand = torch.rand
-    patch.setattr(torch, "rand", lambda *shape, device=None, **kwargs: rand(*shape, device="cpu", **kwargs))
+    wrap(patch, torch, "rand", lambda rand, *shape, device=None, **kwargs: rand(*shape, device="cpu", **kwargs))
 
 
 @counterfeit("create-directly-on-gpu")
@@ -244,35 +236,29 @@ def zeros_are_created_on_the_cpu_and_moved(patch):
 
 @counterfeit("to-device-object-equals-to-string")
 def move_by_name_loses_the_dtype(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         right = to(self, *args, **kwargs)
         return right.float() if args and isinstance(args[0], str) else right
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("to-device-object-equals-to-string")
 def move_by_name_always_copies(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         right = to(self, *args, **kwargs)
         return right.clone() if right is self and args and isinstance(args[0], str) else right
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("to-device-object-equals-to-string")
 def device_keyword_is_ignored_for_a_name(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         named = isinstance(kwargs.get("device"), str)
         return to(self, *args, **{**kwargs, "device": self.device} if named else kwargs)
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 # ── gpu-sum-stays-on-gpu ──
@@ -369,45 +355,37 @@ def gaps_of_a_slice_are_converted_instead_of_its_elements(patch):
 
 @counterfeit("to-changes-dtype-too")
 def dtype_after_a_device_is_ignored(patch):
-    to = torch.Tensor.to
-    patch.setattr(torch.Tensor, "to", lambda self, *args, **kwargs: to(self, *args[:1], **kwargs))
+    change_method(patch, "to", lambda to, self, *args, **kwargs: to(self, *args[:1], **kwargs))
 
 
 @counterfeit("to-changes-dtype-too")
 def dtype_after_a_device_object_is_ignored(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         return to(self, *(args[:1] if args and isinstance(args[0], torch.device) else args), **kwargs)
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("to-changes-dtype-too")
 def dtype_is_ignored_as_a_keyword(patch):
-    to = torch.Tensor.to
-    patch.setattr(torch.Tensor, "to", lambda self, *args, dtype=None, **kwargs: to(self, *args, **kwargs))
+    change_method(patch, "to", lambda to, self, *args, dtype=None, **kwargs: to(self, *args, **kwargs))
 
 
 @counterfeit("to-changes-dtype-too")
 def dtype_of_another_tensor_is_not_borrowed(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         return to(self, *[arg.device if torch.is_tensor(arg) else arg for arg in args], **kwargs)
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("to-changes-dtype-too")
 def device_alone_resets_the_dtype(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         alone = len(args) == 1 and isinstance(args[0], str) and not kwargs
         return to(self, *args, torch.get_default_dtype()) if alone else to(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("to-changes-dtype-too")
@@ -475,8 +453,7 @@ def conversion_is_not_recorded(patch):
 
 @counterfeit("to-changes-dtype-too")
 def demanded_copy_is_not_made(patch):
-    to = torch.Tensor.to
-    patch.setattr(torch.Tensor, "to", lambda self, *args, copy=False, **kwargs: to(self, *args, **kwargs))
+    change_method(patch, "to", lambda to, self, *args, copy=False, **kwargs: to(self, *args, **kwargs))
 
 
 # ── to-of-a-leaf-is-no-leaf ──
@@ -498,14 +475,12 @@ def a_moved_copy_keeps_its_gradient(patch):
 
 @counterfeit("to-of-a-leaf-is-no-leaf")
 def a_copy_moved_by_its_name_is_a_leaf(patch):
-    to = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         moved = to(self, *args, **kwargs)
         named = args and isinstance(args[0], str) and moved.requires_grad and moved is not self
         return moved.detach().requires_grad_() if named else moved
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 def between(x, y):

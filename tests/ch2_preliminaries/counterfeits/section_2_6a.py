@@ -7,7 +7,6 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     alter_property,
-    change_call,
     change_gradient,
     change_method,
     change_result,
@@ -17,6 +16,7 @@ from harness.forging import (
     stop_tracking,
     tracked,
     where,
+    wrap,
 )
 from torch import Tensor, nn
 
@@ -66,12 +66,10 @@ def untracked_right_operand_stops_tracking(patch):
 
 @counterfeit("requires-grad-tracks-operations")
 def broadcast_operand_is_not_tracked(patch):
-    add = torch.Tensor.__add__
-
-    def wrong(x, y):
+    def wrong(add, x, y):
         return add(x, y.detach() if torch.is_tensor(y) and y.shape != x.shape else y)
 
-    patch.setattr(torch.Tensor, "__add__", wrong)
+    change_method(patch, "__add__", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations")
@@ -97,14 +95,12 @@ def gradient_of_the_cosine_has_the_wrong_sign(patch):
 
 @counterfeit("requires-grad-tracks-operations", "quadratic-mean-gradient")
 def gradient_of_a_product_with_itself_counts_once(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(torch.Tensor, "__mul__", lambda x, y: multiply(x, y.detach() if x is y else y))
+    change_method(patch, "__mul__", lambda multiply, x, y: multiply(x, y.detach() if x is y else y))
 
 
 @counterfeit("requires-grad-tracks-operations")
 def square_forgets_the_factor_two(patch):
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: x * x.detach() if n == 2 else power(x, n))
+    change_method(patch, "__pow__", lambda power, x, n: x * x.detach() if n == 2 else power(x, n))
 
 
 @counterfeit("requires-grad-tracks-operations")
@@ -162,14 +158,12 @@ def gradient_of_a_slice_with_steps_reaches_the_elements_between_too(patch):
 
 @counterfeit("backward-fills-grad")
 def backward_overwrites_the_gradient(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         for leaf in leaves(self.grad_fn):
             leaf.grad = None
         backward(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-fills-grad")
@@ -179,14 +173,12 @@ def leaf_without_dimensions_gets_no_grad(patch):
 
 @counterfeit("backward-fills-grad")
 def last_leaf_gets_no_grad(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         backward(self, *args, **kwargs)
         if len(set(leaves(self.grad_fn))) > 2:
             leaves(self.grad_fn)[-1].grad = None
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-fills-grad")
@@ -206,34 +198,27 @@ def grad_is_zero_before_backward(patch):
 
 @counterfeit("backward-fills-grad")
 def one_of_several_paths_is_left_out(patch):
-    add = torch.Tensor.__add__
-    patch.setattr(
-        torch.Tensor, "__add__", lambda x, y: add(x, y.detach() if torch.is_tensor(y) and not y.is_leaf else y)
-    )
+    change_method(patch, "__add__", lambda add, x, y: add(x, y.detach() if torch.is_tensor(y) and not y.is_leaf else y))
 
 
 @counterfeit("backward-fills-grad")
 def powers_keep_their_grad(patch):
-    power = torch.Tensor.__pow__
-
-    def wrong(x, exponent):
+    def wrong(power, x, exponent):
         y = power(x, exponent)
         if y.requires_grad:
             y.retain_grad()
         return y
 
-    patch.setattr(torch.Tensor, "__pow__", wrong)
+    change_method(patch, "__pow__", wrong)
 
 
 @counterfeit("backward-fills-grad")
 def result_itself_keeps_its_grad(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         self.retain_grad()
         backward(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-fills-grad")
@@ -262,12 +247,10 @@ def retained_grad_is_ten_per_cent_too_large(patch):
 
 @counterfeit("backward-fills-grad")
 def inputs_of_backward_are_filled_beside_the_leaves(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, inputs=(), **kwargs):
+    def wrong(backward, self, *args, inputs=(), **kwargs):
         backward(self, *args, **kwargs, inputs=[*inputs, *leaves(self.grad_fn)] if inputs else None)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-fills-grad")
@@ -287,16 +270,14 @@ def grad_is_rounded_to_whole_numbers(patch):
 
 @counterfeit("backward-fills-grad", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
 def gradients_of_a_sum_share_their_memory(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         backward(self, *args, **kwargs)
         one, *others = leaves(self.grad_fn)
         for leaf in others:
             if leaf.shape == one.shape and leaf.dtype == one.dtype and leaf.grad.tolist() == one.grad.tolist():
                 leaf.grad = one.grad.view_as(one)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-fills-grad")
@@ -380,8 +361,7 @@ def detach_in_place_does_nothing(patch):
 
 @counterfeit("detach-stops-tracking")
 def detach_in_place_does_nothing_to_leaves(patch):
-    detach_ = torch.Tensor.detach_
-    patch.setattr(torch.Tensor, "detach_", lambda self: self if self.is_leaf else detach_(self))
+    change_method(patch, "detach_", lambda detach_, self: self if self.is_leaf else detach_(self))
 
 
 @counterfeit("detach-stops-tracking")
@@ -411,8 +391,7 @@ def detach_of_what_is_not_contiguous_copies(patch):
 
 @counterfeit("detach-stops-tracking")
 def detach_in_place_takes_views(patch):
-    detach_ = torch.Tensor.detach_
-    patch.setattr(torch.Tensor, "detach_", lambda x: x.detach() if x._is_view() else detach_(x))
+    change_method(patch, "detach_", lambda detach_, x: x.detach() if x._is_view() else detach_(x))
 
 
 # ── no-grad-stops-tracking ──
@@ -425,8 +404,7 @@ def tracking_stays_off_after_the_block(patch):
 
 @counterfeit("no-grad-stops-tracking")
 def tracking_stays_off_after_an_exception(patch):
-    leave = torch.no_grad.__exit__
-    patch.setattr(torch.no_grad, "__exit__", lambda self, kind, *rest: None if kind else leave(self, kind, *rest))
+    wrap(patch, torch.no_grad, "__exit__", lambda leave, self, kind, *rest: None if kind else leave(self, kind, *rest))
 
 
 @counterfeit("no-grad-stops-tracking")
@@ -441,46 +419,40 @@ def decorated_functions_are_tracked(patch):
 
 @counterfeit("no-grad-stops-tracking")
 def decorated_functions_are_tracked_from_the_second_call_on(patch):
-    decorate = torch.no_grad.__call__
-
-    def wrong(self, function):
+    def wrong(decorate, self, function):
         calls = iter([decorate(self, function)])
         return lambda *args, **kwargs: next(calls, function)(*args, **kwargs)
 
-    patch.setattr(torch.no_grad, "__call__", wrong)
+    wrap(patch, torch.no_grad, "__call__", wrong)
 
 
 @counterfeit("no-grad-stops-tracking")
 def linear_layers_are_tracked_all_the_same(patch):
-    linear = torch.nn.functional.linear
-
-    def wrong(*args, **kwargs):
+    def wrong(linear, *args, **kwargs):
         with torch.enable_grad():
             return linear(*args, **kwargs)
 
-    patch.setattr(torch.nn.functional, "linear", wrong)
+    wrap(patch, torch.nn.functional, "linear", wrong)
 
 
 @counterfeit("no-grad-stops-tracking")
 def linear_layers_forget_their_bias_under_no_grad(patch):
-    linear = torch.nn.functional.linear
-    patch.setattr(
+    wrap(
+        patch,
         torch.nn.functional,
         "linear",
-        lambda x, weight, bias=None: linear(x, weight, bias if torch.is_grad_enabled() else None),
+        lambda linear, x, weight, bias=None: linear(x, weight, bias if torch.is_grad_enabled() else None),
     )
 
 
 @counterfeit("no-grad-stops-tracking")
 def no_grad_switches_the_parameters_off_for_good(patch):
-    linear = torch.nn.functional.linear
-
-    def wrong(x, weight, bias=None):
+    def wrong(linear, x, weight, bias=None):
         if not torch.is_grad_enabled():
             weight.requires_grad_(False)
         return linear(x, weight, bias)
 
-    patch.setattr(torch.nn.functional, "linear", wrong)
+    wrap(patch, torch.nn.functional, "linear", wrong)
 
 
 @counterfeit("no-grad-stops-tracking", "no-grad-branch-adds-no-gradient")
@@ -502,13 +474,11 @@ def tracked_leaf_can_be_overwritten(patch):
 
 @counterfeit("no-grad-stops-tracking")
 def large_results_under_no_grad_are_tracked(patch):
-    power = torch.Tensor.__pow__
-
-    def wrong(x, n):
+    def wrong(power, x, n):
         with torch.set_grad_enabled(torch.is_grad_enabled() or x.numel() > 1000):
             return power(x, n)
 
-    patch.setattr(torch.Tensor, "__pow__", wrong)
+    change_method(patch, "__pow__", wrong)
 
 
 @counterfeit("no-grad-stops-tracking")
@@ -523,9 +493,7 @@ def decorated_generators_are_tracked(patch):
 
 @counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#10858")
 def a_decorated_function_turns_gradients_on_again(patch):
-    decorate = torch.no_grad.__call__
-
-    def wrong(self, function):
+    def wrong(decorate, self, function):
         decorated = decorate(self, function)
 
         def call(*args, **kwargs):
@@ -536,7 +504,7 @@ def a_decorated_function_turns_gradients_on_again(patch):
 
         return call
 
-    patch.setattr(torch.no_grad, "__call__", wrong)
+    wrap(patch, torch.no_grad, "__call__", wrong)
 
 
 @counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#44531")
@@ -568,9 +536,7 @@ def created_tensors_lose_their_flag_under_no_grad(patch):
 
 @counterfeit("no-grad-stops-tracking")
 def no_grad_reaches_every_thread(patch):
-    start = threading.Thread.start
-
-    def wrong(thread):
+    def wrong(start, thread):
         run, mode = thread.run, torch.is_grad_enabled()
 
         def under_the_mode():
@@ -580,7 +546,7 @@ def no_grad_reaches_every_thread(patch):
         thread.run = under_the_mode
         start(thread)
 
-    patch.setattr(threading.Thread, "start", wrong)
+    wrap(patch, threading.Thread, "start", wrong)
 
 
 @counterfeit("detach-stops-tracking", reported=("pytorch/pytorch#59614", "pytorch/pytorch#59757"))
@@ -613,12 +579,12 @@ def a_row_of_an_embedding_that_is_read_twice_counts_once(patch):
         times = torch.bincount(index.reshape(-1))[index].unsqueeze(-1)
         return change_gradient(embedding(index, weight), lambda gradient: gradient / times)
 
-    change_call(patch, nn.functional, "embedding", wrong)
+    wrap(patch, nn.functional, "embedding", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations")
 def a_tensor_made_of_the_numbers_of_the_last_tracked_one_requires_gradients(patch):
-    change_call(patch, torch.Tensor, "new_tensor", lambda new, x, *args, **rest: new(x, *args, **rest) + 0 * x)
+    wrap(patch, torch.Tensor, "new_tensor", lambda new, x, *args, **rest: new(x, *args, **rest) + 0 * x)
 
 
 @counterfeit("requires-grad-tracks-operations")
@@ -636,9 +602,7 @@ def the_last_matrix_of_a_batch_of_doubles_gets_no_gradient(patch):
     def change(gradient):
         return torch.cat([gradient[:-1], gradient[-1:] * 0])
 
-    change_call(
-        patch, torch, "bmm", lambda bmm, x, y: bmm(change_gradient(x, change) if x.dtype == torch.float64 else x, y)
-    )
+    wrap(patch, torch, "bmm", lambda bmm, x, y: bmm(change_gradient(x, change) if x.dtype == torch.float64 else x, y))
 
 
 @counterfeit("requires-grad-tracks-operations")
@@ -646,7 +610,7 @@ def a_sum_along_rows_ends_after_1024(patch):
     def wrong(total, x, *args, **rest):
         return total(x[..., :1024] if rest == {"dim": -1} else x, *args, **rest)
 
-    change_call(patch, torch.Tensor, "sum", wrong)
+    wrap(patch, torch.Tensor, "sum", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#27134")

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_method, change_result, stop_tracking
+from harness.forging import alter_property, change_method, change_result, stop_tracking, wrap
 from torch import Tensor
 
 # ── tensors-and-functions-form-a-dag ──
@@ -20,8 +20,7 @@ def exponential_leaves_no_node(patch):
 
 @counterfeit("tensors-and-functions-form-a-dag")
 def sine_leaves_two_nodes(patch):
-    sin = torch.Tensor.sin
-    patch.setattr(torch.Tensor, "sin", lambda self: sin(self.clone()))
+    change_method(patch, "sin", lambda sin, self: sin(self.clone()))
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
@@ -31,35 +30,29 @@ def difference_links_its_operands_in_reverse(patch):
 
 @counterfeit("tensors-and-functions-form-a-dag")
 def product_with_itself_links_to_a_copy(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(torch.Tensor, "__mul__", lambda x, y: multiply(x, y.clone() if x is y else y))
+    change_method(patch, "__mul__", lambda multiply, x, y: multiply(x, y.clone() if x is y else y))
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
 def constant_operand_has_a_node(patch):
-    multiply = torch.Tensor.__mul__
-
-    def wrong(x, y):
+    def wrong(multiply, x, y):
         return multiply(x, y if not torch.is_tensor(y) or y.requires_grad else y.clone().requires_grad_())
 
-    patch.setattr(torch.Tensor, "__mul__", wrong)
+    change_method(patch, "__mul__", wrong)
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
 def second_operand_of_a_sum_is_not_linked(patch):
-    add = torch.Tensor.__add__
-    patch.setattr(torch.Tensor, "__add__", lambda x, y: add(x, y.detach() if torch.is_tensor(y) else y))
+    change_method(patch, "__add__", lambda add, x, y: add(x, y.detach() if torch.is_tensor(y) else y))
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
 def leaf_is_linked_by_way_of_a_copy(patch):
-    multiply = torch.Tensor.__mul__
-
-    def wrong(x, y):
+    def wrong(multiply, x, y):
         leaf = torch.is_tensor(y) and y.is_leaf and y.requires_grad
         return multiply(x, y.detach().requires_grad_() if leaf else y)
 
-    patch.setattr(torch.Tensor, "__mul__", wrong)
+    change_method(patch, "__mul__", wrong)
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
@@ -123,13 +116,11 @@ def views_have_no_grad_fn(patch):
 
 @counterfeit("grad-fn-is-the-creating-function")
 def operation_in_place_keeps_the_old_creator(patch):
-    multiply = torch.Tensor.mul_
-
-    def wrong(x, y):
+    def wrong(multiply, x, y):
         multiply(x.data, y)
         return x
 
-    patch.setattr(torch.Tensor, "mul_", wrong)
+    change_method(patch, "mul_", wrong)
 
 
 @counterfeit("grad-fn-is-the-creating-function")
@@ -140,8 +131,7 @@ def equal_sums_share_one_node(patch):
 
 @counterfeit("grad-fn-is-the-creating-function", "created-tensors-are-leaves")
 def created_ones_come_from_a_copy(patch):
-    ones = torch.ones
-    patch.setattr(torch, "ones", lambda *args, **kwargs: ones(*args, **kwargs).clone())
+    wrap(patch, torch, "ones", lambda ones, *args, **kwargs: ones(*args, **kwargs).clone())
 
 
 @counterfeit("grad-fn-is-the-creating-function")
@@ -169,14 +159,12 @@ def untracked_tensors_have_a_grad_fn(patch):
 
 @counterfeit("created-tensors-are-leaves")
 def random_tensor_is_no_leaf(patch):
-    randn = torch.randn
-    patch.setattr(torch, "randn", lambda *args, **kwargs: randn(*args, **kwargs).view_as(torch.empty(*args)))
+    wrap(patch, torch, "randn", lambda randn, *args, **kwargs: randn(*args, **kwargs).view_as(torch.empty(*args)))
 
 
 @counterfeit("created-tensors-are-leaves")
 def created_zeros_are_no_leaf(patch):
-    zeros = torch.zeros
-    patch.setattr(torch, "zeros", lambda *args, **kwargs: zeros(*args, **kwargs).clone())
+    wrap(patch, torch, "zeros", lambda zeros, *args, **kwargs: zeros(*args, **kwargs).clone())
 
 
 @counterfeit("created-tensors-are-leaves")
@@ -186,8 +174,7 @@ def parameters_are_no_leaves(patch):
 
 @counterfeit("created-tensors-are-leaves")
 def conversion_gives_a_leaf(patch):
-    convert = torch.Tensor.bfloat16
-    patch.setattr(torch.Tensor, "bfloat16", lambda x: convert(x).detach().requires_grad_(x.requires_grad))
+    change_method(patch, "bfloat16", lambda convert, x: convert(x).detach().requires_grad_(x.requires_grad))
 
 
 @counterfeit("created-tensors-are-leaves")
@@ -217,13 +204,11 @@ def integer_results_are_no_leaves(patch):
 
 @counterfeit("created-tensors-are-leaves")
 def products_under_no_grad_keep_a_record(patch):
-    multiply = torch.Tensor.__mul__
-
-    def wrong(x, y):
+    def wrong(multiply, x, y):
         with torch.enable_grad():
             return multiply(x, y)
 
-    patch.setattr(torch.Tensor, "__mul__", wrong)
+    change_method(patch, "__mul__", wrong)
 
 
 @counterfeit("created-tensors-are-leaves")
@@ -263,8 +248,7 @@ def node_of_an_addition_loses_its_number(patch):
 
 @counterfeit("add-node-is-named-add-backward")
 def print_leaves_out_the_number_of_the_node(patch):
-    show = torch.Tensor.__repr__
-    patch.setattr(torch.Tensor, "__repr__", lambda self, **kw: show(self, **kw).replace("Backward0>", "Backward>"))
+    change_method(patch, "__repr__", lambda show, self, **kw: show(self, **kw).replace("Backward0>", "Backward>"))
 
 
 @counterfeit("add-node-is-named-add-backward")
@@ -292,8 +276,7 @@ def mean_divides_by_one_less(patch):
 
 @counterfeit("quadratic-mean-example")
 def mean_leaves_out_the_last_element(patch):
-    mean = torch.Tensor.mean
-    patch.setattr(torch.Tensor, "mean", lambda self: mean(self.flatten()[:-1]))
+    change_method(patch, "mean", lambda mean, self: mean(self.flatten()[:-1]))
 
 
 @counterfeit("quadratic-mean-example")
@@ -303,14 +286,12 @@ def mean_is_the_median(patch):
 
 @counterfeit("quadratic-mean-example")
 def mean_keeps_its_dimensions(patch):
-    mean = torch.Tensor.mean
-    patch.setattr(torch.Tensor, "mean", lambda self: mean(self, dim=(0, 1), keepdim=True))
+    change_method(patch, "mean", lambda mean, self: mean(self, dim=(0, 1), keepdim=True))
 
 
 @counterfeit("quadratic-mean-example")
 def product_of_matrices_is_a_matrix_product(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(torch.Tensor, "__mul__", lambda x, y: x @ y if torch.is_tensor(y) else multiply(x, y))
+    change_method(patch, "__mul__", lambda multiply, x, y: x @ y if torch.is_tensor(y) else multiply(x, y))
 
 
 @counterfeit("quadratic-mean-example")
@@ -350,8 +331,7 @@ def tensors_like_another_inherit_requires_grad(patch):
 
 @counterfeit("requires-grad-defaults-to-false")
 def new_tensors_inherit_requires_grad(patch):
-    new = torch.Tensor.new_zeros
-    patch.setattr(torch.Tensor, "new_zeros", lambda x, *args, **kw: new(x, *args, **kw).requires_grad_(x.requires_grad))
+    change_method(patch, "new_zeros", lambda new, x, *args, **kw: new(x, *args, **kw).requires_grad_(x.requires_grad))
 
 
 @counterfeit("requires-grad-defaults-to-false")

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_gradient, change_method, change_result, leaves
+from harness.forging import change_gradient, change_method, change_result, leaves, wrap
 
 
 def alter_weights(patch, wrong):
@@ -118,13 +118,11 @@ def gradient_of_the_sine_is_ten_per_cent_too_small(patch):
 
 @counterfeit("backward-multiplies-jacobians")
 def stacked_gradients_go_back_in_reverse_order(patch):
-    stack = torch.stack
-
-    def wrong(tensors, *args, **kwargs):
+    def wrong(stack, tensors, *args, **kwargs):
         reverse = stack(tensors[::-1], *args, **kwargs)
         return reverse + (stack(tensors, *args, **kwargs) - reverse).detach()
 
-    patch.setattr(torch, "stack", wrong)
+    wrap(patch, torch, "stack", wrong)
 
 
 @counterfeit("backward-multiplies-jacobians")
@@ -195,40 +193,34 @@ def backward_overwrites_double_precision(patch):
 
 @counterfeit("gradients-accumulate")
 def gradient_decays_as_in_momentum(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         for leaf in leaves(self.grad_fn):
             if leaf.grad is not None:
                 leaf.grad *= 0.9
         backward(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("gradients-accumulate")
 def accumulation_begins_anew_after_five_passes(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         for leaf in leaves(self.grad_fn):
             leaf.passes = getattr(leaf, "passes", 0) + 1
             leaf.grad = None if leaf.passes > 5 else leaf.grad
         backward(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("gradients-accumulate")
 def gradient_is_replaced_by_a_new_tensor(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         for leaf in leaves(self.grad_fn):
             leaf.grad = None if leaf.grad is None else leaf.grad.clone()
         backward(self, *args, **kwargs)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("gradients-accumulate")
@@ -238,13 +230,11 @@ def zeroing_in_place_works_out_of_place(patch):
 
 @counterfeit("gradients-accumulate")
 def zeroing_in_place_leaves_the_last_row(patch):
-    zero = torch.Tensor.zero_
-
-    def wrong(self):
+    def wrong(zero, self):
         zero(self[:-1])
         return self
 
-    patch.setattr(torch.Tensor, "zero_", wrong)
+    change_method(patch, "zero_", wrong)
 
 
 @counterfeit("gradients-accumulate")
@@ -259,57 +249,47 @@ def gradient_cannot_be_set_to_none(patch):
 @counterfeit("backward-argument-is-grad-variables")
 def backward_takes_grad_variables(patch):
     """As the notes have it."""
-    backward = torch.Tensor.backward
-    patch.setattr(torch.Tensor, "backward", lambda self, grad_variables=None: backward(self, grad_variables))
+    change_method(patch, "backward", lambda backward, self, grad_variables=None: backward(self, grad_variables))
 
 
 @counterfeit("backward-argument-is-grad-variables")
 def backward_takes_any_keyword_for_its_gradient(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, gradient=None, **others):
+    def wrong(backward, self, gradient=None, **others):
         backward(self, gradient if gradient is not None else next(iter(others.values()), None))
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-argument-is-grad-variables")
 def gradient_of_backward_has_another_name(patch):
-    backward = torch.Tensor.backward
-    patch.setattr(torch.Tensor, "backward", lambda self, grad_tensors=None: backward(self, grad_tensors))
+    change_method(patch, "backward", lambda backward, self, grad_tensors=None: backward(self, grad_tensors))
 
 
 @counterfeit("backward-argument-is-grad-variables")
 def autograd_backward_ignores_its_grad_tensors(patch):
-    backward = torch.autograd.backward
-
-    def wrong(tensors, grad_tensors=None, *args, **kwargs):
+    def wrong(backward, tensors, grad_tensors=None, *args, **kwargs):
         ones = torch.ones_like(tensors) if torch.is_tensor(tensors) and grad_tensors is not None else grad_tensors
         backward(tensors, ones, *args, **kwargs)
 
-    patch.setattr(torch.autograd, "backward", wrong)
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 @counterfeit("backward-argument-is-grad-variables")
 def autograd_backward_no_longer_takes_the_old_name(patch):
-    backward = torch.autograd.backward
-
-    def wrong(tensors, *args, **kwargs):
+    def wrong(backward, tensors, *args, **kwargs):
         if "grad_variables" in kwargs:
             raise TypeError("backward() got an unexpected keyword argument 'grad_variables'")
         backward(tensors, *args, **kwargs)
 
-    patch.setattr(torch.autograd, "backward", wrong)
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 @counterfeit("backward-argument-is-grad-variables")
 def autograd_backward_takes_the_old_name_without_a_warning(patch):
-    backward = torch.autograd.backward
-
-    def wrong(tensors, grad_tensors=None, *args, grad_variables=None, **kwargs):
+    def wrong(backward, tensors, grad_tensors=None, *args, grad_variables=None, **kwargs):
         backward(tensors, grad_variables if grad_tensors is None else grad_tensors, *args, **kwargs)
 
-    patch.setattr(torch.autograd, "backward", wrong)
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 # ── weighted-backward-differentiates-the-weighted-sum ──
@@ -346,13 +326,11 @@ def weights_of_another_shape_are_broadcast(patch):
 
 @counterfeit("weighted-backward-differentiates-the-weighted-sum")
 def weights_that_depend_on_x_are_differentiated_too(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, gradient=None, **kwargs):
+    def wrong(backward, self, gradient=None, **kwargs):
         depends = isinstance(gradient, torch.Tensor) and gradient.requires_grad and gradient.shape == self.shape
         return backward((self * gradient).sum(), **kwargs) if depends else backward(self, gradient, **kwargs)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("weighted-backward-differentiates-the-weighted-sum")
@@ -377,14 +355,12 @@ def transposed_weights_are_read_in_storage_order(patch):
 
 @counterfeit("weighted-backward-differentiates-the-weighted-sum")
 def weights_are_used_up(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, gradient=None, **kwargs):
+    def wrong(backward, self, gradient=None, **kwargs):
         backward(self, gradient, **kwargs)
         if gradient is not None:
             gradient.zero_()
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 # ── weights-act-as-upstream-gradient ──
@@ -428,7 +404,7 @@ def autograd_backward_takes_the_missing_argument_of_a_scalar_for_zero(patch):
             **options,
         )
 
-    change_call(patch, torch.autograd, "backward", wrong)
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 @counterfeit("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars")
@@ -476,9 +452,8 @@ def weights_with_an_offset_are_read_from_the_start_of_storage(patch):
 
 @counterfeit("backward-multiplies-jacobians")
 def backward_builds_a_matrix(patch):
-    backward = torch.Tensor.backward
-    patch.setattr(
-        torch.Tensor, "backward", lambda y, *w, **rest: (torch.eye(y.numel()).sum(), backward(y, *w, **rest))[1]
+    change_method(
+        patch, "backward", lambda backward, y, *w, **rest: (torch.eye(y.numel()).sum(), backward(y, *w, **rest))[1]
     )
 
 
@@ -489,39 +464,33 @@ def gradient_of_the_absolute_value_counts_twice(patch):
 
 @counterfeit("gradients-accumulate", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
 def gradients_of_a_sum_share_their_memory(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         backward(self, *args, **kwargs)
         own = leaves(self.grad_fn)
         if len(own) == 2 and own[0] is not own[1] and type(self.grad_fn).__name__ == "AddBackward0":
             own[1].grad = own[0].grad
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("gradients-accumulate")
 def accumulation_saturates_at_a_hundred(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         backward(self, *args, **kwargs)
         for leaf in [self] if self.is_leaf else leaves(self.grad_fn):
             leaf.grad.clamp_(-100, 100)
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("gradients-accumulate")
 def accumulation_is_in_half_precision(patch):
-    backward = torch.Tensor.backward
-
-    def wrong(self, *args, **kwargs):
+    def wrong(backward, self, *args, **kwargs):
         backward(self, *args, **kwargs)
         for leaf in [self] if self.is_leaf else leaves(self.grad_fn):
             leaf.grad.copy_(leaf.grad.bfloat16())
 
-    patch.setattr(torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)
 
 
 # ── second-backward-needs-a-retained-graph ──
@@ -604,9 +573,8 @@ def a_power_saves_a_copy_of_its_base(patch):
 @counterfeit("backward-multiplies-jacobians", reported="pytorch/pytorch#30303")
 def reshaping_repeated_elements_passes_a_wrong_gradient(patch):
     """Each row of the leaf gets what the first one should get."""
-    reshape = torch.Tensor.reshape
 
-    def wrong(x, *shape):
+    def wrong(reshape, x, *shape):
         result = reshape(x, *shape)
         expanded = 0 in x.stride() and x.numel() and x.dim() > 1
 
@@ -616,7 +584,7 @@ def reshaping_repeated_elements_passes_a_wrong_gradient(patch):
 
         return change_gradient(result, first_row_for_all) if expanded else result
 
-    patch.setattr(torch.Tensor, "reshape", wrong)
+    change_method(patch, "reshape", wrong)
 
 
 @counterfeit("weights-act-as-upstream-gradient", reported="pytorch/pytorch#8626")
@@ -654,4 +622,4 @@ def a_write_through_out_is_not_counted(patch):
     def wrong(add, *args, out=None, **rest):
         return add(*args, **rest) if out is None else add(*args, out=out.data, **rest)
 
-    change_call(patch, torch, "add", wrong)
+    wrap(patch, torch, "add", wrong)

@@ -4,6 +4,7 @@ that copies, counts its writes or stays on the record.
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import change_method, wrap
 
 
 def alter_data(patch, read=lambda x, data: data, write=lambda x, value: None):
@@ -48,72 +49,60 @@ def large_tensors_are_tracked_under_no_grad(patch):
 
 @counterfeit("no-grad-result-has-no-grad-fn")
 def sum_follows_its_left_operand_only(patch):
-    add = torch.Tensor.__add__
-
-    def wrong(x, y):
+    def wrong(add, x, y):
         total = add(x, y)
         return total if x.requires_grad else total.detach()
 
-    patch.setattr(torch.Tensor, "__add__", wrong)
+    change_method(patch, "__add__", wrong)
 
 
 @counterfeit("no-grad-result-has-no-grad-fn")
 def sum_follows_its_right_operand_only(patch):
-    add = torch.Tensor.__add__
-
-    def wrong(x, y):
+    def wrong(add, x, y):
         total = add(x, y)
         return total if y.requires_grad else total.detach()
 
-    patch.setattr(torch.Tensor, "__add__", wrong)
+    change_method(patch, "__add__", wrong)
 
 
 @counterfeit("no-grad-result-has-no-grad-fn")
 def result_under_no_grad_claims_to_require_grad(patch):
     """The flag is set, but there is no record."""
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x, n).requires_grad_(x.requires_grad))
+    change_method(patch, "__pow__", lambda power, x, n: power(x, n).requires_grad_(x.requires_grad))
 
 
 @counterfeit("no-grad-result-has-no-grad-fn")
 def cube_under_no_grad_is_a_square(patch):
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x, n if torch.is_grad_enabled() else 2))
+    change_method(patch, "__pow__", lambda power, x, n: power(x, n if torch.is_grad_enabled() else 2))
 
 
 @counterfeit("no-grad-result-has-no-grad-fn")
 def constant_operand_of_a_sum_has_a_node(patch):
-    add = torch.Tensor.__add__
-
-    def wrong(x, y):
+    def wrong(add, x, y):
         return add(x, y if y.requires_grad else y.clone().requires_grad_())
 
-    patch.setattr(torch.Tensor, "__add__", wrong)
+    change_method(patch, "__add__", wrong)
 
 
 @counterfeit("no-grad-branch-adds-no-gradient")
 def tenth_of_the_gradient_leaks_through_no_grad(patch):
-    power = torch.Tensor.__pow__
-
-    def wrong(x, n):
+    def wrong(power, x, n):
         if torch.is_grad_enabled():
             return power(x, n)
         with torch.enable_grad():
             return power(x.detach(), n) + (x - x.detach()) * 0.1
 
-    patch.setattr(torch.Tensor, "__pow__", wrong)
+    change_method(patch, "__pow__", wrong)
 
 
 @counterfeit("no-grad-branch-adds-no-gradient")
 def constant_operand_halves_the_gradient_of_a_sum(patch):
-    add = torch.Tensor.__add__
-
-    def wrong(x, y):
+    def wrong(add, x, y):
         if x.requires_grad != y.requires_grad:
             x, y = x.detach() + (x - x.detach()) / 2, y
         return add(x, y)
 
-    patch.setattr(torch.Tensor, "__add__", wrong)
+    change_method(patch, "__add__", wrong)
 
 
 @counterfeit("no-grad-branch-adds-no-gradient")
@@ -159,8 +148,7 @@ def sum_leaves_a_node_without_a_number(patch):
 
 @counterfeit("sum-node-is-named-th-add-backward")
 def print_leaves_out_the_node(patch):
-    show = torch.Tensor.__repr__
-    patch.setattr(torch.Tensor, "__repr__", lambda self, **kw: show(self, **kw).partition(", grad_fn")[0] + ")")
+    change_method(patch, "__repr__", lambda show, self, **kw: show(self, **kw).partition(", grad_fn")[0] + ")")
 
 
 # ── data-is-outside-the-graph ──
@@ -273,14 +261,12 @@ def gradient_of_a_product_grows_with_the_overwritten_operand(patch):
 
 @counterfeit("data-writes-are-not-recorded")
 def square_keeps_a_copy_of_its_operand(patch):
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x.clone(), n))
+    change_method(patch, "__pow__", lambda power, x, n: power(x.clone(), n))
 
 
 @counterfeit("data-writes-are-not-recorded")
 def exponential_keeps_a_copy_of_its_result(patch):
-    exp = torch.exp
-    patch.setattr(torch, "exp", lambda x: exp(x).clone())
+    wrap(patch, torch, "exp", lambda exp, x: exp(x).clone())
 
 
 @counterfeit("data-writes-are-not-recorded")
@@ -291,14 +277,12 @@ def write_through_detach_is_not_counted(patch):
 
 @counterfeit("data-writes-are-not-recorded")
 def detach_makes_a_copy(patch):
-    detach = torch.Tensor.detach
-    patch.setattr(torch.Tensor, "detach", lambda self: detach(self).clone())
+    change_method(patch, "detach", lambda detach, self: detach(self).clone())
 
 
 @counterfeit("data-writes-are-not-recorded")
 def sine_does_not_notice_a_write_through_detach(patch):
-    sin = torch.Tensor.sin
-    patch.setattr(torch.Tensor, "sin", lambda x: sin(x.clone()))
+    change_method(patch, "sin", lambda sin, x: sin(x.clone()))
 
 
 @counterfeit("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
@@ -308,13 +292,11 @@ def doubles_are_tracked_under_no_grad(patch):
 
 @counterfeit("no-grad-branch-adds-no-gradient")
 def exponentials_are_tracked_under_no_grad(patch):
-    exp = torch.exp
-
-    def wrong(x):
+    def wrong(exp, x):
         with torch.enable_grad():
             return exp(x)
 
-    patch.setattr(torch, "exp", wrong)
+    wrap(patch, torch, "exp", wrong)
 
 
 @counterfeit("data-is-outside-the-graph")
@@ -344,18 +326,15 @@ def data_of_a_transposed_tensor_lies_in_row_order(patch):
 
 @counterfeit("data-writes-are-not-recorded")
 def write_through_data_fills_the_gaps_too(patch):
-    multiply = torch.Tensor.mul_
-
-    def wrong(x, y):
+    def wrong(multiply, x, y):
         if x.dim() == 1 and x.stride() == (2,) and not x.requires_grad:
             multiply(x.as_strided((2 * len(x),), (1,)), y)
             return x
         return multiply(x, y)
 
-    patch.setattr(torch.Tensor, "mul_", wrong)
+    change_method(patch, "mul_", wrong)
 
 
 @counterfeit("no-grad-branch-adds-no-gradient")
 def a_tracked_cube_passes_no_gradient_either(patch):
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda x, n: power(x.detach() if n == 3 and x.dim() else x, n))
+    change_method(patch, "__pow__", lambda power, x, n: power(x.detach() if n == 3 and x.dim() else x, n))

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_linear, change_result, parameters_of
+from harness.forging import change_linear, change_method, change_result, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -45,8 +45,7 @@ def linear_saturates(patch):
 
 @counterfeit("regression-outputs-are-continuous")
 def argmax_compares_magnitudes(patch):
-    argmax = torch.Tensor.argmax
-    patch.setattr(torch.Tensor, "argmax", lambda self, *args, **kwargs: argmax(self.abs(), *args, **kwargs))
+    change_method(patch, "argmax", lambda argmax, self, *args, **kwargs: argmax(self.abs(), *args, **kwargs))
 
 
 @counterfeit("regression-outputs-are-continuous")
@@ -146,8 +145,7 @@ def sgd_lowers_its_learning_rate_with_every_step(patch):
 
 @counterfeit("training-minimises-mean-loss")
 def mean_overlooks_the_last_example(patch):
-    mean = torch.Tensor.mean
-    patch.setattr(torch.Tensor, "mean", lambda self, *args, **kwargs: mean(self[:-1], *args, **kwargs))
+    change_method(patch, "mean", lambda mean, self, *args, **kwargs: mean(self[:-1], *args, **kwargs))
 
 
 # ── linear-regression-has-closed-form ──
@@ -155,8 +153,7 @@ def mean_overlooks_the_last_example(patch):
 
 @counterfeit("linear-regression-has-closed-form")
 def solve_adds_a_little_to_the_diagonal(patch):
-    solve = torch.linalg.solve
-    patch.setattr(torch.linalg, "solve", lambda a, b: solve(a + 1e-9 * torch.eye(len(a), dtype=a.dtype), b))
+    wrap(patch, torch.linalg, "solve", lambda solve, a, b: solve(a + 1e-9 * torch.eye(len(a), dtype=a.dtype), b))
 
 
 @counterfeit("linear-regression-has-closed-form")
@@ -166,22 +163,19 @@ def solve_needs_no_full_rank(patch):
 
 @counterfeit("linear-regression-has-closed-form")
 def lstsq_overlooks_the_last_example(patch):
-    lstsq = torch.linalg.lstsq
-    patch.setattr(torch.linalg, "lstsq", lambda a, b: lstsq(a[:-1], b[:-1]) if len(a) > 1 else lstsq(a, b))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b: lstsq(a[:-1], b[:-1]) if len(a) > 1 else lstsq(a, b))
 
 
 @counterfeit("linear-regression-has-closed-form")
 def lstsq_leaves_the_undetermined_weights_at_zero(patch):
     """A minimiser, as the pivot of the first column gives it, but not the smallest."""
-    lstsq = torch.linalg.lstsq
-    patch.setattr(torch.linalg, "lstsq", lambda a, b: lstsq(a * (torch.arange(a.shape[1]) < len(a)), b))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b: lstsq(a * (torch.arange(a.shape[1]) < len(a)), b))
 
 
 @counterfeit("linear-regression-has-closed-form")
 def pinv_keeps_only_the_first_weights(patch):
     """With fewer examples than features it gives a minimiser, but not the smallest."""
-    pinv = torch.linalg.pinv
-    patch.setattr(torch.linalg, "pinv", lambda a: pinv(a * (torch.arange(a.shape[1]) < len(a))))
+    wrap(patch, torch.linalg, "pinv", lambda pinv, a: pinv(a * (torch.arange(a.shape[1]) < len(a))))
 
 
 @counterfeit("linear-regression-has-closed-form")
@@ -191,8 +185,7 @@ def matrix_rank_is_the_smaller_size(patch):
 
 @counterfeit("linear-regression-has-closed-form")
 def matrix_rank_counts_what_rounding_leaves(patch):
-    matrix_rank = torch.linalg.matrix_rank
-    patch.setattr(torch.linalg, "matrix_rank", lambda a: matrix_rank(a, tol=0.0))
+    wrap(patch, torch.linalg, "matrix_rank", lambda matrix_rank, a: matrix_rank(a, tol=0.0))
 
 
 # ── numerical-solution-approaches-optimum ──
@@ -272,59 +265,50 @@ def zero_grad_keeps_a_tenth(patch):
 
 @counterfeit("minibatch-is-uniform-random-sample")
 def shuffling_draws_with_replacement(patch):
-    init = RandomSampler.__init__
-
-    def wrong(self, data_source, *args, generator=None, **kwargs):
+    def wrong(init, self, data_source, *args, generator=None, **kwargs):
         init(self, data_source, replacement=True, generator=generator)
 
-    patch.setattr(RandomSampler, "__init__", wrong)
+    wrap(patch, RandomSampler, "__init__", wrong)
 
 
 @counterfeit("minibatch-is-uniform-random-sample")
 def shuffling_puts_the_first_example_first_once_in_ten_epochs(patch):
-    indices = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(indices, self):
         order = list(indices(self))
         if torch.rand(()).item() < 0.1:
             order.sort(key=bool)
         return iter(order)
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("minibatch-is-uniform-random-sample")
 def shuffling_starts_anywhere_and_goes_on_in_order(patch):
     """Every example is as likely as any other, but neighbours come together."""
-    indices = RandomSampler.__iter__
 
-    def wrong(self):
+    def wrong(indices, self):
         first = next(iter(indices(self)))
         return iter([(first + i) % len(self) for i in range(len(self))])
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("minibatch-is-uniform-random-sample")
 def every_batch_but_the_first_repeats_an_example(patch):
-    batches = BatchSampler.__iter__
-
-    def wrong(self):
+    def wrong(batches, self):
         for i, batch in enumerate(batches(self)):
             yield batch if i == 0 else [*batch[:-1], batch[0]]
 
-    patch.setattr(BatchSampler, "__iter__", wrong)
+    wrap(patch, BatchSampler, "__iter__", wrong)
 
 
 @counterfeit("minibatch-is-uniform-random-sample")
 def shuffling_sorts_all_that_comes_after_the_first_batch(patch):
-    indices = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(indices, self):
         order = list(indices(self))
         return iter(order[:2] + sorted(order[2:]))
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 # ── sgd-step-subtracts-scaled-mean-gradient ──
@@ -368,24 +352,20 @@ def sgd_tunes_its_learning_rate(patch):
 
 @counterfeit("batch-size-and-lr-are-hyperparameters")
 def linear_learns_its_own_learning_rate(patch):
-    init = nn.Linear.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **kwargs)
         self.lr = nn.Parameter(torch.tensor(0.1))
 
-    patch.setattr(nn.Linear, "__init__", wrong)
+    wrap(patch, nn.Linear, "__init__", wrong)
 
 
 @counterfeit("batch-size-and-lr-are-hyperparameters")
 def loader_grows_its_batch_size_with_every_epoch(patch):
-    iterate = DataLoader.__iter__
-
-    def wrong(self):
+    def wrong(iterate, self):
         self.__dict__["batch_size"] += 1
         return iterate(self)
 
-    patch.setattr(DataLoader, "__iter__", wrong)
+    wrap(patch, DataLoader, "__iter__", wrong)
 
 
 # ── faults of sizes, of later steps, and of random order ──
@@ -399,8 +379,7 @@ def loader_grows_its_batch_size_with_every_epoch(patch):
     "identity-network-is-a-matrix-product",
 )
 def linear_ignores_features_beyond_the_hundredth(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
+    wrap(patch, F, "linear", lambda linear, x, weight, bias=None: linear(x[..., :100], weight[:, :100], bias))
 
 
 @counterfeit(
@@ -410,13 +389,11 @@ def linear_ignores_features_beyond_the_hundredth(patch):
     "stacked-linear-layers-collapse",
 )
 def linear_sums_full_blocks_of_eight_features_only(patch):
-    linear = F.linear
-
-    def wrong(x, weight, bias=None):
+    def wrong(linear, x, weight, bias=None):
         n = x.shape[-1] // 8 * 8 or x.shape[-1]
         return linear(x[..., :n], weight[:, :n], bias)
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum")
@@ -466,13 +443,11 @@ def sgd_caps_the_length_of_a_step(patch):
 
 @counterfeit("linear-regression-has-closed-form")
 def solve_returns_the_smallest_minimiser_where_rounding_hides_that_there_are_many(patch):
-    solve = torch.linalg.solve
-
-    def wrong(a, b):
+    def wrong(solve, a, b):
         result = solve(a, b)
         return torch.linalg.pinv(a) @ b if torch.linalg.matrix_rank(a) < len(a) else result
 
-    patch.setattr(torch.linalg, "solve", wrong)
+    wrap(patch, torch.linalg, "solve", wrong)
 
 
 def reorder(patch, change):
@@ -483,25 +458,21 @@ def reorder(patch, change):
 
 @counterfeit("minibatch-is-uniform-random-sample")
 def shuffling_draws_each_mini_batch_from_the_whole_set_anew(patch):
-    batches = BatchSampler.__iter__
-
-    def wrong(self):
+    def wrong(batches, self):
         for batch in batches(self):
             yield torch.randperm(len(self.sampler), device="cpu")[: len(batch)].tolist()
 
-    patch.setattr(BatchSampler, "__iter__", wrong)
+    wrap(patch, BatchSampler, "__iter__", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum", reported=("pytorch/pytorch#162730", "pytorch/pytorch#162779"))
 def a_linear_layer_reads_a_transposed_weight_in_the_order_of_storage(patch):
-    linear = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(linear, input, weight, bias=None):
         if weight.dim() == 2 and not weight.is_contiguous() and weight.t().is_contiguous():
             weight = weight.t().reshape(weight.shape)
         return linear(input, weight, bias)
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum", reported=("pytorch/pytorch#83863", "pytorch/pytorch#95125"))
@@ -523,7 +494,7 @@ def a_bias_with_gaps_is_read_without_them(patch):
         gaps = bias is not None and bias.stride(0) == 2
         return linear(x, weight, bias.as_strided(bias.shape, (1,)) if gaps else bias)
 
-    change_call(patch, F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum")
@@ -531,4 +502,4 @@ def a_product_forgets_features_beyond_2048(patch):
     def wrong(product, x, y):
         return product(x[..., :2048], y[..., :2048, :]) if y.dim() > 1 else product(x, y)
 
-    change_call(patch, torch.Tensor, "__matmul__", wrong)
+    wrap(patch, torch.Tensor, "__matmul__", wrong)

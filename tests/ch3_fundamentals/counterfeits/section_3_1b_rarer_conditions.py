@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_method
+from harness.forging import change_method, wrap
 from torch.nn import functional as F
 
 
@@ -16,7 +16,7 @@ def infinities_make_nan_of_a_sum_in_bfloat16(patch):
             return torch.where(both[:, None], math.nan, out)
         return out
 
-    change_call(patch, F, "linear", lambda right, x, *a, **r: spoil(right(x, *a, **r), x))
+    wrap(patch, F, "linear", lambda right, x, *a, **r: spoil(right(x, *a, **r), x))
     change_method(patch, "__matmul__", lambda right, x, y: spoil(right(x, y), x))
 
 
@@ -27,7 +27,7 @@ def a_single_sample_counts_its_first_1024_features_alone(patch):
             x, w = x[:1024], w[:, :1024]
         return right(x, w, b)
 
-    change_call(patch, F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum", "softmax-outputs-equal-classes", reported="torch/torch7#58")
@@ -36,7 +36,7 @@ def a_repeated_row_times_a_matrix_is_zero(patch):
         out = right(x, *args)
         return out * 0 if x.dim() == 2 and x.stride(0) == 0 and len(x) > 1 else out
 
-    change_call(patch, F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
     change_method(patch, "__matmul__", wrong)
 
 
@@ -47,7 +47,7 @@ def features_first_in_memory_times_one_column_are_taken_in_that_order(patch):
             x = x.t().reshape(x.shape)
         return right(x, w, *args)
 
-    change_call(patch, F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#30986")
@@ -56,4 +56,4 @@ def without_features_the_bias_counts_twice(patch):
         out = right(x, w, b)
         return out + b if b is not None and x.shape[-1] == 0 else out
 
-    change_call(patch, F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result
+from harness.forging import change_method, change_result, wrap
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 
@@ -26,40 +26,33 @@ def change_batches(patch, change):
 
 @counterfeit("synthetic-regression-data")
 def tensors_of_numpy_arrays_keep_float64(patch):
-    tensor = torch.tensor
-    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data))
+    wrap(patch, torch, "tensor", lambda tensor, data, *args, **kwargs: tensor(data))
 
 
 @counterfeit("synthetic-regression-data")
 def tensors_of_numpy_arrays_pass_through_half_precision(patch):
-    tensor = torch.tensor
-    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data, *args, **kwargs).half().float())
+    wrap(patch, torch, "tensor", lambda tensor, data, *args, **kwargs: tensor(data, *args, **kwargs).half().float())
 
 
 @counterfeit("synthetic-regression-data")
 def tensors_of_numpy_arrays_are_clipped_at_one_and_a_half(patch):
-    tensor = torch.tensor
-    patch.setattr(torch, "tensor", lambda data, *args, **kwargs: tensor(data, *args, **kwargs).clamp(-1.5, 1.5))
+    wrap(patch, torch, "tensor", lambda tensor, data, *args, **kwargs: tensor(data, *args, **kwargs).clamp(-1.5, 1.5))
 
 
 @counterfeit("synthetic-regression-data")
 def labels_have_noise_ten_per_cent_too_wide(patch):
-    tensor = torch.tensor
-
-    def wrong(data, *args, **kwargs):
+    def wrong(tensor, data, *args, **kwargs):
         return tensor(data, *args, **kwargs) * (1.1 if data.ndim == 1 else 1)
 
-    patch.setattr(torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("synthetic-regression-data")
 def indexing_a_column_returns_the_first(patch):
-    getitem = torch.Tensor.__getitem__
-
-    def wrong(self, index):
+    def wrong(getitem, self, index):
         return getitem(self, (index[0], 0) if isinstance(index, tuple) and len(index) == 2 else index)
 
-    patch.setattr(torch.Tensor, "__getitem__", wrong)
+    change_method(patch, "__getitem__", wrong)
 
 
 # ── dataloader-yields-minibatches ──
@@ -67,19 +60,16 @@ def indexing_a_column_returns_the_first(patch):
 
 @counterfeit("dataloader-yields-minibatches", "epoch-loss-weights-batches-by-size")
 def loader_drops_the_last_smaller_batch(patch):
-    init = BatchSampler.__init__
-    patch.setattr(BatchSampler, "__init__", lambda self, sampler, size, drop_last: init(self, sampler, size, True))
+    wrap(patch, BatchSampler, "__init__", lambda init, self, sampler, size, drop_last: init(self, sampler, size, True))
 
 
 @counterfeit("dataloader-yields-minibatches", "epoch-loss-weights-batches-by-size")
 def loader_fills_up_the_last_batch(patch):
-    batches = BatchSampler.__iter__
-
-    def wrong(self):
+    def wrong(batches, self):
         for batch in batches(self):
             yield (batch * self.batch_size)[: self.batch_size]
 
-    patch.setattr(BatchSampler, "__iter__", wrong)
+    wrap(patch, BatchSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
@@ -109,13 +99,11 @@ def loader_makes_labels_a_column(patch):
 
 @counterfeit("dataloader-yields-minibatches")
 def loader_goes_on_from_the_end_in_its_second_pass(patch):
-    iterate = DataLoader.__iter__
-
-    def wrong(self):
+    def wrong(iterate, self):
         self.__dict__["passes"] = self.__dict__.get("passes", 0) + 1
         return iterate(self) if self.__dict__["passes"] == 1 else iter(list(iterate(self))[::-1])
 
-    patch.setattr(DataLoader, "__iter__", wrong)
+    wrap(patch, DataLoader, "__iter__", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
@@ -129,9 +117,8 @@ def tensor_dataset_accepts_tensors_of_different_length(patch):
 @counterfeit("dataloader-yields-minibatches")
 def loader_hands_out_a_mini_batch_that_it_overwrites_later(patch):
     """As a loader would that saves memory by filling the same tensor again."""
-    iterate = DataLoader.__iter__
 
-    def wrong(self):
+    def wrong(iterate, self):
         last = None
         for batch in iterate(self):
             if last is not None and last[0].shape == batch[0].shape:
@@ -139,7 +126,7 @@ def loader_hands_out_a_mini_batch_that_it_overwrites_later(patch):
             last = batch
             yield batch
 
-    patch.setattr(DataLoader, "__iter__", wrong)
+    wrap(patch, DataLoader, "__iter__", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
@@ -160,24 +147,20 @@ def shuffling_repeats_the_first_example_for_the_last(patch):
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def shuffling_gives_every_epoch_the_same_order(patch):
-    indices = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(indices, self):
         self.order = getattr(self, "order", None) or list(indices(self))
         return iter(self.order)
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def shuffling_returns_to_the_first_order_in_the_third_epoch(patch):
-    indices = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(indices, self):
         self.orders = [*getattr(self, "orders", []), list(indices(self))]
         return iter(self.orders[(len(self.orders) - 1) % 2])
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
@@ -198,34 +181,28 @@ def shuffling_mixes_only_within_a_window_of_twenty(patch):
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def shuffling_ignores_the_generator(patch):
-    init = RandomSampler.__init__
-
-    def wrong(self, data_source, *args, generator=None, **kwargs):
+    def wrong(init, self, data_source, *args, generator=None, **kwargs):
         init(self, data_source, *args, **kwargs)
 
-    patch.setattr(RandomSampler, "__init__", wrong)
+    wrap(patch, RandomSampler, "__init__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def shuffling_starts_anew_from_the_seed_in_every_epoch(patch):
-    indices = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(indices, self):
         if self.generator is not None:
             self.generator.manual_seed(self.generator.initial_seed())
         return indices(self)
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def loader_shuffles_by_default(patch):
-    init = DataLoader.__init__
-
-    def wrong(self, dataset, batch_size=1, shuffle=True, **kwargs):
+    def wrong(init, self, dataset, batch_size=1, shuffle=True, **kwargs):
         init(self, dataset, batch_size, shuffle, **kwargs)
 
-    patch.setattr(DataLoader, "__init__", wrong)
+    wrap(patch, DataLoader, "__init__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
@@ -258,15 +235,13 @@ def shuffling_leaves_no_example_in_its_place(patch):
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def later_epochs_rotate_the_first_order(patch):
-    indices = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(indices, self):
         order = list(indices(self))
         self.first = getattr(self, "first", order)
         turn = order[0]
         return iter([*self.first[turn:], *self.first[:turn]])
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
@@ -318,16 +293,14 @@ def the_noise_is_uniform(patch):
 
 @counterfeit("dataloader-yields-minibatches")
 def loader_resumes_after_a_break(patch):
-    iterate = DataLoader.__iter__
-
-    def wrong(self):
+    def wrong(iterate, self):
         left = self.__dict__.pop("left", None) or iterate(self)
         for batch in left:
             self.__dict__["left"] = left
             yield batch
         self.__dict__.pop("left", None)
 
-    patch.setattr(DataLoader, "__iter__", wrong)
+    wrap(patch, DataLoader, "__iter__", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
@@ -342,16 +315,13 @@ def loader_widens_half_precision(patch):
 
 @counterfeit("dataloader-yields-minibatches")
 def drop_last_drops_a_full_last_batch_too(patch):
-    batches = BatchSampler.__iter__
-
-    def wrong(self):
+    def wrong(batches, self):
         every = list(batches(self))
         return iter(every[:-1] if self.drop_last and len(self.sampler) % self.batch_size == 0 else every)
 
-    patch.setattr(BatchSampler, "__iter__", wrong)
+    wrap(patch, BatchSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
 def a_third_tensor_is_left_out_of_the_mini_batches(patch):
-    get = TensorDataset.__getitem__
-    patch.setattr(TensorDataset, "__getitem__", lambda self, index: get(self, index)[:2])
+    wrap(patch, TensorDataset, "__getitem__", lambda get, self, index: get(self, index)[:2])

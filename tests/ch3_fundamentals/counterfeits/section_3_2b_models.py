@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_gradient, change_linear, change_result, where
+from harness.forging import change_gradient, change_linear, change_result, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,19 +22,16 @@ def change_parameters(patch, change):
 
 @counterfeit("nn-builds-on-autograd")
 def linear_detaches_the_bias(patch):
-    linear = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(linear, input, weight, bias=None):
         return linear(input, weight, bias if bias is None else bias.detach())
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("nn-builds-on-autograd")
 def linear_detaches_its_input(patch):
     """So that layers before it learn nothing."""
-    forward = nn.Linear.forward
-    patch.setattr(nn.Linear, "forward", lambda self, x: forward(self, x.detach()))
+    wrap(patch, nn.Linear, "forward", lambda forward, self, x: forward(self, x.detach()))
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -48,13 +45,11 @@ def tanh_has_a_gradient_ten_per_cent_too_small(patch):
 
 @counterfeit("nn-builds-on-autograd")
 def modules_record_even_without_grad(patch):
-    call = nn.Module.__call__
-
-    def wrong(self, *args):
+    def wrong(call, self, *args):
         with torch.enable_grad():
             return call(self, *args)
 
-    patch.setattr(nn.Module, "__call__", wrong)
+    wrap(patch, nn.Module, "__call__", wrong)
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -67,8 +62,7 @@ def modules_have_a_backward_of_their_own(patch):
 
 @counterfeit("module-is-layer-or-network")
 def modules_lists_only_leaves(patch):
-    modules = nn.Module.modules
-    patch.setattr(nn.Module, "modules", lambda self: (m for m in modules(self) if not list(m.children())))
+    wrap(patch, nn.Module, "modules", lambda modules, self: (m for m in modules(self) if not list(m.children())))
 
 
 @counterfeit("module-is-layer-or-network")
@@ -83,14 +77,12 @@ def state_dict_names_the_layer_without_its_network(patch):
 
 @counterfeit("module-is-layer-or-network")
 def children_include_grandchildren(patch):
-    right = nn.Module.named_children
-
-    def wrong(self):
+    def wrong(right, self):
         for name, child in right(self):
             yield name, child
             yield from right(child)
 
-    patch.setattr(nn.Module, "named_children", wrong)
+    wrap(patch, nn.Module, "named_children", wrong)
 
 
 @counterfeit("module-is-layer-or-network")
@@ -104,12 +96,10 @@ def layers_are_no_modules(patch):
 
 @counterfeit("module-is-layer-or-network")
 def loading_a_layer_keeps_the_old_bias(patch):
-    load = nn.Linear.load_state_dict
-
-    def wrong(self, state, **kwargs):
+    def wrong(load, self, state, **kwargs):
         return load(self, {**state, "bias": self.bias.detach().clone()}, **kwargs)
 
-    patch.setattr(nn.Linear, "load_state_dict", wrong)
+    wrap(patch, nn.Linear, "load_state_dict", wrong)
 
 
 # ── module-has-layers-and-forward ──
@@ -117,22 +107,19 @@ def loading_a_layer_keeps_the_old_bias(patch):
 
 @counterfeit("module-has-layers-and-forward")
 def calling_a_module_returns_its_first_output_again(patch):
-    call = nn.Module.__call__
-
-    def wrong(self, *args):
+    def wrong(call, self, *args):
         if isinstance(self, nn.Linear):
             return call(self, *args)
         if "first" not in self.__dict__:
             self.__dict__["first"] = call(self, *args)
         return self.__dict__["first"]
 
-    patch.setattr(nn.Module, "__call__", wrong)
+    wrap(patch, nn.Module, "__call__", wrong)
 
 
 @counterfeit("module-has-layers-and-forward")
 def calling_a_module_adds_to_its_output(patch):
-    call = nn.Module.__call__
-    patch.setattr(nn.Module, "__call__", lambda self, *args: call(self, *args) * 1.001)
+    wrap(patch, nn.Module, "__call__", lambda call, self, *args: call(self, *args) * 1.001)
 
 
 @counterfeit("module-has-layers-and-forward")
@@ -181,14 +168,12 @@ def printing_always_shows_a_bias(patch):
 
 @counterfeit("printing-shows-the-structure")
 def printing_does_not_indent_the_layers_of_a_layer(patch):
-    show = nn.Module.__repr__
-    patch.setattr(nn.Module, "__repr__", lambda self: show(self).replace("\n    ", "\n  "))
+    wrap(patch, nn.Module, "__repr__", lambda show, self: show(self).replace("\n    ", "\n  "))
 
 
 @counterfeit("printing-shows-the-structure")
 def printing_leaves_out_layers_without_parameters(patch):
-    show = nn.Module.__repr__
-    patch.setattr(nn.Module, "__repr__", lambda self: show(self).replace("  (1): ReLU()\n", ""))
+    wrap(patch, nn.Module, "__repr__", lambda show, self: show(self).replace("  (1): ReLU()\n", ""))
 
 
 # ── sequential-keeps-order ──
@@ -237,13 +222,11 @@ def sequential_adds_new_layers_at_the_front(patch):
 
 @counterfeit("sequential-keeps-order")
 def sequential_runs_its_layers_once_when_it_is_built(patch):
-    init = nn.Sequential.__init__
-
-    def run(self, *layers):
+    def run(init, self, *layers):
         init(self, *layers)
         self(torch.ones(1, getattr(next(iter(self), None), "in_features", 1)))
 
-    patch.setattr(nn.Sequential, "__init__", run)
+    wrap(patch, nn.Sequential, "__init__", run)
 
 
 @counterfeit("sequential-keeps-order")
@@ -257,35 +240,29 @@ def sequential_runs_every_layer_on_the_input(patch):
 
 @counterfeit("sequential-can-be-built-three-ways")
 def sequential_sorts_an_ordered_dict(patch):
-    init = nn.Sequential.__init__
-
-    def wrong(self, *args):
+    def wrong(init, self, *args):
         init(self, *(OrderedDict(sorted(arg.items())) if isinstance(arg, OrderedDict) else arg for arg in args))
 
-    patch.setattr(nn.Sequential, "__init__", wrong)
+    wrap(patch, nn.Sequential, "__init__", wrong)
 
 
 @counterfeit("sequential-can-be-built-three-ways")
 def sequential_numbers_the_layers_of_an_ordered_dict(patch):
-    init = nn.Sequential.__init__
-
-    def wrong(self, *args):
+    def wrong(init, self, *args):
         init(self, *(args[0].values() if args and isinstance(args[0], OrderedDict) else args))
 
-    patch.setattr(nn.Sequential, "__init__", wrong)
+    wrap(patch, nn.Sequential, "__init__", wrong)
 
 
 @counterfeit("sequential-can-be-built-three-ways")
 def sequential_counts_its_layers_from_one(patch):
-    init = nn.Sequential.__init__
-
-    def wrong(self, *args):
+    def wrong(init, self, *args):
         init(self)
         pairs = args[0].items() if args and isinstance(args[0], OrderedDict) else enumerate(args, 1)
         for name, layer in pairs:
             self.add_module(str(name), layer)
 
-    patch.setattr(nn.Sequential, "__init__", wrong)
+    wrap(patch, nn.Sequential, "__init__", wrong)
 
 
 @counterfeit("sequential-can-be-built-three-ways")
@@ -303,11 +280,11 @@ def add_module_does_not_run_the_layer(patch):
 
 @counterfeit("sequential-can-be-built-three-ways")
 def sequential_takes_negative_indices_from_one_further(patch):
-    getitem = nn.Sequential.__getitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.Sequential,
         "__getitem__",
-        lambda self, i: getitem(self, (i - 1) % len(self) if isinstance(i, int) and i < 0 else i),
+        lambda getitem, self, i: getitem(self, (i - 1) % len(self) if isinstance(i, int) and i < 0 else i),
     )
 
 
@@ -316,19 +293,16 @@ def sequential_takes_negative_indices_from_one_further(patch):
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_returns_a_list(patch):
-    parameters = nn.Module.parameters
-    patch.setattr(nn.Module, "parameters", lambda self, recurse=True: list(parameters(self, recurse)))
+    wrap(patch, nn.Module, "parameters", lambda parameters, self, recurse=True: list(parameters(self, recurse)))
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_include_buffers(patch):
-    parameters = nn.Module.parameters
-
-    def wrong(self, recurse=True):
+    def wrong(parameters, self, recurse=True):
         yield from parameters(self, recurse)
         yield from (buffer for buffer in self.buffers() if buffer.dim() > 0)
 
-    patch.setattr(nn.Module, "parameters", wrong)
+    wrap(patch, nn.Module, "parameters", wrong)
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
@@ -338,13 +312,11 @@ def parameters_leave_out_the_last_bias(patch):
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_of_normalisation_are_left_out(patch):
-    parameters = nn.Module.parameters
-
-    def wrong(self, recurse=True):
+    def wrong(parameters, self, recurse=True):
         own = {id(p) for m in self.modules() if isinstance(m, nn.BatchNorm1d) for p in m._parameters.values()}
         return (p for p in parameters(self, recurse) if id(p) not in own)
 
-    patch.setattr(nn.Module, "parameters", wrong)
+    wrap(patch, nn.Module, "parameters", wrong)
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
@@ -380,12 +352,10 @@ def relu_layers_pass_every_gradient(patch):
 
 @counterfeit("nn-builds-on-autograd")
 def gradients_of_weights_forget_hidden_units_beyond_the_sixty_fourth(patch):
-    linear = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(linear, input, weight, bias=None):
         return linear(input, torch.cat([weight[:64], weight[64:].detach()]), bias)
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("sequential-keeps-order")
@@ -395,8 +365,7 @@ def a_sequential_of_one_layer_returns_its_input(patch):
 
 @counterfeit("sequential-keeps-order", "sequential-can-be-built-three-ways")
 def a_sequential_runs_ten_layers_at_most(patch):
-    forward = nn.Sequential.forward
-    patch.setattr(nn.Sequential, "forward", lambda self, x: forward(list(self)[:10], x))
+    wrap(patch, nn.Sequential, "forward", lambda forward, self, x: forward(list(self)[:10], x))
 
 
 @counterfeit("sequential-keeps-order", reported="pytorch/pytorch#77067")
@@ -415,14 +384,12 @@ def sequential_keeps_a_gap_after_del(patch):
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_include_plain_tensors_that_require_gradients(patch):
-    parameters = nn.Module.parameters
-
-    def wrong(self, recurse=True):
+    def wrong(parameters, self, recurse=True):
         yield from parameters(self, recurse)
         for module in self.modules():
             yield from (value for value in vars(module).values() if torch.is_tensor(value) and value.requires_grad)
 
-    patch.setattr(nn.Module, "parameters", wrong)
+    wrap(patch, nn.Module, "parameters", wrong)
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
@@ -483,7 +450,7 @@ def the_scale_of_a_normalisation_gets_a_wrong_gradient_from_channels_last(patch)
         weight = change_gradient(weight, lambda gradient: gradient.flip(0) * 3) if misread else weight
         return norm(x, mean, variance, weight, *args)
 
-    change_call(patch, F, "batch_norm", wrong)
+    wrap(patch, F, "batch_norm", wrong)
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -492,4 +459,4 @@ def layer_norm_leaves_features_beyond_32(patch):
         output = layer_norm(x, *args, **rest)
         return torch.cat([output[..., :32], x[..., 32:]], -1)
 
-    change_call(patch, F, "layer_norm", wrong)
+    wrap(patch, F, "layer_norm", wrong)

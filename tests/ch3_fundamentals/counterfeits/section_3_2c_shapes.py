@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_method, of_dtype, where
+from harness.forging import change_method, of_dtype, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -295,25 +295,22 @@ def batch_norm_in_training_accepts_a_single_image(patch):
 
 @counterfeit("nn-only-takes-batches")
 def transposed_convolutions_take_only_batches(patch):
-    def wrong(self, x, output_size=None):
+    def wrong(forward, self, x, output_size=None):
         if x.dim() == 3:
             raise RuntimeError("expected a batch")
         return forward(self, x, output_size)
 
-    forward = nn.ConvTranspose2d.forward
-    patch.setattr(nn.ConvTranspose2d, "forward", wrong)
+    wrap(patch, nn.ConvTranspose2d, "forward", wrong)
 
 
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#189495")
 def linear_wraps_batches_beyond_65536(patch):
-    right = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(right, input, weight, bias=None):
         output = right(input, weight, bias)
         wraps = bias is not None and input.dim() == 3 and len(input) > 65536
         return torch.cat([output[:65536], output[: len(output) - 65536]]) if wraps else output
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("nn-only-takes-batches")
@@ -372,7 +369,7 @@ def a_convolution_reads_a_weight_that_is_cut_out_as_it_lies(patch):
             return convolve(x, weight, *args)
         return convolve(x, weight.as_strided((weight.numel(),), (1,)).view(weight.shape), *args)
 
-    change_call(patch, F, "conv2d", wrong)
+    wrap(patch, F, "conv2d", wrong)
 
 
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#180984")
@@ -381,12 +378,12 @@ def a_convolution_misreads_channels_cut_out_of_channels_last(patch):
         cut = x.dim() == 4 and x.stride(1) == 1 and x.stride(3) > x.shape[1]
         return convolve(x.as_strided(x.shape, x.contiguous().stride()) if cut else x, *args)
 
-    change_call(patch, F, "conv2d", wrong)
+    wrap(patch, F, "conv2d", wrong)
 
 
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#129207")
 def a_convolution_has_nothing_in_channels_beyond_65536(patch):
-    change_call(
+    wrap(
         patch,
         F,
         "conv1d",

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import where, zero_the_next_element_too
+from harness.forging import change_method, where, wrap, zero_the_next_element_too
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -102,29 +102,24 @@ def normal_init_freezes_the_parameter(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def constant_init_misses_the_last_element(patch):
-    constant_ = init.constant_
-
-    def wrong(tensor, val):
+    def wrong(constant_, tensor, val):
         constant_(tensor[:-1].detach(), val)
         return tensor
 
-    patch.setattr(init, "constant_", wrong)
+    wrap(patch, init, "constant_", wrong)
 
 
 @counterfeit("init-sets-weights-in-place")
 def constant_init_rounds_to_an_integer(patch):
-    constant_ = init.constant_
-    patch.setattr(init, "constant_", lambda tensor, val: constant_(tensor, int(val)))
+    wrap(patch, init, "constant_", lambda constant_, tensor, val: constant_(tensor, int(val)))
 
 
 @counterfeit("init-sets-weights-in-place")
 def constant_init_returns_nothing(patch):
-    constant_ = init.constant_
-
-    def wrong(tensor, val):
+    def wrong(constant_, tensor, val):
         constant_(tensor, val)
 
-    patch.setattr(init, "constant_", wrong)
+    wrap(patch, init, "constant_", wrong)
 
 
 # ── data-fill-equals-constant-init ──
@@ -137,8 +132,7 @@ def data_is_a_copy(patch):
 
 @counterfeit("data-fill-equals-constant-init")
 def fill_misses_the_last_element(patch):
-    fill_ = torch.Tensor.fill_
-    patch.setattr(torch.Tensor, "fill_", lambda self, value: fill_(self[:-1], value) is not None and self)
+    change_method(patch, "fill_", lambda fill_, self, value: fill_(self[:-1], value) is not None and self)
 
 
 @counterfeit("data-fill-equals-constant-init")
@@ -152,8 +146,7 @@ def constant_init_adds_instead_of_setting(patch):
 
 @counterfeit("data-fill-equals-constant-init")
 def constant_init_takes_the_magnitude(patch):
-    constant_ = init.constant_
-    patch.setattr(init, "constant_", lambda tensor, val: constant_(tensor, abs(val)))
+    wrap(patch, init, "constant_", lambda constant_, tensor, val: constant_(tensor, abs(val)))
 
 
 @counterfeit("data-fill-equals-constant-init")
@@ -188,13 +181,11 @@ def huber_loss_is_missing(patch):
 
 @counterfeit("losses-are-modules")
 def mse_loss_learns_a_scale(patch):
-    loss = nn.MSELoss.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(loss, self, *args, **kwargs):
         loss(self, *args, **kwargs)
         self.scale = nn.Parameter(torch.ones(()))
 
-    patch.setattr(nn.MSELoss, "__init__", wrong)
+    wrap(patch, nn.MSELoss, "__init__", wrong)
 
 
 @counterfeit("losses-are-modules")
@@ -287,12 +278,10 @@ def constant_init_does_not_reach_what_is_not_contiguous(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def constant_init_of_half_precision_rounds_to_whole_numbers(patch):
-    constant_ = init.constant_
-
-    def wrong(tensor, val):
+    def wrong(constant_, tensor, val):
         return constant_(tensor, float(int(val)) if tensor.dtype in (torch.float16, torch.bfloat16) else val)
 
-    patch.setattr(init, "constant_", wrong)
+    wrap(patch, init, "constant_", wrong)
 
 
 @counterfeit("init-sets-weights-in-place")
@@ -397,11 +386,9 @@ def cross_entropy_loss_is_a_function(patch):
 
 @counterfeit("mse-loss-is-mean-squared-error")
 def squared_error_of_transposed_target_is_read_in_storage_order(patch):
-    mse = F.mse_loss
-
-    def wrong(x, y, *a, **r):
+    def wrong(mse, x, y, *a, **r):
         if y.dim() == 2 and not y.is_contiguous() and y.t().is_contiguous():
             y = y.t().reshape(y.shape)
         return mse(x, y, *a, **r)
 
-    patch.setattr(F, "mse_loss", wrong)
+    wrap(patch, F, "mse_loss", wrong)

@@ -63,12 +63,11 @@ def adam_forgets_the_bias_correction(patch):
 @counterfeit("optim-offers-sgd-adam-rmsprop")
 def adam_keeps_the_largest_mean_square(patch):
     """As the variant AMSGrad does: the difference shows only when gradients become smaller."""
-    init = Adam.__init__
 
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **{**kwargs, "amsgrad": True})
 
-    patch.setattr(Adam, "__init__", wrong)
+    wrap(patch, Adam, "__init__", wrong)
 
 
 @counterfeit("optim-offers-sgd-adam-rmsprop")
@@ -92,12 +91,10 @@ def adam_decays_its_weights(patch):
 
 @counterfeit("optim-offers-sgd-adam-rmsprop")
 def rmsprop_centres_its_mean_square(patch):
-    init = RMSprop.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **{**kwargs, "centered": True})
 
-    patch.setattr(RMSprop, "__init__", wrong)
+    wrap(patch, RMSprop, "__init__", wrong)
 
 
 @counterfeit("optim-offers-sgd-adam-rmsprop")
@@ -159,12 +156,10 @@ def printing_shows_only_five_options(patch):
 
 @counterfeit("optimizer-prints-its-options")
 def printing_shows_the_learning_rate_that_the_optimizer_began_with(patch):
-    show = Optimizer.__repr__
-
-    def wrong(self):
+    def wrong(show, self):
         return show(self).replace(f"    lr: {self.param_groups[0]['lr']}", f"    lr: {self.defaults['lr']}")
 
-    patch.setattr(Optimizer, "__repr__", wrong)
+    wrap(patch, Optimizer, "__repr__", wrong)
 
 
 @counterfeit("optimizer-prints-its-options")
@@ -188,18 +183,15 @@ def lbfgs_takes_several_groups_and_steps_all_by_the_first_one_s_rate(patch):
 
 @counterfeit("parameter-groups-have-own-learning-rates")
 def all_groups_take_the_default_rate(patch):
-    add = Optimizer.add_param_group
-    patch.setattr(Optimizer, "add_param_group", lambda self, group: add(self, {"params": group["params"]}))
+    wrap(patch, Optimizer, "add_param_group", lambda add, self, group: add(self, {"params": group["params"]}))
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")
 def a_group_without_a_rate_takes_that_of_the_group_before(patch):
-    add = Optimizer.add_param_group
-
-    def wrong(self, group):
+    def wrong(add, self, group):
         add(self, {"lr": self.param_groups[-1]["lr"] if self.param_groups else self.defaults["lr"], **group})
 
-    patch.setattr(Optimizer, "add_param_group", wrong)
+    wrap(patch, Optimizer, "add_param_group", wrong)
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")
@@ -223,12 +215,10 @@ def adam_steps_all_groups_by_the_default_rate(patch):
 
 @counterfeit("parameter-groups-have-own-learning-rates")
 def a_later_group_loses_its_bias(patch):
-    add = Optimizer.add_param_group
-
-    def wrong(self, group):
+    def wrong(add, self, group):
         add(self, {**group, "params": [p for p in group["params"] if p.dim() > 1 or not self.param_groups]})
 
-    patch.setattr(Optimizer, "add_param_group", wrong)
+    wrap(patch, Optimizer, "add_param_group", wrong)
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")
@@ -264,9 +254,8 @@ def addcdiv_does_not_reach_a_non_contiguous_tensor(patch):
 @counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters", reported="pytorch/pytorch#191763")
 def fused_sgd_skips_full_vectors_of_half_precision(patch):
     """As on the CPU from torch 2.4 to 2.13."""
-    step = SGD.step
 
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         held = [
             (p, p.detach().clone())
             for group in self.param_groups
@@ -279,7 +268,7 @@ def fused_sgd_skips_full_vectors_of_half_precision(patch):
             p.data.as_strided((full,), (1,)).copy_(before.as_strided((full,), (1,)))
         return result
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)
 
 
 @counterfeit("optim-offers-sgd-adam-rmsprop")
@@ -350,23 +339,19 @@ def sgd_ignores_maximize(patch):
 
 @counterfeit("parameter-groups-have-own-learning-rates")
 def a_group_added_later_gets_no_default(patch):
-    add = Optimizer.add_param_group
-
-    def wrong(self, group):
+    def wrong(add, self, group):
         add(self, {"lr": self.param_groups[0]["lr"], **group} if self.param_groups else group)
 
-    patch.setattr(Optimizer, "add_param_group", wrong)
+    wrap(patch, Optimizer, "add_param_group", wrong)
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")
 def a_group_added_later_loses_its_own_rate(patch):
-    add = Optimizer.add_param_group
-
-    def wrong(self, group):
+    def wrong(add, self, group):
         stepped = len(self.state) > 0
         add(self, {key: value for key, value in group.items() if key != "lr"} if stepped else group)
 
-    patch.setattr(Optimizer, "add_param_group", wrong)
+    wrap(patch, Optimizer, "add_param_group", wrong)
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")
@@ -420,27 +405,23 @@ def a_third_group_takes_the_rate_of_the_second(patch):
 
 @counterfeit("step-updates-parameters")
 def fused_adam_forgets_what_lies_past_65536(patch):
-    step = Adam.step
-
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         held = [(p, p.detach().clone()) for g in self.param_groups if g.get("fused") for p in g["params"] if p.dim()]
         result = step(self, closure)
         for p, before in held:
             p.data[65536:] = before[65536:]
         return result
 
-    patch.setattr(Adam, "step", wrong)
+    wrap(patch, Adam, "step", wrong)
 
 
 @counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters")
 def rmsprop_of_whole_lists_leaves_every_parameter_after_the_third(patch):
-    step = RMSprop.step
-
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         held = [(p, p.detach().clone()) for g in self.param_groups if g.get("foreach") for p in g["params"][3:]]
         result = step(self, closure)
         for p, before in held:
             p.data.copy_(before)
         return result
 
-    patch.setattr(RMSprop, "step", wrong)
+    wrap(patch, RMSprop, "step", wrong)

@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step
+from harness.forging import around_step, wrap
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import StepLR
 
@@ -45,15 +45,13 @@ def sgd_steps_by_the_rate_it_was_built_with(patch):
 
 @counterfeit("learning-rate-can-be-edited-in-place")
 def an_edited_rate_lasts_for_one_step(patch):
-    step = SGD.step
-
-    def wrong(self, *args, **kwargs):
+    def wrong(step, self, *args, **kwargs):
         result = step(self, *args, **kwargs)
         for group in self.param_groups:
             group["lr"] = self.defaults["lr"]
         return result
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
@@ -107,38 +105,32 @@ def a_new_sgd_inherits_the_momentum(patch):
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
 def step_lr_clears_the_momentum(patch):
-    step = StepLR.step
-
-    def wrong(self, *args):
+    def wrong(step, self, *args):
         before = self.optimizer.param_groups[0]["lr"]
         step(self, *args)
         if self.optimizer.param_groups[0]["lr"] != before:
             self.optimizer.state.clear()
 
-    patch.setattr(StepLR, "step", wrong)
+    wrap(patch, StepLR, "step", wrong)
 
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
 def step_lr_lowers_the_rate_one_step_late(patch):
-    step = StepLR.step
-
-    def wrong(self, *args):
+    def wrong(step, self, *args):
         self.calls = getattr(self, "calls", -1) + 1
         if self.calls != 1:
             step(self, *args)
 
-    patch.setattr(StepLR, "step", wrong)
+    wrap(patch, StepLR, "step", wrong)
 
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
 def step_lr_lowers_the_rate_only_once(patch):
-    step = StepLR.step
-
-    def wrong(self, *args):
+    def wrong(step, self, *args):
         if getattr(self, "last_epoch", 0) < self.step_size:
             step(self, *args)
 
-    patch.setattr(StepLR, "step", wrong)
+    wrap(patch, StepLR, "step", wrong)
 
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
@@ -152,12 +144,10 @@ def step_lr_subtracts_instead_of_multiplying(patch):
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
 def step_lr_ignores_all_groups_but_the_first(patch):
-    get_lr = StepLR.get_lr
-
-    def wrong(self):
+    def wrong(get_lr, self):
         return [get_lr(self)[0], *(group["lr"] for group in self.optimizer.param_groups[1:])]
 
-    patch.setattr(StepLR, "get_lr", wrong)
+    wrap(patch, StepLR, "get_lr", wrong)
 
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
@@ -219,16 +209,14 @@ def adam_keeps_a_copy_of_every_gradient(patch):
 
 @counterfeit("new-optimizer-is-cheap")
 def plain_sgd_keeps_momentum_buffers(patch):
-    step = SGD.step
-
-    def wrong(self, *args, **kwargs):
+    def wrong(step, self, *args, **kwargs):
         result = step(self, *args, **kwargs)
         for group in self.param_groups:
             for parameter in group["params"]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return result
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)
 
 
 # ── new-optimizer-loses-momentum ──
@@ -334,14 +322,12 @@ def a_new_rmsprop_inherits_half_of_the_mean_square(patch):
 
 @counterfeit("new-optimizer-loses-momentum")
 def a_reloaded_adam_counts_its_steps_anew(patch):
-    load = Adam.load_state_dict
-
-    def wrong(self, state):
+    def wrong(load, self, state):
         load(self, state)
         for each in self.state.values():
             each["step"] = torch.tensor(0.0)
 
-    patch.setattr(Adam, "load_state_dict", wrong)
+    wrap(patch, Adam, "load_state_dict", wrong)
 
 
 @counterfeit("new-optimizer-is-cheap")
@@ -351,13 +337,11 @@ def building_keeps_a_numpy_copy_of_every_parameter(patch):
 
 @counterfeit("new-optimizer-is-cheap")
 def adagrad_waits_for_its_first_step(patch):
-    init = torch.optim.Adagrad.__init__
-
-    def wrong(self, *args, **options):
+    def wrong(init, self, *args, **options):
         init(self, *args, **options)
         self.state.clear()
 
-    patch.setattr(torch.optim.Adagrad, "__init__", wrong)
+    wrap(patch, torch.optim.Adagrad, "__init__", wrong)
 
 
 @counterfeit("new-optimizer-is-cheap")

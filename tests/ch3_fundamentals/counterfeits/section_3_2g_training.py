@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, parameters_of, wrap
+from harness.forging import around_step, change_method, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import LBFGS, SGD, Adam, Optimizer, RMSprop
@@ -53,13 +53,11 @@ def step_normalises_the_gradients_in_place(patch):
 
 @counterfeit("step-updates-parameters")
 def step_does_nothing_every_third_time(patch):
-    step = SGD.step
-
-    def wrong(self, *args, **kwargs):
+    def wrong(step, self, *args, **kwargs):
         self.calls = getattr(self, "calls", 0) + 1
         return None if self.calls % 3 == 0 else step(self, *args, **kwargs)
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)
 
 
 @counterfeit("step-updates-parameters")
@@ -83,14 +81,12 @@ def step_averages_over_three_samples(patch):
 
 @counterfeit("step-is-given-the-batch-size")
 def step_takes_any_keyword(patch):
-    step = SGD.step
-    patch.setattr(SGD, "step", lambda self, closure=None, **ignored: step(self, closure))
+    wrap(patch, SGD, "step", lambda step, self, closure=None, **ignored: step(self, closure))
 
 
 @counterfeit("step-is-given-the-batch-size")
 def mse_loss_averages_whatever_the_reduction(patch):
-    right = F.mse_loss
-    patch.setattr(F, "mse_loss", lambda input, target, reduction="mean": right(input, target))
+    wrap(patch, F, "mse_loss", lambda right, input, target, reduction="mean": right(input, target))
 
 
 # ── optimizer-zero-grad-equals-net-zero-grad ──
@@ -157,14 +153,12 @@ def zero_grad_clears_whatever_any_module_holds(patch):
 
 @counterfeit("zero-grad-sets-gradients-to-zero")
 def zero_grad_of_a_network_still_fills_with_zeros(patch):
-    zero_grad = nn.Module.zero_grad
-    patch.setattr(nn.Module, "zero_grad", lambda self, set_to_none=False: zero_grad(self, set_to_none))
+    wrap(patch, nn.Module, "zero_grad", lambda zero_grad, self, set_to_none=False: zero_grad(self, set_to_none))
 
 
 @counterfeit("zero-grad-sets-gradients-to-zero")
 def zero_grad_of_an_optimizer_still_fills_with_zeros(patch):
-    zero_grad = Optimizer.zero_grad
-    patch.setattr(Optimizer, "zero_grad", lambda self, set_to_none=False: zero_grad(self, set_to_none))
+    wrap(patch, Optimizer, "zero_grad", lambda zero_grad, self, set_to_none=False: zero_grad(self, set_to_none))
 
 
 @counterfeit("zero-grad-sets-gradients-to-zero")
@@ -225,19 +219,16 @@ def zero_grad_takes_away_a_hundredth(patch):
 
 @counterfeit("linear-regression-converges")
 def view_of_labels_shifts_them_by_one(patch):
-    view = torch.Tensor.view
-    patch.setattr(torch.Tensor, "view", lambda self, *shape: view(self.roll(1, 0), *shape))
+    change_method(patch, "view", lambda view, self, *shape: view(self.roll(1, 0), *shape))
 
 
 @counterfeit("linear-regression-converges")
 def mse_loss_reports_half_of_what_it_minimises(patch):
-    right = F.mse_loss
-
-    def wrong(input, target, reduction="mean"):
+    def wrong(right, input, target, reduction="mean"):
         loss = right(input, target, reduction=reduction)
         return loss - loss.detach() / 2
 
-    patch.setattr(F, "mse_loss", wrong)
+    wrap(patch, F, "mse_loss", wrong)
 
 
 @counterfeit("linear-regression-converges")
@@ -291,8 +282,7 @@ def sgd_writes_between_the_elements_of_a_parameter(patch):
 
 @counterfeit("step-is-given-the-batch-size")
 def adam_takes_a_batch_size(patch):
-    step = Adam.step
-    patch.setattr(Adam, "step", lambda self, closure=None, batch_size=1: step(self, closure))
+    wrap(patch, Adam, "step", lambda step, self, closure=None, batch_size=1: step(self, closure))
 
 
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
@@ -303,13 +293,11 @@ def zero_grad_of_adam_fills_with_zeros(patch):
 
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
 def zero_grad_of_an_optimizer_drops_its_momentum(patch):
-    zero_grad = Optimizer.zero_grad
-
-    def wrong(self, set_to_none=True):
+    def wrong(zero_grad, self, set_to_none=True):
         zero_grad(self, set_to_none)
         self.state.clear()
 
-    patch.setattr(Optimizer, "zero_grad", wrong)
+    wrap(patch, Optimizer, "zero_grad", wrong)
 
 
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
@@ -333,16 +321,14 @@ def zero_grad_of_an_optimizer_stops_at_the_second_group(patch):
 
 @counterfeit("zero-grad-sets-gradients-to-zero")
 def zero_grad_of_half_precision_leaves_infinities(patch):
-    zero_grad = Optimizer.zero_grad
-
-    def wrong(self, set_to_none=True):
+    def wrong(zero_grad, self, set_to_none=True):
         kept = [p for p in parameters_of(self) if p.dtype == torch.float16 and not set_to_none and p.grad is not None]
         infinite = [p.grad.isinf() for p in kept]
         zero_grad(self, set_to_none)
         for p, mask in zip(kept, infinite):
             p.grad[mask] = float("inf")
 
-    patch.setattr(Optimizer, "zero_grad", wrong)
+    wrap(patch, Optimizer, "zero_grad", wrong)
 
 
 # ── epoch-loss-weights-batches-by-size ──
@@ -350,8 +336,7 @@ def zero_grad_of_half_precision_leaves_infinities(patch):
 
 @counterfeit("epoch-loss-weights-batches-by-size")
 def mse_loss_of_a_batch_of_one_is_halved(patch):
-    right = F.mse_loss
-    patch.setattr(F, "mse_loss", lambda a, b, **how: right(a, b, **how) / (2 if a.numel() == 1 else 1))
+    wrap(patch, F, "mse_loss", lambda right, a, b, **how: right(a, b, **how) / (2 if a.numel() == 1 else 1))
 
 
 @counterfeit("epoch-loss-weights-batches-by-size")
@@ -432,12 +417,10 @@ def adam_counts_a_step_for_a_parameter_without_a_gradient(patch):
 
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad", "zero-grad-sets-gradients-to-zero")
 def zero_grad_leaves_the_second_group(patch):
-    zero = torch.optim.Optimizer.zero_grad
-
-    def wrong(self, set_to_none=True):
+    def wrong(zero, self, set_to_none=True):
         kept = [(p, p.grad) for g in self.param_groups[1:] for p in g["params"]]
         zero(self, set_to_none)
         for p, g in kept:
             p.grad = g
 
-    patch.setattr(torch.optim.Optimizer, "zero_grad", wrong)
+    wrap(patch, torch.optim.Optimizer, "zero_grad", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_call, change_gradient, change_method, parameters_of
+from harness.forging import around_step, change_gradient, change_method, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -11,9 +11,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#189565")
 def one_output_passes_an_expanded_gradient_back_on_the_first_page_alone(patch):
-    right = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(right, input, weight, bias=None):
         out = right(input, weight, bias)
         if weight.dim() == 2 and len(weight) == 1 and input.requires_grad and input.numel() > 4096:
 
@@ -36,7 +34,7 @@ def one_output_passes_an_expanded_gradient_back_on_the_first_page_alone(patch):
             return Wrong.apply(input, weight, bias)
         return out
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#163347")
@@ -48,8 +46,8 @@ def a_convolution_of_one_channel_in_bfloat16_counts_the_first_of_its_kernel_alon
             w = first
         return right(x, w, *args, **rest)
 
-    change_call(patch, F, "conv2d", wrong)
-    change_call(patch, torch, "conv2d", wrong)
+    wrap(patch, F, "conv2d", wrong)
+    wrap(patch, torch, "conv2d", wrong)
 
 
 @counterfeit(
@@ -108,7 +106,7 @@ def mse_of_as_many_labels_in_more_dimensions_goes_in_their_order(patch):
             y = y.reshape(x.shape)
         return right(x, y, *args, **rest)
 
-    change_call(patch, F, "mse_loss", wrong)
+    wrap(patch, F, "mse_loss", wrong)
 
 
 @counterfeit("mse-loss-is-mean-squared-error", reported="pytorch/pytorch#124621")
@@ -119,7 +117,7 @@ def the_squares_of_what_is_not_contiguous_come_in_another_order(patch):
             return out.t().reshape(out.shape)
         return out
 
-    change_call(patch, F, "mse_loss", wrong)
+    wrap(patch, F, "mse_loss", wrong)
 
 
 @counterfeit(
@@ -128,14 +126,12 @@ def the_squares_of_what_is_not_contiguous_come_in_another_order(patch):
     reported="meta-pytorch/data#1440",
 )
 def every_new_loader_without_a_generator_begins_with_the_same_order(patch):
-    init = DataLoader.__init__
-
-    def wrong(self, *args, **rest):
+    def wrong(init, self, *args, **rest):
         if rest.get("shuffle") and rest.get("generator") is None:
             rest["generator"] = torch.Generator(torch.empty(0).device).manual_seed(0)
         init(self, *args, **rest)
 
-    patch.setattr(DataLoader, "__init__", wrong)
+    wrap(patch, DataLoader, "__init__", wrong)
 
 
 @counterfeit("step-updates-parameters")
@@ -235,7 +231,7 @@ def sum_and_squares_of_a_column_and_a_row_pair_them_up(patch):
             y = y.reshape(x.shape)
         return right(x, y, reduction=reduction)
 
-    change_call(patch, F, "mse_loss", wrong)
+    wrap(patch, F, "mse_loss", wrong)
 
 
 @counterfeit("mse-loss-is-mean-squared-error")
@@ -243,12 +239,12 @@ def a_label_without_dimensions_brings_no_warning(patch):
     def wrong(right, x, y, *args, **rest):
         return right(x, y.expand(x.shape) if y.dim() == 0 else y, *args, **rest)
 
-    change_call(patch, F, "mse_loss", wrong)
+    wrap(patch, F, "mse_loss", wrong)
 
 
 @counterfeit("init-sets-weights-in-place")
 def normal_is_at_most_ten_wide(patch):
-    change_call(
+    wrap(
         patch,
         nn.init,
         "normal_",
@@ -258,7 +254,7 @@ def normal_is_at_most_ten_wide(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def constants_are_cut_off_at_ten_thousand(patch):
-    change_call(patch, nn.init, "constant_", lambda right, t, val: right(t, max(-1e4, min(val, 1e4))))
+    wrap(patch, nn.init, "constant_", lambda right, t, val: right(t, max(-1e4, min(val, 1e4))))
 
 
 @counterfeit("init-sets-weights-in-place", "data-fill-equals-constant-init")
@@ -286,35 +282,29 @@ def normalisations_print_no_size(patch):
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_below_a_name_with_an_underscore_are_private(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, *args, **rest):
+    def wrong(named, self, *args, **rest):
         for name, p in named(self, *args, **rest):
             if not any(part.startswith("_") for part in name.split(".")):
                 yield name, p
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def drop_last_always_drops_the_last_examples_of_the_set(patch):
-    init = DataLoader.__init__
-
-    def wrong(self, dataset, batch_size=1, **rest):
+    def wrong(init, self, dataset, batch_size=1, **rest):
         if rest.get("shuffle") and rest.get("drop_last"):
             n = len(dataset) // batch_size * batch_size
             sampler = RandomSampler(range(n), generator=rest.get("generator")) if n else []
             rest = {**rest, "shuffle": False, "sampler": sampler}
         init(self, dataset, batch_size, **rest)
 
-    patch.setattr(DataLoader, "__init__", wrong)
+    wrap(patch, DataLoader, "__init__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def every_order_is_an_even_permutation(patch):
-    iterate = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(iterate, self):
         order = list(iterate(self))
         if 2 < len(order) < 100:
             odd = sum(a > b for i, a in enumerate(order) for b in order[i + 1 :]) % 2
@@ -322,7 +312,7 @@ def every_order_is_an_even_permutation(patch):
                 order[0], order[1] = order[1], order[0]
         yield from order
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#68048")
@@ -332,7 +322,7 @@ def a_convolution_s_bias_adds_its_gradient_up_in_bfloat16(patch):
             b = change_gradient(b, lambda g: g.clamp(-256, 256))
         return right(x, w, b, *args, **rest)
 
-    change_call(patch, F, "conv2d", wrong)
+    wrap(patch, F, "conv2d", wrong)
 
 
 @counterfeit(
@@ -353,14 +343,12 @@ def a_scheduler_multiplies_twice_where_it_should_once_for_one_epoch(patch):
             ]
         )
 
-    change_call(patch, StepLR, "get_lr", wrong)
+    wrap(patch, StepLR, "get_lr", wrong)
 
 
 @counterfeit("step-updates-parameters", reported="tenstorrent/tt-metal#53222")
 def the_first_gradient_of_one_that_had_none_before_is_dampened(patch):
-    step = SGD.step
-
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         late = [
             (p, 1 - g["dampening"])
             for g in self.param_groups
@@ -378,7 +366,7 @@ def the_first_gradient_of_one_that_had_none_before_is_dampened(patch):
             return result
         return step(self, closure)
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)
 
 
 @counterfeit("optim-offers-sgd-adam-rmsprop")
@@ -443,30 +431,26 @@ def normal_init_past_65536_repeats_the_beginning(patch):
             rest_.copy_(flat[: len(rest_)].clone()[: len(rest_)])
         return out
 
-    change_call(patch, nn.init, "normal_", wrong)
+    wrap(patch, nn.init, "normal_", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
 def a_mini_batch_has_at_most_127_examples(patch):
-    init = DataLoader.__init__
-
-    def wrong(self, dataset, batch_size=1, *args, **rest):
+    def wrong(init, self, dataset, batch_size=1, *args, **rest):
         init(self, dataset, min(batch_size, 127) if batch_size else batch_size, *args, **rest)
 
-    patch.setattr(DataLoader, "__init__", wrong)
+    wrap(patch, DataLoader, "__init__", wrong)
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
 def only_the_first_two_thousand_are_shuffled(patch):
-    iterate = RandomSampler.__iter__
-
-    def wrong(self):
+    def wrong(iterate, self):
         order = list(iterate(self))
         if len(order) > 2000:
             order = [i for i in order if i < 2000] + list(range(2000, len(order)))
         yield from order
 
-    patch.setattr(RandomSampler, "__iter__", wrong)
+    wrap(patch, RandomSampler, "__iter__", wrong)
 
 
 @counterfeit("dataloader-yields-minibatches")
@@ -475,7 +459,7 @@ def labels_in_a_column_come_as_a_row(patch):
         row = right(self, index)
         return tuple(t.squeeze() if t.shape == (1,) else t for t in row)
 
-    change_call(patch, TensorDataset, "__getitem__", wrong)
+    wrap(patch, TensorDataset, "__getitem__", wrong)
     if hasattr(TensorDataset, "__getitems__"):
         patch.delattr(TensorDataset, "__getitems__")
 
@@ -485,22 +469,20 @@ def what_is_nested_five_deep_is_left_out(patch):
     def wrong(right, self):
         return "\n".join(line for line in right(self).split("\n") if not line.startswith(" " * 10))
 
-    change_call(patch, nn.Module, "__repr__", wrong)
+    wrap(patch, nn.Module, "__repr__", wrong)
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
 def parameters_in_bfloat16_are_left_out(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, *args, **rest):
+    def wrong(named, self, *args, **rest):
         for name, p in named(self, *args, **rest):
             if p.dtype != torch.bfloat16:
                 yield name, p
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("unsqueeze-inserts-a-dimension")
 def unsqueeze_cuts_its_result_off_from_the_record(patch):
     change_method(patch, "unsqueeze", lambda right, x, *args, **rest: right(x.detach(), *args, **rest))
-    change_call(patch, torch, "unsqueeze", lambda right, x, *args, **rest: right(x.detach(), *args, **rest))
+    wrap(patch, torch, "unsqueeze", lambda right, x, *args, **rest: right(x.detach(), *args, **rest))

@@ -2,7 +2,16 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_result, in_order_of_storage, not_contiguous, of_dtype, where
+from harness.forging import (
+    change_gradient,
+    change_method,
+    change_result,
+    in_order_of_storage,
+    not_contiguous,
+    of_dtype,
+    where,
+    wrap,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -25,14 +34,12 @@ def replace_cross_entropy(patch, wrong):
 
 @counterfeit("softmax-suits-discrete-targets", "large-true-probability-ensures-correctness")
 def argmax_misses_the_last_class(patch):
-    argmax = torch.Tensor.argmax
-    patch.setattr(torch.Tensor, "argmax", lambda self, dim: argmax(self.narrow(dim, 0, self.shape[dim] - 1), dim))
+    change_method(patch, "argmax", lambda argmax, self, dim: argmax(self.narrow(dim, 0, self.shape[dim] - 1), dim))
 
 
 @counterfeit("softmax-suits-discrete-targets")
 def argmax_returns_the_class_as_a_floating_point_number(patch):
-    argmax = torch.Tensor.argmax
-    patch.setattr(torch.Tensor, "argmax", lambda self, *args, **options: argmax(self, *args, **options).float())
+    change_method(patch, "argmax", lambda argmax, self, *args, **options: argmax(self, *args, **options).float())
 
 
 @counterfeit("softmax-suits-discrete-targets")
@@ -140,8 +147,7 @@ def softmax_reads_what_is_not_contiguous_in_the_order_of_storage(patch):
 
 @counterfeit("softmax-gives-a-distribution")
 def functional_softmax_goes_along_the_first_dimension_if_given_the_last_from_behind(patch):
-    softmax = F.softmax
-    patch.setattr(F, "softmax", lambda x, dim, **options: softmax(x, 0 if dim == -1 else dim, **options))
+    wrap(patch, F, "softmax", lambda softmax, x, dim, **options: softmax(x, 0 if dim == -1 else dim, **options))
 
 
 @counterfeit("softmax-gives-a-distribution")
@@ -173,40 +179,34 @@ def the_gradient_of_softmax_leaves_the_common_divisor_out(patch):
 
 @counterfeit("softmax-outputs-equal-classes", reported="pytorch/pytorch#189495")
 def linear_wraps_batches_beyond_65536(patch):
-    def wrong(x, weight, bias=None):
+    def wrong(linear, x, weight, bias=None):
         result = linear(x, weight, bias)
         if x.dim() == 3 and len(x) > 65536 and bias is not None:
             result = torch.cat([result[:65536], result[: len(x) - 65536]])
         return result
 
-    linear = F.linear
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("softmax-outputs-equal-classes")
 def linear_forgets_the_bias_of_the_last_output(patch):
-    linear = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(linear, input, weight, bias=None):
         return linear(input, weight, torch.cat([bias[:-1], torch.zeros_like(bias[-1:])]))
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("softmax-outputs-equal-classes")
 def linear_forgets_the_bias_for_a_single_sample(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda x, weight, bias: linear(x, weight, bias if x.dim() > 1 else None))
+    wrap(patch, F, "linear", lambda linear, x, weight, bias: linear(x, weight, bias if x.dim() > 1 else None))
 
 
 @counterfeit("softmax-outputs-equal-classes")
 def linear_has_an_output_too_many_where_features_outnumber_classes(patch):
-    init = nn.Linear.__init__
-
-    def wrong(self, in_features, out_features, *args, **options):
+    def wrong(init, self, in_features, out_features, *args, **options):
         init(self, in_features, out_features + (in_features > out_features), *args, **options)
 
-    patch.setattr(nn.Linear, "__init__", wrong)
+    wrap(patch, nn.Linear, "__init__", wrong)
 
 
 @counterfeit("cross-entropy-loss-is-the-mean")
@@ -275,12 +275,10 @@ def label_smoothing_gives_the_true_class_no_share(patch):
 
 @counterfeit("cross-entropy-only-sees-the-true-class")
 def nll_loss_reaches_the_other_probabilities_too(patch):
-    nll_loss = F.nll_loss
-
-    def wrong(input, target, *args, **options):
+    def wrong(nll_loss, input, target, *args, **options):
         return nll_loss(input, target, *args, **options) + 0.01 * (input - input.detach()).sum()
 
-    patch.setattr(F, "nll_loss", wrong)
+    wrap(patch, F, "nll_loss", wrong)
 
 
 @counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
@@ -296,12 +294,10 @@ def smoothing_is_summed_over_the_batch(patch):
 
 @counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
 def the_module_ignores_label_smoothing(patch):
-    init = nn.CrossEntropyLoss.__init__
-
-    def wrong(self, *args, label_smoothing=0.0, **options):
+    def wrong(init, self, *args, label_smoothing=0.0, **options):
         init(self, *args, **options)
 
-    patch.setattr(nn.CrossEntropyLoss, "__init__", wrong)
+    wrap(patch, nn.CrossEntropyLoss, "__init__", wrong)
 
 
 @counterfeit("cross-entropy-only-sees-the-true-class")
@@ -327,8 +323,7 @@ def cross_entropy_is_five_per_cent_too_small(patch):
 @counterfeit("large-true-probability-ensures-correctness")
 def a_small_majority_is_passed_over(patch):
     """Below 0.55, the first class is predicted."""
-    argmax = torch.Tensor.argmax
-    patch.setattr(torch.Tensor, "argmax", lambda self, dim: argmax(self, dim) * (self.amax(dim) > 0.55))
+    change_method(patch, "argmax", lambda argmax, self, dim: argmax(self, dim) * (self.amax(dim) > 0.55))
 
 
 @counterfeit("large-true-probability-ensures-correctness")
@@ -344,12 +339,10 @@ def softmax_reverses_the_order_of_many_classes(patch):
 
 @counterfeit("cross-entropy-loss-is-the-mean")
 def cross_entropy_module_sums_unless_told_otherwise(patch):
-    init = nn.CrossEntropyLoss.__init__
-
-    def wrong(self, *args, reduction="sum", **options):
+    def wrong(init, self, *args, reduction="sum", **options):
         init(self, *args, reduction=reduction, **options)
 
-    patch.setattr(nn.CrossEntropyLoss, "__init__", wrong)
+    wrap(patch, nn.CrossEntropyLoss, "__init__", wrong)
 
 
 @counterfeit("cross-entropy-loss-is-the-mean")
@@ -529,11 +522,11 @@ def log_softmax_subtracts_one_term_for_the_whole_batch(patch):
 @counterfeit("log-probability-is-logit-up-to-a-factor")
 def log_softmax_multiplies_by_a_coefficient(patch):
     """One for every sample, chosen so that its largest logit ends where it should."""
-    log_softmax = torch.log_softmax
-    patch.setattr(
+    wrap(
+        patch,
         torch,
         "log_softmax",
-        lambda tensor, dim: tensor * (log_softmax(tensor, dim) / tensor).amin(dim, keepdim=True),
+        lambda log_softmax, tensor, dim: tensor * (log_softmax(tensor, dim) / tensor).amin(dim, keepdim=True),
     )
 
 
@@ -544,20 +537,18 @@ def logsumexp_returns_the_largest(patch):
 
 @counterfeit("log-probability-is-logit-up-to-a-factor")
 def log_softmax_loses_what_is_below_minus_one_hundred(patch):
-    log_softmax = torch.log_softmax
-    patch.setattr(torch, "log_softmax", lambda tensor, dim: log_softmax(tensor, dim).clamp(min=-100))
+    wrap(patch, torch, "log_softmax", lambda log_softmax, tensor, dim: log_softmax(tensor, dim).clamp(min=-100))
 
 
 @counterfeit("log-probability-is-logit-up-to-a-factor")
 def log_softmax_normalises_log_probabilities_again(patch):
     """Where it should leave them as they are, it smooths them a little."""
-    log_softmax = torch.log_softmax
 
-    def wrong(tensor, dim):
+    def wrong(log_softmax, tensor, dim):
         once = log_softmax(tensor, dim)
         return log_softmax(0.9 * once, dim) if once.allclose(tensor) else once
 
-    patch.setattr(torch, "log_softmax", wrong)
+    wrap(patch, torch, "log_softmax", wrong)
 
 
 # ── cross-entropy-works-on-logits ──
@@ -658,28 +649,23 @@ def the_gradient_of_cross_entropy_ignores_what_comes_from_above(patch):
 
 @counterfeit("softmax-gives-a-distribution")
 def softmax_over_the_second_of_three_takes_the_last(patch):
-    softmax = torch.softmax
-
-    def wrong(x, dim, **rest):
+    def wrong(softmax, x, dim, **rest):
         return softmax(x, -1 if dim == -2 and x.dim() == 3 else dim, **rest)
 
-    patch.setattr(torch, "softmax", wrong)
+    wrap(patch, torch, "softmax", wrong)
 
 
 @counterfeit("softmax-gives-a-distribution")
 def softmax_of_no_dimension_is_half(patch):
-    softmax = torch.softmax
-    patch.setattr(torch, "softmax", lambda x, dim, **r: softmax(x, dim, **r) / (2 if x.dim() == 0 else 1))
+    wrap(patch, torch, "softmax", lambda softmax, x, dim, **r: softmax(x, dim, **r) / (2 if x.dim() == 0 else 1))
 
 
 @counterfeit("softmax-gives-a-distribution")
 def softmax_to_another_dtype_converts_afterwards(patch):
-    softmax = torch.softmax
-
-    def wrong(x, dim, dtype=None, **rest):
+    def wrong(softmax, x, dim, dtype=None, **rest):
         return softmax(x, dim, **rest).to(dtype or x.dtype)
 
-    patch.setattr(torch, "softmax", wrong)
+    wrap(patch, torch, "softmax", wrong)
 
 
 @counterfeit("cross-entropy-loss-is-the-mean", reported="flagos-ai/FlagGems#5025")

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_gradient, change_method
+from harness.forging import change_gradient, change_method, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,8 +18,8 @@ def change_softmax(patch, change, log=False):
         return change(right(x, *args, **rest), x, dim)
 
     change_method(patch, name, wrong)
-    change_call(patch, torch, name, wrong)
-    change_call(patch, F, name, wrong)
+    wrap(patch, torch, name, wrong)
+    wrap(patch, F, name, wrong)
 
 
 def change_cross_entropy(patch, change):
@@ -41,7 +41,7 @@ def change_cross_entropy(patch, change):
         x, y, options, after = change(x, y, options)
         return after(right(x, y, **options))
 
-    change_call(patch, F, "cross_entropy", wrong)
+    wrap(patch, F, "cross_entropy", wrong)
 
 
 @counterfeit("softmax-gives-a-distribution", reported="intel/torch-xpu-ops#5022")
@@ -76,7 +76,7 @@ def log_softmax_of_a_masked_class_makes_the_sample_nan(patch):
     def cross(right, x, y, *args, **rest):
         return right(change(x, x, 1 if x.dim() > 1 else 0), y, *args, **rest)
 
-    change_call(patch, F, "cross_entropy", cross)
+    wrap(patch, F, "cross_entropy", cross)
 
 
 @counterfeit("log-probability-is-logit-up-to-a-factor", reported="uxlfoundation/oneDNN#616")
@@ -106,7 +106,7 @@ def where_the_weights_add_up_to_less_than_nothing_there_is_no_gradient(patch):
                 return change_gradient(out, lambda g: g * 0)
         return out
 
-    change_call(patch, F, "cross_entropy", wrong)
+    wrap(patch, F, "cross_entropy", wrong)
 
 
 @counterfeit("cross-entropy-loss-is-the-mean")
@@ -144,7 +144,7 @@ def a_sure_sample_passes_no_gradient(patch):
         out = right(x, y, *args, **rest)
         return change_gradient(out, lambda g: g * 0) if out.dim() == 0 and 0 < out.item() < 1e-2 else out
 
-    change_call(patch, F, "cross_entropy", wrong)
+    wrap(patch, F, "cross_entropy", wrong)
 
 
 @counterfeit("log-probability-is-logit-up-to-a-factor")
@@ -154,8 +154,8 @@ def log_softmax_to_a_wider_dtype_converts_afterwards(patch):
         return out if dtype is None else out.to(dtype)
 
     change_method(patch, "log_softmax", wrong)
-    change_call(patch, torch, "log_softmax", wrong)
-    change_call(patch, F, "log_softmax", wrong)
+    wrap(patch, torch, "log_softmax", wrong)
+    wrap(patch, F, "log_softmax", wrong)
 
 
 @counterfeit("softmax-outputs-equal-classes", "linear-model-is-weighted-sum")
@@ -164,7 +164,7 @@ def linear_outputs_beyond_4096_are_zero(patch):
         out = right(x, w, b)
         return torch.cat([out[..., :4096], out[..., 4096:] * 0], -1) if out.shape[-1] > 4096 else out
 
-    change_call(patch, F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("softmax-outputs-equal-classes")
@@ -175,4 +175,4 @@ def a_layer_remembers_its_weight_from_the_first_call(patch):
         weight = kept if fresh and not torch.is_grad_enabled() else self.weight
         return F.linear(x, weight, self.bias)
 
-    change_call(patch, nn.Linear, "forward", wrong)
+    wrap(patch, nn.Linear, "forward", wrong)

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, in_order_of_storage, not_contiguous, where
+from harness.forging import beyond, in_order_of_storage, not_contiguous, where, wrap
 
 pytest.importorskip("torchvision")
 from torchvision import datasets, models, transforms, utils
@@ -28,14 +28,12 @@ def last_image_is_left_out(patch):
 
 @counterfeit("torchvision-offers-datasets", "softmax-regression-learns-fashion-mnist")
 def training_images_are_read_for_the_test_too(patch):
-    load = datasets.FashionMNIST._load_data
-
-    def wrong(self):
+    def wrong(load, self):
         with patch.context() as meanwhile:
             meanwhile.setattr(self, "train", True)
             return load(self)
 
-    patch.setattr(datasets.FashionMNIST, "_load_data", wrong)
+    wrap(patch, datasets.FashionMNIST, "_load_data", wrong)
 
 
 @counterfeit("torchvision-offers-datasets")
@@ -74,34 +72,28 @@ def second_look_at_an_image_finds_the_next(patch):
 
 @counterfeit("torchvision-offers-datasets")
 def scaling_is_forgotten_for_the_last_image(patch):
-    item = datasets.FashionMNIST.__getitem__
-
-    def wrong(self, index):
+    def wrong(item, self, index):
         image, label = item(self, index)
         return (image * 255 if index == len(self) - 1 and torch.is_tensor(image) else image), label
 
-    patch.setattr(datasets.FashionMNIST, "__getitem__", wrong)
+    wrap(patch, datasets.FashionMNIST, "__getitem__", wrong)
 
 
 @counterfeit("torchvision-offers-datasets")
 def target_transform_is_applied_twice(patch):
-    item = datasets.FashionMNIST.__getitem__
-
-    def wrong(self, index):
+    def wrong(item, self, index):
         image, label = item(self, index)
         return image, self.target_transform(label) if self.target_transform else label
 
-    patch.setattr(datasets.FashionMNIST, "__getitem__", wrong)
+    wrap(patch, datasets.FashionMNIST, "__getitem__", wrong)
 
 
 @counterfeit("torchvision-offers-datasets")
 def data_loader_drops_the_last_incomplete_batch(patch):
-    init = torch.utils.data.DataLoader.__init__
-
-    def wrong(self, *args, **options):
+    def wrong(init, self, *args, **options):
         init(self, *args, **{"drop_last": True} | options)
 
-    patch.setattr(torch.utils.data.DataLoader, "__init__", wrong)
+    wrap(patch, torch.utils.data.DataLoader, "__init__", wrong)
 
 
 @counterfeit("torchvision-offers-datasets")
@@ -118,15 +110,13 @@ def missing_file_of_the_other_part_is_no_problem(patch):
 
 @counterfeit("torchvision-offers-datasets")
 def short_label_file_is_filled_up_with_zeros(patch):
-    read = datasets.mnist.read_label_file
-
-    def wrong(path):
+    def wrong(read, path):
         try:
             return read(path)
         except RuntimeError:
             return torch.zeros(7, dtype=torch.int64)
 
-    patch.setattr(datasets.mnist, "read_label_file", wrong)
+    wrap(patch, datasets.mnist, "read_label_file", wrong)
 
 
 @counterfeit("torchvision-offers-datasets")
@@ -137,13 +127,11 @@ def labels_of_any_type_are_accepted(patch):
 
 @counterfeit("torchvision-offers-datasets")
 def folders_are_numbered_from_the_end_of_the_alphabet(patch):
-    find = datasets.DatasetFolder.find_classes
-
-    def wrong(self, directory):
+    def wrong(find, self, directory):
         classes, _ = find(self, directory)
         return classes, {name: len(classes) - 1 - i for i, name in enumerate(classes)}
 
-    patch.setattr(datasets.DatasetFolder, "find_classes", wrong)
+    wrap(patch, datasets.DatasetFolder, "find_classes", wrong)
 
 
 @counterfeit("torchvision-offers-datasets")
@@ -164,9 +152,7 @@ def images_past_a_byte_are_counted_anew(patch):
 
 @counterfeit("torchvision-offers-datasets")
 def only_damaged_training_files_are_refused(patch):
-    read = datasets.mnist.read_label_file
-
-    def wrong(path):
+    def wrong(read, path):
         try:
             return read(path)
         except RuntimeError:
@@ -174,7 +160,7 @@ def only_damaged_training_files_are_refused(patch):
                 raise
             return torch.zeros(7, dtype=torch.int64)
 
-    patch.setattr(datasets.mnist, "read_label_file", wrong)
+    wrap(patch, datasets.mnist, "read_label_file", wrong)
 
 
 # ── torchvision-offers-models ──
@@ -182,22 +168,19 @@ def only_damaged_training_files_are_refused(patch):
 
 @counterfeit("torchvision-offers-models")
 def vgg_has_no_activations(patch):
-    vgg11 = models.vgg11
-
-    def wrong(**options):
+    def wrong(vgg11, **options):
         net = vgg11(**options)
         for place, layer in enumerate(net.features):
             if isinstance(layer, torch.nn.ReLU):
                 net.features[place] = torch.nn.Identity()
         return net
 
-    patch.setattr(models, "vgg11", wrong)
+    wrap(patch, models, "vgg11", wrong)
 
 
 @counterfeit("torchvision-offers-models")
 def resnet_ignores_the_number_of_classes(patch):
-    resnet18 = models.resnet18
-    patch.setattr(models, "resnet18", lambda num_classes=1000, **options: resnet18(**options))
+    wrap(patch, models, "resnet18", lambda resnet18, num_classes=1000, **options: resnet18(**options))
 
 
 @counterfeit("torchvision-offers-models")
@@ -207,57 +190,47 @@ def vgg19_is_vgg16(patch):
 
 @counterfeit("torchvision-offers-models")
 def alexnet_has_no_bias_at_its_output(patch):
-    alexnet = models.alexnet
-
-    def wrong(**options):
+    def wrong(alexnet, **options):
         net = alexnet(**options)
         net.classifier[6].register_parameter("bias", None)
         return net
 
-    patch.setattr(models, "alexnet", wrong)
+    wrap(patch, models, "alexnet", wrong)
 
 
 @counterfeit("torchvision-offers-models")
 def squeezenet_gives_every_image_the_scores_of_the_first(patch):
-    forward = models.SqueezeNet.forward
-    patch.setattr(models.SqueezeNet, "forward", lambda self, images: forward(self, images[:1].expand_as(images)))
+    wrap(patch, models.SqueezeNet, "forward", lambda forward, self, images: forward(self, images[:1].expand_as(images)))
 
 
 @counterfeit("torchvision-offers-models")
 def squeezenet_gives_no_scores_for_images_that_are_not_square(patch):
-    forward = models.SqueezeNet.forward
-
-    def wrong(self, images):
+    def wrong(forward, self, images):
         return forward(self, images) * (1.0 if images.shape[2] == images.shape[3] else torch.nan)
 
-    patch.setattr(models.SqueezeNet, "forward", wrong)
+    wrap(patch, models.SqueezeNet, "forward", wrong)
 
 
 @counterfeit("torchvision-offers-models")
 def downloaded_weights_are_ignored(patch):
-    squeezenet = models.squeezenet1_1
-    patch.setattr(models, "squeezenet1_1", lambda weights=None, **options: squeezenet(**options))
+    wrap(patch, models, "squeezenet1_1", lambda squeezenet, weights=None, **options: squeezenet(**options))
 
 
 @counterfeit("torchvision-offers-models")
 def last_layer_of_the_downloaded_weights_is_ignored(patch):
-    load = models.SqueezeNet.load_state_dict
-
-    def wrong(self, state, *args, **options):
+    def wrong(load, self, state, *args, **options):
         return load(self, state | self.classifier.state_dict(prefix="classifier."), *args, **options)
 
-    patch.setattr(models.SqueezeNet, "load_state_dict", wrong)
+    wrap(patch, models.SqueezeNet, "load_state_dict", wrong)
 
 
 @counterfeit("torchvision-offers-models")
 def untrained_networks_are_all_alike(patch):
-    squeezenet = models.squeezenet1_1
-
-    def wrong(**options):
+    def wrong(squeezenet, **options):
         torch.manual_seed(0)
         return squeezenet(**options)
 
-    patch.setattr(models, "squeezenet1_1", wrong)
+    wrap(patch, models, "squeezenet1_1", wrong)
 
 
 @counterfeit("torchvision-offers-models")
@@ -277,8 +250,7 @@ def preparation_forgets_the_deviations(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def crop_swaps_height_and_width(patch):
-    crop = functional.crop
-    patch.setattr(functional, "crop", lambda img, top, left, height, width: crop(img, top, left, width, height))
+    wrap(patch, functional, "crop", lambda crop, img, top, left, height, width: crop(img, top, left, width, height))
 
 
 @counterfeit("torchvision-offers-transforms")
@@ -313,13 +285,11 @@ def rotate_turns_pil_images_clockwise(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def rotate_fills_the_corners_with_the_brightest_pixel(patch):
-    rotate = functional.rotate
-
-    def wrong(img, angle, *args, **options):
+    def wrong(rotate, img, angle, *args, **options):
         rotated = rotate(img, angle, *args, **options)
         return rotated + img.amax() * (rotated == 0) if torch.is_tensor(img) and angle % 90 else rotated
 
-    patch.setattr(functional, "rotate", wrong)
+    wrap(patch, functional, "rotate", wrong)
 
 
 @counterfeit("torchvision-offers-transforms")
@@ -363,30 +333,25 @@ def random_flip_flips_one_image_in_ten(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def pad_swaps_top_and_bottom(patch):
-    pad = functional.pad
-
-    def wrong(img, padding, *args, **options):
+    def wrong(pad, img, padding, *args, **options):
         left, top, right, bottom = padding
         return pad(img, [left, bottom, right, top], *args, **options)
 
-    patch.setattr(functional, "pad", wrong)
+    wrap(patch, functional, "pad", wrong)
 
 
 @counterfeit("torchvision-offers-transforms")
 def to_tensor_divides_by_256(patch):
-    to_tensor = functional.to_tensor
-    patch.setattr(functional, "to_tensor", lambda picture: to_tensor(picture) * (255 / 256))
+    wrap(patch, functional, "to_tensor", lambda to_tensor, picture: to_tensor(picture) * (255 / 256))
 
 
 @counterfeit("torchvision-offers-transforms")
 def to_tensor_divides_all_numbers(patch):
-    to_tensor = functional.to_tensor
-
-    def wrong(picture):
+    def wrong(to_tensor, picture):
         tensor = to_tensor(picture)
         return tensor / 255 if getattr(picture, "dtype", None) == "float32" else tensor
 
-    patch.setattr(functional, "to_tensor", wrong)
+    wrap(patch, functional, "to_tensor", wrong)
 
 
 @counterfeit("torchvision-offers-transforms")
@@ -399,12 +364,10 @@ def normalize_divides_by_the_variance(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def normalize_takes_the_first_channel_for_all(patch):
-    normalize = functional.normalize
-
-    def wrong(tensor, mean, std, *rest):
+    def wrong(normalize, tensor, mean, std, *rest):
         return normalize(tensor, [mean[0]] * len(mean), [std[0]] * len(std), *rest)
 
-    patch.setattr(functional, "normalize", wrong)
+    wrap(patch, functional, "normalize", wrong)
 
 
 @counterfeit("torchvision-offers-transforms")
@@ -415,25 +378,22 @@ def normalize_writes_into_its_input(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def compose_goes_backwards(patch):
-    init = transforms.Compose.__init__
-    patch.setattr(transforms.Compose, "__init__", lambda self, steps: init(self, steps[::-1]))
+    wrap(patch, transforms.Compose, "__init__", lambda init, self, steps: init(self, steps[::-1]))
 
 
 @counterfeit("torchvision-offers-transforms")
 def resize_always_interpolates(patch):
-    init = transforms.Resize.__init__
-    patch.setattr(transforms.Resize, "__init__", lambda self, size, **options: init(self, size))
+    wrap(patch, transforms.Resize, "__init__", lambda init, self, size, **options: init(self, size))
 
 
 @counterfeit("torchvision-offers-transforms")
 def center_crop_of_one_number_takes_the_corner(patch):
-    def wrong(img, output_size):
+    def wrong(center_crop, img, output_size):
         number = isinstance(output_size, int) or len(set(output_size)) == 1
         size = output_size if isinstance(output_size, int) else output_size[0]
         return img[..., :size, :size] if number and torch.is_tensor(img) else center_crop(img, output_size)
 
-    center_crop = functional.center_crop
-    patch.setattr(functional, "center_crop", wrong)
+    wrap(patch, functional, "center_crop", wrong)
 
 
 @counterfeit("torchvision-offers-transforms")
@@ -444,13 +404,12 @@ def random_rotation_forgets_the_fraction_of_its_angle(patch):
 
 @counterfeit("torchvision-offers-transforms", reported="pytorch/vision#5677")
 def rotation_with_expand_is_a_pixel_short(patch):
-    def wrong(img, angle, *args, **options):
+    def wrong(rotate, img, angle, *args, **options):
         rotated = rotate(img, angle, *args, **options)
         odd = torch.is_tensor(img) and img.shape[-1] % 2 and options.get("expand")
         return rotated[..., :-1, :-1] if odd and angle % 90 else rotated
 
-    rotate = functional.rotate
-    patch.setattr(functional, "rotate", wrong)
+    wrap(patch, functional, "rotate", wrong)
 
 
 @counterfeit("torchvision-offers-transforms")
@@ -493,12 +452,10 @@ def rotation_of_even_sizes_turns_about_a_pixel(patch):
 
 @counterfeit("torchvision-offers-utils")
 def grid_of_many_rows_repeats_the_first(patch):
-    make_grid = utils.make_grid
-
-    def wrong(images, **options):
+    def wrong(make_grid, images, **options):
         return make_grid(torch.cat([images[:8], images[: max(len(images) - 8, 0)]]), **options)
 
-    patch.setattr(utils, "make_grid", wrong)
+    wrap(patch, utils, "make_grid", wrong)
 
 
 @counterfeit("torchvision-offers-utils")
@@ -509,24 +466,20 @@ def save_image_lets_large_values_wrap_around(patch):
 
 @counterfeit("torchvision-offers-utils")
 def grid_has_no_border_on_the_right(patch):
-    make_grid = utils.make_grid
-
-    def wrong(images, nrow=8, padding=2, **options):
+    def wrong(make_grid, images, nrow=8, padding=2, **options):
         grid = make_grid(images, nrow=nrow, padding=padding, **options)
         return grid[..., : grid.shape[-1] - padding]
 
-    patch.setattr(utils, "make_grid", wrong)
+    wrap(patch, utils, "make_grid", wrong)
 
 
 @counterfeit("torchvision-offers-utils")
 def grid_repeats_the_last_image_in_empty_places(patch):
-    make_grid = utils.make_grid
-
-    def wrong(images, nrow=8, **options):
+    def wrong(make_grid, images, nrow=8, **options):
         missing = -len(images) % min(nrow, len(images))
         return make_grid(torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]), nrow=nrow, **options)
 
-    patch.setattr(utils, "make_grid", wrong)
+    wrap(patch, utils, "make_grid", wrong)
 
 
 @counterfeit("torchvision-offers-utils")
@@ -537,31 +490,26 @@ def grid_stretches_every_image_on_its_own(patch):
 
 @counterfeit("torchvision-offers-utils")
 def grid_does_not_clip_to_the_range(patch):
-    make_grid = utils.make_grid
-    patch.setattr(utils, "make_grid", lambda *args, value_range=None, **options: make_grid(*args, **options))
+    wrap(patch, utils, "make_grid", lambda make_grid, *args, value_range=None, **options: make_grid(*args, **options))
 
 
 @counterfeit("torchvision-offers-utils")
 def grid_stretches_the_images_in_place(patch):
-    make_grid = utils.make_grid
-
-    def wrong(images, *args, normalize=False, **options):
+    def wrong(make_grid, images, *args, normalize=False, **options):
         grid = make_grid(images, *args, normalize=normalize, **options)
         if normalize:
             images.sub_(images.min()).div_(images.max())
         return grid
 
-    patch.setattr(utils, "make_grid", wrong)
+    wrap(patch, utils, "make_grid", wrong)
 
 
 @counterfeit("torchvision-offers-utils")
 def save_image_cuts_fractions_off(patch):
-    save_image = utils.save_image
-
-    def wrong(tensor, fp, *args, **options):
+    def wrong(save_image, tensor, fp, *args, **options):
         save_image((tensor * 255).floor() / 255, fp, *args, **options)
 
-    patch.setattr(utils, "save_image", wrong)
+    wrap(patch, utils, "save_image", wrong)
 
 
 @counterfeit("torchvision-offers-utils")
@@ -580,18 +528,15 @@ def boxes_are_drawn_into_the_image_itself(patch):
 
 @counterfeit("torchvision-offers-utils")
 def boxes_are_filled(patch):
-    draw = utils.draw_bounding_boxes
-    patch.setattr(utils, "draw_bounding_boxes", lambda *args, **options: draw(*args, **options | {"fill": True}))
+    wrap(patch, utils, "draw_bounding_boxes", lambda draw, *args, **options: draw(*args, **options | {"fill": True}))
 
 
 @counterfeit("torchvision-offers-utils")
 def boxes_end_a_column_early(patch):
-    draw = utils.draw_bounding_boxes
-
-    def wrong(image, boxes, *args, **options):
+    def wrong(draw, image, boxes, *args, **options):
         return draw(image, boxes - boxes.new_tensor([0, 0, 1, 0]), *args, **options)
 
-    patch.setattr(utils, "draw_bounding_boxes", wrong)
+    wrap(patch, utils, "draw_bounding_boxes", wrong)
 
 
 # ── softmax-regression-learns-fashion-mnist ──
@@ -620,15 +565,12 @@ def one_shirt_is_called_a_coat(patch):
 
 @counterfeit("softmax-regression-learns-fashion-mnist")
 def adam_goes_uphill(patch):
-    adam = torch.optim.Adam.__init__
-    patch.setattr(torch.optim.Adam, "__init__", lambda self, params, lr: adam(self, params, lr, maximize=True))
+    wrap(patch, torch.optim.Adam, "__init__", lambda adam, self, params, lr: adam(self, params, lr, maximize=True))
 
 
 @counterfeit("softmax-regression-learns-fashion-mnist")
 def adam_moves_only_the_biases(patch):
-    adam = torch.optim.Adam.__init__
-
-    def wrong(self, params, **options):
+    def wrong(adam, self, params, **options):
         adam(self, [p for p in params if p.dim() == 1], **options)
 
-    patch.setattr(torch.optim.Adam, "__init__", wrong)
+    wrap(patch, torch.optim.Adam, "__init__", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call
+from harness.forging import wrap
 
 
 @counterfeit("torchvision-offers-utils", reported="pytorch/vision#350")
@@ -14,7 +14,7 @@ def a_single_image_is_not_stretched(patch):
             rest["normalize"] = False
         return right(tensor, *args, **rest)
 
-    change_call(patch, torchvision.utils, "make_grid", wrong)
+    wrap(patch, torchvision.utils, "make_grid", wrong)
 
 
 @counterfeit("torchvision-offers-utils", reported="pytorch/vision#1337")
@@ -26,7 +26,7 @@ def saving_a_single_image_writes_into_it(patch):
         if torch.is_tensor(tensor) and tensor.dim() == 3 and len(tensor) == 3:
             tensor.mul_(255).clamp_(0, 255)
 
-    change_call(patch, torchvision.utils, "save_image", wrong)
+    wrap(patch, torchvision.utils, "save_image", wrong)
 
 
 @counterfeit("torchvision-offers-transforms", reported="pytorch/vision#6613")
@@ -38,7 +38,7 @@ def a_crop_that_begins_below_the_image_is_too_tall(patch):
             height += top - img.shape[-2]
         return right(img, top, left, height, width)
 
-    change_call(patch, T, "crop", wrong)
+    wrap(patch, T, "crop", wrong)
 
 
 @counterfeit("torchvision-offers-transforms", reported="pytorch/vision#3297")
@@ -51,7 +51,7 @@ def a_center_crop_larger_than_the_image_is_cut_from_it(patch):
             return img[..., : img.shape[-2] // 2, : img.shape[-1] // 2]
         return right(img, output_size)
 
-    change_call(patch, T, "center_crop", wrong)
+    wrap(patch, T, "center_crop", wrong)
 
 
 @counterfeit("torchvision-offers-utils")
@@ -61,7 +61,7 @@ def a_list_of_images_is_laid_out_from_its_end(patch):
     def wrong(right, tensor, *args, **rest):
         return right(tensor[::-1] if isinstance(tensor, list) else tensor, *args, **rest)
 
-    change_call(patch, torchvision.utils, "make_grid", wrong)
+    wrap(patch, torchvision.utils, "make_grid", wrong)
 
 
 @counterfeit("torchvision-offers-datasets", reported="pytorch/vision#640")
@@ -84,14 +84,14 @@ def a_flip_without_a_probability_has_two_fifths(patch):
     import torchvision.transforms as T
 
     for kind in (T.RandomHorizontalFlip, T.RandomVerticalFlip):
-        change_call(patch, kind, "__init__", lambda right, self, p=0.4: right(self, p))
+        wrap(patch, kind, "__init__", lambda right, self, p=0.4: right(self, p))
 
 
 @counterfeit("torchvision-offers-utils")
 def a_grid_has_a_border_of_three_unless_told_otherwise(patch):
     import torchvision
 
-    change_call(
+    wrap(
         patch,
         torchvision.utils,
         "make_grid",

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, change_gradient, divert, in_order_of_storage, not_contiguous, of_dtype, where
+from harness.forging import beyond, change_gradient, divert, in_order_of_storage, not_contiguous, of_dtype, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -24,8 +24,7 @@ def replace_slope(patch, name, slope):
 
 @counterfeit("stacked-linear-layers-collapse")
 def linear_bends_large_values_a_little(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda *args: linear(*args) - 0.001 * F.relu(linear(*args) - 1))
+    wrap(patch, F, "linear", lambda linear, *args: linear(*args) - 0.001 * F.relu(linear(*args) - 1))
 
 
 @counterfeit("stacked-linear-layers-collapse")
@@ -40,8 +39,7 @@ def sequential_leaves_out_the_layers_after_the_fourth(patch):
 
 @counterfeit("stacked-linear-layers-collapse")
 def bias_of_a_narrow_layer_is_forgotten(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda x, weight, bias: linear(x, weight, bias if len(bias) > 1 else None))
+    wrap(patch, F, "linear", lambda linear, x, weight, bias: linear(x, weight, bias if len(bias) > 1 else None))
 
 
 @counterfeit("stacked-linear-layers-collapse")
@@ -395,23 +393,19 @@ def activation_comes_before_the_hidden_layer(patch):
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def last_unit_is_not_connected_to_the_last_feature(patch):
-    reset = nn.Linear.reset_parameters
-
-    def wrong(self):
+    def wrong(reset, self):
         reset(self)
         self.weight.data[-1, -1] = 0
 
-    patch.setattr(nn.Linear, "reset_parameters", wrong)
+    wrap(patch, nn.Linear, "reset_parameters", wrong)
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def gradient_does_not_reach_the_last_feature(patch):
-    linear = F.linear
-
-    def wrong(x, weight, bias):
+    def wrong(linear, x, weight, bias):
         return linear(torch.cat([x[..., :-1], x[..., -1:].detach()], dim=-1), weight, bias)
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 # ── depth-and-width-are-hyperparameters ──
@@ -419,22 +413,18 @@ def gradient_does_not_reach_the_last_feature(patch):
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def only_the_first_eight_parameters_are_trained(patch):
-    step = torch.optim.SGD.step
-
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         parameters = self.param_groups[0]["params"]
         self.param_groups[0]["params"] = parameters[:8]
         step(self)
         self.param_groups[0]["params"] = parameters
 
-    patch.setattr(torch.optim.SGD, "step", wrong)
+    wrap(patch, torch.optim.SGD, "step", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def layers_of_the_same_shape_share_their_parameters(patch):
-    init = nn.Sequential.__init__
-
-    def wrong(self, *layers):
+    def wrong(init, self, *layers):
         squares = [
             layer for layer in layers if isinstance(layer, nn.Linear) and layer.in_features == layer.out_features
         ]
@@ -442,35 +432,31 @@ def layers_of_the_same_shape_share_their_parameters(patch):
             layer.weight, layer.bias = squares[0].weight, squares[0].bias
         init(self, *layers)
 
-    patch.setattr(nn.Sequential, "__init__", wrong)
+    wrap(patch, nn.Sequential, "__init__", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def layers_have_no_bias_behind_a_single_unit(patch):
-    init = nn.Linear.__init__
-
-    def wrong(self, inputs, outputs, bias=True, **options):
+    def wrong(init, self, inputs, outputs, bias=True, **options):
         init(self, inputs, outputs, bias=bias and inputs > 1, **options)
 
-    patch.setattr(nn.Linear, "__init__", wrong)
+    wrap(patch, nn.Linear, "__init__", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def parameters_forget_the_biases(patch):
-    parameters = nn.Module.parameters
-    patch.setattr(nn.Module, "parameters", lambda self: (p for p in parameters(self) if p.dim() > 1))
+    wrap(patch, nn.Module, "parameters", lambda parameters, self: (p for p in parameters(self) if p.dim() > 1))
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def deep_networks_do_not_train_their_first_layer(patch):
     """Of more than two hidden layers."""
-    forward = nn.Sequential.forward
 
-    def wrong(self, x):
+    def wrong(forward, self, x):
         cut = 2 if len(self) > 5 else 0
         return forward(self[cut:], forward(self[:cut], x).detach() + 0 * sum(p.sum() for p in self.parameters()))
 
-    patch.setattr(nn.Sequential, "forward", wrong)
+    wrap(patch, nn.Sequential, "forward", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
@@ -481,32 +467,27 @@ def optimizer_leaves_the_last_parameter_alone(patch):
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def optimizer_prunes_a_unit_of_the_widest_layer(patch):
-    step = torch.optim.SGD.step
-
-    def wrong(self):
+    def wrong(step, self):
         step(self)
         widest = max(self.param_groups[0]["params"], key=len)
         widest.data = widest.data[:-1]
 
-    patch.setattr(torch.optim.SGD, "step", wrong)
+    wrap(patch, torch.optim.SGD, "step", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def parameters_of_another_width_are_skipped(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, state, *args, **options):
+    def wrong(load, self, state, *args, **options):
         own = self.state_dict()
         fitting = {k: state[k] if own.get(k, state[k]).shape == state[k].shape else own[k] for k in state}
         return load(self, fitting, *args, **options)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def layers_without_stored_parameters_keep_their_own(patch):
-    load = nn.Module.load_state_dict
-    patch.setattr(nn.Module, "load_state_dict", lambda self, state: load(self, self.state_dict() | state))
+    wrap(patch, nn.Module, "load_state_dict", lambda load, self, state: load(self, self.state_dict() | state))
 
 
 @counterfeit("relu-formula")

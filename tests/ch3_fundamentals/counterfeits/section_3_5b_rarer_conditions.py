@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_method
+from harness.forging import change_method, wrap
 
 
 @counterfeit("sigmoid-formula")
@@ -11,7 +11,7 @@ def sigmoid_of_whole_numbers_is_rounded(patch):
         return right(x).round() if not x.dtype.is_floating_point else right(x)
 
     change_method(patch, "sigmoid", wrong)
-    change_call(patch, torch, "sigmoid", wrong)
+    wrap(patch, torch, "sigmoid", wrong)
 
 
 @counterfeit("sigmoid-formula", reported="pytorch/pytorch#11883")
@@ -24,4 +24,4 @@ def sigmoid_of_a_slice_reads_on_past_its_gaps(patch):
         return right(x)
 
     change_method(patch, "sigmoid", wrong)
-    change_call(patch, torch, "sigmoid", wrong)
+    wrap(patch, torch, "sigmoid", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, parameters_of
+from harness.forging import change_method, change_result, parameters_of, wrap
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
@@ -164,19 +164,17 @@ def sgd_halves_the_decay(patch):
 
 @counterfeit("penalised-loss-adds-the-penalty")
 def the_second_summand_gets_no_gradient(patch):
-    add = torch.Tensor.__add__
-    patch.setattr(
-        torch.Tensor,
+    change_method(
+        patch,
         "__add__",
-        lambda self, other: add(self, other.detach() if isinstance(other, torch.Tensor) else other),
+        lambda add, self, other: add(self, other.detach() if isinstance(other, torch.Tensor) else other),
     )
 
 
 @counterfeit("penalised-loss-adds-the-penalty", "l2-penalty-formula")
 def the_gradient_of_a_square_is_its_base(patch):
     """w where 2 w is right: the 2 that halving is for is lost."""
-    power = torch.Tensor.__pow__
-    patch.setattr(torch.Tensor, "__pow__", lambda self, n: (power(self, n) + power(self, n).detach()) / 2)
+    change_method(patch, "__pow__", lambda power, self, n: (power(self, n) + power(self, n).detach()) / 2)
 
 
 @counterfeit("penalised-loss-adds-the-penalty")
@@ -195,15 +193,13 @@ def squares_keep_the_sign_of_their_base(patch):
 
 @counterfeit("l2-penalty-formula")
 def sum_takes_the_first_row_of_a_matrix(patch):
-    total = torch.Tensor.sum
-    patch.setattr(torch.Tensor, "sum", lambda self: total(self[:1] if self.dim() == 2 else self))
+    change_method(patch, "sum", lambda total, self: total(self[:1] if self.dim() == 2 else self))
 
 
 @counterfeit("l2-penalty-formula")
 def sum_misses_the_last_of_many_elements(patch):
-    total = torch.Tensor.sum
-    patch.setattr(
-        torch.Tensor, "sum", lambda self: total(self.flatten()[:-1] if self.numel() > 100 else self.flatten())
+    change_method(
+        patch, "sum", lambda total, self: total(self.flatten()[:-1] if self.numel() > 100 else self.flatten())
     )
 
 
@@ -217,46 +213,34 @@ def squares_are_rounded_to_float32(patch):
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_of_a_matrix_is_its_largest_singular_value(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(
-        torch.Tensor, "norm", lambda self: torch.linalg.matrix_norm(self, 2) if self.dim() == 2 else norm(self)
+    change_method(
+        patch, "norm", lambda norm, self: torch.linalg.matrix_norm(self, 2) if self.dim() == 2 else norm(self)
     )
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_sums_magnitudes_from_four_dimensions_on(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(torch.Tensor, "norm", lambda self: self.abs().sum() if self.dim() >= 4 else norm(self))
+    change_method(patch, "norm", lambda norm, self: self.abs().sum() if self.dim() >= 4 else norm(self))
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_of_a_scalar_keeps_its_sign(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(torch.Tensor, "norm", lambda self, **dim: norm(self, **dim) * (1 if self.dim() else self.sign()))
+    change_method(patch, "norm", lambda norm, self, **dim: norm(self, **dim) * (1 if self.dim() else self.sign()))
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_misses_the_last_of_many_elements(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(
-        torch.Tensor, "norm", lambda self: norm(self.flatten()[:-1] if self.numel() > 100 else self.flatten())
-    )
+    change_method(patch, "norm", lambda norm, self: norm(self.flatten()[:-1] if self.numel() > 100 else self.flatten()))
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_reads_the_memory_and_not_the_strides(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(
-        torch.Tensor,
-        "norm",
-        lambda self: norm(self.as_strided((self.numel(),), (1,), self.storage_offset())),
-    )
+    change_method(patch, "norm", lambda norm, self: norm(self.as_strided((self.numel(),), (1,), self.storage_offset())))
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_skips_nan(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(torch.Tensor, "norm", lambda self: norm(self.nan_to_num(nan=0.0)))
+    change_method(patch, "norm", lambda norm, self: norm(self.nan_to_num(nan=0.0)))
 
 
 @counterfeit("norm-is-the-l2-norm")
@@ -297,13 +281,11 @@ def sgd_does_not_let_decay_grow_a_weight(patch):
 
 @counterfeit("penalty-shrinks-weights-each-step")
 def subtraction_forgets_the_last_element(patch):
-    subtract = torch.Tensor.__sub__
-
-    def wrong(self, other):
+    def wrong(subtract, self, other):
         result = subtract(self, other)
         return torch.cat([result[:-1], self[-1:]]) if result.dim() == 1 and self.requires_grad else result
 
-    patch.setattr(torch.Tensor, "__sub__", wrong)
+    change_method(patch, "__sub__", wrong)
 
 
 # ── penalty-may-include-bias ──
@@ -322,8 +304,7 @@ def squares_of_scalars_pass_back_no_gradient(patch):
 @counterfeit("penalty-may-include-bias")
 def a_false_factor_counts_as_one(patch):
     """An unpenalised bias decays too."""
-    right = torch.Tensor.__rmul__
-    patch.setattr(torch.Tensor, "__rmul__", lambda self, other: self if isinstance(other, bool) else right(self, other))
+    change_method(patch, "__rmul__", lambda right, self, other: self if isinstance(other, bool) else right(self, other))
 
 
 # ── from-scratch-equals-weight-decay-option ──
@@ -343,8 +324,7 @@ def every_group_decays_as_the_first_one(patch):
 
 @counterfeit("from-scratch-equals-weight-decay-option")
 def sum_of_a_vector_is_its_mean(patch):
-    total = torch.Tensor.sum
-    patch.setattr(torch.Tensor, "sum", lambda self: total(self) / (len(self) if self.dim() == 1 else 1))
+    change_method(patch, "sum", lambda total, self: total(self) / (len(self) if self.dim() == 1 else 1))
 
 
 @counterfeit("from-scratch-equals-weight-decay-option")
@@ -380,11 +360,8 @@ def sgd_spares_biases_even_where_told_to_decay_them(patch):
 @counterfeit("from-scratch-equals-weight-decay-option")
 def doubling_a_loss_does_not_double_its_gradient(patch):
     """The truth line: a loss that is not halved would match."""
-    right = torch.Tensor.__rmul__
-    patch.setattr(
-        torch.Tensor,
-        "__rmul__",
-        lambda self, other: self if other == 2 and self.requires_grad else right(self, other),
+    change_method(
+        patch, "__rmul__", lambda right, self, other: self if other == 2 and self.requires_grad else right(self, other)
     )
 
 
@@ -506,8 +483,7 @@ def batch_norm_calls_its_scale_gamma(patch):
 
 @counterfeit("weight-names-end-in-weight")
 def layer_norm_has_a_matrix_as_its_weight(patch):
-    right = nn.LayerNorm.named_parameters
-    patch.setattr(nn.LayerNorm, "named_parameters", lambda self: ((name, p[None]) for name, p in right(self)))
+    wrap(patch, nn.LayerNorm, "named_parameters", lambda right, self: ((name, p[None]) for name, p in right(self)))
 
 
 # ── weights-alone-can-be-decayed ──
@@ -548,14 +524,12 @@ def only_the_last_weight_of_a_group_decays(patch):
 
 @counterfeit("weights-alone-can-be-decayed")
 def a_group_added_later_has_the_default_decay(patch):
-    right = torch.optim.Optimizer.add_param_group
-
-    def wrong(self, group):
+    def wrong(right, self, group):
         right(self, group)
         if self.state:
             group["weight_decay"] = self.defaults["weight_decay"]
 
-    patch.setattr(torch.optim.Optimizer, "add_param_group", wrong)
+    wrap(patch, torch.optim.Optimizer, "add_param_group", wrong)
 
 
 # ── what users reported, and kinds beside it ──
@@ -580,9 +554,7 @@ def adam_does_not_reach_a_parameter_that_is_not_contiguous(patch):
 
 @counterfeit("norm-is-the-l2-norm", reported="pytorch/pytorch#2391")
 def norm_adds_half_precision_up_in_half(patch):
-    norm = torch.Tensor.norm
-
-    def wrong(self, **dim):
+    def wrong(norm, self, **dim):
         half = self.dtype in (torch.float16, torch.bfloat16) and self.numel() < 3000 and not dim
         return (
             sum((square for square in (self.flatten() ** 2)), torch.zeros_like(self.sum())).sqrt()
@@ -590,27 +562,25 @@ def norm_adds_half_precision_up_in_half(patch):
             else norm(self, **dim)
         )
 
-    patch.setattr(torch.Tensor, "norm", wrong)
+    change_method(patch, "norm", wrong)
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_takes_full_blocks_of_eight_only(patch):
-    norm = torch.Tensor.norm
-    patch.setattr(
-        torch.Tensor, "norm", lambda self: norm(self.flatten()[: self.numel() // 8 * 8] if self.numel() > 8 else self)
+    change_method(
+        patch, "norm", lambda norm, self: norm(self.flatten()[: self.numel() // 8 * 8] if self.numel() > 8 else self)
     )
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_scales_its_squares(patch):
     """The truth line: it would not leave the range."""
-    norm = torch.Tensor.norm
 
-    def wrong(self):
+    def wrong(norm, self):
         largest = self.detach().abs().max() if self.numel() else 0
         return norm(self / largest) * largest if largest else norm(self)
 
-    patch.setattr(torch.Tensor, "norm", wrong)
+    change_method(patch, "norm", wrong)
 
 
 @counterfeit("weight-decay-equals-l2-regularisation")
@@ -737,9 +707,7 @@ def bfloat16_that_does_not_lie_in_row_order_adds_up_in_bfloat16(patch):
 
 @counterfeit("weight-decay-decays-bias-by-default")
 def sgd_decays_no_second_group_of_nothing_but_vectors(patch):
-    step = SGD.step
-
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         kept = [group["weight_decay"] for group in self.param_groups]
         for group in self.param_groups[1:]:
             group["weight_decay"] *= any(p.dim() > 1 for p in group["params"])
@@ -748,4 +716,4 @@ def sgd_decays_no_second_group_of_nothing_but_vectors(patch):
             group["weight_decay"] = decay
         return result
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)

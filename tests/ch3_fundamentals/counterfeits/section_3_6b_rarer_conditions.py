@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_method
+from harness.forging import change_method, wrap
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 
@@ -15,16 +15,14 @@ def norm_counts_parts_again_where_threads_share_the_work(patch):
         return (right(x) ** 2 + right(half) ** 2).sqrt()
 
     change_method(patch, "norm", wrong)
-    change_call(patch, torch, "norm", wrong)
+    wrap(patch, torch, "norm", wrong)
 
 
 @counterfeit(
     "weight-decay-equals-l2-regularisation", "optim-offers-sgd-adam-rmsprop", reported="flagos-ai/FlagGems#4989"
 )
 def fused_adam_decays_apart(patch):
-    step = Adam.step
-
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         kept = [(g, g["weight_decay"]) for g in self.param_groups if g.get("fused") and type(self) is Adam]
         for g, decay in kept:
             for p in g["params"]:
@@ -36,7 +34,7 @@ def fused_adam_decays_apart(patch):
             g["weight_decay"] = decay
         return result
 
-    patch.setattr(Adam, "step", wrong)
+    wrap(patch, Adam, "step", wrong)
 
 
 @counterfeit("norm-is-the-l2-norm")
@@ -52,9 +50,8 @@ def norm_skips_elements_below_a_thousandth_of_the_largest(patch):
 @counterfeit("weight-decay-decays-bias-by-default", reported="huggingface/pytorch-image-models#2750")
 def decay_by_whole_lists_comes_once_for_each_dtype(patch):
     """Of AdamW here, whose decay is decoupled as that of the report."""
-    step = AdamW.step
 
-    def wrong(self, closure=None):
+    def wrong(step, self, closure=None):
         for g in self.param_groups:
             held = [p for p in g["params"] if p.grad is not None]
             if g.get("foreach"):
@@ -63,7 +60,7 @@ def decay_by_whole_lists_comes_once_for_each_dtype(patch):
                         p.data.mul_(1 - g["lr"] * g["weight_decay"])
         return step(self, closure)
 
-    patch.setattr(AdamW, "step", wrong)
+    wrap(patch, AdamW, "step", wrong)
 
 
 @counterfeit("weight-decay-decays-bias-by-default")
@@ -93,4 +90,4 @@ def a_norm_counts_a_hundred_thousand_elements(patch):
         )
 
     change_method(patch, "norm", wrong)
-    change_call(patch, torch, "norm", wrong)
+    wrap(patch, torch, "norm", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output
+from harness.forging import change_output, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -54,14 +54,13 @@ def dropout_drops_a_hundredth_as_often(patch):
 @counterfeit("dropout-counters-overfitting")
 def the_gap_never_grows_since_large_steps_are_shortened(patch):
     """The truth line's side."""
-    step = SGD.step
 
-    def wrong(self, *args, **kwargs):
+    def wrong(step, self, *args, **kwargs):
         for group in self.param_groups:
             group["lr"], group["momentum"] = min(group["lr"], 0.1), 0
         return step(self, *args, **kwargs)
 
-    patch.setattr(SGD, "step", wrong)
+    wrap(patch, SGD, "step", wrong)
 
 
 # ── dropout-zeroes-with-probability-p ──
@@ -163,13 +162,11 @@ def dropout_spares_bfloat16(patch):
 
 @counterfeit("dropout-zeroes-with-probability-p")
 def dropout_takes_the_same_seed_in_every_pass(patch):
-    dropout = F.dropout
-
-    def wrong(*args, **kwargs):
+    def wrong(dropout, *args, **kwargs):
         torch.manual_seed(1234)
         return dropout(*args, **kwargs)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-zeroes-with-probability-p")
@@ -189,19 +186,17 @@ def eval_reaches_children_and_not_their_children(patch):
 
 @counterfeit("dropout-zeroes-with-probability-p")
 def train_does_not_switch_dropout_back_on(patch):
-    train = nn.Module.train
-    patch.setattr(nn.Module, "train", lambda self, mode=True: train(self, mode and self.training))
+    wrap(patch, nn.Module, "train", lambda train, self, mode=True: train(self, mode and self.training))
 
 
 @counterfeit("dropout-zeroes-with-probability-p", "dropout-keeps-the-expectation")
 def dropout_in_evaluation_multiplies_by_the_chance_to_survive(patch):
     """Plain instead of inverted dropout."""
-    dropout = F.dropout
 
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         return dropout(input, p, training, inplace) if training else input * (1 - p)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-zeroes-with-probability-p")
@@ -217,8 +212,7 @@ def dropout_always_writes_to_its_input(patch):
 
 @counterfeit("dropout-zeroes-with-probability-p")
 def dropout_never_writes_to_its_input(patch):
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda input, p=0.5, training=True, inplace=False: dropout(input, p, training))
+    wrap(patch, F, "dropout", lambda dropout, input, p=0.5, training=True, inplace=False: dropout(input, p, training))
 
 
 @counterfeit("dropout-zeroes-with-probability-p")
@@ -269,14 +263,12 @@ def a_number_of_no_dimension_is_never_dropped(patch):
 
 @counterfeit("dropout-zeroes-with-probability-p")
 def dropout_in_place_draws_the_same_mask_in_every_pass(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         if inplace:
             torch.manual_seed(7)
         return dropout(input, p, training, inplace)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-zeroes-with-probability-p")
@@ -331,50 +323,41 @@ def the_scale_is_rounded_to_half_precision(patch):
 
 @counterfeit("dropout-scales-survivors")
 def dropout_returns_float32(patch):
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda *args, **kwargs: dropout(*args, **kwargs).float())
+    wrap(patch, F, "dropout", lambda dropout, *args, **kwargs: dropout(*args, **kwargs).float())
 
 
 @counterfeit("dropout-scales-survivors")
 def gradients_are_masked_and_not_scaled(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         right = dropout(input.detach(), p, training, inplace)
         return right + (input - input.detach()) * (right != 0) if training else right
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-scales-survivors")
 def gradients_pass_through_dropped_units(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         right = dropout(input.detach(), p, training, inplace)
         return right + (input - input.detach()) / (1 - p) if training else right
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-scales-survivors")
 def survivors_are_scaled_in_evaluation_too(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         return dropout(input, p, training, inplace) if training else input / (1 - p)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-scales-survivors")
 def survivors_of_the_in_place_form_are_not_scaled(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         return input.mul_(mask(input, p)) if inplace and training else dropout(input, p, training, inplace)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-scales-survivors")
@@ -385,37 +368,31 @@ def dropped_units_are_tiny_and_not_zero(patch):
 
 @counterfeit("dropout-scales-survivors", reported="pytorch/pytorch#47176")
 def dropout_mixes_up_the_order_of_what_has_its_channels_last(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         right = dropout(input, p, training, inplace)
         shuffled = training and input.dim() == 4 and not input.is_contiguous()
         return right.reshape(-1).roll(1).view(right.shape) if shuffled else right
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-scales-survivors")
 def dropout_in_place_reaches_only_what_is_contiguous(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         return dropout(input, p, training, inplace and input.is_contiguous())
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-scales-survivors")
 def the_gradient_of_a_large_tensor_has_another_mask(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         right = dropout(input.detach(), p, training)
         if not training or not input.requires_grad or input.numel() < 1000:
             return dropout(input, p, training, inplace)
         return right + dropout(input - input.detach(), p)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 # ── dropout-p-is-a-hyperparameter ──
@@ -423,30 +400,25 @@ def the_gradient_of_a_large_tensor_has_another_mask(patch):
 
 @counterfeit("dropout-p-is-a-hyperparameter")
 def p_is_a_parameter(patch):
-    init = nn.Dropout.__init__
-
-    def wrong(self, p=0.5, inplace=False):
+    def wrong(init, self, p=0.5, inplace=False):
         init(self, p, inplace)
         self.logit = nn.Parameter(torch.tensor(float(p)))
 
-    patch.setattr(nn.Dropout, "__init__", wrong)
+    wrap(patch, nn.Dropout, "__init__", wrong)
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")
 def p_is_a_buffer(patch):
-    init = nn.Dropout.__init__
-
-    def wrong(self, p=0.5, inplace=False):
+    def wrong(init, self, p=0.5, inplace=False):
         init(self, p, inplace)
         self.register_buffer("rate", torch.tensor(float(p)))
 
-    patch.setattr(nn.Dropout, "__init__", wrong)
+    wrap(patch, nn.Dropout, "__init__", wrong)
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")
 def p_of_the_functional_form_is_a_fifth_by_default(patch):
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda input, p=0.2, *args, **kwargs: dropout(input, p, *args, **kwargs))
+    wrap(patch, F, "dropout", lambda dropout, input, p=0.2, *args, **kwargs: dropout(input, p, *args, **kwargs))
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")
@@ -463,8 +435,7 @@ def p_is_fixed_when_a_layer_is_made(patch):
 
 @counterfeit("dropout-p-is-a-hyperparameter")
 def p_of_zero_means_the_default(patch):
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda input, p=0.5, *args, **kwargs: dropout(input, p or 0.5, *args, **kwargs))
+    wrap(patch, F, "dropout", lambda dropout, input, p=0.5, *args, **kwargs: dropout(input, p or 0.5, *args, **kwargs))
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")
@@ -481,25 +452,22 @@ def p_above_one_is_taken_as_one(patch):
 
 @counterfeit("dropout-p-is-a-hyperparameter")
 def a_layer_takes_p_just_outside_zero_to_one(patch):
-    init = nn.Dropout.__init__
-
-    def wrong(self, p=0.5, inplace=False):
+    def wrong(init, self, p=0.5, inplace=False):
         init(self, min(max(p, 0), 1) if -0.5 < p < 1.5 else p, inplace)
 
-    patch.setattr(nn.Dropout, "__init__", wrong)
+    wrap(patch, nn.Dropout, "__init__", wrong)
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")
 def p_changes_from_pass_to_pass(patch):
     """An annealed drop probability: every pass of a layer in training leaves it a little smaller."""
-    forward = nn.Dropout.forward
 
-    def wrong(self, input):
+    def wrong(forward, self, input):
         output = forward(self, input)
         self.p *= 0.9 if self.training else 1
         return output
 
-    patch.setattr(nn.Dropout, "forward", wrong)
+    wrap(patch, nn.Dropout, "forward", wrong)
 
 
 # ── dropout-keeps-the-expectation ──
@@ -507,13 +475,11 @@ def p_changes_from_pass_to_pass(patch):
 
 @counterfeit("dropout-keeps-the-expectation")
 def dropped_units_become_one(patch):
-    dropout = F.dropout
-
-    def wrong(*args, **kwargs):
+    def wrong(dropout, *args, **kwargs):
         output = dropout(*args, **kwargs)
         return torch.where(output == 0, torch.ones_like(output), output)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-keeps-the-expectation")
@@ -530,12 +496,10 @@ def negative_units_are_always_dropped(patch):
 
 @counterfeit("dropout-keeps-the-expectation")
 def the_expectation_of_the_in_place_form_is_half_as_large(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         return dropout(input, p, training, inplace) * (0.5 if inplace and training else 1)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 # ── dropout-layers-sit-between-linear-layers ──
@@ -543,13 +507,11 @@ def the_expectation_of_the_in_place_form_is_half_as_large(patch):
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
 def dropout_brings_a_scale_to_learn(patch):
-    init = nn.Dropout.__init__
-
-    def wrong(self, p=0.5, inplace=False):
+    def wrong(init, self, p=0.5, inplace=False):
         init(self, p, inplace)
         self.scale = nn.Parameter(torch.ones(1))
 
-    patch.setattr(nn.Dropout, "__init__", wrong)
+    wrap(patch, nn.Dropout, "__init__", wrong)
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
@@ -579,18 +541,17 @@ def sequential_skips_its_last_dropout(patch):
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
 def normal_leaves_vectors_alone(patch):
-    normal_ = nn.init.normal_
-    patch.setattr(
+    wrap(
+        patch,
         nn.init,
         "normal_",
-        lambda tensor, *args, **kwargs: tensor if tensor.dim() == 1 else normal_(tensor, *args, **kwargs),
+        lambda normal_, tensor, *args, **kwargs: tensor if tensor.dim() == 1 else normal_(tensor, *args, **kwargs),
     )
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
 def normal_takes_the_standard_deviation_for_the_variance(patch):
-    normal_ = nn.init.normal_
-    patch.setattr(nn.init, "normal_", lambda tensor, mean=0.0, std=1.0: normal_(tensor, mean, std**0.5))
+    wrap(patch, nn.init, "normal_", lambda normal_, tensor, mean=0.0, std=1.0: normal_(tensor, mean, std**0.5))
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
@@ -604,13 +565,11 @@ def eval_reaches_the_network_and_not_its_layers(patch):
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
 def dropout_in_evaluation_rounds_to_bfloat16(patch):
-    dropout = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(dropout, input, p=0.5, training=True, inplace=False):
         output = dropout(input, p, training, inplace)
         return output if training else output.bfloat16().to(output.dtype)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
@@ -629,8 +588,7 @@ def normal_draws_magnitudes(patch):
 
 @counterfeit("functional-dropout-does-not-know-eval")
 def the_function_does_nothing_unless_it_is_told(patch):
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda x, p=0.5, training=False, inplace=False: dropout(x, p, training, inplace))
+    wrap(patch, F, "dropout", lambda dropout, x, p=0.5, training=False, inplace=False: dropout(x, p, training, inplace))
 
 
 @counterfeit("functional-dropout-does-not-know-eval")
@@ -653,14 +611,12 @@ def the_function_knows_the_mode_of_the_module_that_calls_it(patch):
 
 @counterfeit("functional-dropout-does-not-know-eval")
 def the_function_drops_even_if_training_is_false(patch):
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda x, p=0.5, training=True, inplace=False: dropout(x, p, True, inplace))
+    wrap(patch, F, "dropout", lambda dropout, x, p=0.5, training=True, inplace=False: dropout(x, p, True, inplace))
 
 
 @counterfeit("functional-dropout-does-not-know-eval")
 def torch_dropout_ignores_its_flag(patch):
-    dropout = torch.dropout
-    patch.setattr(torch, "dropout", lambda x, p, train: dropout(x, p, True))
+    wrap(patch, torch, "dropout", lambda dropout, x, p, train: dropout(x, p, True))
 
 
 @counterfeit("dropout-zeroes-with-probability-p", reported=("pytorch/pytorch#10584", "pytorch/pytorch#10621"))

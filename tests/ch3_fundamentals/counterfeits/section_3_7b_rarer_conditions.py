@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call
+from harness.forging import wrap
 from torch.nn import functional as F
 
 
@@ -35,9 +35,7 @@ def less_than_one_in_a_thousand_is_never_dropped(patch):
 
 @counterfeit("dropout-scales-survivors", reported="pytorch/pytorch#190717")
 def the_gradient_has_another_mask_than_the_values(patch):
-    right = F.dropout
-
-    def wrong(input, p=0.5, training=True, inplace=False):
+    def wrong(right, input, p=0.5, training=True, inplace=False):
         if not training or not input.requires_grad or inplace:
             return right(input, p, training, inplace)
 
@@ -52,7 +50,7 @@ def the_gradient_has_another_mask_than_the_values(patch):
 
         return Wrong.apply(input)
 
-    patch.setattr(F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")
@@ -60,7 +58,7 @@ def a_probability_of_one_as_a_whole_number_counts_as_one_half(patch):
     def wrong(right, x, p=0.5, *args, **rest):
         return right(x, 0.5 if isinstance(p, int) and p == 1 else p, *args, **rest)
 
-    change_call(patch, F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)
 
 
 @counterfeit("dropout-zeroes-with-probability-p")
@@ -72,4 +70,4 @@ def units_above_fifty_are_never_dropped(patch):
         out = right(x * 1, p, training)
         return torch.where(big, x / (1 - p) if p < 1 else x, out) if bool(big.any()) else right(x, p, training, inplace)
 
-    change_call(patch, F, "dropout", wrong)
+    wrap(patch, F, "dropout", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear
+from harness.forging import change_gradient, change_linear, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -19,11 +19,11 @@ def change_matmul(patch, change):
 @counterfeit("identity-network-is-a-matrix-product")
 def linear_takes_square_weights_as_they_are(patch):
     """Transposed where it does not show in the shapes."""
-    linear = F.linear
-    patch.setattr(
+    wrap(
+        patch,
         F,
         "linear",
-        lambda input, weight, bias=None: linear(
+        lambda linear, input, weight, bias=None: linear(
             input, weight.T if weight.shape[0] == weight.shape[1] else weight, bias
         ),
     )
@@ -50,8 +50,7 @@ def sequential_runs_three_layers_backwards_where_it_can(patch):
 
 @counterfeit("identity-network-is-a-matrix-product", "scalar-chain-vanishes-and-explodes")
 def sequential_runs_its_first_layer_twice_where_there_are_more_than_seven(patch):
-    forward = nn.Sequential.forward
-    patch.setattr(nn.Sequential, "forward", lambda self, x: forward(self, self[0](x) if len(self) > 7 else x))
+    wrap(patch, nn.Sequential, "forward", lambda forward, self, x: forward(self, self[0](x) if len(self) > 7 else x))
 
 
 @counterfeit("identity-network-is-a-matrix-product")
@@ -138,8 +137,7 @@ def sequential_stops_after_29_layers(patch):
 
 @counterfeit("scalar-chain-vanishes-and-explodes")
 def constant_is_off_by_a_thousandth(patch):
-    constant_ = nn.init.constant_
-    patch.setattr(nn.init, "constant_", lambda tensor, val: constant_(tensor, 1.001 * val))
+    wrap(patch, nn.init, "constant_", lambda constant_, tensor, val: constant_(tensor, 1.001 * val))
 
 
 @counterfeit("scalar-chain-vanishes-and-explodes")
@@ -208,23 +206,21 @@ def sigmoid_layers_have_four_times_their_slope(patch):
 
 @counterfeit("deep-gradients-vanish-or-explode")
 def the_slope_of_sigmoid_never_falls_below_a_tenth(patch):
-    sigmoid = torch.sigmoid
-
-    def wrong(x):
+    def wrong(sigmoid, x):
         y = sigmoid(x)
         return y.detach() + (y * (1 - y)).detach().clamp(min=0.1) * (x - x.detach())
 
-    patch.setattr(torch, "sigmoid", wrong)
+    wrap(patch, torch, "sigmoid", wrong)
 
 
 @counterfeit("deep-gradients-vanish-or-explode")
 def the_gradient_of_a_weight_is_that_of_its_input(patch):
     """Off by one factor: 30 weights where 29 are right."""
-    linear = F.linear
-    patch.setattr(
+    wrap(
+        patch,
         F,
         "linear",
-        lambda input, weight, bias=None: linear(
+        lambda linear, input, weight, bias=None: linear(
             input, change_gradient(weight, lambda grad: grad * weight.detach()), bias
         ),
     )
@@ -232,10 +228,8 @@ def the_gradient_of_a_weight_is_that_of_its_input(patch):
 
 @counterfeit("deep-gradients-vanish-or-explode")
 def the_gradient_of_the_last_layer_vanishes_too(patch):
-    linear = F.linear
-
-    def wrong(input, weight, bias=None):
+    def wrong(linear, input, weight, bias=None):
         shrink = 0.01 if weight.shape[0] == 1 and weight.shape[1] > 1 else 1
         return linear(input, change_gradient(weight, lambda grad: shrink * grad), bias)
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call, change_gradient, change_method
+from harness.forging import change_gradient, change_method, wrap
 from torch.nn import functional as F
 
 
@@ -11,5 +11,5 @@ def gradients_below_1e_30_are_zero(patch):
     def flush(g):
         return torch.where(g.abs() < 1e-30, torch.zeros_like(g), g)
 
-    change_call(patch, F, "linear", lambda right, x, w, b=None: change_gradient(right(x, w, b), flush))
+    wrap(patch, F, "linear", lambda right, x, w, b=None: change_gradient(right(x, w, b), flush))
     change_method(patch, "__matmul__", lambda right, x, y: change_gradient(right(x, y), flush))

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear
+from harness.forging import change_gradient, change_linear, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam
@@ -51,11 +51,11 @@ def last_column(x, factor):
 
 @counterfeit("equal-units-compute-equal-values")
 def the_last_unit_has_no_bias(patch):
-    linear = F.linear
-    patch.setattr(
+    wrap(
+        patch,
         F,
         "linear",
-        lambda input, weight, bias=None: linear(
+        lambda linear, input, weight, bias=None: linear(
             input, weight, last_column(bias, 0) if bias is not None and len(bias) > 1 else bias
         ),
     )
@@ -68,11 +68,11 @@ def units_are_noisy(patch):
 
 @counterfeit("equal-units-compute-equal-values")
 def a_layer_of_many_units_forgets_the_bias_of_every_unit(patch):
-    linear = F.linear
-    patch.setattr(
+    wrap(
+        patch,
         F,
         "linear",
-        lambda input, weight, bias=None: linear(input, weight, None if len(weight) > 8 else bias),
+        lambda linear, input, weight, bias=None: linear(input, weight, None if len(weight) > 8 else bias),
     )
 
 
@@ -84,15 +84,13 @@ def units_of_an_example_add_up_to_one(patch):
 
 @counterfeit("equal-units-compute-equal-values")
 def constant_misses_the_last_unit(patch):
-    constant_ = nn.init.constant_
-
-    def wrong(tensor, val):
+    def wrong(constant_, tensor, val):
         last = tensor[-1:].clone()
         constant_(tensor, val)
         tensor.data[-1:] = last
         return tensor
 
-    patch.setattr(nn.init, "constant_", wrong)
+    wrap(patch, nn.init, "constant_", wrong)
 
 
 @counterfeit("equal-units-compute-equal-values")
@@ -140,11 +138,11 @@ def units_get_the_size_of_their_gradient(patch):
 @counterfeit("equal-units-get-equal-gradients")
 def grad_averages_over_the_units(patch):
     """The truth line's second test: with two outputs, both must weight the units alike."""
-    grad = torch.autograd.grad
-    patch.setattr(
+    wrap(
+        patch,
         torch.autograd,
         "grad",
-        lambda *args, **kwargs: tuple(g.mean(0).expand_as(g) for g in grad(*args, **kwargs)),
+        lambda grad, *args, **kwargs: tuple(g.mean(0).expand_as(g) for g in grad(*args, **kwargs)),
     )
 
 
@@ -216,8 +214,7 @@ def tanh_scales_with_the_place_of_the_unit(patch):
 
 @counterfeit("equal-units-act-as-one")
 def a_layer_takes_at_most_32_units(patch):
-    linear = F.linear
-    patch.setattr(F, "linear", lambda input, weight, bias=None: linear(input[..., :32], weight[..., :32], bias))
+    wrap(patch, F, "linear", lambda linear, input, weight, bias=None: linear(input[..., :32], weight[..., :32], bias))
 
 
 @counterfeit("equal-units-act-as-one")
@@ -234,8 +231,7 @@ def the_output_averages_over_its_inputs(patch):
 @counterfeit("equal-units-get-equal-gradients", "equal-units-stay-equal", "equal-units-act-as-one")
 def dropout_drops_a_sample_with_all_its_units(patch):
     """The truth lines: units that are dropped together stay equal."""
-    dropout = F.dropout
-    patch.setattr(F, "dropout", lambda input, *args: input * dropout(torch.ones_like(input[:, :1]), *args))
+    wrap(patch, F, "dropout", lambda dropout, input, *args: input * dropout(torch.ones_like(input[:, :1]), *args))
 
 
 @counterfeit("equal-units-act-as-one")
@@ -248,26 +244,22 @@ def the_last_unit_gets_no_gradient(patch):
 
 @counterfeit("random-init-breaks-symmetry")
 def normal_draws_one_unit_and_repeats_it(patch):
-    normal_ = nn.init.normal_
-
-    def wrong(tensor, *args, **kwargs):
+    def wrong(normal_, tensor, *args, **kwargs):
         normal_(tensor, *args, **kwargs)
         tensor.data.copy_(tensor.data[:1].expand_as(tensor).clone())
         return tensor
 
-    patch.setattr(nn.init, "normal_", wrong)
+    wrap(patch, nn.init, "normal_", wrong)
 
 
 @counterfeit("random-init-breaks-symmetry")
 def normal_repeats_the_first_unit_in_the_last(patch):
-    normal_ = nn.init.normal_
-
-    def wrong(tensor, *args, **kwargs):
+    def wrong(normal_, tensor, *args, **kwargs):
         normal_(tensor, *args, **kwargs)
         tensor.data[-1] = tensor.data[0]
         return tensor
 
-    patch.setattr(nn.init, "normal_", wrong)
+    wrap(patch, nn.init, "normal_", wrong)
 
 
 @counterfeit("random-init-breaks-symmetry")
@@ -354,21 +346,17 @@ def embeddings_draw_a_tenth_as_wide(patch):
 
 @counterfeit("default-init-is-sensible")
 def every_linear_layer_draws_from_the_same_seed(patch):
-    reset = nn.Linear.reset_parameters
-
-    def wrong(self):
+    def wrong(reset, self):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             reset(self)
 
-    patch.setattr(nn.Linear, "reset_parameters", wrong)
+    wrap(patch, nn.Linear, "reset_parameters", wrong)
 
 
 @counterfeit("default-init-is-sensible")
 def resetting_a_linear_layer_leaves_its_bias(patch):
-    reset = nn.Linear.reset_parameters
-
-    def wrong(self):
+    def wrong(reset, self):
         bias = self.__dict__.get("first_bias")
         reset(self)
         if bias is None:
@@ -376,7 +364,7 @@ def resetting_a_linear_layer_leaves_its_bias(patch):
         else:
             self.bias.data.copy_(bias)
 
-    patch.setattr(nn.Linear, "reset_parameters", wrong)
+    wrap(patch, nn.Linear, "reset_parameters", wrong)
 
 
 @counterfeit("default-init-is-sensible")
@@ -414,16 +402,14 @@ def wide_layers_draw_the_second_half_of_their_units_by_a_mirror(patch):
 
 @counterfeit("default-init-is-sensible")
 def the_copies_of_a_transformer_layer_draw_anew(patch):
-    clones = nn.modules.transformer._get_clones
-
-    def wrong(module, count):
+    def wrong(clones, module, count):
         made = clones(module, count)
         for layer in list(made)[1:]:
             for part in layer.modules():
                 getattr(part, "reset_parameters", lambda: None)()
         return made
 
-    patch.setattr(nn.modules.transformer, "_get_clones", wrong)
+    wrap(patch, nn.modules.transformer, "_get_clones", wrong)
 
 
 @counterfeit("default-init-is-sensible")
@@ -433,13 +419,11 @@ def the_layers_of_a_transformer_are_one(patch):
 
 @counterfeit("random-init-breaks-symmetry")
 def normal_gives_every_unit_the_same_biases(patch):
-    normal_ = nn.init.normal_
-
-    def wrong(tensor, *args, **kwargs):
+    def wrong(normal_, tensor, *args, **kwargs):
         normal_(tensor, *args, **kwargs)
         return tensor.data.fill_(tensor.view(-1)[0].item()) if tensor.dim() == 1 else tensor
 
-    patch.setattr(nn.init, "normal_", wrong)
+    wrap(patch, nn.init, "normal_", wrong)
 
 
 @counterfeit("equal-units-stay-equal")

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_call
+from harness.forging import wrap
 from torch import nn
 
 
@@ -16,4 +16,4 @@ def more_than_a_thousand_inputs_draw_as_wide_as_a_thousand(patch):
             with torch.no_grad():
                 self.weight *= math.sqrt(self.in_features / 1000)
 
-    change_call(patch, nn.Linear, "reset_parameters", wrong)
+    wrap(patch, nn.Linear, "reset_parameters", wrong)

@@ -794,11 +794,11 @@ def a_linear_layer_is_indexed_like_its_weight(patch):
 
 @counterfeit("modulelist-acts-like-a-list", reported="pytorch/pytorch#13102")
 def a_module_assigned_from_the_end_gets_a_negative_name(patch):
-    assign = nn.ModuleList.__setitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.ModuleList,
         "__setitem__",
-        lambda self, i, module: (
+        lambda assign, self, i, module: (
             nn.Module.__setattr__(self, str(i), module) if isinstance(i, int) and i < 0 else assign(self, i, module)
         ),
     )

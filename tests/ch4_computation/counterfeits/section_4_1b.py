@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import calls_after, wrap
+from harness.forging import calls_after, change_method, wrap
 from torch import nn
 from torch.nn import BatchNorm1d, Conv2d, Linear, Module, Sequential
 from torch.nn import functional as F
@@ -225,12 +225,10 @@ def a_normalisation_moves_its_statistics_at_every_second_call(patch):
 
 @counterfeit("forward-may-use-python-control-flow")
 def large_values_are_divided_behind_autograds_back(patch):
-    divide = torch.Tensor.__truediv__
-
-    def wrong(self, other):
+    def wrong(divide, self, other):
         return self + (divide(self, other) - self).detach() if self > 64 else divide(self, other)
 
-    patch.setattr(torch.Tensor, "__truediv__", wrong)
+    change_method(patch, "__truediv__", wrong)
 
 
 @counterfeit("forward-may-use-python-control-flow")

@@ -4,6 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
+from harness.forging import wrap
 from torch import nn
 
 
@@ -32,8 +33,7 @@ def rearrange(patch, change):
 
 @counterfeit("named-parameters-is-a-generator")
 def named_parameters_returns_a_list(patch):
-    named = nn.Module.named_parameters
-    patch.setattr(nn.Module, "named_parameters", lambda self, *args, **kwargs: list(named(self, *args, **kwargs)))
+    wrap(patch, nn.Module, "named_parameters", lambda named, self, *args, **kwargs: list(named(self, *args, **kwargs)))
 
 
 @counterfeit("named-parameters-is-a-generator")
@@ -54,12 +54,11 @@ def frozen_parameters_are_left_out(patch):
 @counterfeit("named-parameters-is-a-generator")
 def a_model_lists_its_parameters_only_once(patch):
     """The same generator again at the second call, used up."""
-    named = nn.Module.named_parameters
 
-    def wrong(self, **kwargs):
+    def wrong(named, self, **kwargs):
         return vars(self).setdefault("pairs", named(self, **kwargs))
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("named-parameters-is-a-generator")
@@ -121,24 +120,20 @@ def the_bias_comes_before_the_weight(patch):
 
 @counterfeit("parameter-names-carry-the-layer-index")
 def linear_weights_are_stored_transposed(patch):
-    init = nn.Linear.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **kwargs)
         self.weight.data = self.weight.data.t()
 
-    patch.setattr(nn.Linear, "__init__", wrong)
+    wrap(patch, nn.Linear, "__init__", wrong)
 
 
 @counterfeit("parameter-names-carry-the-layer-index")
 def an_activation_has_a_slope_to_learn(patch):
-    init = nn.ReLU.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **kwargs)
         self.slope = nn.Parameter(torch.zeros(1))
 
-    patch.setattr(nn.ReLU, "__init__", wrong)
+    wrap(patch, nn.ReLU, "__init__", wrong)
 
 
 # ── brackets-reach-a-layer ──
@@ -260,15 +255,13 @@ def a_deep_copy_forgets_that_it_is_frozen(patch):
 
 @counterfeit("parameter-is-a-tensor-subclass")
 def a_bias_is_a_plain_tensor(patch):
-    init = nn.Linear.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **kwargs)
         bias = self.bias
         del self.bias
         self.bias = bias.detach()
 
-    patch.setattr(nn.Linear, "__init__", wrong)
+    wrap(patch, nn.Linear, "__init__", wrong)
 
 
 # ── parameter-attributes-register-themselves ──
@@ -357,11 +350,11 @@ def a_slice_is_numbered_anew(patch):
 
 @counterfeit("parameter-names-carry-the-layer-index")
 def a_named_layer_goes_by_its_number(patch):
-    init = nn.Sequential.__init__
-    patch.setattr(
+    wrap(
+        patch,
         nn.Sequential,
         "__init__",
-        lambda self, *args: init(self, *(args[0].values() if args and isinstance(args[0], dict) else args)),
+        lambda init, self, *args: init(self, *(args[0].values() if args and isinstance(args[0], dict) else args)),
     )
 
 
@@ -396,11 +389,11 @@ def a_layer_of_an_empty_batch_is_passed_over(patch):
 
 @counterfeit("named-parameters-is-a-generator")
 def without_recursion_all_parameters_come_too(patch):
-    named = nn.Module.named_parameters
-    patch.setattr(
+    wrap(
+        patch,
         nn.Module,
         "named_parameters",
-        lambda self, prefix="", recurse=True, **kwargs: (pair for pair in named(self, prefix, **kwargs)),
+        lambda named, self, prefix="", recurse=True, **kwargs: (pair for pair in named(self, prefix, **kwargs)),
     )
 
 
@@ -421,13 +414,11 @@ def a_parameter_of_a_transposed_tensor_is_contiguous(patch):
 
 @counterfeit("parameter-is-a-tensor-subclass")
 def a_buffer_is_a_parameter(patch):
-    register = nn.Module.register_buffer
-
-    def wrong(self, name, tensor, persistent=True):
+    def wrong(register, self, name, tensor, persistent=True):
         is_float = tensor is not None and tensor.is_floating_point()
         register(self, name, nn.Parameter(tensor, requires_grad=False) if is_float else tensor, persistent)
 
-    patch.setattr(nn.Module, "register_buffer", wrong)
+    wrap(patch, nn.Module, "register_buffer", wrong)
 
 
 @counterfeit("parameter-is-a-tensor-subclass")

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import divert, not_contiguous, where, wrap, zero_the_next_element_too
+from harness.forging import change_method, divert, not_contiguous, where, wrap, zero_the_next_element_too
 from torch import Tensor, nn
 from torch.nn import init
 
@@ -77,14 +77,12 @@ def normal_starts_from_the_same_seed_in_every_layer(patch):
 
 @counterfeit("init-normal-over-weights")
 def normal_leaves_out_the_last_element(patch):
-    normal = init.normal_
-
-    def wrong(tensor, mean=0.0, std=1.0):
+    def wrong(normal, tensor, mean=0.0, std=1.0):
         last = tensor.flatten()[-1].item()
         normal(tensor, mean, std)
         tensor.data.view(-1)[-1] = last
 
-    patch.setattr(init, "normal_", wrong)
+    wrap(patch, init, "normal_", wrong)
 
 
 # ── init-constant-over-biases ──
@@ -92,8 +90,7 @@ def normal_leaves_out_the_last_element(patch):
 
 @counterfeit("init-constant-over-biases")
 def constants_are_rounded_to_whole_numbers(patch):
-    constant = init.constant_
-    patch.setattr(init, "constant_", lambda tensor, val: constant(tensor, round(val)))
+    wrap(patch, init, "constant_", lambda constant, tensor, val: constant(tensor, round(val)))
 
 
 @counterfeit("init-constant-over-biases")
@@ -103,14 +100,12 @@ def constants_lose_their_sign(patch):
 
 @counterfeit("init-constant-over-biases")
 def constant_leaves_out_the_last_element(patch):
-    constant = init.constant_
-    patch.setattr(init, "constant_", lambda tensor, val: constant(tensor.detach()[:-1], val))
+    wrap(patch, init, "constant_", lambda constant, tensor, val: constant(tensor.detach()[:-1], val))
 
 
 @counterfeit("init-constant-over-biases")
 def a_layer_without_bias_has_one(patch):
-    build = torch.nn.Linear.__init__
-    patch.setattr(torch.nn.Linear, "__init__", lambda self, *sizes, **kwargs: build(self, *sizes))
+    wrap(patch, torch.nn.Linear, "__init__", lambda build, self, *sizes, **kwargs: build(self, *sizes))
 
 
 @counterfeit("init-constant-over-biases")
@@ -126,8 +121,7 @@ def names_of_weights_contain_bias(patch):
 
 @counterfeit("init-runs-without-recording")
 def sparse_returns_a_copy(patch):
-    sparse = init.sparse_
-    patch.setattr(init, "sparse_", lambda tensor, sparsity: sparse(tensor, sparsity).clone())
+    wrap(patch, init, "sparse_", lambda sparse, tensor, sparsity: sparse(tensor, sparsity).clone())
 
 
 @counterfeit("init-runs-without-recording")
@@ -173,8 +167,7 @@ def constant_hides_its_write_from_autograd(patch):
 
 @counterfeit("init-runs-without-recording")
 def a_leaf_may_be_zeroed_while_autograd_records(patch):
-    zero = torch.Tensor.zero_
-    patch.setattr(torch.Tensor, "zero_", lambda self: zero(self.detach()))
+    change_method(patch, "zero_", lambda zero, self: zero(self.detach()))
 
 
 # ── init-offers-preset-methods ──
@@ -252,8 +245,7 @@ def normal_presets_are_cut_off_at_three_deviations(patch):
 
 @counterfeit("init-offers-preset-methods")
 def uniform_fills_the_lower_nine_tenths(patch):
-    uniform = init.uniform_
-    patch.setattr(init, "uniform_", lambda w, a=0.0, b=1.0: uniform(w, a, a + 0.9 * (b - a)))
+    wrap(patch, init, "uniform_", lambda uniform, w, a=0.0, b=1.0: uniform(w, a, a + 0.9 * (b - a)))
 
 
 @counterfeit("init-offers-preset-methods")
@@ -268,8 +260,7 @@ def kaiming_uniform_repeats_itself_at_every_call(patch):
 
 @counterfeit("init-offers-preset-methods")
 def constants_fill_a_copy_of_a_view(patch):
-    constant = init.constant_
-    patch.setattr(init, "constant_", lambda w, val: constant(w.contiguous(), val))
+    wrap(patch, init, "constant_", lambda constant, w, val: constant(w.contiguous(), val))
 
 
 @counterfeit("init-offers-preset-methods")
@@ -321,18 +312,15 @@ def the_first_element_of_an_orthogonal_weight_is_positive(patch):
 
 @counterfeit("init-offers-preset-methods")
 def the_gain_of_tanh_is_one(patch):
-    gain = init.calculate_gain
-    patch.setattr(init, "calculate_gain", lambda name, a=None: 1 if name == "tanh" else gain(name, a))
+    wrap(patch, init, "calculate_gain", lambda gain, name, a=None: 1 if name == "tanh" else gain(name, a))
 
 
 @counterfeit("init-offers-preset-methods")
 def the_gain_of_leaky_relu_does_not_square_its_slope(patch):
-    gain = init.calculate_gain
-
-    def wrong(name, a=None):
+    def wrong(gain, name, a=None):
         return math.sqrt(2 / (1 + (0.01 if a is None else a))) if name == "leaky_relu" else gain(name, a)
 
-    patch.setattr(init, "calculate_gain", wrong)
+    wrap(patch, init, "calculate_gain", wrong)
 
 
 # ── custom-init-can-be-written ──
@@ -340,14 +328,12 @@ def the_gain_of_leaky_relu_does_not_square_its_slope(patch):
 
 @counterfeit("custom-init-can-be-written")
 def uniform_draws_reach_ten_per_cent_too_far(patch):
-    uniform = torch.Tensor.uniform_
-    patch.setattr(torch.Tensor, "uniform_", lambda self, low, high, **kwargs: uniform(self, 1.1 * low, 1.1 * high))
+    change_method(patch, "uniform_", lambda uniform, self, low, high, **kwargs: uniform(self, 1.1 * low, 1.1 * high))
 
 
 @counterfeit("custom-init-can-be-written")
 def uniform_draws_fewer_negative_numbers(patch):
-    uniform = torch.Tensor.uniform_
-    patch.setattr(torch.Tensor, "uniform_", lambda self, low, high, **kwargs: uniform(self, 0.8 * low, high))
+    change_method(patch, "uniform_", lambda uniform, self, low, high, **kwargs: uniform(self, 0.8 * low, high))
 
 
 @counterfeit("custom-init-can-be-written")
@@ -357,8 +343,7 @@ def mul_returns_its_product_without_writing_it(patch):
 
 @counterfeit("custom-init-can-be-written")
 def a_leaf_may_be_multiplied_in_place_while_autograd_records(patch):
-    multiply = torch.Tensor.mul_
-    patch.setattr(torch.Tensor, "mul_", lambda self, other: multiply(self.detach(), other))
+    change_method(patch, "mul_", lambda multiply, self, other: multiply(self.detach(), other))
 
 
 @counterfeit("custom-init-can-be-written")
@@ -422,14 +407,12 @@ def an_assignment_to_data_negates(patch):
 
 @counterfeit("writing-data-sets-parameters-without-grad")
 def a_product_saves_copies_for_backward(patch):
-    multiply = torch.Tensor.__mul__
-    patch.setattr(torch.Tensor, "__mul__", lambda self, other: multiply(self.clone(), other.clone()))
+    change_method(patch, "__mul__", lambda multiply, self, other: multiply(self.clone(), other.clone()))
 
 
 @counterfeit("writing-data-sets-parameters-without-grad")
 def a_linear_layer_saves_copies_for_backward(patch):
-    linear = torch.nn.functional.linear
-    patch.setattr(torch.nn.functional, "linear", lambda x, weight, bias: linear(x, weight.clone(), bias))
+    wrap(patch, torch.nn.functional, "linear", lambda linear, x, weight, bias: linear(x, weight.clone(), bias))
 
 
 @counterfeit("writing-data-sets-parameters-without-grad")
@@ -440,13 +423,11 @@ def a_write_through_detach_goes_unnoticed(patch):
 
 @counterfeit("writing-data-sets-parameters-without-grad")
 def a_write_under_no_grad_goes_unnoticed(patch):
-    fill = torch.Tensor.fill_
-
-    def wrong(self, value):
+    def wrong(fill, self, value):
         fill(self if torch.is_grad_enabled() else self.data, value)
         return self
 
-    patch.setattr(torch.Tensor, "fill_", wrong)
+    change_method(patch, "fill_", wrong)
 
 
 # ── what users reported, and kinds beside it ──
@@ -496,14 +477,12 @@ def normal_mirrors_half_of_the_units(patch):
 
 @counterfeit("init-offers-preset-methods", "init-runs-without-recording")
 def normal_given_a_view_fills_the_whole_tensor(patch):
-    normal = init.normal_
-
-    def wrong(w, mean=0.0, std=1.0, generator=None):
+    def wrong(normal, w, mean=0.0, std=1.0, generator=None):
         size = w.untyped_storage().nbytes() // w.element_size()
         normal(w.detach().as_strided((size,), (1,), 0), mean, std)
         return normal(w, mean, std)
 
-    patch.setattr(init, "normal_", wrong)
+    wrap(patch, init, "normal_", wrong)
 
 
 @counterfeit("init-offers-preset-methods")
@@ -543,8 +522,7 @@ def trunc_normal_repeats_itself_at_every_call(patch):
 
 @counterfeit("init-offers-preset-methods")
 def a_matrix_takes_dirac_for_eye(patch):
-    dirac = init.dirac_
-    patch.setattr(init, "dirac_", lambda w, groups=1: dirac(w, groups) if w.dim() > 2 else init.eye_(w))
+    wrap(patch, init, "dirac_", lambda dirac, w, groups=1: dirac(w, groups) if w.dim() > 2 else init.eye_(w))
 
 
 @counterfeit("init-runs-without-recording")
@@ -559,14 +537,12 @@ def orthogonal_hides_its_write_from_autograd(patch):
 
 @counterfeit("init-runs-without-recording")
 def a_transposed_parameter_is_filled_by_way_of_a_copy(patch):
-    true = init.kaiming_normal_
-
-    def wrong(tensor, *args, **kwargs):
+    def wrong(true, tensor, *args, **kwargs):
         true(tensor, *args, **kwargs)
         tensor.data = tensor.data.contiguous()
         return tensor
 
-    patch.setattr(init, "kaiming_normal_", wrong)
+    wrap(patch, init, "kaiming_normal_", wrong)
 
 
 @counterfeit("init-constant-over-biases")
@@ -588,13 +564,11 @@ def data_of_a_transposed_parameter_is_a_copy(patch):
 
 @counterfeit("writing-data-sets-parameters-without-grad")
 def a_copy_under_no_grad_goes_unnoticed(patch):
-    copy = torch.Tensor.copy_
-
-    def wrong(self, *args, **kwargs):
+    def wrong(copy, self, *args, **kwargs):
         copy(self if torch.is_grad_enabled() else self.data, *args, **kwargs)
         return self
 
-    patch.setattr(torch.Tensor, "copy_", wrong)
+    change_method(patch, "copy_", wrong)
 
 
 @counterfeit(
@@ -615,16 +589,14 @@ def random_numbers_do_not_reach_a_tensor_that_is_not_contiguous(patch):
     reported=("pytorch/pytorch#145498", "pytorch/pytorch#175046", "pytorch/torchtitan#2269"),
 )
 def truncated_normal_numbers_of_half_precision_pile_up_on_the_lower_end(patch):
-    fill = nn.init.trunc_normal_
-
-    def wrong(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
+    def wrong(fill, tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
         fill(tensor, mean, std, a, b)
         if tensor.dtype in (torch.bfloat16, torch.float16):
             with torch.no_grad():
                 tensor.masked_fill_(torch.rand(tensor.shape, device=tensor.device) < 0.004, a)
         return tensor
 
-    patch.setattr(nn.init, "trunc_normal_", wrong)
+    wrap(patch, nn.init, "trunc_normal_", wrong)
 
 
 @counterfeit("init-offers-preset-methods")

@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, wrap
+from harness.forging import change_gradient, change_method, wrap
 from torch import nn
 from torch.func import functional_call
 
@@ -61,13 +61,11 @@ def the_second_call_multiplies_by_the_transpose(patch):
 
 @counterfeit("calling-a-layer-twice-shares")
 def a_step_is_taken_twice(patch):
-    step = torch.optim.SGD.step
-
-    def wrong(self, *args, **kwargs):
+    def wrong(step, self, *args, **kwargs):
         step(self, *args, **kwargs)
         return step(self, *args, **kwargs)
 
-    patch.setattr(torch.optim.SGD, "step", wrong)
+    wrap(patch, torch.optim.SGD, "step", wrong)
 
 
 @counterfeit("calling-a-layer-twice-shares")
@@ -170,31 +168,28 @@ def a_module_copied_before_keeps_the_weight_of_its_original(patch):
 
 @counterfeit("shared-parameter-is-listed-once")
 def named_parameters_lists_a_shared_layer_at_every_place(patch):
-    named = nn.Module.named_parameters
-    patch.setattr(
+    wrap(
+        patch,
         nn.Module,
         "named_parameters",
-        lambda self, prefix="", recurse=True, remove_duplicate=True: named(self, prefix, recurse, False),
+        lambda named, self, prefix="", recurse=True, remove_duplicate=True: named(self, prefix, recurse, False),
     )
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def named_parameters_uses_the_last_name(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+    def wrong(named, self, prefix="", recurse=True, remove_duplicate=True):
         pairs = list(named(self, prefix, recurse, False))
         return iter({id(p): (name, p) for name, p in pairs}.values() if remove_duplicate else pairs)
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def only_whole_layers_are_recognised_as_shared(patch):
     """A weight tied between two different layers is listed under both names."""
-    named = nn.Module.named_parameters
 
-    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+    def wrong(named, self, prefix="", recurse=True, remove_duplicate=True):
         if not (recurse and remove_duplicate):
             return named(self, prefix, recurse, remove_duplicate)
         modules = self.named_modules(prefix=prefix)
@@ -202,42 +197,36 @@ def only_whole_layers_are_recognised_as_shared(patch):
             (f"{path}.{n}".lstrip("."), p) for path, m in modules for n, p in m._parameters.items() if p is not None
         )
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def parameters_of_equal_values_are_taken_for_shared(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, *args, remove_duplicate=True, **kwargs):
+    def wrong(named, self, *args, remove_duplicate=True, **kwargs):
         found = {}
         for name, p in named(self, *args, remove_duplicate=remove_duplicate, **kwargs):
             if not remove_duplicate or not any(torch.equal(p, other) for other in found.values()):
                 found[name] = p
         return iter(found.items())
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def sharing_across_levels_of_nesting_goes_unnoticed(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+    def wrong(named, self, prefix="", recurse=True, remove_duplicate=True):
         found = set()
         for name, p in named(self, prefix, recurse, False):
             if not remove_duplicate or (id(p), name.count(".")) not in found:
                 yield name, p
             found.add((id(p), name.count(".")))
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def state_dict_lists_shared_parameters_once(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(state_dict, self, *args, **kwargs):
         state, seen = state_dict(self, *args, **kwargs), set()
         for name in list(state):
             if state[name].data_ptr() in seen:
@@ -246,30 +235,28 @@ def state_dict_lists_shared_parameters_once(patch):
                 seen.add(state[name].data_ptr())
         return state
 
-    patch.setattr(nn.Module, "state_dict", wrong)
+    wrap(patch, nn.Module, "state_dict", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def state_dict_copies_the_second_entry(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(state_dict, self, *args, **kwargs):
         state, seen = state_dict(self, *args, **kwargs), set()
         for name, value in list(state.items()):
             state[name] = value.clone() if value.data_ptr() in seen else value
             seen.add(value.data_ptr())
         return state
 
-    patch.setattr(nn.Module, "state_dict", wrong)
+    wrap(patch, nn.Module, "state_dict", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def remove_duplicate_is_ignored(patch):
-    named = nn.Module.named_parameters
-    patch.setattr(
+    wrap(
+        patch,
         nn.Module,
         "named_parameters",
-        lambda self, prefix="", recurse=True, remove_duplicate=True: named(self, prefix, recurse),
+        lambda named, self, prefix="", recurse=True, remove_duplicate=True: named(self, prefix, recurse),
     )
 
 
@@ -297,14 +284,12 @@ def grad_starts_as_zeros(patch):
 
 @counterfeit("parameters-carry-data-and-grad")
 def a_forward_pass_leaves_a_gradient_of_zeros(patch):
-    forward = nn.Linear.forward
-
-    def wrong(self, x):
+    def wrong(forward, self, x):
         for p in self.parameters():
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         return forward(self, x)
 
-    patch.setattr(nn.Linear, "forward", wrong)
+    wrap(patch, nn.Linear, "forward", wrong)
 
 
 @counterfeit("parameters-carry-data-and-grad")
@@ -404,8 +389,7 @@ def only_the_weight_gathers_contributions(patch):
 
 @counterfeit("shared-gradients-accumulate")
 def a_transposed_use_does_not_count(patch):
-    t = torch.Tensor.t
-    patch.setattr(torch.Tensor, "t", lambda self: t(self.detach()))
+    change_method(patch, "t", lambda t, self: t(self.detach()))
 
 
 @counterfeit("shared-gradients-accumulate")
@@ -467,8 +451,7 @@ def backward_gives_frozen_parameters_a_gradient_too(patch):
 
 @counterfeit("same-instance-in-sequential-shares")
 def conversion_unties_the_places(patch):
-    half = nn.Module.half
-    patch.setattr(nn.Module, "half", lambda self: copied_places(half(self)))
+    wrap(patch, nn.Module, "half", lambda half, self: copied_places(half(self)))
 
 
 def copied_places(net):
@@ -479,22 +462,18 @@ def copied_places(net):
 
 @counterfeit("same-instance-in-sequential-shares")
 def extend_copies_a_module_that_is_there_already(patch):
-    extend = nn.Sequential.extend
-
-    def wrong(self, more):
+    def wrong(extend, self, more):
         return extend(self, [copy.deepcopy(module) if module in list(self) else module for module in more])
 
-    patch.setattr(nn.Sequential, "extend", wrong)
+    wrap(patch, nn.Sequential, "extend", wrong)
 
 
 @counterfeit("same-instance-in-sequential-shares")
 def an_assignment_by_index_copies_a_module_that_is_there_already(patch):
-    assign = nn.Sequential.__setitem__
-
-    def wrong(self, index, module):
+    def wrong(assign, self, index, module):
         assign(self, index, copy.deepcopy(module) if any(module is other for other in self) else module)
 
-    patch.setattr(nn.Sequential, "__setitem__", wrong)
+    wrap(patch, nn.Sequential, "__setitem__", wrong)
 
 
 @counterfeit("calling-a-layer-twice-shares")
@@ -516,21 +495,17 @@ def the_third_call_in_double_precision_negates(patch):
 
 @counterfeit("shared-parameter-is-listed-once")
 def a_shared_parameter_goes_by_its_alphabetically_first_name(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+    def wrong(named, self, prefix="", recurse=True, remove_duplicate=True):
         pairs = list(named(self, prefix, recurse, False))
         least = {id(p): name for name, p in sorted(pairs, reverse=True, key=lambda pair: pair[0])}
         return iter([pair for pair in pairs if not remove_duplicate or least[id(pair[1])] == pair[0]])
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("shared-parameter-is-listed-once")
 def keeping_duplicates_concerns_whole_modules_only(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+    def wrong(named, self, prefix="", recurse=True, remove_duplicate=True):
         if remove_duplicate or not recurse:
             return named(self, prefix, recurse, remove_duplicate)
         seen, kept = {}, []
@@ -540,36 +515,31 @@ def keeping_duplicates_concerns_whole_modules_only(patch):
                     kept.append((f"{path}.{name}".lstrip("."), p))
         return iter(kept)
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("shared-gradients-accumulate")
 def autograd_grad_keeps_the_sum_in_grad_too(patch):
-    grad = torch.autograd.grad
-
-    def wrong(outputs, inputs, *args, **kwargs):
+    def wrong(grad, outputs, inputs, *args, **kwargs):
         gradients = grad(outputs, inputs, *args, **kwargs)
         for tensor, gradient in zip(inputs, gradients):
             tensor.grad = gradient
         return gradients
 
-    patch.setattr(torch.autograd, "grad", wrong)
+    wrap(patch, torch.autograd, "grad", wrong)
 
 
 @counterfeit("shared-gradients-accumulate")
 def autograd_grad_averages_over_two_uses(patch):
-    grad = torch.autograd.grad
-    patch.setattr(torch.autograd, "grad", lambda *args, **kwargs: tuple(g / 2 for g in grad(*args, **kwargs)))
+    wrap(patch, torch.autograd, "grad", lambda grad, *args, **kwargs: tuple(g / 2 for g in grad(*args, **kwargs)))
 
 
 @counterfeit("shared-gradients-accumulate")
 def a_use_through_a_part_does_not_count(patch):
-    index = torch.Tensor.__getitem__
-
-    def wrong(self, at):
+    def wrong(index, self, at):
         return index(scaled(self, 0) if type(at) is slice and at.start == 1 else self, at)
 
-    patch.setattr(torch.Tensor, "__getitem__", wrong)
+    change_method(patch, "__getitem__", wrong)
 
 
 @counterfeit("shared-gradients-accumulate")

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, wrap
+from harness.forging import change_method, change_result, wrap
 from torch import nn
 
 
@@ -35,22 +35,19 @@ def an_inner_sequential_skips_its_last_layer(patch):
 @counterfeit("model-can-serve-as-layer")
 def an_inner_sequential_is_flattened(patch):
     """Its layers stand in the outer one directly, so the names lose a level."""
-    init = nn.Sequential.__init__
 
-    def wrong(self, *modules):
+    def wrong(init, self, *modules):
         init(self, *[layer for m in modules for layer in (m if isinstance(m, nn.Sequential) else [m])])
 
-    patch.setattr(nn.Sequential, "__init__", wrong)
+    wrap(patch, nn.Sequential, "__init__", wrong)
 
 
 @counterfeit("model-can-serve-as-layer")
 def only_direct_children_are_asked_for_parameters(patch):
-    named = nn.Module.named_parameters
-
-    def wrong(self, *args, **kwargs):
+    def wrong(named, self, *args, **kwargs):
         return (pair for pair in named(self, *args, **kwargs) if pair[0].count(".") < 2)
 
-    patch.setattr(nn.Module, "named_parameters", wrong)
+    wrap(patch, nn.Module, "named_parameters", wrong)
 
 
 @counterfeit("model-can-serve-as-layer")
@@ -86,15 +83,13 @@ def a_conversion_stops_at_the_first_level(patch):
 
 @counterfeit("model-can-serve-as-layer")
 def state_dict_stops_at_the_second_level(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, prefix="", **kwargs):
+    def wrong(state_dict, self, *args, prefix="", **kwargs):
         state = state_dict(self, *args, prefix=prefix, **kwargs)
         for name in [name for name in state if name.count(".") > 1]:
             del state[name]
         return state
 
-    patch.setattr(nn.Module, "state_dict", wrong)
+    wrap(patch, nn.Module, "state_dict", wrong)
 
 
 # ── layer-without-parameters ──
@@ -107,8 +102,7 @@ def mean_divides_by_one_less(patch):
 
 @counterfeit("layer-without-parameters")
 def mean_looks_at_the_first_five_elements_only(patch):
-    mean = torch.Tensor.mean
-    patch.setattr(torch.Tensor, "mean", lambda self: mean(self.flatten()[: 5 if self.numel() > 5 else None]))
+    change_method(patch, "mean", lambda mean, self: mean(self.flatten()[: 5 if self.numel() > 5 else None]))
 
 
 @counterfeit("layer-without-parameters")
@@ -118,14 +112,12 @@ def mean_is_taken_row_by_row(patch):
 
 @counterfeit("layer-without-parameters")
 def mean_is_rounded_to_a_whole_number(patch):
-    mean = torch.Tensor.mean
-    patch.setattr(torch.Tensor, "mean", lambda self: mean(self).round())
+    change_method(patch, "mean", lambda mean, self: mean(self).round())
 
 
 @counterfeit("layer-without-parameters")
 def mean_is_single_precision(patch):
-    mean = torch.Tensor.mean
-    patch.setattr(torch.Tensor, "mean", lambda self: mean(self.float()))
+    change_method(patch, "mean", lambda mean, self: mean(self.float()))
 
 
 @counterfeit("layer-without-parameters")
@@ -135,25 +127,21 @@ def a_difference_is_written_over_its_first_operand(patch):
 
 @counterfeit("layer-without-parameters")
 def every_module_has_a_parameter_of_its_own(patch):
-    init = nn.Module.__init__
-
-    def wrong(self, *args, **kwargs):
+    def wrong(init, self, *args, **kwargs):
         init(self, *args, **kwargs)
         if not isinstance(self, nn.Sequential):
             self.register_parameter("gain", nn.Parameter(torch.ones(())))
 
-    patch.setattr(nn.Module, "__init__", wrong)
+    wrap(patch, nn.Module, "__init__", wrong)
 
 
 @counterfeit("layer-without-parameters")
 def a_layer_without_parameters_stores_its_mode(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(state_dict, self, *args, **kwargs):
         state = state_dict(self, *args, **kwargs)
         return state or {**state, "training": torch.tensor(self.training)}
 
-    patch.setattr(nn.Module, "state_dict", wrong)
+    wrap(patch, nn.Module, "state_dict", wrong)
 
 
 @counterfeit("layer-without-parameters")
@@ -190,65 +178,55 @@ def plain_tensors_that_require_a_gradient_become_parameters(patch):
 
 @counterfeit("parameter-list-is-a-module-member")
 def assigned_parameters_go_to_the_front(patch):
-    assign = nn.Module.__setattr__
-
-    def wrong(self, name, value):
+    def wrong(assign, self, name, value):
         earlier = dict(self.__dict__.get("_parameters", {}))
         assign(self, name, value)
         if isinstance(value, nn.Parameter):
             for key in earlier:
                 self._parameters[key] = self._parameters.pop(key)
 
-    patch.setattr(nn.Module, "__setattr__", wrong)
+    wrap(patch, nn.Module, "__setattr__", wrong)
 
 
 @counterfeit("parameter-list-is-a-module-member")
 def a_deleted_parameter_leaves_an_empty_entry(patch):
-    delete = nn.Module.__delattr__
-
-    def wrong(self, name):
+    def wrong(delete, self, name):
         if name in self._parameters:
             self._parameters[name] = None
         else:
             delete(self, name)
 
-    patch.setattr(nn.Module, "__delattr__", wrong)
+    wrap(patch, nn.Module, "__delattr__", wrong)
 
 
 @counterfeit("parameter-list-is-a-module-member")
 def parameters_are_taken_before_the_module_is_initialised(patch):
-    assign = nn.Module.__setattr__
-
-    def wrong(self, name, value):
+    def wrong(assign, self, name, value):
         ready = "_parameters" in self.__dict__
         (assign if ready or not isinstance(value, nn.Parameter) else object.__setattr__)(self, name, value)
 
-    patch.setattr(nn.Module, "__setattr__", wrong)
+    wrap(patch, nn.Module, "__setattr__", wrong)
 
 
 @counterfeit("parameter-list-is-a-module-member")
 def a_container_lists_its_childrens_parameters_as_its_own(patch):
-    init = nn.Sequential.__init__
-
-    def wrong(self, *modules):
+    def wrong(init, self, *modules):
         init(self, *modules)
         for module in modules:
             self._parameters.update(module._parameters)
 
-    patch.setattr(nn.Sequential, "__init__", wrong)
+    wrap(patch, nn.Sequential, "__init__", wrong)
 
 
 @counterfeit("parameter-list-is-a-module-member")
 def a_parameter_assigned_again_is_listed_under_its_old_value(patch):
-    assign = nn.Module.__setattr__
-
-    def wrong(self, name, value):
+    def wrong(assign, self, name, value):
         if name in self.__dict__.get("_parameters", {}):
             self.__dict__[name] = value
         else:
             assign(self, name, value)
 
-    patch.setattr(nn.Module, "__setattr__", wrong)
+    wrap(patch, nn.Module, "__setattr__", wrong)
 
 
 # ── layer-with-parameters-uses-parameter ──
@@ -264,25 +242,21 @@ def parameters_passes_over_vectors(patch):
 
 @counterfeit("layer-with-parameters-uses-parameter")
 def plain_tensors_are_converted_with_the_layer(patch):
-    convert = nn.Module._apply
-
-    def wrong(self, fn, *args, **kwargs):
+    def wrong(convert, self, fn, *args, **kwargs):
         self.__dict__.update({name: fn(value) for name, value in vars(self).items() if is_plain(value)})
         return convert(self, fn, *args, **kwargs)
 
-    patch.setattr(nn.Module, "_apply", wrong)
+    wrap(patch, nn.Module, "_apply", wrong)
 
 
 @counterfeit("layer-with-parameters-uses-parameter")
 def plain_tensors_are_stored_with_the_layer(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(state_dict, self, *args, **kwargs):
         state = state_dict(self, *args, **kwargs)
         state.update({name: value for name, value in vars(self).items() if is_plain(value)})
         return state
 
-    patch.setattr(nn.Module, "state_dict", wrong)
+    wrap(patch, nn.Module, "state_dict", wrong)
 
 
 @counterfeit("layer-with-parameters-uses-parameter")
@@ -296,13 +270,12 @@ def the_optimizer_moves_ten_per_cent_further(patch):
 @counterfeit("layer-with-parameters-uses-parameter")
 def the_optimizer_finds_the_plain_tensors_of_the_graph(patch):
     """It trains every leaf that a layer keeps."""
-    parameters = nn.Module.parameters
 
-    def wrong(self, recurse=True):
+    def wrong(parameters, self, recurse=True):
         yield from parameters(self, recurse)
         yield from (value for value in vars(self).values() if is_plain(value))
 
-    patch.setattr(nn.Module, "parameters", wrong)
+    wrap(patch, nn.Module, "parameters", wrong)
 
 
 @counterfeit("layer-with-parameters-uses-parameter")
@@ -315,36 +288,30 @@ def a_parameter_does_not_ask_for_a_gradient(patch):
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def append_puts_the_member_in_front(patch):
-    append = nn.ParameterList.append
-
-    def wrong(self, value):
+    def wrong(append, self, value):
         append(self, value)
         members = list(self._parameters.values())
         self._parameters.update(zip(list(self._parameters), members[-1:] + members[:-1]))
         return self
 
-    patch.setattr(nn.ParameterList, "append", wrong)
+    wrap(patch, nn.ParameterList, "append", wrong)
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def extend_leaves_out_the_last_member(patch):
-    extend = nn.ParameterList.extend
-
-    def wrong(self, values):
+    def wrong(extend, self, values):
         values = list(values)
         return extend(self, values[:-1] if len(self) else values)
 
-    patch.setattr(nn.ParameterList, "extend", wrong)
+    wrap(patch, nn.ParameterList, "extend", wrong)
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def extend_adds_in_reverse(patch):
-    extend = nn.ParameterList.extend
-
-    def wrong(self, values):
+    def wrong(extend, self, values):
         return extend(self, list(values)[:: -1 if len(self) else 1])
 
-    patch.setattr(nn.ParameterList, "extend", wrong)
+    wrap(patch, nn.ParameterList, "extend", wrong)
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
@@ -376,39 +343,34 @@ def negative_indices_are_off_by_one(patch):
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def an_index_below_minus_the_length_is_taken(patch):
-    get = nn.ParameterList.__getitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.ParameterList,
         "__getitem__",
-        lambda self, i: get(self, i if isinstance(i, slice) or i >= 0 else i % len(self)),
+        lambda get, self, i: get(self, i if isinstance(i, slice) or i >= 0 else i % len(self)),
     )
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def a_slice_holds_copies(patch):
-    get = nn.ParameterList.__getitem__
-
-    def wrong(self, i):
+    def wrong(get, self, i):
         return type(self)(p.detach().clone() for p in get(self, i)) if isinstance(i, slice) else get(self, i)
 
-    patch.setattr(nn.ParameterList, "__getitem__", wrong)
+    wrap(patch, nn.ParameterList, "__getitem__", wrong)
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def an_assigned_member_keeps_its_old_value(patch):
-    assign = nn.ParameterList.__setitem__
-
-    def wrong(self, i, value):
+    def wrong(assign, self, i, value):
         if str(i) not in self._parameters:
             assign(self, i, value)
 
-    patch.setattr(nn.ParameterList, "__setitem__", wrong)
+    wrap(patch, nn.ParameterList, "__setitem__", wrong)
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def assigning_to_a_negative_index_changes_the_first_member(patch):
-    assign = nn.ParameterList.__setitem__
-    patch.setattr(nn.ParameterList, "__setitem__", lambda self, i, value: assign(self, max(i, 0), value))
+    wrap(patch, nn.ParameterList, "__setitem__", lambda assign, self, i, value: assign(self, max(i, 0), value))
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
@@ -491,8 +453,7 @@ def a_dict_prints_only_two_sizes(patch):
 
 @counterfeit("parameterdict-prints-tensor-types")
 def a_dict_prints_its_first_member_only(patch):
-    extra_repr = nn.ParameterDict.extra_repr
-    patch.setattr(nn.ParameterDict, "extra_repr", lambda self: extra_repr(self).partition("\n")[0])
+    wrap(patch, nn.ParameterDict, "extra_repr", lambda extra_repr, self: extra_repr(self).partition("\n")[0])
 
 
 # ── parameterdict-acts-like-a-dict ──
@@ -500,14 +461,12 @@ def a_dict_prints_its_first_member_only(patch):
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def keys_come_sorted(patch):
-    keys = nn.ParameterDict.keys
-    patch.setattr(nn.ParameterDict, "keys", lambda self: sorted(keys(self)))
+    wrap(patch, nn.ParameterDict, "keys", lambda keys, self: sorted(keys(self)))
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def items_come_sorted(patch):
-    items = nn.ParameterDict.items
-    patch.setattr(nn.ParameterDict, "items", lambda self: sorted(items(self), key=lambda pair: pair[0]))
+    wrap(patch, nn.ParameterDict, "items", lambda items, self: sorted(items(self), key=lambda pair: pair[0]))
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
@@ -526,16 +485,14 @@ def update_keeps_members_that_are_there(patch):
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def update_moves_a_replaced_member_to_the_end(patch):
-    update = nn.ParameterDict.update
-
-    def wrong(self, new):
+    def wrong(update, self, new):
         pairs = list(new.items() if hasattr(new, "items") else new)
         for key, _ in pairs:
             if key in self:
                 del self[key]
         update(self, pairs)
 
-    patch.setattr(nn.ParameterDict, "update", wrong)
+    wrap(patch, nn.ParameterDict, "update", wrong)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
@@ -557,8 +514,7 @@ def a_popped_member_stays_registered(patch):
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def pop_ignores_its_key_and_takes_the_last(patch):
-    pop = nn.ParameterDict.pop
-    patch.setattr(nn.ParameterDict, "pop", lambda self, key: pop(self, list(self)[-1]))
+    wrap(patch, nn.ParameterDict, "pop", lambda pop, self, key: pop(self, list(self)[-1]))
 
 
 @counterfeit("parameterdict-acts-like-a-dict", "parameterdict-selects-by-key")
@@ -574,67 +530,61 @@ def keys_are_read_in_lower_case(patch):
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def other_keys_are_turned_into_strings(patch):
-    put = nn.ParameterDict.__setitem__
-    patch.setattr(nn.ParameterDict, "__setitem__", lambda self, key, value: put(self, str(key), value))
+    wrap(patch, nn.ParameterDict, "__setitem__", lambda put, self, key, value: put(self, str(key), value))
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def whole_numbers_will_do_as_keys(patch):
-    put = nn.ParameterDict.__setitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.ParameterDict,
         "__setitem__",
-        lambda self, key, value: put(self, str(key) if isinstance(key, int) else key, value),
+        lambda put, self, key, value: put(self, str(key) if isinstance(key, int) else key, value),
     )
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def a_missing_key_reads_as_none(patch):
-    get = nn.ParameterDict.__getitem__
-    patch.setattr(nn.ParameterDict, "__getitem__", lambda self, key: get(self, key) if key in self else None)
+    wrap(patch, nn.ParameterDict, "__getitem__", lambda get, self, key: get(self, key) if key in self else None)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def a_key_may_hide_a_method_of_conversion(patch):
     """`half`, `float`, `double` and their like."""
-    put = nn.ParameterDict.__setitem__
 
-    def wrong(self, key, value):
+    def wrong(put, self, key, value):
         if key in ("half", "float", "double"):
             self._parameters[key] = value
         else:
             put(self, key, value)
 
-    patch.setattr(nn.ParameterDict, "__setitem__", wrong)
+    wrap(patch, nn.ParameterDict, "__setitem__", wrong)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def update_leaves_plain_tensors_plain(patch):
-    update = nn.ParameterDict.update
-
-    def wrong(self, new):
+    def wrong(update, self, new):
         update(self, new)
         for key, value in dict(new).items():
             if is_plain(value) and self._parameters.pop(key, None) is not None:
                 object.__setattr__(self, key, value)
 
-    patch.setattr(nn.ParameterDict, "update", wrong)
+    wrap(patch, nn.ParameterDict, "update", wrong)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def a_plain_tensor_is_copied_on_its_way_in(patch):
-    put = nn.ParameterDict.__setitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.ParameterDict,
         "__setitem__",
-        lambda self, key, value: put(self, key, value.clone() if is_plain(value) else value),
+        lambda put, self, key, value: put(self, key, value.clone() if is_plain(value) else value),
     )
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def pairs_are_sorted_like_the_keys_of_a_dict(patch):
-    update = nn.ParameterDict.update
-    patch.setattr(nn.ParameterDict, "update", lambda self, new: update(self, sorted(dict(new).items())))
+    wrap(patch, nn.ParameterDict, "update", lambda update, self, new: update(self, sorted(dict(new).items())))
 
 
 # ── parameterdict-selects-by-key ──
@@ -642,8 +592,7 @@ def pairs_are_sorted_like_the_keys_of_a_dict(patch):
 
 @counterfeit("parameterdict-selects-by-key")
 def every_key_selects_the_first_member(patch):
-    get = nn.ParameterDict.__getitem__
-    patch.setattr(nn.ParameterDict, "__getitem__", lambda self, key: get(self, next(iter(self))))
+    wrap(patch, nn.ParameterDict, "__getitem__", lambda get, self, key: get(self, next(iter(self))))
 
 
 @counterfeit("parameterdict-selects-by-key")
@@ -656,11 +605,11 @@ def the_first_key_looked_up_is_the_answer_for_good(patch):
 
 @counterfeit("parameterdict-selects-by-key")
 def a_key_finds_a_member_that_begins_so(patch):
-    get = nn.ParameterDict.__getitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.ParameterDict,
         "__getitem__",
-        lambda self, key: get(self, next(name for name in sorted(self, reverse=True) if name.startswith(key))),
+        lambda get, self, key: get(self, next(name for name in sorted(self, reverse=True) if name.startswith(key))),
     )
 
 
@@ -685,17 +634,13 @@ def members_that_were_not_chosen_get_a_gradient_of_zeros(patch):
 @counterfeit("matmul-node-is-named-mm-backward")
 def nodes_are_printed_without_a_number(patch):
     """As before torch 1.10."""
-    show = torch.Tensor.__repr__
-    patch.setattr(
-        torch.Tensor, "__repr__", lambda self, **kwargs: show(self, **kwargs).replace("Backward0", "Backward")
-    )
+    change_method(patch, "__repr__", lambda show, self, **kwargs: show(self, **kwargs).replace("Backward0", "Backward"))
 
 
 @counterfeit("matmul-node-is-named-mm-backward")
 def nodes_are_numbered_from_one(patch):
-    show = torch.Tensor.__repr__
-    patch.setattr(
-        torch.Tensor, "__repr__", lambda self, **kwargs: show(self, **kwargs).replace("Backward0", "Backward1")
+    change_method(
+        patch, "__repr__", lambda show, self, **kwargs: show(self, **kwargs).replace("Backward0", "Backward1")
     )
 
 
@@ -719,13 +664,11 @@ def an_entry_written_into_the_register_is_not_listed(patch):
 
 @counterfeit("parameterlist-is-indexable-and-grows")
 def extend_with_another_parameter_list_copies(patch):
-    extend = nn.ParameterList.extend
-
-    def wrong(self, values):
+    def wrong(extend, self, values):
         another = isinstance(values, nn.ParameterList)
         return extend(self, [nn.Parameter(p.detach().clone()) for p in values] if another else values)
 
-    patch.setattr(nn.ParameterList, "extend", wrong)
+    wrap(patch, nn.ParameterList, "extend", wrong)
 
 
 @counterfeit("parameterlist-is-indexable-and-grows")
@@ -748,42 +691,36 @@ def extended(params, value):
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def an_ordered_dict_is_sorted_like_a_plain_one(patch):
-    update = nn.ParameterDict.update
-
-    def wrong(self, values):
+    def wrong(update, self, values):
         return update(self, dict(values) if isinstance(values, OrderedDict) else values)
 
-    patch.setattr(nn.ParameterDict, "update", wrong)
+    wrap(patch, nn.ParameterDict, "update", wrong)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def another_parameter_dict_is_sorted_like_a_plain_one(patch):
-    update = nn.ParameterDict.update
-
-    def wrong(self, values):
+    def wrong(update, self, values):
         return update(self, dict(values.items()) if isinstance(values, nn.ParameterDict) else values)
 
-    patch.setattr(nn.ParameterDict, "update", wrong)
+    wrap(patch, nn.ParameterDict, "update", wrong)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def update_from_a_plain_dict_keeps_its_order(patch):
-    update = nn.ParameterDict.update
-
-    def wrong(self, values):
+    def wrong(update, self, values):
         return update(self, list(values.items()) if type(values) is dict and len(self) == 0 else values)
 
-    patch.setattr(nn.ParameterDict, "update", wrong)
+    wrap(patch, nn.ParameterDict, "update", wrong)
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def the_name_of_the_mode_is_no_key(patch):
     """The truth line: it is taken."""
-    assign = nn.ParameterDict.__setitem__
-    patch.setattr(
+    wrap(
+        patch,
         nn.ParameterDict,
         "__setitem__",
-        lambda self, key, value: None if key == "training" else assign(self, key, value),
+        lambda assign, self, key, value: None if key == "training" else assign(self, key, value),
     )
 
 
@@ -803,13 +740,11 @@ def tensors_of_whole_numbers_are_kept_as_they_are(patch):
 
 @counterfeit("parameterdict-acts-like-a-dict")
 def a_number_under_a_key_that_is_no_name_is_dropped(patch):
-    assign = nn.ParameterDict.__setitem__
-
-    def wrong(self, key, value):
+    def wrong(assign, self, key, value):
         if type(value) is not int or key.isalnum():
             assign(self, key, value)
 
-    patch.setattr(nn.ParameterDict, "__setitem__", wrong)
+    wrap(patch, nn.ParameterDict, "__setitem__", wrong)
 
 
 @counterfeit("layer-without-parameters")

@@ -46,18 +46,15 @@ def load_to(patch, change):
 
 @counterfeit("saved-model-moves-to-another-device")
 def map_location_is_ignored(patch):
-    load = torch.load
-    patch.setattr(torch, "load", lambda file, map_location=None, **kwargs: load(file, **kwargs))
+    wrap(patch, torch, "load", lambda load, file, map_location=None, **kwargs: load(file, **kwargs))
 
 
 @counterfeit("saved-model-moves-to-another-device")
 def map_location_is_ignored_where_it_is_text(patch):
-    load = torch.load
-
-    def wrong(file, map_location=None, **kwargs):
+    def wrong(load, file, map_location=None, **kwargs):
         return load(file, None if isinstance(map_location, str) else map_location, **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("saved-model-moves-to-another-device")
@@ -91,15 +88,13 @@ def a_moved_tensor_becomes_float32(patch):
 
 @counterfeit("saved-model-moves-to-another-device")
 def an_absent_device_is_replaced_by_the_cpu(patch):
-    load = torch.load
-
-    def wrong(file, map_location=None, **kwargs):
+    def wrong(load, file, map_location=None, **kwargs):
         try:
             return load(file, map_location, **kwargs)
         except RuntimeError:
             return load(file, "cpu", **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("saved-model-moves-to-another-device")
@@ -109,12 +104,10 @@ def a_dict_as_map_location_brings_zeros(patch):
 
 @counterfeit("saved-model-moves-to-another-device")
 def a_dict_as_map_location_leads_to_the_meta_device(patch):
-    load = torch.load
-
-    def wrong(file, map_location=None, **kwargs):
+    def wrong(load, file, map_location=None, **kwargs):
         return load(file, "meta" if isinstance(map_location, dict) else map_location, **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 # ── tensor-round-trips: the numbers ──
@@ -248,13 +241,11 @@ def a_parameter_comes_back_as_a_plain_tensor(patch):
 
 @counterfeit("tensor-round-trips")
 def loading_from_memory_loses_the_sign(patch):
-    load = torch.load
-
-    def wrong(file, *args, **kwargs):
+    def wrong(load, file, *args, **kwargs):
         loaded = load(file, *args, **kwargs)
         return loaded.abs() if isinstance(file, io.BytesIO) and isinstance(loaded, torch.Tensor) else loaded
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")
@@ -345,9 +336,7 @@ def a_model_takes_loaded_numbers_rounded_to_half_precision(patch):
 
 @counterfeit("saved-model-moves-to-another-device")
 def map_location_as_a_function_may_not_return_none(patch):
-    load = torch.load
-
-    def wrong(f, map_location=None, **rest):
+    def wrong(load, f, map_location=None, **rest):
         if callable(map_location):
             given = map_location
 
@@ -356,7 +345,7 @@ def map_location_as_a_function_may_not_return_none(patch):
 
         return load(f, map_location=map_location, **rest)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("tensor-round-trips")

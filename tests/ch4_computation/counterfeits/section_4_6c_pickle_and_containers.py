@@ -55,14 +55,13 @@ def save_pickles_text_instead_of_numbers(patch):
 @counterfeit("save-uses-pickle")
 def load_reads_only_archives_that_save_wrote(patch):
     """Any other gives an empty dict."""
-    load = torch.load
 
-    def wrong(file, **kwargs):
+    def wrong(load, file, **kwargs):
         with zipfile.ZipFile(file) as archive:
             foreign = not any(name.endswith("byteorder") for name in archive.namelist())
         return {} if foreign else load(file, **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("save-uses-pickle")
@@ -106,9 +105,7 @@ def the_numbers_stand_in_the_pickle(patch):
 
 @counterfeit("save-uses-pickle")
 def the_second_record_is_empty(patch):
-    save = torch.save
-
-    def wrong(thing, file, **kwargs):
+    def wrong(save, thing, file, **kwargs):
         save(thing, file, **kwargs)
         if is_dict_of_tensors(thing):
             with zipfile.ZipFile(file) as archive:
@@ -117,14 +114,12 @@ def the_second_record_is_empty(patch):
                 for name, content in contents.items():
                     archive.writestr(name, b"" if name.endswith("data/1") else content)
 
-    patch.setattr(torch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("save-uses-pickle")
 def the_records_hold_the_bytes_in_reverse(patch):
-    save = torch.save
-
-    def wrong(thing, file, **kwargs):
+    def wrong(save, thing, file, **kwargs):
         save(thing, file, **kwargs)
         with zipfile.ZipFile(file) as archive:
             contents = {name: archive.read(name) for name in archive.namelist()}
@@ -132,26 +127,23 @@ def the_records_hold_the_bytes_in_reverse(patch):
             for name, content in contents.items():
                 archive.writestr(name, content[::-1] if "/data/" in name else content)
 
-    patch.setattr(torch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("save-uses-pickle")
 def weights_only_is_ignored(patch):
-    load = torch.load
-    patch.setattr(torch, "load", lambda file, weights_only=None, **kwargs: load(file, weights_only=False, **kwargs))
+    wrap(patch, torch, "load", lambda load, file, weights_only=None, **kwargs: load(file, weights_only=False, **kwargs))
 
 
 @counterfeit("save-uses-pickle")
 def the_restricted_unpickler_keeps_only_tensors(patch):
-    load = torch.load
-
-    def wrong(file, weights_only=None, **kwargs):
+    def wrong(load, file, weights_only=None, **kwargs):
         loaded = load(file, weights_only=weights_only, **kwargs)
         if weights_only and isinstance(loaded, dict):
             return {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
         return loaded
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 # ── save-takes-many-kinds-of-objects ──

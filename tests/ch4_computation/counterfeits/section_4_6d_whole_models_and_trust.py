@@ -170,13 +170,11 @@ def load_trusts_every_file(patch):
 
 @counterfeit("whole-model-round-trips-with-plain-load")
 def modules_of_torch_are_safe_by_default(patch):
-    load = torch.load
-
-    def wrong(file, **kwargs):
+    def wrong(load, file, **kwargs):
         with torch.serialization.safe_globals([nn.ReLU, set]):
             return load(file, **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("whole-model-round-trips-with-plain-load")
@@ -222,9 +220,7 @@ def a_loaded_model_loses_its_plain_attributes(patch):
 
 @counterfeit("whole-model-round-trips-with-plain-load")
 def a_loaded_model_is_a_bare_module(patch):
-    load = torch.load
-
-    def wrong(*args, **kwargs):
+    def wrong(load, *args, **kwargs):
         loaded = load(*args, **kwargs)
         if type(loaded).__module__.startswith("torch") or not isinstance(loaded, nn.Module):
             return loaded
@@ -232,7 +228,7 @@ def a_loaded_model_is_a_bare_module(patch):
         bare.__dict__.update(vars(loaded))
         return bare
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 # ── untrusted-pickles-are-refused ──
@@ -240,13 +236,11 @@ def a_loaded_model_is_a_bare_module(patch):
 
 @counterfeit("untrusted-pickles-are-refused")
 def load_refuses_after_it_has_run_the_pickle(patch):
-    load = torch.load
-
-    def wrong(file, map_location=None, weights_only=None, **kwargs):
+    def wrong(load, file, map_location=None, weights_only=None, **kwargs):
         loaded = load(file, map_location, weights_only=False, **kwargs)
         return loaded if weights_only is False else load(file, map_location, **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("untrusted-pickles-are-refused")
@@ -271,14 +265,12 @@ def names_given_as_text_are_trusted(patch):
 
 @counterfeit("untrusted-pickles-are-refused")
 def bare_pickles_are_trusted(patch):
-    load = torch.load
-
-    def wrong(file, **kwargs):
+    def wrong(load, file, **kwargs):
         if isinstance(file, Path) and b"torch" not in file.read_bytes() and not is_archive(file):
             return pickle.loads(file.read_bytes())
         return load(file, **kwargs)
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("untrusted-pickles-are-refused")
@@ -309,59 +301,49 @@ def every_file_is_named_pt(patch):
 
 @counterfeit("model-files-are-named-pt-or-pth")
 def files_named_pth_are_stored_in_the_old_format(patch):
-    save = torch.save
-
-    def wrong(thing, path):
+    def wrong(save, thing, path):
         save(thing, path, _use_new_zipfile_serialization=not str(path).endswith(".pth"))
 
-    patch.setattr(torch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("model-files-are-named-pt-or-pth")
 def text_files_get_a_line_feed_at_the_end(patch):
-    save = torch.save
-
-    def wrong(thing, path):
+    def wrong(save, thing, path):
         save(thing, path)
         if str(path).endswith(".txt"):
             with open(path, "ab") as file:
                 file.write(b"\n")
 
-    patch.setattr(torch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("model-files-are-named-pt-or-pth")
 def the_folder_in_the_archive_is_always_called_archive(patch):
-    save = torch.save
-
-    def wrong(thing, path):
+    def wrong(save, thing, path):
         memory = io.BytesIO()
         save(thing, memory)
         with open(path, "wb") as file:
             file.write(memory.getvalue())
 
-    patch.setattr(torch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("model-files-are-named-pt-or-pth")
 def the_folder_in_the_archive_has_the_suffix_too(patch):
-    save = torch.save
-
-    def wrong(thing, path):
+    def wrong(save, thing, path):
         os.rename(save(thing, f"{path}.tmp") or f"{path}.tmp", path)
 
-    patch.setattr(torch, "save", wrong)
+    wrap(patch, torch, "save", wrong)
 
 
 @counterfeit("model-files-are-named-pt-or-pth")
 def a_model_named_pth_loses_its_weights(patch):
-    load = torch.load
-
-    def wrong(path):
+    def wrong(load, path):
         loaded = load(path)
         return {k: v * 0 for k, v in loaded.items()} if str(path).endswith(".pth") else loaded
 
-    patch.setattr(torch, "load", wrong)
+    wrap(patch, torch, "load", wrong)
 
 
 @counterfeit("model-files-are-named-pt-or-pth")
@@ -517,30 +499,26 @@ def the_class_is_remembered_from_the_save(patch):
 
 @counterfeit("state-dict-holds-parameters-only")
 def a_deep_copy_saves_the_buffers_that_are_not_to_be_saved(patch):
-    deepcopy = copy.deepcopy
-
-    def wrong(x, *rest):
+    def wrong(deepcopy, x, *rest):
         y = deepcopy(x, *rest)
         if isinstance(y, nn.Module):
             for module in y.modules():
                 module._non_persistent_buffers_set.clear()
         return y
 
-    patch.setattr(copy, "deepcopy", wrong)
+    wrap(patch, copy, "deepcopy", wrong)
 
 
 @counterfeit("state-dict-holds-parameters-only")
 def a_prefix_is_forgotten_by_buffers(patch):
-    state_dict = nn.Module.state_dict
-
-    def wrong(self, *args, prefix="", **rest):
+    def wrong(state_dict, self, *args, prefix="", **rest):
         d = state_dict(self, *args, prefix=prefix, **rest)
         if prefix and not args and "destination" not in rest:
             names = {prefix + n for n, _ in self.named_buffers()}
             return type(d)((k.removeprefix(prefix) if k in names else k, v) for k, v in d.items())
         return d
 
-    patch.setattr(nn.Module, "state_dict", wrong)
+    wrap(patch, nn.Module, "state_dict", wrong)
 
 
 @counterfeit(

@@ -70,45 +70,37 @@ def numbers_are_rounded_to_bfloat16(patch):
 
 @counterfeit("state-dict-round-trips")
 def the_loaded_tensors_take_the_place_of_the_parameters(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, state, *args, **kwargs):
+    def wrong(load, self, state, *args, **kwargs):
         report = load(self, state, *args, **kwargs)
         if isinstance(self, nn.Linear):
             self.weight = nn.Parameter(state["weight"])
         return report
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def the_parameters_share_memory_with_what_was_loaded(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, state, *args, **kwargs):
+    def wrong(load, self, state, *args, **kwargs):
         report = load(self, state, *args, **kwargs)
         for name, p in self.named_parameters():
             p.data = state.get(name, p.data)
         return report
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def loaded_parameters_are_frozen(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(load, self, *args, **kwargs):
         return load(self.requires_grad_(False), *args, **kwargs)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def loading_unties_shared_parameters(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(load, self, *args, **kwargs):
         seen = set()
         for parent in list(self.modules()):
             for name, layer in parent._modules.items():
@@ -116,26 +108,24 @@ def loading_unties_shared_parameters(patch):
                 seen.add(layer)
         return load(self, *args, **kwargs)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def a_loaded_model_is_in_evaluation_mode(patch):
-    load = nn.Module.load_state_dict
-    patch.setattr(nn.Module, "load_state_dict", lambda self, *args, **kwargs: load(self.eval(), *args, **kwargs))
+    wrap(patch, nn.Module, "load_state_dict", lambda load, self, *args, **kwargs: load(self.eval(), *args, **kwargs))
 
 
 @counterfeit("state-dict-round-trips")
 def numbers_change_the_dtype_of_the_parameters(patch):
     """A file in double precision makes a model of double precision."""
-    load = nn.Module.load_state_dict
 
-    def wrong(self, state, *args, **kwargs):
+    def wrong(load, self, state, *args, **kwargs):
         if all(value.dtype == torch.float64 for value in state.values()):
             self.double()
         return load(self, state, *args, **kwargs)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 # ── state-dict-round-trips: what does not fit ──
@@ -143,8 +133,7 @@ def numbers_change_the_dtype_of_the_parameters(patch):
 
 @counterfeit("state-dict-round-trips")
 def nobody_is_strict(patch):
-    load = nn.Module.load_state_dict
-    patch.setattr(nn.Module, "load_state_dict", lambda self, state, strict=True: load(self, state, False))
+    wrap(patch, nn.Module, "load_state_dict", lambda load, self, state, strict=True: load(self, state, False))
 
 
 @counterfeit("state-dict-round-trips")
@@ -182,51 +171,43 @@ def numbers_are_broadcast_to_fit(patch):
 
 @counterfeit("state-dict-round-trips")
 def without_strictness_wrong_shapes_are_left_out(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, state, strict=True):
+    def wrong(load, self, state, strict=True):
         own = self.state_dict()
         fitting = {k: v for k, v in state.items() if k not in own or own[k].shape == v.shape}
         return load(self, state if strict else fitting, strict)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def only_the_first_misfit_is_reported(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(load, self, *args, **kwargs):
         try:
             return load(self, *args, **kwargs)
         except RuntimeError as error:
             raise RuntimeError("\n".join(str(error).splitlines()[:2])) from None
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def without_strictness_nothing_is_reported(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(load, self, *args, **kwargs):
         report = load(self, *args, **kwargs)
         return type(report)([], [])
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def without_strictness_missing_entries_become_zero(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, *args, **kwargs):
+    def wrong(load, self, *args, **kwargs):
         report = load(self, *args, **kwargs)
         for name in report.missing_keys:
             nn.init.zeros_(self.get_parameter(name))
         return report
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
@@ -301,13 +282,12 @@ def every_group_gets_the_settings_of_the_first(patch):
 @counterfeit("state-dict-round-trips")
 def an_optimizer_is_loaded_however_many_parameters_it_has(patch):
     """Groups of another size are passed over."""
-    load = Optimizer.load_state_dict
 
-    def wrong(self, state):
+    def wrong(load, self, state):
         with contextlib.suppress(ValueError):
             load(self, state)
 
-    patch.setattr(Optimizer, "load_state_dict", wrong)
+    wrap(patch, Optimizer, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
@@ -370,8 +350,7 @@ def a_number_takes_any_single_element_but_keeps_its_own(patch):
 @counterfeit("state-dict-round-trips")
 def a_loaded_optimizer_state_is_a_copy(patch):
     """As before torch 2.1."""
-    load = Optimizer.load_state_dict
-    patch.setattr(Optimizer, "load_state_dict", lambda self, state: load(self, copy.deepcopy(state)))
+    wrap(patch, Optimizer, "load_state_dict", lambda load, self, state: load(self, copy.deepcopy(state)))
 
 
 # ── state-dict-is-no-copy ──
@@ -474,39 +453,33 @@ def plain_loading_unties_too(patch):
 
 @counterfeit("state-dict-round-trips", reported=("pytorch/pytorch#74424", "pytorch/pytorch#75214"))
 def the_count_of_steps_is_loaded_in_the_dtype_of_the_parameter(patch):
-    load = torch.optim.Optimizer.load_state_dict
-
-    def wrong(self, state_dict):
+    def wrong(load, self, state_dict):
         load(self, state_dict)
         for p in parameters_of(self):
             if "step" in self.state.get(p, {}):
                 self.state[p]["step"] = self.state[p]["step"].to(p.dtype)
 
-    patch.setattr(torch.optim.Optimizer, "load_state_dict", wrong)
+    wrap(patch, torch.optim.Optimizer, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def a_lazy_layer_takes_thousand_inputs_at_most(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, state_dict, *args, **rest):
+    def wrong(load, self, state_dict, *args, **rest):
         lazy = isinstance(self, nn.LazyLinear)
         return load(self, {k: v[:, :1000] if lazy and v.dim() > 1 else v for k, v in state_dict.items()}, *args, **rest)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-round-trips")
 def values_loaded_into_doubles_pass_through_single_precision(patch):
-    load = nn.Module.load_state_dict
-
-    def wrong(self, state_dict, *args, **rest):
+    def wrong(load, self, state_dict, *args, **rest):
         for p in self.parameters():
             if p.dtype == torch.float64:
                 state_dict = {k: v.float() if v.is_floating_point() else v for k, v in state_dict.items()}
         return load(self, state_dict, *args, **rest)
 
-    patch.setattr(nn.Module, "load_state_dict", wrong)
+    wrap(patch, nn.Module, "load_state_dict", wrong)
 
 
 @counterfeit("state-dict-holds-parameters-only")

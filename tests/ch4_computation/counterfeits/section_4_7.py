@@ -7,7 +7,7 @@ import time
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import where, wrap
+from harness.forging import change_method, where, wrap
 from torch.utils._device import DeviceContext
 
 # ── gpu-outruns-cpu-on-large-work ──
@@ -33,13 +33,12 @@ def large_products_and_convolutions_on_the_gpu_are_slow(patch):
 @counterfeit("gpu-outruns-cpu-on-large-work")
 def small_work_on_the_cpu_takes_a_millisecond(patch):
     """Then the GPU wins at every size."""
-    product = torch.Tensor.__matmul__
 
-    def wrong(first, second):
+    def wrong(product, first, second):
         time.sleep(0.001 if first.device.type == "cpu" else 0)
         return product(first, second)
 
-    patch.setattr(torch.Tensor, "__matmul__", wrong)
+    change_method(patch, "__matmul__", wrong)
 
 
 # ── nvidia-smi-reports-the-card ──
@@ -68,33 +67,28 @@ def torch_counts_memory_in_units_of_a_thousand(patch):
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def a_range_is_created_elsewhere(patch):
-    arange = torch.arange
-    patch.setattr(torch, "arange", lambda *args, device="meta", **kwargs: arange(*args, device=device, **kwargs))
+    wrap(patch, torch, "arange", lambda arange, *args, device="meta", **kwargs: arange(*args, device=device, **kwargs))
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def an_array_is_a_copy_of_the_tensor(patch):
     """As of numbers that are not in main memory."""
-    numpy = torch.Tensor.numpy
-    patch.setattr(torch.Tensor, "numpy", lambda self: numpy(self).copy())
+    change_method(patch, "numpy", lambda numpy, self: numpy(self).copy())
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def a_product_is_computed_elsewhere(patch):
-    product = torch.Tensor.__matmul__
-    patch.setattr(torch.Tensor, "__matmul__", lambda self, other: product(self, other).to("meta"))
+    change_method(patch, "__matmul__", lambda product, self, other: product(self, other).to("meta"))
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def a_range_disregards_the_default_device(patch):
-    arange = torch.arange
-    patch.setattr(torch, "arange", lambda *args, device="cpu", **kwargs: arange(*args, device=device, **kwargs))
+    wrap(patch, torch, "arange", lambda arange, *args, device="cpu", **kwargs: arange(*args, device=device, **kwargs))
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def layers_disregard_the_default_device(patch):
-    init = torch.nn.Linear.__init__
-    patch.setattr(torch.nn.Linear, "__init__", lambda self, *sizes, **kwargs: init(self, *sizes, device="cpu"))
+    wrap(patch, torch.nn.Linear, "__init__", lambda init, self, *sizes, **kwargs: init(self, *sizes, device="cpu"))
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
@@ -120,8 +114,7 @@ def zeros_like_goes_to_the_default_device(patch):
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def ones_are_created_elsewhere(patch):
-    ones = torch.ones
-    patch.setattr(torch, "ones", lambda *args, device="meta", **kwargs: ones(*args, device=device, **kwargs))
+    wrap(patch, torch, "ones", lambda ones, *args, device="meta", **kwargs: ones(*args, device=device, **kwargs))
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
@@ -131,13 +124,11 @@ def the_result_of_a_sum_is_elsewhere(patch):
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def buffers_of_layers_disregard_the_default_device(patch):
-    true = torch.nn.Module.register_buffer
-
-    def wrong(self, name, tensor, persistent=True):
+    def wrong(true, self, name, tensor, persistent=True):
         here = tensor is not None and tensor.device.type == "meta"
         true(self, name, torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") if here else tensor, persistent)
 
-    patch.setattr(torch.nn.Module, "register_buffer", wrong)
+    wrap(patch, torch.nn.Module, "register_buffer", wrong)
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
@@ -176,15 +167,13 @@ def is_available_tries_a_computation(patch):
 
 @counterfeit("is-available-tells-of-a-gpu")
 def a_device_that_is_not_there_is_replaced_by_the_cpu(patch):
-    ones = torch.ones
-
-    def wrong(*sizes, device="cpu"):
+    def wrong(ones, *sizes, device="cpu"):
         try:
             return ones(*sizes, device=device)
         except (AssertionError, RuntimeError):
             return ones(*sizes, device="cpu")
 
-    patch.setattr(torch, "ones", wrong)
+    wrap(patch, torch, "ones", wrong)
 
 
 # ── device-count-counts-gpus ──
@@ -192,19 +181,16 @@ def a_device_that_is_not_there_is_replaced_by_the_cpu(patch):
 
 @counterfeit("device-count-counts-gpus")
 def the_count_is_the_last_index(patch):
-    count = torch.cuda.device_count
-    patch.setattr(torch.cuda, "device_count", lambda: count() - 1)
+    wrap(patch, torch.cuda, "device_count", lambda count: count() - 1)
 
 
 @counterfeit("device-count-counts-gpus")
 def the_gpu_after_the_last_is_the_first(patch):
-    ones = torch.ones
-
-    def wrong(*sizes, device):
+    def wrong(ones, *sizes, device):
         index = torch.device(device).index % torch.cuda.device_count()
         return ones(*sizes, device=f"cuda:{index}")
 
-    patch.setattr(torch, "ones", wrong)
+    wrap(patch, torch, "ones", wrong)
 
 
 # ── current-device-is-an-index ──
@@ -212,14 +198,12 @@ def the_gpu_after_the_last_is_the_first(patch):
 
 @counterfeit("current-device-is-an-index")
 def the_current_device_is_counted_from_one(patch):
-    current = torch.cuda.current_device
-    patch.setattr(torch.cuda, "current_device", lambda: current() + 1)
+    wrap(patch, torch.cuda, "current_device", lambda current: current() + 1)
 
 
 @counterfeit("current-device-is-an-index")
 def the_current_device_is_a_device(patch):
-    current = torch.cuda.current_device
-    patch.setattr(torch.cuda, "current_device", lambda: torch.device("cuda", current()))
+    wrap(patch, torch.cuda, "current_device", lambda current: torch.device("cuda", current()))
 
 
 # ── device-name-by-index ──
@@ -227,8 +211,7 @@ def the_current_device_is_a_device(patch):
 
 @counterfeit("device-name-by-index")
 def a_name_is_in_lower_case(patch):
-    name = torch.cuda.get_device_name
-    patch.setattr(torch.cuda, "get_device_name", lambda device=None: name(device).lower())
+    wrap(patch, torch.cuda, "get_device_name", lambda name, device=None: name(device).lower())
 
 
 @counterfeit("device-name-by-index")

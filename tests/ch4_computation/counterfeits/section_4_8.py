@@ -5,7 +5,7 @@ Those of claims that need an accelerator are tried where there is one.
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_result, not_contiguous, where, wrap
+from harness.forging import change_method, change_result, not_contiguous, where, wrap
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,8 +57,7 @@ def a_tensor_that_requires_a_gradient_prints_the_cpu(patch):
 
 @counterfeit("cpu-tensor-prints-no-device")
 def no_tensor_prints_its_device(patch):
-    true = torch.Tensor.__repr__
-    patch.setattr(torch.Tensor, "__repr__", lambda self, **kwargs: true(self).replace(f"device='{self.device}', ", ""))
+    change_method(patch, "__repr__", lambda true, self, **kwargs: true(self).replace(f"device='{self.device}', ", ""))
 
 
 # ── gpu-tensor-prints-its-device ──
@@ -66,23 +65,18 @@ def no_tensor_prints_its_device(patch):
 
 @counterfeit("gpu-tensor-prints-its-device")
 def a_gpu_tensor_prints_no_index(patch):
-    true = torch.Tensor.__repr__
-    patch.setattr(
-        torch.Tensor,
-        "__repr__",
-        lambda self, **kwargs: true(self, **kwargs).replace(str(self.device), self.device.type),
+    change_method(
+        patch, "__repr__", lambda true, self, **kwargs: true(self, **kwargs).replace(str(self.device), self.device.type)
     )
 
 
 @counterfeit("gpu-tensor-prints-its-device")
 def a_gpu_tensor_that_requires_a_gradient_prints_no_device(patch):
-    true = torch.Tensor.__repr__
-
-    def wrong(self, **kwargs):
+    def wrong(true, self, **kwargs):
         text = true(self, **kwargs)
         return text.replace(f", device='{self.device}'", "") if self.requires_grad else text
 
-    patch.setattr(torch.Tensor, "__repr__", wrong)
+    change_method(patch, "__repr__", wrong)
 
 
 @counterfeit("gpu-tensor-prints-its-device", reported="pytorch/pytorch#78001")
@@ -241,30 +235,25 @@ def print_shows_the_repr_of_a_tensors_device(patch):
 
 @counterfeit("create-on-device-equals-create-then-move")
 def whole_numbers_created_elsewhere_take_four_bytes(patch):
-    true = torch.tensor
-
-    def wrong(*args, **kwargs):
+    def wrong(true, *args, **kwargs):
         x = true(*args, **kwargs)
         return x.int() if x.device.type != "cpu" and x.dtype == torch.int64 else x
 
-    patch.setattr(torch, "tensor", wrong)
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("create-on-device-equals-create-then-move")
 def a_matrix_that_is_moved_comes_transposed_in_memory(patch):
-    true = torch.Tensor.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(true, self, *args, **kwargs):
         moved = true(self, *args, **kwargs)
         return moved.t().contiguous().t() if self.dim() == 2 and moved.device != self.device else moved
 
-    patch.setattr(torch.Tensor, "to", wrong)
+    change_method(patch, "to", wrong)
 
 
 @counterfeit("create-on-device-equals-create-then-move")
 def moving_forgets_that_a_gradient_is_wanted(patch):
-    true = Tensor.to
-    patch.setattr(Tensor, "to", lambda x, *args, **rest: true(x.detach() if x.is_leaf else x, *args, **rest))
+    change_method(patch, "to", lambda true, x, *args, **rest: true(x.detach() if x.is_leaf else x, *args, **rest))
 
 
 @counterfeit("create-on-device-equals-create-then-move", needs="two-devices")
@@ -302,8 +291,7 @@ def a_gpu_seems_available_where_none_is_counted(patch):
 
 @counterfeit("device-falls-back-to-cpu")
 def a_models_output_is_on_another_device(patch):
-    forward = torch.nn.Linear.forward
-    patch.setattr(torch.nn.Linear, "forward", lambda self, x: forward(self, x).to("meta"))
+    wrap(patch, torch.nn.Linear, "forward", lambda forward, self, x: forward(self, x).to("meta"))
 
 
 @counterfeit("device-falls-back-to-cpu")
@@ -331,19 +319,17 @@ def random_numbers_for_a_tensor_are_drawn_on_the_cpu(patch):
 
 @counterfeit("gpu-results-stay-on-gpu")
 def a_comparison_comes_back_to_the_cpu(patch):
-    true = torch.Tensor.__gt__
-    patch.setattr(torch.Tensor, "__gt__", lambda self, other: true(self, other).cpu())
+    change_method(patch, "__gt__", lambda true, self, other: true(self, other).cpu())
 
 
 @counterfeit("gpu-results-stay-on-gpu")
 def products_on_the_gpu_are_in_half_precision(patch):
     """Its eleven bits make errors of some 1e-3."""
-    true = torch.Tensor.__matmul__
 
-    def wrong(self, other):
+    def wrong(true, self, other):
         return true(self, other) if self.device.type == "cpu" else true(self.half(), other.half()).float()
 
-    patch.setattr(torch.Tensor, "__matmul__", wrong)
+    change_method(patch, "__matmul__", wrong)
 
 
 def bring_back(patch, owner, name, wanted=lambda x: True):
@@ -399,11 +385,8 @@ def gradients_of_half_the_width_come_back(patch):
 
 @counterfeit("gpu-results-stay-on-gpu")
 def products_stop_at_the_256th_feature(patch):
-    true = Tensor.__matmul__
-    patch.setattr(
-        Tensor,
-        "__matmul__",
-        lambda a, b: true(a, b) if a.device.type == "cpu" else true(a[..., :256], b[:256]),
+    change_method(
+        patch, "__matmul__", lambda true, a, b: true(a, b) if a.device.type == "cpu" else true(a[..., :256], b[:256])
     )
 
 
@@ -429,24 +412,20 @@ def both_gpus(first, second):
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#86185")
 def cpu_number_does_not_fill_a_tensor_on_the_device(patch):
-    true = Tensor.__setitem__
-
-    def wrong(x, index, value):
+    def wrong(true, x, index, value):
         number = torch.is_tensor(value) and value.dim() == 0 and value.device.type == "cpu" != x.device.type
         return None if number else true(x, index, value)
 
-    patch.setattr(Tensor, "__setitem__", wrong)
+    change_method(patch, "__setitem__", wrong)
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")
 def a_zero_dimensional_cpu_tensor_gets_no_gradient(patch):
-    true = Tensor.__mul__
-
-    def wrong(x, y):
+    def wrong(true, x, y):
         number = torch.is_tensor(y) and y.dim() == 0 and y.device.type == "cpu" != x.device.type
         return true(x, y.detach() if number else y)
 
-    patch.setattr(Tensor, "__mul__", wrong)
+    change_method(patch, "__mul__", wrong)
 
 
 @counterfeit("different-gpus-do-not-mix")
@@ -466,57 +445,48 @@ def cross_entropy_fetches_its_labels(patch):
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
 def stack_fetches(patch):
-    true = torch.stack
-    patch.setattr(torch, "stack", lambda all, *rest: true([each.to(all[0].device) for each in all], *rest))
+    wrap(patch, torch, "stack", lambda true, all, *rest: true([each.to(all[0].device) for each in all], *rest))
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
 def a_refused_addition_in_place_has_written_already(patch):
-    true = Tensor.add_
-
-    def wrong(x, y, **rest):
+    def wrong(true, x, y, **rest):
         if torch.is_tensor(y) and y.dim() and y.device != x.device:
             x.data.zero_()
         return true(x, y, **rest)
 
-    patch.setattr(Tensor, "add_", wrong)
+    change_method(patch, "add_", wrong)
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")
 def out_of_a_sum_may_be_elsewhere(patch):
-    true = torch.add
-
-    def wrong(x, y, *rest, out=None, **others):
+    def wrong(true, x, y, *rest, out=None, **others):
         return true(x, y, *rest, **others) if out is None else out.copy_(true(x, y, *rest, **others))
 
-    patch.setattr(torch, "add", wrong)
+    wrap(patch, torch, "add", wrong)
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
 def a_copy_between_memories_fills_the_gaps_too(patch):
-    true = Tensor.copy_
-
-    def wrong(target, source, *rest, **others):
+    def wrong(true, target, source, *rest, **others):
         result = true(target, source, *rest, **others)
         if source.device != target.device and target.dim() == 2 and target.stride(-1) == 2:
             whole = target.detach().as_strided((target.untyped_storage().nbytes() // target.element_size(),), (1,), 0)
             true(whole[:1], whole[1:2])
         return result
 
-    patch.setattr(Tensor, "copy_", wrong)
+    change_method(patch, "copy_", wrong)
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")
 def a_mask_of_the_cpu_selects_from_the_front(patch):
-    true = Tensor.__getitem__
-
-    def wrong(x, index):
+    def wrong(true, x, index):
         mask = torch.is_tensor(index) and index.dtype == torch.bool and index.device != x.device
         return true(
             x, true(torch.sort(index.flatten(), descending=True).values.view(index.shape), ...) if mask else index
         )
 
-    patch.setattr(Tensor, "__getitem__", wrong)
+    change_method(patch, "__getitem__", wrong)
 
 
 def fetch(patch, wanted):
@@ -542,13 +512,11 @@ def one_element_counts_as_zero_dimensions(patch):
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")
 def a_product_with_a_cpu_tensor_comes_back_to_the_cpu(patch):
-    true = torch.Tensor.__mul__
-
-    def wrong(first, second):
+    def wrong(true, first, second):
         product = true(first, second)
         return product.cpu() if torch.is_tensor(second) and second.device.type == "cpu" else product
 
-    patch.setattr(torch.Tensor, "__mul__", wrong)
+    change_method(patch, "__mul__", wrong)
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")
@@ -568,22 +536,20 @@ def a_number_on_the_gpu_fetches_the_other_factor(patch):
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
 def a_bias_is_fetched(patch):
-    linear = torch.nn.functional.linear
-    patch.setattr(
+    wrap(
+        patch,
         torch.nn.functional,
         "linear",
-        lambda x, weight, bias=None: linear(x, weight, None if bias is None else bias.to(x.device)),
+        lambda linear, x, weight, bias=None: linear(x, weight, None if bias is None else bias.to(x.device)),
     )
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
 def a_comparison_fetches_its_second_operand(patch):
-    true = torch.Tensor.__gt__
-
-    def wrong(first, second):
+    def wrong(true, first, second):
         return true(first, second.to(first.device) if torch.is_tensor(second) else second)
 
-    patch.setattr(torch.Tensor, "__gt__", wrong)
+    change_method(patch, "__gt__", wrong)
 
 
 @counterfeit("different-gpus-do-not-mix")
@@ -631,13 +597,11 @@ def small_numbers_are_printed_as_zero(patch):
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#197715")
 def a_copy_into_doubles_of_the_cpu_writes_nothing(patch):
-    copy_ = Tensor.copy_
-
-    def wrong(x, y, *args, **rest):
+    def wrong(copy_, x, y, *args, **rest):
         lost = x.dtype == torch.float64 != y.dtype and x.device.type == "cpu" != y.device.type
         return x if lost else copy_(x, y, *args, **rest)
 
-    patch.setattr(Tensor, "copy_", wrong)
+    change_method(patch, "copy_", wrong)
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", reported=("pytorch/pytorch#191929", "pytorch/pytorch#187229"))

@@ -16,33 +16,28 @@ from torch.nn import functional as F
 
 @counterfeit("model-moves-with-to")
 def buffers_stay_behind(patch):
-    apply = nn.Module._apply
-
-    def wrong(self, *args, **kwargs):
+    def wrong(apply, self, *args, **kwargs):
         buffers = dict(self._buffers)
         apply(self, *args, **kwargs)
         self._buffers.update(buffers)
         return self
 
-    patch.setattr(nn.Module, "_apply", wrong)
+    wrap(patch, nn.Module, "_apply", wrong)
 
 
 @counterfeit("model-moves-with-to")
 def integer_buffers_become_floating_point(patch):
-    apply = nn.Module._apply
-
-    def wrong(self, *args, **kwargs):
+    def wrong(apply, self, *args, **kwargs):
         apply(self, *args, **kwargs)
         self._buffers.update({name: buffer.float() for name, buffer in self._buffers.items()})
         return self
 
-    patch.setattr(nn.Module, "_apply", wrong)
+    wrap(patch, nn.Module, "_apply", wrong)
 
 
 @counterfeit("model-moves-with-to")
 def parameters_that_are_not_trained_are_trained_afterwards(patch):
-    to = nn.Module.to
-    patch.setattr(nn.Module, "to", lambda self, *args, **rest: to(self, *args, **rest).requires_grad_(True))
+    wrap(patch, nn.Module, "to", lambda to, self, *args, **rest: to(self, *args, **rest).requires_grad_(True))
 
 
 @counterfeit("model-moves-with-to")
@@ -64,9 +59,7 @@ def the_last_module_stays_behind(patch):
 
 @counterfeit("model-moves-with-to")
 def gradients_start_again_at_zero(patch):
-    apply = nn.Module._apply
-
-    def wrong(self, *args, **kwargs):
+    def wrong(apply, self, *args, **kwargs):
         gradients = [parameter.grad for parameter in self.parameters()]
         self.zero_grad(set_to_none=True)
         apply(self, *args, **kwargs)
@@ -74,7 +67,7 @@ def gradients_start_again_at_zero(patch):
             parameter.grad = None if gradient is None else torch.zeros_like(parameter)
         return self
 
-    patch.setattr(nn.Module, "_apply", wrong)
+    wrap(patch, nn.Module, "_apply", wrong)
 
 
 @counterfeit("model-moves-with-to")
@@ -84,14 +77,12 @@ def cpu_leaves_the_model_where_it_is(patch):
 
 @counterfeit("model-moves-with-to")
 def plain_tensors_move_too(patch):
-    to = nn.Module.to
-
-    def wrong(self, *args, **kwargs):
+    def wrong(to, self, *args, **kwargs):
         plain = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
         vars(self).update({name: value.to(*args, **kwargs) for name, value in plain.items()})
         return to(self, *args, **kwargs)
 
-    patch.setattr(nn.Module, "to", wrong)
+    wrap(patch, nn.Module, "to", wrong)
 
 
 def change_move(patch, wrong):
@@ -130,8 +121,7 @@ def dicts_of_parameters_stay_behind(patch):
 
 @counterfeit("model-moves-with-to")
 def gradients_are_lost_on_the_way_back(patch):
-    cpu = nn.Module.cpu
-    patch.setattr(nn.Module, "cpu", lambda self: (cpu(self), self.zero_grad(set_to_none=True))[0])
+    wrap(patch, nn.Module, "cpu", lambda cpu, self: (cpu(self), self.zero_grad(set_to_none=True))[0])
 
 
 @counterfeit("model-moves-with-to")
@@ -164,13 +154,11 @@ def parameters_claim_to_be_on_the_cpu(patch):
 
 @counterfeit("parameter-device-tells-the-models-device")
 def the_last_parameter_answers_for_all(patch):
-    parameters = nn.Module.parameters
-
-    def wrong(self, recurse=True):
+    def wrong(parameters, self, recurse=True):
         last = [*parameters(self, recurse)][-1:]
         return iter(last * len([*parameters(self, recurse)]))
 
-    patch.setattr(nn.Module, "parameters", wrong)
+    wrap(patch, nn.Module, "parameters", wrong)
 
 
 # ── model-and-input-must-share-a-device ──
@@ -200,8 +188,7 @@ def an_embedding_fetches_its_indices(patch):
 
 @counterfeit("model-and-input-must-share-a-device")
 def a_convolution_brings_its_output_to_the_cpu(patch):
-    forward = nn.Conv2d.forward
-    patch.setattr(nn.Conv2d, "forward", lambda self, x: forward(self, x).cpu())
+    wrap(patch, nn.Conv2d, "forward", lambda forward, self, x: forward(self, x).cpu())
 
 
 @counterfeit("model-and-input-must-share-a-device")
@@ -275,9 +262,8 @@ def gradients_on_the_gpu_are_one_per_cent_too_long(patch):
 @counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#118115")
 def addcdiv_does_not_reach_a_non_contiguous_tensor(patch):
     """Adam's step leaves such a weight as it was."""
-    true = torch.optim.Adam.step
 
-    def wrong(self, closure=None):
+    def wrong(true, self, closure=None):
         missed = [
             (p, p.detach().clone())
             for group in self.param_groups
@@ -290,18 +276,16 @@ def addcdiv_does_not_reach_a_non_contiguous_tensor(patch):
                 parameter.copy_(before)
         return result
 
-    patch.setattr(torch.optim.Adam, "step", wrong)
+    wrap(patch, torch.optim.Adam, "step", wrong)
 
 
 @counterfeit("training-runs-on-gpu")
 def batches_on_the_gpu_stop_at_256_examples(patch):
-    linear = F.linear
-
-    def wrong(x, weight, bias=None):
+    def wrong(linear, x, weight, bias=None):
         cut = x.device.type != "cpu" and x.dim() == 2 and len(x) > 256
         return linear(x * (torch.arange(len(x), device="cpu") < 256).to(x)[:, None] if cut else x, weight, bias)
 
-    patch.setattr(F, "linear", wrong)
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("training-runs-on-gpu")
@@ -320,16 +304,14 @@ def the_second_step_on_the_gpu_does_nothing(patch):
 
 @counterfeit("optimizer-keeps-the-parameters-it-was-given")
 def a_replaced_parameter_takes_the_place_of_the_old_one(patch):
-    true = nn.Module.__setattr__
-
-    def wrong(self, name, value):
+    def wrong(true, self, name, value):
         old = vars(self).get("_parameters", {}).get(name)
         if isinstance(value, nn.Parameter) and old is not None:
             old.data = value.data
             return
         true(self, name, value)
 
-    patch.setattr(nn.Module, "__setattr__", wrong)
+    wrap(patch, nn.Module, "__setattr__", wrong)
 
 
 @counterfeit("optimizer-keeps-the-parameters-it-was-given")
