@@ -180,7 +180,9 @@ def squeeze_but(patch, shape_after):
     change_method(
         patch,
         "squeeze",
-        lambda squeeze, self, *d: squeeze(self, *d) if d else self.view(shape_after(list(self.shape))),
+        lambda squeeze, self, *d, **named: (
+            squeeze(self, *d, **named) if d or named else self.view(shape_after(list(self.shape)))
+        ),
     )
 
 
@@ -216,15 +218,15 @@ def squeeze_works_in_place(patch):
 
 @counterfeit("squeeze-removes-unit-dimensions")
 def squeeze_copies_what_it_changes(patch):
-    def wrong(squeeze, self, *d):
-        return squeeze(self.clone() if 1 in self.shape else self, *d)
+    def wrong(squeeze, self, *d, **named):
+        return squeeze(self.clone() if 1 in self.shape else self, *d, **named)
 
     change_method(patch, "squeeze", wrong)
 
 
 @counterfeit("squeeze-removes-unit-dimensions")
 def squeeze_copies_what_is_not_contiguous(patch):
-    change_method(patch, "squeeze", lambda squeeze, self, *d: squeeze(self.contiguous(), *d))
+    change_method(patch, "squeeze", lambda squeeze, self, *d, **named: squeeze(self.contiguous(), *d, **named))
 
 
 # ── squeeze-one-dimension ──
@@ -320,8 +322,9 @@ def linear_of_no_samples_keeps_the_number_of_features(patch):
 
 @counterfeit("squeeze-removes-unit-dimensions")
 def squeeze_removes_four_dimensions_at_most(patch):
-    def wrong(squeeze, self, *d):
-        return squeeze(self, *d) if d or self.shape.count(1) < 5 else self.view(1, *squeeze(self).shape)
+    def wrong(squeeze, self, *d, **named):
+        few = d or named or self.shape.count(1) < 5
+        return squeeze(self, *d, **named) if few else self.view(1, *squeeze(self).shape)
 
     change_method(patch, "squeeze", wrong)
 
