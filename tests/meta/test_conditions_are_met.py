@@ -55,7 +55,7 @@ MET = [
     ),
     ("twins", "ch3_fundamentals/guards/test_3_1_linear_regression.py", ("addmm",), (*LAYOUT, *PRECISION, "half")),
     (
-        *("twins", "ch3_fundamentals/guards/test_3_2b_shapes_and_loss.py"),
+        *("twins", "ch3_fundamentals/guards/test_3_2b_shapes.py"),
         *(("convolution",), ("not contiguous", "offset", *PRECISION, "half", "long", "empty")),
     ),
     (

@@ -100,7 +100,7 @@ class Filling:
         parts, grain = [self.levels(each.reshape(-1)) for each in draws], self.grain()
         levels = np.concatenate(parts)
         assert -grain <= levels.min() <= levels.max() <= 1 + grain, f"beyond its bounds: {levels.min()}, {levels.max()}"
-        steps = {math.prod(self.shape[dimension:]) for dimension in range(len(self.shape) + 1)} | {2, 3, 8, 16}
+        steps = {math.prod(self.shape[dimension:]) for dimension in range(len(self.shape) + 1)} | {2, 3, 8, 16, 65_536}
         look_independent_and_uniform(
             np.clip(levels, 0, 1), grain, sorted(lag for lag in steps if lag <= len(levels) // 2)
         )

@@ -15,6 +15,8 @@ from populations.twins import FLOATS, NUMPY, Twin, twins
 
 # The CPU learned to compute in float16 release by release until 2.5; before, a guard tries the other three.
 COMPUTED = FLOATS if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5) else (*FLOATS[:2], torch.bfloat16)
+# Losses and convolutions of either half since 2.14.
+LOSSY = FLOATS if torch.__version__ >= (2, 14) else FLOATS[:2]
 
 
 def summed(dtype: torch.dtype, terms: int) -> float:

@@ -537,15 +537,15 @@ def logsumexp_returns_the_largest(patch):
 
 @counterfeit("log-probability-is-logit-up-to-a-factor")
 def log_softmax_loses_what_is_below_minus_one_hundred(patch):
-    wrap(patch, torch, "log_softmax", lambda log_softmax, tensor, dim: log_softmax(tensor, dim).clamp(min=-100))
+    wrap(patch, torch, "log_softmax", lambda log_softmax, *args, **rest: log_softmax(*args, **rest).clamp(min=-100))
 
 
 @counterfeit("log-probability-is-logit-up-to-a-factor")
 def log_softmax_normalises_log_probabilities_again(patch):
     """Where it should leave them as they are, it smooths them a little."""
 
-    def wrong(log_softmax, tensor, dim):
-        once = log_softmax(tensor, dim)
+    def wrong(log_softmax, tensor, dim, **rest):
+        once = log_softmax(tensor, dim, **rest)
         return log_softmax(0.9 * once, dim) if once.allclose(tensor) else once
 
     wrap(patch, torch, "log_softmax", wrong)

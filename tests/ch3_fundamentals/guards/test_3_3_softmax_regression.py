@@ -18,19 +18,19 @@ from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
-SOFTMAX = {
-    "function": lambda x, dim: torch.softmax(x, dim),
-    "method": lambda x, dim: x.softmax(dim=dim),
-    "functional": lambda x, dim: F.softmax(x, dim=dim),
-    "module": lambda x, dim: nn.Softmax(dim)(x),
-    "dtype": lambda x, dim: torch.softmax(x, dim, dtype=x.dtype),
-}
-LOG_SOFTMAX = {
-    "function": lambda x, dim: torch.log_softmax(x, dim),
-    "method": lambda x, dim: x.log_softmax(dim=dim),
-    "functional": lambda x, dim: F.log_softmax(x, dim=dim),
-    "module": lambda x, dim: nn.LogSoftmax(dim)(x),
-}
+
+def spelled(name, module):
+    """The ways of calling softmax or its logarithm, each looked up when it is called."""
+    return {
+        "function": lambda x, dim: getattr(torch, name)(x, dim),
+        "method": lambda x, dim: getattr(x, name)(dim=dim),
+        "functional": lambda x, dim: getattr(F, name)(x, dim=dim),
+        "module": lambda x, dim: getattr(nn, module)(dim)(x),
+        "dtype": lambda x, dim: getattr(torch, name)(x, dim, dtype=x.dtype),
+    }
+
+
+SOFTMAX, LOG_SOFTMAX = spelled("softmax", "Softmax"), spelled("log_softmax", "LogSoftmax")
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
     "module": lambda x, y, **options: nn.CrossEntropyLoss(**options)(x, y),

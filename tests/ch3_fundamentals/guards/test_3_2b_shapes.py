@@ -1,23 +1,18 @@
-"""3.2 Linear regression in PyTorch: inputs of every shape, parameters of every layout, losses of any size."""
+"""3.2 Linear regression in PyTorch: inputs and layers of every shape and layout."""
 
-import math
 import re
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, untouched
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
 from populations.comparing import host
-from populations.pairs import SHAPES, pairs
+from populations.layers import LOSSY
 from torch import nn
-from torch.nn import init
 
 claim = pytest.mark.claim
 
-FULL = (torch.float32, torch.bfloat16)
 WIDE = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # float16 has no matrix products on the CPU of older releases
-LOSSY = (*SINGLE_AND_DOUBLE, *HALVES) if torch.__version__ >= (2, 14) else SINGLE_AND_DOUBLE  # nor halves losses
 
 
 # ── nn-only-takes-batches ──
@@ -191,154 +186,3 @@ def test_a_place_out_of_range_is_an_index_error_that_names_the_range_of_the_dime
     for d in (rank + beyond, -rank - 1 - beyond):
         with pytest.raises(IndexError, match=re.escape(f"[{-rank}, {rank - 1}], but got {d}")):
             twin.tensor(twin.array()).squeeze(d)
-
-
-# ── init-sets-weights-in-place and data-fill-equals-constant-init ──
-
-
-FILLED = ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))
-
-
-@claim("init-sets-weights-in-place")
-@pytest.mark.start_values
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, shapes=((300, 50), (15, 1, 10, 10, 10), (70_013,)), grad=(True,)))
-def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_place(twin):
-    """Moments within 6.5 standard errors; frequencies below each of 99 quantiles within 3.3 / sqrt(n), which is
-    exceeded with probability 2 exp(-2 * 3.3**2) < 1e-9 (Massart 1990).
-    """
-    tensor, _ = twin
-    place, strides, n = tensor.data_ptr(), tensor.stride(), tensor.numel()
-    mean, std = ((0, 0.01), (-3, 0.5), (0, 50))[twin.seed % 3]
-
-    draws = []
-    for _ in range(2):
-        assert init.normal_(tensor, mean=mean, std=std) is tensor
-        draws.append((host(tensor).astype(np.float64) - mean) / std)
-    assert (tensor.data_ptr(), tensor.stride(), tensor.is_leaf, tensor.requires_grad) == (place, strides, True, True)
-    untouched(tensor)
-    bound, (first, z) = 6.5 / math.sqrt(n), (draw.ravel() for draw in draws)
-    assert abs(z.mean()) < bound and abs((z**2).mean() - 1) < bound * math.sqrt(2)
-    assert abs((z**3).mean()) < bound * math.sqrt(15)
-    for other in (first, np.roll(z, 1), np.roll(z, n // 2), np.roll(z, 50), np.roll(z, 1000), np.roll(z, 65_536)):
-        assert abs((z * other).mean()) < bound
-    assert abs((z * z[::-1]).mean()) < bound * math.sqrt(2)  # every pair comes twice
-    below = np.searchsorted(np.sort(z), [NormalDist().inv_cdf(k / 100) for k in range(1, 100)]) / n
-    assert np.abs(below - np.arange(1, 100) / 100).max() < 3.3 / math.sqrt(n)
-    assert np.abs(z).max() > 3  # of 15,000 numbers none is so far out once in 10**17 times
-
-
-@claim("init-sets-weights-in-place", "data-fill-equals-constant-init")
-@over(
-    twin=twins(FLOATS, WRITABLE, FILLED, grad=(True,)),
-    value=among(0, 1.5, -(2.0**15), -math.inf, math.nan),
-    spelled=among("constant_", "fill_"),
-)
-def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_none_beside_them(twin, value, spelled):
-    tensor, array = twin
-    place, before = tensor.data_ptr(), tensor.data[-1:] if array.ndim else tensor.data
-    before.copy_(torch.full_like(before, math.nan))
-
-    if spelled == "constant_":
-        assert init.constant_(tensor, val=value) is tensor
-    else:
-        tensor.data.fill_(value)
-    agree(tensor, np.full_like(array, value))
-    untouched(tensor)
-    assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, True, None)
-
-
-@claim("data-fill-equals-constant-init")
-@over(twin=twins(FULL, WRITABLE, shapes=((5,), (2, 3), (257,)), grad=(True,)), spelled=among("fill_", "zero_"))
-def test_filling_one_element_of_the_data_leaves_all_others(twin, spelled):
-    tensor, array = twin
-
-    {"fill_": lambda x: x.fill_(0), "zero_": lambda x: x.zero_()}[spelled](tensor.data[1])
-    array[1] = 0
-    agree(tensor, array)
-    untouched(tensor)
-
-
-# ── losses-are-modules and mse-loss-is-mean-squared-error ──
-
-LOSSES = (
-    *("BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss"),
-    *("HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "MultiLabelMarginLoss"),
-    *("MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss"),
-    *("TripletMarginLoss", "TripletMarginWithDistanceLoss"),
-)
-
-
-@claim("losses-are-modules")
-def test_every_loss_is_a_module_that_a_network_holds_and_prints_and_learns_nothing():
-    assert {name for name in dir(nn) if name.endswith("Loss")} >= {*LOSSES}
-    for name in sorted(name for name in dir(nn) if name.endswith("Loss")):
-        assert isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module), name
-    for name in LOSSES:
-        loss = getattr(nn, name)()
-        assert not list(loss.parameters())
-        assert str(nn.Sequential(loss)).startswith(f"Sequential(\n  (0): {name}(")
-
-
-@claim("mse-loss-is-mean-squared-error")
-@over(twin=twins(LOSSY, WRITABLE, ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (2, 1025), (65537,))))
-def test_the_loss_and_its_gradients_are_the_mean_of_squares_and_twice_the_error_over_the_number(twin):
-    """Every square and sum is a whole number below 2**24 and exact; the mean rounds once, or twice in bfloat16."""
-    (leaf, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
-    power = 2.0 ** ((twin.seed % 3 - 1) * (2 if twin.dtype in HALVES else 12))  # small errors and large ones
-    predicted, label = leaf.detach().mul_(power).requires_grad_(), label.detach().mul_(power).requires_grad_()
-    n, error = max(x.size, 1), (x.astype(np.float64) - y) * power
-
-    loss = nn.MSELoss()(predicted, label)
-    loss.backward()
-    assert (loss.dtype, loss.shape) == (twin.dtype, ())
-    agree(loss, (error**2).sum() / n if x.size else np.nan, roundings=3)
-    agree(predicted.grad, 2 * error / n, roundings=4)
-    agree(label.grad, -2 * error / n, roundings=4)
-
-
-@claim("mse-loss-is-mean-squared-error", truth=True)
-@over(twin=twins(LOSSY, shapes=((), (1,), (0,), (5,), (3, 33), (257,))))
-def test_the_reduction_chooses_between_the_sum_and_every_square(twin):
-    (predicted, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout=WRITABLE[twin.seed % 5])
-    squares = (x.astype(np.float64) - y) ** 2
-
-    agree(nn.MSELoss(reduction="sum")(predicted, label), squares.sum(), roundings=2)
-    agree(nn.MSELoss(reduction="none")(predicted, label), squares)
-
-
-@pytest.mark.cpu
-@claim("mse-loss-is-mean-squared-error", truth=True)
-@over(dtype=among("uint8", "int8", "int16", "int32", "int64"), shape=among((), (3,), (2, 33)))
-def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do(dtype, shape):
-    label = torch.full(shape, 3, dtype=getattr(torch, dtype))
-    with pytest.raises(RuntimeError):
-        nn.MSELoss()(label, label)
-    assert nn.MSELoss()(torch.ones(shape), label).item() == nn.MSELoss()(label, torch.ones(shape)).item() == 4
-
-
-@claim("mse-loss-is-mean-squared-error")
-@over(
-    twin=twins(SINGLE_AND_DOUBLE, shapes=((2,), (9,), (3, 33), (1025,))),
-    of=among(0, 1),
-    value=among(math.nan, math.inf),
-)
-def test_one_nan_or_infinity_on_either_side_is_never_washed_out(twin, of, value):
-    pair = [twin.tensor(twin.array()), twin.but(seed=twin.seed + 1, layout="contiguous").tensor(twin.array() + 1)]
-    pair[of][(-1,) * len(twin.shape)] = value
-
-    agree(nn.MSELoss()(*pair), value)
-
-
-@claim("mse-loss-is-mean-squared-error", truth=True)
-@over(
-    pair=pairs(SINGLE_AND_DOUBLE, shapes=(*SHAPES, ((5, 1), (5,)), ((2, 1), (2, 1, 1, 1)), ((3,), ())), grad=(True,)),
-    reduction=among("mean", "sum", "none"),
-)
-def test_other_shapes_broadcast_to_all_pairs_with_a_warning_whatever_the_reduction(pair, reduction):
-    predicted, x, label, y = pair
-    squares = np.square(np.subtract(x, y, dtype=np.float64))
-
-    with pytest.warns(UserWarning, match="target size"):
-        loss = nn.MSELoss(reduction=reduction)(predicted, label)
-    mean = squares.sum() / squares.size if squares.size else np.nan
-    agree(loss, {"mean": mean, "sum": squares.sum(), "none": squares}[reduction], roundings=3)
