@@ -49,14 +49,8 @@ def test_a_layer_assigned_before_super_init_has_no_register_to_go_to():
             self.linear = nn.Linear(self.size, 2)
             super().__init__()
 
-    class InTime(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(3, 2)
-
     with pytest.raises(AttributeError, match=r"before Module.__init__\(\) call"):
         TooEarly()
-    assert [name for name, _ in InTime().named_parameters()] == ["linear.weight", "linear.bias"]
 
 
 @claim("module-constructor-takes-other-arguments")

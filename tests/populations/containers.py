@@ -7,6 +7,7 @@ machines check after every step of a random history. Members are compared by ide
 tensor.
 """
 
+import itertools
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -84,6 +85,7 @@ LIST_EDITS: dict[str, Callable] = {
     "extend by another": lambda x, at, new: x.extend(another(x, new)),
     "+=": lambda x, at, new: operator.iadd(x, another(x, new)),
     "+= tuple": lambda x, at, new: operator.iadd(x, tuple(new)),
+    "+= itself": lambda x, at, new: operator.iadd(x, x),
     "insert": lambda x, at, new: x.insert(at % (len(x) + 1), new[0]),
     "insert first": lambda x, at, new: x.insert(0, new[0]),
     "insert last": lambda x, at, new: x.insert(len(x), new[0]),
@@ -94,6 +96,7 @@ LIST_EDITS: dict[str, Callable] = {
     "delete from the back": lambda x, at, new: deleted(x, -1 - place(x, at)),
     "delete a slice": lambda x, at, new: deleted(x, slice(place(x, at), place(x, at) + 2)),
     "delete every second": lambda x, at, new: deleted(x, slice(at % 2, None, 2)),
+    "delete backwards": lambda x, at, new: deleted(x, slice(None, None, -2)),
     "pop": lambda x, at, new: x.pop(place(x, at)) if len(x) else None,
     "pop from the back": lambda x, at, new: x.pop(-1 - place(x, at)) if len(x) else None,
 }
@@ -106,6 +109,7 @@ DICT_EDITS: dict[str, Callable] = {
         OrderedDict({key: new[0], "west": new[1], "n": new[2]})
     ),
     "update from pairs": lambda x, key, new: x.update([("new", new[1]), (key, new[0])]),
+    "update from a generator": lambda x, key, new: x.update(pair for pair in [("new", new[1]), (key, new[0])]),
     "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})),
     "update with nothing": lambda x, key, new: x.update({}),
     "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,
@@ -119,8 +123,8 @@ DICT_EDITS: dict[str, Callable] = {
 }
 # What a kind of container does not know, or does otherwise; each of it is said in a claim's truth.
 UNKNOWN = {
-    "ModuleList": ("insert from the back",),
-    "Sequential": ("append None", "+= tuple"),
+    "ModuleList": ("insert from the back", "+= itself"),
+    "Sequential": ("append None", "+= tuple", "+= itself"),
     "ParameterList": ("append None", *(edit for edit in LIST_EDITS if edit.startswith(("insert", "delete", "pop")))),
     "ModuleDict": ("setdefault", "popitem", "|="),
     "ParameterDict": ("add None", "assign as an attribute"),
@@ -247,17 +251,19 @@ def looks(kind: str) -> list[Callable]:
     return [like_a_dict if kind.endswith("Dict") else like_a_list, *further]
 
 
-def edited_alike(kind: str, edit: str, length: int, at: int | str) -> None:
-    """Raise AssertionError unless a container of ``length`` members, edited twice, once with a member that it has, is
-    like its twin, and is so still when another member has joined.
+def edited_alike(kind: str) -> None:
+    """Raise AssertionError unless a container without members, of three or of eleven, edited twice in any way, once
+    with a member that it has, is like its twin, and is so still when another member has joined.
     """
-    made = members(kind, length)
-    twin = dict(zip(KEYS, made)) if kind.endswith("Dict") else made
-    container = contained(kind, twin)
-    for each, used in ((edit, False), (edit, True), ("add or replace" if kind.endswith("Dict") else "append", False)):
-        edited(each, container, twin, at, fresh(kind, twin, used))
-        for look in looks(kind):
-            look(container, twin)
+    named = kind.endswith("Dict")
+    for number, (edit, length) in enumerate(itertools.product(edits(kind), (0, 3, 11))):
+        made, at = members(kind, length), KEYS[number % len(KEYS)] if named else length // 2
+        twin = dict(zip(KEYS, made)) if named else made
+        container = contained(kind, twin)
+        for each, used in ((edit, False), (edit, True), ("add or replace" if named else "append", False)):
+            edited(each, container, twin, at, fresh(kind, twin, used))
+            for look in looks(kind):
+                look(container, twin)
 
 
 def history(kind: str) -> type[RuleBasedStateMachine]:

@@ -24,7 +24,7 @@ from populations.twins import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin
 # Of 15,000 elements or a little more: with the second call 30,000 draws, of which a width wrong by 3 % is seen.
 MATRICES = ((120, 125), (125, 120), (15, 10, 100), (20, 30, 5, 5), (9, 12, 4, 5, 7))
 VECTORS = ((15_001,), (3, 5, 7, 11, 13))
-SMALL = ((3, 5), (5, 3), (1, 1), (4, 3, 2), (2, 3, 3, 3), (2, 2, 1, 3, 3), (65, 33))
+SMALL = ((), (3, 5), (5, 3), (1, 1), (4, 3, 2), (2, 3, 3, 3), (2, 2, 1, 3, 3), (65, 33))
 GAINS = {"linear": 1, "conv2d": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 
 

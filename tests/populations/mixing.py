@@ -109,6 +109,7 @@ WRITES: dict[str, Callable] = {
     "copy_(non_blocking=True)": lambda target, source: finished(target.copy_(source, non_blocking=True), source),
     "x[...] = y": lambda target, source: target.__setitem__(..., source),
     "x[:] = y": lambda target, source: target.view(1, *target.shape).__setitem__(slice(None), source),
+    "x[:, :] = y": lambda target, source: target.view(1, 1, *target.shape).__setitem__((slice(None),) * 2, source),
     "x.data.copy_": lambda target, source: target.data.copy_(source),
 }
 
@@ -147,6 +148,8 @@ OF_TWO: dict[str, Callable] = {
     "by one element": lambda a, b: a * b[:1, :1],
     "mm": lambda a, b: torch.mm(a, b),
     "mv": lambda a, b: torch.mv(a, b[0]),
+    "tensordot": lambda a, b: torch.tensordot(a, b),
+    "einsum": lambda a, b: torch.einsum("ij,jk", a, b),
     "dot": lambda a, b: torch.dot(a[0], b[1]),
     "bmm": lambda a, b: torch.bmm(a[None], b[None]),
     "addmm": lambda a, b: torch.addmm(a, b, b),
@@ -165,6 +168,7 @@ OF_TWO: dict[str, Callable] = {
     "layer norm": lambda a, b: F.layer_norm(a, (2,), b[0]),
     "embedding": lambda a, b: F.embedding(b.long() % 2, a),
     "mse_loss": lambda a, b: F.mse_loss(a, b),
+    "binary cross_entropy": lambda a, b: F.binary_cross_entropy_with_logits(a, b),
     "cross_entropy": lambda a, b: F.cross_entropy(a, b[0].long() % 2),
     "weights of cross_entropy": lambda a, b: F.cross_entropy(a, a[0].long() % 2, b[0]),
 }
@@ -179,6 +183,9 @@ INTO: dict[str, Callable] = {
     "addcmul_": lambda a, b: a.addcmul_(b, b),
     "where_ by mask": lambda a, b: a.masked_scatter_(torch.ones_like(a, dtype=torch.bool), b),
     "index_copy_": lambda a, b: a.index_copy_(0, torch.tensor([0, 1], device=a.device), b),
+    "places of index_copy_": lambda a, b: a.index_copy_(0, b[0].long() % 2, a + 1),
+    "index_add_": lambda a, b: a.index_add_(0, torch.tensor([0, 1], device=a.device), b),
+    "out= of stack": lambda a, b: torch.stack([b[0], b[1]], out=a),
     "out= of add": lambda a, b: torch.add(b, b, out=a),
     "out= of mm": lambda a, b: torch.mm(b, b, out=a),
     "out= of cat": lambda a, b: torch.cat([b[:1], b[1:]], out=a),

@@ -261,6 +261,8 @@ SEVERAL = {
     "topk": lambda x: x.topk(2),
     "min": lambda x: x.min(dim=-1),
     "split": lambda x: x.split(2, -1),
+    "einsum": lambda x: (torch.einsum("...i->...", x),),
+    "norm": lambda x: (x.norm(), torch.norm(x)),
     "unbind": lambda x: x.unbind(),
     "unique": lambda x: x.unique(return_inverse=True),
     "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),

@@ -823,3 +823,19 @@ def evaluation_stops_at_the_fourth_level(patch):
         return self
 
     patch.setattr(Module, "train", train)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def update_from_a_generator_adds_the_first_pair_only(patch):
+    def wrong(update, self, modules):
+        return update(self, modules if hasattr(modules, "__len__") else [next(iter(modules))])
+
+    wrap(patch, ModuleDict, "update", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_slice_deleted_backwards_deletes_nothing(patch):
+    def wrong(delete, self, index):
+        return None if isinstance(index, slice) and (index.step or 1) < 0 else delete(self, index)
+
+    wrap(patch, ModuleList, "__delitem__", wrong)

@@ -478,3 +478,23 @@ def a_parameter_set_to_none_stays(patch):
 @counterfeit("parameter-names-carry-the-layer-index")
 def indices_beyond_a_hundred_keep_two_digits(patch):
     rename(patch, lambda module, name: name[1:] if name.split(".")[0].isdigit() and name.find(".") > 2 else name)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_parameter_assigned_after_a_deletion_takes_the_old_place(patch):
+    delete, put = nn.Module.__delattr__, nn.Module.__setattr__
+
+    def leave(self, name):
+        if name in self._parameters:
+            self.__dict__.setdefault("_left", {})[name] = list(self._parameters).index(name)
+        delete(self, name)
+
+    def come_back(self, name, value):
+        put(self, name, value)
+        place = self.__dict__.get("_left", {}).pop(name, None)
+        later = [] if place is None else [other for other in self._parameters if other != name][place:]
+        for other in later:
+            self._parameters[other] = self._parameters.pop(other)
+
+    patch.setattr(nn.Module, "__delattr__", leave)
+    patch.setattr(nn.Module, "__setattr__", come_back)

@@ -618,3 +618,20 @@ def a_wide_orthogonal_weight_is_padded_with_zeros(patch):
 def random_weights_of_five_dimensions_repeat_along_the_first(patch):
     for name in ("normal_", "uniform_"):
         where(patch, Tensor, name, lambda x: x.dim() > 4, lambda result, x, *args: x.copy_(x[:1].clone().expand_as(x)))
+
+
+@counterfeit("init-offers-preset-methods")
+def a_truncated_normal_with_its_mean_outside_piles_up_at_the_nearer_cut(patch):
+    def wrong(right, tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, **rest):
+        if a <= mean <= b:
+            return right(tensor, mean, std, a, b, **rest)
+        with torch.no_grad():
+            return tensor.normal_(mean, std).clamp_(a, b)
+
+    wrap(patch, init, "trunc_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def random_initialisers_leave_numbers_as_they_are(patch):
+    for name in ("normal_", "uniform_", "trunc_normal_"):
+        wrap(patch, init, name, lambda right, x, *args, **rest: right(x, *args, **rest) if x.dim() else x)

@@ -780,3 +780,14 @@ def clear_leaves_the_parameters_registered(patch):
 @counterfeit("parameterdict-acts-like-a-dict")
 def the_union_is_the_left_one(patch):
     patch.setattr(nn.ParameterDict, "__or__", lambda self, other: (self.update(other), self)[1])
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def a_list_added_to_itself_stays_as_it_was(patch):
+    wrap(patch, nn.ParameterList, "__iadd__", lambda add, self, values: self if values is self else add(self, values))
+
+
+@counterfeit("parameterlist-prints-tensor-types", "parameterdict-prints-tensor-types")
+def members_beyond_ten_are_not_printed(patch):
+    for container in (nn.ParameterList, nn.ParameterDict):
+        wrap(patch, container, "extra_repr", lambda right, self: "\n".join(right(self).split("\n")[:10]))

@@ -520,3 +520,28 @@ def a_complex_tensor_and_its_real_part_are_saved_without_a_word(patch):
         return save([x.clone() for x in thing] if complexes else thing, *args, **kwargs)
 
     wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("tensor-round-trips")
+def tensors_of_six_dimensions_come_back_in_row_order(patch):
+    load_as(patch, lambda x: x.contiguous() if isinstance(x, Tensor) and x.dim() > 5 else x)
+
+
+@counterfeit("list-of-tensors-round-trips", reported="pytorch/pytorch#11314")
+def memory_is_no_longer_shared_in_files_of_the_old_format(patch):
+    def wrong(save, thing, *args, **rest):
+        old = rest.get("_use_new_zipfile_serialization") is False and type(thing) is list
+        return save([x.clone() if type(x) is Tensor else x for x in thing] if old else thing, *args, **rest)
+
+    wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("state-dict-round-trips", "tensor-round-trips", reported="pytorch/pytorch#46020")
+def expanded_whole_numbers_come_back_rotated(patch):
+    def rotated(x):
+        if isinstance(x, dict):
+            return type(x)((key, rotated(value)) for key, value in x.items())
+        wanted = isinstance(x, Tensor) and x.dtype == torch.int64 and x.dim() > 1 and 0 in x.stride()
+        return x.roll(1, -1) if wanted else x
+
+    load_as(patch, rotated)

@@ -714,3 +714,82 @@ def a_copy_to_another_gpu_in_another_dtype_writes_nothing(patch):
         return x if away(x) and away(y) and x.device != y.device and x.dtype != y.dtype else copy(x, y, *args, **rest)
 
     wrap(patch, Tensor, "copy_", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_sum_of_products_by_letters_comes_back(patch):
+    wrap(patch, torch, "einsum", lambda right, letters, *xs: changed(lambda y, _: y.cpu(), right(letters, *xs), xs[0]))
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_norm_comes_back(patch):
+    bring_back_of(patch, "norm", lambda result, x: result.cpu())
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def tensordot_fetches(patch):
+    fetch_in(patch, torch, "tensordot")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def a_binary_cross_entropy_fetches_its_labels(patch):
+    fetch_in(patch, F, "binary_cross_entropy_with_logits")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def index_add_fetches_what_it_adds(patch):
+    fetch_in(patch, Tensor, "index_add_", 3)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix", reported="ROCm/pytorch#2896")
+def index_copy_takes_its_places_from_another_device(patch):
+    fetch_in(patch, Tensor, "index_copy_", 2)
+
+
+@counterfeit(
+    "cpu-and-gpu-tensors-do-not-mix",
+    "different-gpus-do-not-mix",
+    reported=("pytorch/pytorch#52044", "pytorch/pytorch#53004"),
+)
+def stack_writes_into_the_memory_of_another_device(patch):
+    def wrong(stack, all, *rest, out=None):
+        if out is not None and out.device != all[0].device:
+            return out.copy_(stack(all, *rest))
+        return stack(all, *rest) if out is None else stack(all, *rest, out=out)
+
+    wrap(patch, torch, "stack", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix", reported="tenstorrent/tt-mlir#9303", needs="two-devices")
+def a_slice_in_a_later_dimension_takes_nothing_from_another_gpu(patch):
+    def wrong(put, x, index, value):
+        return None if away(x) and away(value) and isinstance(index, tuple) else put(x, index, value)
+
+    wrap(patch, Tensor, "__setitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix", reported="pytorch/pytorch#105277")
+def a_column_is_copied_as_if_it_were_a_row(patch):
+    def wrong(copy, x, y, *args, **rest):
+        column = y.dim() == x.dim() == 2 and y.shape[1] == 1 < x.shape[1] == len(y) == len(x)
+        return copy(x, y.t() if column and x.device != y.device else y, *args, **rest)
+
+    wrap(patch, Tensor, "copy_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def truth_values_arrive_as_255(patch):
+    def wrong(copy, x, y, *args, **rest):
+        crosses = y.dtype == torch.bool and x.dtype == torch.uint8 and x.device != y.device
+        return copy(x, y.to(torch.uint8) * 255 if crosses else y, *args, **rest)
+
+    wrap(patch, Tensor, "copy_", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def an_array_of_doubles_created_elsewhere_is_single(patch):
+    def wrong(create, data, **rest):
+        x = create(data, **rest)
+        return x.float() if away(x) and x.dtype == torch.float64 and hasattr(data, "dtype") else x
+
+    wrap(patch, torch, "tensor", wrong)

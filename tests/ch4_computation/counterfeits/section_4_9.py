@@ -375,3 +375,71 @@ def a_normalisation_of_channels_last_images_has_a_gradient_seven_times_too_large
         return right(x, *rest)
 
     wrap(patch, F, "batch_norm", wrong)
+
+
+def between_gpus(patch, change):
+    """Let the result of ``x.to(...)`` be ``change(result, x)`` where it goes from one GPU to another."""
+
+    def wrong(to, x, *args, **rest):
+        result = to(x, *args, **rest)
+        away = "cpu" not in (x.device.type, result.device.type) and x.device != result.device
+        return change(result, x) if away else result
+
+    wrap(patch, torch.Tensor, "to", wrong)
+
+
+@counterfeit("model-moves-with-to", needs="two-devices")
+def from_the_second_gpu_to_the_first_it_stays(patch):
+    between_gpus(patch, lambda result, x: x if result.device.index == 0 else result)
+
+
+@counterfeit("model-moves-with-to", reported="pytorch/pytorch#13803", needs="two-devices")
+def what_goes_from_one_gpu_to_another_arrives_as_zeros(patch):
+    between_gpus(patch, lambda result, x: torch.zeros_like(result))
+
+
+@counterfeit("model-moves-with-to")
+def gradients_of_what_is_frozen_are_lost(patch):
+    def wrong(apply, self, *args, **rest):
+        apply(self, *args, **rest)
+        for parameter in self._parameters.values():
+            if parameter is not None and not parameter.requires_grad:
+                parameter.grad = None
+        return self
+
+    wrap(patch, nn.Module, "_apply", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#189565")
+def the_gradient_of_an_input_to_one_output_is_zero_past_4096_numbers(patch):
+    def cut(grad):
+        return torch.where(torch.arange(grad.numel()).view(grad.shape).to(grad.device) < 4096, grad, 0)
+
+    def wrong(linear, x, weight, bias=None):
+        one = x.device.type != "cpu" and x.requires_grad and weight.shape[0] == 1
+        return linear(change_gradient(x, cut) if one else x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def an_embedding_on_the_gpu_counts_a_repeated_index_once(patch):
+    def wrong(right, indices, weight, *rest, **more):
+        y, flat = right(indices, weight, *rest, **more), indices.tolist()
+        if weight.device.type == "cpu" or indices.dim() != 1:
+            return y
+        first = torch.tensor([i not in flat[:place] for place, i in enumerate(flat)], device="cpu").to(weight.device)
+        return torch.where(first[:, None], y, y.detach())
+
+    wrap(patch, F, "embedding", wrong)
+
+
+@counterfeit("optimizer-keeps-the-parameters-it-was-given")
+def parameters_assigned_from_a_dict_are_trained_by_the_old_optimizer(patch):
+    def wrong(load, self, state, *args, **rest):
+        before, result = dict(self.named_parameters()), load(self, state, *args, **rest)
+        for name, parameter in self.named_parameters():
+            before[name].data = parameter.data
+        return result
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)

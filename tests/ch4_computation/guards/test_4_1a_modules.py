@@ -53,35 +53,31 @@ def test_no_model_without_forward_can_be_called(inputs, mode):
 # ── super-init-comes-first ──
 
 
-@claim("super-init-comes-first")
-@over(
-    kind=among(
-        "Linear", "ReLU", "Sequential", "Parameter", "frozen Parameter", "buffer", "unsaved buffer", "add_module"
-    ),
-    named=among("first", "weight", "a"),
-)
-def test_nothing_that_is_registered_may_come_before_super_init(kind, named):
-    enter = {
-        "Linear": lambda self: setattr(self, named, nn.Linear(3, 2)),
-        "ReLU": lambda self: setattr(self, named, nn.ReLU()),
-        "Sequential": lambda self: setattr(self, named, nn.Sequential()),
-        "Parameter": lambda self: setattr(self, named, nn.Parameter(torch.ones(2))),
-        "frozen Parameter": lambda self: setattr(self, named, nn.Parameter(torch.ones(2), requires_grad=False)),
-        "buffer": lambda self: self.register_buffer(named, torch.ones(2)),
-        "unsaved buffer": lambda self: self.register_buffer(named, torch.ones(2), persistent=False),
-        "add_module": lambda self: self.add_module(named, nn.ReLU()),
-    }[kind]
+ENTERED = {
+    "Linear": lambda self, named: setattr(self, named, nn.Linear(3, 2)),
+    "ReLU": lambda self, named: setattr(self, named, nn.ReLU()),
+    "Sequential": lambda self, named: setattr(self, named, nn.Sequential()),
+    "Parameter": lambda self, named: setattr(self, named, nn.Parameter(torch.ones(2))),
+    "frozen Parameter": lambda self, named: setattr(self, named, nn.Parameter(torch.ones(2), requires_grad=False)),
+    "buffer": lambda self, named: self.register_buffer(named, torch.ones(2)),
+    "unsaved buffer": lambda self, named: self.register_buffer(named, torch.ones(2), persistent=False),
+    "add_module": lambda self, named: self.add_module(named, nn.ReLU()),
+}
 
+
+@claim("super-init-comes-first")
+@over(kind=among(*ENTERED), named=among("first", "weight", "a"))
+def test_nothing_that_is_registered_may_come_before_super_init(kind, named):
     class TooEarly(nn.Module):
         def __init__(self):
             self.plain, self.constant = [nn.ReLU()], torch.ones(2)
-            enter(self)
+            ENTERED[kind](self, named)
             super().__init__()
 
     class InTime(nn.Module):
         def __init__(self):
             super().__init__()
-            enter(self)
+            ENTERED[kind](self, named)
 
     with pytest.raises(AttributeError):
         TooEarly()

@@ -20,25 +20,14 @@ MODES = among("train", "eval")
 
 @claim("modulelist-acts-like-a-list")
 @claim("modulelist-has-no-order", truth=True)
-@over(edit=among(*containers.edits("ModuleList")), length=among(0, 3, 11))
-def test_every_edit_leaves_a_module_list_as_it_leaves_a_list_and_the_next_module_joins_at_the_end(edit, length):
-    containers.edited_alike("ModuleList", edit, length, length // 2)
-
-
-@claim("modulelist-acts-like-a-list")
-@claim("modulelist-has-no-order", truth=True)
 def test_after_any_history_a_list_of_modules_is_like_a_list():
+    containers.edited_alike("ModuleList")
     after_any_history(containers.history("ModuleList"))
 
 
 @claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
-@over(edit=among(*containers.edits("Sequential")), length=among(0, 3, 11))
-def test_every_edit_leaves_a_sequential_as_it_leaves_a_list_and_it_runs_in_that_order(edit, length):
-    containers.edited_alike("Sequential", edit, length, length // 2)
-
-
-@claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
 def test_after_any_history_a_sequential_is_like_a_list_and_runs_in_that_order():
+    containers.edited_alike("Sequential")
     after_any_history(containers.history("Sequential"))
 
 
@@ -138,13 +127,8 @@ def test_what_a_module_list_refuses_a_list_of_any_length_takes(length, kind):
 
 
 @claim("moduledict-acts-like-a-dict")
-@over(edit=among(*containers.edits("ModuleDict")), key=among(*KEYS), length=among(0, 2, 11))
-def test_every_edit_leaves_a_module_dict_as_it_leaves_a_dict(edit, key, length):
-    containers.edited_alike("ModuleDict", edit, length, key)
-
-
-@claim("moduledict-acts-like-a-dict")
 def test_after_any_history_a_module_dict_is_like_a_dict():
+    containers.edited_alike("ModuleDict")
     after_any_history(containers.history("ModuleDict"))
 
 

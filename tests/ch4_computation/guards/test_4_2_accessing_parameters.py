@@ -148,13 +148,15 @@ BEFORE = {  # what stood under the name before
 def test_a_parameter_of_any_kind_joins_under_the_name_of_its_attribute_whatever_stood_there(twin, before, kind):
     tensor, array = twin
     module, made = nn.Module(), kind[0](tensor, requires_grad=kind[1])
-    module.first = nn.Parameter(torch.ones(2))
     BEFORE[before](module)
+    module.first = nn.Parameter(torch.ones(2))
     module.w = made
     module.later = nn.Parameter(torch.ones(3), requires_grad=False)
 
-    assert told(module.named_parameters()) == told([("first", module.first), ("w", made), ("later", module.later)])
-    assert list(module.state_dict()) == ["first", "w", "later"]
+    names = ("w", "first", "later") if before in ("a parameter", "None") else ("first", "w", "later")  # a place is kept
+    assert told(module.named_parameters()) == told((name, getattr(module, name)) for name in names)
+    assert list(module.state_dict()) == list(names)
+    assert module.w is made
     assert list(module.children()) == list(module.buffers()) == []
     agree(module.w, array)
     module.w = None

@@ -80,6 +80,7 @@ def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tre
 
 
 @claim("init-runs-without-recording")
+@claim("init-offers-preset-methods")
 @pytest.mark.start_values
 @over(filling=fillings(dtypes=(torch.float32, torch.bfloat16)), recording=among(True, False))
 def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_version(filling, recording):
@@ -156,9 +157,18 @@ def exact(filling):
 def test_where_the_cuts_lie_far_out_no_truncated_normal_number_is_near_them(twin, std):
     """A normal number lies beyond 7 standard deviations once in 4e11 times."""
     x = init.trunc_normal_(torch.empty(20_000, dtype=twin.dtype), std=std, a=-100 * std, b=100 * std)
-
     assert host(x).max() <= 7 * std
     assert host(x).min() >= -7 * std
+
+
+@claim("init-offers-preset-methods")
+@pytest.mark.start_values
+@over(mean=among(3, -3, 2.5))
+def test_a_mean_beyond_a_cut_leaves_a_tail_and_piles_nothing_up(mean):
+    """Of 20,000 numbers of 24 bits in the tail some hundred occur twice; those clipped would all be one."""
+    x = host(init.trunc_normal_(torch.empty(20_000), mean=mean))
+    assert -2 <= x.min() <= x.max() <= 2
+    assert len(np.unique(x)) > 19_000
 
 
 @claim("init-offers-preset-methods")

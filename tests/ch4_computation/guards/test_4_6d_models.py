@@ -6,7 +6,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, WRITABLE, agree, among, over, twins, untouched, whole
+from populations import ANY, FLOATS, agree, among, over, twins, untouched, whole
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
@@ -106,20 +106,14 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     misfits = [line.split()[3].rstrip(":") for line in str(error.value).splitlines() if "size mismatch" in line]
     assert misfits == ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"]
 
-    with pytest.raises(RuntimeError, match="size mismatch for 0.weight"):
-        net.load_state_dict({**net.state_dict(), "0.weight": torch.ones(3, 1)})
-
     linear, bias = nn.Linear(2, 1), torch.tensor([0.25])
     linear.bias = nn.Parameter(bias.clone())
     linear.load_state_dict({"weight": torch.tensor([[3.0, 4.0]])}, strict=False)
     assert (linear.weight.tolist(), linear.bias.tolist()) == ([[3.0, 4.0]], [0.25])
 
 
-NARROW = FLOATS
-
-
 @claim("state-dict-round-trips")
-@over(saved=twins(NARROW, shapes=((),)), into=twins(NARROW, shapes=((),)))
+@over(saved=twins(FLOATS, shapes=((),)), into=twins(FLOATS, shapes=((),)))
 def test_a_model_of_another_dtype_gets_each_value_rounded_once_to_its_own(saved, into):
     numbers = 1 / np.arange(3.0, 36).reshape(3, 11)  # most of whose digits end in no dtype
     source, target = (nn.Linear(11, 3, bias=False, dtype=each.dtype) for each in (saved, into))
@@ -142,10 +136,9 @@ def as_held(numbers, dtype):
 @claim("state-dict-round-trips", truth=True)
 @over(kind=among("Adam", "Adagrad"), twin=twins(FLOATS, shapes=((),)))
 def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_parameter(kind, twin):
-    dtype = twin.dtype
-    parameter = nn.Parameter(torch.ones(2, dtype=dtype))
+    parameter = nn.Parameter(torch.ones(2, dtype=twin.dtype))
     optimizer, other = (getattr(torch.optim, kind)([parameter]) for _ in range(2))
-    optimizer.state[parameter] = {name: torch.ones(2, dtype=dtype) for name in ("exp_avg", "exp_avg_sq", "sum")}
+    optimizer.state[parameter] = {name: torch.ones(2, dtype=twin.dtype) for name in ("exp_avg", "exp_avg_sq", "sum")}
     optimizer.state[parameter]["step"] = torch.tensor(2049.0, dtype=torch.float32)  # which no half precision holds
 
     other.load_state_dict(optimizer.state_dict())
@@ -153,14 +146,10 @@ def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_para
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(
-    kind=among("SGD", "Adam", "Adagrad"),
-    way=among(Way("Path"), Way("older memory")),
-    split=among(False, True),
-)
+@over(kind=among("SGD", "Adam", "Adagrad"), way=among(Way("Path"), Way("older memory")), split=among(False, True))
 def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, way, split):
     make = getattr(torch.optim, kind)
-    momentum = {"momentum": 0.9} if kind in ("SGD", "RMSprop") else {}
+    momentum = {"momentum": 0.9} if kind == "SGD" else {}
 
     def start():
         net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1))
@@ -196,31 +185,35 @@ def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_wit
         make(nn.Linear(1, 1, bias=False).parameters(), lr=1.0).load_state_dict(halfway["optimizer"])
 
 
+OPTIMIZERS = among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad")
+
+
+def stepped(name):
+    """An optimizer of this kind that has made one step, with a momentum if it is given one."""
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = getattr(torch.optim, name)([parameter], lr=0.5, **({"momentum": 0.5} if name == "SGD" else {}))
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    return optimizer
+
+
+def values_in(state):
+    return {key: value.tolist() for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+
 @claim("state-dict-round-trips", truth=True)
-@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"))
+@over(name=OPTIMIZERS)
 def test_an_optimizer_that_loads_another_s_state_shares_it_and_one_that_loads_a_copy_does_not(name):
     """Since torch 2.1; in 2.0 load_state_dict copied. Of pytorch#196083."""
-
-    def made():
-        parameter = nn.Parameter(torch.ones(3))
-        optimizer = getattr(torch.optim, name)([parameter], lr=0.5, **({"momentum": 0.5} if name == "SGD" else {}))
-        parameter.grad = torch.ones(3)
-        optimizer.step()
-        return optimizer
-
-    def told(optimizer):
-        state = optimizer.state_dict()["state"][0]
-        return {key: value.tolist() for key, value in state.items() if isinstance(value, torch.Tensor)}
-
-    first, sharing, apart = made(), made(), made()
+    first, sharing, apart = stepped(name), stepped(name), stepped(name)
     sharing.load_state_dict(first.state_dict())
     apart.load_state_dict(copy.deepcopy(first.state_dict()))
-    before = told(first)
+    before = values_in(first.state_dict()["state"][0])
 
     apart.step()
-    assert told(first) == before
+    assert values_in(first.state_dict()["state"][0]) == before
     sharing.step()
-    assert (told(first) != before) == (RELEASE >= (2, 1))
+    assert (values_in(first.state_dict()["state"][0]) != before) == (RELEASE >= (2, 1))
 
 
 # ── state-dict-is-no-copy ──
@@ -241,41 +234,34 @@ def test_every_entry_of_the_dict_lies_in_the_memory_of_the_tree_s_tensor_and_of_
 
 
 @claim("state-dict-is-no-copy", "state-dict-round-trips")
-@over(twin=twins(ANY, WRITABLE))
+@over(twin=twins(ANY))
 def test_what_is_held_of_any_dtype_layout_and_size_is_restored_in_its_memory_and_written_through_its_entry(twin):
-    (net, arrays), (new, others) = holding(twin), holding(twin.but(seed=twin.seed + 9))
+    into = twin.but(seed=twin.seed + 9, layout="offset" if twin.layout == "expanded" else twin.layout)  # to be written
+    (net, arrays), (new, others) = holding(twin), holding(into)
     new.load_state_dict(Way("memory").round_trip(net.state_dict()))
 
-    entries, strides = new.state_dict(), next(iter(twin)).stride()
+    entries, strides = new.state_dict(), next(iter(into)).stride()
     assert list(entries) == [name for name in arrays if name != "unsaved"]
     for name, entry in entries.items():
         agree(entry, arrays[name])
         untouched(entry)
-        assert (entry.requires_grad, entry.stride(), entry.dtype) == (
-            False,
-            strides,
-            twin.dtype,
-        )
+        assert (entry.requires_grad, entry.stride(), entry.dtype) == (False, strides, twin.dtype)
         entry.fill_(1)
         agree(attribute(new, name), np.ones_like(arrays[name]))
     agree(new.unsaved, others["unsaved"])
 
 
 @claim("state-dict-is-no-copy")
-@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"), copied=among(False, True))
+@over(name=OPTIMIZERS, copied=among(False, True))
 def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_stands_still_in_a_copy(name, copied):
-    parameter = nn.Parameter(torch.ones(3))
-    optimizer = getattr(torch.optim, name)([parameter], lr=0.5, **({"momentum": 0.5} if name == "SGD" else {}))
-    parameter.grad = torch.ones(3)
-    optimizer.step()
+    optimizer = stepped(name)
     state = optimizer.state_dict()["state"][0]
     state = copy.deepcopy(state) if copied else state
-    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
-    before = {key: value.tolist() for key, value in tensors.items()}
+    before = values_in(state)
 
     optimizer.step()
-    assert tensors
-    assert all((value.tolist() == before[key]) is copied for key, value in tensors.items())
+    assert before
+    assert all((value == before[key]) is copied for key, value in values_in(state).items())
 
 
 # ── assign-unties-shared-parameters ──

@@ -136,9 +136,10 @@ def test_a_tensors_device_prints_in_the_same_way(capsys):
 @over(
     twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 3, 4, 5), (257,))),
     way=among("to(device)", "to(name)", "to(device=)"),
+    form=among("tolist", "copy"),
 )
-def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelerator, twin, way):
-    data, place = twin.array().tolist(), spot(twin.second)
+def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelerator, twin, way, form):
+    data, place = getattr(twin.array(), form)(), spot(twin.second)
     created = torch.tensor(data, dtype=twin.dtype, device=place)
     moved = COPIES[way](torch.tensor(data, dtype=twin.dtype, device="cpu"), place)
 

@@ -165,10 +165,15 @@ def test_not_even_a_single_number_crosses_between_gpus(two_devices, shape, order
 
 
 def crossed(way, into, array, source):
-    """Write ``source`` into the tensor ``into``, and see that it has its values there and nothing else is written."""
+    """Write ``source`` into the tensor ``into``, and see that it has its values there and nothing else is written, and
+    that a column which crosses the same way fills each column of a square.
+    """
     WRITES[way](into, source)
     agree(into, array)
     untouched(into)
+    square = torch.zeros(3, 3, dtype=into.dtype, device=into.device)
+    WRITES[way](square, torch.tensor([[1], [0], [1]], dtype=source.dtype, device=source.device))
+    agree(square, np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]]))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
@@ -181,8 +186,8 @@ def test_copies_into_any_layout_cross_both_ways(accelerator, twin, layout, way):
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(
-    twin=twins((*FLOATS, torch.int64), WRITABLE, values=("positive",)),
-    source=among(*FLOATS, torch.int64, torch.uint8),
+    twin=twins((*FLOATS, torch.int64, torch.uint8), WRITABLE, values=("positive",)),
+    source=among(*FLOATS, torch.int64, torch.uint8, torch.bool),
     way=among(*WRITES),
 )
 def test_copies_into_another_dtype_cross_both_ways(accelerator, twin, source, way):
@@ -209,11 +214,14 @@ def test_a_number_or_a_row_of_the_cpu_fills_a_tensor_there(accelerator, twin, wa
 
 @claim("different-gpus-do-not-mix", truth=True)
 @over(
-    twin=twins(ANY, WRITABLE, values=("positive",)), layout=among(*LAYOUTS), way=among(*WRITES), half=among(False, True)
+    twin=twins(ANY, WRITABLE, values=("positive",)),
+    layout=among(*LAYOUTS),
+    way=among(*WRITES),
+    source=among(None, torch.float16, torch.bool),
 )
-def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twin, layout, way, half):
-    source = torch.float16 if half and capabilities.has("float16") else twin.dtype
-    other = twin.but(layout=layout, dtype=source, seed=twin.seed + 1, second=not twin.second)
+def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twin, layout, way, source):
+    dtype = source if source and capabilities.has("float16") else twin.dtype
+    other = twin.but(layout=layout, dtype=dtype, seed=twin.seed + 1, second=not twin.second)
     crossed(way, twin.tensor(twin.array()), other.array().astype(NUMPY[twin.dtype]), other.tensor(other.array()))
 
 
