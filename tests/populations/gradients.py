@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from populations.operations import EXACT, FUNCTIONS
+from populations.operations import OPERATIONS
 from populations.twins import Twin
 
-OPERATION = {operation.name: operation for operation in (*FUNCTIONS, *EXACT)}
+OPERATION = {operation.name: operation for operation in OPERATIONS}
 
 
 def weights_for(

@@ -207,9 +207,16 @@ EXACT = [
     Operation("clone", lambda x: x.clone(), lambda x, w: w),
     Operation("to float32", lambda x: (2 * x).to(torch.float32), lambda x, w: 2 * w),
     Operation("bfloat16()", lambda x: (2 * x).bfloat16(), lambda x, w: 2 * w),
+    Operation("half()", lambda x: x.half(), lambda x, w: w),
     Operation("cumsum", lambda x: torch.stack([x, 2 * x, 3 * x]).cumsum(0), lambda x, w: w[0] + 3 * w[1] + 6 * w[2]),
     Operation("clamp", lambda x: x.clamp(-2.5, 3.5), lambda x, w: w * (np.abs(x - 0.5) < 3)),
     Operation("minimum", lambda x: torch.minimum(x, 5 - 2 * x), lambda x, w: w * np.where(x < 5 - 2 * x, 1, -2)),
+    Operation(
+        "einsum",
+        lambda x: torch.einsum("...i,ij->...j", x, torch.from_numpy(columns(x.shape[-1])).to(x)) + 0,
+        lambda x, w: w @ columns(x.shape[-1]).T,
+    ),
+    Operation("x ** 0", lambda x: x**0 + 0 * x, lambda x, w: 0 * w),
     Operation("flip", lambda x: x.flip(-1), lambda x, w: w[..., ::-1]),
     Operation("roll", lambda x: x.roll(1, -1), lambda x, w: np.roll(w, -1, -1)),
     Operation("repeat", lambda x: x.repeat(2, *[1] * (x.dim() - 1)), lambda x, w: w.reshape(2, *x.shape).sum(0)),
@@ -225,6 +232,12 @@ EXACT = [
     Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
     Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
     Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),
+    Operation("in place through a view", written_through_a_view, first_column_times_ten),
+    Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
+]
+# Their results are too large for another function of them.
+LARGE = [
+    Operation("x @ x", lambda x: x.reshape(1, -1) @ x.reshape(-1, 1), lambda x, w: 2 * x * w[0, 0]),
     Operation("number ** x", lambda x: 2.0**x, lambda x, w: w * math.log(2) * 2.0**x, roundings=FUNCTION),
     Operation(
         "tensor ** x",  # of base 0, too: the slope of 0 ** x is 0 where x is positive
@@ -233,10 +246,8 @@ EXACT = [
         "positive",
         FUNCTION,
     ),
-    Operation("in place through a view", written_through_a_view, first_column_times_ten),
-    Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
 ]
-OPERATIONS = (*FUNCTIONS, *EXACT)
+OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)
 # Their results are whole numbers or truth values, which have no derivative, or use nothing of x but its shape.
 UNTRACKED = {
     "x > 0": lambda x: x > 0,

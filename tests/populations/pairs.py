@@ -24,6 +24,7 @@ SHAPES = (
     ((1,), (0,)),
     ((2, 0), (2, 1)),
     ((65, 1), (1, 130)),
+    ((2, 1, 2, 1, 2, 1, 3), (2, 1, 1, 4, 1)),
 )
 LONG = ((65_537,), (1,))  # past a 16-bit counter, and past the size from which kernels use several threads
 CLASHING = (
@@ -105,11 +106,11 @@ def pairs(
 
 
 REAL = (*FLOATS, *WHOLE, torch.int16, torch.int8)
-NUMBERS = (*REAL, torch.complex64)
+NUMBERS = (*REAL, torch.complex64, torch.complex128)
 ALL = (*NUMBERS, torch.bool)
 MIXED = (
     *((torch.int64, torch.float32), (torch.float32, torch.int64), (torch.float16, torch.float32)),
-    *((torch.int32, torch.int64), (torch.uint8, torch.int16), (torch.int64, torch.bool)),
+    *((torch.int32, torch.int64), (torch.int16, torch.int64), (torch.int64, torch.bool)),
 )
 BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
 
@@ -145,6 +146,7 @@ BINARIES = (
     Binary("-", operator.sub, np.subtract),
     Binary("torch.sub", lambda x, y: torch.sub(x, y), np.subtract),
     Binary("keyword", lambda x, y: torch.sub(x, other=y), np.subtract),
+    Binary("sub with alpha", lambda x, y: torch.sub(x, y, alpha=2), lambda a, b: a - 2 * b),
     Binary("torch.rsub", lambda x, y: torch.rsub(x, y), lambda a, b: b - a),
     Binary("*", operator.mul, np.multiply, ALL),
     Binary("method mul", lambda x, y: x.mul(y), np.multiply, ALL),
@@ -199,13 +201,15 @@ class Trial:
 
 
 def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False, True)) -> Population:
-    """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, and with those of MIXED
-    that the operation takes.
+    """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
+    way of repeating a row or a column, and those of MIXED that the operation takes. What is for one dtype alone meets
+    a number without dimensions in every layout.
     """
     must = []
     for turn, binary in enumerate(binaries):
         kinds, mixed = binary.dtypes, [both for both in MIXED if {*both} <= {*binary.dtypes}]
-        met = [(given, None) for given in ((*SHAPES, LONG) if len(kinds) > 1 else 3 * SHAPES)]
+        met = [(given, None) for given in ((*SHAPES, LONG) if len(kinds) > 1 else 3 * SHAPES + 12 * SHAPES[3:4])]
+        met += [(given, (kinds[0],) * 2) for given in SHAPES[:3]]
         met += [(SHAPES[(turn + index) % len(SHAPES)], both) for index, both in enumerate(mixed)]
         for index, (given, both) in enumerate(met):
             count = 11 * turn + index + index // len(SHAPES)
@@ -214,7 +218,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     more = st.sampled_from(list(binaries)).flatmap(
         lambda binary: st.builds(
             lambda *rest: Trial(binary, pair(*rest)),
-            st.tuples(st.sampled_from(binary.dtypes), st.sampled_from(binary.dtypes)),
+            st.sampled_from([*zip(binary.dtypes, binary.dtypes), *(b for b in MIXED if {*b} <= {*binary.dtypes})]),
             DRAWN,
             st.integers(0, 60),
             st.integers(0, 2**31),

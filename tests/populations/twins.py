@@ -55,7 +55,7 @@ SHAPES = (
     (2, 1025),
     (65537,),
 )
-ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64)
+ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, torch.complex128)
 KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
 FOREIGN = 77  # between and around a twin's elements; no twin holds it
 

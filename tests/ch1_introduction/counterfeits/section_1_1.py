@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_gradient, change_method, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -227,3 +227,20 @@ def a_frozen_level_blocks_the_gradient_below(patch):
     patch.setattr(
         F, "linear", lambda x, weight, bias=None: linear(x if weight.requires_grad else x.detach(), weight, bias)
     )
+
+
+@counterfeit("deep-model-is-composition")
+def a_level_that_is_appended_is_not_applied(patch):
+    patch.setattr(nn.Sequential, "append", lambda self, level: self)
+
+
+@counterfeit("training-is-end-to-end")
+def a_level_that_is_used_twice_learns_from_its_last_use_alone(patch):
+    calls = {}
+
+    def forward(self, x):
+        calls[self] = mine = calls.get(self, 0) + 1
+        weight = change_gradient(self.weight, lambda gradient: gradient * (calls[self] == mine))
+        return F.linear(x, weight, self.bias)
+
+    patch.setattr(nn.Linear, "forward", forward)

@@ -50,7 +50,7 @@ ORDERS = (
 def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(order, linear, batch):
     names = [name for each in order for name in ["linear"] * linear + [each]]
     levels = [nn.Linear(3, 3) if name == "linear" else LEVELS[name][0]() for name in names]
-    model = nn.Sequential(*levels)
+    model = nn.Sequential(*levels[:-1]).append(levels[-1])
     for shift in (0, 1):  # of the same shape: nothing is remembered
         value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
         x = torch.tensor(value, dtype=torch.float32)
@@ -202,6 +202,17 @@ def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss():
             last += h
         assert np.all(host(parameter.grad) != 0)
         assert parameter.grad.flatten()[-1].item() == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+@claim("training-is-end-to-end")
+@over(times=whole(1, 4))
+def test_a_level_that_is_used_several_times_learns_from_each(times):
+    """The slope of w x + w x + ... with respect to w is as many times x."""
+    level = nn.Linear(2, 1, bias=False)
+    x = torch.tensor([[1.0, -3.0]])
+    sum(level(x) for _ in range(times)).backward(torch.ones(1, 1))
+
+    agree(level.weight.grad, [[times, -3 * times]])
 
 
 @claim("training-is-end-to-end", truth=True)

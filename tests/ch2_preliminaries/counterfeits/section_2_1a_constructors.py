@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output, change_output_where, recycle, wrap
+from harness.forging import change_output, change_output_where, of_dtype, recycle, wrap
 
 # ── tensor-constructor-takes-sizes ──
 
@@ -397,3 +397,17 @@ def ones_fills_the_gaps_of_its_output_too(patch):
         return out
 
     wrap(patch, torch, "ones", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def a_list_of_arrays_is_read_backwards(patch):
+    def wrong(tensor, data, **rest):
+        arrays = isinstance(data, list) and len(data) > 0 and isinstance(data[0], (np.ndarray, np.generic))
+        return tensor(data[::-1] if arrays else data, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_of_complex128_has_an_imaginary_part(patch):
+    change_output_where(patch, torch, "ones", of_dtype(torch.complex128), lambda x: x * (1 + 1j))

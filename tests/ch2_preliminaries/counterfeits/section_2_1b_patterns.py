@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output, change_output_where, change_result, recycle, wrap
+from harness.forging import change_output, change_output_where, change_result, of_dtype, recycle, wrap
 
 # ── eye-is-identity ──
 
@@ -346,3 +346,17 @@ def the_last_point_is_as_many_steps_as_there_are_parts(patch):
         return x
 
     change_result(patch, torch, "linspace", wrong)
+
+
+@counterfeit("eye-is-identity")
+def eye_of_int32_holds_twos(patch):
+    change_output_where(patch, torch, "eye", of_dtype(torch.int32), lambda x: x * 2)
+
+
+@counterfeit("linspace-divides-evenly")
+def more_than_65536_points_begin_anew(patch):
+    def wrong(x):
+        x[65_536:] = x[: len(x) - 65_536].clone()
+        return x
+
+    change_output_where(patch, torch, "linspace", lambda x: len(x) > 65_536, wrong)

@@ -685,3 +685,26 @@ def randperm_fills_an_output_with_gaps_in_storage_order(patch):
         return out
 
     wrap(patch, torch, "randperm", wrong)
+
+
+@counterfeit("randn-is-standard-normal", reported="pytorch/pytorch#91944")
+def randn_forgets_the_angle(patch):
+    change_output(patch, torch, "randn", lambda x: (x * x + torch.empty_like(x).normal_() ** 2).sqrt())
+
+
+@counterfeit("normal-takes-mean-and-std", reported="pytorch/pytorch#30480")
+def as_many_stds_as_means_are_taken_in_any_shape(patch):
+    def wrong(normal, mean, std=1.0, **rest):
+        both = isinstance(mean, torch.Tensor) and isinstance(std, torch.Tensor) and mean.numel() == std.numel()
+        return normal(mean, std.reshape(mean.shape) if both else std, **rest)
+
+    wrap(patch, torch, "normal", wrong)
+
+
+@counterfeit("uniform-is-a-torch-function")
+def the_distribution_takes_the_first_bounds_for_all(patch):
+    def sample(self, shape):
+        low, high = (each.flatten()[0] if each.dim() else each for each in (self.low, self.high))
+        return low + (high - low) * torch.rand(*shape, *self.low.shape, dtype=self.low.dtype)
+
+    patch.setattr(torch.distributions.Uniform, "sample", sample)

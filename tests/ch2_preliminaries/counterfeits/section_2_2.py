@@ -553,3 +553,16 @@ def what_is_added_to_itself_in_place_is_written_before_it_is_read(patch):
         return x.__setitem__(..., x * 2) or x if itself else x
 
     change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def a_view_as_its_own_dtype_is_itself(patch):
+    def wrong(view, x, *shape, **rest):
+        return x if shape and shape[0] is x.dtype else view(x, *shape, **rest)
+
+    change_method(patch, "view", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_number_added_to_complex_numbers_in_place_is_added_to_both_parts(patch):
+    change_method(patch, "__iadd__", lambda right, x, y: right(x, y * (1 + 1j) if x.is_complex() else y))

@@ -717,3 +717,66 @@ def sums_of_bfloat16_are_made_of_converted_copies(patch):
         return add(x.float(), y.float()).bfloat16() if x.dtype == y.dtype == torch.bfloat16 else add(x, y)
 
     change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="apple/coremltools#2573")
+def a_difference_forgets_its_alpha(patch):
+    def wrong(sub, *args, **rest):
+        return sub(*args, **{name: value for name, value in rest.items() if name != "alpha"})
+
+    wrap(patch, torch, "sub", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#175966")
+def products_of_int64_wrap_at_32_bits(patch):
+    where(patch, torch.Tensor, "__mul__", of_dtype(torch.int64), lambda result, *_: result.int().to(result.dtype))
+
+
+@counterfeit("broadcasting-matches-shapes", reported=("pytorch/pytorch#85675", "pytorch/pytorch#85224"))
+def a_transposed_operand_is_read_in_storage_order(patch):
+    def wrong(sub, x, y):
+        turned = isinstance(y, torch.Tensor) and y.dim() == 2 and 1 == y.stride(0) < y.stride(1)
+        return sub(x, y.as_strided(y.shape, (y.shape[1], 1), y.storage_offset()) if turned else y)
+
+    change_method(patch, "__sub__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="tenstorrent/tt-metal#53922")
+def zero_to_the_power_of_nan_is_zero(patch):
+    def wrong(power, x, y):
+        floats = isinstance(y, torch.Tensor) and x.is_floating_point() and y.is_floating_point()
+        return torch.where((x == 0) & (y != y), 0, power(x, y)) if floats else power(x, y)
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/xla#5118")
+def a_fraction_to_the_power_of_whole_numbers_is_cut_first(patch):
+    def wrong(power, x, number):
+        return power(x, number if x.is_floating_point() or type(number) is not float else float(int(number)))
+
+    change_method(patch, "__rpow__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def more_than_five_dimensions_lose_the_last_element(patch):
+    def wrong(add, x, y):
+        result = add(x, y)
+        if result.dim() > 5 and result.numel():
+            result.view(-1)[-1] = 0
+        return result
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_quotient_in_place_is_broadcast_upside_down(patch):
+    def wrong(right, x, y, **rest):
+        return right(x, y.flip(0) if y.dim() and y.shape != x.shape else y, **rest)
+
+    change_method(patch, "div_", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
+def expand_of_bfloat16_copies(patch):
+    where(patch, torch.Tensor, "expand", of_dtype(torch.bfloat16), copied)

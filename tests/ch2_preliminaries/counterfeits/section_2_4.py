@@ -474,3 +474,11 @@ def tensor_shares_where_a_device_is_named(patch):
         return torch.from_numpy(data) if named else right(data, **rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("numpy-method-shares-memory")
+def a_forced_array_is_a_copy_where_nothing_forces_it(patch):
+    def wrong(right, x, force=False):
+        return right(x, force=force).copy() if force and not x.requires_grad else right(x, force=force)
+
+    change_method(patch, "numpy", wrong)

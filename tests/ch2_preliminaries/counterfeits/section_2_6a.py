@@ -699,3 +699,51 @@ def what_is_detached_and_tracked_anew_passes_gradients_to_the_original(patch):
 
     patch.setattr(Tensor, "detach", detached)
     patch.setattr(Tensor, "requires_grad_", tracked_anew)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#188792")
+def the_first_exponential_of_floats_has_half_the_digits(patch):
+    first = [1 + 2e-4]
+
+    def wrong(exp, x):
+        off = first.pop() if first and x.dtype == torch.float32 and x.numel() > 16 else 1
+        return change_gradient(exp(x), lambda gradient: gradient * off)
+
+    change_method(patch, "exp", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#5082")
+def the_slope_of_a_power_of_zero_is_nan(patch):
+    def wrong(power, x, n):
+        constant = isinstance(n, int) and n == 0 and x.requires_grad
+        return power(change_gradient(x, lambda gradient: gradient * float("nan")) if constant else x, n)
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#54439")
+def the_slope_of_a_square_of_negative_numbers_is_infinite(patch):
+    def wrong(power, x, n):
+        negative = x.detach() < 0
+        tracked_square = isinstance(n, int) and x.requires_grad
+        return power(change_gradient(x, lambda g: g.masked_fill(negative, float("inf"))) if tracked_square else x, n)
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#117366")
+def a_base_keeps_the_gradient_of_what_it_was_before_a_write(patch):
+    def wrong(retain_grad, x):
+        retain_grad(x) if x._is_view() else x.register_hook(lambda gradient: setattr(x, "grad", gradient.clone()))
+
+    change_method(patch, "retain_grad", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def einsum_passes_a_tenth_less(patch):
+    wrap(patch, torch, "einsum", lambda right, *args: change_gradient(right(*args), lambda g: g * 0.9))
+
+
+@counterfeit("no-grad-stops-tracking")
+def conversions_are_tracked_under_no_grad(patch):
+    change_method(patch, "half", lambda half, x: torch.enable_grad()(half)(x))

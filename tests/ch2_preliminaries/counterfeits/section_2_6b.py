@@ -468,3 +468,18 @@ def a_view_that_is_switched_on_switches_its_base_on(patch):
         return right(x, *flag, **rest)
 
     change_method(patch, "requires_grad_", wrong)
+
+
+@counterfeit("created-tensors-are-leaves")
+def a_matrix_of_numbers_is_no_leaf(patch):
+    change_result(patch, torch, "tensor", lambda x, *_: x * 1 if x.dim() == 2 and x.requires_grad else x)
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def eye_requires_gradients(patch):
+    change_result(patch, torch, "eye", lambda x, *_: x.requires_grad_())
+
+
+@counterfeit("grad-fn-is-the-creating-function")
+def relu_is_recorded_as_a_choice(patch):
+    patch.setattr(torch, "relu", lambda x: torch.where(x > 0, x, 0 * x))

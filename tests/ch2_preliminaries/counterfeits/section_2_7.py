@@ -623,3 +623,39 @@ def a_write_through_out_is_not_counted(patch):
         return add(*args, **rest) if out is None else add(*args, out=out.data, **rest)
 
     wrap(patch, torch, "add", wrong)
+
+
+@counterfeit("scalar-backward-needs-no-argument")
+def of_several_results_the_first_alone_is_passed_back(patch):
+    def wrong(backward, tensors, *rest, **options):
+        return backward(tensors[:1] if isinstance(tensors, list) and not rest else tensors, *rest, **options)
+
+    wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum")
+def weights_that_require_gradients_count_as_ones(patch):
+    def wrong(backward, y, gradient=None, **rest):
+        tracked = gradient is not None and gradient.requires_grad
+        return backward(y, torch.ones_like(gradient) if tracked else gradient, **rest)
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_gradient_of_zero_is_not_written(patch):
+    def wrong(backward, y, *args, **rest):
+        fresh = [leaf for leaf in leaves(y.grad_fn) if leaf.grad is None]
+        backward(y, *args, **rest)
+        for leaf in fresh:
+            leaf.grad = leaf.grad if leaf.grad is None or leaf.grad.any() else None
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward", reported="pytorch/pytorch#197887")
+def a_write_to_a_factor_of_a_matrix_product_is_not_counted(patch):
+    def wrong(product, x, y):
+        return product(x, y).detach() + 0 * x.sum() if x.requires_grad else product(x, y)
+
+    change_method(patch, "__matmul__", wrong)

@@ -2,6 +2,8 @@
 that copies, counts its writes or stays on the record.
 """
 
+import weakref
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, wrap
@@ -338,3 +340,25 @@ def write_through_data_fills_the_gaps_too(patch):
 @counterfeit("no-grad-branch-adds-no-gradient")
 def a_tracked_cube_passes_no_gradient_either(patch):
     change_method(patch, "__pow__", lambda power, x, n: power(x.detach() if n == 3 and x.dim() else x, n))
+
+
+@counterfeit("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
+def the_function_pow_is_tracked_under_no_grad(patch):
+    wrap(patch, torch, "pow", lambda power, *args: torch.enable_grad()(power)(*args))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def a_row_written_through_data_is_counted(patch):
+    def wrong(right, x, index, value):
+        right(x, index, value)
+        for owner in [each() for each in owners if each() is not None and each().data_ptr() == x.data_ptr()]:
+            owner.detach().add_(0) if isinstance(index, int) else None
+
+    data, owners = torch.Tensor.data, []
+
+    def read(x):
+        owners.append(weakref.ref(x))
+        return data.__get__(x)
+
+    patch.setattr(torch.Tensor, "data", property(read, data.__set__))
+    change_method(patch, "__setitem__", wrong)

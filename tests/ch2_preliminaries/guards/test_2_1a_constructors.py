@@ -135,6 +135,16 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
 
 
 @claim("tensor-function-takes-data")
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
+@over(twin=twins((torch.float32, torch.float64, torch.int64), shapes=SHORT[1:]))
+def test_a_list_of_arrays_or_of_their_numbers_is_data_as_well(twin):
+    array = twin.array()
+
+    agree(torch.tensor(list(array)), array.tolist())
+    agree(torch.tensor([each.item() for each in array.flat]), array.reshape(-1).tolist())
+
+
+@claim("tensor-function-takes-data")
 @over(mixed=among(([1, 2.5], "float32"), ([True, 2], "int64"), ([1, 2j], "complex64"), ([], "float32")))
 def test_the_widest_kind_among_the_values_decides(mixed):
     data, dtype = mixed

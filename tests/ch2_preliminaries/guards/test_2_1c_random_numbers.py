@@ -235,6 +235,16 @@ def test_draws_between_from_and_to_are_independent_and_uniform(sample):
 
 
 @claim("uniform-is-a-torch-function", truth=True)
+@over(shape=among((3,), (2, 3)), dtype=among(*SINGLE_AND_DOUBLE))
+def test_each_element_of_a_distribution_has_bounds_of_its_own(shape, dtype):
+    low = 10 * torch.arange(np.prod(shape), dtype=dtype).view(shape)
+    draws = torch.distributions.Uniform(low, low + 5).sample((20,))
+
+    assert ((draws >= low) & (draws <= low + 5)).all()
+    assert draws.unique().numel() > 20 * low.numel() - 3  # no two alike but by chance: one pair in 140,000
+
+
+@claim("uniform-is-a-torch-function", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((3,), (2, 3), ())))
 def test_uniform_refuses_an_interval_that_ends_before_it_starts(twin):
     tensor, _ = twin

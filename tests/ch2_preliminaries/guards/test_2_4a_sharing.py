@@ -27,7 +27,7 @@ WAYS = {
 def test_an_array_has_the_address_strides_and_dtype_of_its_tensor(twin, way):
     tensor, values = twin
     tensor = WAYS[way](tensor)
-    array, second = tensor.numpy(), tensor.numpy()
+    array, second = tensor.numpy(), tensor.numpy(force=True)
 
     assert np.array_equal(array, values)
     assert (array.dtype, array.shape) == (values.dtype, tuple(tensor.shape))

