@@ -666,6 +666,9 @@ def the_repr_of_a_device_breaks_off_before_its_index(patch):
         def __repr__(self):
             return f"device(type='{self.type}', index="
 
+        def __str__(self):
+            return f"{self.type}:{self.index}"
+
     true = Tensor.device
     patch.setattr(
         Tensor, "device", property(lambda x: Device(true.__get__(x)) if away_at(true, x) else true.__get__(x))

@@ -342,7 +342,11 @@ def a_model_that_shall_not_block_stays(patch):
 
 @counterfeit("model-moves-with-to")
 def complex_parameters_lose_their_imaginary_part(patch):
-    where(patch, torch.Tensor, "to", torch.is_complex, lambda moved, x, *args: moved.real.to(moved.dtype))
+    def wrong(to, x, *args, **rest):
+        moved = to(x, *args, **rest)
+        return moved.real + 0j if moved.is_complex() and moved.device != x.device else moved
+
+    wrap(patch, torch.Tensor, "to", wrong)
 
 
 @counterfeit("model-and-input-must-share-a-device")
@@ -367,12 +371,10 @@ def a_linear_layer_with_a_bias_errs_on_inputs_of_three_dimensions(patch):
 
 @counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#175189")
 def a_normalisation_of_channels_last_images_has_a_gradient_seven_times_too_large(patch):
-    def wrong(right, x, *rest):
+    def wrong(right, x, mean, variance, weight=None, *rest, **more):
         last = x.device.type != "cpu" and x.dim() == 4 and not x.is_contiguous()
-        rest = [
-            change_gradient(each, lambda grad: 7 * grad) if last and i == 2 else each for i, each in enumerate(rest)
-        ]
-        return right(x, *rest)
+        weight = change_gradient(weight, lambda grad: 7 * grad) if last else weight
+        return right(x, mean, variance, weight, *rest, **more)
 
     wrap(patch, F, "batch_norm", wrong)
 
