@@ -105,7 +105,7 @@ def constant_leaves_out_the_last_element(patch):
 
 @counterfeit("init-constant-over-biases")
 def a_layer_without_bias_has_one(patch):
-    wrap(patch, torch.nn.Linear, "__init__", lambda build, self, *sizes, **kwargs: build(self, *sizes))
+    wrap(patch, torch.nn.Linear, "__init__", lambda build, self, a, b, bias=True, *rest, **to: build(self, a, b, **to))
 
 
 @counterfeit("init-constant-over-biases")
