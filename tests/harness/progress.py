@@ -1,8 +1,9 @@
 """How far a run is, by section and claim: a claim counts when its last test has ended.
 
-Below pytest's own dots a section tells in one line when its last claim has come to its end, and how many are broken;
-with ``-v`` each claim does. It is what ``pytest_report_teststatus`` says of the teardown of that test, of which pytest
-says nothing. ``-q`` has dots alone, for scripts that read them; where ``--claim`` chose, the cards tell more.
+Below pytest's own dots a section tells in one line when its last claim has come to its end, how many are broken, and of
+how many no test could run; with ``-v`` each claim does. It is what ``pytest_report_teststatus`` says of the teardown of
+that test, of which pytest says nothing. ``-q`` has dots alone, for scripts that read them; where ``--claim`` chose, the
+cards tell more.
 """
 
 from collections import defaultdict
@@ -21,6 +22,7 @@ class Progress:
         self.waiting: dict[str, set[str]] = {}  # node ids of a claim's tests that have not ended, by claim
         self.claims: dict[str, list[str]] = {}  # ids of the claims that a test tries, by node id
         self.sections: dict[str, list[str]] = defaultdict(list)  # claims that have tests in this run, by section
+        self.tried: set[str] = set()
         self.broken: set[str] = set()
         self.told: dict[str, tuple[str, str, bool]] = {}  # by node id: what its end completed (see ``lines``)
 
@@ -29,6 +31,8 @@ class Progress:
         if not self.claims:
             self.expect()
         claims = self.claims.get(report.nodeid, [])
+        if report.when == "call" and (not report.skipped or hasattr(report, "wasxfail")):
+            self.tried.update(claims)
         if report.failed:
             self.broken.update(claims)
         if report.when not in ("teardown", "???"):  # the latter of a test that ended its worker
@@ -58,7 +62,9 @@ class Progress:
         section = specification.of(self.config).register.claims[whole[0]].section
         claims, pick = self.sections[section], wording.chosen(self.config)
         done, broken = sum(not self.waiting[id] for id in claims), len(self.broken.intersection(claims))
+        untried = sum(not self.waiting[id] for id in claims if id not in self.tried | self.broken)
         count = pick(f"{done} of {len(claims)} claims", f"{done}/{len(claims)} 条论断")
+        count += pick(f", {untried} not tried", f"，{untried} 条未检验") * bool(untried)
         count += pick(f", {broken} broken", f"，{broken} 条不符") * bool(broken)
         return f"{section}  {count}" * (done == len(claims)), f"{section}  {', '.join(whole)}: {count}", bool(broken)
 

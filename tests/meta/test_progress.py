@@ -41,6 +41,15 @@ def test_what_is_broken_is_counted_and_what_a_run_leaves_out_is_not(project):
 
 
 @pytest.mark.usefixtures("bare")
+def test_a_claim_of_which_no_test_could_run_is_not_counted_as_tried(project):
+    skipped = FAILING.replace("assert", 'pytest.skip("no such device")\n    assert')
+    project.write("ch1_sample/test_1_2_other.py", skipped)
+    assert "1.2  1 of 1 claims, 1 not tried" in " ".join(told(project.run()))
+    project.write("ch1_sample/guards/test_1_2_other.py", FAILING.replace("() ==", "[] =="))
+    project.run().stdout.no_fnmatch_line("*claims, 1 not tried*")
+
+
+@pytest.mark.usefixtures("bare")
 def test_quiet_runs_have_dots_alone_and_chosen_claims_their_cards(project):
     assert project.run("-q").outlines[1].split() == [".x...", "[100%]"]
     project.run("--claim=adds").stdout.no_fnmatch_line("*of 1 claims*")
