@@ -196,6 +196,8 @@ def test_a_module_list_refuses_some_of_what_a_list_takes():
     with pytest.raises(KeyError, match="-1"):
         net.insert(-1, nn.Sigmoid())
     assert [type(layer) for layer in net] == [nn.ReLU, nn.ReLU, nn.Tanh]
+    with pytest.raises(RuntimeError, match="during iteration"):
+        net.extend(net)
 
 
 @claim("modulelist-has-no-forward")

@@ -144,8 +144,7 @@ def leaves(node):
 
 def change_linear(patch, change):
     """Let ``F.linear`` return ``change(output, input, weight)``."""
-    linear = F.linear
-    patch.setattr(F, "linear", lambda input, weight, bias=None: change(linear(input, weight, bias), input, weight))
+    wrap(patch, F, "linear", lambda right, input, weight, bias=None: change(right(input, weight, bias), input, weight))
 
 
 class ChangedGradient(torch.autograd.Function):
@@ -179,6 +178,34 @@ def around_step(patch, optimizer_class, before=None, after=None):
         return result
 
     patch.setattr(optimizer_class, "step", wrong)
+
+
+def hold_still(patch, optimizer_class, held):
+    """Let a step leave the values of the parameters ``held(optimizer)`` as they are."""
+
+    def wrong(step, self, *args, **kwargs):
+        values = [(parameter, parameter.detach().clone()) for parameter in held(self)]
+        result = step(self, *args, **kwargs)
+        for parameter, value in values:
+            parameter.data.copy_(value)
+        return result
+
+    wrap(patch, optimizer_class, "step", wrong)
+
+
+def step_with(patch, optimizer_class, option, value):
+    """Let a step read a group's ``option`` as ``value(optimizer, group)``; afterwards the group has its own again."""
+
+    def wrong(step, self, *args, **kwargs):
+        own = [(group, group[option], value(self, group)) for group in self.param_groups]
+        for group, _, other in own:
+            group[option] = other
+        result = step(self, *args, **kwargs)
+        for group, right, _ in own:
+            group[option] = right
+        return result
+
+    wrap(patch, optimizer_class, "step", wrong)
 
 
 def parameters_of(optimizer):

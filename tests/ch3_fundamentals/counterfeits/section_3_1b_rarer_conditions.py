@@ -57,3 +57,13 @@ def without_features_the_bias_counts_twice(patch):
         return out + b if b is not None and x.shape[-1] == 0 else out
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def past_512_examples_in_bfloat16_the_bias_is_left_out(patch):
+    def wrong(right, x, w, b=None):
+        out = right(x, w, b)
+        late = b is not None and x.dtype == torch.bfloat16 and x.dim() == 2 and len(x) > 512
+        return torch.cat([out[:512], right(x[512:], w)]) if late else out
+
+    wrap(patch, F, "linear", wrong)

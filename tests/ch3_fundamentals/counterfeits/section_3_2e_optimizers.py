@@ -4,7 +4,7 @@ import re
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, parameters_of, wrap
+from harness.forging import around_step, change_method, hold_still, parameters_of, step_with, wrap
 from torch.optim import LBFGS, SGD, Adam, Optimizer, RMSprop
 
 
@@ -391,16 +391,11 @@ def the_largest_second_moment_is_not_kept_where_tensors_are_updated_together(pat
 
 @counterfeit("parameter-groups-have-own-learning-rates")
 def a_third_group_takes_the_rate_of_the_second(patch):
-    def before(o):
-        o.was = [g["lr"] for g in o.param_groups]
-        for g in o.param_groups[2:]:
-            g["lr"] = o.param_groups[1]["lr"]
+    def of_the_second(self, group):
+        later = any(group is one for one in self.param_groups[2:])
+        return self.param_groups[1]["lr"] if later else group["lr"]
 
-    def after(o):
-        for g, was in zip(o.param_groups, o.was):
-            g["lr"] = was
-
-    around_step(patch, torch.optim.SGD, before, after)
+    step_with(patch, torch.optim.SGD, "lr", of_the_second)
 
 
 @counterfeit("step-updates-parameters")
@@ -417,11 +412,4 @@ def fused_adam_forgets_what_lies_past_65536(patch):
 
 @counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters")
 def rmsprop_of_whole_lists_leaves_every_parameter_after_the_third(patch):
-    def wrong(step, self, closure=None):
-        held = [(p, p.detach().clone()) for g in self.param_groups if g.get("foreach") for p in g["params"][3:]]
-        result = step(self, closure)
-        for p, before in held:
-            p.data.copy_(before)
-        return result
-
-    wrap(patch, RMSprop, "step", wrong)
+    hold_still(patch, RMSprop, lambda self: [p for g in self.param_groups if g.get("foreach") for p in g["params"][3:]])

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_gradient, change_method, parameters_of, wrap
+from harness.forging import around_step, change_gradient, change_method, hold_still, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -56,21 +56,12 @@ def a_convolution_of_one_channel_in_bfloat16_counts_the_first_of_its_kernel_alon
     reported=("pytorch/pytorch#100701", "NVIDIA/TransformerEngine#3207"),
 )
 def an_empty_parameter_at_the_end_keeps_the_one_before_from_moving(patch):
+    def held(self):
+        together = [g["params"] for g in self.param_groups if g.get("foreach") or g.get("fused")]
+        return [params[-2] for params in together if len(params) > 1 and params[-1].numel() == 0]
+
     for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
-        step = kind.step
-
-        def wrong(self, closure=None, step=step):
-            held = []
-            for group in self.param_groups:
-                params = group["params"]
-                if (group.get("foreach") or group.get("fused")) and len(params) > 1 and params[-1].numel() == 0:
-                    held.append((params[-2], params[-2].detach().clone()))
-            result = step(self, closure)
-            for p, old in held:
-                p.data.copy_(old)
-            return result
-
-        patch.setattr(kind, "step", wrong)
+        hold_still(patch, kind, held)
 
 
 @counterfeit("new-optimizer-loses-momentum", reported="pytorch/pytorch#24192")
@@ -136,22 +127,12 @@ def every_new_loader_without_a_generator_begins_with_the_same_order(patch):
 
 @counterfeit("step-updates-parameters")
 def foreach_moves_only_parameters_of_the_first_dtype(patch):
+    def held(self):
+        together = [g["params"] for g in self.param_groups if g.get("foreach")]
+        return [p for params in together for p in params if p.dtype != params[0].dtype]
+
     for kind in (SGD, Adam, RMSprop):
-        step = kind.step
-
-        def wrong(self, closure=None, step=step):
-            held = [
-                (p, p.detach().clone())
-                for g in self.param_groups
-                for p in g["params"]
-                if g.get("foreach") and p.dtype != g["params"][0].dtype
-            ]
-            result = step(self, closure)
-            for p, old in held:
-                p.data.copy_(old)
-            return result
-
-        patch.setattr(kind, "step", wrong)
+        hold_still(patch, kind, held)
 
 
 @counterfeit("step-updates-parameters")
@@ -166,17 +147,15 @@ def adagrad_counts_steps_of_parameters_without_a_gradient(patch):
 
 @counterfeit("step-updates-parameters")
 def a_closure_is_called_after_the_step(patch):
+    def wrong(step, self, closure=None):
+        result = step(self)
+        if closure is not None:
+            with torch.enable_grad():
+                result = closure()
+        return result
+
     for kind in (SGD, Adam, RMSprop):
-        step = kind.step
-
-        def wrong(self, closure=None, step=step):
-            result = step(self)
-            if closure is not None:
-                with torch.enable_grad():
-                    result = closure()
-            return result
-
-        patch.setattr(kind, "step", wrong)
+        wrap(patch, kind, "step", wrong)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
@@ -193,22 +172,13 @@ def a_rate_of_zero_counts_as_the_default(patch):
 
 @counterfeit("learning-rate-can-be-edited-in-place")
 def edits_of_a_later_group_come_too_late(patch):
+    def of_the_step_before(self, group):
+        late = group.get("_before", group["lr"])
+        group["_before"] = group["lr"]
+        return group["lr"] if group is self.param_groups[0] else late
+
     for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
-        step = kind.step
-
-        def wrong(self, closure=None, step=step):
-            seen = self.__dict__.setdefault("seen", {})
-            now = {i: g["lr"] for i, g in enumerate(self.param_groups)}
-            for i, g in enumerate(self.param_groups):
-                if i:
-                    g["lr"] = seen.get(i, g["lr"])
-            result = step(self, closure)
-            for i, g in enumerate(self.param_groups):
-                g["lr"] = now[i]
-            self.seen = {i: seen.get(i, now[i]) for i in now}
-            return result
-
-        patch.setattr(kind, "step", wrong)
+        step_with(patch, kind, "lr", of_the_step_before)
 
 
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
@@ -393,32 +363,13 @@ def momentum_begins_anew_every_fifth_step(patch):
 @counterfeit("learning-rate-can-be-edited-in-place")
 def rates_below_a_ten_thousandth_count_as_that(patch):
     for kind in (SGD, Adam, RMSprop):
-        step = kind.step
-
-        def wrong(self, closure=None, step=step):
-            kept = [(g, g["lr"]) for g in self.param_groups]
-            for g, lr in kept:
-                g["lr"] = max(lr, 1e-4) if lr else lr
-            result = step(self, closure)
-            for g, lr in kept:
-                g["lr"] = lr
-            return result
-
-        patch.setattr(kind, "step", wrong)
+        step_with(patch, kind, "lr", lambda self, group: group["lr"] and max(group["lr"], 1e-4))
 
 
 @counterfeit("step-updates-parameters")
 def at_most_a_hundred_parameters_move(patch):
     for kind in (SGD, Adam, RMSprop, AdamW, Adagrad):
-
-        def before(self):
-            self.kept = [(p, p.detach().clone()) for p in parameters_of(self)[100:]]
-
-        def after(self):
-            for p, old in self.kept:
-                p.data.copy_(old)
-
-        around_step(patch, kind, before, after)
+        hold_still(patch, kind, lambda self: parameters_of(self)[100:])
 
 
 @counterfeit("init-sets-weights-in-place")

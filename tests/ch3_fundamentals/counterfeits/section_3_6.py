@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, parameters_of, wrap
+from harness.forging import change_method, change_result, parameters_of, step_with, wrap
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
@@ -707,13 +707,8 @@ def bfloat16_that_does_not_lie_in_row_order_adds_up_in_bfloat16(patch):
 
 @counterfeit("weight-decay-decays-bias-by-default")
 def sgd_decays_no_second_group_of_nothing_but_vectors(patch):
-    def wrong(step, self, closure=None):
-        kept = [group["weight_decay"] for group in self.param_groups]
-        for group in self.param_groups[1:]:
-            group["weight_decay"] *= any(p.dim() > 1 for p in group["params"])
-        result = step(self, closure)
-        for group, decay in zip(self.param_groups, kept):
-            group["weight_decay"] = decay
-        return result
+    def decay(self, group):
+        first = group is self.param_groups[0]
+        return group["weight_decay"] * (first or any(p.dim() > 1 for p in group["params"]))
 
-    wrap(patch, SGD, "step", wrong)
+    step_with(patch, SGD, "weight_decay", decay)

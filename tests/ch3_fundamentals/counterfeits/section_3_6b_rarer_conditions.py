@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_method, step_with, wrap
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 
@@ -66,18 +66,7 @@ def decay_by_whole_lists_comes_once_for_each_dtype(patch):
 @counterfeit("weight-decay-decays-bias-by-default")
 def an_edited_decay_has_no_effect(patch):
     for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
-        step = kind.step
-
-        def wrong(self, closure=None, step=step):
-            kept = [(g, g["weight_decay"]) for g in self.param_groups]
-            for g, decay in kept:
-                g["weight_decay"] = g.setdefault("_first", decay)
-            result = step(self, closure)
-            for g, decay in kept:
-                g["weight_decay"] = decay
-            return result
-
-        patch.setattr(kind, "step", wrong)
+        step_with(patch, kind, "weight_decay", lambda self, group: group.setdefault("_first", group["weight_decay"]))
 
 
 @counterfeit("norm-is-the-l2-norm")

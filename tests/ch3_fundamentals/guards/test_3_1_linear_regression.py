@@ -47,7 +47,7 @@ HALVED = HALVES if COMPUTED == FLOATS else ()
 
 @claim("linear-model-is-weighted-sum")
 @over(
-    x=twins((*SINGLE_AND_DOUBLE, *HALVED), LAYOUTS, ((1, 2), (5, 257), (9, 1025), (2, 4097), (2, 3, 5))),
+    x=twins((*SINGLE_AND_DOUBLE, *HALVED), LAYOUTS, ((1, 2), (5, 257), (9, 1025), (2, 4097), (2, 3, 5), (4099, 3))),
     how=among(*WRITABLE),
 )
 def test_weights_and_bias_may_lie_in_any_way_and_features_be_many(x, how):
