@@ -254,7 +254,7 @@ def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Itera
                 cites = tuple(dict.fromkeys(citations))
                 takes = tuple(argument.arg for argument in [*node.args.args, *node.args.kwonlyargs])
                 raises = tuple(pages.raised(node))
-                used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+                used = {part.id for part in written.within(node) if isinstance(part, ast.Name)}
                 imports = tuple(line for line, names in imported if names & used)
                 yield Test(prefix + node.name, module, node.lineno, source, cites, raises, takes, imports)
 

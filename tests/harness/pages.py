@@ -8,6 +8,7 @@ import builtins
 from collections.abc import Iterator
 
 from harness.register import Register
+from harness.written import within
 
 # pytest's own fixtures, and those that name what a run may lack
 FIXTURES = (
@@ -78,7 +79,7 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
     if len(lines) > LINES:
         yield f"has {len(lines)} lines; {LINES} at most, or it holds more than one fact"
     bound, used = set(), []
-    for part in ast.walk(node):
+    for part in within(node):
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
             used.append(part.id)
         elif isinstance(part, ast.Name):
@@ -111,7 +112,7 @@ def _sign(node: ast.FunctionDef, claim, truth: bool) -> Iterator[str]:
 
 def raised(node: ast.AST) -> Iterator[str]:
     """The exceptions that a test expects by ``raises``: "RuntimeError"."""
-    for part in ast.walk(node):
+    for part in within(node):
         if isinstance(part, ast.Call) and getattr(part.func, "attr", getattr(part.func, "id", "")) == "raises":
             for argument in part.args[:1]:
                 names = argument.elts if isinstance(argument, ast.Tuple) else [argument]

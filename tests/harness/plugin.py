@@ -150,7 +150,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):
         import torch
-        from hypothesis import HealthCheck, Phase, settings
+        from hypothesis import HealthCheck, Phase, core, settings
 
         # One thread: sums are rounded alike on every machine, workers do not compete for cores, and tensors as small as
         # the tests' gain nothing from more.
@@ -171,6 +171,9 @@ def pytest_configure(config: pytest.Config) -> None:
             suppress_health_check=list(HealthCheck),  # what a device lacks is filtered, which is no fault of a guard
         )
         settings.load_profile("specification")
+        # Every guard has a seed of its own, made of --seed; with this one besides, Hypothesis need not read and digest
+        # each guard's source to find its place among stored examples, which there are none of.
+        core.global_force_seed = config.getoption("seed")
 
 
 def pytest_collection_finish() -> None:
