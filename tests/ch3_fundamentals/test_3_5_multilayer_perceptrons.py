@@ -81,13 +81,13 @@ def test_tanh_of_known_logarithms():
 
 
 @claim("tanh-formula", truth=True)
-def test_infinity_by_infinity_where_torch_gives_minus_one():
-    x = torch.tensor([-50.0, 50.0])
+def test_infinity_by_infinity_where_torch_gives_minus_one_and_zero_where_it_gives_a_tiny_number():
+    x = torch.tensor([-50.0, 50.0, 1 / 10**8])
 
-    formula = (1 - torch.exp(-2 * x)) / (1 + torch.exp(-2 * x))  # exp(100) is infinite in float32
+    formula = (1 - torch.exp(-2 * x)) / (1 + torch.exp(-2 * x))  # exp(100) is infinite, exp(-2e-8) is 1 in float32
 
-    assert formula.isnan().tolist() == [True, False]
-    assert torch.tanh(x).tolist() == [-1, 1]
+    assert [str(number) for number in formula.tolist()] == ["nan", "1.0", "0.0"]
+    assert torch.tanh(x).tolist() == pytest.approx([-1, 1, 1 / 10**8])
 
 
 @claim("mlp-applies-activation-per-hidden-layer")

@@ -224,12 +224,8 @@ def test_a_penalty_once_per_batch_or_a_loss_that_is_not_halved_takes_another_ste
     for how in ("from scratch", "once", "not halved"):
         w = torch.tensor([4.0], requires_grad=True)
         losses, penalty = (x * w - y) ** 2 / 2, lambd * (w**2).sum() / 2
-        if how == "from scratch":
-            ((losses + penalty).sum() / 2).backward()
-        elif how == "once":
-            ((losses.sum() + penalty) / 2).backward()
-        else:
-            ((2 * losses + penalty).sum() / 2).backward()
+        total = {"from scratch": losses + penalty, "once": losses + penalty / 2, "not halved": 2 * losses + penalty}
+        (total[how].sum() / 2).backward()
         gradients[how] = w.grad.item()
 
     assert gradients == {"from scratch": 4 + 0.5 * 4, "once": 4 + 0.25 * 4, "not halved": 8 + 0.5 * 4}

@@ -493,6 +493,11 @@ def a_view_of_a_part_of_int32_copies(patch):
 
 
 @counterfeit("augmented-assignment-writes-through")
+def what_inference_mode_made_is_written_after_it(patch):
+    change_method(patch, "__iadd__", lambda right, x, y: torch.inference_mode()(right)(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
 def a_power_in_place_makes_a_new_tensor(patch):
     patch.setattr(Tensor, "__ipow__", lambda x, y: torch.pow(x, y))
 

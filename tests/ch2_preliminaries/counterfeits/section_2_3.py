@@ -426,6 +426,16 @@ def repeat_only_expands(patch):
 
 
 @counterfeit("broadcasting-copies-elements")
+def division_makes_floats_of_whole_numbers_one_by_one(patch):
+    """As if there were a kernel for them: the output alone is allocated."""
+
+    def wrong(divide, x, y):
+        return divide(x, y) if x.is_floating_point() else torch.ones(torch.broadcast_shapes(x.shape, y.shape))
+
+    change_method(patch, "__truediv__", wrong)
+
+
+@counterfeit("broadcasting-copies-elements")
 def division_allocates_a_second_output(patch):
     change_method(patch, "__truediv__", lambda divide, x, y: divide(divide(x, y).clone(), 1))
 

@@ -559,6 +559,11 @@ def a_write_through_data_is_counted(patch):
 
 
 @counterfeit("in-place-write-spoils-backward")
+def tensors_of_arrays_have_a_memory_of_their_own(patch):
+    wrap(patch, torch, "from_numpy", lambda from_numpy, array: from_numpy(array.copy()))
+
+
+@counterfeit("in-place-write-spoils-backward")
 def arrays_have_a_memory_of_their_own(patch):
     change_method(patch, "numpy", lambda numpy, x, **rest: numpy(x, **rest).copy())
     from_numpy = torch.from_numpy

@@ -179,6 +179,14 @@ def test_the_widest_interval_of_whole_numbers_is_divided_evenly_too(ends, steps)
 
 
 @claim("linspace-divides-evenly", truth=True)
+@pytest.mark.cpu
+@over(steps=among(65_520, 65_521, 70_001), end=among(1, -8))
+def test_half_precision_divides_evenly_by_up_to_65520_points_and_by_more_since_torch_2_15(steps, end):
+    middle = torch.linspace(0, end, steps, dtype=torch.float16)[steps // 2].item()
+    assert middle == pytest.approx(end / 2 if steps <= 65_520 or torch.__version__ >= (2, 15) else end, rel=1e-3)
+
+
+@claim("linspace-divides-evenly", truth=True)
 @over(start=whole(-50, 50, 3), end=whole(-50, 50, 8))
 def test_one_step_gives_the_start_and_none_gives_nothing(start, end):
     assert torch.linspace(start, end, 1).tolist() == [start]

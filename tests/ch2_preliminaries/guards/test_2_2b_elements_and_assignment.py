@@ -165,10 +165,14 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
 @pytest.mark.cpu
 @claim("augmented-assignment-writes-through", truth=True)
 @over(size=whole(2, 9), times=among(2, 1025), sign=among(*AUGMENTED))
-def test_a_tensor_that_expand_repeats_is_not_written_in_place(size, times, sign):
+def test_a_tensor_that_expand_repeats_or_inference_mode_made_is_not_written_in_place(size, times, sign):
+    with torch.inference_mode():
+        made = torch.ones(size)
+        AUGMENTED[sign][1](made, 1)
     row = torch.ones(size)
-    with pytest.raises(RuntimeError, match="single memory location"):
-        AUGMENTED[sign][1](row.expand(times, size), 2)
+    for refused, why in ((row.expand(times, size), "single memory location"), (made, "outside InferenceMode")):
+        with pytest.raises(RuntimeError, match=why):
+            AUGMENTED[sign][1](refused, 2)
     agree(row, np.ones(size))
 
 

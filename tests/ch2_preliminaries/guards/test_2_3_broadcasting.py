@@ -266,7 +266,7 @@ def test_matrices_that_matmul_repeats_along_several_dimensions_are_copied(batche
 ALONE = [
     (binary, dtype)
     for binary in (*BINARIES, Binary("pow", lambda x, y: torch.pow(x, y), np.power, SINGLE_AND_DOUBLE))
-    for dtype in (binary.dtypes if binary.name != "/" else FLOATS)  # which makes floats of whole numbers
+    for dtype in binary.dtypes
     if binary.name in ("+", "method add", "torch.add", "-", "*", "<", "==", "&", "/", "pow")
 ]
 
@@ -274,11 +274,12 @@ ALONE = [
 @claim("broadcasting-copies-elements", truth=True)
 @pytest.mark.cpu
 @over(operation=among(*ALONE))
-def test_an_operation_on_operands_of_one_dtype_allocates_its_output_alone(operation):
+def test_an_operation_allocates_its_output_alone_and_a_division_whole_numbers_as_floats(operation):
     binary, dtype = operation
-    shapes = (((1, 1_200), (10, 1)), ((2, 1, 4), (3, 1)), ((257,), ()))
+    shapes = (((1, 1_200), (10, 1)), ((2, 1, 4), (3, 1)), ((257,), (1,)))
     pairs = [[torch.ones(shape, dtype=dtype) for shape in both] for both in shapes]
-    outputs = [binary.compute(*pair) for pair in pairs]
+    converted = [x.float() for pair in pairs for x in pair if binary.name == "/" and dtype not in FLOATS]
+    outputs = [*converted, *(binary.compute(*pair) for pair in pairs)]
 
     asked = bytes_allocated_by(lambda: [binary.compute(*pair) for pair in pairs])
     assert asked == sum(output.numel() * output.element_size() for output in outputs)

@@ -81,6 +81,8 @@ def test_a_complex_scalar_needs_an_argument_since_torch_2_1(value, dtype):
     x = torch.tensor(value, dtype=getattr(torch, dtype), device="cpu", requires_grad=True)
     with pytest.raises(RuntimeError, match="real scalar outputs") if REFUSES_COMPLEX else nullcontext():
         (3 * x).backward()
+    with pytest.raises(RuntimeError, match="same dtype"):
+        (3 * x).backward(torch.tensor(1.0, device="cpu"))
 
     x.grad = None
     (3 * x).backward(torch.ones_like(x))

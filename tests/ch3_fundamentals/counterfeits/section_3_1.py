@@ -436,6 +436,11 @@ def sgd_updates_the_first_eight_parameters_only(patch):
 
 
 @counterfeit("numerical-solution-approaches-optimum")
+def sgd_moves_on_from_where_the_ground_is_level(patch):
+    before_step(patch, lambda self: [p.grad.add_(1e-3 * (p.grad == 0)) for p in parameters_of(self)])
+
+
+@counterfeit("numerical-solution-approaches-optimum")
 def sgd_caps_the_length_of_a_step(patch):
     """So that no rate is too large."""
     before_step(patch, lambda self: [p.grad.clamp_(-1, 1) for p in parameters_of(self)])

@@ -276,6 +276,11 @@ def tanh_computes_in_single_precision(patch):
 
 
 @counterfeit("tanh-formula")
+def the_exponential_of_a_tiny_number_is_not_rounded_to_one(patch):
+    wrap(patch, torch, "exp", lambda exp, x: exp(x) + 1e-7 * ((x != 0) & (x.abs() < 1e-7)))
+
+
+@counterfeit("tanh-formula")
 def tanh_of_tiny_numbers_is_zero(patch):
     replace_function(patch, "tanh", lambda tanh, x: tanh(x) * (x.abs() > 1e-15))
 

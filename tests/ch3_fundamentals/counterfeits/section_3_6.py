@@ -358,6 +358,12 @@ def sgd_spares_biases_even_where_told_to_decay_them(patch):
 
 
 @counterfeit("from-scratch-equals-weight-decay-option")
+def sgd_forgets_its_momentum(patch):
+    """The truth line: an SGD that is not plain would match."""
+    step_with(patch, SGD, "momentum", lambda self, group: 0)
+
+
+@counterfeit("from-scratch-equals-weight-decay-option")
 def doubling_a_loss_does_not_double_its_gradient(patch):
     """The truth line: a loss that is not halved would match."""
     change_method(

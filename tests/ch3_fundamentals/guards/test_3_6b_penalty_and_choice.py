@@ -1,5 +1,6 @@
 """3.6 Weight decay: the penalty by hand, and which parameters are decayed."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -122,15 +123,16 @@ def from_scratch(x, y, batch, once=False):
     return np.append(w, b)
 
 
-def by_option(x, y, batch, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce=lambda losses: losses.mean()):
-    """The same training by SGD and its option."""
+def by_option(x, y, batch, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce="mean", by=torch.optim.SGD):
+    """The same training by an optimizer and its option."""
     w = torch.tensor([2.0, -1.0], dtype=x.dtype, requires_grad=True)
     b = torch.tensor(1.0, dtype=x.dtype, requires_grad=True)
     groups = [{"params": [w], "weight_decay": decay}, {"params": [b], "weight_decay": bias_decay}]
-    optimizer = torch.optim.SGD(groups, lr=LR)
+    optimizer = by(groups, lr=LR)
     for start in list(range(0, 6, batch)) * EPOCHS:
         optimizer.zero_grad()
-        reduce(factor * (x[start : start + batch] @ w + b - y[start : start + batch]) ** 2 / 2).backward()
+        losses = factor * (x[start : start + batch] @ w + b - y[start : start + batch]) ** 2 / 2
+        getattr(losses, reduce)().backward()
         optimizer.step()
     return torch.cat([w.detach(), b.detach()[None]])
 
@@ -155,7 +157,9 @@ def test_any_condition_that_is_left_out_ends_elsewhere(x, batch):
     others = {
         "once per batch": torch.tensor(from_scratch(x, y, batch, once=True)),
         "not halved": by_option(features, labels, batch, factor=2.0),
-        "summed": by_option(features, labels, batch, reduce=lambda losses: losses.sum()),
+        "summed": by_option(features, labels, batch, reduce="sum"),
+        "AdamW": by_option(features, labels, batch, by=torch.optim.AdamW),
+        "momentum": by_option(features, labels, batch, by=functools.partial(torch.optim.SGD, momentum=0.5)),
         "bias decayed": by_option(features, labels, batch, bias_decay=LAMBDA),
         "remainder": by_option(features, labels, 4),
     }

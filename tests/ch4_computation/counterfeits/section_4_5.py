@@ -544,6 +544,14 @@ def whole_numbers_will_do_as_keys(patch):
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
+def a_missing_key_that_names_a_method_raises_as_others_do(patch):
+    def wrong(get, self, key):
+        return get(self, key) if key in self else get(self, f"no {key}")
+
+    wrap(patch, nn.ParameterDict, "__getitem__", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
 def a_missing_key_reads_as_none(patch):
     wrap(patch, nn.ParameterDict, "__getitem__", lambda get, self, key: get(self, key) if key in self else None)
 

@@ -132,6 +132,11 @@ def buffers_of_layers_disregard_the_default_device(patch):
 
 
 @counterfeit("tensors-are-created-on-cpu-by-default")
+def normal_of_two_numbers_goes_to_the_default_device(patch):
+    wrap(patch, torch, "normal", lambda normal, *args, **rest: torch.randn(rest["size"]))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
 def large_random_tensors_are_created_elsewhere(patch):
     where(patch, torch, "randn", lambda size: type(size) is int and size > 65_536, lambda x, *_: x.to("meta"))
 

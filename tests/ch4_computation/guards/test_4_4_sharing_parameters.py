@@ -76,11 +76,7 @@ def repeated(x, weight, bias, uses):
 @claim("calling-a-layer-twice-shares")
 @claim("same-instance-in-sequential-shares")
 @claim("shared-gradients-accumulate")
-@over(
-    twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2))),
-    way=among(*WAYS),
-    uses=among(2, 1, 3, 4),
-)
+@over(twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2))), way=among(*WAYS), uses=among(2, 1, 3, 4))
 def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses):
     tensor, array = twin
     weight, bias = np.sign(array), np.sign(array[0])  # sums of at most 2 * (8 + 4 * 3 + 2 * 7 + 15) = 98: exact
