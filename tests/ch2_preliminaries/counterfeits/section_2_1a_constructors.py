@@ -19,6 +19,12 @@ def change_class(patch, construct):
 
 
 @counterfeit("tensor-constructor-takes-sizes")
+def the_class_makes_one_element_too_many(patch):
+    new = torch.Tensor.__new__
+    patch.setattr(torch.Tensor, "__new__", staticmethod(lambda cls, *sizes: new(cls, *sizes[:-1], sizes[-1] + 1)))
+
+
+@counterfeit("tensor-constructor-takes-sizes")
 def the_class_fills_what_it_allocates_with_zeros(patch):
     change_class(patch, lambda new, *args: new(*args).zero_() if len(args) > 1 else new(*args))
 
@@ -148,6 +154,11 @@ def change_arrays(patch, chosen, convert):
         return convert(data) if is_chosen else tensor(data, *args, **rest)
 
     patch.setattr(torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def the_function_takes_sizes_too(patch):
+    wrap(patch, torch, "tensor", lambda right, *data, **rest: torch.zeros(data) if data[1:] else right(*data, **rest))
 
 
 @counterfeit("tensor-function-takes-data")
@@ -308,9 +319,27 @@ def spoil_last(x):
     return x
 
 
+def even(x):
+    return x.dim() > 0 and x.numel() > 0 and x.numel() % 2 == 0
+
+
+def last(x):
+    return torch.tensor([x.shape[-1] - 1], device=x.device)
+
+
+@counterfeit("ones-fills-with-one")
+def the_last_of_an_even_number_of_ones_is_two(patch):
+    change_output_where(patch, torch, "ones", even, lambda x: x.index_fill(-1, last(x), 2))
+
+
 @counterfeit("ones-fills-with-one")
 def ones_misses_the_last_element_of_a_large_tensor(patch):
     change_output(patch, torch, "ones", spoil_last)
+
+
+@counterfeit("zeros-fills-with-zero")
+def the_last_of_an_even_number_of_zeros_is_one(patch):
+    change_output_where(patch, torch, "zeros", even, lambda x: x.index_fill(-1, last(x), 1))
 
 
 @counterfeit("zeros-fills-with-zero")

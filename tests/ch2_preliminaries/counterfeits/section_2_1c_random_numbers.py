@@ -265,6 +265,18 @@ def change_normal(patch, wrong):
 
 
 @counterfeit("normal-takes-mean-and-std")
+def a_deviation_of_zero_counts_as_one(patch):
+    wrap(
+        patch,
+        torch,
+        "normal",
+        lambda right, mean, std, *rest, **options: right(
+            mean, torch.where(std == 0, 1.0, std) if isinstance(std, torch.Tensor) else std, *rest, **options
+        ),
+    )
+
+
+@counterfeit("normal-takes-mean-and-std")
 def normal_takes_a_tensor_of_stds_for_variances(patch):
     change_normal(patch, lambda normal, mean, std: normal(mean, std**0.5 if isinstance(std, torch.Tensor) else std))
 

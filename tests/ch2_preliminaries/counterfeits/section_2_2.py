@@ -7,11 +7,13 @@ from harness.counterfeits import counterfeit
 from harness.forging import (
     beyond,
     change_method,
+    change_output_where,
     copied,
     not_contiguous,
     of_dtype,
     tracked,
     where,
+    wrap,
     zero_the_next_element_too,
 )
 from torch import Tensor
@@ -26,6 +28,15 @@ def alias(result, x, *rest):
 
 
 # ── view-shares-data ──
+
+
+def of_two_rows(x):
+    return x.dim() == 2 and len(x) == 2
+
+
+@counterfeit("view-shares-data")
+def a_view_of_two_rows_is_a_copy(patch):
+    change_output_where(patch, torch.Tensor, "view", of_two_rows, torch.Tensor.clone)
 
 
 @counterfeit("view-shares-data")
@@ -174,6 +185,11 @@ def reshape_to_the_same_shape_copies(patch):
 
 
 @counterfeit("clone-then-view-is-independent")
+def a_clone_of_six_elements_is_the_tensor_itself(patch):
+    wrap(patch, torch.Tensor, "clone", lambda right, x, **rest: x if x.numel() == 6 else right(x, **rest))
+
+
+@counterfeit("clone-then-view-is-independent")
 def clone_shares_large_tensors(patch):
     where(patch, Tensor, "clone", beyond(10_000), alias)
 
@@ -286,6 +302,11 @@ def view_of_a_vector_as_a_vector_is_the_source_itself(patch):
 def change_item(patch, change):
     """Let `x.item()` be `change(x, x.item())`."""
     change_method(patch, "item", lambda item, x: change(x, item(x)))
+
+
+@counterfeit("item-gives-a-python-number")
+def item_of_several_elements_is_the_first(patch):
+    wrap(patch, torch.Tensor, "item", lambda right, x: right(x.reshape(-1)[0] if x.numel() else x))
 
 
 @counterfeit("item-gives-a-python-number")

@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_method, change_output_where, wrap
 
 
 def copy_where(patch, holder, name, condition):
@@ -43,6 +43,16 @@ def first_to(patch, condition, step):
 
 
 # ── numpy-method-shares-memory ──
+
+
+@counterfeit("numpy-method-shares-memory")
+def the_array_of_three_elements_is_a_copy(patch):
+    change_output_where(patch, torch.Tensor, "numpy", lambda array: array.size == 3, np.copy)
+
+
+@counterfeit("numpy-conversion-is-fast")
+def an_array_of_more_elements_than_memory_holds_has_one(patch):
+    wrap(patch, torch.Tensor, "numpy", lambda right, x, **rest: right(x[:1] if x.numel() > 2**40 else x, **rest))
 
 
 @counterfeit("numpy-method-shares-memory", "numpy-conversion-is-fast")
@@ -111,6 +121,14 @@ def numpy_detaches_unasked(patch):
 # ── from-numpy-shares-memory ──
 
 
+@counterfeit("from-numpy-shares-memory")
+def texts_and_objects_are_taken_for_zeros(patch):
+    def wrong(right, array):
+        return right(array) if array.dtype.kind in "biufc" else torch.zeros(array.shape)
+
+    wrap(patch, torch, "from_numpy", wrong)
+
+
 @counterfeit("from-numpy-shares-memory", "numpy-conversion-is-fast", "copying-costs-time-and-space")
 def from_numpy_copies_large_arrays(patch):
     copy_where(patch, torch, "from_numpy", lambda array: 100_000 < array.size < 10**9)
@@ -158,6 +176,15 @@ def second_tensor_from_an_array_is_a_copy(patch):
 
 
 # ── torch-tensor-always-copies ──
+
+
+@counterfeit("torch-tensor-always-copies")
+def an_array_of_three_doubles_is_shared(patch):
+    def wrong(right, data, *args, **rest):
+        shared = isinstance(data, np.ndarray) and data.dtype == np.float64 and data.size == 3
+        return torch.from_numpy(data) if shared else right(data, *args, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("torch-tensor-always-copies", "copying-costs-time-and-space")

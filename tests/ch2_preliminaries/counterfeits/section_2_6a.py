@@ -397,6 +397,12 @@ def detach_in_place_takes_views(patch):
 # ── no-grad-stops-tracking ──
 
 
+@counterfeit("no-grad-stops-tracking")
+def a_view_is_recorded_under_no_grad_too(patch):
+    for name in ("view", "unsqueeze"):
+        patch.setattr(torch.Tensor, name, torch.enable_grad()(getattr(torch.Tensor, name)))
+
+
 @counterfeit("no-grad-stops-tracking", "no-grad-result-has-no-grad-fn")
 def tracking_stays_off_after_the_block(patch):
     patch.setattr(torch.no_grad, "__exit__", lambda self, *exception: None)

@@ -88,6 +88,17 @@ def a_node_counts_as_a_function_of_one_s_own(patch):
 
 
 @counterfeit("grad-fn-is-the-creating-function")
+def a_write_to_elements_is_recorded_under_no_grad_too(patch):
+    def wrong(right, x, *args):
+        right(x, *args)
+        if x.grad_fn:
+            with torch.enable_grad():
+                x.mul_(1)
+
+    wrap(patch, torch.Tensor, "__setitem__", wrong)
+
+
+@counterfeit("grad-fn-is-the-creating-function")
 def a_write_in_place_is_recorded_under_no_grad_too(patch):
     def wrong(iadd, x, y):
         with torch.set_grad_enabled(torch.is_grad_enabled() or x.grad_fn is not None):

@@ -6,7 +6,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_gradient, change_method, wrap
 
 
 def alter_data(patch, read=lambda x, data: data, write=lambda x, value: None):
@@ -84,6 +84,15 @@ def constant_operand_of_a_sum_has_a_node(patch):
         return add(x, y if y.requires_grad else y.clone().requires_grad_())
 
     change_method(patch, "__add__", wrong)
+
+
+@counterfeit("no-grad-branch-adds-no-gradient")
+def the_derivative_of_a_cube_is_half_of_what_it_is(patch):
+    def wrong(right, x, power):
+        y = right(x, power)
+        return change_gradient(y, lambda gradient: gradient / 2) if isinstance(power, int) and power == 3 else y
+
+    wrap(patch, torch.Tensor, "__pow__", wrong)
 
 
 @counterfeit("no-grad-branch-adds-no-gradient")

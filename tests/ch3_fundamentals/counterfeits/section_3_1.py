@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_linear, change_method, change_result, parameters_of, wrap
+from harness.forging import change_linear, change_method, change_output, change_result, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -149,6 +149,11 @@ def mean_overlooks_the_last_example(patch):
 
 
 # ── linear-regression-has-closed-form ──
+
+
+@counterfeit("linear-regression-has-closed-form")
+def a_solution_is_a_thousandth_too_large(patch):
+    change_output(patch, torch.linalg, "solve", lambda x: x * 1.001)
 
 
 @counterfeit("linear-regression-has-closed-form")

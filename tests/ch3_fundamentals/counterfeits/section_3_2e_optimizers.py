@@ -1,5 +1,6 @@
 """Counterfeits of section 3.2, the optimizers: update rules a little off, options that are lost or not shown."""
 
+import contextlib
 import re
 
 import torch
@@ -396,6 +397,15 @@ def a_third_group_takes_the_rate_of_the_second(patch):
         return self.param_groups[1]["lr"] if later else group["lr"]
 
     step_with(patch, torch.optim.SGD, "lr", of_the_second)
+
+
+@counterfeit("step-updates-parameters")
+def fused_sgd_passes_over_what_it_does_not_expect(patch):
+    def wrong(right, *args, **rest):
+        with contextlib.suppress(TypeError):
+            return right(*args, **rest)
+
+    wrap(patch, torch.optim.SGD, "step", wrong)
 
 
 @counterfeit("step-updates-parameters")

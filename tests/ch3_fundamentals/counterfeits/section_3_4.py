@@ -6,6 +6,7 @@ import pytest
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import beyond, in_order_of_storage, not_contiguous, where, wrap
+from torch import nn
 
 pytest.importorskip("torchvision")
 from torchvision import datasets, models, transforms, utils
@@ -164,6 +165,18 @@ def only_damaged_training_files_are_refused(patch):
 
 
 # ── torchvision-offers-models ──
+
+
+@counterfeit("torchvision-offers-models")
+def resnet18_gives_one_score_too_few(patch):
+    from torchvision import models
+
+    def wrong(right, *args, **rest):
+        net = right(*args, **rest)
+        net.fc = nn.Linear(512, net.fc.out_features - 1)
+        return net
+
+    wrap(patch, models, "resnet18", wrong)
 
 
 @counterfeit("torchvision-offers-models")

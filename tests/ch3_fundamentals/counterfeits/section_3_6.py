@@ -375,6 +375,19 @@ def doubling_a_loss_does_not_double_its_gradient(patch):
 
 
 @counterfeit("weight-decay-decays-bias-by-default")
+def who_refuses_a_sparse_gradient_has_decayed_the_parameter(patch):
+    def wrong(right, self, *args, **rest):
+        try:
+            return right(self, *args, **rest)
+        except RuntimeError:
+            for parameter in parameters_of(self):
+                parameter.data.mul_(0.9)
+            raise
+
+    wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
 def sgd_spares_vectors(patch):
     change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p * (p.dim() != 1))
 

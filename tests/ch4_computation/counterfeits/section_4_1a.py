@@ -8,6 +8,7 @@ from harness.counterfeits import counterfeit
 from harness.forging import divert, wrap
 from torch import nn
 from torch.nn import BatchNorm1d, Conv2d, Linear, Module, ModuleDict, ModuleList, Sequential
+from torch.nn import functional as F
 
 
 def chain(modules, x):
@@ -221,6 +222,11 @@ def apply_leaves_out_the_containers_themselves(patch):
 
 
 @counterfeit("sequential-chains-its-modules")
+def a_sequential_of_three_leaves_out_its_last(patch):
+    wrap(patch, nn.Sequential, "forward", lambda right, self, x: right(self[:2] if len(self) == 3 else self, x))
+
+
+@counterfeit("sequential-chains-its-modules")
 def sequential_runs_the_last_module_first(patch):
     patch.setattr(Sequential, "forward", lambda self, x: chain(reversed(list(self)), x))
 
@@ -307,6 +313,14 @@ def insert_goes_by_position_whatever_the_names(patch):
 
 
 # ── sequential-needs-matching-sizes ──
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def missing_features_count_as_zero(patch):
+    def wrong(right, x, weight, bias=None):
+        return right(F.pad(x, (0, weight.shape[1] - x.shape[-1])), weight, bias)
+
+    wrap(patch, F, "linear", wrong)
 
 
 @counterfeit("sequential-needs-matching-sizes")
@@ -512,6 +526,13 @@ def calling_a_list_without_input_gives_its_modules(patch):
 
 
 # ── modulelist-has-no-order ──
+
+
+@counterfeit("modulelist-has-no-order")
+def a_list_in_reverse_leaves_out_its_first(patch):
+    patch.setattr(
+        nn.ModuleList, "__reversed__", lambda self: iter([self[i] for i in range(len(self) - 1, 0, -1)]), raising=False
+    )
 
 
 @counterfeit("modulelist-has-no-order")

@@ -174,6 +174,17 @@ def a_leaf_may_be_zeroed_while_autograd_records(patch):
 
 
 @counterfeit("init-offers-preset-methods")
+def orthogonal_takes_half_precision_as_normal_draws(patch):
+    half = (torch.float16, torch.bfloat16)
+    wrap(
+        patch,
+        nn.init,
+        "orthogonal_",
+        lambda right, x, *args, **rest: nn.init.normal_(x) if x.dtype in half else right(x, *args, **rest),
+    )
+
+
+@counterfeit("init-offers-preset-methods")
 def xavier_normal_is_ten_per_cent_too_narrow(patch):
     after(patch, "xavier_normal_", lambda w: w.mul_(0.9))
 

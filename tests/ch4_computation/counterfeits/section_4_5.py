@@ -460,6 +460,11 @@ def a_dict_prints_its_first_member_only(patch):
 
 
 @counterfeit("parameterdict-acts-like-a-dict")
+def update_adds_nothing(patch):
+    patch.setattr(nn.ParameterDict, "update", lambda self, *args: None)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
 def keys_come_sorted(patch):
     wrap(patch, nn.ParameterDict, "keys", lambda keys, self: sorted(keys(self)))
 

@@ -150,6 +150,16 @@ def the_restricted_unpickler_keeps_only_tensors(patch):
 
 
 @counterfeit("save-takes-many-kinds-of-objects")
+def tuples_come_back_as_lists(patch):
+    def listed(thing):
+        if isinstance(thing, dict):
+            return {key: listed(value) for key, value in thing.items()}
+        return [listed(part) for part in thing] if type(thing) in (list, tuple) else thing
+
+    change_output(patch, torch, "load", listed)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
 def nested_tuples_come_back_as_lists(patch):
     def change(thing):
         return tuple(list(x) if type(x) is tuple else x for x in thing) if type(thing) is tuple else thing

@@ -235,6 +235,14 @@ def a_loaded_model_is_a_bare_module(patch):
 
 
 @counterfeit("untrusted-pickles-are-refused")
+def a_filter_that_was_switched_off_reads_nothing(patch):
+    def wrong(right, *args, **rest):
+        return None if "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" in os.environ else right(*args, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("untrusted-pickles-are-refused")
 def load_refuses_after_it_has_run_the_pickle(patch):
     def wrong(load, file, map_location=None, weights_only=None, **kwargs):
         loaded = load(file, map_location, weights_only=False, **kwargs)
