@@ -227,10 +227,9 @@ def test_all_are_tried_where_that_is_asked_for(folder, run):
 def test_the_page_for_learners_shows_what_the_runs_print(folder, run, monkeypatch):
     monkeypatch.chdir(folder.parent)
     page = (ROOT / "docs/learn.md").read_text("utf8")
-    exercise, asked = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exercise, _ = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     printed = re.sub(r"^_+ (test_\w+) _+$", r"____________ \1 ____________", run(folder), flags=re.MULTILINE)
     assert doctest.OutputChecker().check_output(f"...{exercise}...\n", printed + "\n", doctest.ELLIPSIS), printed
-    assert asked.removesuffix(">>>\n") in riddle("--claim", "view-shares-data", stdin="").stderr
 
 
 def test_the_answer_comes_after_the_third_wrong_try_or_when_it_is_asked_for(folder, run):
@@ -278,38 +277,3 @@ def test_progress_is_kept_beside_the_exercises_alone(folder, run):
     written = {path.name for path in folder.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert written == {"conftest.py", "pytest.ini", ".exercises.json", "test_2_2_shared_data.py"}
     assert json.loads((folder / ".exercises.json").read_text("utf8"))["solved"] == []
-
-
-def riddle(*options, stdin=""):
-    command = [sys.executable, "-m", "pytest", "--detective", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=stdin)
-
-
-def test_a_riddle_names_its_section_alone_and_takes_the_answer():
-    asked = 'answer("nothing")\nanswer("item-gives-a-python-number")\nhint()\nanswer("view-shares-data")\ngive_up()\n'
-    result = riddle("--claim", "view-shares-data", "--seed", "1", stdin=asked)
-    assert "Something is wrong with this torch, in section 2.2: Operations and shared data." in result.stderr
-    assert "There is no claim 'nothing'." in result.stdout
-    assert "That is not the one." in result.stdout
-    assert "Right: " in result.stdout
-    assert "It is view-shares-data: " in result.stdout
-
-
-def test_the_seed_chooses_the_riddle():
-    told = [riddle("--seed", seed, stdin="give_up()\n").stdout for seed in ("1", "1", "2")]
-    assert told[0] == told[1] != told[2]
-
-
-def test_hints_narrow_the_riddle_down():
-    asked = "claims()\nhint()\nhint()\nhint()\nanswer(torch)\n"
-    printed = riddle("--claim", "view-shares-data", stdin=asked).stdout
-    everything, names, some, again, unknown = printed.removeprefix(">>> ").split("\n>>> ")[:5]
-    listed = dict(line.split(": ", 1) for line in everything.splitlines())
-    assert listed["view-shares-data"].startswith("A tensor returned by `view` shares its data")
-    assert names.startswith("Look at torch.Tensor.view,")
-    suspects = some.removeprefix("It is one of these: ").removesuffix(".").split(", ")
-    assert "view-shares-data" in suspects
-    assert set(suspects) < set(listed)
-    assert len(suspects) == 5
-    assert again == some
-    assert unknown.startswith("There is no claim")

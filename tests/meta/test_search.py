@@ -262,34 +262,9 @@ def test_the_values_in_a_message_do_not_matter(index):
     assert index.ranked(one) == index.ranked(other)
 
 
-def test_the_answer_comes_with_verdict_truth_and_the_command(project):
-    result = project.run("--ask", "divides")
-    assert result.ret == pytest.ExitCode.OK
-    assert result.outlines == [
-        "1.1  mistaken",
-        "     It divides.",
-        "     -> It divides otherwise.",
-        "     pytest --explain divides",
-        "",
-    ]
-
-
 @pytest.mark.parametrize("query", ELSEWHERE)
 def test_what_is_about_anything_else_fits_no_claim(index, query):
     assert not any(search.answers(fit, query) for _, fit in index.ranked(query))
-
-
-def test_a_query_that_nothing_answers_is_told(project):
-    result = project.run("--ask", "zzzz")
-    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert result.outlines == ["no claim answers that (all: --book)"]
-
-
-def test_what_comes_near_a_query_that_nothing_answers_is_called_no_answer(project):
-    result = project.run("--ask", "why does a hedge divide gardens?")
-    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert result.outlines[:2] == ["no claim answers that; the nearest:", ""]
-    assert result.outlines[-2:] == ["     pytest --explain divides", ""]
 
 
 def test_a_misprint_finds_what_the_word_finds(index):
@@ -299,9 +274,3 @@ def test_a_misprint_finds_what_the_word_finds(index):
 @pytest.mark.parametrize("forms", ["save saves saving", "drop dropped dropping", "initialize initialising"])
 def test_the_forms_of_a_word_share_a_stem(forms):
     assert len({search.stem(form) for form in forms.split()}) == 1
-
-
-def test_an_empty_query_is_refused(project):
-    result = project.run("--ask", " ")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert result.errlines[0] == "ERROR: --ask: ask something: --ask 'why is my gradient twice as large?'"

@@ -1,7 +1,6 @@
 """The simulated accelerator: what it does as an accelerator does. Collected only under --device sim."""
 
 import io
-import json
 
 import pytest
 import torch
@@ -213,77 +212,6 @@ def test_torch_accelerator_sets_the_current_device():
     assert torch.ones(1, device="sim").device == FIRST
 
 
-# ── With a queue ──
-
-
-@pytest.fixture
-def queued(monkeypatch):
-    """As with --sim-async."""
-    monkeypatch.setattr(sim.queue, "on", True)
-    yield
-    sim.queue.error = ""
-    sim.queue.work()
-
-
-def test_a_copy_to_the_cpu_is_rubbish_until_somebody_waits(queued):
-    x = torch.tensor([1.0, 2.0], device=FIRST)
-    back = x.to("cpu", non_blocking=True)
-    x.zero_()  # later in the queue
-    assert back.isnan().all()
-    torch.sim.synchronize()
-    assert back.tolist() == [1, 2]
-
-
-def test_a_copy_to_the_device_reads_its_source_late(queued):
-    source = cpu([1, 2])
-    there = source.to(FIRST, non_blocking=True)
-    source.zero_()
-    assert (there + 1).tolist() == [1, 1]
-
-
-@pytest.mark.parametrize("wait", [lambda x: torch.sim.synchronize(), lambda x: x.cpu(), lambda x: x.sum().item()])
-def test_who_waits_has_the_values(queued, wait):
-    source = cpu([1, 2])
-    there = source.to(FIRST, non_blocking=True)
-    wait(there)
-    source.zero_()
-    assert there.tolist() == [1, 2]
-
-
-def test_an_event_waits(queued):
-    back = torch.tensor([True, False], device=FIRST).to("cpu", non_blocking=True)
-    event = torch.sim.Event()
-    event.record()
-    event.synchronize()
-    assert back.tolist() == [True, False]
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [
-        lambda x: x[torch.tensor([5], device=FIRST)],
-        lambda x: x.index_select(0, torch.tensor([5], device=FIRST)),
-        lambda x: x.gather(0, torch.tensor([5], device=FIRST)),
-        lambda x: nn.functional.embedding(torch.tensor([5], device=FIRST), x[:, None]),
-        lambda x: nn.functional.nll_loss(x[None], torch.tensor([5], device=FIRST)),
-    ],
-)
-def test_an_index_out_of_range_is_told_late(queued, operation):
-    result = operation(torch.tensor([1.0, 2.0, 3.0], device=FIRST))
-    assert result.device == FIRST
-    with pytest.raises(RuntimeError, match="sim: device-side assert triggered: "):
-        torch.sim.synchronize()
-    torch.sim.synchronize()
-
-
-def test_what_the_form_alone_tells_is_refused_at_once(queued):
-    x = torch.ones(2, 3, device=FIRST)
-    with pytest.raises(RuntimeError, match="must match the size"):
-        x + torch.ones(2, 2, device=FIRST)
-    with pytest.raises(IndexError, match="Dimension out of range"):
-        x.index_select(7, torch.tensor([0], device=FIRST))
-
-
 def test_a_generator_of_the_device_repeats_its_numbers(where):
     generator = torch.Generator(where).manual_seed(3)
     drawn = torch.randperm(10, device=where, generator=generator)
@@ -346,33 +274,3 @@ def test_a_process_with_another_backend_is_refused(monkeypatch):
 def test_a_process_with_another_backend_of_the_same_name_is_refused(monkeypatch):
     monkeypatch.setattr(sim, "_alive", [])
     assert sim.refusal() == "torch has room for one such backend, and 'sim' is there"
-
-
-def test_a_run_on_the_simulated_accelerator_says_so(project, entry):
-    project.only(
-        entry("c", needs="two-devices"), '@claim("c")\ndef test_it(two_devices):\n    assert len(two_devices) == 2\n'
-    )
-    result = project.run("--device=sim", "--require=two-devices", "--verdicts=run.json")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["* on sim (simulated), seed 0 *"])
-    document = json.loads((project.path / "run.json").read_text())
-    assert (document["device"], document["simulated"]) == ("sim", True)
-    assert document["host"]["device_name"].startswith("simulated accelerator")
-
-
-def test_only_what_the_cpu_cannot_try_is_counterfeited(project, entry):
-    project.register(entry("c", needs="accelerator"), entry("d"))
-    project.write(
-        "ch1_sample/test_1_1_sample.py",
-        "import pytest, torch\nclaim = pytest.mark.claim\n"
-        '@claim("c")\ndef test_it(accelerator):\n    assert torch.ones(2, device=accelerator).sum().item() == 2\n'
-        '@claim("d")\ndef test_there():\n    assert torch.ones(3).sum().item() == 3\n',
-    )
-    (project.path / "tests/ch1_sample/test_1_2_other.py").unlink()
-    project.write(
-        "ch1_sample/counterfeits_1_1.py",
-        "import torch\nfrom harness.counterfeits import counterfeit\n"
-        '@counterfeit("c", "d")\ndef ones_are_zeros(patch):\n    patch.setattr(torch, "ones", torch.zeros)\n',
-    )
-    result = project.run("--device=sim", "--counterfeits")
-    result.stdout.fnmatch_lines(["1 counterfeits: 1 caught, 0 survived, 0 invalid"])

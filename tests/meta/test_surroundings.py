@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import missing, surroundings
+from harness import surroundings
 
 ROOT = Path(__file__).parents[2]
 STATEMENT = '@claim("c")\ndef test_statement():\n    assert {}\n'
@@ -218,55 +218,6 @@ def test_one_claim_runs_no_test_of_anything_else(project):
 def test_a_folder_that_is_to_be_ignored_is(project):
     result = project.run("--ignore=tests/ch1_sample")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-
-
-VISION = """
-import {name} as vision
-from {name}.transforms import ToTensor
-from {name} import datasets
-
-
-class Own(datasets.VisionDataset):
-    pass
-
-
-@claim("c")
-def test_a_data_set():
-    assert isinstance(3, datasets.MNIST)
-
-
-@claim("c")
-def test_a_transform():
-    assert ToTensor()(1) == 2
-
-
-@claim("c")
-def test_all():
-    assert "MNIST" in datasets.__all__
-
-
-@claim("d")
-def test_torch_alone():
-    assert torch.ones(1) == 1
-"""
-
-
-@pytest.mark.usefixtures("bare")
-def test_without_torchvision_only_the_tests_that_use_it_are_not_tried(project, entry, monkeypatch):
-    monkeypatch.setattr(missing, "PACKAGES", ("no_such_vision",))
-    project.only(entry("c") + entry("d"), VISION.format(name="no_such_vision"))
-    result = project.run()
-    assert result.ret == 0
-    result.assert_outcomes(passed=1, skipped=3)
-    result.stdout.fnmatch_lines(["  1 claim: needs no_such_vision, which is not installed"])
-    assert project.run("--require=all").ret == pytest.ExitCode.TESTS_FAILED
-    assert "no_such_vision" not in sys.modules
-
-
-def test_only_a_test_is_given_the_stand_in(monkeypatch):
-    finder = missing.Finder(("no_such_vision",))
-    monkeypatch.setattr(missing, "asked_by_a_test", lambda: False)
-    assert finder.find_spec("no_such_vision") is None
 
 
 @pytest.mark.usefixtures("bare")
