@@ -50,6 +50,8 @@ def test_python_floats_become_single_and_arrays_keep_their_dtype():
         torch.tensor(np.array([1, 2, 3])[::-1])
     with pytest.raises(ValueError):
         torch.tensor(["one", "two"])
+    with pytest.raises(TypeError):
+        torch.tensor(np.array(["one", "two"]))
     with pytest.raises(ValueError):
         torch.tensor([torch.ones(2), torch.zeros(2)])
     assert torch.stack([torch.ones(2), torch.zeros(2)]).tolist() == [[1, 1], [0, 0]]

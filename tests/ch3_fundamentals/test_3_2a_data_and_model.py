@@ -159,12 +159,13 @@ def test_functions_layers_in_a_list_and_the_order_of_execution_are_not_shown():
             self.last = nn.Linear(3, 1)
             self.first = nn.Linear(2, 3)
             self.more = [nn.Linear(1, 1)]
+            self.scale = nn.Parameter(torch.ones(3, 4))
 
         def forward(self, x):
             return self.more[0](self.last(torch.relu(self.first(x))))
 
     assert str(Net()).splitlines() == [
-        "Net(",
+        "Net(",  # no word of the sizes of its own parameter
         "  (last): Linear(in_features=3, out_features=1, bias=True)",
         "  (first): Linear(in_features=2, out_features=3, bias=True)",
         ")",

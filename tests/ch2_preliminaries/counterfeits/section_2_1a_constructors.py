@@ -283,6 +283,13 @@ def tensor_passes_large_integers_through_a_float(patch):
 
 
 @counterfeit("tensor-function-takes-data")
+def an_array_of_texts_is_taken_for_their_codes(patch):
+    change_data(
+        patch, lambda data: isinstance(data, np.ndarray) and data.dtype.kind == "U", lambda data: data.view(np.int32)
+    )
+
+
+@counterfeit("tensor-function-takes-data")
 def tensor_stacks_a_list_of_tensors(patch):
     wrap(
         patch,

@@ -309,6 +309,15 @@ def normal_takes_a_negative_std_for_its_absolute_value(patch):
 
 
 @counterfeit("normal-takes-mean-and-std")
+def normal_makes_floats_of_whole_means(patch):
+    def wrong(normal, mean, std, **rest):
+        whole = isinstance(mean, torch.Tensor) and mean.dtype == torch.int64
+        return normal(mean.float() if whole else mean, std, **rest)
+
+    change_normal(patch, wrong)
+
+
+@counterfeit("normal-takes-mean-and-std")
 def normal_makes_a_scalar_of_two_floats(patch):
     def wrong(normal, mean, std, **rest):
         plain = isinstance(mean, float) and isinstance(std, float) and not rest

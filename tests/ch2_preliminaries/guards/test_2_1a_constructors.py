@@ -189,11 +189,7 @@ def test_rows_of_different_lengths_are_refused(data):
 
 
 @claim("tensor-function-takes-data", truth=True)
-@over(
-    element=among("a", "text", torch.ones(2), torch.ones(2, 3), torch.ones(0)),
-    depth=whole(1, 3),
-    form=among(list, tuple),
-)
+@over(element=among("text", torch.ones(2), torch.ones(2, 3), torch.ones(0)), depth=whole(1, 3), form=among(list, tuple))
 def test_lists_of_texts_or_of_tensors_of_several_elements_are_refused(element, depth, form):
     data = element
     for _ in range(depth):

@@ -191,8 +191,9 @@ def test_means_and_stds_meet_element_by_element_in_their_broadcast_shape(shape):
 def test_a_negative_std_and_shapes_that_do_not_broadcast_are_refused(stds):
     with pytest.raises(RuntimeError):
         torch.normal(torch.zeros(3), torch.tensor(stds) if isinstance(stds, list) else stds)
-    with pytest.raises(RuntimeError):
-        torch.normal(torch.zeros(2, 3), torch.ones(4))
+    for refused in ((torch.zeros(2, 3), torch.ones(4)), (torch.arange(3), 1.0), (0.0, torch.arange(3))):
+        with pytest.raises(RuntimeError):
+            torch.normal(*refused)
 
 
 # ── uniform-is-a-torch-function ──

@@ -364,6 +364,14 @@ def mse_loss_reads_transposed_predictions_in_the_order_of_memory(patch):
 
 
 @counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_of_complex_numbers_is_that_of_their_distances(patch):
+    def wrong(mse, a, b, how):
+        return mse(*(((a - b).abs(), 0 * b.abs()) if a.is_complex() else (a, b)), reduction=how)
+
+    change_mse(patch, wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
 def mse_loss_of_whole_numbers_is_computed_in_floats(patch):
     def wrong(mse, a, b, how):
         return mse(a if a.is_floating_point() or b.is_floating_point() else a.float(), b, reduction=how)

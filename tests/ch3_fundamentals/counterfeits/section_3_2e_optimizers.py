@@ -252,6 +252,11 @@ def addcdiv_does_not_reach_a_non_contiguous_tensor(patch):
         change_method(patch, name, lambda right, x, *args, **rest: right(x, *args, **rest) if x.is_contiguous() else x)
 
 
+@counterfeit("step-updates-parameters")
+def adam_makes_a_sparse_gradient_dense(patch):
+    around_step(patch, Adam, before=lambda self: [setattr(p, "grad", p.grad.to_dense()) for p in parameters_of(self)])
+
+
 @counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters", reported="pytorch/pytorch#191763")
 def fused_sgd_skips_full_vectors_of_half_precision(patch):
     """As on the CPU from torch 2.4 to 2.13."""

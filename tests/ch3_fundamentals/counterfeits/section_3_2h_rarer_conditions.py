@@ -246,6 +246,11 @@ def unsqueeze_given_a_keyword_counts_from_the_front(patch):
 
 
 @counterfeit("printing-shows-the-structure")
+def every_layer_prints_the_sizes_of_its_own_parameters(patch):
+    patch.setattr(nn.Module, "extra_repr", lambda self: ", ".join(str(tuple(p.shape)) for p in self.parameters(False)))
+
+
+@counterfeit("printing-shows-the-structure")
 def normalisations_print_no_size(patch):
     patch.setattr(nn.modules.batchnorm._NormBase, "extra_repr", lambda self: f"eps={self.eps}")
 
