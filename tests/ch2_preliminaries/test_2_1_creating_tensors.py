@@ -26,6 +26,8 @@ def test_a_list_or_an_array_given_to_the_class_is_data():
     assert torch.Tensor(np.array([[1, 2, 3], [4, 5, 6]])).tolist() == [[1, 2, 3], [4, 5, 6]]
     assert torch.Tensor(np.array(3)).shape == (3,)  # without a dimension it is a number, and so a size
     assert torch.Tensor([2, 3]).dtype == torch.Tensor(2, 3).dtype == torch.float32
+    whole = torch.tensor([2, 3])
+    assert (torch.Tensor(whole).dtype, torch.Tensor(whole).data_ptr()) == (torch.int64, whole.data_ptr())
     assert torch.Tensor(torch.Size([2, 3])).shape == (2, 3)
 
 
@@ -101,6 +103,7 @@ def test_arange_leaves_its_end_out_unless_rounding_brings_it_back():
     assert torch.arange(1, 1.3, 0.1).shape == (4,)  # (1.3 - 1) / 0.1 is 3.0000000000000004 in binary arithmetic
     assert f"{torch.arange(1, 1.3, 0.1)[3].item():.6f}" == "1.300000"
     assert torch.arange(258, 260, dtype=torch.bfloat16).tolist() == [258, 260]  # its 8 bits hold no 259
+    assert torch.arange(0.5, 9, 2.5, dtype=torch.int64)[:3].tolist() == [0, 2, 4]  # the releases differ in how many
 
 
 @claim("linspace-divides-evenly")

@@ -43,6 +43,7 @@ def test_exponentials_divided_by_their_sum():
 def test_a_probability_too_small_for_its_dtype_is_zero_and_nan_spreads():
     assert torch.softmax(torch.tensor([0.0, 200.0]), dim=0).tolist() == [0.0, 1.0]  # exp(-200) = 1e-87
     assert torch.softmax(torch.tensor([0.0, 2.0**-40]), dim=0).tolist() == [0.5, 0.5]  # one share, two logits
+    assert sum(torch.softmax(torch.zeros(3), dim=0).tolist()) != 1  # three thirds, each of them rounded
     assert torch.softmax(torch.tensor([1.0, -math.inf, 1.0]), dim=0).tolist() == [0.5, 0.0, 0.5]
 
     for logit in (math.nan, math.inf):

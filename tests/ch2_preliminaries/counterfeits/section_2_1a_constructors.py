@@ -60,6 +60,13 @@ def the_class_takes_a_tuple_for_sizes(patch):
 
 
 @counterfeit("tensor-constructor-takes-sizes")
+def the_class_copies_a_tensor(patch):
+    change_class(
+        patch, lambda new, *args: args[0].clone() if args and isinstance(args[0], torch.Tensor) else new(*args)
+    )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
 def the_class_takes_torch_size_for_data(patch):
     change_class(patch, lambda new, *args: new([*args[0]]) if args and type(args[0]) is torch.Size else new(*args))
 

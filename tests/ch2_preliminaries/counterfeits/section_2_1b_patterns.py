@@ -139,6 +139,16 @@ def arange_adds_up_its_fractional_steps(patch):
 
 
 @counterfeit("arange-steps-from-start-to-end")
+def arange_of_integers_cuts_each_value_alone(patch):
+    def wrong(arange, start, end, step):
+        x = arange(start, end, step)
+        even = np.trunc(np.arange(start, end, step))[: len(x)]
+        return x if x.is_floating_point() or len(even) < len(x) else torch.from_numpy(even).to(x.dtype)
+
+    change_arange(patch, wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
 def arange_cuts_the_fraction_of_its_start_if_the_step_is_whole(patch):
     def wrong(arange, start, end, step):
         return arange(int(start) if step == int(step) else start, end, step).to(arange(start, end, step).dtype)

@@ -87,6 +87,15 @@ def softmax_module_ignores_its_dimension(patch):
 
 
 @counterfeit("softmax-gives-a-distribution")
+def the_last_of_three_classes_gets_what_the_others_leave_of_one(patch):
+    def wrong(softmax, tensor, dim):
+        p = softmax(tensor, dim)
+        return torch.cat([p[:2], 1 - p[:2].sum(0, keepdim=True)]) if p.shape == (3,) and p.isfinite().all() else p
+
+    replace_softmax(patch, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
 def softmax_is_ten_per_cent_too_sharp(patch):
     replace_softmax(patch, lambda softmax, tensor, dim: softmax(1.1 * tensor, dim))
 
