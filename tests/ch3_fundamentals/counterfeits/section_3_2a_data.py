@@ -146,6 +146,14 @@ def shuffling_repeats_the_first_example_for_the_last(patch):
 
 
 @counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_makes_an_epoch_of_no_examples(patch):
+    def wrong(init, self, examples, *args, shuffle=False, **rest):
+        init(self, examples, *args, shuffle=shuffle and len(examples) > 0, **rest)
+
+    wrap(patch, DataLoader, "__init__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
 def shuffling_gives_every_epoch_the_same_order(patch):
     def wrong(indices, self):
         self.order = getattr(self, "order", None) or list(indices(self))

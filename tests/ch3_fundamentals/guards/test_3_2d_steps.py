@@ -31,6 +31,7 @@ claim = pytest.mark.claim
 
 TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
 PAIRS = Population(tuple(zip(TWINS.must * 2, cycle(OPTIMIZERS.must))), st.tuples(TWINS.more, OPTIMIZERS.more))
+DECAYING = (("lr", 0.5), ("weight_decay", 0.25))
 
 
 @claim("step-updates-parameters")
@@ -61,11 +62,7 @@ def test_every_element_moves_in_half_precision_too_whatever_the_implementation(r
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
 @claim("weight-decay-decays-bias-by-default")
-@over(
-    recipe=among(
-        *(Recipe(name, (("lr", 0.5), ("weight_decay", 0.25)), way, None) for name in RULES for way in WAYS[1:])
-    )
-)
+@over(recipe=among(*(Recipe(name, DECAYING, way, None) for name in RULES for way in WAYS[1:])))
 def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_every_element_of_a_long_one_beside_an_empty_one(
     recipe,
 ):
