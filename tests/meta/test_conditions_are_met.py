@@ -67,7 +67,8 @@ MET = [
         *(("sort", "bmm", "embedding", "index", "stack", "cat"), PRECISION),
     ),
     ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("nll_loss_forward",), (*PRECISION, "long")),
-    ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("_fused_adam_", "_fused_sgd_"), ("long", "half")),
+    ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("_fused_adam_", "_fused_sgd_"), ("long",)),
+    ("optimizers", "ch3_fundamentals/guards/test_3_6a_decaying_steps.py", ("_fused_adam_", "_fused_sgd_"), ("half",)),
     (
         *("initialisers", "ch4_computation/guards/test_4_3a_presets.py"),
         *(("normal_", "uniform_"), ("not contiguous", "offset", *PRECISION, "half")),

@@ -15,85 +15,13 @@ import torch
 from hypothesis import strategies as st
 
 from populations import places
-from populations.comparing import untouched
+from populations.comparing import agree, untouched
 from populations.core import Population
 from populations.rounding import Rounded
-from populations.twins import FLOATS, HALVES, WRITABLE
+from populations.rules import DEFAULTS, RULES
+from populations.twins import FLOATS, HALVES, WRITABLE, Twin
 
 WAYS = ("default", "for-loop", "foreach", "fused")
-
-
-# ── the rules: each takes a step of parameter ``w`` at gradient ``g``; ``state`` is a dict that it keeps, ``t`` counts
-# from 1, ``o`` are the group's options ──
-
-
-def sgd(w, g, state, t, o):
-    """A decaying sum of the gradients, which starts at the first one undampened; Nesterov's looks a step ahead."""
-    g = g + w * o["weight_decay"] if o["weight_decay"] else g
-    if o["momentum"]:
-        old = state.get("sum")
-        state["sum"] = g if old is None else old * o["momentum"] + g * (1 - o["dampening"])
-        g = g + state["sum"] * o["momentum"] if o["nesterov"] else state["sum"]
-    return w - g * o["lr"]
-
-
-def adam(w, g, state, t, o, decoupled=False):
-    """Means of the gradients and of their squares, which start at zero; dividing by 1 - beta**t makes up for that.
-
-    D. P. Kingma and J. Ba, Adam (2015), algorithm 1; with ``amsgrad`` the largest mean square counts.
-    """
-    first, second = o["betas"]
-    if decoupled:
-        w = w * (1 - o["lr"] * o["weight_decay"])
-    elif o["weight_decay"]:
-        g = g + w * o["weight_decay"]
-    state["mean"] = state.get("mean", g * 0) * first + g * (1 - first)
-    state["square"] = square = state.get("square", g * 0) * second + g * g * (1 - second)
-    if o["amsgrad"]:
-        state["largest"] = square = square.largest(state.get("largest", square))
-    # a fused kernel may compute what makes up for the start in the parameter's own dtype
-    fused = np.abs(np.array([first**t, second**t])) * t * w.unit * 2 * bool(o["fused"])
-    made_up = [Rounded(1 - beta**t, w.dtype, w.unit + error) for beta, error in zip(o["betas"], fused)]
-    return w - state["mean"] / made_up[0] * o["lr"] / ((square / made_up[1]).sqrt() + o["eps"])
-
-
-def adamw(w, g, state, t, o):
-    """Adam, but the decay shrinks the parameter itself. I. Loshchilov and F. Hutter (2019), algorithm 2."""
-    return adam(w, g, state, t, o, decoupled=True)
-
-
-def rmsprop(w, g, state, t, o):
-    """Gradients over the root of their mean square, which starts at zero; centred: over their standard deviation."""
-    g = g + w * o["weight_decay"] if o["weight_decay"] else g
-    state["square"] = square = state.get("square", g * 0) * o["alpha"] + g * g * (1 - o["alpha"])
-    if o["centered"]:
-        state["mean"] = mean = state.get("mean", g * 0) * o["alpha"] + g * (1 - o["alpha"])
-        square = square - mean * mean
-    move = g / (square.sqrt() + o["eps"])
-    if o["momentum"]:
-        state["sum"] = move = state["sum"] * o["momentum"] + move if "sum" in state else move
-    return w - move * o["lr"]
-
-
-def adagrad(w, g, state, t, o):
-    """Gradients over the root of the sum of all squares so far. J. Duchi, E. Hazan and Y. Singer (2011)."""
-    g = g + w * o["weight_decay"] if o["weight_decay"] else g
-    state["sum"] = state.get("sum", g * 0 + o["initial_accumulator_value"]) + g * g
-    rate = o["lr"] / (1 + (t - 1) * o["lr_decay"])
-    single = 2.0**-23 * rate if torch.__version__ < (2, 1) else 0.0  # foreach kept the rate in float32
-    return w - g * Rounded(rate, w.dtype, max(w.unit * rate, single)) / (state["sum"].sqrt() + o["eps"])
-
-
-# What torch documents as the options of a group that names none; weight decay, momentum and all else are off.
-NONE = {"weight_decay": 0, "momentum": 0, "dampening": 0, "nesterov": False, "maximize": False, "amsgrad": False}
-DEFAULTS = {
-    "SGD": {**NONE, "lr": 1e-3},
-    "Adam": {**NONE, "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8},
-    "AdamW": {**NONE, "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2},
-    "RMSprop": {**NONE, "lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "centered": False},
-    "Adagrad": {**NONE, "lr": 1e-2, "lr_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10},
-}
-RULES = {"SGD": sgd, "Adam": adam, "AdamW": adamw, "RMSprop": rmsprop, "Adagrad": adagrad}
 
 
 @functools.cache
@@ -125,16 +53,20 @@ def ordinary():
 class Recipe:
     """An optimizer ``name`` of torch.optim with ``options``; ``way`` says which of its implementations runs.
 
-    It is of parameters of ``dtype``, whatever that of the twins it is given; without one, each of its own.
+    It is of parameters of ``dtype``, whatever that of the twins it is given; without one, each of its own. With
+    ``tensors`` its rates are tensors of no dimension.
     """
 
     name: str
     options: tuple[tuple[str, object], ...]
     way: str = "default"
     dtype: torch.dtype | None = torch.float32
+    tensors: bool = False
 
     def lacking(self) -> str | None:
         dtype = self.dtype or torch.float32
+        if self.tensors and self.way == "foreach" and self.name.startswith("Adam"):
+            return f"torch {torch.__version__} has no foreach {self.name} whose rate is a tensor"
         return places.lacks(dtype) or lacks(self.name, self.way, dtype, places.place().type)
 
     def but(self, **options) -> "Recipe":
@@ -145,7 +77,13 @@ class Recipe:
         """The optimizer of these parameters or groups."""
         ways = {"default": {}, "for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
         with ordinary():
-            return getattr(torch.optim, self.name)(parameters, **{**dict(self.options), **ways[self.way], **options})
+            given = self.held({**dict(self.options), **ways[self.way], **options})
+            return getattr(torch.optim, self.name)(parameters, **given)
+
+    def held(self, options: dict) -> dict:
+        """``options``, with a rate among them held as this recipe says."""
+        rate = {"lr": torch.tensor(options["lr"], dtype=torch.float64, device="cpu")} if self.tensors else {}
+        return {**options, **rate}
 
     def on(self, *groups) -> "Beside":
         """The optimizer beside its rule. A group is a list of twins, or a pair of such a list and its own options."""
@@ -172,12 +110,19 @@ class Beside:
             tensor, array = twin.but(grad=True)
             self.twins.append(twin)
             self.tensors.append(tensor)
-            self.arrays.append(Rounded(array, twin.dtype))
+            self.arrays.append(self._rounded(array, twin))
             self.states.append({})
             self.steps.append(0)
         self.members.append(range(first, len(self.tensors)))
         self.groups.append({**DEFAULTS[self.recipe.name], **dict(self.recipe.options), **own})
+        own = self.recipe.held({"lr": self.groups[-1]["lr"], **own}) if self.recipe.tensors else own
         return {"params": self.tensors[first:], **own}
+
+    def _rounded(self, array: np.ndarray, twin: Twin) -> Rounded:
+        """Of complex numbers both parts, in a last dimension: an optimizer takes them for two real numbers."""
+        if not twin.dtype.is_complex:
+            return Rounded(array, twin.dtype)
+        return Rounded(np.stack([array.real, array.imag], -1), getattr(torch, torch.finfo(twin.dtype).dtype))
 
     def add(self, group) -> None:
         """Add a group later: a list of twins, or a pair of such a list and its own options."""
@@ -185,7 +130,9 @@ class Beside:
 
     def edit(self, group: int, **options) -> None:
         """Change options of a group, in place."""
-        self.optimizer.param_groups[group].update(options)
+        held = self.optimizer.param_groups[group]
+        for name, value in options.items():
+            held[name] = held[name].fill_(value) if isinstance(held[name], torch.Tensor) else value
         self.expect(group, **options)
 
     def expect(self, group: int, **options) -> None:
@@ -195,20 +142,25 @@ class Beside:
     def step(self, without: Sequence[int] = ()) -> None:
         """Take a step at new gradients, of other layouts than the parameters; those of ``without`` have none.
 
-        Every third step is given a closure, which takes the gradients: until then those of the last step are there.
+        Every second step finds them written over those of the last one, where they lie. Every third step is given a
+        closure, which takes the gradients: until then those of the last step are there. Raises AssertionError where a
+        step changes a gradient.
         """
         self.asked += 1
+        taken = []
 
         def take_gradients() -> float:
             for number, (twin, tensor) in enumerate(zip(self.twins, self.tensors)):
-                tensor.grad = None
-                if number not in without:
-                    layout = twin.layout if self.fused else WRITABLE[(self.asked + number) % len(WRITABLE)]
-                    # float16 rounds Adam's epsilon to 0, so that a gradient of 0 would give 0 / 0
-                    values = "positive" if twin.dtype in HALVES else "fractions"
-                    drawn = twin.but(layout=layout, values=values, grad=False, seed=twin.seed + self.asked)
-                    tensor.grad, gradient = drawn
-                    self._follow(number, Rounded(gradient, twin.dtype))
+                if number in without:
+                    tensor.grad = None
+                    continue
+                layout = twin.layout if self.fused else WRITABLE[(twin.seed + self.asked + number) % len(WRITABLE)]
+                # float16 rounds Adam's epsilon to 0, so that a gradient of 0 would give 0 / 0
+                values = "positive" if twin.dtype in HALVES else "fractions"
+                made, array = twin.but(layout=layout, values=values, grad=False, seed=twin.seed + self.asked)
+                tensor.grad = made if tensor.grad is None or self.asked % 2 else tensor.grad.copy_(made)
+                taken.append((tensor, array))
+                self._follow(number, self._rounded(array, twin))
             return 0.5 * torch.is_grad_enabled()
 
         with ordinary():
@@ -217,6 +169,13 @@ class Beside:
                 self.optimizer.step()
             else:
                 assert self.optimizer.step(take_gradients) == 0.5  # a closure records, and step hands its result on
+        for tensor, array in () if self.adds_to_gradients() or self.asked > 3 else taken:  # as later steps do
+            assert tensor.grad is not None
+            agree(tensor.grad, array)
+
+    def adds_to_gradients(self) -> bool:
+        """Nesterov's momentum by whole lists, an accelerator's default, is added to the gradient itself."""
+        return self.recipe.way in ("foreach", "default") and any(group.get("nesterov") for group in self.groups)
 
     def _follow(self, number: int, gradient: Rounded) -> None:
         group = next(at for at, members in enumerate(self.members) if number in members)
@@ -232,7 +191,10 @@ class Beside:
         """Go on with another optimizer of the same parameters that took over this one's state_dict."""
         groups = [{"params": group["params"]} for group in self.optimizer.param_groups]
         state = self.optimizer.state_dict()
-        self.optimizer = self.recipe.new(groups, lr=123.0)
+        other = {"lr": 123.0, "weight_decay": 3.0, "betas": (0.3, 0.2), "alpha": 0.2, "momentum": 0.125, "eps": 2.0}
+        self.optimizer = self.recipe.new(
+            groups, **{name: other[name] for name in {*other} & {*self.optimizer.defaults}}
+        )
         self.optimizer.load_state_dict(state)
 
     def renew(self, **options) -> None:
@@ -246,7 +208,7 @@ class Beside:
     def agree(self) -> None:
         """Raise AssertionError unless every element of every parameter is where its rule is, and nothing else moved."""
         for tensor, array in zip(self.tensors, self.arrays):
-            array.agree(tensor)
+            array.agree(torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor)
             untouched(tensor)
 
 
@@ -283,11 +245,13 @@ def optimizers(
     dtypes: Sequence[torch.dtype] = FLOATS,
     options: dict | None = None,
     turn: int = 0,
+    tensors: Sequence[bool] = (False,),
 ) -> Population:
     """Optimizers of these classes, all of RULES if none is named: every run meets each kind of option.
 
     From one kind to the next another of the ``ways`` and of the ``dtypes`` is met; ``turn`` says with which they begin,
-    so that two guards of one claim meet others. ``options`` override those that OPTIONS tells.
+    so that two guards of one claim meet others. ``options`` override those that OPTIONS tells. ``tensors`` says whether
+    the rates are tensors: each recipe is met in either way.
     """
     told = [(name, {**each, **(options or {})}) for name in names or RULES for each in OPTIONS[name]]
     recipes = []
@@ -296,8 +260,8 @@ def optimizers(
         way, dtype = able[index % len(able)], dtypes[(index + index // len(ways)) % len(dtypes)]
         recipes.append(Recipe(name, tuple(each.items()), way, dtype))
     more = st.builds(
-        lambda recipe, way, dtype, lr: replace(recipe.but(lr=lr), way=way, dtype=dtype),
-        *(st.sampled_from(members) for members in (recipes, ways, dtypes)),
+        lambda recipe, way, dtype, held, lr: replace(recipe.but(lr=lr), way=way, dtype=dtype, tensors=held),
+        *(st.sampled_from(members) for members in (recipes, ways, dtypes, tensors)),
         st.floats(2**-9, 1.0, width=32),  # a rate that every dtype's smallest step still shows
     )
-    return Population(tuple(recipes), more)
+    return Population(tuple(replace(recipe, tensors=held) for held in tensors for recipe in recipes), more)

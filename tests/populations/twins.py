@@ -160,7 +160,9 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
     if layout == "channels last" and rank > 1:
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
     cut = layout == "gappy" and rank > 2  # as a slice of wider rows: the gaps are between these, not within them
-    step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, 0))
+    # images channels last lie at their storage's beginning where their number is odd, else within it, as a slice's do
+    within = 5 if layout == "channels last" and rank == 4 and array.shape[0] % 2 == 0 else 0
+    step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, within))
     strides = [0] * rank
     for dimension in reversed(order):
         if layout == "expanded" and dimension == 0 and array.shape[0]:

@@ -367,19 +367,19 @@ def linear_of_a_batch_of_one_looks_at_the_first_sixteen_features(patch):
 
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#192212")
 def a_convolution_reads_a_weight_that_is_cut_out_as_it_lies(patch):
-    def wrong(convolve, x, weight, *args):
+    def wrong(convolve, x, weight, *args, **rest):
         if weight.is_contiguous():
-            return convolve(x, weight, *args)
-        return convolve(x, weight.as_strided((weight.numel(),), (1,)).view(weight.shape), *args)
+            return convolve(x, weight, *args, **rest)
+        return convolve(x, weight.as_strided((weight.numel(),), (1,)).view(weight.shape), *args, **rest)
 
     wrap(patch, F, "conv2d", wrong)
 
 
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#180984")
 def a_convolution_misreads_channels_cut_out_of_channels_last(patch):
-    def wrong(convolve, x, *args):
+    def wrong(convolve, x, *args, **rest):
         cut = x.dim() == 4 and x.stride(1) == 1 and x.stride(3) > x.shape[1]
-        return convolve(x.as_strided(x.shape, x.contiguous().stride()) if cut else x, *args)
+        return convolve(x.as_strided(x.shape, x.contiguous().stride()) if cut else x, *args, **rest)
 
     wrap(patch, F, "conv2d", wrong)
 

@@ -495,7 +495,7 @@ def layers_without_stored_parameters_keep_their_own(patch):
     wrap(patch, nn.Module, "load_state_dict", lambda load, self, state: load(self, self.state_dict() | state))
 
 
-@counterfeit("relu-formula")
+@counterfeit("relu-formula", reported="pytorch/pytorch#183571")
 def relu_of_nan_is_zero(patch):
     patch.setattr(torch, "relu", lambda x: torch.fmax(x, torch.zeros((), dtype=x.dtype)))
     patch.setattr(F, "relu", lambda x, inplace=False: torch.fmax(x, torch.zeros((), dtype=x.dtype)))

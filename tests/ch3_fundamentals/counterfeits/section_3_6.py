@@ -220,7 +220,10 @@ def norm_of_a_matrix_is_its_largest_singular_value(patch):
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_sums_magnitudes_from_four_dimensions_on(patch):
-    change_method(patch, "norm", lambda norm, self: self.abs().sum() if self.dim() >= 4 else norm(self))
+    def wrong(norm, self, **dim):
+        return norm(self, **dim) if dim or self.dim() < 4 else self.abs().sum()
+
+    change_method(patch, "norm", wrong)
 
 
 @counterfeit("norm-is-the-l2-norm")
@@ -230,12 +233,18 @@ def norm_of_a_scalar_keeps_its_sign(patch):
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_misses_the_last_of_many_elements(patch):
-    change_method(patch, "norm", lambda norm, self: norm(self.flatten()[:-1] if self.numel() > 100 else self.flatten()))
+    def wrong(norm, self, **dim):
+        return norm(self, **dim) if dim or self.numel() <= 100 else norm(self.flatten()[:-1])
+
+    change_method(patch, "norm", wrong)
 
 
 @counterfeit("norm-is-the-l2-norm")
 def norm_reads_the_memory_and_not_the_strides(patch):
-    change_method(patch, "norm", lambda norm, self: norm(self.as_strided((self.numel(),), (1,), self.storage_offset())))
+    def wrong(norm, self, **dim):
+        return norm(self if dim else self.as_strided((self.numel(),), (1,), self.storage_offset()), **dim)
+
+    change_method(patch, "norm", wrong)
 
 
 @counterfeit("norm-is-the-l2-norm")

@@ -539,7 +539,7 @@ def sequential_skips_its_last_dropout(patch):
     patch.setattr(nn.Sequential, "forward", wrong)
 
 
-@counterfeit("dropout-layers-sit-between-linear-layers")
+@counterfeit("init-sets-weights-in-place")
 def normal_leaves_vectors_alone(patch):
     wrap(
         patch,
@@ -549,7 +549,7 @@ def normal_leaves_vectors_alone(patch):
     )
 
 
-@counterfeit("dropout-layers-sit-between-linear-layers")
+@counterfeit("init-sets-weights-in-place")
 def normal_takes_the_standard_deviation_for_the_variance(patch):
     wrap(patch, nn.init, "normal_", lambda normal_, tensor, mean=0.0, std=1.0: normal_(tensor, mean, std**0.5))
 
@@ -578,7 +578,7 @@ def dropout_drops_nothing_after_a_relu(patch):
     change_dropout(patch, lambda input, p: torch.ones_like(input) if bool((input >= 0).all()) else None)
 
 
-@counterfeit("dropout-layers-sit-between-linear-layers")
+@counterfeit("init-sets-weights-in-place")
 def normal_draws_magnitudes(patch):
     change_output(patch, nn.init, "normal_", lambda tensor: (tensor.data.abs_(), tensor)[1])
 

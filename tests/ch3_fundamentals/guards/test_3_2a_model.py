@@ -1,13 +1,12 @@
 """3.2 Networks: of any depth and width, put together in every way."""
 
 import inspect
-import math
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Population, Twin, agree, among, over, twins, whole
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, each, over, twins, whole
 from populations.kinds import LAYERS
 from populations.layers import COMPUTED, summed
 from populations.modules import TREES, Tree, layers, tree, trees
@@ -28,14 +27,18 @@ ACTIVATIONS = {
 
 
 @claim("nn-builds-on-autograd")
-@over(activation=among(*ACTIVATIONS), sizes=among((9, 3), (65, 33)), twin=twins(SINGLE_AND_DOUBLE, shapes=[()]))
+@over(
+    activation=among(*ACTIVATIONS),
+    sizes=among((9, 3), (65, 33)),
+    twin=twins(SINGLE_AND_DOUBLE, WRITABLE, [(3, 3)], values=("fractions",)),
+)
 def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, sizes, twin):
     """Every product of the chain is of at most hidden + examples terms, each off by a few roundings of its size."""
     act, slope = ACTIVATIONS[activation]
     hidden, examples = sizes
     shapes = {"x": (examples, 3), "v": (hidden, 3), "w": (2, hidden), "out": (examples, 2), "b": (hidden,)}
     (x, x_), (v, v_), (w, w_), (out, out_), (b, b_) = (
-        Twin(twin.dtype, shape, values="fractions", grad=True, seed=seed) for seed, shape in enumerate(shapes.values())
+        twin.but(shape=shape, grad=True, seed=seed) for seed, shape in enumerate(shapes.values())
     )
     net = nn.Sequential(nn.Linear(3, hidden), getattr(nn, activation)(), nn.Linear(hidden, 2, bias=False))
     for layer, name, values in ((net[0], "weight", v), (net[0], "bias", b), (net[2], "weight", w)):
@@ -76,51 +79,75 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(batches, outputs, upst
         x, x_ = Twin(dtype, (batch, 3), grad=True, seed=batch)
         out, out_ = upstream.but(shape=(batch, outputs), second=False, seed=batch + 1)
         both = (net, x, out), (row, x.T[None, ..., None], out.T[None, ..., None])
-        for each, given, weighed in both[: 1 + (batch < 1000)]:
-            x.grad = each.weight.grad = each.bias.grad = None
-            each(given).backward(weighed)
+        for layer, given, weighed in both[: 1 + (batch < 1000)]:
+            x.grad = layer.weight.grad = layer.bias.grad = None
+            layer(given).backward(weighed)
 
-            agree(each.weight.grad.view(outputs, 3), out_.T.astype(np.float64) @ x_, dtype == torch.bfloat16)
-            agree(each.bias.grad, out_.sum(0, dtype=np.float64), dtype == torch.bfloat16)
+            agree(layer.weight.grad.view(outputs, 3), out_.T.astype(np.float64) @ x_, dtype == torch.bfloat16)
+            agree(layer.bias.grad, out_.sum(0, dtype=np.float64), dtype == torch.bfloat16)
             agree(x.grad, out_ @ w)
 
 
+def batch_norm(shape):
+    return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[len(shape) - 2](4)
+
+
+# The layer for inputs of a shape (samples, four channels, ...), the shape in which it takes their elements, and the
+# axes of that over which it averages.
 NORMALISATIONS = {
-    "BatchNorm": lambda shape, dtype: nn.BatchNorm2d(shape[1], dtype=dtype),
-    "in evaluation": lambda shape, dtype: nn.BatchNorm2d(shape[1], dtype=dtype).eval(),
-    "GroupNorm": lambda shape, dtype: nn.GroupNorm(1, shape[1], dtype=dtype),
-    "LayerNorm": lambda shape, dtype: nn.LayerNorm(shape[1:], dtype=dtype),
+    "BatchNorm": (batch_norm, lambda shape: (shape, (0, *range(2, len(shape))))),
+    "in evaluation": (lambda shape: batch_norm(shape).eval(), lambda shape: (shape, ())),
+    "GroupNorm": (lambda shape: nn.GroupNorm(1, 4), lambda shape: ((shape[0], -1), 1)),
+    "GroupNorm in two": (lambda shape: nn.GroupNorm(2, 4), lambda shape: ((shape[0], 2, -1), 2)),
+    "LayerNorm": (lambda shape: nn.LayerNorm(shape[1:]), lambda shape: ((shape[0], -1), 1)),
+    "LayerNorm of rows": (lambda shape: nn.LayerNorm(shape[-1:]), lambda shape: ((-1, shape[-1]), 1)),
 }
+IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))
+NORMED = tuple(  # dtypes and layouts go round; every other round needs no gradient of the input
+    Twin(
+        NORMALISED[(i + turn) % len(NORMALISED)],
+        shape,
+        WRITABLE[(2 * i + turn) % 5],
+        "fractions",
+        i % 2 > 0,
+        turn != 1,
+        i,
+    )
+    for turn in range(3)
+    for i, shape in enumerate(IMAGES)
+)
 
 
 @claim("nn-builds-on-autograd")
 @over(
-    x=twins(NORMALISED, LAYOUTS[:5], ((4, 3, 5, 2), (2, 3, 1, 129)), values=("fractions",), grad=(True,)),
-    name=among(*NORMALISATIONS),
+    x=Population(NORMED, twins(NORMALISED, WRITABLE, IMAGES, values=("fractions",), grad=(True, False)).more),
+    name=each(*NORMALISATIONS),
 )
 def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_layout(x, name):
-    """Beside the roundings of the dtype, sums over at most 40 or 387 numbers of the size of what is summed."""
-    tensor, array = x
-    norm = NORMALISATIONS[name](x.shape, x.dtype).to(tensor.device)
-    roundings = max(80, 2 * summed(x.dtype, math.prod(x.shape[1:])))
+    """Beside the roundings of the dtype, sums over at most 40 numbers, or as many as there are of a channel."""
+    (tensor, array), (make, averaging) = x, NORMALISATIONS[name]
+    norm, (shape, axes) = make(x.shape).to(tensor), averaging(x.shape)
+    roundings = max(80, 2 * summed(x.dtype, array.size // 4))
     (scale, s), (upstream, g) = (x.but(shape=norm.weight.shape, values="positive", grad=False), x.but(seed=x.seed + 1))
     norm.weight.data.copy_(scale)
-    array, g = array.astype(np.float64), g.astype(np.float64)
-    axes = {"BatchNorm": (0, 2, 3), "in evaluation": ()}.get(name, (1, 2, 3))
-    s = s if name == "LayerNorm" else s.astype(np.float64).reshape(3, 1, 1)
-    mean = array.mean(axes, keepdims=True) if axes else 0.0
-    deviation = np.sqrt((array.var(axes, keepdims=True) if axes else 1) + 1e-5)
-    standard, own = (array - mean) / deviation, (0,) if name == "LayerNorm" else (0, 2, 3)
-
-    output = norm(tensor)
-    (output * upstream.detach()).sum().backward()
-    agree(output, standard * s, roundings, scale=32)
-    agree(norm.weight.grad, (g * standard).sum(own), roundings, np.abs(g * 4).sum(own))
-    agree(norm.bias.grad, g.sum(own), roundings, np.abs(g).sum(own))
-    back = g * s
+    by_channel = (4, *[1] * (len(x.shape) - 2)) if "Layer" not in name else s.shape
+    own = tuple(axis for axis in range(-len(x.shape), 0) if axis < -len(by_channel) or by_channel[axis] == 1)
+    array, g = array.astype(np.float64).reshape(shape), g.astype(np.float64)
+    s = s.astype(np.float64).reshape(by_channel)
+    mean, variance = (array.mean(axes, keepdims=True), array.var(axes, keepdims=True)) if axes else (0.0, 1.0)
+    standard, back = (array - mean) / np.sqrt(variance + 1e-5), (g * s).reshape(shape)
     if axes:
         back = back - back.mean(axes, keepdims=True) - standard * (back * standard).mean(axes, keepdims=True)
-    agree(tensor.grad, back / deviation, roundings, 64)
+    back, standard = (back / np.sqrt(variance + 1e-5)).reshape(x.shape), standard.reshape(x.shape)
+
+    output = norm(tensor)
+    agree(output, standard * s, roundings, scale=32)
+    leaves = [norm.weight, norm.bias, tensor][: 2 + x.grad]
+    gradients = torch.autograd.grad(output, leaves, upstream.detach())
+    agree(gradients[0], (g * standard).sum(own).reshape(norm.weight.shape), roundings, np.abs(g * 4).sum())
+    agree(gradients[1], g.sum(own).reshape(norm.weight.shape), roundings, np.abs(g).sum())
+    for gradient in gradients[2:]:
+        agree(gradient, back, roundings, 64)
 
 
 @claim("nn-builds-on-autograd")

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
-from populations.layers import LOSSY
+from populations.layers import COMPUTED, LOSSY
 from torch import nn
 
 claim = pytest.mark.claim
@@ -20,23 +20,24 @@ WIDE = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # float16 has no matrix products on
 LEADING = ((), (1,), (0,), (4,), (4, 5), (2, 3, 4), (2, 1, 2, 1), (257,), (65538, 1))
 
 
+@claim("softmax-outputs-equal-classes")
 @claim("nn-only-takes-batches", truth=True)
-@over(x=twins(WIDE, shapes=[*((*leading, 3) for leading in LEADING), (1025,), (2, 2, 1025)]))
-def test_linear_maps_the_last_dimension_whatever_stands_before_it(x):
+@over(x=twins(COMPUTED, shapes=[*((*leading, 3) for leading in LEADING), (1025,), (2, 784)]), outputs=among(1, 3, 10))
+def test_linear_maps_the_last_dimension_whatever_stands_before_it_to_as_many_outputs_as_asked_for(x, outputs):
     """The halves add up in float32, where sums of small whole numbers are exact, and round once, and with the bias."""
     features = x.shape[-1]
-    (weight, w), (offset, b) = (
-        Twin(x.dtype, (2, features), "transposed", second=x.second),
-        Twin(x.dtype, (2,), second=x.second),
-    )
+    (weight, w), (offset, b) = (x.but(shape=shape, layout="contiguous") for shape in ((outputs, features), (outputs,)))
     tensor, array = x
     product = array.astype(np.float64) @ w.T.astype(np.float64)
     size = np.abs(array).astype(np.float64) @ np.abs(w.T) + 8
     for bias in (True, False):
-        linear = nn.Linear(features, 2, bias=bias, dtype=x.dtype)
-        linear.weight = nn.Parameter(weight)
-        linear.bias = nn.Parameter(offset) if bias else None
+        linear = nn.Linear(features, outputs, bias).to(tensor)
+        for parameter, values in zip(linear.parameters(), (weight, offset)):
+            parameter.data.copy_(values)
         agree(linear(tensor), product + b * bias, roundings=5, scale=size)
+        with torch.no_grad():
+            linear.weight.neg_()
+            agree(linear(tensor), b * bias - product, roundings=5, scale=size)
 
 
 def taken(module, x):
@@ -67,32 +68,50 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
         agree(single, expected)
 
 
-def correlated(x, w):
-    """What a convolution without padding makes of images x (n, c, h, v) and a weight (outputs, c, k, l), by NumPy."""
-    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), w.shape[2:], axis=(2, 3))
-    return np.einsum("nchvkl,ockl->nohv", windows, w.astype(np.float64))
+def correlated(x, w, stride=1, padding=0, dilation=1, groups=1):
+    """What a convolution makes of x (n, c, sizes...) and a weight (outputs, c / groups, sizes...), by NumPy."""
+    places = range(2, x.ndim)
+    padded = np.pad(x.astype(np.float64), [(padding * (axis in places),) * 2 for axis in range(x.ndim)])
+    reach = [dilation * (size - 1) + 1 for size in w.shape[2:]]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(places))
+    windows = windows[(..., *[slice(None, None, stride)] * len(reach), *[slice(None, None, dilation)] * len(reach))]
+    parts = zip(np.split(windows, groups, 1), np.split(w.astype(np.float64), groups))
+    summed = [np.tensordot(part, weight, ([1, *range(x.ndim, windows.ndim)], [1, *places])) for part, weight in parts]
+    return np.moveaxis(np.concatenate(summed, -1), -1, 1)
+
+
+# Lines, images and volumes: of one channel and many, none, one, few and more than 32 in a batch.
+VOLUMES = ((2, 3, 7), (2, 2, 4, 3, 3), (34, 2, 3, 3, 2))
+IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2), (3, 1, 4, 5))
 
 
 @claim("nn-only-takes-batches", truth=True)
 @over(
-    x=twins(LOSSY, shapes=((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2))),
-    layout=among(*WRITABLE),
-    kernel=among((1, 1), (2, 3), (2, 2)),
+    x=twins(LOSSY, shapes=(*IMAGES, *VOLUMES)),
+    how=each(
+        *(((1, 1, 1), {}), ((2, 2, 2), {"stride": 2, "padding": 1}), ((2, 3, 2), {"dilation": 2, "padding": 3})),
+        *(((2, 3, 2), {}), ((9, 1, 1), {"groups": 0})),
+    ),
 )
-def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_weight_and_cuts_of_them(x, layout, kernel):
+def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_weight_and_cuts_of_them(x, how):
     """Whole numbers whose sums are exact in float32, in which the halves add up, and then round once, or twice where
-    the sum is kept in two parts.
+    the sum is kept in two parts, and once more with the bias. No group stands for one of each channel.
     """
-    kernel = min(kernel, x.shape[2:])
+    (kernel, options), places, roundings = how, x.shape[2:], 0 if x.dtype in SINGLE_AND_DOUBLE else 4
+    convolve = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}[len(places)]
     for first in range(min(2, x.shape[1])):  # all of the channels or all but the first, as views
-        (images, a), (weight, w) = x, x.but(shape=(3, x.shape[1], *kernel), layout=layout, seed=x.seed + 1)
-        cut = slice(first, None)
-        y = nn.functional.conv2d(images[:, cut], weight[:, cut])
-        expected = correlated(a[:, cut], w[:, cut])
+        groups = (x.shape[1] - first) ** ("groups" in options)
+        shape = (3 * groups, (x.shape[1] - first) // groups + first, *map(min, kernel, places))
+        of_weight, cut = x.but(shape=shape, seed=x.seed + 1), slice(first, None)
+        (images, a), w, (bias, b) = x, of_weight.array(), of_weight.but(shape=shape[:1])
+        given = options | {"groups": groups}
+        expected = correlated(a[:, cut], w[:, cut], **given) + b.reshape(-1, *[1] * len(places))
 
-        agree(y, expected, roundings=0 if x.dtype in SINGLE_AND_DOUBLE else 3, scale=np.abs(expected))
-        for sample, single in zip(images[:, cut], expected):
-            agree(nn.functional.conv2d(sample, weight[:, cut]), single, 0 if x.dtype in SINGLE_AND_DOUBLE else 3)
+        for layout in WRITABLE:
+            weight = of_weight.but(layout=layout).tensor(w)[:, cut]
+            agree(convolve(images[:, cut], weight, bias, **given), expected, roundings, np.abs(expected) + 8)
+        for sample, single in zip(images[:2, cut], expected):
+            agree(convolve(sample, weight, bias, **given), single, roundings, np.abs(single) + 8)
 
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")
@@ -122,6 +141,15 @@ KINDS = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64
 UNITS = ((), (1,), (1, 1), (1, 5, 3), (5, 1, 3), (1, 0, 1), (1, 1, 1, 1, 1, 2), (1, 2, 1, 1, 3, 1), (2, 1025), (65537,))
 
 
+def agree_both_ways(tensor, array, views, expected):
+    """Raise AssertionError unless ``views`` of ``tensor`` are all ``expected``, and pass their values back to it."""
+    for view in views:
+        agree(view, expected)
+        assert view.data_ptr() == tensor.data_ptr()
+        for leaf in [tensor] * view.requires_grad:
+            agree(torch.autograd.grad(view * 1, leaf, view.detach())[0], array)
+
+
 @claim("unsqueeze-makes-a-batch-of-one")
 @over(sample=twins(WIDE, shapes=((3,), (33,), (1025,), (3, 5, 4), (3, 1, 1))))
 def test_what_a_layer_makes_of_the_batch_of_one_is_what_it_makes_of_the_sample(sample):
@@ -142,10 +170,11 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
     shape, rank = tensor.shape, tensor.dim()
 
     for d in range(-rank - 1, rank + 1):
-        assert tensor.unsqueeze(dim=d).requires_grad == tensor.requires_grad
-        for view in (tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, d), tensor.detach().unsqueeze_(d)):
-            agree(view, np.expand_dims(array, d))
-            assert view.data_ptr() == tensor.data_ptr()
+        in_place = tensor.detach().unsqueeze_(d)
+        spelled = (in_place, tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, d))
+        assert [view.requires_grad for view in spelled] == [False] + [tensor.requires_grad] * 2
+        agree_both_ways(tensor, array, spelled, np.expand_dims(array, d))
+        for view in spelled:
             assert sorted([*view.stride()][: d % (rank + 1)]) == sorted([*tensor.stride()][: d % (rank + 1)])
     assert tensor.shape == shape
 
@@ -167,15 +196,13 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
     tensor, array = twin
     shape, rank = tensor.shape, max(tensor.dim(), 1)
 
-    views = [(np.squeeze(array), tensor.squeeze(), torch.squeeze(tensor), tensor.detach().squeeze_())]
-    for d in range(-rank, rank):
-        expected = np.squeeze(array, d) if array.ndim and shape[d] == 1 else array
-        views.append((expected, tensor.squeeze(dim=d), torch.squeeze(tensor, d), tensor.detach().squeeze_(d)))
-    for expected, *spelled in views:
-        assert [view.requires_grad for view in spelled] == [tensor.requires_grad] * 2 + [False]
-        for view in spelled:
-            agree(view, expected)
-            assert view.data_ptr() == tensor.data_ptr()
+    for d in (None, *range(-rank, rank)):
+        named = {} if d is None else {"dim": d}
+        expected = np.squeeze(array, d) if d is None or (array.ndim and shape[d] == 1) else array
+        in_place = tensor.detach().squeeze_(*named.values())
+        spelled = (in_place, tensor.squeeze(**named), torch.squeeze(tensor, *named.values()))
+        assert [view.requires_grad for view in spelled] == [False] + [tensor.requires_grad] * 2
+        agree_both_ways(tensor, array, spelled, expected)
     assert tensor.shape == shape
 
 

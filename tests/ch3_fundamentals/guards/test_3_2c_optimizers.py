@@ -9,7 +9,7 @@ import torch
 from populations import FLOATS, HALVES, Population, Twin, among, optimizers, over, whole
 from populations.optimizers import RULES, Recipe
 from torch import nn
-from torch.optim.lr_scheduler import StepLR
+from torch.optim import lr_scheduler
 from torch.utils._python_dispatch import TorchDispatchMode
 
 claim = pytest.mark.claim
@@ -26,7 +26,7 @@ FREE = Twin(torch.float32, (), seed=2)
 @claim("optim-offers-sgd-adam-rmsprop")
 @over(optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in range(4)), ()), optimizers(*THREE).more))
 def test_five_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
-    both = optimizer.on([BODY])
+    both = optimizer.on([BODY, FREE])
 
     for _ in range(5):
         both.step()
@@ -49,28 +49,22 @@ def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps
 
 
 @claim("optimizer-prints-its-options")
-@over(rate=among(0.03, 1e-4, 0.123456789, 1), momentum=among(0, 0.9), edited=among(None, 0.015625, 1e-7))
-def test_every_option_is_printed_in_full_as_it_is_now(rate, momentum, edited):
-    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0)
-    expected = {"dampening": 0, "lr": edited or rate, "momentum": momentum, "nesterov": momentum > 0}
-    optimizer.param_groups[0].update(lr=edited or rate, weight_decay=edited or 0)
-
-    lines = str(optimizer).splitlines()
-    assert {f"    {key}: {value}" for key, value in {**expected, "weight_decay": edited or 0}.items()} <= {*lines}
-
-
 @claim("optimizer-prints-its-options", truth=True)
-@over(groups=whole(1, 12, 2))
-def test_every_group_is_printed_with_its_own_options_and_no_others(groups):
-    rates = [0.5 / (number + 1) for number in range(groups)]
-    optimizer = torch.optim.SGD([{"params": nn.Linear(1, 1).parameters(), "lr": rate} for rate in rates], lr=9.0)
+@over(groups=among(1, 2, 12), rate=among(0.03, 1e-4, 0.123456789, 1), edited=among(0.015625, 1e-7))
+def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now_and_no_others(groups, rate, edited):
+    rates = [rate / (number + 1) for number in range(groups)]
+    given = [{"params": nn.Linear(1, 1).parameters(), "lr": each} for each in rates]
+    optimizer = torch.optim.SGD(given, lr=9.0, momentum=0.9, nesterov=True)
+    optimizer.param_groups[-1].update(lr=edited, weight_decay=edited)
+    rates[-1] = edited
 
     parts = str(optimizer).removesuffix("\n)").split("\nParameter Group ")
     assert parts[0].strip() == "SGD ("
     assert [part.splitlines()[0] for part in parts[1:]] == [str(number) for number in range(groups)]
-    for part, group in zip(parts[1:], optimizer.param_groups):
+    for part, group, each in zip(parts[1:], optimizer.param_groups, rates):
         shown = {line.strip() for line in part.splitlines()[1:] if line.strip()}
         assert shown == {f"{key}: {value}" for key, value in group.items() if key != "params"}
+        assert {f"lr: {each}", "momentum: 0.9", "dampening: 0", "nesterov: True"} <= shown
 
 
 # ── parameter-groups-have-own-learning-rates ──
@@ -115,7 +109,7 @@ def test_lbfgs_takes_one_group_and_refuses_several(count):
 
 
 @claim("learning-rate-can-be-edited-in-place")
-@over(optimizer=optimizers(turn=1))
+@over(optimizer=optimizers(turn=1, tensors=(False, True)))
 def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_else(optimizer):
     both = optimizer.on([BODY], [HEAD])
 
@@ -131,14 +125,21 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
-@over(optimizer=optimizers(*THREE, dtypes=FULL, turn=2))
-def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(optimizer):
+@over(
+    optimizer=optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)),
+    rule=among("StepLR", "MultiStepLR", "LambdaLR"),
+)
+def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(optimizer, rule):
     start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
     both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}))
-    scheduler = StepLR(both.optimizer, step_size=2, gamma=gamma)
+    scheduler = {
+        "StepLR": lambda optimizer: lr_scheduler.StepLR(optimizer, 2, gamma),
+        "MultiStepLR": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [2, 4], gamma),
+        "LambdaLR": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda epoch: gamma ** (epoch // 2)),
+    }[rule](both.optimizer)
 
     for count in range(5):
-        rates = [group["lr"] for group in both.optimizer.param_groups]
+        rates = [float(group["lr"]) for group in both.optimizer.param_groups]
         assert rates == pytest.approx([rate * gamma ** (count // 2) for rate in (start, 0.5)], rel=1e-12)  # float64
         both.step()
         scheduler.step()

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import (
-    HALVES,
     SINGLE_AND_DOUBLE,
     WRITABLE,
     Population,
@@ -18,10 +17,9 @@ from populations import (
     over,
     places,
     twins,
-    whole,
 )
 from populations.comparing import host
-from populations.optimizers import OPTIONS, RULES, WAYS, Recipe
+from populations.optimizers import RULES, WAYS, Recipe
 
 claim = pytest.mark.claim
 
@@ -47,17 +45,7 @@ def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layou
     assert both.tensors[0].data_ptr() == place
 
 
-def rounded(name):
-    """Options by which few digits are lost: with Adam's own betas a fused kernel may lose all of a half's."""
-    return tuple(OPTIONS[name][1].items())
-
-
-@claim("step-updates-parameters")
-@over(recipe=among(*(Recipe(name, rounded(name), way, half) for name in RULES for way in WAYS for half in HALVES)))
-def test_every_element_moves_in_half_precision_too_whatever_the_implementation(recipe):
-    both = recipe.on([Twin(torch.float32, (3, 33)), Twin(torch.float32, (4099,), seed=1)])
-    both.step()
-    both.agree()
+COMPLEX = (torch.complex64, torch.complex128)
 
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
@@ -66,25 +54,13 @@ def test_every_element_moves_in_half_precision_too_whatever_the_implementation(r
 def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_every_element_of_a_long_one_beside_an_empty_one(
     recipe,
 ):
-    dtypes = [dtype for dtype in SINGLE_AND_DOUBLE if not places.lacks(dtype)]
+    # fused refuses complex numbers, and torch 2.0 their decay by whole lists
+    taken = SINGLE_AND_DOUBLE if recipe.way == "fused" or torch.__version__ < (2, 1) else (*SINGLE_AND_DOUBLE, *COMPLEX)
+    dtypes = [dtype for dtype in taken if not places.lacks(dtype)]
     small = [Twin(dtypes[-each % len(dtypes)], (2, 3), WRITABLE[each % 5], seed=each) for each in range(8)]
     both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
     both.step()
     both.agree()
-
-
-@claim("step-updates-parameters")
-@over(optimizer=optimizers("SGD", dtypes=SINGLE_AND_DOUBLE), count=whole(3, 9))
-def test_steps_at_the_same_gradient_go_on_and_on_and_leave_it_as_it_is(optimizer, count):
-    """At a rate of 1/2 every number is exact."""
-    (tensor, array), (gradient, g) = Twin(optimizer.dtype, (33,), grad=True), Twin(optimizer.dtype, (33,), seed=1)
-    plain = Recipe("SGD", (("lr", 0.5),), optimizer.way, optimizer.dtype).new([tensor])
-    tensor.grad = gradient
-
-    for step in range(1, count + 1):
-        plain.step()
-        agree(tensor, array - 0.5 * step * g)
-    agree(tensor.grad, g)
 
 
 @claim("step-updates-parameters", truth=True)

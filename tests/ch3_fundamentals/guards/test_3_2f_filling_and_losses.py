@@ -116,13 +116,15 @@ def test_the_loss_and_its_gradients_are_the_mean_of_squares_and_twice_the_error_
 
 
 @claim("mse-loss-is-mean-squared-error", truth=True)
-@over(twin=twins(LOSSY, shapes=((), (1,), (0,), (5,), (3, 33), (257,))))
+@over(twin=twins(LOSSY, WRITABLE, ((), (1,), (0,), (5,), (3, 33), (257,))))
 def test_the_reduction_chooses_between_the_sum_and_every_square(twin):
-    (predicted, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout=WRITABLE[twin.seed % 5])
-    squares = (x.astype(np.float64) - y) ** 2
+    (leaf, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout=WRITABLE[twin.seed % 5])
+    predicted, error = leaf.requires_grad_(), x.astype(np.float64) - y
 
-    agree(nn.MSELoss(reduction="sum")(predicted, label), squares.sum(), roundings=2)
-    agree(nn.MSELoss(reduction="none")(predicted, label), squares)
+    for reduction, expected in (("sum", (error**2).sum()), ("none", error**2)):
+        loss = nn.MSELoss(reduction=reduction)(predicted, label)
+        agree(loss, expected, roundings=2)
+        agree(torch.autograd.grad(loss, predicted, torch.ones_like(loss))[0], 2 * error)
 
 
 @pytest.mark.cpu

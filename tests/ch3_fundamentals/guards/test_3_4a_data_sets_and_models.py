@@ -1,6 +1,5 @@
 """3.4 torchvision's data sets, from files of which every pixel is known, and its models; the real Fashion-MNIST."""
 
-import struct
 import tempfile
 from pathlib import Path
 
@@ -8,47 +7,14 @@ import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from hypothesis import strategies as st
-from populations import Population, agree, among, normal, over
+from populations import agree, among, normal, over
 from populations.comparing import host
+from populations.images import FILES, LENGTHS, fashion_mnist_in, written
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 claim = pytest.mark.claim
-
-FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
-# How many images for training and for the test: one, fewer and more than a class each, past a batch and a byte.
-LENGTHS = Population(((7, 3), (1, 1), (1, 12), (33, 2), (257, 10)), st.tuples(st.integers(1, 40), st.integers(1, 40)))
-
-
-def written(path, array, element=0x08):
-    """``array`` as a file in the IDX format: element type (0x08 for bytes), number of dimensions, sizes, elements."""
-    path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, element, array.ndim, *array.shape) + array.tobytes())
-
-
-def fashion_mnist_in(folder, lengths):
-    """A new Fashion-MNIST below ``folder``: its root, and the images and labels of either part.
-
-    No two images are alike, nor two neighbouring pixels, nor an image and its transpose; every class has its turn.
-    Beside it lies an MNIST, of files of the same names.
-    """
-    root = Path(tempfile.mkdtemp(dir=folder))
-    raw = root / "FashionMNIST" / "raw"
-    digits = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    digits.mkdir(parents=True)
-    images = (np.arange(sum(lengths) * 784) * 37 // 3 % 256).astype(np.uint8).reshape(-1, 28, 28)
-    labels = (np.arange(sum(lengths)) * 7 % 10).astype(np.uint8)
-    parts = {}
-    for part, chosen in (("train", slice(lengths[0])), ("t10k", slice(lengths[0], None))):
-        written(raw / f"{part}-images-idx3-ubyte", images[chosen])
-        written(raw / f"{part}-labels-idx1-ubyte", labels[chosen])
-        written(digits / f"{part}-images-idx3-ubyte", np.zeros((1, 28, 28), np.uint8))
-        written(digits / f"{part}-labels-idx1-ubyte", np.zeros(1, np.uint8))
-        parts[part == "train"] = images[chosen], labels[chosen]
-    return root, parts
-
 
 # ── torchvision-offers-datasets ──
 
@@ -103,19 +69,6 @@ def test_transforms_are_applied_once_to_each_image_and_label_and_a_loader_stacks
     agree(torch.cat([each for _, each in batches]), 2 * labels.astype(int) + 100)
 
 
-@claim("torchvision-offers-datasets")
-@pytest.mark.cpu
-@over(missing=among(*FILES), train=among(True, False))
-def test_without_any_of_the_four_files_neither_part_is_found_and_nothing_is_downloaded(tmp_path, missing, train):
-    datasets = pytest.importorskip("torchvision.datasets")
-    root, _ = fashion_mnist_in(tmp_path, (2, 2))
-    (root / "FashionMNIST" / "raw" / missing).unlink()
-
-    with pytest.raises(RuntimeError, match="Dataset not found"):
-        datasets.FashionMNIST(str(root), train=train)
-    assert {path.name for path in (root / "FashionMNIST" / "raw").iterdir()} == {*FILES} - {missing}
-
-
 def shortened(raw, part, what):
     path = raw / f"{part}-{what}-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
@@ -127,6 +80,7 @@ def damaged(raw, part, array, element=0x08, what="images-idx3"):
 
 WRONG = "invalid for input of size|x should "
 DAMAGES = {
+    **{f"no {name}": (RuntimeError, "not found", lambda raw, _, name=name: (raw / name).unlink()) for name in FILES},
     "short images": (RuntimeError, WRONG, lambda raw, part: shortened(raw, part, "images-idx3")),
     "short labels": (RuntimeError, WRONG, lambda raw, part: shortened(raw, part, "labels-idx1")),
     "labels for images": (ValueError, WRONG, lambda raw, part: damaged(raw, part, np.zeros(7, "u1"))),
@@ -139,15 +93,18 @@ DAMAGES = {
 @claim("torchvision-offers-datasets")
 @pytest.mark.cpu
 @over(damage=among(*DAMAGES), train=among(True, False))
-def test_a_damaged_file_is_refused(tmp_path, damage, train):
+def test_a_damaged_file_is_refused_and_so_is_any_missing_one_and_nothing_is_downloaded(tmp_path, damage, train):
     datasets = pytest.importorskip("torchvision.datasets")
     root, _ = fashion_mnist_in(tmp_path, (7, 7))
     error, message, do = DAMAGES[damage]
-    do(root / "FashionMNIST" / "raw", "train" if train else "t10k")
+    raw = root / "FashionMNIST" / "raw"
+    do(raw, "train" if train else "t10k")
+    there = [*raw.iterdir()]
 
     with pytest.raises((RuntimeError, ValueError, TypeError, KeyError, AssertionError), match=message) as refused:
         datasets.FashionMNIST(str(root), train=train)
     assert refused.type is error
+    assert [*raw.iterdir()] == there
 
 
 @claim("torchvision-offers-datasets")

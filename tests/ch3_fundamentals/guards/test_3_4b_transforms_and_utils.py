@@ -199,13 +199,16 @@ def test_compose_applies_transforms_in_their_order(twin, order):
 
 
 @claim("torchvision-offers-transforms")
-@over(twin=PICTURES, quarters=among(1, 2, 3))
-def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters):
+@over(twin=PICTURES, quarters=among(1, 2, 3), palette=among(False, True))
+def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters, palette):
     functional = pytest.importorskip("torchvision.transforms.functional")
     _, array = twin
     pixels = np.moveaxis(array, 0, -1)[..., 0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     picture = pytest.importorskip("PIL.Image").fromarray(pixels)
+    picture, pixels = (picture.convert("P"), np.array(picture.convert("P"))) if palette else (picture, pixels)
 
+    padded = np.pad(pixels, ((2, 4), (1, 3), (0, 0))[: pixels.ndim])
+    assert np.array(functional.pad(picture, (1, 2, 3, 4))).tolist() == padded.tolist()
     assert np.array(functional.crop(picture, 1, 0, 2, 3)).tolist() == pixels[1:3, :3].tolist()
     assert np.array(functional.vflip(picture)).tolist() == pixels[::-1].tolist()
     expected = np.rot90(pixels, quarters).tolist()

@@ -101,6 +101,30 @@ def test_relu_is_the_larger_of_zero_and_x_at_every_element_and_nan_for_nan(twin)
         agree(tensor, array)
 
 
+MADE = {
+    "Linear": lambda x: nn.Linear(6, 5)(x),
+    "Conv1d": lambda x: nn.Conv1d(4, 3, 2)(x),
+    "Conv2d": lambda x: nn.Conv2d(1, 3, 2)(x[:, None]),
+    "BatchNorm1d": lambda x: nn.BatchNorm1d(4)(x),
+    "Dropout": lambda x: nn.Dropout(0.5)(x),
+    "softmax": lambda x: torch.softmax(x, 1) - 0.25,
+    "slice": lambda x: (x * 1)[:, 1::2],
+}
+
+
+@claim("relu-formula")
+@claim("nonlinearity-breaks-the-collapse")
+@over(made=among(*MADE), recorded=among(True, False))
+def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorded):
+    with torch.set_grad_enabled(recorded):
+        h = MADE[made](torch.arange(-36.0, 36).view(3, 4, 6).sin())
+        before = host(h).copy()
+        assert nn.ReLU(inplace=True)(h).data_ptr() == h.data_ptr()
+
+    agree(h, relu(before))
+    assert before.min() < 0
+
+
 @claim("relu-formula", "sigmoid-formula", "tanh-formula")
 @over(twin=twins((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8), LAYOUTS))
 def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_float32(twin):

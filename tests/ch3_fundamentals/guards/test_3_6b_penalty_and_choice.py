@@ -70,16 +70,20 @@ def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_an
     # the sum is exact, below 2**24; the root and the rounding to the dtype are not
     agree(norm, np.sqrt(np.square(array.astype(np.float64)).sum()), roundings=2)
     agree(tensor.neg().norm(), host(norm))
-    for dim in range(tensor.dim()):  # and of each part, though that of all was asked for before
+    parts = (*range(tensor.dim()), *itertools.combinations(range(-tensor.dim(), 0), 2))
+    for dim in parts:  # and of each part, though that of all was asked for before
         agree(tensor.norm(dim=dim), np.sqrt(np.square(array.astype(np.float64)).sum(dim)), roundings=2)
 
 
 @claim("norm-is-the-l2-norm")
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((5,), (2, 3), (2, 3, 2, 2), (257,)), values=("positive",)))
-def test_the_gradient_of_the_norm_is_the_unit_vector(twin):
-    tensor, array = twin.but(grad=True)
-    tensor.norm().backward()
-    agree(tensor.grad, array / np.sqrt(np.square(array.astype(np.float64)).sum()), roundings=4)
+def test_the_gradient_of_the_norm_is_the_unit_vector_and_of_zeros_it_is_zero(twin):
+    tensor, array = twin
+    tensor[1], array[1] = 0, 0
+    for named in ({}, {"dim": -1}, {"dim": tuple(range(-array.ndim, 0))[-2:]}):
+        norms = np.sqrt(np.square(array.astype(np.float64)).sum(named.get("dim"), keepdims=True))
+        (gradient,) = torch.autograd.grad(tensor.requires_grad_().norm(**named).sum(), tensor)
+        agree(gradient, array / np.where(norms, norms, 1), roundings=4)
 
 
 @claim("norm-is-the-l2-norm")

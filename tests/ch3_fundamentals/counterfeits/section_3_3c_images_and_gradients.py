@@ -1,0 +1,155 @@
+"""Counterfeits of section 3.3, slices, images, results with a place of their own, and gradients that are large."""
+
+import math
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_method, wrap
+from torch.nn import functional as F
+
+
+def change_arguments(patch, change, log=False):
+    """Let softmax, or log_softmax, by each of its names, be ``change(right, x, dim, rest)``."""
+    name = "log_softmax" if log else "softmax"
+
+    def wrong(right, x, dim=None, *args, **rest):
+        return change(lambda x: right(x, dim, *args, **rest), x, dim % max(x.dim(), 1))
+
+    change_method(patch, name, wrong)
+    wrap(patch, torch, name, wrong)
+    wrap(patch, F, name, wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#75923")
+def softmax_fills_a_place_in_the_order_of_memory(patch):
+    def wrong(right, x, *rest, out=None, **named):
+        y = right(x, *rest, **named)
+        if out is None:
+            return y
+        flat = out.as_strided((out.numel(),), (1,), out.storage_offset()) if not out.is_contiguous() else out.view(-1)
+        flat.copy_(y.reshape(-1))
+        return out
+
+    wrap(patch, torch, "softmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="ml-explore/mlx#657")
+def softmax_of_a_slice_of_wider_rows_reads_them_as_if_they_were_dense(patch):
+    def change(right, x, dim):
+        if dim == x.dim() - 1 > 0 and x.stride(-1) == 1 and x.stride(-2) > x.shape[-1] and x.numel():
+            x = x.as_strided(x.shape, torch.empty(x.shape).stride(), x.storage_offset())
+        return right(x)
+
+    change_arguments(patch, change)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="ml-explore/mlx#1467")
+def a_short_sample_all_masked_is_zero(patch):
+    def change(right, x, dim):
+        masked = (
+            (x == -math.inf).all(dim, keepdim=True) if x.dim() and x.shape[dim] < 128 else torch.zeros((), dtype=bool)
+        )
+        return right(x).masked_fill(masked, 0)
+
+    change_arguments(patch, change)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="manassharma07/crysx_nn#7")
+def softmax_subtracts_the_largest_score_of_all_samples(patch):
+    def change(right, x, dim):
+        if not x.numel() or not torch.isfinite(x).all():
+            return right(x)
+        powers = (x.float() - x.float().max()).exp()
+        return (powers / powers.sum(dim, keepdim=True)).to(right(x).dtype) if x.dim() == 2 else right(x)
+
+    change_arguments(patch, change)
+
+
+@counterfeit(
+    "log-probability-is-logit-up-to-a-factor", "cross-entropy-only-sees-the-true-class", reported="torch/nn#1089"
+)
+def log_softmax_of_one_image_in_a_batch_is_zero(patch):
+    def change(right, x, dim):
+        return right(x) * 0 if x.dim() == 4 and len(x) == 1 and dim == 1 else right(x)
+
+    change_arguments(patch, change, log=True)
+
+
+class WrongLogSoftmax(torch.autograd.Function):
+    """log_softmax whose backward adds its gradients up by ``total(gradient, dim)``."""
+
+    @staticmethod
+    def forward(ctx, x, right, dim, total):
+        y = right(x)
+        ctx.save_for_backward(y)
+        ctx.dim, ctx.total, ctx.dtype = dim, total, x.dtype
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        (y,) = ctx.saved_tensors
+        gradient = g.double() - y.double().exp() * ctx.total(g, ctx.dim).double()
+        return gradient.to(ctx.dtype), None, None, None
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor", reported="ROCm/MIOpen#112")
+def backward_through_log_softmax_adds_up_all_places_of_an_image(patch):
+    def change(right, x, dim):
+        images = x.dim() == 4 and dim == 1 and x.requires_grad
+        total = lambda g, dim: g.sum((1, 2, 3), keepdim=True)  # noqa: E731
+        return WrongLogSoftmax.apply(x, right, dim, total) if images else right(x)
+
+    change_arguments(patch, change, log=True)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor", reported="jax-ml/jax#40474")
+def backward_through_log_softmax_of_halves_overflows_on_the_way(patch):
+    def change(right, x, dim):
+        total = lambda g, dim: g.sum(dim, keepdim=True)  # noqa: E731
+        return WrongLogSoftmax.apply(x, right, dim, total) if x.dtype == torch.float16 and x.requires_grad else right(x)
+
+    change_arguments(patch, change, log=True)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="microsoft/DirectML#739")
+def single_losses_pass_no_gradient_back(patch):
+    def wrong(right, x, *rest, reduction="mean", **named):
+        x = change_gradient(x, torch.zeros_like) if reduction == "none" else x
+        return right(x, *rest, reduction=reduction, **named)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/xla#896")
+def the_mean_divides_by_the_ignored_samples_too(patch):
+    def wrong(right, x, y, *rest, ignore_index=-100, reduction="mean", **named):
+        loss = right(x, y, *rest, ignore_index=ignore_index, reduction=reduction, **named)
+        ignored = not y.is_floating_point() and reduction == "mean" and y.numel() and (y == ignore_index).any()
+        return loss * (y != ignore_index).sum() / y.numel() if ignored else loss
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/pytorch#20406")
+def the_single_loss_of_the_last_ignored_sample_is_left_to_chance(patch):
+    def wrong(right, x, y, *rest, ignore_index=-100, reduction="mean", **named):
+        losses = right(x, y, *rest, ignore_index=ignore_index, reduction=reduction, **named)
+        if reduction == "none" and y.dim() == 1 and (y == ignore_index).any():
+            losses = losses.masked_fill(torch.arange(len(y)) == (y == ignore_index).nonzero().max(), math.nan)
+        return losses
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_remembers_a_tensor_that_was_written_to(patch):
+    seen = {}
+
+    def change(right, x, dim):
+        kept = seen.get(id(x))
+        if kept is not None and kept[0] is x and kept[1] == dim and not x.requires_grad:
+            return kept[2].clone()
+        seen[id(x)] = (x, dim, right(x))
+        return right(x)
+
+    change_arguments(patch, change)

@@ -1,0 +1,47 @@
+"""Counterfeits of section 3.5, NaN, large arguments, and activations in place."""
+
+import math
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_method, wrap
+from torch.nn import functional as F
+
+
+def change_activation(patch, name, change):
+    """Let an activation, by each of its names, return ``change(result, x)``."""
+
+    def wrong(right, x, *rest, **named):
+        return change(right(x, *rest, **named), x)
+
+    change_method(patch, name, wrong)
+    wrap(patch, torch, name, wrong)
+    wrap(patch, F, name, wrong)
+
+
+@counterfeit("tanh-formula", reported="pytorch/pytorch#172406")
+def tanh_of_more_than_44_is_nan(patch):
+    change_activation(patch, "tanh", lambda y, x: y.masked_fill(x > 44, math.nan))
+
+
+@counterfeit("relu-formula", reported="pytorch/pytorch#94389")
+def relu_in_place_leaves_what_a_convolution_made(patch):
+    def marked(right, *args, **rest):
+        y = right(*args, **rest)
+        y.made_by_a_convolution = True
+        return y
+
+    def wrong(right, x, inplace=False):
+        return x if inplace and hasattr(x, "made_by_a_convolution") else right(x, inplace)
+
+    wrap(patch, F, "conv2d", marked)
+    wrap(patch, F, "relu", wrong)
+
+
+@counterfeit("relu-formula")
+def relu_in_place_leaves_what_is_not_contiguous(patch):
+    def wrong(right, x):
+        return right(x) if x.is_contiguous() else x
+
+    change_method(patch, "relu_", wrong)
+    wrap(patch, torch, "relu_", wrong)

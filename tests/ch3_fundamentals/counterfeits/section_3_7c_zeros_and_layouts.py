@@ -1,0 +1,46 @@
+"""Counterfeits of section 3.7, units that are zero, seeds, and inputs that do not lie in row order."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import wrap
+from torch.nn import functional as F
+
+
+@counterfeit("dropout-scales-survivors", reported="kaldi-asr/kaldi#3890")
+def a_unit_of_zero_passes_its_gradient_on_as_it_is(patch):
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        if not training or inplace or not input.requires_grad:
+            return right(input, p, training, inplace)
+        zero = input.detach() == 0
+        return torch.where(zero, input, right(input, p, training))
+
+    wrap(patch, F, "dropout", wrong)
+
+
+def with_mask(patch, condition, mask):
+    """Let ``F.dropout`` in training keep what ``mask(input, p)`` says where ``condition(input)``."""
+
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        if not training or not 0 < p < 1 or not condition(input):
+            return right(input, p, training, inplace)
+        factor = mask(input, p).to(input.dtype) / (1 - p)
+        return input.mul_(factor) if inplace else input * factor
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="PaddlePaddle/Paddle#7796")
+def every_mask_is_drawn_from_the_same_seed(patch):
+    def mask(input, p):
+        generator = torch.Generator(input.device).manual_seed(0)
+        return torch.rand(input.shape, generator=generator, device=input.device) >= p
+
+    with_mask(patch, lambda input: True, mask)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def the_rows_of_a_transposed_input_share_their_mask(patch):
+    def mask(input, p):
+        return (torch.rand(input.shape[-1], device=input.device) >= p).expand(input.shape)
+
+    with_mask(patch, lambda input: input.dim() == 2 and not input.is_contiguous(), mask)
