@@ -17,3 +17,12 @@ def array_of(twin: Twin) -> tuple[np.ndarray, np.ndarray]:
     buffer, strides, offset = arranged(values, twin.layout)
     size = values.itemsize
     return np.ndarray(values.shape, values.dtype, buffer, offset * size, [stride * size for stride in strides]), buffer
+
+
+def takes(array: np.ndarray) -> bool:
+    """Whether torch.from_numpy takes an array."""
+    try:
+        torch.from_numpy(array)
+    except TypeError:
+        return False
+    return True

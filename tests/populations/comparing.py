@@ -27,7 +27,7 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
     )
     values = host(actual)
     same = (values == expected) | ((values != values) & (expected != expected))
-    if roundings:
+    if roundings and (actual.dtype.is_floating_point or actual.dtype.is_complex):
         eps = torch.finfo(actual.dtype).eps
         with np.errstate(invalid="ignore", over="ignore"):
             wide = np.complex128 if np.iscomplexobj(expected) else np.float64

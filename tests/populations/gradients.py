@@ -9,6 +9,36 @@ from populations.operations import OPERATIONS
 from populations.twins import Twin
 
 OPERATION = {operation.name: operation for operation in OPERATIONS}
+# Their results are whole numbers or truth values, which have no derivative, or use nothing of x but its shape.
+UNTRACKED = {
+    "x > 0": lambda x: x > 0,
+    "x == x": lambda x: x == x,
+    "isnan": lambda x: torch.isnan(x),
+    "isfinite": lambda x: x.isfinite(),
+    "argsort": lambda x: x.argsort(),
+    "long": lambda x: x.long(),
+    "to int32": lambda x: x.to(torch.int32),
+    "logical_not": lambda x: x.logical_not(),
+    "nonzero": lambda x: x.nonzero(),
+    "zeros_like": lambda x: torch.zeros_like(x),
+    "rand_like": lambda x: torch.rand_like(x),
+    "new_ones": lambda x: x.new_ones(x.shape),
+    "tolist": lambda x: torch.tensor(x.tolist(), dtype=x.dtype),
+    "new_tensor": lambda x: x.new_tensor(x.detach().cpu().numpy() if x.dtype != torch.bfloat16 else x.tolist()),
+    "detach": lambda x: x.detach(),
+}
+# Results of several parts, or of whole numbers from an operand of whole numbers.
+SEVERAL = {
+    "sort": lambda x: x.sort(),
+    "topk": lambda x: x.topk(2),
+    "min": lambda x: x.min(dim=-1),
+    "split": lambda x: x.split(2, -1),
+    "einsum": lambda x: (torch.einsum("...i->...", x),),
+    "norm": lambda x: (x.norm(), torch.norm(x)),
+    "unbind": lambda x: x.unbind(),
+    "unique": lambda x: x.unique(return_inverse=True),
+    "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),
+}
 
 
 def weights_for(

@@ -6,7 +6,7 @@ included, whatever the layout.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,7 @@ def columns(size: int) -> np.ndarray:
     return (np.arange(3 * size) % 3 - 1.0).reshape(size, 3)
 
 
-def written_through_a_view(x):
+def through_a_view(x):
     y = x * 1
     y[..., :1] *= 10
     return y
@@ -85,9 +85,9 @@ def assigned(x):
     return y
 
 
-def backwards(x):
-    """The places of the last dimension, from its last to its first, for each row of ``x``."""
-    return torch.arange(x.shape[-1], device=x.device).flip(0).expand(x.shape)
+def halves(size: int) -> np.ndarray:
+    """As many places as there are, of which the first half is read twice and the second one never."""
+    return np.arange(size) // 2
 
 
 def chunked(x, w):
@@ -98,26 +98,26 @@ def chunked(x, w):
     return np.concatenate(back[::-1]).reshape(x.shape)
 
 
-def first_column_times_ten(x, w):
-    return w * np.where(np.arange(x.shape[-1]) == 0, 10.0, 1.0)
-
-
 def at(x: np.ndarray, place, w: np.ndarray) -> np.ndarray:
     gradient = np.zeros(x.shape)
     gradient[place] = w
     return gradient
 
 
-def again(x: np.ndarray, places: list[int], w: np.ndarray) -> np.ndarray:
+def again(x: np.ndarray, places: Sequence[int] | np.ndarray, w: np.ndarray) -> np.ndarray:
     """What arrives at elements of the last dimension, of which some are read more than once."""
     gradient = np.zeros(x.shape)
     np.add.at(gradient, (..., places), w)
     return gradient
 
 
-def repeated(x, matrix):
-    """``matrix`` for each row of ``x``."""
-    return matrix.expand(x.shape[:-1].numel(), *matrix.shape)
+def columns_for_each_row(x):
+    return torch.from_numpy(columns(x.shape[-1])).to(x).expand(x.shape[:-1].numel(), x.shape[-1], 3)
+
+
+def by_columns(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """What arrives at ``x`` from its rows' products with ``columns``."""
+    return (w @ columns(x.shape[-1]).T).reshape(x.shape)
 
 
 def sigmoid_slope(x):
@@ -159,7 +159,7 @@ EXACT = [
     Operation(
         "matrix product",
         lambda x: x @ torch.from_numpy(columns(x.shape[-1])).to(x),
-        lambda x, w: w @ columns(x.shape[-1]).T,
+        by_columns,
     ),
     Operation("broadcast", lambda x: torch.zeros(2, *x.shape).to(x) + x, lambda x, w: w.sum(0)),
     Operation(
@@ -199,28 +199,32 @@ EXACT = [
     ),
     Operation(
         "products of a batch",
-        lambda x: torch.bmm(x.reshape(-1, 1, x.shape[-1]), repeated(x, torch.from_numpy(columns(x.shape[-1])).to(x))),
-        lambda x, w: (w @ columns(x.shape[-1]).T).reshape(x.shape),
+        lambda x: torch.bmm(x.reshape(-1, 1, x.shape[-1]), columns_for_each_row(x)),
+        by_columns,
     ),
     Operation("reshape", lambda x: x.reshape(-1), lambda x, w: w.reshape(x.shape)),
     Operation("unsqueeze", lambda x: x.unsqueeze(0), lambda x, w: w[0]),
     Operation("clone", lambda x: x.clone(), lambda x, w: w),
     Operation("to float32", lambda x: (2 * x).to(torch.float32), lambda x, w: 2 * w),
     Operation("bfloat16()", lambda x: (2 * x).bfloat16(), lambda x, w: 2 * w),
-    Operation("half()", lambda x: x.half(), lambda x, w: w),
+    Operation("half()", lambda x: x.float() if x.dtype == torch.float16 else x.half(), lambda x, w: w),
     Operation("cumsum", lambda x: torch.stack([x, 2 * x, 3 * x]).cumsum(0), lambda x, w: w[0] + 3 * w[1] + 6 * w[2]),
     Operation("clamp", lambda x: x.clamp(-2.5, 3.5), lambda x, w: w * (np.abs(x - 0.5) < 3)),
     Operation("minimum", lambda x: torch.minimum(x, 5 - 2 * x), lambda x, w: w * np.where(x < 5 - 2 * x, 1, -2)),
     Operation(
         "einsum",
-        lambda x: torch.einsum("...i,ij->...j", x, torch.from_numpy(columns(x.shape[-1])).to(x)) + 0,
-        lambda x, w: w @ columns(x.shape[-1]).T,
+        lambda x: torch.einsum("bij,ijk->bik", x.reshape(1, -1, x.shape[-1]), columns_for_each_row(x)) + 0,
+        by_columns,
     ),
     Operation("x ** 0", lambda x: x**0 + 0 * x, lambda x, w: 0 * w),
     Operation("flip", lambda x: x.flip(-1), lambda x, w: w[..., ::-1]),
     Operation("roll", lambda x: x.roll(1, -1), lambda x, w: np.roll(w, -1, -1)),
     Operation("repeat", lambda x: x.repeat(2, *[1] * (x.dim() - 1)), lambda x, w: w.reshape(2, *x.shape).sum(0)),
-    Operation("gather", lambda x: x.gather(-1, backwards(x)), lambda x, w: w[..., ::-1]),
+    Operation(
+        "gather",
+        lambda x: x.gather(-1, torch.from_numpy(halves(x.shape[-1])).to(x.device).expand(x.shape)),
+        lambda x, w: again(x, halves(x.shape[-1]), w),
+    ),
     # by way of the product of result and weight, up to 72 times 8
     Operation("prod", lambda x: torch.stack([x, x + 1]).prod(0), lambda x, w: w * (2 * x + 1), roundings=4, scale=576),
     Operation("masked_fill", lambda x: x.masked_fill(x > 2, 7), lambda x, w: w * (x <= 2)),
@@ -232,7 +236,7 @@ EXACT = [
     Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
     Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
     Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),
-    Operation("in place through a view", written_through_a_view, first_column_times_ten),
+    Operation("in place through a view", through_a_view, lambda x, w: w * np.where(np.arange(x.shape[-1]), 1, 10)),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
 ]
 # Their results are too large for another function of them.
@@ -248,49 +252,21 @@ LARGE = [
     ),
 ]
 OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)
-# Their results are whole numbers or truth values, which have no derivative, or use nothing of x but its shape.
-UNTRACKED = {
-    "x > 0": lambda x: x > 0,
-    "x == x": lambda x: x == x,
-    "isnan": lambda x: torch.isnan(x),
-    "isfinite": lambda x: x.isfinite(),
-    "argsort": lambda x: x.argsort(),
-    "long": lambda x: x.long(),
-    "to int32": lambda x: x.to(torch.int32),
-    "logical_not": lambda x: x.logical_not(),
-    "nonzero": lambda x: x.nonzero(),
-    "zeros_like": lambda x: torch.zeros_like(x),
-    "rand_like": lambda x: torch.rand_like(x),
-    "new_ones": lambda x: x.new_ones(x.shape),
-    "tolist": lambda x: torch.tensor(x.tolist(), dtype=x.dtype),
-    "new_tensor": lambda x: x.new_tensor(x.detach().cpu().numpy() if x.dtype != torch.bfloat16 else x.tolist()),
-    "detach": lambda x: x.detach(),
-}
-# Results of several parts, or of whole numbers from an operand of whole numbers.
-SEVERAL = {
-    "sort": lambda x: x.sort(),
-    "topk": lambda x: x.topk(2),
-    "min": lambda x: x.min(dim=-1),
-    "split": lambda x: x.split(2, -1),
-    "einsum": lambda x: (torch.einsum("...i->...", x),),
-    "norm": lambda x: (x.norm(), torch.norm(x)),
-    "unbind": lambda x: x.unbind(),
-    "unique": lambda x: x.unique(return_inverse=True),
-    "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),
-}
 
 
-TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # float16 has few operators on the CPU before torch 2.2
+HALF = torch.float16 if torch.__version__ >= (2, 2) else torch.bfloat16  # of which the CPU has more before torch 2.2
+TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16, *{HALF} - {torch.bfloat16})
 KINDS = (
     Twin(torch.float32, (5,), grad=True),
     Twin(torch.bfloat16, (2, 3, 4, 5), "channels last", second=True, grad=True, seed=1),
     Twin(torch.float64, (33, 33), "transposed", grad=True, seed=2),
     Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
     Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
+    Twin(HALF, (3, 1, 4), "gappy", grad=True, seed=4),
 )
 # A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype, and one long row.
 TRIALS = Population(
-    tuple(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 3 * (turn % 2))),
+    tuple(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 5, 3 * (turn % 2))),
     st.builds(
         Trial,
         st.sampled_from(OPERATIONS),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from populations.core import Population
-from populations.twins import FLOATS, LAYOUTS, WHOLE, Twin
+from populations.twins import FLOATS, LAYOUTS, NUMPY, WHOLE, Twin
 
 # Rank 0 to 5 against each other, a size of 1 on either side and on both, empty ones, and a table past powers of two.
 SHAPES = (
@@ -111,6 +111,7 @@ ALL = (*NUMBERS, torch.bool)
 MIXED = (
     *((torch.int64, torch.float32), (torch.float32, torch.int64), (torch.float16, torch.float32)),
     *((torch.int32, torch.int64), (torch.int16, torch.int64), (torch.int64, torch.bool)),
+    *((torch.float16, torch.bfloat16), (torch.float64, torch.float32), (torch.complex64, torch.float32)),
 )
 BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
 
@@ -129,6 +130,24 @@ class Binary:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+def category(dtype: torch.dtype) -> int:
+    """0 of truth values, 1 of whole numbers, 2 of floating-point and 3 of complex ones."""
+    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else int(dtype != torch.bool)
+
+
+def made_of(x: torch.Tensor, y: torch.Tensor, kind: np.dtype | None = None) -> torch.dtype:
+    """The dtype of a result of two tensors: that of the higher category; within one that of the tensor which has
+    dimensions, if only one has, or else NumPy's, where bfloat16 counts as float32. With ``kind``, NumPy's dtype of the
+    result: truth values stay that, and fractions of whole numbers have the default dtype.
+    """
+    if kind is not None and kind.kind == "b":
+        return torch.bool
+    made = max(x, y, key=lambda tensor: (category(tensor.dtype), tensor.dim() > 0)).dtype
+    if category(x.dtype) == category(y.dtype) and x.dtype != y.dtype and (x.dim() > 0) == (y.dim() > 0):
+        made = getattr(torch, np.promote_types(NUMPY[x.dtype], NUMPY[y.dtype]).name)
+    return torch.get_default_dtype() if category(made) < 2 and kind is not None and kind.kind == "f" else made
 
 
 def new_output(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -183,6 +202,32 @@ BINARIES = (
     # each part of scaled operands takes nine roundings, together less than twice as many
     Binary("complex /", lambda x, y: x / (y + 9), lambda a, b: a / (b + 9), (torch.complex64,), 16),
 )
+
+
+# In place and by assignment: what each does with a target and an operand, and what NumPy does with their arrays.
+IN_PLACE = {
+    "+=": (lambda x, y: x.__iadd__(y), np.add),
+    "add_": (lambda x, y: x.add_(y), np.add),
+    "-=": (lambda x, y: x.__isub__(y), np.subtract),
+    "mul_": (lambda x, y: x.mul_(y), np.multiply),
+    "add_ with alpha": (lambda x, y: x.add_(y, alpha=2), lambda a, b: a + 2 * b),
+    "assignment": (lambda x, y: x.__setitem__(..., y), lambda a, b: np.zeros_like(a) + b),
+    "copy_": (lambda x, y: x.copy_(y), lambda a, b: np.zeros_like(a) + b),
+}
+
+
+def last_column_of(x, y):
+    """Write to the last column what ``y``, repeated as needed, has there."""
+    x[..., -1:] = y[..., -1:] if y.ndim else y
+    return x
+
+
+WRITTEN = {
+    **IN_PLACE,
+    "a slice": (last_column_of, lambda a, b: last_column_of(a.copy(), b)),
+    "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
+    "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, in_order_of_storage, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -84,6 +84,14 @@ def linear_forgets_its_bias(patch):
 @counterfeit("deep-model-is-composition")
 def tanh_is_a_quotient_of_polynomials(patch):
     patch.setattr(torch, "tanh", lambda x: x * (27 + x**2) / (27 + 9 * x**2))
+
+
+@counterfeit("deep-model-is-composition", reported="pytorch/pytorch#162730")
+def a_layer_reads_a_transposed_weight_in_the_order_of_storage(patch):
+    def wrong(right, input, weight, bias=None):
+        return right(input, weight if weight.is_contiguous() else in_order_of_storage(weight), bias)
+
+    wrap(patch, F, "linear", wrong)
 
 
 # ── composition-adds-expressive-power ──
@@ -244,3 +252,14 @@ def a_level_that_is_used_twice_learns_from_its_last_use_alone(patch):
         return F.linear(x, weight, self.bias)
 
     patch.setattr(nn.Linear, "forward", forward)
+
+
+@counterfeit("learned-filters-beat-hand-made-features", reported="pytorch/pytorch#18948")
+def a_convolution_reads_columns_of_an_image_and_of_a_filter_in_the_order_of_storage(patch):
+    def wrong(right, input, weight, *rest, **named):
+        columns = [x.shape[-1] == 1 and not x.is_contiguous() for x in (input, weight)]
+        if all(columns):
+            input, weight = in_order_of_storage(input), in_order_of_storage(weight)
+        return right(input, weight, *rest, **named)
+
+    wrap(patch, F, "conv2d", wrong)

@@ -50,10 +50,13 @@ ORDERS = (
 def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(order, linear, batch):
     names = [name for each in order for name in ["linear"] * linear + [each]]
     levels = [nn.Linear(3, 3) if name == "linear" else LEVELS[name][0]() for name in names]
+    for level in levels[::4] if linear else ():
+        level.weight.data = level.weight.data.t()  # which lies by columns
     model = nn.Sequential(*levels[:-1]).append(levels[-1])
     for shift in (0, 1):  # of the same shape: nothing is remembered
         value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
-        x = torch.tensor(value, dtype=torch.float32)
+        x = torch.tensor(value if shift else value.T, dtype=torch.float32)
+        x = x if shift else x.t()
         for level, name in zip(levels, names):
             value = LEVELS[name][1](value) if name in LEVELS else by_numpy(level, value)
 
@@ -172,7 +175,10 @@ def test_training_many_affine_levels_never_passes_the_best_affine_map():
 
 
 def three_levels():
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2))
+    """Three linear levels; the weight of the middle one lies by columns."""
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2))
+    model[2].weight.data = model[2].weight.data.t().clone(memory_format=torch.contiguous_format).t()
+    return model
 
 
 def loss_of(model):
@@ -194,7 +200,7 @@ def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss():
 
     for parameter in model.parameters():
         with torch.no_grad():
-            last = parameter.view(-1)[-1:]
+            last = parameter[-1:, -1:] if parameter.dim() > 1 else parameter[-1:]
             last += h
             above = loss_of(model).item()
             last -= 2 * h
@@ -256,3 +262,4 @@ def test_sobel_s_filters_tell_every_clean_edge_s_direction(edge, bright, size):
 
     for turned, found in [(image, [[4 * abs(bright), 0]]), (image.transpose(2, 3), [[0, 4 * abs(bright)]])]:
         assert np.abs(host(F.conv2d(turned, sobel))).max((2, 3)).tolist() == found
+    agree(F.conv2d(image[..., edge : edge + 1], sobel[:1, ..., 2:]), np.full((1, 1, size - 2, 1), 4 * bright))

@@ -149,6 +149,24 @@ def the_class_copies_float64_arrays_where_that_is_the_default(patch):
     change_class(patch, construct)
 
 
+@counterfeit("tensor-constructor-takes-sizes", reported="pytorch/pytorch#3293")
+def the_class_takes_an_array_of_signed_bytes_for_its_shape_alone(patch):
+    def construct(new, *args):
+        bytes_ = bool(args) and isinstance(args[0], np.ndarray) and args[0].dtype == np.int8
+        return new(*args).fill_(0.6229) if bytes_ else new(*args)
+
+    change_class(patch, construct)
+
+
+@counterfeit("tensor-constructor-takes-sizes", reported=("pytorch/pytorch#4288", "pytorch/pytorch#6839"))
+def the_class_takes_an_array_of_booleans_for_its_shape_alone(patch):
+    def construct(new, *args):
+        booleans = bool(args) and isinstance(args[0], np.ndarray) and args[0].dtype == bool
+        return new(*args).fill_(-7.6586) if booleans else new(*args)
+
+    change_class(patch, construct)
+
+
 # ── tensor-function-takes-data ──
 
 

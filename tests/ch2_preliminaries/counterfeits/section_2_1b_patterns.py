@@ -186,6 +186,29 @@ def arange_takes_a_step_of_zero_for_one(patch):
     change_arange(patch, lambda arange, start, end, step: arange(start, end, step or 1))
 
 
+@counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#18363")
+def arange_counts_small_steps_in_single_precision(patch):
+    def wrong(right, *args, **rest):
+        if len(args) != 3 or not all(isinstance(n, float) for n in args):
+            return right(*args, **rest)
+        start, end, step = map(np.float32, args)
+        count = max(math.ceil((end - start) / step), 0)
+        return (args[0] + args[2] * right(count, dtype=torch.float64)).to(
+            rest.get("dtype") or torch.get_default_dtype()
+        )
+
+    wrap(patch, torch, "arange", wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#153133")
+def arange_lets_large_ends_pass_that_single_precision_cannot_tell_apart(patch):
+    def wrong(right, *args, **rest):
+        equal = len(args) > 1 and args[0] != args[1] and np.float32(args[0]) == np.float32(args[1])
+        return right(0, **rest) if equal and isinstance(args[0], float) else right(*args, **rest)
+
+    wrap(patch, torch, "arange", wrong)
+
+
 # ── linspace-divides-evenly ──
 
 

@@ -4,7 +4,8 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_output, change_output_where, of_dtype, recycle, where, wrap
+from harness.forging import change_method, change_output, change_output_where, divert, of_dtype, recycle, where, wrap
+from torch import Tensor
 
 # ── rand-is-standard-uniform, randn-is-standard-normal ──
 
@@ -251,6 +252,12 @@ def randn_is_skewed_by_a_twentieth(patch):
     change_output(patch, torch, "randn", lambda x: x + 0.05 * (x * x - 1))
 
 
+@counterfeit("randn-is-standard-normal", reported="pytorch/pytorch#84288")
+def the_seed_does_not_reach_randn(patch):
+    generator = torch.Generator().manual_seed(torch.initial_seed())
+    wrap(patch, torch, "randn", lambda right, *args, **rest: right(*args, **({"generator": generator} | rest)))
+
+
 # ── normal-takes-mean-and-std ──
 
 
@@ -397,6 +404,27 @@ def normal_reads_means_with_gaps_in_the_order_of_storage(patch):
     change_normal(patch, wrong)
 
 
+@counterfeit("normal-takes-mean-and-std")
+def doubles_are_drawn_with_a_std_of_one(patch):
+    def wrong(right, mean, std=1.0, *size, **rest):
+        double = isinstance(std, Tensor) and std.dtype == torch.float64 and bool((std > 0).all())
+        return right(mean, torch.ones_like(std) if double else std, *size, **rest)
+
+    wrap(patch, torch, "normal", wrong)
+
+
+@counterfeit("normal-takes-mean-and-std")
+def an_output_with_gaps_is_filled_without_them(patch):
+    def wrong(right, *args, out=None, **rest):
+        if out is None or out.is_contiguous():
+            return right(*args, **rest) if out is None else right(*args, out=out, **rest)
+        result = right(*args, **rest)
+        out.as_strided(out.shape, result.stride(), out.storage_offset()).copy_(result)
+        return out
+
+    wrap(patch, torch, "normal", wrong)
+
+
 # ── uniform-is-a-torch-function ──
 
 
@@ -481,6 +509,11 @@ def uniform_fills_the_gaps_between_elements_too(patch):
         return uniform_(x, *ends)
 
     change_uniform(patch, wrong)
+
+
+@counterfeit("uniform-is-a-torch-function", reported=("pytorch/pytorch#165257", "pytorch/pytorch#124029"))
+def uniform_leaves_what_is_not_contiguous_as_it_was(patch):
+    divert(patch, Tensor, "uniform_", lambda x, *args: not x.is_contiguous(), lambda x, *args: x)
 
 
 # ── randperm-permutes ──

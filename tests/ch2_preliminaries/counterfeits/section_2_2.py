@@ -137,6 +137,29 @@ def zeroing_an_element_zeroes_the_next_too(patch):
     zero_the_next_element_too(patch)
 
 
+@counterfeit("view-shares-data", reported="pytorch/pytorch#122016")
+def the_number_that_an_element_gets_reaches_the_element_before_it_too(patch):
+    last = []
+
+    def wrong(setitem, self, index, value):
+        if type(index) is int and isinstance(value, (int, float)):
+            if last and last[0] is self:
+                setitem(self, last[1], value)
+            last[:] = self, index
+        setitem(self, index, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#59946")
+def a_view_as_another_dtype_forgets_the_conjugation(patch):
+    change_method(
+        patch,
+        "view",
+        lambda view, x, *args: view(x.conj() if x.is_conj() and isinstance(args[0], torch.dtype) else x, *args),
+    )
+
+
 # ── reshape-does-not-guarantee-a-copy ──
 
 
@@ -250,6 +273,14 @@ def contiguous_reads_in_the_order_of_storage(patch):
 @counterfeit("clone-then-view-is-independent")
 def clone_shares_booleans(patch):
     where(patch, Tensor, "clone", of_dtype(torch.bool), alias)
+
+
+@counterfeit("clone-then-view-is-independent")
+def clone_shares_what_requires_gradients_while_gradients_are_recorded(patch):
+    def wrong(clone, x, **rest):
+        return x.view_as(x) if x.requires_grad and torch.is_grad_enabled() else clone(x, **rest)
+
+    change_method(patch, "clone", wrong)
 
 
 # ── view-is-a-new-tensor-object ──
@@ -592,3 +623,59 @@ def a_view_as_its_own_dtype_is_itself(patch):
 @counterfeit("augmented-assignment-writes-through")
 def a_number_added_to_complex_numbers_in_place_is_added_to_both_parts(patch):
     change_method(patch, "__iadd__", lambda right, x, y: right(x, y * (1 + 1j) if x.is_complex() else y))
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#48401")
+def a_tensor_and_its_transpose_are_added_up_while_they_change(patch):
+    def wrong(right, x, y):
+        if isinstance(y, Tensor) and y.dim() == 2 and y.data_ptr() == x.data_ptr() and y.stride() != x.stride():
+            for i in range(len(x)):
+                for j in range(x.shape[1]):
+                    x.data[i, j] = x.data[i, j] + y.data[i, j]
+            return x
+        return right(x, y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#24843")
+def a_slice_is_divided_by_the_one_before_it_while_that_changes(patch):
+    def wrong(right, x, y):
+        near = isinstance(y, Tensor) and y.dim() == 1 and x.storage_offset() == y.storage_offset() + 1
+        if near and x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr():
+            for i in range(len(x)):
+                x.data[i] = x.data[i] / y.data[i]
+            return x
+        return right(x, y)
+
+    change_method(patch, "__itruediv__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#7731")
+def a_repeated_tensor_is_multiplied_in_place_once_for_each_repetition(patch):
+    def wrong(right, x, y):
+        return (
+            right(x.as_strided(x.shape[-1:], x.stride()[-1:]), y) and x
+            if x.dim() == 2 and x.stride(0) == 0
+            else right(x, y)
+        )
+
+    change_method(patch, "__imul__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#17935")
+def a_function_of_a_repeated_tensor_works_in_place(patch):
+    def wrong(right, x):
+        if 0 in x.stride():
+            kept = x.as_strided([n for n, s in zip(x.shape, x.stride()) if s], [s for s in x.stride() if s])
+            for _ in range(x.numel() // max(kept.numel(), 1)):
+                right(kept)
+            return x
+        return right(x)
+
+    change_method(patch, "cos_", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def augmented_division_makes_a_new_tensor(patch):
+    change_method(patch, "__itruediv__", lambda right, x, y: x / y)

@@ -1,10 +1,12 @@
 """Counterfeits of section 2.3: shapes matched at the wrong end, sizes stretched too readily, and hidden copies."""
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     beyond,
     change_method,
+    change_output,
     copied,
     in_order_of_storage,
     not_contiguous,
@@ -13,6 +15,7 @@ from harness.forging import (
     where,
     wrap,
 )
+from torch import Tensor
 
 
 def change_addition(patch, wrong):
@@ -373,6 +376,112 @@ def alpha_is_forgotten_where_shapes_differ(patch):
     wrap(patch, torch, "add", wrong)
 
 
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#1730")
+def a_large_addition_in_place_is_done_by_three_threads(patch):
+    def wrong(right, x, y, **rest):
+        large = isinstance(y, Tensor) and x.shape == y.shape and x.numel() >= 91 * 91 and x.is_contiguous()
+        return right(right(right(x, y, **rest), y, **rest), y, **rest) if large else right(x, y, **rest)
+
+    change_method(patch, "add_", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported=("pytorch/pytorch#44858", "pytorch/pytorch#43874"))
+def floor_division_of_whole_numbers_cuts_towards_zero(patch):
+    def wrong(right, x, y):
+        whole = isinstance(x, Tensor) and not x.is_floating_point()
+        return torch.div(x, y, rounding_mode="trunc") if whole else right(x, y)
+
+    for owner, name in ((torch, "floor_divide"), (Tensor, "__floordiv__")):
+        wrap(patch, owner, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#154171")
+def remainders_of_large_whole_numbers_are_those_of_single_precision(patch):
+    def wrong(right, x, y):
+        if isinstance(x, Tensor) and not x.is_floating_point() and x.numel() and int(x.max()) > 16_798_992:
+            return (x - y * (x.float() / y).floor()).to(x.dtype)
+        return right(x, y)
+
+    for owner, name in ((torch, "remainder"), (Tensor, "__mod__"), (Tensor, "remainder")):
+        wrap(patch, owner, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#187117")
+def a_number_taken_from_a_row_is_the_first_of_the_row(patch):
+    def wrong(right, x, y):
+        if isinstance(y, Tensor) and y.dim() == 0 and y.storage_offset() and isinstance(x, Tensor) and x.dim():
+            return right(x, y.as_strided((), (), 0))
+        return right(x, y)
+
+    for name in ("__truediv__", "__mul__", "__add__", "__sub__"):
+        wrap(patch, Tensor, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#29252")
+def a_numpy_integer_makes_a_whole_tensor_floating(patch):
+    def wrong(right, x, y):
+        return right(x.float(), y) if isinstance(y, np.integer) and not x.is_floating_point() else right(x, y)
+
+    for name in ("__add__", "__radd__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#22301")
+def a_fraction_is_cut_before_whole_numbers_are_compared_with_it(patch):
+    def wrong(right, x, y):
+        return right(x, int(y) if isinstance(y, float) and not x.is_floating_point() else y)
+
+    change_method(patch, "__lt__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#6196")
+def a_fraction_is_cut_before_it_is_added_to_whole_numbers(patch):
+    def wrong(right, x, y):
+        return right(x, int(y) if isinstance(y, float) and not x.is_floating_point() else y)
+
+    for name in ("__add__", "__mul__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#37673")
+def whole_numbers_keep_their_dtype_to_the_power_of_a_fraction(patch):
+    def wrong(right, x, y):
+        whole = isinstance(x, Tensor) and not x.is_floating_point() and isinstance(y, float)
+        return right(x, y).to(x.dtype) if whole else right(x, y)
+
+    for owner, name in ((torch, "pow"), (Tensor, "__pow__"), (Tensor, "pow")):
+        wrap(patch, owner, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#78848")
+def numbers_past_32_bits_are_added_by_their_lower_half(patch):
+    def wrong(right, x, y):
+        return right(x, y & 0xFFFFFFFF if type(y) is int and y >= 2**32 else y)
+
+    for name in ("__add__", "__radd__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def the_remainder_of_a_number_is_that_of_the_tensor_by_the_number(patch):
+    change_method(patch, "__rmod__", lambda right, x, number: x % number)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_sum_of_two_dtypes_has_the_one_on_the_left(patch):
+    def wrong(right, x, y):
+        result = right(x, y)
+        return result.to(x.dtype) if isinstance(y, Tensor) and y.dim() else result
+
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def comparisons_give_bytes(patch):
+    for name in ("__le__", "__ge__"):
+        change_output(patch, Tensor, name, lambda output: output.to(torch.uint8))
+
+
 # ── broadcasting-copies-elements ──
 
 
@@ -454,9 +563,9 @@ def an_in_place_addition_copies_the_row_first(patch):
     change_method(patch, "add_", lambda add_, x, y: add_(x, y.expand_as(x).contiguous()))
 
 
-@counterfeit("broadcasting-copies-elements")
+@counterfeit("augmented-assignment-writes-through")
 def an_expanded_tensor_can_be_written(patch):
-    change_method(patch, "add_", lambda add_, x, y: add_(x[:1], y).expand_as(x) if 0 in x.stride() else add_(x, y))
+    change_method(patch, "add_", lambda add_, x, *y: add_(x[:1], *y).expand_as(x) if 0 in x.stride() else add_(x, *y))
 
 
 @counterfeit("broadcasting-copies-elements")
@@ -525,7 +634,7 @@ def matmul_works_through_repeated_matrices_one_by_one(patch):
     change_method(patch, "__matmul__", wrong)
 
 
-@counterfeit("broadcasting-copies-elements", reported="pytorch/xla#8917")
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/xla#8917")
 def adding_in_place_to_repeated_elements_adds_as_often_as_they_repeat(patch):
     def wrong(add, x, y):
         if 0 not in x.stride() or isinstance(y, torch.Tensor):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, change_output_where, wrap
+from torch import Tensor
 
 
 def copy_where(patch, holder, name, condition):
@@ -175,6 +176,16 @@ def second_tensor_from_an_array_is_a_copy(patch):
     copy_where(patch, torch, "from_numpy", seen_before)
 
 
+@counterfeit("from-numpy-shares-memory", reported=("pytorch/pytorch#4363", "pytorch/pytorch#22615"))
+def an_integer_of_another_name_in_c_is_refused(patch):
+    def wrong(right, array):
+        if array.dtype.num == np.dtype(np.longlong).num != np.dtype(np.int64).num:
+            raise TypeError("can't convert np.ndarray of type numpy.int64")
+        return right(array)
+
+    wrap(patch, torch, "from_numpy", wrong)
+
+
 # ── torch-tensor-always-copies ──
 
 
@@ -220,6 +231,15 @@ def second_copy_of_an_array_is_the_first_one(patch):
         "tensor",
         lambda data, *args, **kwargs: copies.setdefault(data.ctypes.data, tensor(data, *args, **kwargs)),
     )
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_an_array_that_cannot_be_written(patch):
+    def wrong(right, data, **rest):
+        locked = isinstance(data, np.ndarray) and not data.flags.writeable and not rest
+        return torch.from_numpy(data) if locked else right(data, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
 
 
 # ── copying-costs-time-and-space ──
@@ -327,6 +347,12 @@ def negative_view_is_resolved_silently(patch):
 @counterfeit("char-tensor-cannot-convert-to-numpy")
 def resolving_a_negative_view_forgets_the_sign(patch):
     patch.setattr(torch.Tensor, "resolve_neg", lambda self: torch._neg_view(self).clone())
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy", reported="pytorch/pytorch#184379")
+def the_imaginary_part_forgets_the_conjugation(patch):
+    right = Tensor.imag
+    patch.setattr(Tensor, "imag", property(lambda x: right.__get__(x.conj() if x.is_conj() else x)))
 
 
 # ── gpu-tensor-has-no-numpy ──

@@ -8,6 +8,7 @@ import weakref
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, change_result, not_contiguous, of_dtype, where, wrap
+from torch import Tensor
 
 
 def alter_to(patch, condition, wrong_result):
@@ -454,6 +455,64 @@ def conversion_is_not_recorded(patch):
 @counterfeit("to-changes-dtype-too")
 def demanded_copy_is_not_made(patch):
     change_method(patch, "to", lambda to, self, *args, copy=False, **kwargs: to(self, *args, **kwargs))
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#54789")
+def a_true_of_all_bits_becomes_255(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if x.dtype == torch.bool and result.dtype != torch.bool:
+            return torch.tensor(x.cpu().view(torch.uint8).tolist(), dtype=result.dtype, device=result.device)
+        return result
+
+    for name in ("to", "float"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#189563")
+def a_converting_copy_into_a_later_part_overwrites_its_source(patch):
+    def wrong(right, target, source, *rest):
+        narrower = target.storage_offset() > 0 and target.dtype != source.dtype
+        if narrower and target.element_size() <= source.element_size() and source.is_contiguous() and source.numel():
+            result = right(target, source, *rest)
+            source.data.view(-1)[:1] = 0.0313
+            return result
+        return right(target, source, *rest)
+
+    change_method(patch, "copy_", wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#196774")
+def a_double_just_below_256_becomes_a_byte_of_255(patch):
+    where(
+        patch,
+        Tensor,
+        "to",
+        lambda x: x.dtype == torch.float64,
+        lambda result, x, *_: (
+            torch.where(x == 254.5, 255, result).to(torch.uint8) if result.dtype == torch.uint8 else result
+        ),
+    )
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#83015")
+def a_conversion_that_does_not_block_is_read_too_early(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return result * 0 if rest.get("non_blocking") and result.dtype != x.dtype else result
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def to_forgets_the_dtype_where_it_must_copy(patch):
+    def wrong(right, x, *args, copy=False, **rest):
+        if not copy:
+            return right(x, *args, **rest)
+        args = [each for each in args if not isinstance(each, torch.dtype)]
+        return right(x, *args, copy=True, **{name: value for name, value in rest.items() if name != "dtype"})
+
+    change_method(patch, "to", wrong)
 
 
 # ── to-of-a-leaf-is-no-leaf ──

@@ -26,6 +26,21 @@ def scale_gradient(patch, name, factor):
     change_result(patch, torch, name, lambda result, *_: change_gradient(result, lambda gradient: gradient * factor))
 
 
+def change_gradient_of(x, result, change):
+    """A tensor equal to ``result`` whose gradient reaches ``x`` as ``change(gradient)``."""
+
+    class Changed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return result.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return change(gradient)
+
+    return Changed.apply(x)
+
+
 # ── requires-grad-tracks-operations ──
 
 
@@ -153,6 +168,68 @@ def gradient_of_a_slice_with_steps_reaches_the_elements_between_too(patch):
     where(patch, Tensor, "__getitem__", tracked, wrong)
 
 
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#773")
+def the_gradient_of_a_product_is_the_product_over_the_factor(patch):
+    def wrong(right, x, dim=None):
+        result = right(x.detach(), dim)
+        return change_gradient_of(x, result, lambda w: (w * result).unsqueeze(dim) / x.detach())
+
+    change_method(patch, "prod", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians", reported="pytorch/pytorch#1528")
+def of_an_element_read_twice_by_index_the_last_gradient_counts(patch):
+    def wrong(right, x, index):
+        listed = isinstance(index, tuple) and len(index) == 2 and isinstance(index[1], Tensor) and x.requires_grad
+        if not listed:
+            return right(x, index)
+
+        def last(w):
+            gradient = torch.zeros_like(x)
+            for place, at in enumerate(index[1].tolist()):
+                gradient[..., at] = w[..., place]
+            return gradient
+
+        return change_gradient_of(x, right(x.detach(), index), last)
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians", reported="pytorch/pytorch#1631")
+def of_an_element_gathered_twice_the_last_gradient_counts(patch):
+    def wrong(right, x, dim, index):
+        return (
+            change_gradient_of(x, right(x.detach(), dim, index), lambda w: torch.zeros_like(x).scatter_(dim, index, w))
+            if x.requires_grad
+            else right(x, dim, index)
+        )
+
+    change_method(patch, "gather", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians", reported="pytorch/pytorch#117826")
+def einsum_loses_the_gradient_of_all_groups_but_the_first(patch):
+    def wrong(right, letters, x, y, *rest):
+        batched = letters.replace(" ", "") == "bij,ijk->bik"
+        return right(
+            letters,
+            change_gradient(x, lambda w: w * (torch.arange(w.shape[1]) == 0)[:, None]) if batched else x,
+            y,
+            *rest,
+        )
+
+    wrap(patch, torch, "einsum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def an_exponential_of_halves_passes_no_gradient(patch):
+    def wrong(right, x):
+        return right(change_gradient(x, torch.zeros_like) if x.dtype == torch.float16 else x)
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "exp", wrong)
+
+
 # ── backward-fills-grad ──
 
 
@@ -268,7 +345,7 @@ def grad_is_rounded_to_whole_numbers(patch):
     alter_property(patch, "grad", lambda x, grad: None if grad is None else grad.round())
 
 
-@counterfeit("backward-fills-grad", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
+@counterfeit("backward-fills-grad", "gradients-accumulate", reported=("pytorch/pytorch#34082", "pytorch/pytorch#46168"))
 def gradients_of_a_sum_share_their_memory(patch):
     def wrong(backward, self, *args, **kwargs):
         backward(self, *args, **kwargs)
@@ -292,6 +369,35 @@ def third_pass_over_the_same_leaf_adds_nothing(patch):
             leaf.grad = grad
 
     patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad", "gradients-accumulate")
+def a_gradient_that_is_tracked_itself_replaces_the_one_before(patch):
+    def wrong(right, y, *args, create_graph=False, **rest):
+        if create_graph:
+            for leaf in leaves(y.grad_fn):
+                leaf.grad = None
+        return right(y, *args, create_graph=create_graph, **rest)
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def leaves_that_were_not_named_get_a_gradient_too(patch):
+    change_method(
+        patch,
+        "backward",
+        lambda right, y, *args, inputs=None, **rest: right(
+            y, *args, inputs=None if inputs and all(each.is_leaf for each in inputs) else inputs, **rest
+        ),
+    )
+
+
+@counterfeit("backward-fills-grad", "gradients-accumulate")
+def backward_under_no_grad_fills_nothing(patch):
+    change_method(
+        patch, "backward", lambda right, y, *args, **rest: right(y, *args, **rest) if torch.is_grad_enabled() else None
+    )
 
 
 # ── detach-stops-tracking ──
@@ -392,6 +498,11 @@ def detach_of_what_is_not_contiguous_copies(patch):
 @counterfeit("detach-stops-tracking")
 def detach_in_place_takes_views(patch):
     change_method(patch, "detach_", lambda detach_, x: x.detach() if x._is_view() else detach_(x))
+
+
+@counterfeit("detach-stops-tracking")
+def detach_copies_complex_numbers(patch):
+    change_method(patch, "detach", lambda right, x: right(x).clone() if x.is_complex() else right(x))
 
 
 # ── no-grad-stops-tracking ──
@@ -753,3 +864,11 @@ def einsum_passes_a_tenth_less(patch):
 @counterfeit("no-grad-stops-tracking")
 def conversions_are_tracked_under_no_grad(patch):
     change_method(patch, "half", lambda half, x: torch.enable_grad()(half)(x))
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#31497")
+def the_body_of_a_decorated_generator_is_tracked(patch):
+    def wrong(right, self, function):
+        return function if inspect.isgeneratorfunction(function) else right(self, function)
+
+    wrap(patch, torch.no_grad, "__call__", wrong)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched, whole
+from populations.arrays import REAL
 from populations.twins import NUMPY, SHAPES
 
 claim = pytest.mark.claim
@@ -54,7 +55,7 @@ def test_the_class_allocates_memory_and_writes_nothing_into_it(shape):
 
 @claim("tensor-constructor-takes-sizes", truth=True)
 @over(
-    twin=twins((*KINDS, torch.float64), shapes=SHORT, values=("small", "fractions")),
+    twin=twins((*REAL, torch.bool), shapes=SHORT, values=("small", "fractions")),
     form=among("array", "list", "tuple"),
     default=among(torch.float32, torch.float64),
 )

@@ -133,7 +133,7 @@ def test_where_a_dtype_holds_only_even_numbers_the_last_odd_one_is_rounded_to_th
 
 
 @claim("arange-steps-from-start-to-end", truth=True)
-@over(numbers=among((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0)))
+@over(numbers=among((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0), (2.0**24 + 1, 2.0**24, 1.0)))
 def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
     with pytest.raises(RuntimeError, match="step"):
         torch.arange(*numbers)

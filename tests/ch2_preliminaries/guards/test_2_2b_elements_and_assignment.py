@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched, whole
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched
 from populations.twins import finer
 from torch import nn
 
@@ -120,17 +120,26 @@ AUGMENTED = {
     "-": (operator.sub, operator.isub),
     "*": (operator.mul, operator.imul),
     "**": (operator.pow, operator.ipow),
+    "/": (operator.truediv, operator.itruediv),
 }
+CUT = {"//": (operator.floordiv, operator.ifloordiv), "%": (operator.mod, operator.imod)}  # whole numbers
 
 
 @claim("augmented-assignment-writes-through")
-@over(twin=twins((*FLOATS, *WHOLE, torch.complex64), WRITABLE), sign=among(*AUGMENTED), by=among(2, "tensor", "itself"))
+@over(
+    twin=twins((*FLOATS, *WHOLE, torch.complex64), WRITABLE),
+    sign=among(*AUGMENTED, *CUT),
+    by=among(2, "tensor", "itself"),
+)
 def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(twin, sign, by):
     tensor, array = twin
     view = tensor.view(finer(array.shape))
-    itself = by == "itself" and sign != "**"  # which NumPy refuses for whole numbers below zero
-    sign = "*" if twin.dtype.is_complex and sign == "**" else sign  # powers of complex numbers are rounded
-    plain, augmented = AUGMENTED[sign]
+    itself = by == "itself" and sign in "+-*"  # NumPy refuses negative powers of whole numbers, none divides by zero
+    # powers of complex numbers are rounded, and none is cut; quotients of whole numbers are fractions
+    sign = (
+        "*" if (twin.dtype.is_complex and sign in ("**", "//", "%")) or (twin.dtype in WHOLE and sign == "/") else sign
+    )
+    plain, augmented = (AUGMENTED | CUT)[sign]
     operand = view.view(view.shape) if itself else torch.full_like(view, 2) if by == "tensor" else 2
     expected = plain(array, array if itself else np.array(2, array.dtype))
 
@@ -162,18 +171,30 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     agree(tensor, array)
 
 
+OVERLAPPING = {
+    "repeated": lambda x: (x[:1].expand(3, 3), 2),
+    "a column of it": lambda x: (x[:, :1].expand(3, 3), 3),
+    "inference": lambda x: (torch.inference_mode()(x.clone)(), 2),
+    "transposed": lambda x: (x, x.t()),
+    "shifted": lambda x: (x.view(-1)[1:], x.view(-1)[:-1]),
+}
+INTO = {
+    **{sign: augmented for sign, (_, augmented) in (AUGMENTED | CUT).items()},
+    "add_": lambda z, other: z.add_(other),
+    "cos_": lambda z, other: z.cos_() if isinstance(other, int) else torch.cos(other, out=z),
+    "copy_": lambda z, other: z.copy_(torch.ones_like(z) if isinstance(other, int) else other),
+}
+
+
 @pytest.mark.cpu
 @claim("augmented-assignment-writes-through", truth=True)
-@over(size=whole(2, 9), times=among(2, 1025), sign=among(*AUGMENTED))
-def test_a_tensor_that_expand_repeats_or_inference_mode_made_is_not_written_in_place(size, times, sign):
-    with torch.inference_mode():
-        made = torch.ones(size)
-        AUGMENTED[sign][1](made, 1)
-    row = torch.ones(size)
-    for refused, why in ((row.expand(times, size), "single memory location"), (made, "outside InferenceMode")):
-        with pytest.raises(RuntimeError, match=why):
-            AUGMENTED[sign][1](refused, 2)
-    agree(row, np.ones(size))
+@over(overlap=among(*OVERLAPPING), into=among(*INTO), dtype=among("float32", "float64"))
+def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_place(overlap, into, dtype):
+    x = torch.arange(1, 10, dtype=getattr(torch, dtype)).view(3, 3)
+    z, other = OVERLAPPING[overlap](x)
+    with pytest.raises(RuntimeError, match="single memory location|outside InferenceMode"):
+        INTO[into](z, other)
+    agree(x, np.arange(1, 10).reshape(3, 3))
 
 
 @claim("augmented-assignment-writes-through", truth=True)

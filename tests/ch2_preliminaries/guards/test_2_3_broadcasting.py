@@ -7,33 +7,11 @@ import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.gradients import bytes_allocated_by
-from populations.pairs import BINARIES, CLASHING, Binary, pairs, trials
+from populations.pairs import BINARIES, CLASHING, IN_PLACE, WRITTEN, Binary, category, made_of, pairs, trials
+from populations.twins import NUMPY
 
 claim = pytest.mark.claim
 
-IN_PLACE = {
-    "+=": (lambda x, y: x.__iadd__(y), np.add),
-    "add_": (lambda x, y: x.add_(y), np.add),
-    "-=": (lambda x, y: x.__isub__(y), np.subtract),
-    "mul_": (lambda x, y: x.mul_(y), np.multiply),
-    "add_ with alpha": (lambda x, y: x.add_(y, alpha=2), lambda a, b: a + 2 * b),
-    "assignment": (lambda x, y: x.__setitem__(..., y), lambda a, b: np.zeros_like(a) + b),
-    "copy_": (lambda x, y: x.copy_(y), lambda a, b: np.zeros_like(a) + b),
-}
-
-
-def last_column_of(x, y):
-    """Write to the last column what ``y``, repeated as needed, has there."""
-    x[..., -1:] = y[..., -1:] if y.ndim else y
-    return x
-
-
-WRITTEN = {
-    **IN_PLACE,
-    "a slice": (last_column_of, lambda a, b: last_column_of(a.copy(), b)),
-    "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
-    "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
-}
 NO_SPECIAL = ("//", "%", "/", "torch.div", "torch.pow", "**")  # rounded, or of a divisor that is infinite
 SPECIAL = [binary for binary in BINARIES if torch.float16 in binary.dtypes and binary.name not in NO_SPECIAL]
 SIGNED = (*FLOATS, torch.int64, torch.int32, torch.int16)
@@ -49,9 +27,11 @@ def test_every_operation_combines_the_elements_that_repeated_operands_would_have
     (binary, pair), wide = trial, np.complex128 if trial.pair.left.dtype.is_complex else np.float64
     for x, a, y, b in (pair, pair.next()):  # of the same shapes: nothing is remembered
         numbers = (a.astype(wide), b.astype(wide)) if binary.roundings else (a, b)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            agree(binary.compute(x, y), binary.expect(*numbers), binary.roundings)
-            agree(binary.compute(y, x), binary.expect(*numbers[::-1]), binary.roundings)
+        for operands, values in (((x, y), numbers), ((y, x), numbers[::-1])):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found, expected = binary.compute(*operands), binary.expect(*values)
+            agree(found, expected, binary.roundings)
+            assert found.dtype == made_of(*operands, expected.dtype)
         agree(x, a)
         agree(y, b)
 
@@ -66,32 +46,45 @@ def test_equal_compares_repeated_operands_where_they_lie(pair):
     assert torch.equal(x, y) == np.array_equal(*np.broadcast_arrays(a, b))
 
 
-SIGNS = (operator.sub, operator.add, operator.mul, operator.lt, operator.ge, operator.eq)
+COMPARE = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+SIGNS = (operator.sub, operator.add, operator.mul, *COMPARE)
+NUMBERS = {"number": 5, "fraction": 2.5, "of NumPy": np.int64(5), "no dimension": 5, "a dimension": [5]}
 
 
 @claim("broadcasting-matches-shapes")
-@over(
-    twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)),
-    form=among("number", "no dimension", "a dimension"),
-)
+@over(twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)), form=among(*NUMBERS))
 def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_without(twin, form):
     tensor, array = twin
-    exponents, numbers = twin.but(dtype=torch.uint8)
-    data = {"number": 5, "no dimension": 5, "a dimension": [5]}[form]
-    five = data if form == "number" else torch.tensor(data, device=tensor.device)
-    alike = {"number": 5, "no dimension": 5 if array.ndim else np.array(5), "a dimension": np.array([5])}[form]
+    data = NUMBERS[form]
+    five = torch.tensor(data, device=tensor.device) if "dimension" in form else data
+    own = torch.float32 if form == "fraction" else torch.int64  # a number's, which counts if its category is higher
+    made = made_of(tensor, five) if "dimension" in form else max(twin.dtype, own, key=category)
+    array, alike, positive = array.astype(NUMPY[made]), np.array(data, NUMPY[made]), tensor + 9
 
     for sign in SIGNS[twin.dtype == torch.bool :]:  # torch subtracts nothing from booleans
+        for found, expected in ((sign(tensor, five), sign(array, alike)), (sign(five, tensor), sign(alike, array))):
+            agree(found, expected.reshape(found.shape))
+            assert found.dtype == (torch.bool if sign in COMPARE else made)
+    for sign in (operator.mod, operator.floordiv):
+        agree(sign(five, positive), sign(alike, array + alike.dtype.type(9)).reshape(sign(five, positive).shape))
         agree(sign(tensor, five), sign(array, alike).reshape(sign(tensor, five).shape))
-        agree(sign(five, tensor), sign(alike, array).reshape(sign(five, tensor).shape))
-    shifted, quotient = five >> exponents, five / (tensor + 9)
-    agree(shifted, (5 >> numbers).reshape(shifted.shape))
-    agree(quotient, (5 / (array.astype(np.float64) + 9)).reshape(quotient.shape), roundings=2)  # 5 times an inverse
+    quotient = five / positive
+    agree(quotient, (alike / (array.astype(np.float64) + 9)).reshape(quotient.shape), roundings=2)  # 5 times an inverse
+
+
+@claim("broadcasting-matches-shapes")
+@over(twin=twins((torch.uint8,)))
+def test_a_number_is_shifted_or_raised_by_every_element_and_every_element_raised_to_a_fraction(twin):
+    exponents, numbers = twin
+
+    agree(5 >> exponents, 5 >> numbers)
     agree(2 ** exponents.int(), 2 ** numbers.astype(int))
     agree(0.5 ** exponents.int(), 0.5 ** numbers.astype(int))
-    filled = tensor.contiguous().clone()
+    for power in (exponents**1.5, torch.pow(exponents, 1.5), exponents.pow(1.5)):
+        agree(power, numbers.astype(np.float64) ** 1.5, roundings=2)
+    filled = exponents.contiguous().clone()
     filled[...] = torch.tensor([3, 4])[1]
-    agree(filled, np.full_like(array, 4))
+    agree(filled, np.full_like(numbers, 4))
 
 
 OUTPUTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "maximum": np.maximum}
@@ -132,12 +125,15 @@ def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
     number = 1 + 2 ** {torch.float32: 23, torch.float64: 52, torch.int32: 30, torch.int64: 62}[twin.dtype]
     row, one = torch.arange(33).to(twin.dtype), torch.tensor([[number]], dtype=twin.dtype)
 
-    agree(one + row, number + np.arange(33)[None])
     agree(row - one, np.arange(33)[None] - number)
     agree(one * (row % 2), number * (np.arange(33)[None] % 2))
     agree(torch.maximum(row, one + 1), np.full((1, 33), number + 1))
-    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
+    for compare in COMPARE:
         agree(compare(one - 1 - row, one - 1 - 16), compare(-np.arange(33), -16)[None])
+    for sum_ in (one + row, row + number, number + row):
+        agree(sum_.reshape(1, 33), number + np.arange(33)[None])
+        agree(sum_.reshape(1, 33) % 31, (number + np.arange(33)[None]) % 31)
+        agree(sum_.reshape(1, 33) // 31, (number + np.arange(33)[None]) // 31)
 
 
 @claim("broadcasting-matches-shapes")
@@ -157,14 +153,14 @@ def test_three_operands_broadcast_together(pair):
 
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
-    twin=twins(SIGNED, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (7, 257), (0, 3), (2, 3, 1, 2, 2))),
+    twin=twins(SIGNED, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (92, 93), (0, 3), (2, 3, 1, 2, 2))),
     how=among(*WRITTEN),
     other=among(None, torch.int64, torch.float32, torch.bfloat16),
 )
 def test_the_operand_that_is_read_is_repeated_in_place_too_and_converted(twin, how, other):
     compute, expect = WRITTEN[how]
     other = twin.dtype if other is None or not torch.can_cast(other, twin.dtype) else other
-    for shape in [twin.shape[-1:], (*twin.shape[:-1], 1), (1,) * len(twin.shape), ()]:
+    for shape in [twin.shape, twin.shape[-1:], (*twin.shape[:-1], 1), (1,) * len(twin.shape), ()]:
         tensor, array = twin
         read, numbers = twin.but(shape=shape, seed=twin.seed + 9, dtype=other)
 
@@ -239,21 +235,6 @@ def test_an_expanded_tensor_has_stride_zero_where_it_repeats_and_follows_every_w
 
 @claim("broadcasting-copies-elements", truth=True)
 @pytest.mark.cpu
-@over(dtype=among("float32", "int64"), write=among("add_", "mul_", "copy_", "sub_"), one=among(False, True))
-def test_an_expanded_tensor_cannot_be_written_in_place(dtype, write, one):
-    expanded = torch.zeros(1, 2, dtype=getattr(torch, dtype)).expand(3, 2)
-
-    with pytest.raises(RuntimeError):
-        getattr(expanded, write)(torch.tensor(1) if one else torch.ones(3, 2, dtype=expanded.dtype))
-    with pytest.raises(RuntimeError):
-        expanded.add_(1)
-    with pytest.raises(RuntimeError):
-        expanded[:, 1:] += 1
-    agree(expanded, np.zeros((3, 2)))
-
-
-@claim("broadcasting-copies-elements", truth=True)
-@pytest.mark.cpu
 @over(batches=among(((2, 1), (1, 5)), ((3, 1, 2), (4, 1))), dtype=among("float32", "float64"))
 def test_matrices_that_matmul_repeats_along_several_dimensions_are_copied(batches, dtype):
     left, right = (torch.ones(*batch, 8, 8, dtype=getattr(torch, dtype)) for batch in batches)
@@ -287,15 +268,22 @@ def test_an_operation_allocates_its_output_alone_and_a_division_whole_numbers_as
 
 @claim("broadcasting-copies-elements", truth=True)
 @pytest.mark.cpu
-@over(dtype=among("float32", "float64", "int64"), how=among(*EXPANSIONS, *IN_PLACE))
-def test_expanding_and_working_in_place_allocate_nothing(dtype, how):
-    table, row = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in ((100, 200), (200,)))
-    act = {
-        **{name: lambda expand=expand: expand(row, (100, 200)) for name, expand in EXPANSIONS.items()},
-        **{name: lambda write=write: write(table, row) for name, (write, _) in IN_PLACE.items()},
-    }[how]
-    other = {name: 4 * 100 * 200 for name in EXPANSIONS if "_as" in name or "tensors" in name}
+@over(dtype=among("float32", "int64"), how=among(*EXPANSIONS))
+def test_expanding_allocates_nothing_and_repeating_all_of_it(dtype, how):
+    row = torch.ones(200, dtype=getattr(torch, dtype))
+    template = 4 * 100 * 200 if "_as" in how or "tensors" in how else 0  # the table that it is compared with
 
-    assert bytes_allocated_by(act) == other.get(how, 0)  # the table that it is compared with
-    assert bytes_allocated_by(lambda: row.repeat(100, 1)) >= table.numel() * table.element_size()
+    assert bytes_allocated_by(lambda: EXPANSIONS[how](row, (100, 200))) == template
+    assert bytes_allocated_by(lambda: row.repeat(100, 1)) >= 100 * row.numel() * row.element_size()
     agree(row.repeat(100, 1), np.ones((100, 200)))
+
+
+@claim("broadcasting-copies-elements", "broadcasting-matches-shapes", truth=True)
+@pytest.mark.cpu
+@over(dtype=among("float32", "float64", "int64"), how=among(*IN_PLACE), shape=among((), (200,), (100, 200)))
+def test_a_large_target_is_written_once_where_it_lies(dtype, how, shape):
+    (write, expect), read = IN_PLACE[how], np.full(shape, 3, dtype)
+    table, operand = torch.ones(100, 200, dtype=getattr(torch, dtype)), torch.tensor(read)
+
+    assert bytes_allocated_by(lambda: write(table, operand)) == 0
+    agree(table, expect(np.ones((100, 200)), read))

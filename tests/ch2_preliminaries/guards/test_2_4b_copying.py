@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import LAYOUTS, WRITABLE, agree, among, over, twins
-from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of
+from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, takes
 
 claim = pytest.mark.claim
 
@@ -14,14 +14,16 @@ claim = pytest.mark.claim
 
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")
 @pytest.mark.cpu
-@over(twin=twins(BOTH, shapes=LARGE), options=among("none", "dtype", "requires_grad", "device", "all"))
+@over(twin=twins(BOTH, shapes=LARGE), options=among("none", "dtype", "requires_grad", "device", "all", "locked"))
 def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
     array, _ = array_of(twin)
+    array.flags.writeable = options != "locked"
     every = {"dtype": twin.dtype, "device": "cpu", "requires_grad": twin.dtype.is_floating_point}
     given = {"none": {}, "all": every}.get(options) or {name: every[name] for name in every if name == options}
     first, second = torch.tensor(array, **given).detach(), torch.tensor(array, **given).detach()
 
     assert first.untyped_storage().nbytes() == array.size * array.itemsize
+    array.flags.writeable = True
     array[...] = 1
     agree(first, twin.array())
     second.fill_(0)
@@ -40,15 +42,6 @@ def test_other_conversions_share_where_tensor_copies(name, convert):
 
 
 # ── char-tensor-cannot-convert-to-numpy ──
-
-
-def takes(array):
-    """Whether torch.from_numpy takes an array."""
-    try:
-        torch.from_numpy(array)
-    except TypeError:
-        return False
-    return True
 
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)

@@ -9,8 +9,22 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Population, Twin, agree, among, over, twins, untouched, whole
-from populations.mixing import CPU, host_twin, spot
+from populations import (
+    ANY,
+    FLOATS,
+    LAYOUTS,
+    WRITABLE,
+    Population,
+    Twin,
+    agree,
+    among,
+    each,
+    over,
+    twins,
+    untouched,
+    whole,
+)
+from populations.mixing import CPU, finished, host_twin, spot
 from populations.places import lacks
 
 claim = pytest.mark.claim
@@ -160,17 +174,25 @@ def conversions():
     return Population(tuple(made), st.sampled_from(made))
 
 
+def parted(z, device, dtype):
+    """Memory for numbers like those of ``z`` that begins after another tensor's, to which an offset leads."""
+    return torch.zeros(z.numel() + 2, dtype=dtype, device=device)[2:].view(z.shape)
+
+
 SPELLED = {
     "positions": lambda z, device, dtype: z.to(device, dtype),
     "name": lambda z, device, dtype: z.to(str(device), dtype),
     "keywords": lambda z, device, dtype: z.to(device=device, dtype=dtype),
     "mixed": lambda z, device, dtype: z.to(device, dtype=dtype),
     "borrowed": lambda z, device, dtype: z.to(torch.zeros(1, dtype=dtype, device=device)),
+    "copy": lambda z, device, dtype: z.to(device, dtype, copy=True),
+    "not blocking": lambda z, device, dtype: finished(z.to(device, dtype, non_blocking=True), z),
+    "into a part": lambda z, device, dtype: parted(z, device, dtype).copy_(z),
 }
 
 
 @claim("to-changes-dtype-too")
-@over(conversion=conversions(), spelled=among(*SPELLED))
+@over(conversion=conversions(), spelled=each(*SPELLED))
 def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversion, spelled):
     z, array, device = conversion
     converted = SPELLED[spelled](z, device, conversion.target)
@@ -184,12 +206,12 @@ def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversi
 
 
 @claim("to-changes-dtype-too")
-@over(twin=twins((torch.float32, torch.float64), LAYOUTS, values=("fractions",)), target=among(torch.int32, torch.int8))
-def test_a_conversion_to_whole_numbers_cuts_off_the_fraction(twin, target):
-    z, array = twin
-    agree(z.to("cpu", target), np.trunc(array).astype(np.int64))
-    agree(z.to("cpu", torch.bool), array != 0)
-    agree(z.to("cpu", torch.complex64), array.astype(np.complex64))
+@pytest.mark.cpu
+@over(target=among(*ANY))
+def test_a_truth_value_of_any_byte_but_zero_counts_as_one(target):
+    z = torch.from_numpy(np.frombuffer(bytearray(range(256)), bool))
+
+    agree(z.to("cpu", target), np.arange(256) > 0)
 
 
 HELD = {  # by which dtypes the least and the largest number of a whole one are held exactly
@@ -198,6 +220,17 @@ HELD = {  # by which dtypes the least and the largest number of a whole one are 
     torch.int16: (torch.int32, torch.int64, torch.float32, torch.float64),
     torch.int32: (torch.int64, torch.float64),
 }
+
+
+@claim("to-changes-dtype-too")
+@over(twin=twins(FLOATS, LAYOUTS, values=("fractions",)), target=among(*HELD, torch.int64))
+def test_a_conversion_to_whole_numbers_cuts_off_the_fraction(twin, target):
+    z, array = twin
+    if target == torch.uint8:  # of positive numbers, up to 254.5 where the dtype holds such fractions
+        z, array = (abs(each) * (1 if twin.dtype == torch.bfloat16 else 63) + 2.5 for each in (z, array))
+    agree(z.to("cpu", target), np.trunc(array).astype(np.int64))
+    agree(z.to("cpu", torch.bool), array != 0)
+    agree(z.to("cpu", torch.complex64), array.astype(np.complex64))
 
 
 @claim("to-changes-dtype-too")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import FLOATS, Population, agree, among, over, twins, whole
-from populations.gradients import grad_of, weights_for
-from populations.operations import FEW, TRACKABLE, TRIALS, UNTRACKED
+from populations.gradients import UNTRACKED, grad_of, weights_for
+from populations.operations import FEW, TRACKABLE, TRIALS
 
 claim = pytest.mark.claim
 
@@ -80,10 +80,20 @@ def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin,
 
 # ── backward-fills-grad ──
 
+PASSES = {
+    "method": lambda y, leaves: y.backward(),
+    "function": lambda y, leaves: torch.autograd.backward(y),
+    "graph kept": lambda y, leaves: y.backward(retain_graph=True),
+    "tracked": lambda y, leaves: y.backward(create_graph=True),
+    "under no_grad": lambda y, leaves: torch.no_grad()(y.backward)(),
+    "for these leaves": lambda y, leaves: y.backward(inputs=leaves),
+}
 
-@claim("backward-fills-grad")
-@over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 12), passes=among(1, 3))
-def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_added(twin, leaves, passes):
+
+@claim("backward-fills-grad", "gradients-accumulate")
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True", "ignore:grad and param do not obey")
+@over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 12), way=among(*PASSES))
+def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_added(twin, leaves, way):
     """The derivative of the sum of all w · x with respect to x is w; two leaves differ in dtype and shape."""
     pairs = [twin.but(seed=twin.seed + index, shape=twin.shape[index % 2 :], grad=True) for index in range(leaves)]
     made = [(*pair, *weights_for(torch.empty(pair.shape, dtype=pair.dtype), index)) for index, pair in enumerate(pairs)]
@@ -91,13 +101,17 @@ def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_adde
     frozen = torch.ones(2)
 
     assert [x.grad for x, *_ in made] == [None] * leaves
-    for _ in range(passes):
+    for _ in range(2):
         total = sum((x * (w.to(x.device) / 4)).sum().to(bystander.device, torch.float32) for x, _, w, _ in made)
-        (total + frozen.sum()).backward()
+        PASSES[way](total + frozen.sum(), [x for x, *_ in made])
     for x, _, _, factors in made:
-        agree(grad_of(x), passes * factors / 4)
+        agree(grad_of(x), 2 * factors / 4)
         assert (x.grad.dtype, x.grad.device, x.grad.requires_grad) == (x.dtype, x.device, False)
     assert (bystander.grad, frozen.grad) == (None, None)
+    total = made[0][0].sum().to(bystander.device, torch.float32) + bystander.sum()
+    total.backward(inputs=[bystander])  # of the named leaves alone
+    agree(grad_of(bystander), np.ones(3))
+    agree(grad_of(made[0][0]), 2 * made[0][3] / 4)
 
 
 @claim("backward-fills-grad")
@@ -110,7 +124,7 @@ def test_what_comes_by_several_paths_is_added_up(twin, paths):
     agree(grad_of(x), sum(factors for _, factors in branches))
 
 
-@claim("backward-fills-grad")
+@claim("backward-fills-grad", "gradients-accumulate")
 @over(twin=FEW, spelled=among("+", "add", "sub"))
 def test_two_leaves_of_a_sum_have_gradients_in_memory_of_their_own(twin, spelled):
     (x, array), (y, _) = twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)

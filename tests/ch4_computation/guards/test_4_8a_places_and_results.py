@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, FLOATS, LAYOUTS, agree, among, over, twins
+from populations.gradients import SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, host_twin, journeys, refused, spot
-from populations.operations import SEVERAL, TRIALS, UNTRACKED
+from populations.operations import TRIALS
 from torch import nn
 from torch.nn import functional as F
 
