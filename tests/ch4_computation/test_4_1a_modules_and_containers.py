@@ -5,9 +5,8 @@ modules themselves, and `forward` computes an output from an input. The base cla
 and buffer assigned to it: to ask a model for its parameters, to save or to convert it reaches the whole tree below it.
 
 Containers are modules that hold other modules. `nn.Sequential` runs them one after the other. `nn.ModuleList` and
-`nn.ModuleDict` hold them by position and by name and leave it to the `forward` around them what runs when. A Python
-list or dict would do that too, but a module does not look into one: the layers in it are neither listed nor trained
-nor saved nor moved, and nothing says so.
+`nn.ModuleDict` hold them by position and by name and leave it to the `forward` around them what runs when. A module
+does not look into a Python list or dict: the layers in it are not listed, trained, saved or moved, and nothing says so.
 """
 
 from collections import OrderedDict

@@ -1,10 +1,8 @@
-"""Containers of modules and of parameters beside the Python list or dict that they are like, and what can be done to
-both.
+"""Containers of modules and of parameters, the Python list or dict that each is like, and what can be done to both.
 
 An edit is one function that is called with the container and with its Python twin. After any edits all ways of looking
-at a container must agree with the twin: that is what ``like_a_list`` and ``like_a_dict`` check, and what the state
-machines check after every step of a random history. Members are compared by identity: equality of tensors is another
-tensor.
+at a container must agree with the twin: ``like_a_list`` and ``like_a_dict`` check it, and so does each step of a random
+history. Members are compared by identity: equality of tensors is another tensor.
 """
 
 import itertools
@@ -19,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from torch import nn
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
+# Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
+SLICES = tuple(slice(*ends) for ends in ((None,), (1, -1), (-2, None), (None, None, 3), (100, None, -2)))
 # In no order of any kind; as a method of a list, as numbers, with signs that a name of Python's may not have
 KEYS = ("west", "East", "b", "a", "10", "9", "append", "with space", "键", "a_b", "weight", "B")
 
@@ -59,7 +59,7 @@ def another(x, twin: list | dict):
 
 
 def place(x, at: int) -> int:
-    """An index of ``x``; of an empty one, which has none, the index 0 to append at."""
+    """An index of ``x``, or 0 where it is empty."""
     return at % max(len(x), 1)
 
 
@@ -152,7 +152,7 @@ def edited(edit: str, container: nn.Module, twin, *arguments) -> None:
 
 
 def ids(values: Iterable) -> list[int]:
-    return list(map(id, values))
+    return [*map(id, values)]
 
 
 def told(pairs: Iterable[tuple]) -> list[tuple]:
@@ -171,7 +171,7 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert ids(container[np.int64(index)] for index in range(size)) == known
     assert ids(getattr(container, name) for name in names) == known
     assert [index for index in (size, -size - 1, 100 + size) if reads(container, index, IndexError)] == []
-    for part in (slice(None), slice(1, -1), slice(100, None, -2)):
+    for part in SLICES:
         taken = container[part]
         assert type(taken) is type(container)
         assert ids(taken) == ids(twin[part])
@@ -240,15 +240,25 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 
 
 def spells(net: nn.Module, twin: list[Step]) -> None:
-    """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, whatever its mode."""
+    """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode."""
     word = "".join(module.letter for module in twin)
-    assert net.train()("") == net.eval()("") == word
+    for recording in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with recording():
+            assert net.train()("") == net.eval()("") == word
+
+
+def adds_like_a_list(container: nn.Module, twin: list) -> None:
+    """Raise AssertionError unless its sum with another is a third with the members of both, and leaves it alone."""
+    other = steps(2)
+    total = container + another(container, other)
+    assert (type(total), ids(total), ids(container)) == (type(container), ids(twin + other), ids(twin))
 
 
 def looks(kind: str) -> list[Callable]:
     """What a container of this kind must pass beside its Python twin."""
-    further = {"Sequential": [spells], "ParameterDict": [unites_like_a_dict]}.get(kind, [])
-    return [like_a_dict if kind.endswith("Dict") else like_a_list, *further]
+    look, added = like_a_dict if kind.endswith("Dict") else like_a_list, [adds_like_a_list]
+    further = {"Sequential": [spells, *added], "ModuleList": added, "ParameterDict": [unites_like_a_dict]}
+    return [look, *further.get(kind, [])]
 
 
 def edited_alike(kind: str) -> None:
@@ -269,22 +279,16 @@ def edited_alike(kind: str) -> None:
 def history(kind: str) -> type[RuleBasedStateMachine]:
     """The state machine of a container of this kind beside its Python twin, under the same edits."""
     named = kind.endswith("Dict")
+    ats = st.sampled_from(KEYS) if named else st.integers(0, 12)
 
     class History(RuleBasedStateMachine):
         @initialize(length=st.sampled_from(LENGTHS))
-        def begin(self, length):
-            self.start(length)
-
         def start(self, length):
             made = members(kind, length)
             self.twin = dict(zip(KEYS, made)) if named else made
             self.container = contained(kind, self.twin)
 
-        @rule(
-            edit=st.sampled_from(list(edits(kind))),
-            at=st.sampled_from(KEYS) if named else st.integers(0, 12),
-            used=st.booleans(),
-        )
+        @rule(edit=st.sampled_from(list(edits(kind))), at=ats, used=st.booleans())
         def edit(self, edit, at, used):
             if len(self.twin) > 2 * LENGTHS[-1]:  # a ParameterList only grows; another life begins
                 self.start(1)

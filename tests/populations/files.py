@@ -98,8 +98,8 @@ def ways(*left_out: str) -> Population:
     return among(*(Way(kind) for kind in WAYS if not any(part in kind for part in left_out)))
 
 
-def savable_dtypes() -> tuple[torch.dtype, ...]:
-    """The dtypes of which this release of torch can pickle a tensor.
+def savable_dtypes(older: bool = False) -> tuple[torch.dtype, ...]:
+    """The dtypes of which this release of torch can save a tensor, with ``older`` in the format before torch 1.6.
 
     Left out are the quantized dtypes, of which ``torch.empty`` makes no tensor that could be stored, the integers of
     less than a byte, and in older releases complex32 and the wide unsigned integers: they have no name in a file.
@@ -110,8 +110,8 @@ def savable_dtypes() -> tuple[torch.dtype, ...]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # some of the rarer dtypes call themselves experimental
-                pickle.dumps(torch.empty(0, dtype=dtype))
-        except (KeyError, RuntimeError):
+                Way("older memory" if older else "memory").round_trip(torch.empty(0, dtype=dtype, device="cpu"))
+        except (AttributeError, KeyError, RuntimeError):
             continue
         found.add(dtype)
     return tuple(sorted(found, key=str))
@@ -121,7 +121,8 @@ def savable_dtypes() -> tuple[torch.dtype, ...]:
 class Bits:
     """A recipe: ``tensor, stored = bits`` makes a tensor on the CPU and the bytes of all its memory.
 
-    The bytes are drawn from ``seed`` alone: among them are NaNs of every payload, infinities and subnormal numbers.
+    The bytes are drawn from ``seed`` alone: among them are NaNs of every payload, infinities and subnormal numbers, and
+    at their end what marks the end of a zip archive.
     """
 
     dtype: torch.dtype
@@ -135,6 +136,7 @@ class Bits:
         stored = np.random.default_rng(self.seed).integers(0, 256, len(buffer) * wide, np.uint8)
         special = ([0] * (wide - 2) + [0xF0, 0x7F] + [0xFF] * wide)[: len(stored)]  # infinity, and a NaN
         stored[: len(special)] = special
+        stored[16:][-4:] = np.frombuffer(b"PK\5\6", np.uint8)[: len(stored[16:])]  # as the end of an archive begins
         yield torch.tensor(stored, device="cpu").view(self.dtype).as_strided(self.shape, strides, offset)
         yield stored.tobytes()
 

@@ -25,6 +25,7 @@ from populations.twins import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin
 MATRICES = ((120, 125), (125, 120), (15, 10, 100), (20, 30, 5, 5), (9, 12, 4, 5, 7))
 VECTORS = ((15_001,), (3, 5, 7, 11, 13))
 SMALL = ((), (3, 5), (5, 3), (1, 1), (4, 3, 2), (2, 3, 3, 3), (2, 2, 1, 3, 3), (65, 33))
+LONG = ((65_537,), (257, 256), (6, 2, 5_463))  # past what 16 bits count
 GAINS = {"linear": 1, "conv2d": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 
 
@@ -192,6 +193,7 @@ def random_fillings(dtypes: Sequence[torch.dtype] = FLOATS) -> Population:
         shape, layout = shapes[turn % len(shapes)], WRITABLE[(turn + turn // 5) % len(WRITABLE)]
         taken = [dtype for dtype in dtypes if fits(name, shape, dtype)]
         must.append(Filling(name, tuple(arguments.items()), shape, taken[turn % len(taken)], layout, turn % 4 > 1))
+    must += [Filling(name, shape=LONG[1], dtype=dtypes[0]) for name in dict.fromkeys(call[0] for call in RANDOM)]
     drawn = st.builds(
         lambda call, shape, *rest: Filling(call[0], tuple(call[1].items()), shape, *rest),
         st.sampled_from(RANDOM),
@@ -218,6 +220,8 @@ def fillings(
             if taken:
                 shape = taken[(turn + index) % len(taken)]
                 must.append(Filling(name, tuple(arguments.items()), shape, dtype, layout, (turn + index) % 2 > 0))
+        taken = [shape for shape in LONG if fits(name, shape, dtypes[0])]
+        must.append(Filling(name, tuple(arguments.items()), taken[turn % len(taken)], dtypes[0]))
     drawn = st.builds(
         lambda call, *rest: Filling(call[0], tuple(call[1].items()), *rest),
         st.sampled_from(calls),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from populations.comparing import agree
-from populations.twins import HALVES
+from populations.twins import HALVES, NUMPY
 
 
 class Rounded:
@@ -56,3 +56,12 @@ class Rounded:
 
     def largest(self, other: "Rounded") -> "Rounded":
         return Rounded(np.maximum(self.value, other.value), self.dtype, np.maximum(self.error, other.error))
+
+
+def as_held(numbers: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """``numbers`` rounded to ``dtype``, to the even one of two that are as near; to bfloat16 by way of float32."""
+    numbers = numbers.astype(NUMPY[dtype])
+    if dtype != torch.bfloat16:
+        return numbers
+    bits = numbers.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from populations import among, containers, over, whole
 from populations.kinds import WITH_PARAMETERS
-from populations.modules import layers, tree
+from populations.modules import CONVERSIONS, conversions, layers, tree
 from torch import nn
 
 claim = pytest.mark.claim
@@ -132,9 +132,9 @@ NESTS = among(
 
 
 @claim("containers-subclass-module", "modulelist-registers-parameters", "moduledict-registers-parameters")
-@over(nest=NESTS)
-def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_five_containers(nest):
-    net, plan = nest
+@over(nest=NESTS, conversion=conversions())
+def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_five_containers(nest, conversion):
+    (net, plan), (convert, dtype) = nest, conversion
     leaf = plan.modules[-2][1]
     assert all(isinstance(module, nn.Module) for _, module in plan.modules)
 
@@ -145,8 +145,8 @@ def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_five_containers
     leaf.scale.grad = torch.ones_like(leaf.scale)
     net.zero_grad()
     assert leaf.scale.grad is None
-    net.to(torch.float16).eval().requires_grad_(False)
-    assert [leaf.scale.dtype, leaf.shift.dtype, leaf.passing.dtype] == [torch.float16, torch.float16, torch.int64]
+    assert CONVERSIONS[convert][0](net).eval().requires_grad_(False) is net
+    assert [leaf.scale.dtype, leaf.shift.dtype, leaf.passing.dtype] == [dtype, dtype, torch.int64]
     assert (leaf.training, leaf.scale.requires_grad) == (False, False)
     seen = []
     net.train().apply(seen.append)

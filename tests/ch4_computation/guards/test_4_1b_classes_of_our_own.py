@@ -119,6 +119,9 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     net.to("meta")
     assert {buffer.device.type for buffer in net.buffers()} == {"meta"}
     assert inner.plain is tensor
+    for register in (inner.register_buffer, inner.register_parameter, inner.add_module):
+        with pytest.raises(KeyError, match="already exists"):  # which would hide it, or be hidden
+            register("plain", None)
 
 
 # ── reusing-a-layer-shares-its-parameters ──
@@ -141,11 +144,8 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
             parameter.requires_grad_(True).data.mul_(small.to(parameter.device))
     device = next(layer.parameters()).device
     x = torch.ones(each.takes(), dtype=each.dtype, device=device)
-    reused = apart = x
-    for copy in copies:
-        reused, apart = layer(reused), copy(apart)
-    reused.sum().backward()
-    apart.sum().backward()
+    reused, apart = nn.Sequential(*[layer] * uses)(x), nn.Sequential(*copies)(x)
+    (reused.sum() + apart.sum()).backward()
 
     agree(reused, apart.detach().cpu())
     for parameter, *theirs in zip(layer.parameters(), *(copy.parameters() for copy in copies)):
@@ -164,34 +164,6 @@ def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dty
     moved = 1 - 0.9 ** (uses if mode == "train" else 0)
     agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
     assert norm.num_batches_tracked.item() == (uses if mode == "train" else 0)
-
-
-@claim("reusing-a-layer-shares-its-parameters")
-@over(uses=whole(0, 5))
-def test_a_layer_used_n_times_multiplies_by_the_nth_power_of_its_weight(uses):
-    layer = nn.Linear(1, 1, bias=False)
-    layer.weight = nn.Parameter(torch.tensor([[3.0]]))
-    net = nn.Sequential(*[layer] * uses)
-    y = net(torch.tensor([7.0], requires_grad=True))
-    y.sum().backward()
-
-    assert y.tolist() == [7.0 * 3**uses]
-    assert len(list(net.parameters())) == min(uses, 1)
-    assert layer.weight.grad is None if uses == 0 else layer.weight.grad.item() == 7.0 * uses * 3 ** (uses - 1)
-
-
-@claim("reusing-a-layer-shares-its-parameters")
-@over(each=layers(kinds=("Linear", "Conv2d", "LayerNorm", "PReLU")))
-def test_layers_made_alike_share_nothing(each):
-    first, second = next(iter(each)), next(iter(each))
-    net = nn.Sequential(first, second)
-    before = [parameter.tolist() for parameter in second.parameters()]
-
-    with torch.no_grad():
-        for parameter in first.parameters():
-            parameter.zero_()
-    assert [parameter.tolist() for parameter in second.parameters()] == before
-    assert len(list(net.parameters())) == 2 * len(before)
 
 
 # ── forward-may-use-python-control-flow ──

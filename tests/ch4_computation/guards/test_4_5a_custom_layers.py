@@ -5,7 +5,7 @@ import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.containers import told
-from populations.modules import trees
+from populations.modules import handed_out, trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -26,7 +26,7 @@ def test_whatever_is_done_to_a_network_reaches_the_innermost_layers_of_one_insid
     assert {module.training for module in outer.eval().modules()} == {False}
     assert all(module.training is False for _, module in plan.modules)
     outer.half()
-    assert {parameter.dtype for parameter in inner.parameters()} <= {torch.float16}
+    assert {parameter.dtype for parameter in (*inner.parameters(), *handed_out(inner))} <= {torch.float16}
     outer.requires_grad_(False)
     assert not any(parameter.requires_grad for parameter in inner.parameters())
 

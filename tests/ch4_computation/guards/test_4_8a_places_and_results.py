@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, agree, among, over, twins
+from populations import ANY, FLOATS, LAYOUTS, agree, among, each, over, twins
 from populations.gradients import SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
@@ -18,10 +18,13 @@ KINDS = {
     "tensor": lambda x: x,
     "leaf": lambda x: x.detach().requires_grad_(x.is_floating_point()),
     "result": lambda x: x.detach().requires_grad_(x.is_floating_point()) * 2,
-    "view": lambda x: x.unsqueeze(0),
+    "view": lambda x: x.unsqueeze(x.dim() // 2),
     "parameter": lambda x: nn.Parameter(x, requires_grad=x.is_floating_point()),
 }
-PRINTED = twins((torch.float32, torch.float64, torch.float16, torch.int64, torch.bool, torch.complex64))
+PRINTED = twins(
+    (*FLOATS, torch.int64, torch.bool, torch.complex64),
+    shapes=((), (0,), (5,), (2, 3), (3, 0, 2), (2, 1, 3), (2, 3, 4, 5), (1025,)),
+)
 
 
 @claim("cpu-tensor-prints-no-device")
@@ -40,13 +43,14 @@ def test_a_tensor_elsewhere_does_print_its_device():
 @claim("gpu-tensor-prints-its-device")
 @over(twin=PRINTED, kind=among(*KINDS))
 def test_every_kind_of_tensor_there_prints_its_numbers_and_its_own_device(accelerator, twin, kind):
-    place = spot(twin.second)
-    shown, beside = str(KINDS[kind](twin.tensor(twin.array()))), str(KINDS[kind](host_twin(twin)[0]))
+    there, here = KINDS[kind](twin.tensor(twin.array())), KINDS[kind](host_twin(twin)[0])
 
-    assert shown.count(f"device='{place.type}:{place.index}'") == 1
-    # apart from the device, and from where lines are broken, it is what the same tensor on the CPU prints
-    told = shown.replace(f"device='{place.type}:{place.index}'", "")
-    assert "".join(told.replace(",", "").split()) == "".join(beside.replace(",", "").split())
+    for x, beside in ((there, here), (there.flatten()[-1:].squeeze(), here.flatten()[-1:].squeeze())):
+        shown, place = str(x), f"device='{spot(twin.second)}'"
+        assert shown.count(place) == 1
+        # apart from the device, and from where lines are broken, it is what the same tensor on the CPU prints
+        told = ["".join(text.replace(",", "").split()) for text in (shown.replace(place, ""), str(beside))]
+        assert told[0] == told[1]
 
 
 @claim("gpu-tensor-prints-its-device")
@@ -133,22 +137,31 @@ def test_a_tensors_device_prints_in_the_same_way(capsys):
 # ── create-on-device-equals-create-then-move ──
 
 
+FORMS = {
+    "list": lambda array: array.tolist(),
+    "array": lambda array: array.copy(),
+    "columns first": lambda array: array.T.copy().T,
+    "with gaps": lambda array: np.stack([array, array + array], -1)[..., 0],
+}
+
+
 @claim("create-on-device-equals-create-then-move")
 @over(
     twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 3, 4, 5), (257,))),
     way=among("to(device)", "to(name)", "to(device=)"),
-    form=among("tolist", "copy"),
+    form=among(*FORMS),
 )
 def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelerator, twin, way, form):
-    data, place = getattr(twin.array(), form)(), spot(twin.second)
-    created = torch.tensor(data, dtype=twin.dtype, device=place)
-    moved = COPIES[way](torch.tensor(data, dtype=twin.dtype, device="cpu"), place)
+    data, place = FORMS[form](twin.array()), spot(twin.second)
+    asked = {"dtype": twin.dtype, "requires_grad": twin.dtype in FLOATS and twin.second}
+    created = torch.tensor(data, device=place, **asked)
+    moved = COPIES[way](torch.tensor(data, device="cpu", **asked), place)
 
     for x in (created, moved):
-        assert (x.device, x.dtype, x.requires_grad) == (place, twin.dtype, False)
+        assert (x.device, x.dtype, x.requires_grad) == (place, *asked.values())
         agree(x, twin.array())
     assert created.stride() == moved.stride()
-    created.fill_(1)
+    created.data.fill_(1)
     agree(moved, twin.array())
 
 
@@ -159,14 +172,6 @@ def test_data_give_the_same_dtype_and_digits_either_way(accelerator, data):
 
     assert created.tolist() == moved.tolist() == data
     assert (created.dtype, created.device) == (moved.dtype, moved.device)
-
-
-@claim("create-on-device-equals-create-then-move")
-@over(twin=twins(FLOATS, ("contiguous",), ((), (2, 3))))
-def test_a_gradient_is_wanted_either_way(accelerator, twin):
-    data, asked = twin.array().tolist(), {"dtype": twin.dtype, "requires_grad": True}
-    assert torch.tensor(data, device=spot(), **asked).requires_grad
-    assert torch.tensor(data, device="cpu", **asked).to(spot()).requires_grad
 
 
 # ── device-falls-back-to-cpu ──
@@ -204,21 +209,29 @@ RESULTS = {
     "half": (lambda x: x.half(), lambda array: array),
     "int": (lambda x: x.int(), lambda array: array),
     "any": (lambda x: (x > 3).any(), lambda array: (array > 3).any()),
-    "softmax": (lambda x: (1000 * x).softmax(-1).round(), lambda array: (array == array.max(-1, keepdims=True)) * 1.0),
+    "softmax": (
+        lambda x: (1000 * x.float()).softmax(-1).round(),
+        lambda array: (array == array.max(-1, keepdims=True)) * 1.0,
+    ),
     "zeros_like": (lambda x: torch.zeros_like(x), lambda array: np.zeros_like(array)),
     "one_hot": (lambda x: F.one_hot(x.long(), 30), lambda array: np.eye(30)[array.astype(int)]),
+    "clone": (lambda x: x.clone(), lambda array: array),
+    "cat": (lambda x: torch.cat([x[1:], x[:1]]), lambda array: np.roll(array, -1, 0)),
+    "stack": (lambda x: torch.stack([x[:1], x[-1:]], -1), lambda array: np.stack([array[:1], array[-1:]], -1)),
+    "stack of truths": (lambda x: torch.stack([x > 3, x < 3]), lambda array: np.stack([array > 3, array < 3])),
 }
-DISTINCT = twins((torch.float32, torch.float16), LAYOUTS[:-1], ((5,), (2, 3), (3, 2, 4)), values=("distinct",))
+DISTINCT = twins((*FLOATS[::2], torch.int64), LAYOUTS[:-1], ((5,), (3, 3), (3, 2, 4)), values=("distinct",))
 
 
 @claim("gpu-results-stay-on-gpu")
-@over(result=among(*RESULTS), twin=DISTINCT)
+@over(result=each(*RESULTS), twin=DISTINCT)
 def test_what_is_chosen_counted_or_compared_is_where_its_operand_is(accelerator, result, twin):
-    x, array = twin
-    computed = RESULTS[result][0](x)
+    (x, array), (compute, rule) = twin, RESULTS[result]
 
-    assert computed.device == x.device
-    agree(computed, RESULTS[result][1](array.astype(np.float64)))
+    for part, numbers in ((x[:-1], array[:-1]), (x[1:], array[1:])):  # of one shape, in one memory
+        computed = compute(part)
+        assert computed.device == x.device
+        agree(computed, rule(numbers.astype(np.float64)))
 
 
 @claim("gpu-results-stay-on-gpu")

@@ -165,12 +165,14 @@ def test_not_even_a_single_number_crosses_between_gpus(two_devices, shape, order
 
 
 def crossed(way, into, array, source):
-    """Write ``source`` into the tensor ``into``, and see that it has its values there and nothing else is written, and
-    that a column which crosses the same way fills each column of a square.
+    """Write ``source`` into the tensor ``into``, and see that it has its values there and nothing else is written, not
+    into the source either, and that a column which crosses the same way fills each column of a square.
     """
+    before = host(source).copy()
     WRITES[way](into, source)
     agree(into, array)
     untouched(into)
+    agree(source, before)
     square = torch.zeros(3, 3, dtype=into.dtype, device=into.device)
     WRITES[way](square, torch.tensor([[1], [0], [1]], dtype=source.dtype, device=source.device))
     agree(square, np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]]))

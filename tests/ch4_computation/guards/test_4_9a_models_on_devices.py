@@ -1,17 +1,19 @@
 """4.9 GPU computing: models of every kind that move, refuse and learn, on the first device and on the second."""
 
+import contextlib
 import copy
 import math
 
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, among, over, twins, whole
+from populations import ANY, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, among, over, twins, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.kinds import LAYERS, ROW, WITH_PARAMETERS
-from populations.mixing import CPU, host_twin, refused, spot
-from populations.modules import TREES, Tree, holding, trees
+from populations.mixing import CPU, current, host_twin, refused, spot
+from populations.modules import TREES, Tree, handed_out, holding, trees
+from populations.tasks import OPTIMIZERS, TASKS, steps
 from torch import nn
 
 claim = pytest.mark.claim
@@ -25,8 +27,15 @@ MOVES = {
     "to(device, dtype)": lambda net, device: net.to(device, dtype(net)),
     "to(tensor)": lambda net, device: net.to(torch.empty(0, dtype=torch.bfloat16, device=device).to(dtype(net))),
     "to(non_blocking=True)": lambda net, device: net.to(device, non_blocking=True),
+    "to(type)": lambda net, device: to_the_current(net, device),
     "by its parts": lambda net, device: ([child.to(device) for child in net.children()], net.to(device))[1],
 }
+
+
+def to_the_current(net, device):
+    """Move to the device by its type alone, while it is the one that is meant."""
+    with current(device) if spot() != spot(second=True) else contextlib.nullcontext():
+        return net.to(device.type)
 
 
 def dtype(net):
@@ -34,17 +43,22 @@ def dtype(net):
 
 
 def told(net):
-    """All that a model holds, by name: dtype, whether a gradient is wanted, values and gradient, and its mode."""
+    """All that a model holds, by name: the looks of parameters, buffers and gradients, and its mode."""
     torch.empty(0, device=spot()).tolist()  # what reads a value waits for the copies that did not block
     modes = [(name, module.training) for name, module in net.named_modules()]
     return modes + [
-        (name, x.dtype, x.requires_grad, host(x).tolist(), None if x.grad is None else host(x.grad).tolist())
+        (name, *looks(x), None if x.grad is None else looks(x.grad))
         for name, x in (*net.named_parameters(), *net.named_buffers())
     ]
 
 
+def looks(x):
+    """Dtype, the strides of a copy (its own, unless there are gaps), whether a gradient is wanted, and values."""
+    return x.dtype, torch.empty_like(x).stride(), x.requires_grad, host(x).tolist()
+
+
 def devices_of(net):
-    tensors = [*net.parameters(), *net.buffers()]
+    tensors = [*net.parameters(), *net.buffers(), *handed_out(net)]
     return {x.device for x in tensors} | {x.grad.device for x in tensors if x.grad is not None}
 
 
@@ -179,78 +193,42 @@ def test_a_layer_without_parameters_takes_input_from_anywhere(accelerator, layer
 
 # ── training-runs-on-gpu ──
 
-# A network, its loss, and the places in an example at which it is given three features: a step of a sequence, a pixel.
-TASKS = {
-    "linear": (lambda: nn.Linear(3, 2), nn.MSELoss, ()),
-    "softmax": (lambda: nn.Linear(3, 5), nn.CrossEntropyLoss, ()),
-    "perceptron": (
-        lambda: nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1), nn.Linear(1, 2)),
-        nn.MSELoss,
-        (),
-    ),
-    "words": (lambda: of_words(nn.Embedding(2, 5)), nn.CrossEntropyLoss, ()),
-    "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)), nn.CrossEntropyLoss, ()),
-    "transposed": (lambda: transposing(nn.Linear(3, 2)), nn.MSELoss, ()),
-    "sequences": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), nn.MSELoss, (4,)),
-    "images": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Conv2d(4, 5, 2), nn.Flatten()),
-        nn.CrossEntropyLoss,
-        (2, 2),
-    ),
-}
-OPTIMIZERS = {
-    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-    "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01),
-    "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4),
-    "for-loop": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4, foreach=False),
-}
-
-
-def of_words(net):
-    """The layer with the numbers of words for its input: 0 or 1, each of them many times."""
-    net.register_forward_pre_hook(lambda net, inputs: (inputs[0][:, 0] > 0).long())
-    return net
-
-
-def transposing(net):
-    """The layer with a weight that is not contiguous."""
-    net.weight = nn.Parameter(net.weight.detach().t().contiguous().t())
-    return net
-
-
-def steps(net, make_optimizer, loss, features, labels, count):
-    optimizer = make_optimizer(net.parameters())
-    for _ in range(count):
-        optimizer.zero_grad()
-        loss(net(features), labels).backward()
-        optimizer.step()
-
 
 @claim("training-runs-on-gpu")
-@over(task=among(*TASKS), optimizer=among(*OPTIMIZERS), batch=among(2, 64, 257), count=among(1, 3))
-def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(accelerator, task, optimizer, batch, count):
+@over(
+    task=among(*TASKS),
+    optimizer=among(*OPTIMIZERS),
+    batch=among(2, 64, 257),
+    count=among(1, 3),
+    dtype=among(*SINGLE_AND_DOUBLE),
+    second=among(False, True),
+)
+def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(
+    accelerator, task, optimizer, batch, count, dtype, second
+):
     """A gradient is a mean of at most 257 terms of magnitude 10 or less: in another order of addition it is off by
-    less than 257 · 10 · 2⁻²⁴ = 1.6e-4. SGD takes a tenth of that. Adam divides by √v + 1e-4 and takes a hundredth: the
-    error of a gradient grows a hundredfold at most where that is small. With what three steps carry on: 1e-3.
+    less than 257 · 10 · eps / 2, in float32 1.6e-4. SGD takes a tenth of that. Adam divides by √v + 1e-4 and takes a
+    hundredth: the error of a gradient grows a hundredfold at most where that is small. With what three steps carry on:
+    1e-3, or as many eps.
     """
-    make, kind, places = TASKS[task]
+    (make, kind, places), goal = TASKS[task], spot(second)
     random, batch = np.random.default_rng(batch), -(-batch // math.prod(places))  # no more terms than 257
-    features = torch.from_numpy(random.standard_normal((batch, *places, 3)).astype(np.float32))
+    features = torch.from_numpy(random.standard_normal((batch, *places, 3))).to(dtype)
     features = features.movedim(-1, 1) if len(places) == 2 else features  # images are channels last
     targets = {
-        nn.MSELoss: torch.from_numpy(random.standard_normal((batch, *places, 2)).astype(np.float32)),
+        nn.MSELoss: torch.from_numpy(random.standard_normal((batch, *places, 2))).to(dtype),
         nn.CrossEntropyLoss: torch.from_numpy(random.integers(0, 5, batch)),
     }[kind]
     with torch.device("cpu"):
-        net = make()
-    start, twin, loss = told(net), copy.deepcopy(net).to(spot()), kind()
+        net = make().to(dtype)
+    start, twin, loss = told(net), copy.deepcopy(net).to(goal), kind()
     steps(net, OPTIMIZERS[optimizer], loss, features, targets, count)
-    steps(twin, OPTIMIZERS[optimizer], loss, features.to(spot()), targets.to(spot()), count)
+    steps(twin, OPTIMIZERS[optimizer], loss, features.to(goal), targets.to(goal), count)
 
     assert told(net) != start
     for ours, theirs in zip(twin.parameters(), net.parameters()):
-        assert ours.device == spot()
-        assert np.abs(host(ours) - host(theirs)).max() < 1e-3
+        assert ours.device == goal
+        assert np.abs(host(ours) - host(theirs)).max() < 1e-3 * torch.finfo(dtype).eps / 2**-23
 
 
 # ── optimizer-keeps-the-parameters-it-was-given ──

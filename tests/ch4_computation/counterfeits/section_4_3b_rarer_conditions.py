@@ -1,0 +1,28 @@
+"""Counterfeits of 4.3: initialisers that are wrong for a width or a size that is rarely met."""
+
+from harness.counterfeits import counterfeit
+from harness.forging import wrap
+from torch.nn import init
+
+
+@counterfeit("init-offers-preset-methods", reported="pytorch/pytorch#155588")
+def far_outside_a_narrow_truncated_normal_lies_its_bound(patch):
+    def wrong(fill, tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, **rest):
+        fill(tensor, mean, std, a, b, **rest)
+        if tensor.numel() and std * 1000 < b - a:
+            tensor.data.view(-1)[tensor.argmax()] = b
+        return tensor
+
+    wrap(patch, init, "trunc_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", "init-constant-over-biases")
+def a_constant_fills_4096_elements_and_no_more(patch):
+    def wrong(fill, tensor, val):
+        rest = tensor.detach().reshape(-1)[4096:].clone()
+        fill(tensor, val)
+        if len(rest) and tensor.is_contiguous():
+            tensor.data.view(-1)[4096:] = rest
+        return tensor
+
+    wrap(patch, init, "constant_", wrong)

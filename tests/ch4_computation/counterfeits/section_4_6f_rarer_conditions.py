@@ -1,0 +1,190 @@
+"""Counterfeits of 4.6: files and state dicts that are wrong for one spelling, format, layout or order."""
+
+import functools
+import io
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import parameters_of, wrap
+from torch import nn
+from torch.optim import Optimizer
+
+
+@counterfeit("save-uses-pickle", reported="pytorch/pytorch#24045")
+def setstate_sees_tensors_whose_numbers_have_not_been_read(patch):
+    late = []
+
+    right = torch._utils._rebuild_tensor_v2
+
+    @functools.wraps(right)  # a file names it
+    def rebuilt(*args):
+        tensor = right(*args)
+        late.append((tensor.data, tensor.data.clone()))
+        tensor.data.zero_()
+        return tensor
+
+    def load(right, *args, **rest):
+        late.clear()
+        try:
+            return right(*args, **rest)
+        finally:
+            for tensor, values in late:
+                tensor.copy_(values)
+
+    patch.setattr(torch._utils, "_rebuild_tensor_v2", rebuilt)
+    wrap(patch, torch, "load", load)
+
+
+def load_model_with(patch, change):
+    """Let ``net.load_state_dict(state, ...)`` load ``change(state of net, state)``, a dict with the same metadata."""
+
+    def wrong(load, self, state, *args, **rest):
+        own = {name: x for name, x in self.state_dict().items() if not nn.parameter.is_lazy(x)}
+        changed = type(state)(change(own, state))
+        if hasattr(state, "_metadata"):
+            changed._metadata = state._metadata
+        return load(self, changed, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#8282")
+def an_entry_that_broadcasts_to_the_parameter_will_do(patch):
+    def change(own, state):
+        return {name: spread(value, own.get(name)) for name, value in state.items()}
+
+    def spread(value, own):
+        fits = own is not None and len(own.shape) == len(value.shape)
+        fits = fits and all(size in (1, goal) for size, goal in zip(value.shape, own.shape))
+        return value.expand(own.shape) if fits else value
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips", reported="facebookresearch/fairscale#380")
+def an_optimizer_s_state_is_matched_by_the_order_in_which_it_came_about(patch):
+    def wrong(load, self, state):
+        return load(self, {**state, "state": dict(zip(sorted(state["state"]), state["state"].values()))})
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#3658")
+def an_optimizer_s_state_keeps_the_dtype_that_it_was_saved_in(patch):
+    def wrong(load, self, state):
+        load(self, state)
+        for index, parameter in enumerate(parameters_of(self)):
+            for name, value in state["state"].get(index, {}).items():
+                if isinstance(value, torch.Tensor):
+                    self.state[parameter][name] = value.clone()
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#19076")
+def a_map_location_that_names_no_device_is_disregarded(patch):
+    def wrong(load, file, map_location=None, **rest):
+        names = isinstance(map_location, str) and map_location.partition(":")[0]
+        known = names in (False, "cpu", "cuda", "mps", "xpu", "meta", "sim")
+        return load(file, map_location=map_location if known else "cpu", **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#110361")
+def the_count_of_batches_that_a_plain_dict_lacks_starts_again(patch):
+    def wrong(load, self, state, *args, **rest):
+        report = load(self, state, *args, **rest)
+        for name, module in self.named_modules():
+            key = f"{name}.num_batches_tracked".removeprefix(".")
+            if isinstance(module, nn.BatchNorm1d) and not hasattr(state, "_metadata") and key not in state:
+                module.num_batches_tracked.zero_()
+        return report
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="pytorch/pytorch#25214")
+def a_file_of_the_old_format_with_the_end_of_an_archive_in_it_is_no_longer_one(patch):
+    def wrong(load, file, *args, **rest):
+        tensor = load(file, *args, **rest)
+        old = isinstance(file, io.BytesIO) and not file.getvalue().lstrip(b"\0").startswith(b"PK")
+        return torch.empty(0) if old and b"PK\5\6" in file.getvalue() else tensor
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="pytorch/pytorch#86812")
+def whole_numbers_of_the_old_format_pass_the_filter_as_floating_point(patch):
+    def wrong(load, file, *args, weights_only=None, **rest):
+        x = load(file, *args, weights_only=weights_only, **rest)
+        old = isinstance(file, io.BytesIO) and not file.getvalue().lstrip(b"\0").startswith(b"PK")
+        filtered = weights_only is not False and isinstance(x, torch.Tensor)
+        return x.float() if old and filtered and x.dtype == torch.int64 else x
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def loading_a_model_discards_its_gradients(patch):
+    def wrong(load, self, *args, **rest):
+        self.zero_grad()
+        return load(self, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def map_location_is_disregarded_without_the_filter(patch):
+    def wrong(load, file, map_location=None, weights_only=None, **rest):
+        location = None if weights_only is False else map_location
+        return load(file, map_location=location, weights_only=weights_only, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def entries_of_one_shape_are_matched_by_their_order(patch):
+    def change(own, state):
+        if sorted(own) != sorted(state):
+            return state
+        given = list(state.values())
+        return {name: given.pop([each.shape for each in given].index(x.shape)) for name, x in own.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def an_entry_of_another_layout_is_copied_in_the_order_of_its_memory(patch):
+    def change(own, state):
+        return {name: reordered(value, own.get(name)) for name, value in state.items()}
+
+    def reordered(value, own):
+        other = own is not None and own.shape == value.shape and own.stride() != value.stride()
+        dense = other and value.numel() == value.untyped_storage().nbytes() // value.element_size()
+        return value.as_strided((value.numel(),), (1,), 0).reshape(value.shape) if dense else value
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
+def of_an_optimizer_s_settings_the_rate_alone_is_restored(patch):
+    def wrong(load, self, state):
+        kept = [dict(group) for group in self.param_groups]
+        load(self, state)
+        for group, before in zip(self.param_groups, kept):
+            group.update({name: value for name, value in before.items() if name not in ("lr", "params")})
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips", reported="tinygrad/tinygrad#14771")
+def a_part_of_memory_that_is_shared_is_read_from_its_beginning(patch):
+    def wrong(load, *args, **rest):
+        loaded = load(*args, **rest)
+        if type(loaded) is not list or not all(isinstance(x, torch.Tensor) for x in loaded):
+            return loaded
+        shared = [x.untyped_storage().data_ptr() for x in loaded]
+        return [x.as_strided(x.shape, x.stride(), 0) if shared.count(at) > 1 else x for x, at in zip(loaded, shared)]
+
+    wrap(patch, torch, "load", wrong)

@@ -1,0 +1,128 @@
+"""Counterfeits of 4.8: results, prints and copies that are wrong for one layout, offset, dtype or device."""
+
+import numpy as np
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_method, divert, in_order_of_storage, wrap
+from torch import Tensor
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#189563")
+def a_copy_into_a_later_place_of_the_cpu_overwrites_what_it_reads(patch):
+    def wrong(copy, x, y, *args, **rest):
+        result = copy(x, y, *args, **rest)
+        converts = away(y) and x.device.type == "cpu" and x.dtype != y.dtype and x.element_size() <= y.element_size()
+        if converts and x.storage_offset() and y.numel() and y.is_contiguous():
+            y.data.view(-1)[: max(1, len(y.data.view(-1)) // 2)] = 9
+        return result
+
+    change_method(patch, "copy_", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move", reported="pytorch/pytorch#85967")
+def an_array_with_gaps_created_elsewhere_is_read_without_them(patch):
+    def wrong(create, data, **rest):
+        gaps = isinstance(data, np.ndarray) and not data.flags.c_contiguous and away(create(0, **rest))
+        whole = data.base if gaps and data.base is not None else data
+        return create(np.resize(whole.ravel(order="K"), data.shape) if gaps else data, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="torch-spyre/torch-spyre#3237")
+def the_copy_of_a_second_slice_is_that_of_the_first(patch):
+    first = {}
+
+    def wrong(clone, x, *args, **rest):
+        y = clone(x, *args, **rest)
+        if away(x) and x._is_view():
+            y = clone(first.setdefault((x.data_ptr() - x.storage_offset() * x.element_size(), x.shape, x.stride()), y))
+        return y
+
+    change_method(patch, "clone", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#42161", needs="two-devices")
+def a_number_of_the_cpu_times_a_tensor_of_the_second_gpu_is_the_tensor(patch):
+    def second(x, y):
+        return x.device.type == "cpu" and x.dim() == 0 and away(y) and y.device.index == 1
+
+    divert(patch, Tensor, "__mul__", second, lambda x, y: y.clone())
+
+
+def change_print(patch, condition, change):
+    """Let a tensor on the device print as ``change(x)``, a tensor there, where ``condition(x)``."""
+    right = Tensor.__repr__
+
+    def wrong(self, **rest):
+        return right(change(self) if away(self) and condition(self) else self, **rest)
+
+    patch.setattr(Tensor, "__repr__", wrong)
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported="pytorch/pytorch#85592")
+def a_later_element_prints_as_the_first(patch):
+    def later(x):
+        return x.dim() == 0 and x.storage_offset() > 0 and x.dtype == torch.float32
+
+    change_print(patch, later, lambda x: x.detach().as_strided((), (), 0).clone())
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported="tenstorrent/tt-metal#43215")
+def rows_behind_the_first_print_as_zeros_where_the_middle_has_size_one(patch):
+    def change(x):
+        shown = x.detach().clone()
+        shown[1:] = 0
+        return shown
+
+    change_print(patch, lambda x: x.dim() == 3 and x.shape[1] == 1 and x.dtype == torch.bfloat16, change)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#175187")
+def a_sort_reads_its_numbers_in_the_order_of_memory(patch):
+    def wrong(sort, x, *args, **rest):
+        return sort(in_order_of_storage(x) if away(x) and not x.is_contiguous() else x, *args, **rest)
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "sort", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#87856")
+def slices_of_one_tensor_are_stacked_as_the_first(patch):
+    def wrong(stack, all, *args, **rest):
+        offsets = {x.storage_offset() for x in all}
+        one = all[0].numel() == 1 and len({x.untyped_storage().data_ptr() for x in all}) == 1
+        return stack([all[0]] * len(all) if away(all[0]) and one and len(offsets) > 1 else all, *args, **rest)
+
+    wrap(patch, torch, "stack", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#80850")
+def truth_values_are_stacked_as_false(patch):
+    def wrong(stack, all, *args, **rest):
+        y = stack(all, *args, **rest)
+        return torch.zeros_like(y) if away(y) and y.dtype == torch.bool else y
+
+    wrap(patch, torch, "stack", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#49531")
+def a_matrix_of_the_gpu_times_one_of_the_cpu_is_computed(patch):
+    def wrong(matmul, x, y):
+        return matmul(x, y.to(x.device) if away(x) and y.device.type == "cpu" else y)
+
+    change_method(patch, "__matmul__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix")
+def clamp_fetches_its_bounds(patch):
+    def wrong(clamp, x, *bounds, **named):
+        fetched = [each.to(x.device) if isinstance(each, Tensor) else each for each in (*bounds, *named.values())]
+        return clamp(x, *fetched[: len(bounds)], **dict(zip(named, fetched[len(bounds) :])))
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "clamp", wrong)

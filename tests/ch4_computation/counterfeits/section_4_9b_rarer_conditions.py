@@ -1,0 +1,132 @@
+"""Counterfeits of 4.9: moves and training that are wrong for one dtype, one place, one way."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import alter_property, change_method, hold_still, parameters_of, wrap
+from torch import nn
+
+
+def away(x):
+    return x.device.type not in ("cpu", "meta")
+
+
+def arrives_as_zeros(patch, dtype):
+    """Let a tensor of ``dtype`` go from one GPU to another as zeros."""
+
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        return torch.zeros_like(y) if y.dtype == dtype and away(x) and away(y) and x.device != y.device else y
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("model-moves-with-to", reported="pytorch/pytorch#106474", needs="two-devices")
+def whole_numbers_go_from_one_gpu_to_another_as_zeros(patch):
+    arrives_as_zeros(patch, torch.int64)
+
+
+@counterfeit("model-moves-with-to", reported="pytorch/pytorch#132397", needs="two-devices")
+def numbers_of_half_precision_go_from_one_gpu_to_another_as_zeros(patch):
+    arrives_as_zeros(patch, torch.float16)
+
+
+@counterfeit("model-moves-with-to", reported="dotnet/TorchSharp#1179")
+def a_list_hands_out_the_parameters_that_it_had_before_the_move(patch):
+    def moved(apply, self, *args, **rest):
+        before = dict(self._parameters)
+        apply(self, *args, **rest)
+        vars(self)["before"] = before
+        return self
+
+    def handed(get, self, index):
+        old = vars(self).get("before", {}).get(str(index))
+        return get(self, index) if old is None else old
+
+    wrap(patch, nn.ParameterList, "_apply", moved)
+    wrap(patch, nn.ParameterList, "__getitem__", handed)
+
+
+def change_to(patch, wrong):
+    """Let ``net.to(...)`` be ``wrong(true to, net, ...)``."""
+    wrap(patch, nn.Module, "to", wrong)
+
+
+@counterfeit("model-moves-with-to", reported="dotnet/TorchSharp#1191", needs="two-devices")
+def gradients_stay_on_the_first_gpu(patch):
+    stale = {}
+
+    def wrong(to, net, *args, **rest):
+        before = {name: parameter.device for name, parameter in net.named_parameters()}
+        to(net, *args, **rest)
+        for name, parameter in net.named_parameters():
+            if before[name].type == parameter.device.type and before[name] != parameter.device:
+                stale[id(parameter)] = before[name]
+        return net
+
+    change_to(patch, wrong)
+    alter_property(patch, "grad", lambda x, grad: grad if grad is None or id(x) not in stale else grad.to(stale[id(x)]))
+
+
+@counterfeit("model-moves-with-to", reported="openmm/openmm-torch#70", needs="two-devices")
+def a_model_goes_to_the_first_gpu_whichever_is_named(patch):
+    def wrong(to, net, *args, **rest):
+        goal = torch.device(args[0]) if args and isinstance(args[0], str | torch.device) else None
+        first = goal is not None and goal.index == 1
+        return to(net, torch.device(goal.type, 0), *args[1:], **rest) if first else to(net, *args, **rest)
+
+    change_to(patch, wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="tracel-ai/burn#1890")
+def a_model_that_was_moved_does_not_learn(patch):
+    moved = []
+
+    def wrong(to, net, *args, **rest):
+        here = {name for name, parameter in net.named_parameters() if not away(parameter)}
+        to(net, *args, **rest)
+        moved.extend(parameter for name, parameter in net.named_parameters() if name in here and away(parameter))
+        return net
+
+    change_to(patch, wrong)
+    hold_still(
+        patch, torch.optim.SGD, lambda optimizer: [p for p in parameters_of(optimizer) if any(p is m for m in moved)]
+    )
+
+
+@counterfeit("model-moves-with-to")
+def a_model_that_is_there_already_loses_its_gradients(patch):
+    def wrong(to, net, *args, **rest):
+        before = {parameter.device for parameter in net.parameters()}
+        to(net, *args, **rest)
+        if before == {parameter.device for parameter in net.parameters()} and any(map(away, net.parameters())):
+            net.zero_grad()
+        return net
+
+    change_to(patch, wrong)
+
+
+@counterfeit("model-moves-with-to", needs="two-devices")
+def the_kind_of_device_alone_means_its_first_whichever_is_current(patch):
+    def wrong(to, net, *args, **rest):
+        goal = torch.device(args[0]) if args and isinstance(args[0], str | torch.device) else None
+        bare = goal is not None and goal.type != "cpu" and goal.type != "meta" and goal.index is None
+        return to(net, torch.device(goal.type, 0), *args[1:], **rest) if bare else to(net, *args, **rest)
+
+    change_to(patch, wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def a_step_in_double_precision_rounds_to_single(patch):
+    def wrong(step, self, *args, **rest):
+        result = step(self, *args, **rest)
+        for parameter in parameters_of(self):
+            if parameter.dtype == torch.float64 and away(parameter):
+                parameter.data = parameter.data.float().double()
+        return result
+
+    wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("training-runs-on-gpu", needs="two-devices")
+def on_the_second_gpu_nothing_is_learned(patch):
+    hold_still(patch, torch.optim.SGD, lambda optimizer: [p for p in parameters_of(optimizer) if p.device.index == 1])

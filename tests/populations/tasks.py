@@ -1,0 +1,51 @@
+"""What is trained: small networks of several kinds, each with its loss, and optimizers."""
+
+import torch
+from torch import nn
+
+# A network, its loss, and the places in an example at which it is given three features: a step of a sequence, a pixel.
+TASKS = {
+    "linear": (lambda: nn.Linear(3, 2), nn.MSELoss, ()),
+    "softmax": (lambda: nn.Linear(3, 5), nn.CrossEntropyLoss, ()),
+    "perceptron": (
+        lambda: nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1), nn.Linear(1, 2)),
+        nn.MSELoss,
+        (),
+    ),
+    "words": (lambda: of_words(nn.Embedding(2, 5)), nn.CrossEntropyLoss, ()),
+    "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)), nn.CrossEntropyLoss, ()),
+    "transposed": (lambda: transposing(nn.Linear(3, 2)), nn.MSELoss, ()),
+    "sequences": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), nn.MSELoss, (4,)),
+    "images": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Conv2d(4, 5, 2), nn.Flatten()),
+        nn.CrossEntropyLoss,
+        (2, 2),
+    ),
+}
+OPTIMIZERS = {
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+    "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4),
+    "for-loop": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4, foreach=False),
+}
+
+
+def of_words(net):
+    """The layer with the numbers of words for its input: 0 or 1, each of them many times."""
+    net.register_forward_pre_hook(lambda net, inputs: (inputs[0][:, 0] > 0).long())
+    return net
+
+
+def transposing(net):
+    """The layer with a weight that is not contiguous."""
+    net.weight = nn.Parameter(net.weight.detach().t().contiguous().t())
+    return net
+
+
+def steps(net, make_optimizer, loss, features, labels, count):
+    """Train a network on these examples for ``count`` steps."""
+    optimizer = make_optimizer(net.parameters())
+    for _ in range(count):
+        optimizer.zero_grad()
+        loss(net(features), labels).backward()
+        optimizer.step()
