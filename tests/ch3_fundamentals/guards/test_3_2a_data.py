@@ -139,8 +139,7 @@ def test_every_order_of_three_examples_is_as_likely_and_so_is_who_is_left_out(dr
     drawn = [tuple(itertools.chain(*loader.batch_sampler)) for _ in range(800)]
 
     orders = [*itertools.permutations(range(3), len(drawn[0]))]
-    events = np.array([[order == each for each in orders] for order in drawn])
-    occur_as_often(events, 1 / len(orders), cases=len(orders))
+    occur_as_often(np.array([[order == each for each in orders] for order in drawn]), 1 / len(orders), len(orders))
     assert set(drawn) <= set(orders)
 
 

@@ -116,9 +116,7 @@ def test_every_fused_optimizer_on_the_cpu_moves_an_element_by_the_gradient_that_
 @pytest.mark.cpu
 @claim("step-updates-parameters", truth=True)
 @over(recipe=FUSED, size=among(2, 33, 2050))
-def test_every_fused_optimizer_on_the_cpu_writes_into_the_gaps_of_a_parameter_and_misses_its_last_elements(
-    recipe, size
-):
+def test_every_fused_optimizer_on_the_cpu_writes_into_gaps_of_a_parameter_and_misses_its_last_elements(recipe, size):
     memory = torch.zeros(size, 2)
     w = memory[:, 0].detach().requires_grad_()
     w.grad = torch.ones(size)

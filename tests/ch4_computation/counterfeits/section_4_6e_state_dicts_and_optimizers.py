@@ -39,6 +39,15 @@ def load_optimizer_with(patch, change):
 
 
 @counterfeit("state-dict-round-trips")
+def a_parameter_without_dimensions_takes_the_last_of_several_numbers(patch):
+    def change(net, state):
+        own = {key for key, value in net.state_dict().items() if getattr(value, "ndim", 1) == 0}
+        return {key: value[-1] if key in own and value.ndim == 1 else value for key, value in state.items()}
+
+    load_model_with(patch, change)
+
+
+@counterfeit("state-dict-round-trips")
 def buffers_keep_the_values_of_the_new_instance(patch):
     load_model_with(patch, lambda net, state: {**state, **{k: v for k, v in net.named_buffers() if k in state}})
 
