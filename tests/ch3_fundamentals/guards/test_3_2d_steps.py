@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import (
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Population,
-    Twin,
-    agree,
-    among,
-    optimizers,
-    over,
-    places,
-    twins,
-)
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, optimizers, over, places, twins
 from populations.comparing import host
 from populations.optimizers import RULES, WAYS, Recipe
 
