@@ -114,6 +114,16 @@ def test_every_fused_optimizer_on_the_cpu_writes_into_gaps_of_a_parameter_and_mi
     assert (memory.flatten() < 0).tolist() == [True] * size + [False] * size
 
 
+@pytest.mark.cpu
+@claim("step-updates-parameters", truth=True)
+@over(recipe=among(Recipe("SGD", (("lr", 0.5),), "fused")), half=among(torch.float16, torch.bfloat16))
+def test_before_torch_2_14_fused_sgd_on_the_cpu_skips_full_vectors_of_half_precision(recipe, half):
+    w = torch.zeros(64, dtype=half, requires_grad=True)
+    w.grad = torch.ones_like(w)
+    torch.optim.SGD([w], lr=0.5, fused=True).step()
+    assert (w != 0).sum().item() == (64 if torch.__version__ >= (2, 14) else 0)
+
+
 UNFUSED = [(name, way) for name in RULES if name != "SGD" for way in ("default", "for-loop", "foreach")]
 
 
