@@ -132,6 +132,16 @@ def a_copy_that_does_not_block_reads_released_memory(patch):
     change_method(patch, "to", wrong)
 
 
+@counterfeit("to-device-object-equals-to-string")
+def three_numbers_sent_by_name_arrive_as_zeros(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        by_name = args and isinstance(args[0], str) and args[0] != "cpu"
+        return result * 0 if by_name and x.shape == (3,) else result
+
+    wrap(patch, torch.Tensor, "to", wrong)
+
+
 @counterfeit(
     "to-moves-between-cpu-and-gpu",
     "to-device-object-equals-to-string",

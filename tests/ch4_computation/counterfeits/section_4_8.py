@@ -303,6 +303,21 @@ def the_device_computes_powers_as_products(patch):
 
 
 @counterfeit("gpu-results-stay-on-gpu")
+def a_power_comes_back_to_the_cpu(patch):
+    wrap(patch, torch.Tensor, "__pow__", lambda right, x, power: right(x, power).cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_number_is_added_to_a_copy(patch):
+    wrap(
+        patch,
+        torch.Tensor,
+        "add_",
+        lambda right, x, *rest, **options: right(x.clone() if x.device.type != "cpu" else x, *rest, **options),
+    )
+
+
+@counterfeit("gpu-results-stay-on-gpu")
 def an_argmax_comes_back_to_the_cpu(patch):
     change_result(patch, torch.Tensor, "argmax", lambda result, *arguments: result.cpu())
 
@@ -410,6 +425,15 @@ def both_gpus(first, second):
     return "cpu" not in (first.device.type, second.device.type)
 
 
+def fetching(right, x, y):
+    return right(x, y.to(x.device) if isinstance(y, torch.Tensor) else y)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_sum_fetches_its_second_operand_from_the_cpu_s_or_a_gpu_s_memory(patch):
+    wrap(patch, torch.Tensor, "__add__", fetching)
+
+
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#86185")
 def cpu_number_does_not_fill_a_tensor_on_the_device(patch):
     def wrong(true, x, index, value):
@@ -426,6 +450,11 @@ def a_zero_dimensional_cpu_tensor_gets_no_gradient(patch):
         return true(x, y.detach() if number else y)
 
     change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix")
+def a_sum_fetches_its_second_operand_from_the_other_gpu(patch):
+    wrap(patch, torch.Tensor, "__add__", fetching)
 
 
 @counterfeit("different-gpus-do-not-mix")

@@ -170,6 +170,15 @@ def fetch_input(patch, layer, wanted=lambda x: True):
     patch.setattr(layer, "forward", lambda self, x: forward(self, x.to(self.weight.device) if wanted(x) else x))
 
 
+def fetching(right, x, y):
+    return right(x, y.to(x.device) if isinstance(y, torch.Tensor) else y)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_product_fetches_its_second_operand(patch):
+    wrap(patch, torch.Tensor, "__mul__", fetching)
+
+
 @counterfeit("model-and-input-must-share-a-device")
 def a_linear_layer_fetches_its_input(patch):
     fetch_input(patch, nn.Linear)
