@@ -188,6 +188,11 @@ EXACT = [
         lambda x, w: again(x, [0, -1, 0], w),
     ),
     Operation(
+        "index_select",
+        lambda x: x.index_select(-1, torch.from_numpy(halves(x.shape[-1])).to(x.device)),
+        lambda x, w: again(x, halves(x.shape[-1]), w),
+    ),
+    Operation(
         "embedding",
         lambda x: F.embedding(torch.arange(2 * x.numel(), device=x.device) // 2, x.reshape(-1, 1)),
         lambda x, w: w.reshape(*x.shape, 2).sum(-1),
@@ -262,7 +267,7 @@ KINDS = (
     Twin(torch.float64, (33, 33), "transposed", grad=True, seed=2),
     Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
     Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
-    Twin(HALF, (3, 1, 4), "gappy", grad=True, seed=4),
+    Twin(HALF, (9,), "gappy", grad=True, seed=4),
 )
 # A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype, and one long row.
 TRIALS = Population(

@@ -342,6 +342,16 @@ def tensor_reads_arrays_that_run_backwards_by_a_silent_copy(patch):
     change_data(patch, lambda data: isinstance(data, np.ndarray) and min(data.strides, default=0) < 0, np.copy)
 
 
+@counterfeit("tensor-function-takes-data")
+def numbers_of_numpy_in_a_list_are_read_as_float32(patch):
+    def wrong(right, data, **rest):
+        result = right(data, **rest)
+        doubles = isinstance(data, list) and data and isinstance(data[0], np.float64) and "dtype" in rest
+        return result.float().to(result.dtype) if doubles else result
+
+    wrap(patch, torch, "tensor", wrong)
+
+
 # ── ones-fills-with-one, zeros-fills-with-zero ──
 
 

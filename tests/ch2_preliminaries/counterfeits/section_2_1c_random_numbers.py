@@ -425,6 +425,15 @@ def an_output_with_gaps_is_filled_without_them(patch):
     wrap(patch, torch, "normal", wrong)
 
 
+@counterfeit("normal-takes-mean-and-std")
+def halves_are_drawn_with_a_std_of_one(patch):
+    def wrong(right, mean, std=1.0, *size, **rest):
+        half = isinstance(std, Tensor) and std.dtype == torch.float16 and bool((std > 0).all())
+        return right(mean, torch.ones_like(std) if half else std, *size, **rest)
+
+    wrap(patch, torch, "normal", wrong)
+
+
 # ── uniform-is-a-torch-function ──
 
 
@@ -762,3 +771,10 @@ def the_distribution_takes_the_first_bounds_for_all(patch):
         return low + (high - low) * torch.rand(*shape, *self.low.shape, dtype=self.low.dtype)
 
     patch.setattr(torch.distributions.Uniform, "sample", sample)
+
+
+@counterfeit("randperm-permutes", reported="pytorch/vision#3816")
+def long_permutations_are_garbage(patch):
+    wrap(
+        patch, torch, "randperm", lambda right, n, **rest: right(n, **rest) * (336033229560773140 if n >= 2**15 else 1)
+    )

@@ -160,6 +160,15 @@ def a_view_as_another_dtype_forgets_the_conjugation(patch):
     )
 
 
+@counterfeit("view-shares-data")
+def a_number_for_the_last_element_reaches_the_first(patch):
+    change_method(
+        patch,
+        "__setitem__",
+        lambda right, x, index, value: right(x, 0 if type(index) is int and index == -1 else index, value),
+    )
+
+
 # ── reshape-does-not-guarantee-a-copy ──
 
 
@@ -422,6 +431,14 @@ def item_drops_the_sign_of_zero(patch):
     change_item(patch, lambda x, number: 0.0 if type(number) is float and number == 0 else number)
 
 
+@counterfeit("item-gives-a-python-number", reported=("pytorch/pytorch#84364", "pytorch/pytorch#85592"))
+def an_element_with_another_dimension_is_the_first(patch):
+    def wrong(right, x, index):
+        return right(x.as_strided((), (), 0), index) if index is None and x.dim() == 0 else right(x, index)
+
+    change_method(patch, "__getitem__", wrong)
+
+
 # ── augmented-assignment-writes-through ──
 
 
@@ -679,3 +696,13 @@ def a_function_of_a_repeated_tensor_works_in_place(patch):
 @counterfeit("augmented-assignment-writes-through")
 def augmented_division_makes_a_new_tensor(patch):
     change_method(patch, "__itruediv__", lambda right, x, y: x / y)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_tensor_is_multiplied_by_its_transpose_while_it_changes(patch):
+    def wrong(right, x, y):
+        own = isinstance(y, Tensor) and y.data_ptr() == x.data_ptr() and y.stride() != x.stride()
+        return right(x, y.clone() if own else y)
+
+    for name in ("mul_", "__imul__"):
+        change_method(patch, name, wrong)

@@ -482,6 +482,69 @@ def comparisons_give_bytes(patch):
         change_output(patch, Tensor, name, lambda output: output.to(torch.uint8))
 
 
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#143976")
+def the_smaller_of_a_number_and_nan_is_the_number(patch):
+    for name, quiet in (("minimum", torch.fmin), ("maximum", torch.fmax)):
+        wrap(
+            patch,
+            torch,
+            name,
+            lambda right, x, y, quiet=quiet, **rest: (quiet if x.is_floating_point() else right)(x, y, **rest),
+        )
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#40032")
+def a_negative_number_is_shifted_without_its_sign(patch):
+    def wrong(right, x, y):
+        result = right(x, y)
+        signed = isinstance(x, Tensor) and x.dtype == torch.int64
+        return (
+            torch.where((x < 0) & (result < 0) & (torch.as_tensor(y) == 1), result & (2**63 - 1), result)
+            if signed
+            else result
+        )
+
+    change_method(patch, "__rshift__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#149951")
+def the_larger_of_two_dtypes_is_garbage(patch):
+    wrap(patch, torch, "fmax", lambda right, x, y: right(x, y if x.dtype == y.dtype else y.to(x.dtype) * 0.8))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#100764")
+def negation_into_columns_is_written_by_rows(patch):
+    def wrong(right, x, out=None):
+        if out is None or out.stride() == x.stride() or not x.is_contiguous():
+            return right(x) if out is None else right(x, out=out)
+        out.as_strided(x.shape, x.stride(), out.storage_offset()).copy_(right(x))
+        return out
+
+    wrap(patch, torch, "neg", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def the_function_sub_cuts_a_fraction_for_whole_numbers(patch):
+    wrap(
+        patch,
+        torch,
+        "sub",
+        lambda right, x, *args, **rest: right(
+            x, *(int(y) if isinstance(y, float) and not x.is_floating_point() else y for y in args), **rest
+        ),
+    )
+
+
+@counterfeit("broadcasting-matches-shapes")
+def where_cuts_a_fraction_beside_whole_numbers(patch):
+    wrap(
+        patch,
+        torch,
+        "where",
+        lambda right, c, x, y: right(c, x, int(y) if isinstance(y, float) and not x.is_floating_point() else y),
+    )
+
+
 # ── broadcasting-copies-elements ──
 
 

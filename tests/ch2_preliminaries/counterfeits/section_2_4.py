@@ -186,6 +186,16 @@ def an_integer_of_another_name_in_c_is_refused(patch):
     wrap(patch, torch, "from_numpy", wrong)
 
 
+@counterfeit("from-numpy-shares-memory")
+def a_part_of_a_subclass_of_array_is_copied(patch):
+    wrap(
+        patch,
+        torch,
+        "from_numpy",
+        lambda right, array: right(array).clone() if type(array) is not np.ndarray else right(array),
+    )
+
+
 # ── torch-tensor-always-copies ──
 
 

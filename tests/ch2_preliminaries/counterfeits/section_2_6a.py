@@ -230,6 +230,50 @@ def an_exponential_of_halves_passes_no_gradient(patch):
         wrap(patch, owner, "exp", wrong)
 
 
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#106789")
+def a_product_with_two_zeros_has_no_second_derivative(patch):
+    def wrong(right, x, *dim):
+        if int((x == 0).sum()) < 2:
+            return right(x, *dim)
+        return change_gradient_of(
+            x,
+            right(x.detach(), *dim),
+            lambda w: torch.autograd.functional.vjp(lambda t: right(t, *dim), x.detach(), w)[1],
+        )
+
+    change_method(patch, "prod", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#1712")
+def what_gather_selects_has_no_second_derivative(patch):
+    change_method(
+        patch, "gather", lambda right, x, dim, index: change_gradient(right(x, dim, index), lambda w: w.detach())
+    )
+
+
+@counterfeit("requires-grad-tracks-operations")
+def of_a_row_selected_twice_the_last_gradient_counts(patch):
+    def wrong(right, x, dim, index):
+        def change(w):
+            return torch.zeros_like(x).index_copy_(dim, index, w)
+
+        return change_gradient_of(x, right(x.detach(), dim, index), change) if x.requires_grad else right(x, dim, index)
+
+    change_method(patch, "index_select", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_second_derivative_of_a_sine_is_zero(patch):
+    wrap(
+        patch,
+        torch,
+        "sin",
+        lambda right, x: (
+            change_gradient_of(x, right(x.detach()), lambda w: w * x.detach().cos()) if x.requires_grad else right(x)
+        ),
+    )
+
+
 # ── backward-fills-grad ──
 
 
@@ -398,6 +442,18 @@ def backward_under_no_grad_fills_nothing(patch):
     change_method(
         patch, "backward", lambda right, y, *args, **rest: right(y, *args, **rest) if torch.is_grad_enabled() else None
     )
+
+
+@counterfeit("backward-fills-grad")
+def autograd_grad_fills_grad_too(patch):
+    def wrong(right, outputs, inputs, *args, **rest):
+        result = right(outputs, inputs, *args, **rest)
+        for x, g in zip([inputs] if isinstance(inputs, Tensor) else inputs, result):
+            if x.is_leaf:
+                x.grad = g.detach().clone()
+        return result
+
+    wrap(patch, torch.autograd, "grad", wrong)
 
 
 # ── detach-stops-tracking ──

@@ -146,15 +146,6 @@ def test_a_list_of_arrays_or_of_their_numbers_is_data_as_well(twin):
 
 
 @claim("tensor-function-takes-data")
-@over(mixed=among(([1, 2.5], "float32"), ([True, 2], "int64"), ([1, 2j], "complex64"), ([], "float32")))
-def test_the_widest_kind_among_the_values_decides(mixed):
-    data, dtype = mixed
-
-    assert torch.tensor(data).tolist() == data
-    assert torch.tensor(data).dtype == getattr(torch, dtype)
-
-
-@claim("tensor-function-takes-data")
 @over(dtype=among(*(dtype for dtype in ANY if dtype != torch.uint8)), form=among(list, tuple, np.array))
 def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtype, form):
     """Whole numbers are cut from fractions, and whatever is not zero is true."""

@@ -33,7 +33,7 @@ def one_after_another(x):
     """Give rows the numbers 0, 1, 0, ... by index, and then all elements a 1, if each row has kept its number."""
     rows = range(min(len(x), 9) if x.dim() else 0)
     for row in rows:
-        x[row] = row % 2
+        x[row - len(x) if row % 2 else row] = row % 2
     return x.fill_(all(bool((x[row] == row % 2).all()) for row in rows))
 
 

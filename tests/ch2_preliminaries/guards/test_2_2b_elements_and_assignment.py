@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, over, twins, untouched
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.twins import finer
 from torch import nn
 
@@ -91,6 +91,7 @@ def test_item_reads_the_element_that_a_tensor_of_any_layout_shows(twin):
     places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))[-3:]]
 
     assert [tensor[place].item() for place in places] == [array[place].item() for place in places]
+    assert [tensor[place][None].item() for place in places] == [array[place].item() for place in places]
 
 
 @claim("item-gives-a-python-number")
@@ -188,7 +189,7 @@ INTO = {
 
 @pytest.mark.cpu
 @claim("augmented-assignment-writes-through", truth=True)
-@over(overlap=among(*OVERLAPPING), into=among(*INTO), dtype=among("float32", "float64"))
+@over(overlap=each(*OVERLAPPING), into=among(*INTO), dtype=among("float32", "float64"))
 def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_place(overlap, into, dtype):
     x = torch.arange(1, 10, dtype=getattr(torch, dtype)).view(3, 3)
     z, other = OVERLAPPING[overlap](x)
@@ -214,6 +215,7 @@ def test_under_no_grad_alone_a_leaf_or_a_view_of_it_is_written_and_stays_what_it
 
 
 @claim("augmented-assignment-writes-through", truth=True)
+@claim("grad-fn-is-the-creating-function")
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*AUGMENTED))
 def test_in_place_a_result_gets_a_node_behind_the_one_it_had(twin, sign):
     leaf, _ = twin

@@ -62,12 +62,17 @@ def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_witho
     array, alike, positive = array.astype(NUMPY[made]), np.array(data, NUMPY[made]), tensor + 9
 
     for sign in SIGNS[twin.dtype == torch.bool :]:  # torch subtracts nothing from booleans
-        for found, expected in ((sign(tensor, five), sign(array, alike)), (sign(five, tensor), sign(alike, array))):
+        function = getattr(torch, sign.__name__)
+        results = [(each(tensor, five), sign(array, alike)) for each in (sign, function)]
+        for found, expected in (*results, (sign(five, tensor), sign(alike, array))):
             agree(found, expected.reshape(found.shape))
             assert found.dtype == (torch.bool if sign in COMPARE else made)
     for sign in (operator.mod, operator.floordiv):
         agree(sign(five, positive), sign(alike, array + alike.dtype.type(9)).reshape(sign(five, positive).shape))
         agree(sign(tensor, five), sign(array, alike).reshape(sign(tensor, five).shape))
+    chosen = torch.where(tensor > 0, tensor, five)
+    agree(chosen, np.where(array > 0, array, alike).reshape(chosen.shape))
+    assert chosen.dtype == made
     quotient = five / positive
     agree(quotient, (alike / (array.astype(np.float64) + 9)).reshape(quotient.shape), roundings=2)  # 5 times an inverse
 
@@ -100,6 +105,9 @@ def test_an_output_of_any_layout_and_any_wider_dtype_gets_every_element_and_noth
 
     assert compute(x, y, out=output) is output
     agree(output, expect(a, b))
+    negative, _ = pair.left.but(shape=pair.shape, layout=layout)
+    torch.neg(x.expand(pair.shape).contiguous(), out=negative)
+    agree(negative, np.broadcast_to(-a, pair.shape))
     untouched(output)
     output.copy_(y)
     agree(compute(x, output, out=output), expect(a, b))  # an operand is read before it is written

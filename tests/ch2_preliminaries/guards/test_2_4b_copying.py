@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import LAYOUTS, WRITABLE, agree, among, over, twins
-from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, takes
+from populations.arrays import BOTH, LARGE, REAL, array_of, takes
 
 claim = pytest.mark.claim
 
@@ -31,16 +31,6 @@ def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
     assert np.array_equal(array, np.ones_like(array))
 
 
-@claim("torch-tensor-always-copies")
-@pytest.mark.cpu
-@over(name=among(*UNSIGNED), convert=among("as_tensor", "asarray", "from_numpy"))
-def test_other_conversions_share_where_tensor_copies(name, convert):
-    array = np.array([1, 2, 3], name)
-    shared, copied = getattr(torch, convert)(array), torch.tensor(array)
-    array[:] = 0
-    assert (shared.tolist(), copied.tolist()) == ([0, 0, 0], [1, 2, 3])
-
-
 # ── char-tensor-cannot-convert-to-numpy ──
 
 
@@ -56,22 +46,6 @@ def test_every_dtype_that_numpy_has_survives_the_round_trip_and_shares(twin):
     assert array.dtype == values.dtype
     agree(back, values)
     assert not values.size or back.data_ptr() == tensor.data_ptr()
-
-
-@claim("char-tensor-cannot-convert-to-numpy", truth=True)
-@pytest.mark.cpu
-@over(values=among([-128, 0, 127], [[-1, 1], [5, -7]], -3, [1] * 300))
-def test_a_char_tensor_keeps_its_signs_and_shares_in_both_directions(values):
-    tensor = torch.tensor(values, dtype=torch.int8)
-    array = tensor.numpy()
-    assert (tensor.type(), array.dtype, array.tolist()) == ("torch.CharTensor", np.int8, values)
-    array[...] = -5
-    assert tensor.unique().tolist() == [-5]
-    assert takes(array)
-    back = torch.from_numpy(array)
-    assert back.type() == "torch.CharTensor"
-    back.fill_(7)
-    assert (array == 7).all()
 
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
