@@ -266,8 +266,8 @@ def edited_alike(kind: str) -> None:
     with a member that it has, is like its twin, and is so still when another member has joined.
     """
     named = kind.endswith("Dict")
-    for number, (edit, length) in enumerate(itertools.product(edits(kind), (0, 3, 11))):
-        made, at = members(kind, length), KEYS[number % len(KEYS)] if named else length // 2
+    for number, (edit, (length, at)) in enumerate(itertools.product(edits(kind), ((0, 0), (3, 1), (11, 5), (11, 10)))):
+        made, at = members(kind, length), KEYS[number % len(KEYS)] if named else at
         twin = dict(zip(KEYS, made)) if named else made
         container = contained(kind, twin)
         for each, used in ((edit, False), (edit, True), ("add or replace" if named else "append", False)):

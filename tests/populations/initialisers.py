@@ -26,7 +26,8 @@ MATRICES = ((120, 125), (125, 120), (15, 10, 100), (20, 30, 5, 5), (9, 12, 4, 5,
 VECTORS = ((15_001,), (3, 5, 7, 11, 13))
 SMALL = ((), (3, 5), (5, 3), (1, 1), (4, 3, 2), (2, 3, 3, 3), (2, 2, 1, 3, 3), (65, 33))
 LONG = ((65_537,), (257, 256), (6, 2, 5_463))  # past what 16 bits count
-GAINS = {"linear": 1, "conv2d": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
+KERNELS = dict.fromkeys((f"conv{kind}{rank}d" for kind in ("", "_transpose") for rank in (1, 2, 3)), 1)
+GAINS = {"linear": 1, **KERNELS, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ RANDOM = [
 EXACT = [
     *(("constant_", {"val": value}) for value in (-0.5, 0, 3)),
     *(("zeros_", {}), ("ones_", {}), ("eye_", {}), ("dirac_", {}), ("dirac_", {"groups": 2})),
+    *(("normal_", {"mean": 3, "std": 0}), ("uniform_", {"a": 2, "b": 2})),  # of no width
 ]
 # The rest have no law of single elements; and all of them fill a small matrix.
 OTHER = [("orthogonal_", {}), ("orthogonal_", {"gain": 2.5}), ("sparse_", {"sparsity": 0.3})]
@@ -206,12 +208,14 @@ def random_fillings(dtypes: Sequence[torch.dtype] = FLOATS) -> Population:
 
 
 def fillings(
-    names: Sequence[str] = (), dtypes: Sequence[torch.dtype] = FLOATS, shapes: Sequence[tuple[int, ...]] = SMALL
+    calls: Sequence[tuple] = (*RANDOM, *EXACT, *OTHER),
+    dtypes: Sequence[torch.dtype] = FLOATS,
+    shapes: Sequence[tuple[int, ...]] = SMALL,
 ) -> Population:
-    """Fillings of small tensors by the initialisers of these names, or by all: every run meets each call in each dtype
-    that it takes, with several shapes and layouts.
+    """Fillings of small tensors by these calls: every run meets each call in each dtype that it takes, with several
+    shapes and layouts.
     """
-    calls = [each[:2] for each in (*RANDOM, *EXACT, *OTHER) if not names or each[0] in names]
+    calls = [each[:2] for each in calls]
     must = []
     for turn, (name, arguments) in enumerate(calls):
         for index, dtype in enumerate(dtypes):

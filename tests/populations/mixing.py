@@ -194,8 +194,56 @@ INTO: dict[str, Callable] = {
     "index_add_": lambda a, b: a.index_add_(0, torch.tensor([0, 1], device=a.device), b),
     "out= of stack": lambda a, b: torch.stack([b[0], b[1]], out=a),
     "out= of add": lambda a, b: torch.add(b, b, out=a),
+    "out= of sum": lambda a, b: torch.sum(b, 0, out=a[0]),
+    "out= of max": lambda a, b: torch.max(b, 0, out=(a[0], torch.empty(2, dtype=torch.int64, device=a.device))),
     "out= of mm": lambda a, b: torch.mm(b, b, out=a),
     "out= of cat": lambda a, b: torch.cat([b[:1], b[1:]], out=a),
+}
+
+# ── Operations of one operand ──
+
+# Each with what NumPy makes of the same numbers, which are all different and not negative.
+RESULTS = {
+    "number - x": (lambda x: 1 - x, lambda array: 1 - array),
+    "argmax": (lambda x: x.argmax(), lambda array: array.argmax()),
+    "argmin(dim=0)": (lambda x: x.argmin(dim=0), lambda array: array.argmin(0)),
+    "max.indices": (lambda x: x.max(dim=0).indices, lambda array: array.argmax(0)),
+    "sort": (lambda x: x.sort(descending=True).values, lambda array: -np.sort(-array)),
+    "x > 3": (lambda x: x > 3, lambda array: array > 3),
+    "nonzero": (lambda x: (x > 3).nonzero(), lambda array: np.argwhere(array > 3)),
+    "mask": (lambda x: x[x > 3], lambda array: array[array > 3]),
+    "row": (lambda x: x[-1], lambda array: array[-1]),
+    "chosen": (lambda x: x[[1, 0]], lambda array: array[[1, 0]]),
+    "cumsum": (lambda x: x.cumsum(0), lambda array: array.cumsum(0)),
+    "half": (lambda x: x.half(), lambda array: array),
+    "int": (lambda x: x.int(), lambda array: array),
+    "any": (lambda x: (x > 3).any(), lambda array: (array > 3).any()),
+    "softmax": (
+        lambda x: (1000 * x.float()).softmax(-1).round(),
+        lambda array: (array == array.max(-1, keepdims=True)) * 1.0,
+    ),
+    "zeros_like": (lambda x: torch.zeros_like(x), lambda array: np.zeros_like(array)),
+    "one_hot": (lambda x: F.one_hot(x.long(), 64), lambda array: np.eye(64)[array.astype(int)]),
+    "clone": (lambda x: x.clone(), lambda array: array),
+    "cat": (lambda x: torch.cat([x[1:], x[:1]]), lambda array: np.roll(array, -1, 0)),
+    "cat with nothing": (lambda x: torch.cat([x[:0], x]), lambda array: array),
+    "cat of columns": (
+        lambda x: torch.cat([x, x[..., :1]], x.dim() - 1),
+        lambda array: np.append(array, array[..., :1], -1),
+    ),
+    "stack": (lambda x: torch.stack([x[:1], x[-1:]], -1), lambda array: np.stack([array[:1], array[-1:]], -1)),
+    "stack of truths": (lambda x: torch.stack([x > 3, x < 3]), lambda array: np.stack([array > 3, array < 3])),
+}
+# Ways to write into a tensor, and what the array of its numbers is then.
+IN_PLACE: dict[str, tuple[Callable, Callable]] = {
+    "mul_ and add_": (lambda x: x.mul_(2).add_(1), lambda array: array * 2 + 1),
+    "fill_": (lambda x: x.fill_(3), lambda array: np.full_like(array, 3)),
+    "zero_": (lambda x: x.zero_(), lambda array: np.zeros_like(array)),
+    "clamp_": (lambda x: x.clamp_(-2, 5), lambda array: np.clip(array, -2, 5)),
+    "masked_fill_": (lambda x: x.masked_fill_(x > 2, 9), lambda array: np.where(array > 2, 9, array)),
+    "by a mask": (lambda x: x.__setitem__(x > 2, -math.inf), lambda array: np.where(array > 2, -math.inf, array)),
+    "part": (lambda x: x[..., 1:].fill_(-1), lambda array: np.where(np.arange(array.shape[-1]) > 0, -1, array)),
+    "sign_": (lambda x: x.sign_(), np.sign),
 }
 
 

@@ -42,10 +42,11 @@ def transposing(net):
     return net
 
 
-def steps(net, make_optimizer, loss, features, labels, count):
-    """Train a network on these examples for ``count`` steps."""
+def steps(net, make_optimizer, loss, features, labels, count, passes):
+    """Train a network on these examples for ``count`` steps, each with the gradients of so many ``passes`` added up."""
     optimizer = make_optimizer(net.parameters())
     for _ in range(count):
         optimizer.zero_grad()
-        loss(net(features), labels).backward()
+        for _ in range(passes):
+            loss(net(features), labels).backward()
         optimizer.step()

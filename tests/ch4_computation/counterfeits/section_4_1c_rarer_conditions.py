@@ -67,3 +67,47 @@ def a_slice_from_the_back_lacks_the_last_module(patch):
         return get(self, slice(index.start, -1) if back else index)
 
     wrap(patch, nn.ModuleList, "__getitem__", wrong)
+
+
+@counterfeit("parameter-is-a-tensor-subclass", reported=("pytorch/pytorch#12886", "pytorch/pytorch#315"))
+def a_deep_copy_of_a_frozen_parameter_is_a_plain_tensor(patch):
+    def wrong(copied, self, memo):
+        return copied(self, memo) if self.requires_grad else self.data.clone()
+
+    wrap(patch, nn.Parameter, "__deepcopy__", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def freezing_a_network_passes_over_its_lists_and_dicts_of_parameters(patch):
+    def wrong(freeze, self, wanted=True):
+        for module in self.modules():
+            for parameter in (
+                [] if isinstance(module, nn.ParameterList | nn.ParameterDict) else module._parameters.values()
+            ):
+                if parameter is not None:
+                    parameter.requires_grad_(wanted)
+        return self
+
+    wrap(patch, nn.Module, "requires_grad_", wrong)
+
+
+@counterfeit("sequential-chains-its-modules")
+def nothing_follows_a_module_that_puts_out_none(patch):
+    def short(self, x):
+        for module in self:
+            x = None if x is None else module(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", short)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def deleting_a_repeated_module_deletes_it_everywhere(patch):
+    def wrong(delete, self, index):
+        if isinstance(index, slice):
+            return delete(self, index)
+        goes, kept = self[index], list(self)
+        delete(self, slice(None))
+        return self.extend([each for each in kept if each is not goes])
+
+    wrap(patch, nn.ModuleList, "__delitem__", wrong)

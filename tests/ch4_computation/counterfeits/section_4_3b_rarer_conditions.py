@@ -26,3 +26,16 @@ def a_constant_fills_4096_elements_and_no_more(patch):
         return tensor
 
     wrap(patch, init, "constant_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def the_gain_of_a_transposed_convolution_is_that_of_relu(patch):
+    def wrong(gain, name, *args):
+        return gain("relu" if name.startswith("conv_transpose") else name, *args)
+
+    wrap(patch, init, "calculate_gain", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def a_normal_distribution_without_width_is_standard(patch):
+    wrap(patch, init, "normal_", lambda fill, x, mean=0.0, std=1.0, **rest: fill(x, mean, std or 1.0, **rest))

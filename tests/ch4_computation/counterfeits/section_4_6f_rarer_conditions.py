@@ -188,3 +188,23 @@ def a_part_of_memory_that_is_shared_is_read_from_its_beginning(patch):
         return [x.as_strided(x.shape, x.stride(), 0) if shared.count(at) > 1 else x for x, at in zip(loaded, shared)]
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def a_module_is_stored_without_the_buffers_that_a_state_dict_lacks(patch):
+    def wrong(get, self):
+        state = get(self)
+        kept = {name: x for name, x in self._buffers.items() if name not in self._non_persistent_buffers_set}
+        missing = {name: None if x is None else torch.zeros_like(x) for name, x in self._buffers.items()}
+        return {**state, "_buffers": {**missing, **kept}}
+
+    patch.setattr(nn.Module, "__getstate__", lambda self: wrong(lambda self: dict(vars(self)), self), raising=False)
+
+
+@counterfeit("tensor-round-trips")
+def the_result_of_a_computation_comes_back_without_the_wish_for_a_gradient(patch):
+    def wrong(save, thing, *args, **rest):
+        result = isinstance(thing, torch.Tensor) and thing.grad_fn is not None
+        return save(thing.detach() if result else thing, *args, **rest)
+
+    wrap(patch, torch, "save", wrong)

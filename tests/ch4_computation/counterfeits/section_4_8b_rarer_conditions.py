@@ -126,3 +126,101 @@ def clamp_fetches_its_bounds(patch):
 
     for owner in (torch, Tensor):
         wrap(patch, owner, "clamp", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#108978")
+def a_row_of_the_gpu_assigned_to_one_of_the_cpu_lands_in_the_first(patch):
+    def wrong(assign, x, index, value):
+        late = away(value) and x.device.type == "cpu" and isinstance(index, int) and x.storage_offset() and x._is_view()
+        assign(x.as_strided(x.shape, x.stride(), 0) if late else x, 0 if late else index, value)
+
+    wrap(patch, Tensor, "__setitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix", reported="pytorch/pytorch#149822")
+def the_largest_numbers_are_written_into_the_memory_of_another_device(patch):
+    def wrong(right, x, *args, out=None, **rest):
+        if out is None or {each.device for each in out} == {x.device}:
+            return right(x, *args, **rest) if out is None else right(x, *args, out=out, **rest)
+        return tuple(each.copy_(result) for each, result in zip(out, right(x, *args, **rest)))
+
+    wrap(patch, torch, "max", wrong)
+
+
+def in_place(patch, name):
+    """Let an operation in place write in the order of memory where a tensor of the device is not contiguous."""
+
+    def wrong(right, x, *args, **rest):
+        if not away(x) or x.is_contiguous() or x.numel() < 2:
+            return right(x, *args, **rest)
+        result = right(x.clone(memory_format=torch.contiguous_format), *args, **rest)
+        at = torch.as_strided(
+            x, (x.numel(),), (1,), min(x.storage_offset(), x.untyped_storage().nbytes() // x.element_size() - x.numel())
+        )
+        at.copy_(result.reshape(-1))
+        return x
+
+    change_method(patch, name, wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#94190")
+def fill_writes_in_the_order_of_memory(patch):
+    in_place(patch, "fill_")
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#131285")
+def masked_fill_writes_in_the_order_of_memory(patch):
+    in_place(patch, "masked_fill_")
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#124206")
+def infinity_assigned_by_a_mask_is_the_largest_number(patch):
+    def wrong(assign, x, index, value):
+        mask = away(x) and isinstance(index, Tensor) and index.dtype == torch.bool and abs(value) == float("inf")
+        assign(x, index, x.max() if mask else value)
+
+    wrap(patch, Tensor, "__setitem__", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#89353")
+def channels_last_images_are_joined_in_the_order_of_memory(patch):
+    def wrong(cat, all, *args, **rest):
+        last = all[0].dim() == 4 and all[0].is_contiguous(memory_format=torch.channels_last)
+        wrong = last and away(all[0]) and not all[0].is_contiguous()
+        return cat([in_order_of_storage(x) for x in all] if wrong else all, *args, **rest)
+
+    wrap(patch, torch, "cat", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#90479")
+def what_is_joined_with_an_empty_tensor_is_empty(patch):
+    def wrong(cat, all, *args, **rest):
+        return all[0].clone() if away(all[0]) and not all[0].numel() else cat(all, *args, **rest)
+
+    wrap(patch, torch, "cat", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="torch-spyre/torch-spyre#1760")
+def a_single_column_that_is_joined_arrives_as_zeros(patch):
+    def wrong(cat, all, dim=0, **rest):
+        single = away(all[0]) and dim > 0
+        return cat([x * 0 if single and x.shape[dim] == 1 else x for x in all], dim, **rest)
+
+    wrap(patch, torch, "cat", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#33422")
+def where_fetches_the_second_choice_to_a_condition_on_the_cpu(patch):
+    def wrong(where, condition, x, y):
+        here = isinstance(y, Tensor) and isinstance(x, Tensor) and x.device.type == "cpu" == condition.device.type
+        return where(condition, x, y.cpu() if here else y)
+
+    wrap(patch, torch, "where", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_number_of_the_cpu_divided_by_a_tensor_is_the_tensor_divided_by_it(patch):
+    def number(x, y):
+        return isinstance(x, Tensor) and x.device.type == "cpu" and x.dim() == 0 and away(y)
+
+    divert(patch, Tensor, "__truediv__", number, lambda x, y: torch.div(y, x))

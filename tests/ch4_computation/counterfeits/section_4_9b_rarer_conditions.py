@@ -130,3 +130,46 @@ def a_step_in_double_precision_rounds_to_single(patch):
 @counterfeit("training-runs-on-gpu", needs="two-devices")
 def on_the_second_gpu_nothing_is_learned(patch):
     hold_still(patch, torch.optim.SGD, lambda optimizer: [p for p in parameters_of(optimizer) if p.device.index == 1])
+
+
+@counterfeit("model-moves-with-to", reported="nntile/nntile#464")
+def what_lies_late_in_the_memory_of_the_cpu_moves_as_what_lies_at_its_beginning(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        late = x.device.type == "cpu" and away(y) and x.is_contiguous() and x.storage_offset()
+        return to(x.detach().as_strided(x.shape, x.stride(), 0), *args, **rest) if late else y
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("model-moves-with-to", needs="two-devices")
+def the_part_of_a_divided_model_that_is_on_another_gpu_stays(patch):
+    def wrong(to, net, *args, **rest):
+        places = {parameter.device for parameter in net.parameters()}
+        if len(places) < 2:
+            return to(net, *args, **rest)
+        for module in net.modules():
+            if not list(module.children()) and not any(map(away, module.parameters())):
+                to(module, *args, **rest)
+        return net
+
+    change_to(patch, wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def a_second_gradient_replaces_the_first(patch):
+    def wrong(backward, loss, *args, **rest):
+        before = list(kept)
+        for x in before:
+            x.grad = None if x.grad is not None and away(x) else x.grad
+        return backward(loss, *args, **rest)
+
+    kept = []
+    init = torch.optim.Optimizer.__init__
+
+    def remembered(self, *args, **rest):
+        init(self, *args, **rest)
+        kept.extend(parameters_of(self))
+
+    patch.setattr(torch.optim.Optimizer, "__init__", remembered)
+    change_method(patch, "backward", wrong)

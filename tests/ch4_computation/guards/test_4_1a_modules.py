@@ -125,7 +125,7 @@ def test_the_parent_constructor_refuses_every_argument_even_one_named_as_an_attr
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 NESTS = among(
     *(
-        tree(a, tree(b, tree(c, tree(a, tree(b, "Own", "Linear")))))
+        tree(a, tree(b, tree(c, tree(a, tree(b, "ParameterDict", "ParameterList", "Own", "Linear")))))
         for a, b, c in itertools.product(CONTAINERS, repeat=3)
     )
 )
@@ -147,7 +147,8 @@ def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_five_containers
     assert leaf.scale.grad is None
     assert CONVERSIONS[convert][0](net).eval().requires_grad_(False) is net
     assert [leaf.scale.dtype, leaf.shift.dtype, leaf.passing.dtype] == [dtype, dtype, torch.int64]
-    assert (leaf.training, leaf.scale.requires_grad) == (False, False)
+    assert {(parameter.dtype, parameter.requires_grad) for parameter in net.parameters()} == {(dtype, False)}
+    assert {module.training for module in net.modules()} == {False}
     seen = []
     net.train().apply(seen.append)
     assert leaf.training is True

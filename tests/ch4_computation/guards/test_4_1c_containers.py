@@ -49,12 +49,12 @@ def test_a_sequential_runs_what_it_was_given_in_that_order_whatever_the_names(le
 
 
 @claim("sequential-chains-its-modules")
-def test_a_module_takes_whatever_object_the_one_before_puts_out():
+@over(x=among(torch.ones(2, requires_grad=True) * 2, None, 0, "", (), (1, 2), {"a": 1}))
+def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
     class Pair(nn.Module):
         def forward(self, x):
             return x, [x]
 
-    x = torch.ones(2, requires_grad=True) * 2
     result = nn.Sequential(nn.Identity(), Pair(), nn.Identity())(x)
     assert type(result) is tuple
     assert result[0] is result[1][0] is x

@@ -9,7 +9,7 @@ import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
 from populations.comparing import host
-from populations.initialisers import GAINS, RELEASE, Filling, fillings, random_fillings
+from populations.initialisers import EXACT, GAINS, RELEASE, Filling, fillings, random_fillings
 from populations.modules import trees
 from populations.statistics import occur_as_often
 from torch import nn
@@ -144,7 +144,8 @@ def exact(filling):
         for group, channel in itertools.product(range(groups), range(min(size, filling.shape[1]))):
             weight[(group * size + channel, channel, *(size // 2 for size in filling.shape[2:]))] = 1
         return weight
-    return np.full(filling.shape, dict(filling.arguments).get("val", filling.name == "ones_"), np.float64)
+    given = {"val": filling.name == "ones_"} | dict(filling.arguments)
+    return np.full(filling.shape, given.get("mean", given.get("a", given["val"])), np.float64)
 
 
 @claim("init-offers-preset-methods")
@@ -171,7 +172,7 @@ def test_a_mean_beyond_a_cut_leaves_a_tail_and_piles_nothing_up(mean):
 @claim("init-offers-preset-methods")
 @claim("init-constant-over-biases")
 @pytest.mark.start_values
-@over(filling=fillings(("constant_", "zeros_", "ones_", "eye_", "dirac_")))
+@over(filling=fillings(EXACT))
 def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
     assert np.array_equal(filling.drawn(), exact(filling))
 

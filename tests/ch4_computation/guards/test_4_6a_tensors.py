@@ -150,11 +150,14 @@ def test_every_bit_of_every_dtype_and_layout_is_where_it_was_in_a_file_that_is_m
 
 
 @claim("tensor-round-trips", "saved-model-moves-to-another-device")
-@over(twin=twins((*FEW, torch.float64), grad=(False, True)), way=ways("mmap"), kind=among("tensor", "Parameter"))
+@over(
+    twin=twins((*FEW, torch.float64), grad=(False, True)), way=ways("mmap"), kind=among("tensor", "result", "Parameter")
+)
 def test_values_layout_device_and_the_wish_for_a_gradient_come_back_by_every_way(twin, way, kind):
     tensor, array = twin
     if kind == "Parameter":
         tensor = nn.Parameter(tensor, requires_grad=tensor.requires_grad)
+    tensor = tensor.view_as(tensor) if kind == "result" else tensor
     loaded = way.round_trip(tensor)
 
     assert type(loaded) is type(tensor)

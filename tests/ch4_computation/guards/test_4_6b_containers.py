@@ -11,7 +11,7 @@ import pytest
 import torch
 from populations import agree, among, over, whole
 from populations.files import Way, archive, built, filtered, flat, layout_of, nested, pool, ways
-from populations.modules import trees
+from populations.modules import attribute, trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -115,10 +115,9 @@ def test_a_module_of_any_tree_comes_back_with_everything_in_it(each, training):
         (name, type(module)) for name, module in net.named_modules(remove_duplicate=False)
     ]
     assert {module.training for module in loaded.modules()} == {training}
-    state = loaded.state_dict()
-    assert list(state) == [member.name for member in plan.state]
-    for member in plan.state:
-        agree(state[member.name], member.array)
+    assert list(loaded.state_dict()) == [member.name for member in plan.state]
+    for member in (*plan.parameters, *plan.buffers):
+        agree(attribute(loaded, member.name), member.array)
     assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in net.parameters()]
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, agree, among, each, over, twins
+from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
 from populations.gradients import SEVERAL, UNTRACKED
-from populations.mixing import COPIES, CPU, host_twin, journeys, refused, spot
+from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
 from torch import nn
 from torch.nn import functional as F
@@ -194,33 +194,9 @@ def test_without_a_gpu_models_and_data_move_to_the_cpu(monkeypatch):
 
 # ── gpu-results-stay-on-gpu ──
 
-RESULTS = {
-    "number - x": (lambda x: 1 - x, lambda array: 1 - array),
-    "argmax": (lambda x: x.argmax(), lambda array: array.argmax()),
-    "argmin(dim=0)": (lambda x: x.argmin(dim=0), lambda array: array.argmin(0)),
-    "max.indices": (lambda x: x.max(dim=0).indices, lambda array: array.argmax(0)),
-    "sort": (lambda x: x.sort(descending=True).values, lambda array: -np.sort(-array)),
-    "x > 3": (lambda x: x > 3, lambda array: array > 3),
-    "nonzero": (lambda x: (x > 3).nonzero(), lambda array: np.argwhere(array > 3)),
-    "mask": (lambda x: x[x > 3], lambda array: array[array > 3]),
-    "row": (lambda x: x[-1], lambda array: array[-1]),
-    "chosen": (lambda x: x[[1, 0]], lambda array: array[[1, 0]]),
-    "cumsum": (lambda x: x.cumsum(0), lambda array: array.cumsum(0)),
-    "half": (lambda x: x.half(), lambda array: array),
-    "int": (lambda x: x.int(), lambda array: array),
-    "any": (lambda x: (x > 3).any(), lambda array: (array > 3).any()),
-    "softmax": (
-        lambda x: (1000 * x.float()).softmax(-1).round(),
-        lambda array: (array == array.max(-1, keepdims=True)) * 1.0,
-    ),
-    "zeros_like": (lambda x: torch.zeros_like(x), lambda array: np.zeros_like(array)),
-    "one_hot": (lambda x: F.one_hot(x.long(), 30), lambda array: np.eye(30)[array.astype(int)]),
-    "clone": (lambda x: x.clone(), lambda array: array),
-    "cat": (lambda x: torch.cat([x[1:], x[:1]]), lambda array: np.roll(array, -1, 0)),
-    "stack": (lambda x: torch.stack([x[:1], x[-1:]], -1), lambda array: np.stack([array[:1], array[-1:]], -1)),
-    "stack of truths": (lambda x: torch.stack([x > 3, x < 3]), lambda array: np.stack([array > 3, array < 3])),
-}
-DISTINCT = twins((*FLOATS[::2], torch.int64), LAYOUTS[:-1], ((5,), (3, 3), (3, 2, 4)), values=("distinct",))
+DISTINCT = twins(
+    (*FLOATS[::2], torch.int64), LAYOUTS[:-1], ((5,), (3, 3), (3, 2, 4), (3, 2, 3, 2)), values=("distinct",)
+)
 
 
 @claim("gpu-results-stay-on-gpu")
@@ -275,17 +251,15 @@ def test_random_numbers_for_a_tensor_are_drawn_where_it_is(accelerator, draw, tw
 
 
 @claim("gpu-results-stay-on-gpu")
-@over(twin=twins(FLOATS, LAYOUTS[:-1], ranks=(1, 5)))
-def test_a_write_in_place_leaves_the_tensor_where_it_is(accelerator, twin):
-    x, array = twin
+@over(write=each(*IN_PLACE), twin=twins(FLOATS, WRITABLE, ((5,), (2, 3), (2, 3, 4, 5), (257,))))
+def test_a_write_in_place_leaves_the_tensor_where_it_is(accelerator, write, twin):
+    (x, array), (change, rule) = twin, IN_PLACE[write]
     place = x.device
-    x.mul_(2).add_(1)
-    x[..., :1] = -1
+    change(x)
 
-    expected = array * 2 + 1
-    expected[..., :1] = -1
     assert x.device == place
-    agree(x, expected)
+    agree(x, rule(array))
+    untouched(x)
 
 
 @claim("gpu-results-stay-on-gpu")

@@ -104,6 +104,9 @@ OF_A_NUMBER = {
     "x * n": (lambda x, n: x * n, lambda x, n: x * n),
     "n * x": (lambda x, n: n * x, lambda x, n: x * n),
     "x / n": (lambda x, n: x / n, lambda x, n: x / n),
+    "n / x": (lambda x, n: n / (x * 0 + 4), lambda x, n: n / (x * 0 + 4)),
+    "x ** n": (lambda x, n: x**n, lambda x, n: x**n),
+    "x % n": (lambda x, n: x % n, lambda x, n: x % n),
     "torch.add": (lambda x, n: torch.add(x, n), lambda x, n: x + n),
     "maximum": (lambda x, n: torch.maximum(x, n), lambda x, n: np.maximum(x, n)),
     "x > n": (lambda x, n: x > n, lambda x, n: x > n),
@@ -205,11 +208,14 @@ def test_a_number_or_a_row_of_the_cpu_fills_a_tensor_there(accelerator, twin, wa
     four = torch.tensor([3.0, 4.0], device="cpu")[1]
     crossed(way, x, np.full_like(array, 4), four)
     crossed(way, x, np.full_like(array, 3), torch.full(array.shape[-1:], 3.0, dtype=torch.float64, device="cpu"))
-    here, there = host_twin(twin.but(shape=(5,)))[0], twin.but(shape=(5,), seed=twin.seed + 1)
+    here, there = host_twin(twin.but(shape=(2, 3, 5)))[0], twin.but(shape=(2, 3, 5), seed=twin.seed + 1)
     for into, numbers in ((here, there.tensor(there.array())), (there.tensor(there.array()), here.clone())):
         expected = host(numbers)
+        for index in range(3):
+            into[0][index], into[1, index] = numbers[0, index], numbers[1, index]
         for index in range(5):
-            into[index] = numbers[index]
+            into[1][2][index] = numbers[1, 1, index]
+        expected[1, 2] = expected[1, 1]
         agree(into, expected)
         untouched(into)
 
