@@ -157,21 +157,21 @@ def test_grad_fn_names_the_operation_that_made_the_tensor():
     z = y * y * 3
 
     assert x.grad_fn is None
-    assert y.grad_fn.name() == "AddBackward0"
-    assert z.grad_fn.name() == "MulBackward0"
-    assert z.mean().grad_fn.name() == "MeanBackward0"
+    assert [each.grad_fn.name() for each in (y, z, z.mean())] == ["AddBackward0", "MulBackward0", "MeanBackward0"]
 
 
 @claim("grad-fn-is-the-creating-function", truth=True)
 def test_results_of_operations_that_are_not_tracked_have_no_grad_fn():
     x = torch.ones(2, requires_grad=True)
-
-    assert (torch.ones(2) + 1).grad_fn is None
     y = x * 2
+    loss = (y * y).sum()
+
     with torch.no_grad():
-        assert (x + 1).grad_fn is None
         y += 1
+        assert (torch.ones(2) + 1).grad_fn is (x + 1).grad_fn is None
     assert y.grad_fn.name() == "MulBackward0"
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()  # 2 y, of the y that was
 
 
 @claim("created-tensors-are-leaves")
@@ -180,16 +180,16 @@ def test_x_is_a_leaf_and_y_is_not():
     y = x + 2
     print(x.is_leaf, y.is_leaf)
 
-    assert (x.is_leaf, y.is_leaf) == (True, False)
-    assert x.grad_fn is None
+    assert (x.is_leaf, y.is_leaf, x.grad_fn) == (True, False, None)
 
 
 @claim("created-tensors-are-leaves", truth=True)
-def test_a_computed_tensor_that_does_not_require_grad_is_a_leaf_by_convention():
-    a = torch.tensor([1.0, 2.0])
-    b = (a * 3 + 1).exp().sum()
+def test_what_requires_no_grad_is_a_leaf_by_convention_until_a_tracked_value_is_written_into_it():
+    x, w = torch.tensor([1.0, 2.0]) * 3 + 1, torch.tensor(5.0, requires_grad=True)
 
-    assert (b.is_leaf, b.requires_grad, b.grad_fn) == (True, False, None)
+    assert (x.is_leaf, x.requires_grad, x.grad_fn) == (True, False, None)
+    x[0] = w
+    assert (x.is_leaf, x.requires_grad, type(x.grad_fn).__name__) == (False, True, "CopySlices")
 
 
 @claim("add-node-is-named-add-backward")

@@ -108,6 +108,15 @@ def a_write_in_place_is_recorded_under_no_grad_too(patch):
 
 
 @counterfeit("grad-fn-is-the-creating-function")
+def a_sum_in_place_under_no_grad_goes_unnoticed(patch):
+    def wrong(iadd, x, y):
+        iadd(x if torch.is_grad_enabled() else x.data, y)
+        return x
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("grad-fn-is-the-creating-function")
 def grad_fn_of_a_mean_is_that_of_its_operand(patch):
     def wrong(x, node):
         return node.next_functions[0][0] if node is not None and node.name().startswith("Mean") else node
@@ -196,6 +205,11 @@ def views_count_as_leaves(patch):
 @counterfeit("created-tensors-are-leaves")
 def results_without_dimensions_count_as_leaves(patch):
     alter_property(patch, "is_leaf", lambda x, leaf: leaf or x.dim() == 0)
+
+
+@counterfeit("created-tensors-are-leaves")
+def what_is_written_into_stays_a_leaf(patch):
+    patch.setattr(torch.Tensor, "__setitem__", lambda x, index, value: x.data.index_put_((torch.tensor(index),), value))
 
 
 @counterfeit("created-tensors-are-leaves")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, change_result, wrap
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
 
 def reorder(patch, change):
@@ -149,6 +149,14 @@ def shuffling_repeats_the_first_example_for_the_last(patch):
 def shuffling_makes_an_epoch_of_no_examples(patch):
     def wrong(init, self, examples, *args, shuffle=False, **rest):
         init(self, examples, *args, shuffle=shuffle and len(examples) > 0, **rest)
+
+    wrap(patch, DataLoader, "__init__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def shuffling_leaves_an_iterable_data_set_in_its_order(patch):
+    def wrong(init, self, examples, *args, shuffle=False, **rest):
+        init(self, examples, *args, shuffle=shuffle and not isinstance(examples, IterableDataset), **rest)
 
     wrap(patch, DataLoader, "__init__", wrong)
 

@@ -253,6 +253,26 @@ def addcdiv_does_not_reach_a_non_contiguous_tensor(patch):
 
 
 @counterfeit("step-updates-parameters")
+def adam_makes_nan_of_float16_without_a_gradient_in_later_steps_too(patch):
+    def after(self):
+        for p in parameters_of(self):
+            if p.dtype == torch.float16:
+                p.data[p.grad == 0] = torch.nan
+
+    around_step(patch, Adam, after=after)
+
+
+@counterfeit("step-updates-parameters")
+def adam_keeps_float16_finite(patch):
+    def after(self):
+        for p in parameters_of(self):
+            if p.dtype == torch.float16:
+                p.data.clamp_(-60000, 60000)  # which leaves NaN
+
+    around_step(patch, Adam, after=after)
+
+
+@counterfeit("step-updates-parameters")
 def adam_makes_a_sparse_gradient_dense(patch):
     around_step(patch, Adam, before=lambda self: [setattr(p, "grad", p.grad.to_dense()) for p in parameters_of(self)])
 

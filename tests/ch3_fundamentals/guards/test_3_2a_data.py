@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from populations import WRITABLE, Population, Twin, agree, among, over, whole
 from populations.comparing import host
 from populations.statistics import occur_as_often
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import ChainDataset, DataLoader, TensorDataset
 
 claim = pytest.mark.claim
 
@@ -133,8 +133,9 @@ def test_every_epoch_takes_each_example_once_with_its_label(case):
 @claim("dataloader-shuffle-visits-each-example-once")
 @over(drop_last=among(False, True))
 def test_every_order_of_three_examples_is_as_likely_and_so_is_who_is_left_out(drop_last):
-    with pytest.raises(ValueError, match="num_samples"):
-        shuffled(0, 2, drop_last=drop_last)
+    for data, about in (([], "num_samples"), (ChainDataset([]), "IterableDataset")):
+        with pytest.raises(ValueError, match=about):
+            DataLoader(data, 2, shuffle=True, drop_last=drop_last)
     loader = shuffled(3, 2, drop_last=drop_last)
     drawn = [tuple(itertools.chain(*loader.batch_sampler)) for _ in range(800)]
 
