@@ -30,7 +30,6 @@ def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_ha
     new, into = each.but(seed=each.seed + 1)
     new.eval()
     flags = [parameter.requires_grad for parameter in new.parameters()]
-    unsaved = [(member, member.array) for member in into.buffers if not member.saved]
 
     state = way.round_trip(net.state_dict())
     for name in list(state)[::2]:
@@ -48,8 +47,8 @@ def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_ha
     assert all(parameter.grad is not None and parameter.grad.all() for parameter in new.parameters())
     assert [parameter.requires_grad for parameter in new.parameters()] == flags
     assert {module.training for module in new.modules()} == {False}
-    for member, array in unsaved:
-        agree(member.tensor, array)
+    for member in (each for each in into.buffers if not each.saved):
+        agree(member.tensor, member.array)
 
 
 @claim("state-dict-round-trips", truth=True)
@@ -71,17 +70,14 @@ def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(each,
         shape, count = tuple(state[name].shape), state[name].numel()
         last = max((index for index, size in enumerate(shape) if size != 1), default=0)
         unknown = {"extra": f"{name}s", "below": f"{name}.more"}
-        if change == "missing":
-            del state[name]
-        else:
-            added = {
-                **dict.fromkeys(["extra", "below"], torch.ones(1)),
-                "wider": torch.ones(1, *shape[:-1], 99),
-                "reshaped": torch.ones(count, 1, 1),
-                "broadcast": torch.ones([1, 1, 1] if count == 1 else [*shape[:last], 1, *shape[last + 1 :]]),
-                "longer": torch.ones(count + 1),
-            }
-            state[unknown.get(change, name)] = added[change]
+        added = {
+            **dict.fromkeys(["extra", "below"], torch.ones(1)),
+            "wider": torch.ones(1, *shape[:-1], 99),
+            "reshaped": torch.ones(count, 1, 1),
+            "broadcast": torch.ones([1, 1, 1] if count == 1 else [*shape[:last], 1, *shape[last + 1 :]]),
+            "longer": torch.ones(count + 1),
+        }
+        state.pop(name) if change == "missing" else state.update({unknown.get(change, name): added[change]})
         words = "Missing key" if change == "missing" else "Unexpected key" if change in unknown else "size mismatch for"
         fits = change == "missing" or change in unknown
 
@@ -99,7 +95,6 @@ def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(each,
 def test_a_lazy_layer_takes_parameters_of_any_shape_once(inputs, outputs):
     lazy, given = nn.LazyLinear(outputs), nn.Linear(inputs, outputs)
     lazy.load_state_dict(given.state_dict())
-    assert tuple(lazy.weight.shape) == (outputs, inputs)
     agree(lazy.weight, np.array(given.weight.tolist()))
     with pytest.raises(RuntimeError, match="size mismatch"):
         lazy.load_state_dict(nn.Linear(inputs + 1, outputs).state_dict())
@@ -262,8 +257,7 @@ def test_what_is_held_of_any_dtype_layout_and_size_is_restored_in_its_memory_and
 @over(name=OPTIMIZERS, copied=among(False, True))
 def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_stands_still_in_a_copy(name, copied):
     optimizer = stepped(name)
-    state = optimizer.state_dict()["state"][0]
-    state = copy.deepcopy(state) if copied else state
+    state = (copy.deepcopy if copied else dict)(optimizer.state_dict()["state"][0])
     before = values_in(state)
 
     optimizer.step()
