@@ -107,10 +107,10 @@ def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_wei
         given = options | {"groups": groups}
         expected = correlated(a[:, cut], w[:, cut], **given) + b.reshape(-1, *[1] * len(places))
 
-        for layout in WRITABLE:
+        for layout in ("channels last", WRITABLE[(x.seed + first) % 4]):
             weight = of_weight.but(layout=layout).tensor(w)[:, cut]
             agree(convolve(images[:, cut], weight, bias, **given), expected, roundings, np.abs(expected) + 8)
-        for sample, single in zip(images[:2, cut], expected):
+        for sample, single in zip(images[:1, cut], expected):
             agree(convolve(sample, weight, bias, **given), single, roundings, np.abs(single) + 8)
 
 
