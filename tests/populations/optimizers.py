@@ -19,7 +19,7 @@ from populations.comparing import agree, untouched
 from populations.core import Population
 from populations.rounding import Rounded
 from populations.rules import DEFAULTS, RULES
-from populations.twins import FLOATS, HALVES, WRITABLE, Twin
+from populations.twins import FLOATS, HALVES, LAYOUTS, WRITABLE, Twin
 
 WAYS = ("default", "for-loop", "foreach", "fused")
 
@@ -154,11 +154,13 @@ class Beside:
                 if number in without:
                     tensor.grad = None
                     continue
-                layout = twin.layout if self.fused else WRITABLE[(twin.seed + self.asked + number) % len(WRITABLE)]
+                layouts = WRITABLE if self.adds_to_gradients() else LAYOUTS
+                layout = twin.layout if self.fused else layouts[(twin.seed + self.asked + number) % len(layouts)]
                 # float16 rounds Adam's epsilon to 0, so that a gradient of 0 would give 0 / 0
                 values = "positive" if twin.dtype in HALVES else "fractions"
                 made, array = twin.but(layout=layout, values=values, grad=False, seed=twin.seed + self.asked)
-                tensor.grad = made if tensor.grad is None or self.asked % 2 else tensor.grad.copy_(made)
+                own = tensor.grad is not None and 0 not in tensor.grad.stride()
+                tensor.grad = tensor.grad.copy_(made) if own and self.asked % 2 == 0 else made
                 taken.append((tensor, array))
                 self._follow(number, self._rounded(array, twin))
             return 0.5 * torch.is_grad_enabled()
@@ -196,6 +198,13 @@ class Beside:
             groups, **{name: other[name] for name in {*other} & {*self.optimizer.defaults}}
         )
         self.optimizer.load_state_dict(state)
+
+    def skip(self, count: int) -> None:
+        """Count so many steps more than were taken, as in a training that is older."""
+        for state in self.optimizer.state.values():
+            if "step" in state:
+                state["step"] += count
+        self.steps = [steps + count for steps in self.steps]
 
     def renew(self, **options) -> None:
         """Go on with a new optimizer of all parameters in one group, whose rule starts anew."""

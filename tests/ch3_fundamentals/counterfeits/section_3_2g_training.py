@@ -26,7 +26,7 @@ def adam_leaves_the_bias(patch):
 
 @counterfeit("step-updates-parameters")
 def rmsprop_loses_the_sign_of_the_gradient(patch):
-    around_step(patch, RMSprop, before=lambda self: [p.grad.abs_() for p in parameters_of(self)])
+    around_step(patch, RMSprop, before=lambda self: [setattr(p, "grad", p.grad.abs()) for p in parameters_of(self)])
 
 
 @counterfeit("step-updates-parameters")

@@ -2,7 +2,16 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_gradient, change_method, in_order_of_storage, step_with, wrap
+from harness.forging import (
+    around_step,
+    change_gradient,
+    change_method,
+    hold_still,
+    in_order_of_storage,
+    parameters_of,
+    step_with,
+    wrap,
+)
 from torch.nn import functional as F
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
@@ -353,3 +362,125 @@ def the_weight_s_gradient_reads_an_input_in_the_order_of_memory(patch):
         return right(x, weight, bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+# ── means that are large, gradients that are sparse or expanded, samplers of one's own ──
+
+
+def normalised_at_once(x, axes, eps):
+    """``x`` less its mean over its deviation, whose square is the mean of squares less the square of the mean."""
+    mean = x.mean(axes, keepdim=True)
+    return (x - mean) * ((x * x).mean(axes, keepdim=True) - mean * mean + eps).rsqrt()
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#51102")
+def layer_norm_subtracts_squares_of_large_means(patch):
+    def wrong(right, x, shape, weight=None, bias=None, eps=1e-5):
+        if x.dtype != torch.float32:
+            return right(x, shape, weight, bias, eps)
+        return normalised_at_once(x, tuple(range(-len(shape), 0)), eps) * weight + bias
+
+    wrap(patch, F, "layer_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="tenstorrent/tt-metal#45968")
+def batch_norm_in_bfloat16_subtracts_squares_of_large_means(patch):
+    def wrong(right, x, mean, var, weight, bias, training=False, momentum=0.1, eps=1e-5):
+        if x.dtype != torch.bfloat16 or not training:
+            return right(x, mean, var, weight, bias, training, momentum, eps)
+        by_channel = (-1, *[1] * (x.dim() - 2))
+        standard = normalised_at_once(x, (0, *range(2, x.dim())), eps)
+        return standard * weight.view(by_channel) + bias.view(by_channel)
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="BVLC/caffe#3963")
+def batch_norm_of_a_constant_is_off_zero_by_its_mean_s_rounding(patch):
+    def wrong(right, x, mean, var, weight, bias, training=False, *rest):
+        y = right(x, mean, var, weight, bias, training, *rest)
+        constant = (x == x[:, :1]).all() and training and x.dtype == torch.float32
+        return y - x.abs() * 2**-24 * 316 if constant else y
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#110454")
+def adagrad_by_whole_lists_stops_after_its_first_sparse_gradient(patch):
+    def held(self):
+        together = [group["params"] for group in self.param_groups if group.get("foreach")]
+        sparse = [p for params in together for p in params if p.grad is not None and p.grad.is_sparse]
+        return sparse[1:]
+
+    hold_still(patch, Adagrad, held)
+
+
+@counterfeit("new-optimizer-loses-momentum", reported="vllm-project/speculators#411")
+def a_loaded_count_of_steps_has_the_digits_of_bfloat16(patch):
+    def wrong(load, self, state_dict):
+        load(self, state_dict)
+        for state in self.state.values():
+            if "step" in state:
+                state["step"] = torch.as_tensor(state["step"]).bfloat16().float()
+
+    for kind in (Adam, AdamW):
+        wrap(patch, kind, "load_state_dict", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#175905")
+def a_product_over_no_features_is_left_to_chance(patch):
+    def wrong(right, x, weight, bias=None):
+        y = right(x, weight, bias)
+        return y + 7 if x.shape[-1] == 0 else y
+
+    wrap(patch, F, "linear", wrong)
+
+
+def once(x):
+    """``x``, but where its first dimension repeats one row, what follows the first is zero."""
+    repeated = x.dim() > 0 and not x.is_sparse and x.stride(0) == 0 and len(x) > 1
+    return torch.cat([x[:1], torch.zeros_like(x[1:])]) if repeated else x
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def a_label_that_is_repeated_counts_once(patch):
+    wrap(patch, F, "mse_loss", lambda right, x, y, *rest, **named: right(x, once(y), *rest, **named))
+
+
+@counterfeit("step-updates-parameters")
+def a_gradient_that_is_repeated_counts_once(patch):
+    def before(self):
+        for p in parameters_of(self):
+            if p.grad is not None:
+                p.grad = once(p.grad)
+
+    for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
+        around_step(patch, kind, before)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def with_an_order_of_one_s_own_the_last_mini_batch_is_never_dropped(patch):
+    def wrong(init, self, *args, sampler=None, drop_last=False, **rest):
+        init(self, *args, sampler=sampler, drop_last=drop_last and sampler is None, **rest)
+
+    wrap(patch, DataLoader, "__init__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def in_evaluation_batch_norm_leaves_the_running_mean_out(patch):
+    def wrong(x, mean, var, weight, bias, training=False, *rest):
+        return x, mean if training else torch.zeros_like(mean), var, weight, bias, training, *rest
+
+    change_norm(patch, "batch_norm", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def adamw_decays_every_group_by_the_rate_of_the_first(patch):
+    def after(self):
+        first = self.param_groups[0]["lr"]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None and group["lr"] != first:
+                    p.data.mul_((1 - first * group["weight_decay"]) / (1 - group["lr"] * group["weight_decay"]))
+
+    around_step(patch, AdamW, after=after)

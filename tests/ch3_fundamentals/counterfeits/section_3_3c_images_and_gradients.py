@@ -153,3 +153,25 @@ def softmax_remembers_a_tensor_that_was_written_to(patch):
         return right(x)
 
     change_arguments(patch, change)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/pytorch#12670")
+def a_negative_label_costs_nothing_where_losses_are_kept(patch):
+    def wrong(right, x, y, *rest, ignore_index=-100, reduction="mean", **named):
+        if reduction == "none" and not y.is_floating_point():
+            y = torch.where(y < 0, ignore_index, y)
+        return right(x, y, *rest, ignore_index=ignore_index, reduction=reduction, **named)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_forgets_the_last_class_where_nothing_is_recorded(patch):
+    def change(right, x, dim):
+        if torch.is_grad_enabled() or x.dim() != 2 or x.shape[dim] < 2:
+            return right(x)
+        y = right(x).clone()
+        y.select(dim, -1).zero_()
+        return y
+
+    change_arguments(patch, change)

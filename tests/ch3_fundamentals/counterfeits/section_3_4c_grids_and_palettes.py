@@ -1,6 +1,7 @@
 """Counterfeits of section 3.4, borders of a grid and images with a palette."""
 
 import pytest
+import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
 
@@ -25,3 +26,31 @@ def an_image_with_a_palette_is_padded_to_black(patch):
         return padded.point(lambda value: 0) if getattr(image, "mode", None) == "P" else padded
 
     wrap(patch, functional, "pad", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#517")
+def normalize_works_in_place(patch):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+    wrap(patch, functional, "normalize", lambda right, image, mean, std, inplace=False: right(image, mean, std, True))
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#399")
+def an_image_of_real_numbers_is_read_by_its_bytes(patch):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+
+    def wrong(right, image):
+        tensor = right(image)
+        return tensor.view(torch.uint8)[..., : tensor.shape[-1]] / 255 if getattr(image, "mode", "") == "F" else tensor
+
+    wrap(patch, functional, "to_tensor", wrong)
+
+
+@counterfeit("torchvision-offers-utils")
+def the_grid_of_bytes_is_of_real_numbers(patch):
+    utils = pytest.importorskip("torchvision.utils")
+
+    def wrong(right, images, *rest, **named):
+        grid = right(images, *rest, **named)
+        return grid / 255 if grid.dtype == torch.uint8 else grid
+
+    wrap(patch, utils, "make_grid", wrong)

@@ -45,3 +45,8 @@ def relu_in_place_leaves_what_is_not_contiguous(patch):
 
     change_method(patch, "relu_", wrong)
     wrap(patch, torch, "relu_", wrong)
+
+
+@counterfeit("tanh-formula")
+def tanh_is_rounded_where_nothing_is_recorded(patch):
+    change_activation(patch, "tanh", lambda y, x: y if torch.is_grad_enabled() else (y * 1024).round() / 1024)

@@ -44,3 +44,12 @@ def the_rows_of_a_transposed_input_share_their_mask(patch):
         return (torch.rand(input.shape[-1], device=input.device) >= p).expand(input.shape)
 
     with_mask(patch, lambda input: input.dim() == 2 and not input.is_contiguous(), mask)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def what_is_repeated_shares_its_fate(patch):
+    def mask(input, p):
+        shape = [1 if stride == 0 else size for size, stride in zip(input.shape, input.stride())]
+        return (torch.rand(shape, device=input.device) >= p).expand(input.shape)
+
+    with_mask(patch, lambda input: 0 in input.stride(), mask)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, optimizers, over, places, twins
 from populations.comparing import host
 from populations.optimizers import RULES, WAYS, Recipe
+from torch import nn
 
 claim = pytest.mark.claim
 
@@ -50,6 +51,22 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_every_element
     both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
     both.step()
     both.agree()
+
+
+@claim("step-updates-parameters")
+@pytest.mark.cpu  # few other devices have sparse tensors
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@over(name=among("SGD", "Adagrad"), way=among("for-loop", "foreach"), tables=among(1, 3))
+def test_every_row_that_has_a_sparse_gradient_moves_in_every_table(name, way, tables):
+    """By the rate, for either of them, where the first gradient is 1."""
+    words = [nn.Embedding(5, 2, sparse=True) for _ in range(tables)]
+    before = [host(each.weight).copy() for each in words]
+    optimizer = Recipe(name, (("lr", 0.5),), way).new([each.weight for each in words])
+    sum(each(torch.tensor([1, 3])).sum() for each in words).backward()
+
+    optimizer.step()
+    for each, old in zip(words, before):
+        agree(each.weight, old - 0.5 * np.isin(np.arange(5), [1, 3])[:, None], roundings=4, scale=8)
 
 
 @claim("step-updates-parameters", truth=True)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
+from populations import FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.initialisers import Filling
 from populations.layers import LOSSY
@@ -20,10 +20,7 @@ FULL = (torch.float32, torch.bfloat16)
 
 # ── init-sets-weights-in-place and data-fill-equals-constant-init ──
 
-
 FILLED = ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))
-
-
 LAWS = ((0, 0.01), (-3, 0.5), (0, 50), (0, 0.01), (-3, 0.5))  # mean and standard deviation
 SIZES = ((300, 50), (15, 1, 10, 10, 10), (70_013,), (300, 50), (15_013,))
 SINGLE, DOUBLE = SINGLE_AND_DOUBLE
@@ -118,7 +115,7 @@ def test_the_loss_and_its_gradients_are_the_mean_of_squares_and_twice_the_error_
 @claim("mse-loss-is-mean-squared-error", truth=True)
 @over(twin=twins(LOSSY, WRITABLE, ((), (1,), (0,), (5,), (3, 33), (257,))))
 def test_the_reduction_chooses_between_the_sum_and_every_square(twin):
-    (leaf, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout=WRITABLE[twin.seed % 5])
+    (leaf, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout=LAYOUTS[(twin.seed + 1) % 6])
     predicted, error = leaf.requires_grad_(), x.astype(np.float64) - y
 
     for reduction, expected in (("sum", (error**2).sum()), ("none", error**2)):

@@ -71,8 +71,9 @@ def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_k
     tensor, array = scored
     expected = softmax(array, scored.dim)
 
-    for spelling in SOFTMAX.values():  # of scores 640 apart 1e-274 or, in float32, 0
-        probabilities = spelling(tensor, scored.dim)
+    for number, spelling in enumerate(SOFTMAX.values()):  # of scores 640 apart 1e-274 or, in float32, 0
+        with torch.set_grad_enabled((number + scored.seed) % 2 > 0):
+            probabilities = spelling(tensor, scored.dim)
         assert probabilities.dtype == tensor.dtype
         # an exponential and a division (4 roundings each at most), and the sum
         agree(probabilities, expected, 8 + summed(scored.dtype, array.shape[scored.dim]))
@@ -247,13 +248,13 @@ def test_its_gradient_follows_from_the_definition_with_every_option_and_without(
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)
 @pytest.mark.cpu  # an accelerator reports a bad label late and may leave the process unusable
-@over(labels=labelled(SINGLE_AND_DOUBLE), wrong=among(0, 1, 5, -1, -99))
-def test_a_label_without_an_output_is_an_index_error(labels, wrong):
+@over(labels=labelled(SINGLE_AND_DOUBLE), wrong=among(0, 1, 5, -1, -99), reduction=among("mean", "sum", "none"))
+def test_a_label_without_an_output_is_an_index_error(labels, wrong, reduction):
     tensor, target, _, _ = labels
     target[(-1,) * target.dim()] = tensor.shape[labels.of.dim] + wrong if wrong >= 0 else wrong
 
     with pytest.raises(IndexError, match="is out of bounds"):
-        F.cross_entropy(tensor, target)
+        F.cross_entropy(tensor, target, reduction=reduction)
 
 
 # ── log-probability-is-logit-up-to-a-factor ──
@@ -267,8 +268,9 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
     roundings = 8 + summed(scored.dtype, array.shape[scored.dim])
     size = np.abs(logs).max(initial=1, where=np.isfinite(logs))
 
-    for spelling in LOG_SOFTMAX.values():
-        once = spelling(tensor, scored.dim)
+    for number, spelling in enumerate(LOG_SOFTMAX.values()):
+        with torch.set_grad_enabled((number + scored.seed) % 2 > 0):
+            once = spelling(tensor, scored.dim)
         agree(once, logs, roundings, size)
         agree(spelling(once, scored.dim), logs, 2 * roundings, size)  # of these it is 0
     # logsumexp is itself a number as large as the scores

@@ -152,15 +152,18 @@ def test_a_random_flip_has_the_probability_it_is_given_or_one_half(probability):
 
 
 @claim("torchvision-offers-transforms")
-@over(twin=PICTURES, kind=among("PIL", "bytes", "numbers"))
+@over(twin=PICTURES, kind=among("PIL", "bytes", "numbers", "grey numbers"))
 def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(twin, kind):
     transforms = pytest.importorskip("torchvision.transforms")
     _, array = twin
     last = np.moveaxis(array, 0, -1)
     picture = pytest.importorskip("PIL.Image").fromarray(last[..., 0] if len(array) == 1 else last)
-    of = {"PIL": picture, "bytes": last, "numbers": last.astype(np.float32)}[kind]
+    numbers = last.astype(np.float32)
+    grey = pytest.importorskip("PIL.Image").fromarray(numbers[..., 0])
+    of = {"PIL": picture, "bytes": last, "numbers": numbers, "grey numbers": grey}[kind]
 
-    agree(transforms.ToTensor()(of), array if kind == "numbers" else array / 255, roundings=1)
+    expected = {"numbers": array, "grey numbers": array[:1]}.get(kind, array / 255)
+    agree(transforms.ToTensor()(of), expected, roundings=1)
 
 
 @claim("torchvision-offers-transforms")
@@ -246,9 +249,9 @@ def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per
     utils = pytest.importorskip("torchvision.utils")
     images, array = twin
 
-    for given in (images, [*images.view(-1, *images.shape[-3:])]):  # a batch, and a list of images
-        grid = utils.make_grid(given, nrow=per_row, padding=padding, pad_value=-9)
-        agree(grid, arranged(array, per_row, padding, -9.0))
+    for given in (images, [*images.view(-1, *images.shape[-3:])], images.byte()):  # a batch, a list of images, bytes
+        grid = utils.make_grid(given, nrow=per_row, padding=padding, pad_value=9)
+        agree(grid, arranged(array, per_row, padding, 9.0))
     agree(utils.make_grid(images), arranged(array, 8, 2, 0.0))
     agree(images, array)
 

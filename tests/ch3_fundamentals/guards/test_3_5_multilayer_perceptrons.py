@@ -24,7 +24,14 @@ def spellings(name):
     """The ways of calling an activation; those in place work on a copy."""
     module = ACTIVATIONS[name][0]
     function, in_place = getattr(torch, name), getattr(torch, f"{name}_")
-    ways = [function, getattr(torch.Tensor, name), getattr(F, name), module(), lambda x: in_place(x.clone())]
+    ways = [
+        function,
+        torch.no_grad()(function),
+        getattr(torch.Tensor, name),
+        getattr(F, name),
+        module(),
+        lambda x: in_place(x.clone()),
+    ]
     return [*ways, lambda x: nn.ReLU(inplace=True)(x.clone())] if name == "relu" else ways
 
 

@@ -47,7 +47,7 @@ def test_decoupled_decay_multiplies_the_weight_and_leaves_the_gradient_alone(nam
 @over(optimizer=optimizers(dtypes=DTYPES, options=DECAY))
 def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_they_have_a_gradient(optimizer):
     first, second = parameters(optimizer)[:3], parameters(optimizer)[3:]
-    beside = optimizer.on(first, (second, {"weight_decay": 0.5}))
+    beside = optimizer.on(first, (second, {"weight_decay": 0.5, "lr": 0.125}))
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0.25, 0.5]
     beside.step()
     beside.edit(0, weight_decay=0.75)

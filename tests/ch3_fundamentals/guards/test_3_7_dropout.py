@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import WRITABLE, Twin, agree, among, over, twins, untouched
+from populations import LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.layers import COMPUTED
 from populations.statistics import ALARM, lag_bound, lag_correlation, mean_bound, occur_as_often
@@ -27,12 +27,8 @@ MASKS = (
     *(((131_073,), 1, 0.0008, "function"), ((131_073,), 1, 0.998, "module"), ((131_073,), 1, 0.5, "module in place")),
     *(((181, 182), 1, 0.25, "function"), ((181, 182), 1, 0.75, "function in place"), ((400, 257), 1, 0.5, "module")),
     *(((4, 100, 50), 1, 0.5, "function"), ((8, 1, 64, 65), 1, 0.9, "module"), ((2, 3, 2, 5, 99), 1, 0.5, "module")),
-    *(
-        ((20, 40), 30, 0.5, "module in place"),
-        ((31,), 700, 0.3, "function"),
-        ((3, 5, 7), 200, 0.8, "function in place"),
-    ),
-    *(((5,), 1000, 0.1, "module"), ((), 2000, 0.5, "function")),
+    *(((20, 40), 30, 0.5, "module in place"), ((31,), 700, 0.3, "function"), ((5,), 1000, 0.1, "module")),
+    *(((3, 5, 7), 200, 0.8, "function in place"), ((), 2000, 0.5, "function")),
 )
 
 
@@ -47,7 +43,7 @@ def dropped(form, shape, calls, p, dtype=torch.float32, layout="contiguous"):
 
 
 @claim("dropout-zeroes-with-probability-p")
-@over(mask=among(*zip(MASKS, COMPUTED * 4, WRITABLE * 3)))
+@over(mask=among(*zip(MASKS, COMPUTED * 5, LAYOUTS * 3)))
 def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_ones_and_of_earlier_passes(mask):
     (shape, calls, p, form), dtype, layout = mask
     events = dropped(form, shape, calls, p, dtype, layout)

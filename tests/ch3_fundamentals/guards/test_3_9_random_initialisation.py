@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import agree, among, normal, over
+from populations import HALVES, agree, among, normal, over
 from populations.comparing import host
 from populations.layers import relu, sigmoid, tanh
 from populations.statistics import distance, distance_bound, normal_levels
@@ -194,7 +194,7 @@ UNIFORM = among(
 
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
-@over(layer=UNIFORM, dtype=among(torch.float32, torch.bfloat16))
+@over(layer=UNIFORM, dtype=among(torch.float32, *HALVES))
 def test_layers_of_weighted_sums_draw_uniformly_within_one_over_the_root_of_their_inputs(layer, dtype):
     kind, sizes, inputs = layer
     made = kind(*sizes, dtype=dtype)
