@@ -395,16 +395,6 @@ def batch_norm_in_bfloat16_subtracts_squares_of_large_means(patch):
     wrap(patch, F, "batch_norm", wrong)
 
 
-@counterfeit("nn-builds-on-autograd", reported="BVLC/caffe#3963")
-def batch_norm_of_a_constant_is_off_zero_by_its_mean_s_rounding(patch):
-    def wrong(right, x, mean, var, weight, bias, training=False, *rest):
-        y = right(x, mean, var, weight, bias, training, *rest)
-        constant = (x == x[:, :1]).all() and training and x.dtype == torch.float32
-        return y - x.abs() * 2**-24 * 316 if constant else y
-
-    wrap(patch, F, "batch_norm", wrong)
-
-
 @counterfeit("step-updates-parameters", reported="pytorch/pytorch#110454")
 def adagrad_by_whole_lists_stops_after_its_first_sparse_gradient(patch):
     def held(self):
