@@ -46,16 +46,12 @@ def test_python_floats_become_single_and_arrays_keep_their_dtype():
     assert torch.tensor([0.5, 1.5]).dtype == torch.float32
     assert np.array([0.5, 1.5]).dtype == np.float64
     assert torch.tensor(np.array([1, 2], dtype=np.int16)).dtype == torch.int16
-    with pytest.raises(ValueError):
-        torch.tensor([[1, 2], [3]])
-    with pytest.raises(ValueError):
-        torch.tensor(np.array([1, 2, 3])[::-1])
-    with pytest.raises(ValueError):
-        torch.tensor(["one", "two"])
-    with pytest.raises(TypeError):
-        torch.tensor(np.array(["one", "two"]))
-    with pytest.raises(ValueError):
-        torch.tensor([torch.ones(2), torch.zeros(2)])
+    for refused in ([[1, 2], [3]], np.array([1, 2, 3])[::-1], ["one", "two"], [torch.ones(2), torch.zeros(2)]):
+        with pytest.raises(ValueError):
+            torch.tensor(refused)
+    for refused in (np.array(["one", "two"]), [[1, 2], 3], [1, [2, 3]]):
+        with pytest.raises(TypeError):
+            torch.tensor(refused)
     assert torch.stack([torch.ones(2), torch.zeros(2)]).tolist() == [[1, 1], [0, 0]]
 
 

@@ -76,16 +76,16 @@ def test_a_step_with_the_option_is_a_step_of_the_penalised_loss():
 
 @claim("weight-decay-equals-l2-regularisation", truth=True)
 def test_sgd_and_adam_add_lambda_w_to_the_gradient_and_adamw_shrinks_the_weight_apart():
-    after = {}
-    for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+    after = []
+    for name, options in (("SGD", {}), ("SGD", {"maximize": True}), ("Adam", {}), ("AdamW", {})):
         w = torch.tensor([2.0], requires_grad=True)
         w.grad = torch.tensor([-1.0])
-        optimizer([w], lr=0.1, weight_decay=3).step()
-        after[optimizer.__name__] = w.item()
+        getattr(torch.optim, name)([w], lr=0.1, weight_decay=3, **options).step()
+        after.append(w.item())
 
-    assert after["SGD"] == pytest.approx(2 - 0.1 * (-1 + 3 * 2))
-    assert after["Adam"] == pytest.approx(2 - 0.1)  # its first step is lr times the sign of -1 + 3 * 2
-    assert after["AdamW"] == pytest.approx(2 * (1 - 0.1 * 3) + 0.1)  # lr times the sign of -1, and the weight shrunk
+    assert after[:2] == pytest.approx([2 - 0.1 * (-1 + 3 * 2), 2 + 0.1 * (-1 - 3 * 2)])  # down, and up a penalised hill
+    assert after[2] == pytest.approx(2 - 0.1)  # Adam's first step is lr times the sign of -1 + 3 * 2
+    assert after[3] == pytest.approx(2 * (1 - 0.1 * 3) + 0.1)  # lr times the sign of -1, and the weight shrunk
 
 
 @claim("weight-decay-makes-parameters-smaller")

@@ -66,6 +66,15 @@ def the_class_copies_a_tensor(patch):
     )
 
 
+@counterfeit("tensor-function-takes-data")
+def tensor_repeats_a_number_beside_a_row(patch):
+    def wrong(tensor, data, *args, **rest):
+        beside = isinstance(data, list) and [type(each) for each in data] == [list, int]
+        return tensor([data[0], data[1:] * len(data[0])] if beside else data, *args, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
 @counterfeit("tensor-constructor-takes-sizes")
 def the_class_takes_torch_size_for_data(patch):
     change_class(patch, lambda new, *args: new([*args[0]]) if args and type(args[0]) is torch.Size else new(*args))

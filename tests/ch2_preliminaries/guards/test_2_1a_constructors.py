@@ -128,10 +128,10 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
     data = value
     for _ in range(depth):
         data = [data]
-    x = torch.tensor(data)
 
-    assert (x.shape, x.dtype) == ((1,) * depth, dtype)
-    assert repr(x.item()) == repr(value.item() if isinstance(value, np.generic) else value)
+    for x in (torch.tensor(data), torch.tensor(data, dtype=dtype)):
+        assert (x.shape, x.dtype) == ((1,) * depth, dtype)
+        assert repr(x.item()) == repr(value.item() if isinstance(value, np.generic) else value)
 
 
 @claim("tensor-function-takes-data")

@@ -136,6 +136,11 @@ def adamw_adds_the_decay_to_the_gradient_as_adam_does(patch):
 
 
 @counterfeit("weight-decay-equals-l2-regularisation")
+def sgd_that_maximises_adds_the_penalty(patch):
+    change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p)  # before the gradient's sign is turned
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
 def weight_decay_is_l1_regularisation(patch):
     change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p.sign())
 
