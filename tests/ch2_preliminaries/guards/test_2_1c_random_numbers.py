@@ -3,7 +3,7 @@
 The bounds are those of populations.statistics: crossed by right samplers less than once in 1e12 comparisons.
 """
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -191,9 +191,16 @@ def test_means_and_stds_meet_element_by_element_in_their_broadcast_shape(shape):
 def test_a_negative_std_and_shapes_that_do_not_broadcast_are_refused(stds):
     with pytest.raises(RuntimeError):
         torch.normal(torch.zeros(3), torch.tensor(stds) if isinstance(stds, list) else stds)
-    for refused in ((torch.zeros(2, 3), torch.ones(4)), (torch.arange(3), 1.0), (0.0, torch.arange(3))):
-        with pytest.raises(RuntimeError):
-            torch.normal(*refused)
+    with pytest.raises(RuntimeError):
+        torch.normal(torch.zeros(2, 3), torch.ones(4))
+
+
+@claim("normal-takes-mean-and-std", truth=True)
+@pytest.mark.cpu  # elsewhere a kernel that is missing says the same
+@over(refused=among((torch.arange(3), 1.0), (0.0, torch.arange(3)), (torch.ones(2, dtype=torch.int8), 0.5)))
+def test_whole_numbers_are_refused(refused):
+    with pytest.raises(RuntimeError):
+        torch.normal(*refused)
 
 
 # ── uniform-is-a-torch-function ──
@@ -254,23 +261,19 @@ def test_uniform_refuses_an_interval_that_ends_before_it_starts(twin):
 
 # ── randperm-permutes ──
 
+FULL = ((256, torch.uint8), (128, torch.int8))  # as many numbers as a dtype counts from 0 on
+
 
 @claim("randperm-permutes")
-@over(m=among(0, 1, 2, 3, 10, 33, 257, 2049, 32_767), dtype=among(torch.int64, torch.int32, torch.int16))
-def test_each_number_below_m_occurs_exactly_once(m, dtype):
+@over(each=among(*product((0, 1, 2, 3, 10, 33, 257, 2049, 32_768), (torch.int64, torch.int32, torch.int16)), *FULL))
+def test_each_number_below_m_occurs_exactly_once(each):
+    m, dtype = each
     output, _ = Twin(dtype, (m,), "gappy")
     for x in (torch.randperm(m, dtype=dtype), torch.randperm(n=m, dtype=dtype), torch.randperm(m, out=output)):
         assert (x.shape, x.dtype) == ((m,), dtype)
         assert np.array_equal(np.sort(host(x)), np.arange(m))
     untouched(output)
     assert torch.randperm(m).dtype == torch.int64
-
-
-@claim("randperm-permutes")
-@over(dtype=among(torch.uint8, torch.int8, torch.int16))
-def test_a_dtype_holds_as_many_numbers_as_lie_from_zero_to_its_largest(dtype):
-    m = torch.iinfo(dtype).max + 1
-    assert sorted(torch.randperm(m, dtype=dtype).tolist()) == list(range(m))
 
 
 @claim("randperm-permutes")
