@@ -103,6 +103,7 @@ def test_squares_beyond_the_range_of_float32_give_infinity_and_those_below_it_ze
 
 
 @claim("norm-is-the-l2-norm", truth=True)
+@pytest.mark.cpu  # elsewhere a kernel that is missing says the same
 @over(twin=twins(WHOLE, shapes=((5,), (2, 3), (257,)), values=("positive",)))
 def test_the_norm_of_integers_is_refused(twin):
     tensor, _ = twin
