@@ -164,11 +164,11 @@ def test_an_architecture_has_the_layers_of_its_name_the_known_parameters_and_as_
 @torch.no_grad()
 def test_a_small_architecture_gives_every_image_of_any_size_finite_scores_of_its_own(height, width):
     models = pytest.importorskip("torchvision.models")
-    net = models.squeezenet1_1(num_classes=5).eval()
+    net = models.squeezenet1_1(num_classes=64).eval()  # it ends in ReLU: all scores are 0 once in 2^64 draws of weights
     images = normal(2, 3, height, width)
     scores = net(images)
 
-    assert scores.shape == (2, 5)
+    assert scores.shape == (2, 64)
     assert np.isfinite(host(scores)).all()
     assert scores[0].tolist() != scores[1].tolist()
 
