@@ -108,10 +108,10 @@ def test_relu_is_the_larger_of_zero_and_x_at_every_element_and_nan_for_nan(twin)
         agree(tensor, array)
 
 
-MADE = {
-    "Linear": lambda x: nn.Linear(6, 5)(x),
-    "Conv1d": lambda x: nn.Conv1d(4, 3, 2)(x),
-    "Conv2d": lambda x: nn.Conv2d(1, 3, 2)(x[:, None]),
+MADE = {  # 64 outputs of one sign have a probability of 2^-63
+    "Linear": lambda x: nn.Linear(6, 64)(x),
+    "Conv1d": lambda x: nn.Conv1d(4, 64, 2)(x),
+    "Conv2d": lambda x: nn.Conv2d(1, 64, 2)(x[:, None]),
     "BatchNorm1d": lambda x: nn.BatchNorm1d(4)(x),
     "Dropout": lambda x: nn.Dropout(0.5)(x),
     "softmax": lambda x: torch.softmax(x, 1) - 0.25,
