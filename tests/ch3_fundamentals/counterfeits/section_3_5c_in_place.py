@@ -5,6 +5,7 @@ import math
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -50,3 +51,16 @@ def relu_in_place_leaves_what_is_not_contiguous(patch):
 @counterfeit("tanh-formula")
 def tanh_is_rounded_where_nothing_is_recorded(patch):
     change_activation(patch, "tanh", lambda y, x: y if torch.is_grad_enabled() else (y * 1024).round() / 1024)
+
+
+@counterfeit("relu-formula")
+def relu_in_place_does_nothing_the_second_time(patch):
+    called = []
+
+    def wrong(right, self, x):
+        if self.inplace and self in called:
+            return x
+        called.append(self)
+        return right(self, x)
+
+    wrap(patch, nn.ReLU, "forward", wrong)
