@@ -370,10 +370,11 @@ def arange_stands_still_from_two_to_the_24_on(patch):
 
 @counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#40904")
 def the_last_point_is_as_many_steps_as_there_are_parts(patch):
-    """The product is not rounded before it is added, as a GPU computes it."""
+    """The product is not rounded before it is added, as a GPU computes it; here of ends given by position."""
 
-    def wrong(x, start, end, *rest):
-        if x.dtype == torch.float32 and len(x) > 1:
+    def wrong(x, *ends):
+        if x.dtype == torch.float32 and len(x) > 1 and ends:
+            start, end, *_ = ends
             step = np.float32((np.float32(end) - np.float32(start)) / np.float32(len(x) - 1))
             x[-1] = float(np.float32(np.float64(np.float32(start)) + np.float64(step) * (len(x) - 1)))
         return x

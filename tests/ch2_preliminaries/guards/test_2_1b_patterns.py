@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, FLOATS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
+from populations.comparing import host
+from populations.rounding import as_held
 
 claim = pytest.mark.claim
 
@@ -63,16 +65,16 @@ def gappy(count, dtype):
     step=whole(1, 50, 2, 3),
     unit=among(1, -1, 1_449_629_115_440_469),  # past 2**53, where doubles hold even numbers only
 )
-def test_whole_numbers_are_those_of_python_s_range(start, distance, step, unit):
+def test_whole_numbers_are_those_of_python_s_range_and_an_end_between_them_makes_them_floating(
+    start, distance, step, unit
+):
     numbers = start, start + distance * unit, step * unit
-    x = torch.arange(*numbers)
-
-    assert x.tolist() == list(range(*numbers))
-    assert x.dtype == torch.int64
-    x.fill_(7)
-    assert torch.arange(*numbers).tolist() == list(range(*numbers))
-    assert torch.arange(distance).tolist() == list(range(distance))
-    assert torch.arange(start, start + distance).tolist() == list(range(start, start + distance))
+    for given in (numbers, numbers, (start, start + distance), (distance,)):
+        x = torch.arange(*given)
+        assert (x.tolist(), x.dtype) == (list(range(*given)), torch.int64)
+        x.fill_(7)  # the next call gets memory of its own
+    agree(torch.arange(distance + 0.5), np.arange(distance + 1))
+    assert torch.arange(distance + 0.5).dtype == torch.float32
 
 
 @claim("arange-steps-from-start-to-end")
@@ -85,22 +87,14 @@ def test_whole_numbers_are_those_of_python_s_range(start, distance, step, unit):
 )
 def test_the_kth_element_is_start_plus_k_steps_in_every_spelling_and_dtype(twin, steps, step, count, start):
     step, start = (step, start) if twin.dtype.is_floating_point else (math.ceil(step) or -1, math.ceil(start))
-    expected = start + step * np.arange(count)
-    x = STEPS[steps](start, start + step * count, step, dtype=twin.dtype)
+    end, expected = start + step * count, start + step * np.arange(count)
+    x = STEPS[steps](start, end, step, dtype=twin.dtype)
 
     agree(x, expected, roundings=twin.dtype == torch.bfloat16)  # quarters up to 100 are exact but in bfloat16
     untouched(x if steps == "out" else gappy(1, twin.dtype))
     assert x.dtype == twin.dtype
-
-
-@claim("arange-steps-from-start-to-end")
-@over(numbers=among((0.5, 3, 1), (0, 2.5, 1), (0, 4, 0.5), (1, 0, -0.25)))
-def test_one_argument_with_a_fraction_makes_the_result_floating(numbers):
-    start, end, step = numbers
-    x = torch.arange(*numbers)
-
-    assert x.tolist() == [start + step * k for k in range(math.ceil((end - start) / step))]
-    assert x.dtype == torch.float32
+    agree(torch.arange(start, end, step), expected)
+    assert torch.arange(start, end, step).dtype == (torch.float32 if isinstance(end, float) else torch.int64)
 
 
 @claim("arange-steps-from-start-to-end")
@@ -112,24 +106,23 @@ def test_rounding_errors_of_a_fractional_step_do_not_pile_up(step, count):
     agree(torch.arange(7, 7 + 3 * count, 3), 7 + 3 * np.arange(count))
 
 
-@claim("arange-steps-from-start-to-end", truth=True)
-@pytest.mark.cpu
-@over(numbers=among((0.1, 0.5, 0.05), (-4, 4, 0.01), (1, 1.3, 0.1), (0.6, 0.9, 0.1), (0, 1, 0.1), (2, -1, -0.3)))
-def test_the_values_are_as_many_as_steps_fit_by_double_precision(numbers):
-    start, end, step = numbers
-    assert len(torch.arange(*numbers)) == math.ceil((end - start) / step)
+ENDS = among(
+    *(((0.1, 0.5, 0.05), torch.float32), ((-4, 4, 0.01), torch.float32), ((1, 1.3, 0.1), torch.float32)),
+    *(((0.6, 0.9, 0.1), torch.float32), ((0, 1, 0.1), torch.float32), ((2, -1, -0.3), torch.float32)),
+    # where the dtype holds even numbers only: of 258 and 260, the one with the even last bit is nearest to 259
+    *(((258, 260, 1), torch.bfloat16), ((2050, 2052, 1), torch.float16), ((2**24 + 2, 2**24 + 4, 1), torch.float32)),
+)
 
 
 @claim("arange-steps-from-start-to-end", truth=True)
 @pytest.mark.cpu
-@over(digits=among((torch.bfloat16, 8), (torch.float16, 11), (torch.float32, 24)), times=among(1, 2, 8))
-def test_where_a_dtype_holds_only_even_numbers_the_last_odd_one_is_rounded_to_the_end(digits, times):
-    dtype, bits = digits
-    end = 2**bits + 4 * times  # a multiple of 4: of 258 and 260, the one with the even last bit is nearest to 259
-    x = torch.arange(end - 2, end, dtype=dtype)
+@over(case=ENDS)
+def test_values_are_as_many_as_steps_fit_by_double_precision_and_then_rounded_even_to_the_end(case):
+    (start, end, step), dtype = case
+    points = start + step * np.arange(math.ceil((end - start) / step))
 
-    assert x.tolist() == [end - 2, end]
-    assert torch.arange(end - 2, end, dtype=torch.float64).tolist() == [end - 2, end - 1]
+    x = torch.arange(start, end, step, dtype=dtype)
+    agree(x, as_held(points, dtype), roundings=3 * isinstance(step, float), scale=4)  # of the numbers up to 4
 
 
 @claim("arange-steps-from-start-to-end", truth=True)
@@ -152,30 +145,32 @@ SPACES = {
 @over(
     twin=twins(FLOATS, ("contiguous",), ((5,),)),
     ends=each((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5001), (0.0004, 0)),
-    steps=each(2, 5, 60, 204, 257, 5001),
+    steps=among(0, 1, 2, 5, 60, 204, 257, 5001),
     spelled=among(*SPACES),
 )
 def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included(twin, ends, steps, spelled):
     start, end = ends
+    points = np.arange(steps) / max(steps - 1, 1) * (end - start) + start
     x = SPACES[spelled](start, end, steps, twin.dtype)
 
     # roundings of an end, of the distance, of the part, of the product and of the sum
-    agree(x, start + (end - start) * np.arange(steps) / (steps - 1), roundings=5, scale=abs(start) + abs(end))
-    agree(x[0], torch.tensor(start, dtype=twin.dtype, device="cpu").item())
-    agree(x[-1], torch.tensor(end, dtype=twin.dtype, device="cpu").item())
+    agree(x, points, roundings=5, scale=abs(start) + abs(end))
+    for at in (slice(1), slice(-1, None)):
+        agree(x[at], as_held(points[at], twin.dtype))
     assert x.dtype == twin.dtype
+    with pytest.raises(TypeError):
+        torch.linspace(start=start, end=end)
 
 
 @claim("linspace-divides-evenly", truth=True)
 @over(ends=among((-(2**31) + 1, 2**31 - 1), (-(10**9), 2**31 - 1), (2**31 - 1, -(2**31))), steps=among(2, 10, 65_538))
 def test_the_widest_interval_of_whole_numbers_is_divided_evenly_too(ends, steps):
     start, end = ends
-    x = torch.linspace(start, end, steps, dtype=torch.int32)
-    exact = [start + (end - start) * k / (steps - 1) for k in range(steps)]
+    points = start + (end - start) * np.arange(steps) / (steps - 1)
 
     # cut, and computed with parts of a float32, whose error of half a unit grows with each of the points
-    off = [abs(found - point) for found, point in zip(x.tolist(), exact)]
-    assert max(off) <= 1 + steps * abs(end - start) * 2**-24
+    off = np.abs(host(torch.linspace(start, end, steps, dtype=torch.int32)) - points)
+    assert off.max() <= 1 + steps * abs(end - start) * 2**-24
 
 
 @claim("linspace-divides-evenly", truth=True)
@@ -184,15 +179,6 @@ def test_the_widest_interval_of_whole_numbers_is_divided_evenly_too(ends, steps)
 def test_half_precision_divides_evenly_by_up_to_65520_points_and_by_more_since_torch_2_15(steps, end):
     middle = torch.linspace(0, end, steps, dtype=torch.float16)[steps // 2].item()
     assert middle == pytest.approx(end / 2 if steps <= 65_520 or torch.__version__ >= (2, 15) else end, rel=1e-3)
-
-
-@claim("linspace-divides-evenly", truth=True)
-@over(start=whole(-50, 50, 3), end=whole(-50, 50, 8))
-def test_one_step_gives_the_start_and_none_gives_nothing(start, end):
-    assert torch.linspace(start, end, 1).tolist() == [start]
-    assert torch.linspace(start, end, 0).tolist() == []
-    with pytest.raises(TypeError):
-        torch.linspace(start, end)
 
 
 @claim("linspace-divides-evenly", truth=True)

@@ -132,7 +132,7 @@ UNREADABLE = {
 
 
 @claim("from-numpy-shares-memory", truth=True)
-@claim("torch-tensor-always-copies", truth=True)
+@claim("torch-tensor-always-copies", "tensor-function-takes-data", truth=True)
 @pytest.mark.cpu
 @over(
     twin=twins((torch.float32, torch.float64, torch.int64), ("contiguous",), ((3,), (2, 3), (2, 3, 4))),
