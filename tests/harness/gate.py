@@ -6,6 +6,7 @@ holds before anything is collected, and says the same in a run with workers as i
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,13 @@ class Test:
     citations: tuple[Citation, ...]
     raises: tuple[str, ...] = ()  # the exceptions that it expects: "RuntimeError"
     takes: tuple[str, ...] = ()  # its parameters: the fixtures, and what a guard draws
-    imports: tuple[str, ...] = ()  # the lines of its module that import what it uses
+    imported: tuple[ast.Import | ast.ImportFrom, ...] = ()  # all that its module imports
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The lines of its module that import what it uses."""
+        used = {part.id for part in ast.walk(ast.parse(textwrap.dedent(self.source))) if isinstance(part, ast.Name)}
+        return tuple(ast.unparse(node) for node in self.imported if pages.names_of([node]) & used)
 
     @property
     def alone(self) -> str:
@@ -132,7 +139,7 @@ def pass_through(tests: Path, register: Register) -> tuple[Test, ...]:
         if parsed is None:
             continue
         text, tree = parsed
-        errors.extend(written.ends_early(tree, module))
+        errors.extend(written.ends_early(tree, text, module))
         here = list(_tests(tree, text, module, errors))
         found.extend(here)
         if path.parent.name != "guards" and _divided(path):
@@ -155,13 +162,14 @@ def _divided(path: Path) -> bool:
 
 def _one_way(found: Iterable[Test], register: Register, tests: Path) -> Iterator[str]:
     lines: dict[str, int] = {}
+    divided = {module: _divided(tests.parent / module) for module in {test.module for test in found}}
     for test in found:
         where = f"{test.module}:{test.line}: {test.name}"
         if lines.setdefault(test.id, test.line) != test.line:
             yield f"{where} has the name of the test in line {lines[test.id]}, which it hides; rename one"
         if not test.citations:
             yield f'{where} cites no claim; say which one it tries: @claim("...")'
-        if _divided(tests / test.module.partition("/")[2]):
+        if divided[test.module]:
             yield from (f"{where} {fault}" for fault in _conditions(test, register))
         for citation in test.citations:
             known = register.claims.get(citation.claim)
@@ -226,11 +234,7 @@ def _lessons(found: Iterable[Test], register: Register, tests: Path) -> Iterator
 def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Iterator[Test]:
     """The module's test functions; marks may stand on the function, its class, its parameters, or in ``pytestmark``."""
     lines = text.splitlines()
-    imported = [
-        (ast.unparse(node), {(alias.asname or alias.name).partition(".")[0] for alias in node.names})
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
+    imported = tuple(node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
     named = {
         target.id: node.value
         for node in tree.body
@@ -253,10 +257,8 @@ def _tests(tree: ast.Module, text: str, module: str, errors: list[str]) -> Itera
                         citations.extend(_read(call, f"{module}:{call.lineno}: {node.name}", errors))
                 cites = tuple(dict.fromkeys(citations))
                 takes = tuple(argument.arg for argument in [*node.args.args, *node.args.kwonlyargs])
-                raises = tuple(pages.raised(node))
-                used = {part.id for part in written.within(node) if isinstance(part, ast.Name)}
-                imports = tuple(line for line, names in imported if names & used)
-                yield Test(prefix + node.name, module, node.lineno, source, cites, raises, takes, imports)
+                raises = tuple(pages.raised(node)) if "raises" in source else ()
+                yield Test(prefix + node.name, module, node.lineno, source, cites, raises, takes, imported)
 
     return visit(tree.body, "", [])
 

@@ -8,7 +8,6 @@ import builtins
 from collections.abc import Iterator
 
 from harness.register import Register
-from harness.written import within
 
 # pytest's own fixtures, and those that name what a run may lack
 FIXTURES = (
@@ -24,13 +23,7 @@ def faults(tree: ast.Module, module: str, tests: list, register: Register) -> It
 
     ``tests`` are the module's tests as the gate reads them.
     """
-    imported = {
-        (alias.asname or alias.name).partition(".")[0]
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    known = {*imported, *dir(builtins), "claim"}
+    known = {*names_of(tree.body), *dir(builtins), "claim"}
     if len(tests) > LESSONS:
         yield f"{module}: {len(tests)} lessons on one page, {LESSONS} at most; divide it in the book's order"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -62,6 +55,12 @@ def faults(tree: ast.Module, module: str, tests: list, register: Register) -> It
             yield from (f"{where} {fault}" for fault in _sign(node, claim, citation.truth))
 
 
+def names_of(nodes: list[ast.stmt]) -> set[str]:
+    """The names that the imports among ``nodes`` bind."""
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
+
+
 def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
     for argument in [*node.args.args, *node.args.kwonlyargs]:
         if argument.arg not in FIXTURES:
@@ -79,7 +78,7 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
     if len(lines) > LINES:
         yield f"has {len(lines)} lines; {LINES} at most, or it holds more than one fact"
     bound, used = set(), []
-    for part in within(node):
+    for part in ast.walk(node):
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
             used.append(part.id)
         elif isinstance(part, ast.Name):
@@ -89,7 +88,7 @@ def _alone(node: ast.FunctionDef, known: set[str]) -> Iterator[str]:
         elif isinstance(part, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler):
             bound.add(part.name)
         elif isinstance(part, ast.Import | ast.ImportFrom):
-            bound.update((alias.asname or alias.name).partition(".")[0] for alias in part.names)
+            bound.update(names_of([part]))
     for name in dict.fromkeys(used):
         if name not in bound | known:
             yield f"uses {name!r} from outside its body; a lesson stands alone"
@@ -112,7 +111,7 @@ def _sign(node: ast.FunctionDef, claim, truth: bool) -> Iterator[str]:
 
 def raised(node: ast.AST) -> Iterator[str]:
     """The exceptions that a test expects by ``raises``: "RuntimeError"."""
-    for part in within(node):
+    for part in ast.walk(node):
         if isinstance(part, ast.Call) and getattr(part.func, "attr", getattr(part.func, "id", "")) == "raises":
             for argument in part.args[:1]:
                 names = argument.elts if isinstance(argument, ast.Tuple) else [argument]
