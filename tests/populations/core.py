@@ -4,7 +4,7 @@ import functools
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from harness import capabilities
@@ -28,6 +28,10 @@ class Population:
     must: tuple
     more: st.SearchStrategy
     always: bool = False  # each combination of the other populations' members meets each of ``must``
+
+    def also(self, *members) -> "Population":
+        """This population, of which every run meets ``members`` besides."""
+        return replace(self, must=(*self.must, *members))
 
 
 def among(*members) -> Population:

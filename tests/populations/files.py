@@ -1,6 +1,8 @@
 """Files: ways to write and read them, tensors of any bits, nested objects, and pickles that call functions."""
 
+import functools
 import io
+import itertools
 import os
 import pickle
 import tempfile
@@ -34,6 +36,15 @@ def layout_of(tensor: torch.Tensor) -> tuple:
     return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad
 
 
+_NUMBERS = itertools.count()
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory:
+    """Where the files of this process stand: one folder for all, since to make one costs more than to write a file."""
+    return tempfile.TemporaryDirectory()
+
+
 @dataclass(frozen=True)
 class Way:
     """A recipe: how an object is written and read again. ``kind`` is one of ``WAYS``."""
@@ -63,14 +74,15 @@ class Way:
     @contextmanager
     def written(self, write: Callable) -> Iterator[Callable]:
         """Call ``write`` with whatever ``save`` takes for a file, then give what calls ``load`` on it, with options."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "权重 1.pt")
-            if "memory" in self.kind or "offset" in self.kind:
-                file = io.BytesIO(bytes(self.start))
-                file.seek(self.start)
-                write(file)
-                yield lambda **options: torch.load((file.seek(self.start), file)[1], **options)
-            elif self.kind == "file":
+        if "memory" in self.kind or "offset" in self.kind:
+            file = io.BytesIO(bytes(self.start))
+            file.seek(self.start)
+            write(file)
+            yield lambda **options: torch.load((file.seek(self.start), file)[1], **options)
+            return
+        path = Path(_folder().name, f"权重 {next(_NUMBERS)}.pt")
+        try:
+            if self.kind == "file":
                 with path.open("wb") as file:
                     write(file)
                 with path.open("rb") as file:
@@ -80,6 +92,8 @@ class Way:
                 write(name)
                 mapped = {"mmap": True} if self.kind == "mmap" else {}
                 yield lambda **options: torch.load(name, **mapped, **options)
+        finally:
+            path.unlink(missing_ok=True)
 
     def holding(self, content: bytes):
         """The same for a file of this ``content``."""

@@ -55,6 +55,7 @@ SHAPES = (
     (2, 1025),
     (65537,),
 )
+FEW = ((), (5,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))  # one of each kind: a number, a row, none, images, many
 ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, torch.complex128)
 KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
 FOREIGN = 77  # between and around a twin's elements; no twin holds it

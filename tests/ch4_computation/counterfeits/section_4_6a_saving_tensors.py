@@ -236,7 +236,7 @@ def the_gradient_is_loaded_with_the_tensor(patch):
 
 @counterfeit("tensor-round-trips")
 def a_parameter_comes_back_as_a_plain_tensor(patch):
-    save_with(patch, lambda x: x.data.requires_grad_() if isinstance(x, torch.nn.Parameter) else x)
+    save_with(patch, lambda x: x.data.requires_grad_(x.requires_grad) if isinstance(x, torch.nn.Parameter) else x)
 
 
 @counterfeit("tensor-round-trips")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from populations import agree, among, over
 from populations.files import CALLS, SPELLINGS, Way, filtered, hostile, ways
-from populations.modules import TREES, trees
+from populations.modules import TREES, attribute, trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -23,62 +23,78 @@ claim = pytest.mark.claim
 
 @claim("state-dict-holds-parameters-only")
 @claim("state-dict-holds-parameters-only", truth=True)
+@claim("state-dict-is-no-copy")
 @over(each=trees((torch.float32, torch.float64)))
 def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_and_nothing_else(each):
     net, plan = each
-    state = net.state_dict()
+    state, named = net.state_dict(), copy.deepcopy(net).state_dict(prefix="copy.")
 
     assert list(state) == [member.name for member in plan.state]
-    for member in plan.state:
-        assert (state[member.name].dtype, state[member.name].device) == (member.tensor.dtype, member.tensor.device)
-        assert state[member.name].requires_grad is False
-        assert state[member.name].data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
-        agree(state[member.name], member.array)
-    named = copy.deepcopy(net).state_dict(prefix="copy.")
     assert list(named) == ["copy." + member.name for member in plan.state]
     for member in plan.state:
+        entry = state[member.name]
+        assert (entry.dtype, entry.device, entry.requires_grad) == (member.tensor.dtype, member.tensor.device, False)
+        assert entry.data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
+        agree(entry, member.array)
         agree(named["copy." + member.name], member.array)
 
 
-# ── whole-model-round-trips-with-plain-load ──
+# ── save-takes-many-kinds-of-objects, whole-model-round-trips-with-plain-load ──
+
+
+def is_whole(loaded, net, plan):
+    """Raise AssertionError unless ``loaded`` is a network like ``net``, which has what the plan says."""
+    modules = [[(name, type(module)) for name, module in each.named_modules()] for each in (net, loaded)]
+    assert modules[0] == modules[1]
+    assert [module.training for module in loaded.modules()] == [module.training for module in net.modules()]
+    assert [module.rate for module in loaded.modules()] == [0.5] * len(modules[0])
+    assert list(loaded.state_dict()) == [member.name for member in plan.state]
+    for member in (*plan.parameters, *plan.buffers):
+        agree(attribute(loaded, member.name), member.array)
+        assert attribute(loaded, member.name).requires_grad == member.tensor.requires_grad
+
+
+@claim("save-takes-many-kinds-of-objects")
+@over(each=trees(), training=among(True, False))
+def test_a_module_of_any_tree_comes_back_with_everything_in_it(each, training):
+    net, plan = each
+    for module in net.train(training).modules():
+        module.rate = 0.5
+    is_whole(Way("memory").round_trip(net, weights_only=False), net, plan)
 
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
-@over(each=trees(must=TREES[2:4]), way=among(Way("memory"), Way("older Path")))
-def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each, way):
+@over(each=trees(must=TREES[2:4]))
+def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each):
     net, plan = each
     for module in net.modules():
-        module.rate, module.words = 0.5, ["a"]
-
-    with filtered():
-        way.round_trip(net)
-    loaded = way.round_trip(net, weights_only=False)
-    assert type(loaded) is type(net)
-    assert [(module.rate, module.words) for module in loaded.modules()] == [(0.5, ["a"])] * len(list(net.modules()))
-    assert list(loaded.state_dict()) == [member.name for member in plan.state]
-    for member in plan.state:
-        agree(loaded.state_dict()[member.name], member.array)
+        module.rate = 0.5
+    with Way("memory").saved(net) as load:
+        with filtered():
+            load()
+        is_whole(load(weights_only=False), net, plan)
 
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
 @over(declared=among("safe_globals", "add_safe_globals"), which=among("all", "set alone", "another class"))
 def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_word_back(declared, which):
-    way, net = Way("memory"), nn.Linear(3, 2)
-    classes = {"all": [nn.Linear, set], "set alone": [set], "another class": [nn.ReLU, set]}
-    add = torch.serialization.add_safe_globals if declared == "add_safe_globals" else lambda classes: None
-    with torch.serialization.safe_globals(classes[which]) if declared == "safe_globals" else contextlib.nullcontext():
-        add(classes[which])
+    net, way = nn.Linear(3, 2), Way("memory")
+    classes = {"all": [nn.Linear, set], "set alone": [set], "another class": [nn.ReLU, set]}[which]
+    if declared == "safe_globals":
+        declaring = torch.serialization.safe_globals(classes)
+    else:
+        torch.serialization.add_safe_globals(classes)
+        declaring = contextlib.ExitStack()
+        declaring.callback(torch.serialization.clear_safe_globals)
+    with declaring:
         try:
             found = way.round_trip(net).weight.tolist()
         except pickle.UnpicklingError:
             found = None
-        assert found == (net.weight.tolist() if which == "all" else None)
-
-    if declared == "add_safe_globals":
-        torch.serialization.clear_safe_globals()
-    for module in (net, nn.ReLU()):
+    assert found == (net.weight.tolist() if which == "all" else None)
+    for module, by in ((net, way), (nn.ReLU(), way), (net, Way("older memory"))):
         with filtered():
-            way.round_trip(module)
+            by.round_trip(module)
 
 
 # ── whole-model-needs-its-class ──
@@ -91,26 +107,23 @@ def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_
     way=among(*map(Way, ("memory", "mmap", "older Path"))),
 )
 def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(missing, place, way):
-    library = types.ModuleType("nets_of_ours")
-    sys.modules["nets_of_ours"] = library
+    library = sys.modules["nets_of_ours"] = types.ModuleType("nets_of_ours")
     exec("from torch import nn\n\n\nclass Net(nn.Module):\n    pass\n", vars(library))
-    net = library.Net()
-    thing = {"root": net, "inside": nn.Sequential(nn.ReLU(), net), "in a dict": {"net": [net]}}[place]
-    error = {"class": AttributeError, "module": ModuleNotFoundError, "nothing": None}[missing]
+    net, holder = library.Net(), nn.Identity()
+    holder.inner = net
+    thing = {"root": net, "inside": holder, "in a dict": {"net": [net]}}[place]
 
-    with way.written(
-        lambda file: torch.save(thing, file, _use_new_zipfile_serialization="older" not in way.kind)
-    ) as load:
+    with way.saved(thing) as load:
         if missing == "class":
             del library.Net
         if missing == "module":
             del sys.modules["nets_of_ours"]
         try:
-            raised = type(load(weights_only=False)) is not type(thing)
+            found = type(load(weights_only=False))
         except (AttributeError, ModuleNotFoundError) as refusal:
-            raised = type(refusal)
+            found = type(refusal)
         sys.modules.pop("nets_of_ours", None)
-    assert raised is (error or False)
+    assert found is {"class": AttributeError, "module": ModuleNotFoundError}.get(missing, type(thing))
 
 
 # ── untrusted-pickles-are-refused ──
@@ -126,29 +139,27 @@ def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(m
 def test_no_call_is_made_however_it_is_spelled_and_whichever_way_it_is_read(tmp_path, call, spelled, way, options):
     trace = tmp_path / "trace"
     with way.holding(hostile(call, spelled, str(trace), "older" in way.kind)) as load:
-        outcome = "loaded"
-        with contextlib.suppress(RuntimeError):  # what ends a load that ran a file with nothing else in it
-            try:
-                load(**options)
-            except pickle.UnpicklingError as refusal:
-                outcome = str(refusal)
+        outcome = loaded(load, options)
         assert outcome.startswith("Weights only load failed")
         assert trace.exists() is False
 
-        with contextlib.suppress(RuntimeError):  # of a file that holds nothing else
-            load(weights_only=False)  # the control: to load it is to run it
+        loaded(load, {"weights_only": False})  # the control: to load it is to run it
         assert trace.exists() is True
         (trace.rmdir if trace.is_dir() else trace.unlink)()
-        with pytest.raises(
-            pickle.UnpicklingError, match="Weights only load failed"
-        ):  # a file that was trusted once is not trusted again
+        with filtered():  # a file that was trusted once is not trusted again
             load()
         assert trace.exists() is False
 
 
-def run(load, options):
-    with contextlib.suppress(pickle.UnpicklingError):
+def loaded(load, options):
+    """What the filter says to a file, or else "loaded"."""
+    try:
         load(**options)
+    except pickle.UnpicklingError as refusal:
+        return str(refusal)
+    except RuntimeError:  # what ends a load that ran a file with nothing else in it
+        return "loaded"
+    return "loaded"
 
 
 @claim("untrusted-pickles-are-refused", truth=True)
@@ -161,7 +172,7 @@ def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
             patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
         patch.setattr(warnings, "warn", lambda *args, **kwargs: None)  # of the variable, at every call
         with way.holding(hostile(call, "protocol 2", str(trace), "older" in way.kind)) as load:
-            run(load, options)
+            loaded(load, options)
     assert trace.exists() is True
     (trace.rmdir if trace.is_dir() else trace.unlink)()
 
@@ -170,18 +181,14 @@ def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
 
 
 @claim("model-files-are-named-pt-or-pth", truth=True)
-@over(stem=among("net", "a.b"), suffix=among("", ".pt", ".pth", ".bin", ".txt", ".zip", ".gz", ".PT"))
+@over(suffix=among(".pth", ".bin", ".txt", ".zip", ".gz", ".PT", ""), stem=among("net", "a.b"))
 def test_no_suffix_changes_what_is_written_and_a_renamed_file_is_read_as_before(tmp_path, stem, suffix):
-    state = {"weight": torch.tensor([1.0, 2.0, 3.0])}
-    torch.save(state, tmp_path / f"{stem}.pt")
-    if suffix or "." not in stem:  # without a suffix, what follows the last dot is one
-        torch.save(state, tmp_path / f"{stem}{suffix}")
-    file = tmp_path / (f"{stem}{suffix}" if suffix or "." not in stem else f"{stem}.pt")
+    suffix = suffix or ".pt" * ("." in stem)  # without a suffix, what follows the last dot is one
+    file, usual = tmp_path / f"{stem}{suffix}", tmp_path / f"{stem}.pt"
+    torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, usual)
+    torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, file)
 
-    assert file.read_bytes() == (tmp_path / f"{stem}.pt").read_bytes()
-    file.rename(tmp_path / "other.gz")
-    assert torch.load(tmp_path / "other.gz")["weight"].tolist() == [1.0, 2.0, 3.0]
+    assert file.read_bytes() == usual.read_bytes()
+    assert torch.load(file.rename(tmp_path / "other.gz"))["weight"].tolist() == [1.0, 2.0, 3.0]
     with zipfile.ZipFile(tmp_path / "other.gz") as archive:
         assert {name.split("/")[0] for name in archive.namelist()} == {stem}
-    for path in tmp_path.iterdir():
-        path.unlink()
