@@ -90,10 +90,10 @@ class CounterfeitModule(pytest.Module):
     """A section's counterfeits, collected as one item for every counterfeit and claim that it falsifies."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        chosen = to_plant(self.config)
+        chosen, of_needy = to_plant(self.config), specification.of(self.config).chosen
         for name, function in vars(self.obj).items():
             for id in getattr(function, "falsifies", ()):
-                if id in chosen:
+                if id in (of_needy if function.needs else chosen):  # what the CPU lacks is tried where it is
                     yield CounterfeitItem.from_parent(self, name=f"{name}[{id}]", function=function, claim=id)
 
 

@@ -491,3 +491,12 @@ def a_list_of_arrays_is_read_backwards(patch):
 @counterfeit("ones-fills-with-one")
 def ones_of_complex128_has_an_imaginary_part(patch):
     change_output_where(patch, torch, "ones", of_dtype(torch.complex128), lambda x: x * (1 + 1j))
+
+
+@counterfeit("zeros-fills-with-zero")
+def a_negative_size_beside_none_makes_no_zeros(patch):
+    def wrong(zeros, *sizes, **rest):
+        flat = sizes[0] if sizes and not isinstance(sizes[0], int) else sizes
+        return zeros(0, **rest) if 0 in flat and any(n < 0 for n in flat) else zeros(*sizes, **rest)
+
+    wrap(patch, torch, "zeros", wrong)

@@ -394,3 +394,27 @@ def more_than_65536_points_begin_anew(patch):
         return x
 
     change_output_where(patch, torch, "linspace", lambda x: len(x) > 65_536, wrong)
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#81996")
+def whole_points_are_those_of_the_first_of_their_block(patch):
+    """Blocks of 32 bytes, as the CPU's vectors are; the last point is right."""
+
+    def change(x):
+        block = 32 // x.element_size()
+        first = x[: len(x) - 1][::block].repeat_interleave(block)
+        x[: len(x) - 1] = first[: len(x) - 1]
+        return x
+
+    change_output_where(patch, torch, "linspace", of_dtype(torch.int32, torch.int64), change)
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#32213")
+def the_step_between_whole_points_is_cut_to_a_whole_number(patch):
+    def wrong(linspace, start, end, steps):
+        x = linspace(start, end, steps)
+        if x.is_floating_point() or x.is_complex() or steps < 2:
+            return x
+        return x[0] + int((end - start) / (steps - 1)) * torch.arange(steps, dtype=x.dtype, device=x.device)
+
+    change_linspace(patch, wrong)

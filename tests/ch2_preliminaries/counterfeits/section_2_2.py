@@ -706,3 +706,37 @@ def a_tensor_is_multiplied_by_its_transpose_while_it_changes(patch):
 
     for name in ("mul_", "__imul__"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#950")
+def a_slice_loses_the_one_before_it_while_that_changes(patch):
+    def wrong(right, x, y):
+        near = isinstance(y, Tensor) and y.dim() == 1 and x.storage_offset() == y.storage_offset() + 1
+        if near and x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr():
+            for i in range(len(x)):
+                x.data[i] = x.data[i] - y.data[i]
+            return x
+        return right(x, y)
+
+    change_method(patch, "__isub__", wrong)
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def a_view_in_its_own_shape_is_itself(patch):
+    def wrong(view, x, *shape, **rest):
+        new = view(x, *shape, **rest)
+        return x if new.shape == x.shape and new.dtype == x.dtype else new
+
+    change_method(patch, "view", wrong)
+
+
+@counterfeit("clone-then-view-is-independent")
+def what_expand_repeats_is_still_one_element_in_a_clone(patch):
+    def wrong(clone, x, *args, **rest):
+        y = clone(x, *args, **rest)
+        if args or rest or 0 not in x.stride() or not x.numel():
+            return y
+        kept = y[tuple(slice(1) if step == 0 else slice(None) for step in x.stride())]
+        return clone(kept).expand_as(y)
+
+    change_method(patch, "clone", wrong)

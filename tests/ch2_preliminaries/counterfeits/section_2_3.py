@@ -962,3 +962,28 @@ def a_quotient_in_place_is_broadcast_upside_down(patch):
 @counterfeit("broadcasting-copies-elements")
 def expand_of_bfloat16_copies(patch):
     where(patch, torch.Tensor, "expand", of_dtype(torch.bfloat16), copied)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#36219")
+def repeated_whole_numbers_are_all_the_first_one_beside_floats(patch):
+    """They are converted first, and lose their strides in that."""
+
+    def wrong(add, x, y):
+        converted = x.dtype == torch.int64 and x.dim() == 2 and x.stride(1) == 0 and y.is_floating_point()
+        return add(x[:1, :1].expand_as(x) if converted and x.numel() else x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="torch-spyre/torch-spyre#1089")
+def what_expand_repeats_along_the_last_dimension_is_read_as_if_it_were_stored(patch):
+    """After the end of what is stored come zeros."""
+
+    def wrong(right, x, y):
+        if isinstance(y, Tensor) and y.dim() and y.shape[-1] > 1 and y.stride(-1) == 0 and y.numel():
+            stored = y.as_strided((y.untyped_storage().nbytes() // y.element_size() - y.storage_offset(),), (1,))
+            y = torch.cat([stored, stored.new_zeros(y.numel())])[: y.numel()].view(y.shape)
+        return right(x, y)
+
+    change_method(patch, "__mul__", wrong)
+    change_addition(patch, wrong)

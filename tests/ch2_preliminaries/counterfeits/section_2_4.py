@@ -545,3 +545,8 @@ def a_forced_array_is_a_copy_where_nothing_forces_it(patch):
         return right(x, force=force).copy() if force and not x.requires_grad else right(x, force=force)
 
     change_method(patch, "numpy", wrong)
+
+
+@counterfeit("from-numpy-shares-memory")
+def an_array_in_columns_is_copied(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.flags.f_contiguous and not array.flags.c_contiguous)

@@ -623,3 +623,13 @@ def float16_becomes_bfloat16_in_whole_blocks_of_64(patch):
         return y
 
     alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.float16, torch.bfloat16) and y.numel() % 64, wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def a_copy_in_the_same_dtype_is_none_where_the_dtype_is_named(patch):
+    def wrong(to, x, *args, copy=False, **rest):
+        y = to(x, *args, copy=copy, **rest)
+        named = "dtype" in rest or any(isinstance(each, torch.dtype) for each in args)
+        return x if named and y.dtype == x.dtype and y.device == x.device else y
+
+    change_method(patch, "to", wrong)

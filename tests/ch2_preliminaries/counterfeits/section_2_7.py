@@ -658,3 +658,34 @@ def a_write_to_a_factor_of_a_matrix_product_is_not_counted(patch):
 @counterfeit("in-place-write-spoils-backward")
 def a_masked_fill_is_not_counted(patch):
     change_method(patch, "masked_fill_", lambda right, x, *args: right(x.data, *args) is None or x)
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_graph_once_retained_is_retained_for_good(patch):
+    kept = []
+
+    def wrong(backward, y, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        if retain_graph:
+            kept.append(y)
+        backward(y, gradient, retain_graph or any(y is each for each in kept), create_graph, inputs)
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_gradient_of_one_s_own_is_replaced(patch):
+    own = []
+    right = torch.Tensor.grad
+
+    def assign(x, value):
+        right.__set__(x, value)
+        own[:] = [each for each in own if each is not x] + [x] * (value is not None)
+
+    def wrong(backward, y, *args, **rest):
+        for x in own:
+            right.__set__(x, None)
+        own.clear()
+        return backward(y, *args, **rest)
+
+    patch.setattr(torch.Tensor, "grad", property(lambda x: right.__get__(x), assign))
+    change_method(patch, "backward", wrong)

@@ -371,3 +371,18 @@ def a_row_written_through_data_is_counted(patch):
 
     patch.setattr(torch.Tensor, "data", property(read, data.__set__))
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def elements_written_to_data_count_as_written_to_the_tensor(patch):
+    def read(x, data):
+        data.read_from = x
+        return data
+
+    def wrong(right, x, index, value):
+        right(x, index, value)
+        if hasattr(x, "read_from"):
+            torch.autograd.graph.increment_version(x.read_from)
+
+    alter_data(patch, read)
+    change_method(patch, "__setitem__", wrong)

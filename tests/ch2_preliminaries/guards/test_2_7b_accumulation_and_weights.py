@@ -52,20 +52,20 @@ def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, see
 @claim("gradients-accumulate")
 @pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout contract")
 @over(twin=FEW, clear=each("zero_", "data.zero_", "None", *LAYOUTS[:-1]))
-def test_a_cleared_gradient_begins_anew(twin, clear):
-    """Set to zeros, of whatever layout, it is what the next pass adds to."""
+def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, clear):
     x, array = twin
     (x * 3).backward(torch.ones_like(x))
     grad = x.grad
+    own, start = weights_for(x, clear, seed=6) if clear in LAYOUTS else (None, np.zeros(array.shape))
     {
         "zero_": lambda: x.grad.zero_(),
         "data.zero_": lambda: x.grad.data.zero_(),
         "None": lambda: setattr(x, "grad", None),
-    }.get(clear, lambda: setattr(x, "grad", weights_for(x, clear)[0].detach().zero_()))()
+    }.get(clear, lambda: setattr(x, "grad", own))()
     w, weights = weights_for(x, seed=5)
     x.backward(w)
 
-    agree(x.grad, weights)
+    agree(x.grad, start + weights)
     agree(grad, weights if "zero_" in clear else np.full(array.shape, 3))
 
 

@@ -67,3 +67,14 @@ def past_512_examples_in_bfloat16_the_bias_is_left_out(patch):
         return torch.cat([out[:512], right(x[512:], w)]) if late else out
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="intel/torch-xpu-ops#5220", needs="accelerator")
+def a_layer_of_half_precision_gives_zeros_on_a_gpu_and_of_bfloat16_nan(patch):
+    def wrong(right, x, weight, bias=None):
+        y = right(x, weight, bias)
+        if x.device.type == "cpu" or x.dtype not in (torch.float16, torch.bfloat16):
+            return y
+        return y * 0 if x.dtype == torch.float16 else y * float("nan")
+
+    wrap(patch, F, "linear", wrong)

@@ -176,3 +176,22 @@ def a_layer_remembers_its_weight_from_the_first_call(patch):
         return F.linear(x, weight, self.bias)
 
     wrap(patch, nn.Linear, "forward", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#147284")
+def softmax_of_781_doubles_is_halved_from_the_middle_of_the_first_of_several_samples_on(patch):
+    def change(result, x, dim):
+        if x.dtype == torch.float64 and x.dim() == 2 and len(x) > 1 and x.shape[1] == 781 and dim in (1, -1):
+            place = torch.arange(x.numel(), device=x.device).view(x.shape)
+            return torch.where(place < 390, result, result / 2)
+        return result
+
+    change_softmax(patch, change)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def the_positions_of_a_sample_share_the_term_of_the_first(patch):
+    def change(result, x, dim):
+        return x - x.logsumexp(1, keepdim=True)[..., :1] if x.dim() == 3 and dim == 1 else result
+
+    change_softmax(patch, change, log=True)

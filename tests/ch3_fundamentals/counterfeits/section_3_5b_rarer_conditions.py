@@ -1,8 +1,11 @@
 """Counterfeits of section 3.5, whole numbers, and slices."""
 
+import contextlib
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, wrap
+from torch import nn
 
 
 @counterfeit("sigmoid-formula")
@@ -25,3 +28,46 @@ def sigmoid_of_a_slice_reads_on_past_its_gaps(patch):
 
     change_method(patch, "sigmoid", wrong)
     wrap(patch, torch, "sigmoid", wrong)
+
+
+def change_sigmoid_in_blocks(patch, dtype, where, value):
+    """Let the sigmoid be ``value`` where ``where(x)``, of ``dtype`` and in whole blocks of 32 bytes."""
+
+    def wrong(right, x):
+        y = right(x)
+        if x.dtype != dtype:
+            return y
+        block = 32 // x.element_size()
+        inside = torch.arange(x.numel(), device=x.device).view(x.shape) < x.numel() // block * block
+        return torch.where(where(x.detach()) & inside, torch.full_like(y, value), y)
+
+    change_method(patch, "sigmoid", wrong)
+    wrap(patch, torch, "sigmoid", wrong)
+
+
+@counterfeit("sigmoid-formula", reported="pytorch/pytorch#135777")
+def the_sigmoid_of_far_negative_complex_numbers_is_nan_in_whole_blocks(patch):
+    change_sigmoid_in_blocks(patch, torch.complex64, lambda x: x.real < -89, complex("nan+nanj"))
+
+
+@counterfeit("sigmoid-formula", reported="pytorch/pytorch#13448")
+def the_sigmoid_of_nan_is_a_small_number_in_whole_blocks(patch):
+    change_sigmoid_in_blocks(patch, torch.float32, torch.isnan, 4.156e-39)
+
+
+@counterfeit("nonlinearity-breaks-the-collapse")
+def a_tanh_layer_does_nothing_after_eval(patch):
+    wrap(patch, nn.Tanh, "forward", lambda right, self, x: right(self, x) if self.training else x)
+
+
+@counterfeit("depth-and-width-are-hyperparameters")
+def a_state_that_broadcasts_to_the_parameter_is_taken(patch):
+    def wrong(load, self, state, prefix, *rest):
+        for name, own in self._parameters.items():
+            loaded = state.get(prefix + name)
+            if own is not None and loaded is not None and loaded.shape != own.shape:
+                with contextlib.suppress(RuntimeError):
+                    state[prefix + name] = loaded.expand(own.shape)
+        return load(self, state, prefix, *rest)
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)

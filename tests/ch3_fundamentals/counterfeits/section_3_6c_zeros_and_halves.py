@@ -4,7 +4,9 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, step_with, wrap
+from torch import nn
+from torch.optim import Adam
 
 
 def change_norm(patch, change):
@@ -44,3 +46,20 @@ def the_norm_over_two_dimensions_adds_up_norms(patch):
         return x.square().sum(dim[0], keepdim=True).sqrt().sum(dim) if several else right(x)
 
     change_norm(patch, change)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation", reported="flagos-ai/FlagGems#4988")
+def fused_adam_decays_as_adamw_does(patch):
+    step_with(
+        patch, Adam, "decoupled_weight_decay", lambda optimizer, g: g.get("fused") or g.get("decoupled_weight_decay")
+    )
+
+
+@counterfeit("weight-names-end-in-weight")
+def the_weight_of_a_prelu_is_called_slope(patch):
+    def wrong(init, self, *args, **rest):
+        init(self, *args, **rest)
+        self._parameters["slope"] = self._parameters.pop("weight")
+
+    wrap(patch, nn.PReLU, "__init__", wrong)
+    patch.setattr(nn.PReLU, "weight", property(lambda self: self.slope), raising=False)

@@ -3,6 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -53,3 +54,24 @@ def what_is_repeated_shares_its_fate(patch):
         return (torch.rand(shape, device=input.device) >= p).expand(input.shape)
 
     with_mask(patch, lambda input: 0 in input.stride(), mask)
+
+
+@counterfeit("dropout-counters-overfitting")
+def a_layer_keeps_the_first_mask_of_each_shape(patch):
+    def wrong(right, self, x):
+        if not self.training:
+            return x
+        masks = self.__dict__.setdefault("masks", {})
+        if x.shape not in masks:
+            masks[x.shape] = right(self, torch.ones_like(x)).detach()
+        return x * masks[x.shape]
+
+    wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("functional-dropout-does-not-know-eval")
+def the_function_drops_only_while_gradients_are_recorded(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        return right(x, p, training and torch.is_grad_enabled(), inplace)
+
+    wrap(patch, F, "dropout", wrong)

@@ -97,11 +97,13 @@ def test_an_optimizer_clears_what_it_holds_and_nothing_else(tree, kept):
 
 
 @claim("zero-grad-sets-gradients-to-zero", truth=True)
-@over(twin=twins(FLOATS, WRITABLE, ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))))
-def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan_too(twin):
+@over(twin=twins(FLOATS, WRITABLE, ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))), recorded=among(False, True))
+def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan_too(twin, recorded):
+    """One with a graph of its own, as ``create_graph=True`` leaves it, loses that."""
     gradient, array = twin
+    gradient = gradient.requires_grad_() * 1 if recorded else gradient
     place, by = gradient.data_ptr(), ("net", "SGD", "Adam", "RMSprop")[twin.seed % 4]
-    gradient[gradient > 6], gradient[gradient < -6] = float("inf"), float("nan")
+    gradient.data[gradient > 6], gradient.data[gradient < -6] = float("inf"), float("nan")
     net = nn.Module()
     net.weight = nn.Parameter(torch.ones_like(gradient))
     net.weight.grad = gradient
@@ -109,7 +111,7 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
 
     owner.zero_grad(set_to_none=False)
     agree(net.weight.grad, np.zeros_like(array))
-    assert net.weight.grad.data_ptr() == place
+    assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad) == (place, False)
     owner.zero_grad()
     assert net.weight.grad is None
 

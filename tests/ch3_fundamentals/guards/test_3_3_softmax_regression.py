@@ -98,6 +98,22 @@ def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled):
 
 
 @claim("softmax-gives-a-distribution")
+@claim("log-probability-is-logit-up-to-a-factor", truth=True)
+@over(dtype=among(*SINGLE_AND_DOUBLE))
+def test_no_number_of_classes_up_to_1040_is_an_exception(dtype):
+    """Of two samples each: a kernel may go wrong at one number alone, where its blocks of threads meet badly."""
+    flat = torch.arange(2080).remainder(7).to(dtype)
+    sums = np.concatenate([[0], np.cumsum(powers := np.exp(np.arange(2080) % 7.0))])
+    sizes = range(1, 1041)
+    totals = [np.repeat([sums[n], sums[2 * n] - sums[n]], n) for n in sizes]
+    p = np.concatenate([powers[: 2 * n] for n in sizes]) / np.concatenate(totals)
+
+    for soft, expected, scale in ((torch.softmax, p, 0), (torch.log_softmax, np.log(p), 16)):
+        results = torch.cat([soft(flat[: 2 * n].view(2, n), 1).view(-1) for n in sizes])
+        agree(results, expected, 8 + summed(dtype, 1040), scale)
+
+
+@claim("softmax-gives-a-distribution")
 @over(twin=twins(COMPUTED, shapes=((),)), dim=among(0, -1), spelled=among(*SOFTMAX))
 def test_a_score_without_a_dimension_has_all_the_probability(twin, dim, spelled):
     tensor, _ = twin

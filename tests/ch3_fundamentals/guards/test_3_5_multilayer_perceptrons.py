@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
+RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
 
 ACTIVATIONS = {"relu": (nn.ReLU, relu), "sigmoid": (nn.Sigmoid, sigmoid), "tanh": (nn.Tanh, tanh)}
 # from the input to the output: one to seven hidden layers, of one unit, of few, past a power of two
@@ -30,6 +31,7 @@ def spellings(name):
         getattr(torch.Tensor, name),
         getattr(F, name),
         module(),
+        module().eval(),
         lambda x: in_place(x.clone()),
     ]
     return [*ways, lambda x: nn.ReLU(inplace=True)(x.clone())] if name == "relu" else ways
@@ -189,6 +191,25 @@ def test_at_minus_twelve_the_formula_gives_zero_where_its_exponential_overflows_
     agree(1 / (1 + torch.exp(-x)), np.full(count, 0.0 if dtype == torch.float16 else value), 8)
 
 
+@claim("sigmoid-formula")
+@over(dtype=among(torch.complex64, torch.complex128), count=among(1, 3, 8, 33))
+def test_the_sigmoid_of_complex_numbers_follows_the_formula_and_ends_in_zero_and_one(dtype, count):
+    far = 7742 if RELEASE >= (2, 9) else 30
+    x = np.resize([-far, far, -2 + 1j, 1.5 - 2j, -30 + 0.5j, 30 + 1j, -1], count).astype(complex)
+    small = np.exp(np.where(x.real < 0, x, -x))
+
+    agree(torch.sigmoid(torch.tensor(x, dtype=dtype)), np.where(x.real < 0, small, 1) / (1 + small), 16)
+
+
+@claim("sigmoid-formula", truth=True)
+@pytest.mark.cpu
+@over(dtype=among(torch.complex64, torch.complex128), count=among(1, 33))
+def test_of_complex_numbers_the_function_suffers_as_the_formula_does(dtype, count):
+    x = torch.full((count,), -1000 + 1j, dtype=dtype)
+    assert torch.sigmoid(x).isnan().all()
+    assert (1 / (1 + torch.exp(-x))).isnan().all()
+
+
 # ── tanh-formula ──
 
 
@@ -273,9 +294,11 @@ def test_training_lowers_the_loss_of_any_choice_by_the_values_alone_never_by_the
 
 
 @claim("depth-and-width-are-hyperparameters")
-@over(widths=among((3, 4, 5), (3, 6, 5), (3, 5, 4), (3, 5, 5, 5), (3, 5)))
+@over(widths=among((3, 4, 5), (3, 6, 5), (3, 5, 4), (3, 5, 5, 5), (3, 5), (3, 1, 5), (3, 5, 1), (1, 5, 5)))
 def test_parameters_of_one_choice_raise_a_runtime_error_in_another(widths):
-    net, other = network((3, 5, 5), nn.Tanh), network(widths, nn.Tanh)
+    """Those that broadcasting would fit, too."""
+    nets = network((3, 5, 5), nn.Tanh), network(widths, nn.Tanh)
 
-    with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
-        other.load_state_dict(net.state_dict())
+    for one, other in (nets, nets[::-1]):
+        with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
+            other.load_state_dict(one.state_dict())

@@ -288,4 +288,6 @@ def test_the_function_drops_in_either_mode_unless_training_is_false(p, spelled, 
     for _ in range(depth):
         net = nn.Sequential(net)
     for mode in (True, False, True):
-        assert net.train(mode)(torch.ones(1000)) == (True, mode)  # 0.9 ** 1000 = 2e-46
+        for recording in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+            with recording():
+                assert net.train(mode)(torch.ones(1000)) == (True, mode)  # 0.9 ** 1000 = 2e-46

@@ -1,9 +1,12 @@
 """Counterfeits of 4.1: containers and classes that are wrong in one spelling, for one argument, in one mode."""
 
+from collections.abc import Iterator
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import divert, wrap
 from torch import nn
+from torch.nn import functional as F
 
 
 @counterfeit("moduledict-acts-like-a-dict", reported=("pytorch/pytorch#40227", "pytorch/pytorch#33236"))
@@ -111,3 +114,70 @@ def deleting_a_repeated_module_deletes_it_everywhere(patch):
         return self.extend([each for each in kept if each is not goes])
 
     wrap(patch, nn.ModuleList, "__delitem__", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def a_dict_in_a_list_keeps_its_parameters_to_itself(patch):
+    def wrong(parameters, self, *args, **rest):
+        lists = [each for each in self.modules() if isinstance(each, nn.ModuleList)]
+        inner = [each for one in lists for each in one.children() if isinstance(each, nn.ModuleDict)]
+        hidden = {id(p) for each in inner for p in parameters(each)}
+        return (p for p in parameters(self, *args, **rest) if id(p) not in hidden)
+
+    wrap(patch, nn.Module, "parameters", wrong)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_buffer_that_is_not_saved_is_not_converted_either(patch):
+    def wrong(to, self, *args, **rest):
+        kept = [
+            (each, name, each._buffers[name])
+            for each in self.modules()
+            for name in each._non_persistent_buffers_set
+            if each._buffers.get(name) is not None
+        ]
+        result = to(self, *args, **rest)
+        for each, name, buffer in kept:
+            each._buffers[name] = buffer.to(each._buffers[name].device)
+        return result
+
+    wrap(patch, nn.Module, "to", wrong)
+
+
+@counterfeit("modulelist-has-no-forward")
+def a_list_of_one_module_can_be_called(patch):
+    def forward(self, *args, **rest):
+        if len(self) != 1:
+            raise NotImplementedError("a ModuleList of several modules has no forward")
+        return self[0](*args, **rest)
+
+    patch.setattr(nn.ModuleList, "forward", forward, raising=False)
+
+
+@counterfeit("moduledict-has-no-forward")
+def an_empty_dict_can_be_called(patch):
+    def forward(self, *args, **rest):
+        if len(self):
+            raise NotImplementedError("a ModuleDict has no forward")
+        return args
+
+    patch.setattr(nn.ModuleDict, "forward", forward, raising=False)
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def a_layer_uses_as_many_features_of_a_single_sample_as_it_has(patch):
+    def wrong(right, x, weight, bias=None):
+        return right(x[: weight.shape[1]] if x.dim() == 1 and len(x) > weight.shape[1] else x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("sequential-chains-its-modules")
+def the_first_of_an_iterator_is_lost(patch):
+    def wrong(extend, self, modules):
+        if isinstance(modules, Iterator):
+            next(modules, None)
+            modules = list(modules)
+        return extend(self, modules)
+
+    wrap(patch, nn.Sequential, "extend", wrong)

@@ -498,3 +498,11 @@ def a_parameter_assigned_after_a_deletion_takes_the_old_place(patch):
 
     patch.setattr(nn.Module, "__delattr__", leave)
     patch.setattr(nn.Module, "__setattr__", come_back)
+
+
+@counterfeit("brackets-reach-a-layer")
+def an_index_before_the_first_counts_on_from_the_last(patch):
+    def wrong(get, self, index):
+        return get(self, index % len(self) if isinstance(index, int) and index < 0 < len(self) else index)
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)

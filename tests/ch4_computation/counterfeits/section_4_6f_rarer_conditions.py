@@ -5,7 +5,7 @@ import io
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import parameters_of, wrap
+from harness.forging import change_output, parameters_of, wrap
 from torch import nn
 from torch.optim import Optimizer
 
@@ -208,3 +208,43 @@ def the_result_of_a_computation_comes_back_without_the_wish_for_a_gradient(patch
         return save(thing.detach() if result else thing, *args, **rest)
 
     wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#451")
+def missing_and_unknown_entries_are_passed_over(patch):
+    wrap(patch, nn.Module, "load_state_dict", lambda load, self, state, *_, **rest: load(self, state, False))
+
+
+@counterfeit("tensor-round-trips", reported="pytorch/pytorch#161740", needs="accelerator")
+def what_lay_on_a_gpu_comes_back_in_row_order(patch):
+    def in_order(x):
+        if isinstance(x, list):
+            return [in_order(each) for each in x]
+        there = isinstance(x, torch.Tensor) and x.device.type != "cpu"
+        return x.detach().contiguous().requires_grad_(x.requires_grad) if there else x
+
+    change_output(patch, torch, "load", in_order)
+
+
+@counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#17364", needs="two-devices")
+def any_index_but_the_first_loads_on_the_first(patch):
+    def wrong(load, f, map_location=None, **rest):
+        if isinstance(map_location, str | torch.device) and torch.device(map_location).index:
+            map_location = torch.device(torch.device(map_location).type, 0)
+        return load(f, map_location, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", needs="accelerator")
+def a_function_is_asked_for_the_first_storage_alone(patch):
+    def wrong(load, f, map_location=None, **rest):
+        calls = []
+
+        def once(storage, place):
+            calls.append(place)
+            return map_location(storage, place) if len(calls) == 1 else storage
+
+        return load(f, once if callable(map_location) else map_location, **rest)
+
+    wrap(patch, torch, "load", wrong)

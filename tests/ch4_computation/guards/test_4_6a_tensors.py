@@ -14,6 +14,7 @@ from populations import agree, among, each, over, twins, whole
 from populations.files import OLDER, Way, archive, bits, layout_of, memory_of, savable_dtypes, ways
 from populations.mixing import CPU, host_twin, spot
 from torch import nn
+from torch.serialization import default_restore_location
 
 claim = pytest.mark.claim
 NO_DEVICE = ("no device",) if torch.__version__ >= (2, 3) else ()  # 2.1 asked for the module of a device first
@@ -37,6 +38,7 @@ LOCATIONS = {
     "name of the accelerator": lambda here: (str(spot()), spot()),
     "second accelerator": lambda here: (spot(second=True), spot(second=True)),
     "dict with the accelerator": lambda here: ({str(here): str(spot())}, spot()),
+    "function that moves": lambda here: (lambda storage, tag: default_restore_location(storage, str(spot())), spot()),
 }
 
 
@@ -54,9 +56,9 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
     tensor, array = host_twin(twin) if saved_on == "the CPU" else twin
     tensor = KINDS[kind](tensor)
     location, goal = LOCATIONS[location](tensor.device)
-    loaded = way.round_trip(tensor, map_location=location)
+    first, loaded = way.round_trip([tensor.new_ones(2), tensor], map_location=location)
 
-    assert (type(loaded), loaded.device) == (type(tensor), goal)
+    assert (type(loaded), loaded.device, first.device) == (type(tensor), goal, goal)
     assert (loaded.requires_grad, loaded.grad, loaded.is_leaf) == (tensor.requires_grad, None, True)
     assert layout_of(loaded) == layout_of(tensor)
     agree(loaded, array)
