@@ -103,13 +103,13 @@ def test_a_frozen_level_and_what_lies_below_a_detached_one_learn_nothing():
 
 @claim("learned-filters-beat-hand-made-features")
 def test_filters_that_go_on_learning_tell_plus_from_cross_better_than_sobel_s():
-    """Both begin with Sobel's filters; the second ones go on learning with the classifier. In 360 runs these ended at
-    3 per cent of the others' loss on average, and at 21 at most: the bound of 75 is far beyond.
+    """Both begin with Sobel's filters; the second ones go on learning with the classifier. In half of 360 runs these
+    ended at 3 per cent of the others' loss or less, in all at 25 or less: the bound of 75 is far beyond.
     """
-    labels = torch.tensor([0, 1]).repeat(200)
-    images = torch.tensor(np.random.normal(0, 0.2, (400, 1, 8, 8)), dtype=torch.float32)
+    labels = torch.tensor([0, 1]).repeat(150)
+    images = torch.tensor(np.random.normal(0, 0.2, (300, 1, 8, 8)), dtype=torch.float32)
     plus, cross = [[0.0, 1, 0], [1, 1, 1], [0, 1, 0]], [[1.0, 0, 1], [0, 1, 0], [1, 0, 1]]
-    for image, sign, row, column in zip(images, [plus, cross] * 200, *np.random.randint(6, size=(2, 400))):
+    for image, sign, row, column in zip(images, [plus, cross] * 150, *np.random.randint(6, size=(2, 300))):
         image[0, row : row + 3, column : column + 3] += torch.tensor(sign)
     upright, slanting = torch.tensor([[[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[0, 1, 2], [-1, 0, 1], [-2, -1, 0]]])
     edges = torch.stack([upright, upright.t(), slanting, slanting.t().flip(0)]).unsqueeze(1) / 4
@@ -117,8 +117,8 @@ def test_filters_that_go_on_learning_tell_plus_from_cross_better_than_sobel_s():
     for learn in (False, True):
         filters = torch.cat([edges, -edges]).requires_grad_(learn)
         weights, bias = torch.zeros(8, requires_grad=True), torch.zeros((), requires_grad=True)
-        optimizer = torch.optim.Adam([filters, weights, bias], lr=0.05)
-        for part in [slice(0, 200)] * 60 + [slice(200, 400)]:  # the loss that counts is that on unseen images
+        optimizer = torch.optim.Adam([filters, weights, bias], lr=0.1)
+        for part in [slice(0, 150)] * 40 + [slice(150, 300)]:  # the loss that counts is that on unseen images
             scores = F.max_pool2d(F.relu(F.conv2d(images[part], filters)), 6).flatten(1) @ weights + bias
             loss = F.binary_cross_entropy_with_logits(scores, labels[part].float())
             optimizer.zero_grad()

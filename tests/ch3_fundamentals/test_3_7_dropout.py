@@ -19,26 +19,24 @@ claim = pytest.mark.claim
 @claim("dropout-counters-overfitting")
 def test_the_gap_between_test_and_training_loss_narrows():
     """A fifth of the labels is wrong."""
-    data, rule = np.random.randn(500, 20), np.random.randn(20, 1)
+    data, rule = np.random.randn(300, 20), np.random.randn(20, 1)
     x = torch.tensor(data, dtype=torch.float32)
-    y = torch.tensor(
-        (data @ rule > 0) ^ (np.random.rand(500, 1) < 0.2), dtype=torch.float32
-    )  # a fifth of the labels is wrong
+    y = torch.tensor((data @ rule > 0) ^ (np.random.rand(300, 1) < 0.2), dtype=torch.float32)
     gap = {}
     for p in (0.0, 0.5):
         first, second = nn.Sequential(nn.Linear(20, 64), nn.ReLU()), nn.Sequential(nn.Linear(64, 64), nn.ReLU())
         net = nn.Sequential(first, nn.Dropout(p), second, nn.Dropout(p), nn.Linear(64, 1))
-        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-        for _ in range(50):
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.03)
+        for _ in range(20):
             optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(net(x[:200]), y[:200]).backward()
+            F.binary_cross_entropy_with_logits(net(x[:100]), y[:100]).backward()
             optimizer.step()
         net.eval()
-        losses = [F.binary_cross_entropy_with_logits(net(x[part]), y[part]) for part in (slice(200), slice(200, 500))]
+        losses = [F.binary_cross_entropy_with_logits(net(x[part]), y[part]) for part in (slice(100), slice(100, 300))]
         gap[p] = (losses[1] - losses[0]).item()
 
     assert gap[0.0] > 0  # it overfits
-    assert gap[0.5] < 0.75 * gap[0.0]  # at most 0.43 times as large in each of 60 trials
+    assert gap[0.5] < 0.75 * gap[0.0]  # at most 0.4 times as large in each of 300 trials
 
 
 @claim("dropout-counters-overfitting", truth=True)
@@ -48,9 +46,9 @@ def test_with_one_small_layer_and_large_steps_the_gap_grows():
     y = torch.tensor((data @ rule > 0) ^ (np.random.rand(330, 1) < 0.2), dtype=torch.float32)
     gap = {}
     for p in (0.0, 0.5):
-        net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Dropout(p), nn.Linear(32, 1))
-        optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9)
-        for _ in range(100):
+        net = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Dropout(p), nn.Linear(64, 1))
+        optimizer = torch.optim.SGD(net.parameters(), lr=1.5, momentum=0.9)
+        for _ in range(40):
             optimizer.zero_grad()
             F.binary_cross_entropy_with_logits(net(x[:30]), y[:30]).backward()
             optimizer.step()
@@ -58,7 +56,7 @@ def test_with_one_small_layer_and_large_steps_the_gap_grows():
         losses = [F.binary_cross_entropy_with_logits(net(x[part]), y[part]) for part in (slice(30), slice(30, 330))]
         gap[p] = (losses[1] - losses[0]).item()
 
-    assert gap[0.5] > 2 * gap[0.0]  # at least 20 times as large in each of 60 trials
+    assert gap[0.5] > 2 * gap[0.0]  # at least 9 times as large in each of 1200 trials
 
 
 @claim("dropout-zeroes-with-probability-p")
