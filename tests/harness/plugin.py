@@ -150,30 +150,36 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):
         import torch
-        from hypothesis import HealthCheck, Phase, core, settings
 
         # One thread: sums are rounded alike on every machine, workers do not compete for cores, and tensors as small as
         # the tests' gain nothing from more.
         torch.set_num_threads(1)
+        if not config.getoption("pages"):  # lessons draw nothing
+            _settle_hypothesis(config)
 
-        # No deadline and no stored examples: a verdict must not depend on the machine or on earlier runs. A counterfeit
-        # needs no smallest example.
-        phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
-        settings.register_profile(
-            "specification",
-            settings.get_profile("default"),  # where a CI's variable is set, Hypothesis has loaded another
-            max_examples=config.getoption("examples"),
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            report_multiple_bugs=False,
-            phases=phases,
-            suppress_health_check=list(HealthCheck),  # what a device lacks is filtered, which is no fault of a guard
-        )
-        settings.load_profile("specification")
-        # Every guard has a seed of its own, made of --seed; with this one besides, Hypothesis need not read and digest
-        # each guard's source to find its place among stored examples, which there are none of.
-        core.global_force_seed = config.getoption("seed")
+
+def _settle_hypothesis(config: pytest.Config) -> None:
+    """Let guards draw ``--examples`` examples, from ``--seed`` alone."""
+    from hypothesis import HealthCheck, Phase, core, settings
+
+    # No deadline and no stored examples: a verdict must not depend on the machine or on earlier runs. A counterfeit
+    # needs no smallest example.
+    phases = set(Phase) - ({Phase.shrink, Phase.explain} if config.getoption("counterfeits") else set())
+    settings.register_profile(
+        "specification",
+        settings.get_profile("default"),  # where a CI's variable is set, Hypothesis has loaded another
+        max_examples=config.getoption("examples"),
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),  # what a device lacks is filtered, which is no fault of a guard
+    )
+    settings.load_profile("specification")
+    # Every guard has a seed of its own, made of --seed; with this one besides, Hypothesis need not read and digest
+    # each guard's source to find its place among stored examples, which there are none of.
+    core.global_force_seed = config.getoption("seed")
 
 
 def pytest_collection_finish() -> None:
