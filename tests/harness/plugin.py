@@ -108,7 +108,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         type=int,
         default=EXAMPLES,
         metavar="N",
-        help=f"how many drawn examples a guard tries beside those that it always meets (default: {EXAMPLES})",
+        help="how many drawn examples a guard tries beside those that it always meets, unless these are all there are "
+        f"(default: {EXAMPLES})",
     )
     group.addoption("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from harness import capabilities
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
 from populations.core import nothing_left, rows
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -120,6 +121,23 @@ def test_a_guard_meets_every_member_that_must_be_met_and_then_draws():
     guard()
     assert met[:6] == [(number, letter) for number in (1, 100, 50) for letter in "ab"]
     assert len(met) > 6
+
+
+def test_a_guard_that_met_all_there_is_draws_nothing_and_one_that_met_nothing_fails():
+    met = []
+
+    @over(sign=among("+", "-"), letter=each("a", "b"))
+    def guard(sign, letter):
+        met.append(sign + letter)
+
+    @over(number=among(1, 2))
+    def vacuous(number):
+        raise UnsatisfiedAssumption
+
+    guard()
+    assert met == ["+a", "+b", "-a", "-b"]
+    with pytest.raises(Unsatisfiable):
+        vacuous()
 
 
 def test_each_member_of_what_is_always_met_meets_every_combination_of_the_others():

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ class Population:
     must: tuple
     more: st.SearchStrategy
     always: bool = False  # each combination of the other populations' members meets each of ``must``
+    closed: bool = False  # ``must`` holds all members, and ``more`` draws no other
 
     def also(self, *members) -> "Population":
         """This population, of which every run meets ``members`` besides."""
@@ -36,14 +38,14 @@ class Population:
 
 def among(*members) -> Population:
     """The population of the given members: every run meets each of them."""
-    return Population(members, st.sampled_from(members))
+    return Population(members, st.sampled_from(members), closed=True)
 
 
 def each(*members) -> Population:
     """The population of the given members, each of which meets all that a guard must meet of the others: operations,
     for one, of which a device may refuse one without keeping the others from being tried.
     """
-    return Population(members, st.sampled_from(members), always=True)
+    return Population(members, st.sampled_from(members), always=True, closed=True)
 
 
 def whole(low: int, high: int, *must: int) -> Population:
@@ -55,11 +57,11 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
     """Decorate a guard: it holds for all members of ``populations``, each given to the parameter of its name.
 
     Every run meets all members that a population says it must meet: with two populations in such combinations that
-    each member of the one meets many of the other. Then come drawn combinations. What the device under test lacks is
-    left out; a guard of which nothing is left stands aside (``nothing_left``). Left out and told is a combination that
-    needs an operator which the device refuses (``harness.left_out``); where that is all of them, the guard is refused.
-    A plain Hypothesis strategy is a population without members that must be met, and needs at least one other beside
-    it.
+    each member of the one meets many of the other. Then come drawn combinations, unless these were all that there are.
+    What the device under test lacks is left out; a guard of which nothing is left stands aside (``nothing_left``). Left
+    out and told is a combination that needs an operator which the device refuses (``harness.left_out``); where that is
+    all of them, the guard is refused. A plain Hypothesis strategy is a population without members that must be met, and
+    needs at least one other beside it.
     """
 
     def decorate(guard: Callable) -> Callable:
@@ -71,6 +73,9 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
             for members in itertools.product(*always.values())
             if len(named) == len(populations)
         ]
+        closed = all(of.closed for of in named.values()) and len(combined) == math.prod(
+            len(of.must) for of in named.values()
+        )
 
         @functools.wraps(guard)
         def one(*args, **drawn):
@@ -109,7 +114,8 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
                     raise
             if refusal and not passed:
                 raise refusal
-            drawn(*args, **fixtures)
+            if not (closed and passed):  # Hypothesis tells where nothing passed its assumptions
+                drawn(*args, **fixtures)
 
         tried.combined, tried.drawn = combined, drawn
         return tried

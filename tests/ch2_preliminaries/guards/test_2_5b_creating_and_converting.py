@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
 from populations import (
     ANY,
     FLOATS,
     LAYOUTS,
     WRITABLE,
-    Population,
     Twin,
     agree,
     among,
@@ -171,7 +169,7 @@ def conversions():
         for turn, (source, target) in enumerate(itertools.permutations(real, 2))
     ]
     made += [Conversion(Twin(source, (2, 3), seed=1), torch.complex64, False) for source in real[:4]]
-    return Population(tuple(made), st.sampled_from(made))
+    return among(*made)
 
 
 def parted(z, device, dtype):
