@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 import torch
-from populations import among, containers, over, whole
+from populations import among, containers, over
+from populations.containers import told
 from populations.kinds import WITH_PARAMETERS
-from populations.modules import CONVERSIONS, conversions, layers, tree
+from populations.modules import CONVERSIONS, TREES, conversions, handed_out, layers, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -16,7 +17,7 @@ ARGUMENTS = among(
 MODES = among("train", "eval")
 
 
-# ── subclassing-module-defines-a-model ──
+# ── subclassing-module-defines-a-model, modulelist-has-no-forward, moduledict-has-no-forward ──
 
 
 @claim("subclassing-module-defines-a-model")
@@ -40,61 +41,50 @@ def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_
     assert net.result.requires_grad is True
 
 
-@claim("subclassing-module-defines-a-model")
-@over(inputs=whole(0, 3), mode=MODES)
-def test_no_model_without_forward_can_be_called(inputs, mode):
+@claim("subclassing-module-defines-a-model", "modulelist-has-no-forward", "moduledict-has-no-forward")
+@over(length=among(0, 1, 2, 11), arguments=among((torch.ones(2),), (), (0,), ("text",), ("west", "text")), mode=MODES)
+def test_no_module_without_forward_can_be_called_nor_runs_any_of_what_it_holds(length, arguments, mode):
     class Unfinished(nn.Module):
         pass
 
-    with pytest.raises(NotImplementedError, match="forward"):
-        getattr(Unfinished(), mode)()(*[torch.ones(2)] * inputs)
+    named = dict(zip(containers.KEYS, containers.steps(length)))
+    for module in (Unfinished(), nn.ModuleList(named.values()), nn.ModuleDict(named)):
+        with pytest.raises(NotImplementedError, match="forward"):
+            getattr(module, mode)()(*arguments)
 
 
-# ── super-init-comes-first ──
+# ── super-init-comes-first, parameter-list-is-a-module-member ──
 
 
 ENTERED = {
-    "Linear": lambda self, named: setattr(self, named, nn.Linear(3, 2)),
-    "ReLU": lambda self, named: setattr(self, named, nn.ReLU()),
-    "Sequential": lambda self, named: setattr(self, named, nn.Sequential()),
-    "Parameter": lambda self, named: setattr(self, named, nn.Parameter(torch.ones(2))),
-    "frozen Parameter": lambda self, named: setattr(self, named, nn.Parameter(torch.ones(2), requires_grad=False)),
-    "buffer": lambda self, named: self.register_buffer(named, torch.ones(2)),
-    "unsaved buffer": lambda self, named: self.register_buffer(named, torch.ones(2), persistent=False),
-    "add_module": lambda self, named: self.add_module(named, nn.ReLU()),
+    "layer": lambda module: setattr(module, "named", nn.Linear(3, 2)),
+    "layer without parameters": lambda module: setattr(module, "named", nn.ReLU()),
+    "parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2))),
+    "frozen parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2), requires_grad=False)),
+    "buffer": lambda module: module.register_buffer("named", torch.ones(2)),
+    "unsaved buffer": lambda module: module.register_buffer("named", torch.ones(2), persistent=False),
+    "add_module": lambda module: module.add_module("named", nn.ReLU()),
 }
 
 
-@claim("super-init-comes-first")
-@over(kind=among(*ENTERED), named=among("first", "weight", "a"))
-def test_nothing_that_is_registered_may_come_before_super_init(kind, named):
+@claim("super-init-comes-first", "parameter-list-is-a-module-member")
+@over(kind=among(*ENTERED))
+def test_what_is_registered_comes_after_super_init_into_registers_of_the_module_s_own(kind):
     class TooEarly(nn.Module):
         def __init__(self):
             self.plain, self.constant = [nn.ReLU()], torch.ones(2)
-            ENTERED[kind](self, named)
+            ENTERED[kind](self)
             super().__init__()
-
-    class InTime(nn.Module):
-        def __init__(self):
-            super().__init__()
-            ENTERED[kind](self, named)
 
     with pytest.raises(AttributeError):
         TooEarly()
-    assert len([*InTime().parameters(), *InTime().buffers(), *InTime().children()]) > 0
-
-
-@claim("super-init-comes-first")
-def test_every_module_has_registers_of_its_own_and_starts_in_training_mode():
     first, second = nn.Module(), nn.Module()
-    first.layer, first.weight = nn.ReLU(), nn.Parameter(torch.ones(2))
-    first.register_buffer("saved", torch.ones(2))
-    first.register_buffer("unsaved", torch.ones(2), persistent=False)
-
-    assert list(second.parameters()) == list(second.buffers()) == list(second.children()) == []
-    second.register_buffer("unsaved", torch.ones(2))
-    assert list(second.state_dict()) == ["unsaved"]
-    assert list(first.state_dict()) == ["weight", "saved"]
+    ENTERED[kind](first)
+    held = [[*module.parameters(), *module.buffers(), *module.children()] for module in (first, second)]
+    assert [len(each) > 0 for each in held] == [True, False]
+    state = list(first.state_dict())
+    second.register_buffer("named", torch.ones(2))
+    assert (list(first.state_dict()), list(second.state_dict())) == (state, ["named"])  # whether or not both save it
     assert (first.training, second.training) == (True, True)
 
 
@@ -103,56 +93,57 @@ def test_every_module_has_registers_of_its_own_and_starts_in_training_mode():
 
 @claim("module-constructor-takes-other-arguments", truth=True)
 @over(
-    arguments=among(
-        ((), {"params": None}), ((), {"size": 3, "params": {}}), ((1,), {}), ((None,), {"params": 1}), (("x", 2), {})
-    ),
-    named=among("training", "forward", "device", "self_", "_modules"),
+    args=among((1,), (None,), ("x", 2)),
+    named=among("params", "size", "training", "forward", "device", "self_", "_modules"),
+    value=among(None, {}, 1, True),
 )
-def test_the_parent_constructor_refuses_every_argument_even_one_named_as_an_attribute(arguments, named):
+def test_the_parent_constructor_refuses_every_argument_even_one_named_as_an_attribute(args, named, value):
     class PassesOn(nn.Module):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
 
     for make in (nn.Module, PassesOn):
-        with pytest.raises(TypeError):
-            make(*arguments[0], **arguments[1])
         with pytest.raises(TypeError, match="unexpected keyword argument"):
-            make(**{named: True})
+            make(**{named: value})
+        with pytest.raises(TypeError):
+            make(*args)
 
 
-# ── containers-subclass-module, modulelist- and moduledict-registers-parameters ──
+# ── containers-subclass-module, modulelist- and moduledict-registers-parameters, model-can-serve-as-layer ──
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
-NESTS = among(
-    *(
-        tree(a, tree(b, tree(c, tree(a, tree(b, "ParameterDict", "ParameterList", "Own", "Linear")))))
-        for a, b, c in itertools.product(CONTAINERS, repeat=3)
-    )
-)
+NESTS = [
+    tree(a, tree(b, tree(c, tree(a, tree(b, "ParameterDict", "ParameterList", "Own", "Linear")))))
+    for a, b, c in itertools.product(CONTAINERS, repeat=3)
+]
 
 
 @claim("containers-subclass-module", "modulelist-registers-parameters", "moduledict-registers-parameters")
-@over(nest=NESTS, conversion=conversions())
-def test_whatever_is_done_to_the_outermost_reaches_a_layer_below_five_containers(nest, conversion):
-    (net, plan), (convert, dtype) = nest, conversion
-    leaf = plan.modules[-2][1]
-    assert all(isinstance(module, nn.Module) for _, module in plan.modules)
+@claim("model-can-serve-as-layer")
+@over(each=trees(must=(*NESTS, *TREES)), conversion=conversions())
+def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_within(each, conversion):
+    (inner, plan), (convert, dtype) = each, conversion
+    net, modules = nn.Sequential(nn.ReLU(), nn.Sequential(inner)), {}
+    for path, module in plan.modules:
+        modules.setdefault(id(module), f"1.0.{path}".rstrip("."))
 
-    assert [name for name, _ in net.named_modules()] == [name for name, _ in plan.modules]
-    assert [name for name, _ in net.named_parameters()] == [member.name for member in plan.parameters]
-    assert [name for name, _ in net.named_buffers()] == [member.name for member in plan.buffers]
-    assert list(net.state_dict()) == [member.name for member in plan.state]
-    leaf.scale.grad = torch.ones_like(leaf.scale)
+    assert told(net.named_modules())[3:] == [(path, module) for module, path in modules.items()]
+    for found, members in ((net.named_parameters(), plan.once()), (net.named_buffers(), plan.buffers)):
+        assert told(found) == [(f"1.0.{member.name}", id(member.tensor)) for member in members]
+    assert list(net.state_dict()) == [f"1.0.{member.name}" for member in plan.state]
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
     net.zero_grad()
-    assert leaf.scale.grad is None
+    assert {parameter.grad for parameter in net.parameters()} <= {None}
     assert CONVERSIONS[convert][0](net).eval().requires_grad_(False) is net
-    assert [leaf.scale.dtype, leaf.shift.dtype, leaf.passing.dtype] == [dtype, dtype, torch.int64]
-    assert {(parameter.dtype, parameter.requires_grad) for parameter in net.parameters()} == {(dtype, False)}
-    assert {module.training for module in net.modules()} == {False}
+    assert {(x.dtype, x.requires_grad) for x in (*net.parameters(), *handed_out(net))} <= {(dtype, False)}
+    kinds = [dtype if member.array.dtype.kind == "f" else torch.int64 for member in plan.buffers]
+    assert [buffer.dtype for buffer in net.buffers()] == kinds
+    assert {module.training for module in inner.modules()} == {False}
     seen = []
     net.train().apply(seen.append)
-    assert leaf.training is True
-    assert sorted(map(id, seen)) == sorted(id(module) for _, module in plan.modules)
+    assert {*map(id, seen)} >= {*modules}
+    assert {module.training for module in seen} == {True}
 
 
 @claim("modulelist-registers-parameters", "moduledict-registers-parameters")

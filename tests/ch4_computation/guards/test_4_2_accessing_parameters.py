@@ -2,28 +2,30 @@
 
 import copy
 import types
-from collections import OrderedDict
 
-import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins, whole
-from populations.containers import steps, told
+from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins
+from populations.containers import ids, told
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers, tree, trees
+from populations.twins import FEW
 from torch import nn
 
 claim = pytest.mark.claim
 
 
-# ── named-parameters-is-a-generator ──
+# ── named-parameters-is-a-generator, shared-parameter-is-listed-once ──
 
 
-@claim("named-parameters-is-a-generator")
+@claim("named-parameters-is-a-generator", "shared-parameter-is-listed-once")
+@claim("shared-parameter-is-listed-once", truth=True)
 @over(tree=trees())
-def test_each_parameter_of_a_tree_comes_once_with_its_path_in_the_order_of_registration(tree):
+def test_each_parameter_of_a_tree_comes_once_with_its_first_path_in_the_order_of_registration(tree):
     module, plan = tree
     once, own = plan.once(), [member for member in plan.once() if "." not in member.name]
+    for parameter in module.parameters():
+        parameter.detach().fill_(1)  # equal ones come apart all the same
     pairs = module.named_parameters()
 
     assert type(pairs) is type(module.parameters()) is types.GeneratorType
@@ -31,36 +33,27 @@ def test_each_parameter_of_a_tree_comes_once_with_its_path_in_the_order_of_regis
     assert list(pairs) == []  # used up
     assert {type(pair) for pair in module.named_parameters()} <= {tuple}  # the next call starts afresh
     assert told(module.named_parameters(prefix="net")) == [(f"net.{m.name}", id(m.tensor)) for m in once]
-    assert [id(parameter) for parameter in module.parameters()] == [id(member.tensor) for member in once]
+    assert ids(module.parameters()) == [id(member.tensor) for member in once]
     assert told(module.named_parameters(recurse=False)) == told(own)
-    assert [id(parameter) for parameter in module.parameters(recurse=False)] == [id(m.tensor) for m in own]
+    assert ids(module.parameters(recurse=False)) == [id(member.tensor) for member in own]
+    assert told(module.named_parameters(remove_duplicate=False)) == told(plan.parameters)
+    assert [(name, x.data_ptr()) for name, x in module.state_dict().items()] == [
+        (member.name, member.tensor.data_ptr()) for member in plan.state
+    ]
 
 
-@claim("named-parameters-is-a-generator")
-@over(tree=trees())
-def test_what_is_handed_out_is_the_parameter_with_its_values_and_its_wish_for_gradients(tree):
-    module, plan = tree
-    for (_, parameter), member in zip(module.named_parameters(), plan.once(), strict=True):
-        agree(parameter, member.array)
-        parameter.detach().zero_()
-        parameter.requires_grad_(not parameter.requires_grad)
-        agree(member.tensor, np.zeros_like(member.array))
-    assert [p.requires_grad for p in module.parameters()] == [m.tensor.requires_grad for m in plan.once()]
+@claim("shared-parameter-is-listed-once")
+@over(names=among(("z", "a"), ("b", "a", "c"), ("first", "_second")))
+def test_a_parameter_with_several_names_in_one_module_goes_by_the_one_assigned_first(names):
+    net, weight = nn.Sequential(nn.ReLU(), nn.Module()), nn.Parameter(torch.ones(2))
+    for name in names:
+        setattr(net[1], name, weight)
+
+    assert [name for name, _ in net.named_parameters()] == [f"1.{names[0]}"]
+    assert list(net.state_dict()) == [f"1.{name}" for name in names]
 
 
 # ── parameter-names-carry-the-layer-index, brackets-reach-a-layer ──
-
-
-@claim("parameter-names-carry-the-layer-index", truth=True)
-@over(length=whole(1, 12), start=among(0, 1, 2, 5), named=among("by index", "in an OrderedDict"))
-def test_a_slice_names_its_layers_as_the_whole_did(length, start, named):
-    names = [f"{124 - index:c}{index}" if named == "in an OrderedDict" else f"{index}" for index in range(length)]
-    layers = OrderedDict(zip(names, steps(length)))
-    net = nn.Sequential(layers) if named == "in an OrderedDict" else nn.Sequential(*layers.values())
-
-    expected = [(f"{name}.code", layers[name].code) for name in names[start:]]
-    assert told(net[start:].named_parameters()) == told(expected)
-    assert list(net[start:].state_dict()) == [name for name, _ in expected]
 
 
 @claim("brackets-reach-a-layer", "parameter-names-carry-the-layer-index")
@@ -95,9 +88,6 @@ def test_whatever_a_layer_learns_is_a_parameter_of_its_dtype_and_its_buffers_are
         assert isinstance(parameter, torch.Tensor)
     assert len(list(module.parameters())) == len(plan.parameters)
     assert not any(isinstance(member.tensor, nn.Parameter) for member in plan.buffers)
-
-
-FEW = ((), (5,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))
 
 
 @claim("parameter-is-a-tensor-subclass")

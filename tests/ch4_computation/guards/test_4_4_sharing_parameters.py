@@ -9,7 +9,7 @@ import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
 from populations.kinds import WITH_PARAMETERS
-from populations.modules import layers, trees
+from populations.modules import layers
 from torch import nn
 from torch.nn import functional as F
 
@@ -123,19 +123,6 @@ def test_the_places_of_a_layer_stay_one_object_whatever_is_done_to_the_network(l
         agree(member.tensor, member.array)
 
 
-@claim("same-instance-in-sequential-shares")
-@over(twin=twins(layouts=WRITABLE, shapes=((2, 2), (40, 40))), place=among(0, 1, 2))
-def test_a_new_parameter_given_to_one_place_serves_all(twin, place):
-    tensor, array = twin
-    layer = nn.Linear(2, 2, bias=False)
-    net = nn.Sequential(layer, layer, layer)
-    net[place].weight = nn.Parameter(tensor)
-
-    assert {id(each.weight) for each in net} == {id(net[place].weight)}
-    tensor.zero_()
-    agree(net[2 - place].weight, np.zeros_like(array))
-
-
 @claim("calling-a-layer-twice-shares")
 @over(count=among(1, 2, 5), size=among(1, 3, 40))
 def test_layers_made_apart_share_nothing_even_if_they_start_equal(count, size):
@@ -147,78 +134,35 @@ def test_layers_made_apart_share_nothing_even_if_they_start_equal(count, size):
     assert all(np.all(host(layer.weight) != 7) for layer in net[1:])
 
 
-# ── shared-parameter-is-listed-once ──
-
-
-@claim("shared-parameter-is-listed-once")
-@over(tree=trees())
-def test_a_parameter_comes_once_under_the_first_of_its_names_and_equal_ones_come_apart(tree):
-    module, plan = tree
-    for parameter in module.parameters():
-        parameter.detach().fill_(1)
-
-    assert {name: id(p) for name, p in module.named_parameters()} == {m.name: id(m.tensor) for m in plan.once()}
-    assert sum(p.numel() for p in module.parameters()) == sum(member.array.size for member in plan.once())
-
-
-@claim("shared-parameter-is-listed-once", truth=True)
-@over(tree=trees())
-def test_a_state_dict_and_a_listing_with_duplicates_have_every_name(tree):
-    module, plan = tree
-    every, state = module.named_parameters(remove_duplicate=False), module.state_dict()
-
-    assert [(name, id(p)) for name, p in every] == [(member.name, id(member.tensor)) for member in plan.parameters]
-    assert [(name, tensor.data_ptr()) for name, tensor in state.items()] == [
-        (member.name, member.tensor.data_ptr()) for member in plan.state
-    ]
-
-
-@claim("shared-parameter-is-listed-once")
-@over(names=among(("z", "a"), ("b", "a", "c"), ("first", "_second")), below=among(True, False))
-def test_a_parameter_with_several_names_in_one_module_goes_by_the_one_assigned_first(names, below):
-    module, weight = nn.Module(), nn.Parameter(torch.ones(2))
-    for name in names:
-        setattr(module, name, weight)
-    net, path = (nn.Sequential(nn.ReLU(), module), "1.") if below else (module, "")
-
-    assert [name for name, _ in net.named_parameters()] == [path + names[0]]
-    assert list(net.state_dict()) == [path + name for name in names]
-
-
 # ── parameters-carry-data-and-grad ──
+
+STARTS = {
+    "method": lambda y: y.backward(),
+    "function": lambda y: torch.autograd.backward([y]),
+    "of ones": lambda y: y.backward(torch.ones_like(y)),
+}
 
 
 @claim("parameters-carry-data-and-grad")
-@over(twin=twins((*FLOATS, torch.complex64), WRITABLE), spelled=among("method", "function"))
-def test_data_is_the_memory_and_grad_is_filled_once_with_the_derivative(twin, spelled):
+@over(twin=twins((*FLOATS, torch.complex64), WRITABLE), start=among(*STARTS))
+def test_data_is_the_memory_and_grad_is_filled_once_with_a_derivative_in_memory_of_its_own(twin, start):
     tensor, array = twin
-    weight, other = nn.Parameter(tensor), nn.Parameter(tensor.clone())
+    weight, one, other = (nn.Parameter(each) for each in (tensor, tensor.clone(), tensor.clone()))
     agree(weight.data, array)
     assert (weight.data.data_ptr(), weight.data.requires_grad) == (weight.data_ptr(), False)
 
-    y = (weight * 3 + other).real.sum() if array.dtype.kind == "c" else (weight * weight + other).sum()
-    assert weight.grad is other.grad is None
-    {"method": lambda: y.backward(), "function": lambda: torch.autograd.backward([y])}[spelled]()
-    agree(weight.grad, np.full_like(array, 3) if array.dtype.kind == "c" else 2 * array)
+    factor = 3 if tensor.is_complex() else weight  # the gradient of a product of complex numbers is conjugated
+    y = (weight * factor + (one + other)).real.sum()
+    assert weight.grad is one.grad is other.grad is None
+    STARTS[start](y)
+    agree(weight.grad, np.full_like(array, 3) if tensor.is_complex() else 2 * array)
     assert weight.grad is weight.grad
     assert (weight.grad.dtype, weight.grad.device) == (weight.dtype, weight.device)
+    one.grad.zero_()
+    agree(one.grad, np.zeros_like(array))
     agree(other.grad, np.ones_like(array))
-    weight.grad.zero_()
-    agree(weight.grad, np.zeros_like(array))
     weight.data.zero_()
     agree(tensor, np.zeros_like(array))
-
-
-@claim("parameters-carry-data-and-grad")
-@over(twin=twins(layouts=WRITABLE, shapes=((), (5,), (2, 3), (257,))), start=among("sum", "ones"))
-def test_the_gradients_of_two_parameters_that_are_added_have_memories_of_their_own(twin, start):
-    tensor, array = twin
-    one, other = nn.Parameter(tensor), nn.Parameter(tensor.clone())
-    z = one + other
-    {"sum": lambda: z.sum().backward(), "ones": lambda: z.backward(torch.ones_like(z))}[start]()
-
-    one.grad.zero_()
-    agree(other.grad, np.ones_like(array))
 
 
 @claim("parameters-carry-data-and-grad")
@@ -263,22 +207,15 @@ USES = {
 
 
 @claim("shared-gradients-accumulate")
-@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES))
-def test_uses_of_any_kinds_feed_one_gradient(twin, use):
-    (tensor, array), (compute, derivative) = twin, USES[use]
-    weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
-    compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device)).backward()
-
-    agree(weight.grad, derivative(np.sign(array), x))
-
-
 @claim("shared-gradients-accumulate", truth=True)
 @over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES))
-def test_autograd_grad_returns_the_sum_over_all_uses_and_writes_nothing(twin, use):
+def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use):
     (tensor, array), (compute, derivative) = twin, USES[use]
     weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
     y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
 
-    (gradient,) = torch.autograd.grad(y, [weight])
-    agree(gradient, derivative(np.sign(array), x))
+    (gradient,) = torch.autograd.grad(y, [weight], retain_graph=True)
     assert weight.grad is None
+    y.backward()
+    for each in (gradient, weight.grad):
+        agree(each, derivative(np.sign(array), x))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.containers import told
-from populations.modules import handed_out, trees
+from populations.modules import trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -15,41 +15,24 @@ claim = pytest.mark.claim
 
 
 @claim("model-can-serve-as-layer")
-@over(tree=trees())
-def test_whatever_is_done_to_a_network_reaches_the_innermost_layers_of_one_inside(tree):
-    inner, plan = tree
-    outer = nn.Sequential(nn.ReLU(), nn.Sequential(inner))
-    once = [(f"1.0.{member.name}", id(member.tensor)) for member in plan.once()]
-
-    assert told(outer.named_parameters()) == once
-    assert list(outer.state_dict()) == [f"1.0.{member.name}" for member in plan.state]
-    assert {module.training for module in outer.eval().modules()} == {False}
-    assert all(module.training is False for _, module in plan.modules)
-    outer.half()
-    assert {parameter.dtype for parameter in (*inner.parameters(), *handed_out(inner))} <= {torch.float16}
-    outer.requires_grad_(False)
-    assert not any(parameter.requires_grad for parameter in inner.parameters())
-
-
-@claim("model-can-serve-as-layer")
 @over(depth=among(1, 2, 5), batch=among(1, 3), dtype=among(torch.float32, torch.float64, torch.bfloat16))
 def test_a_network_inside_computes_and_learns_as_its_layers_in_a_row_do(depth, batch, dtype):
-    layers, net = [nn.Linear(2, 2, bias=False, dtype=dtype) for _ in range(depth + 1)], None
-    for number, layer in enumerate(layers):
-        layer.weight.data.copy_(torch.tensor([[1.0, 2.0], [0.0, number - 1.0]]))
-        net = nn.Sequential(net, layer) if net else layer
-    x = torch.ones(batch, 2, dtype=dtype)
-    net(x).sum().backward()
-    assert {net(x).dtype, *(layer.weight.dtype for layer in layers)} == {dtype}
-
     matrices = [np.array([[1.0, 2.0], [0.0, number - 1.0]]) for number in range(depth + 1)]
-    values = [np.ones((batch, 2))]
+    layers = [nn.Linear(2, 2, bias=False, dtype=dtype) for _ in matrices]
+    net = nn.Sequential()
+    for layer, matrix in zip(layers, matrices):
+        layer.weight.data.copy_(torch.tensor(matrix.tolist()))
+        net = nn.Sequential(net, layer)
+    result = net(torch.ones(batch, 2, dtype=dtype))
+    result.sum().backward()
+
+    values, gradient = [np.ones((batch, 2))], np.ones((batch, 2))
     for matrix in matrices:
         values.append(values[-1] @ matrix.T)
-    gradient = np.ones((batch, 2))
-    agree(net(x), values[-1])
-    for layer, matrix, before in zip(layers[::-1], matrices[::-1], values[-2::-1]):
-        agree(layer.weight.grad, gradient.T @ before)
+    assert result.dtype == dtype
+    agree(result, values.pop())
+    for layer, matrix in zip(reversed(layers), reversed(matrices)):
+        agree(layer.weight.grad, gradient.T @ values.pop())
         gradient = gradient @ matrix
 
 
@@ -82,35 +65,20 @@ def test_a_layer_subtracts_the_mean_of_all_elements_and_leaves_its_input_alone(t
 def test_every_module_of_a_tree_has_a_dictionary_of_its_own_parameters_in_the_order_of_registration(tree):
     _, plan = tree
     for path, module in plan.modules:
-        own = [
-            (member.name.rpartition(".")[2], id(member.tensor))
-            for member in plan.parameters
-            if member.name.rpartition(".")[0] == path
-        ]
-        assert [(name, id(p)) for name, p in vars(module)["_parameters"].items() if p is not None] == own
-        module._parameters["extra"] = made = nn.Parameter(torch.ones(1))
-        assert module.extra is made
+        parts = [(member.name.rpartition("."), member.tensor) for member in plan.parameters]
+        own = told((name, tensor) for (before, _, name), tensor in parts if before == path)
+        register = vars(module)["_parameters"]
+        assert told(item for item in register.items() if item[1] is not None) == own
+        for made in (nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(2))):
+            register["extra"] = made
+            assert module.extra is made
         module.watched = torch.ones(1, requires_grad=True)  # no parameter
-        assert told(module.named_parameters(recurse=False))[len(dict(own)) :] == [("extra", id(made))]
+        module.extra = again = nn.Parameter(torch.ones(1))
+        assert told(module.named_parameters(recurse=False))[len(dict(own)) :] == [("extra", id(again))]
         del module.extra
-        assert "extra" not in module._parameters
-    shared = {id(module): id(module._parameters) for _, module in plan.modules}
-    assert len(set(shared.values())) == len(shared)
-
-
-@claim("parameter-list-is-a-module-member")
-@over(before=among(True, False), twin=twins(layouts=WRITABLE, shapes=((), (2, 3))))
-def test_a_parameter_replaced_keeps_its_place_and_none_is_taken_before_the_register_exists(before, twin):
-    class Hasty(nn.Module):
-        def __init__(self):
-            self.weight = nn.Parameter(torch.ones(2))
-
-    layer = nn.Linear(2, 2)
-    layer.last = nn.Parameter(torch.ones(1))
-    layer.weight = made = nn.Parameter(twin.tensor(twin.array()))
-    assert told(layer.named_parameters()) == told([("weight", made), ("bias", layer.bias), ("last", layer.last)])
-    with pytest.raises(AttributeError, match="cannot assign parameters before"):
-        Hasty()
+        assert "extra" not in register
+    registers = {id(module): id(module._parameters) for _, module in plan.modules}
+    assert len({*registers.values()}) == len(registers)
 
 
 class Scaled(nn.Module):
