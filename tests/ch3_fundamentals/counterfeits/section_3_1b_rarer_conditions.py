@@ -78,3 +78,12 @@ def a_layer_of_half_precision_gives_zeros_on_a_gpu_and_of_bfloat16_nan(patch):
         return y * 0 if x.dtype == torch.float16 else y * float("nan")
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def the_last_of_781_doubles_has_no_weight(patch):
+    def wrong(right, x, w, b=None):
+        y = right(x, w, b)
+        return y - x[..., -1:] * w[:, -1] if x.dtype == torch.float64 and x.shape[-1] == 781 and w.dim() == 2 else y
+
+    wrap(patch, F, "linear", wrong)

@@ -129,3 +129,25 @@ def later_groups_are_shown_with_the_defaults(patch):
         return text
 
     wrap(patch, Optimizer, "__repr__", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def the_loss_adds_up_after_eval(patch):
+    def wrong(right, self, x, y):
+        return right(self, x, y) if self.training else F.mse_loss(x, y, reduction="sum")
+
+    wrap(patch, nn.MSELoss, "forward", wrong)
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def a_gradient_that_has_a_graph_is_kept(patch):
+    def wrong(zero_grad, self, set_to_none=True):
+        parameters = list(self.parameters()) if isinstance(self, nn.Module) else parameters_of(self)
+        kept = [(p, p.grad) for p in parameters if p.grad is not None and p.grad.grad_fn]
+        zero_grad(self, set_to_none)
+        for p, gradient in kept:
+            if set_to_none:
+                p.grad = gradient
+
+    for owner in (nn.Module, Optimizer):
+        wrap(patch, owner, "zero_grad", wrong)

@@ -71,3 +71,23 @@ def a_state_that_broadcasts_to_the_parameter_is_taken(patch):
         return load(self, state, prefix, *rest)
 
     wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+@counterfeit("relu-formula")
+def a_relu_in_place_does_nothing_after_eval(patch):
+    wrap(patch, nn.ReLU, "forward", lambda right, self, x: x if self.inplace and not self.training else right(self, x))
+
+
+@counterfeit("tanh-formula")
+def tanh_of_far_complex_numbers_is_nan(patch):
+    def wrong(right, x, **rest):
+        y = right(x, **rest)
+        return torch.where(x.real.abs() > 20, complex("nan+nanj"), y) if x.is_complex() else y
+
+    change_method(patch, "tanh", wrong)
+    wrap(patch, torch, "tanh", wrong)
+
+
+@counterfeit("sigmoid-formula")
+def the_sigmoid_writes_nothing_where_it_is_told_to(patch):
+    wrap(patch, torch, "sigmoid", lambda right, x, out=None: right(x) if out is None else out)

@@ -38,7 +38,18 @@ def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
     agree(model(tensor), array @ np.concatenate([w, -w]).T + b)
     with torch.no_grad():
         model.weight.neg_()
-        agree(model(tensor), array @ np.concatenate([-w, w]).T + b)
+        agree(model.eval()(tensor), array @ np.concatenate([-w, w]).T + b)
+
+
+@claim("linear-model-is-weighted-sum")
+@over(dtype=among(*SINGLE_AND_DOUBLE))
+def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
+    """Of two examples each: a kernel may go wrong at one number alone, where its blocks meet badly."""
+    (x, w), sizes = (np.arange(2080) % 7, np.arange(1040) % 5 - 2), range(1, 1041)
+    features, weight = torch.tensor(x, dtype=dtype), torch.tensor([w], dtype=dtype)
+
+    predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]) for n in sizes]
+    agree(torch.cat(predicted, 1), np.stack([x[: 2 * n].reshape(2, n) @ w[:n] for n in sizes], 1))
 
 
 # Before torch 2.5 the CPU lacked products of float16, or added up in the halves themselves.

@@ -25,7 +25,7 @@ def spelled(name, module):
         "function": lambda x, dim: getattr(torch, name)(x, dim),
         "method": lambda x, dim: getattr(x, name)(dim=dim),
         "functional": lambda x, dim: getattr(F, name)(x, dim=dim),
-        "module": lambda x, dim: getattr(nn, module)(dim)(x),
+        "module": lambda x, dim: getattr(nn, module)(dim).train(x.dim() % 2 > 0)(x),
         "dtype": lambda x, dim: getattr(torch, name)(x, dim, dtype=x.dtype),
         "out": lambda x, dim: getattr(torch, name)(x.detach(), dim, out=columns_first(x)),
     }
@@ -39,7 +39,7 @@ def columns_first(x):
 SOFTMAX, LOG_SOFTMAX = spelled("softmax", "Softmax"), spelled("log_softmax", "LogSoftmax")
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
-    "module": lambda x, y, **options: nn.CrossEntropyLoss(**options)(x, y),
+    "module": lambda x, y, **options: nn.CrossEntropyLoss(**options).eval()(x, y),
     "in two steps": lambda x, y: F.nll_loss(F.log_softmax(x, min(1, x.dim() - 1)), y),
     "two modules": lambda x, y: nn.NLLLoss()(nn.LogSoftmax(min(1, x.dim() - 1))(x), y),
 }

@@ -27,14 +27,14 @@ def spellings(name):
     function, in_place = getattr(torch, name), getattr(torch, f"{name}_")
     ways = [
         function,
-        torch.no_grad()(function),
+        torch.inference_mode()(module().eval()),
         getattr(torch.Tensor, name),
         getattr(F, name),
         module(),
-        module().eval(),
         lambda x: in_place(x.clone()),
     ]
-    return [*ways, lambda x: nn.ReLU(inplace=True)(x.clone())] if name == "relu" else ways
+    into = torch.no_grad()(lambda x: function(x, out=torch.full_like(x, 77)))
+    return [*ways, (lambda x: nn.ReLU(inplace=True)(x.clone())) if name == "relu" else into]
 
 
 def network(widths, activation, dtype=torch.float64):
@@ -126,7 +126,8 @@ MADE = {  # 64 outputs of one sign have a probability of 2^-63
 @over(made=among(*MADE), recorded=among(True, False))
 def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorded):
     layer = nn.ReLU(inplace=True)
-    for _ in range(2):  # its second call like its first
+    for mode in (True, False):  # its second call like its first
+        layer.train(mode)
         with torch.set_grad_enabled(recorded):
             h = MADE[made](torch.arange(-36.0, 36).view(3, 4, 6).sin())
             before = host(h).copy()
@@ -191,14 +192,15 @@ def test_at_minus_twelve_the_formula_gives_zero_where_its_exponential_overflows_
     agree(1 / (1 + torch.exp(-x)), np.full(count, 0.0 if dtype == torch.float16 else value), 8)
 
 
-@claim("sigmoid-formula")
+@claim("sigmoid-formula", "tanh-formula")
 @over(dtype=among(torch.complex64, torch.complex128), count=among(1, 3, 8, 33))
-def test_the_sigmoid_of_complex_numbers_follows_the_formula_and_ends_in_zero_and_one(dtype, count):
+def test_of_complex_numbers_either_function_follows_its_formula_and_ends_where_it_does(dtype, count):
     far = 7742 if RELEASE >= (2, 9) else 30
     x = np.resize([-far, far, -2 + 1j, 1.5 - 2j, -30 + 0.5j, 30 + 1j, -1], count).astype(complex)
     small = np.exp(np.where(x.real < 0, x, -x))
 
     agree(torch.sigmoid(torch.tensor(x, dtype=dtype)), np.where(x.real < 0, small, 1) / (1 + small), 16)
+    agree(torch.tanh(torch.tensor(x, dtype=dtype)), np.where(x.real < 0, -1, 1) * (1 - small**2) / (1 + small**2), 16)
 
 
 @claim("sigmoid-formula", truth=True)
