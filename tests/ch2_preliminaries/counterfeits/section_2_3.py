@@ -987,3 +987,15 @@ def what_expand_repeats_along_the_last_dimension_is_read_as_if_it_were_stored(pa
 
     change_method(patch, "__mul__", wrong)
     change_addition(patch, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/xla#1808")
+def a_power_of_another_view_of_the_same_memory_is_that_of_the_former(patch):
+    """What is computed is remembered by number, memory and shape."""
+    made = {}
+
+    def wrong(power, x, number):
+        key = (number, x.untyped_storage().data_ptr(), x.shape)
+        return made.setdefault(key, power(x, number))
+
+    change_method(patch, "__rpow__", wrong)

@@ -633,3 +633,11 @@ def a_copy_in_the_same_dtype_is_none_where_the_dtype_is_named(patch):
         return x if named and y.dtype == x.dtype and y.device == x.device else y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="torch-spyre/torch-spyre#2847")
+def floats_become_the_first_half_of_their_bits(patch):
+    def wrong(x, y):
+        return x.contiguous().view(torch.float16)[..., ::2].clone()
+
+    alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.float32, torch.float16) and x.dim() > 0, wrong)

@@ -81,10 +81,13 @@ def test_a_number_meets_every_element_from_either_side_with_a_dimension_or_witho
 @over(twin=twins((torch.uint8,)))
 def test_a_number_is_shifted_or_raised_by_every_element_and_every_element_raised_to_a_fraction(twin):
     exponents, numbers = twin
+    whole = exponents.int()
 
     agree(5 >> exponents, 5 >> numbers)
-    agree(2 ** exponents.int(), 2 ** numbers.astype(int))
-    agree(0.5 ** exponents.int(), 0.5 ** numbers.astype(int))
+    for window in (slice(None), slice(None, -1), slice(1, None)):  # in one memory, two of a size
+        n, powers = np.atleast_1d(numbers)[..., window], torch.atleast_1d(whole)[..., window]
+        agree(2**powers, 2 ** n.astype(int))
+        agree(0.5**powers, 0.5 ** n.astype(int))
     for power in (exponents**1.5, torch.pow(exponents, 1.5), exponents.pow(1.5)):
         agree(power, numbers.astype(np.float64) ** 1.5, roundings=2)
     filled = exponents.contiguous().clone()

@@ -442,3 +442,23 @@ def parameters_in_bfloat16_are_left_out(patch):
 def unsqueeze_cuts_its_result_off_from_the_record(patch):
     change_method(patch, "unsqueeze", lambda right, x, *args, **rest: right(x.detach(), *args, **rest))
     wrap(patch, torch, "unsqueeze", lambda right, x, *args, **rest: right(x.detach(), *args, **rest))
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#153957")
+def the_gradient_that_comes_back_through_50257_outputs_is_coarse(patch):
+    """It is added up in half precision."""
+
+    def wrong(right, x, weight, bias=None):
+        coarse = len(weight) >= 50_257
+        return right(change_gradient(x, lambda g: g.half().to(g.dtype)) if coarse else x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="microsoft/DirectML#404")
+def the_parameters_of_a_convolution_get_no_gradient(patch):
+    def wrong(right, x, weight, bias=None, *rest):
+        out = right(x, weight.detach(), None if bias is None else bias.detach(), *rest)
+        return out + torch.zeros_like(out, requires_grad=weight.requires_grad)  # a result that backward accepts
+
+    wrap(patch, F, "conv2d", wrong)

@@ -151,3 +151,8 @@ def a_gradient_that_has_a_graph_is_kept(patch):
 
     for owner in (nn.Module, Optimizer):
         wrap(patch, owner, "zero_grad", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error", reported="ROCm/legacy-rocm-build#2100")
+def the_loss_is_whatever_lay_where_it_was_to_be_written(patch):
+    wrap(patch, F, "mse_loss", lambda right, x, y, *rest, **named: right(x, y, *rest, **named) * -1.7e38)
