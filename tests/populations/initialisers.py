@@ -179,10 +179,14 @@ MISSING = {
 }
 
 
+# The least and the largest number of dimensions that an initialiser takes; the largest tried is 5.
+RANKS = {f"{law}_{form}_": (2, 5) for law in ("xavier", "kaiming") for form in ("uniform", "normal")}
+RANKS |= {"orthogonal_": (2, 5), "eye_": (2, 2), "sparse_": (2, 2), "dirac_": (3, 5)}
+
+
 def fits(name: str, shape: tuple[int, ...], dtype: torch.dtype, layout: str = "contiguous") -> bool:
     """Whether an initialiser takes such a tensor."""
-    low, high = {"eye_": (2, 2), "sparse_": (2, 2), "dirac_": (3, 5), "orthogonal_": (2, 5)}.get(name, (0, 5))
-    low = 2 if name.startswith(("xavier", "kaiming")) else low
+    low, high = RANKS.get(name, (0, 5))
     plain = dtype in SINGLE_AND_DOUBLE and (len(shape) == 2 or layout in ("contiguous", "offset"))
     return low <= len(shape) <= high and (name, dtype) not in MISSING and (name != "orthogonal_" or plain)
 
@@ -195,7 +199,9 @@ def random_fillings(dtypes: Sequence[torch.dtype] = FLOATS) -> Population:
         shape, layout = shapes[turn % len(shapes)], WRITABLE[(turn + turn // 5) % len(WRITABLE)]
         taken = [dtype for dtype in dtypes if fits(name, shape, dtype)]
         must.append(Filling(name, tuple(arguments.items()), shape, taken[turn % len(taken)], layout, turn % 4 > 1))
-    must += [Filling(name, shape=LONG[1], dtype=dtypes[0]) for name in dict.fromkeys(call[0] for call in RANDOM)]
+    must += [
+        Filling(name, shape=LONG[1], dtype=dtypes[0]) for name in ("uniform_", *PLAIN)
+    ]  # of which the rest are made
     drawn = st.builds(
         lambda call, shape, *rest: Filling(call[0], tuple(call[1].items()), shape, *rest),
         st.sampled_from(RANDOM),
