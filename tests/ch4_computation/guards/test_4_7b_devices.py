@@ -86,27 +86,12 @@ CREATORS = {
 
 
 @claim("tensors-are-created-on-cpu-by-default")
-@pytest.mark.cpu
-@over(create=among(*CREATORS))
-def test_what_is_created_lies_in_main_memory(create):
-    x = CREATORS[create]()
-    assert x.device == CPU
-    assert x.detach().numpy().ctypes.data == x.data_ptr()  # NumPy knows main memory only
-
-
-@claim("tensors-are-created-on-cpu-by-default")
-@pytest.mark.cpu
-@over(operation=among(*OPERATIONS), twin=twins(FLOATS[:2], shapes=((5,), (2, 3), (2, 1025))))
-def test_results_are_computed_on_the_cpu(operation, twin):
-    x, _ = twin.but(values=operation.values)
-    assert operation.apply(x).device == CPU
-
-
 @claim("tensors-are-created-on-cpu-by-default", truth=True)
 @pytest.mark.cpu
 @over(create=among(*CREATORS), way=among("block", "nested", "set"))
-def test_what_is_created_follows_the_default_device_and_afterwards_no_more(create, way):
+def test_what_is_created_lies_in_main_memory_unless_a_default_device_is_named_and_afterwards_again(create, way):
     """The device meta, which every build has, stores no numbers; it only keeps track of shapes and types."""
+    before = CREATORS[create]()
     if way == "set":
         torch.set_default_device("meta")
         inside = CREATORS[create]()
@@ -115,7 +100,17 @@ def test_what_is_created_follows_the_default_device_and_afterwards_no_more(creat
         with torch.device("cpu") if way == "nested" else contextlib.nullcontext(), torch.device("meta"):
             inside = CREATORS[create]()
     assert inside.device.type == "meta"
-    assert CREATORS[create]().device == CPU
+    for x in (before, CREATORS[create]()):
+        assert x.device == CPU
+        assert x.detach().numpy().ctypes.data == x.data_ptr()  # NumPy knows main memory only
+
+
+@claim("tensors-are-created-on-cpu-by-default")
+@pytest.mark.cpu
+@over(operation=among(*OPERATIONS), twin=twins(FLOATS[:2], shapes=((5,), (2, 3), (2, 1025))))
+def test_results_are_computed_on_the_cpu(operation, twin):
+    x, _ = twin.but(values=operation.values)
+    assert operation.apply(x).device == CPU
 
 
 @claim("tensors-are-created-on-cpu-by-default", truth=True)
@@ -207,13 +202,8 @@ def test_the_current_device_is_one_of_the_indices_from_0_and_comes_back_after_a_
 
 @claim("device-name-by-index")
 @pytest.mark.cuda
-def test_the_first_gpu_has_the_name_of_a_card_in_the_machine(cards):
+def test_the_first_gpu_has_the_name_of_a_card_in_the_machine_and_the_current_one_needs_no_index(cards):
     name = torch.cuda.get_device_name(0)
     assert type(name) is str
     assert name in [name for name, _ in cards]
-
-
-@claim("device-name-by-index")
-@pytest.mark.cuda
-def test_without_an_index_it_is_the_name_of_the_current_gpu():
     assert torch.cuda.get_device_name() == torch.cuda.get_device_name(torch.cuda.current_device())

@@ -1,5 +1,7 @@
 """4.8 GPU computing: what is printed and told of places, and results of every kind, which stay where they are."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over
 from populations.gradients import SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
+from populations.twins import FEW
 from torch import nn
 from torch.nn import functional as F
 
@@ -54,25 +57,6 @@ def test_every_kind_of_tensor_there_prints_its_numbers_and_its_own_device(accele
 
 
 @claim("gpu-tensor-prints-its-device")
-@over(
-    numbers=among(
-        (425_245_252, torch.int64),
-        ([-(2**31), 7], torch.int32),
-        ([1, -10], torch.int8),
-        ([255, 0], torch.uint8),
-        ([2e-5], torch.float32),
-        ([1e28, -1e-28, 0.0], torch.float32),
-        ([float("nan"), float("-inf"), 2.0], torch.float16),
-    )
-)
-def test_large_small_and_negative_numbers_print_there_as_on_the_cpu(accelerator, numbers):
-    data, dtype = numbers
-    x = torch.tensor(data, dtype=dtype, device="cpu")
-
-    assert str(x.to(spot())).replace(f", device='{spot()}'", "") == str(x)
-
-
-@claim("gpu-tensor-prints-its-device")
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore:.*set_default_tensor_type")
 def test_under_a_gpu_s_default_tensor_type_it_is_the_cpu_s_tensors_that_print_their_device():
@@ -90,27 +74,19 @@ def test_under_a_gpu_s_default_tensor_type_it_is_the_cpu_s_tensors_that_print_th
 
 
 @claim("device-attribute-tells-where")
-@over(journey=journeys(twins(ANY)))
-def test_every_tensor_and_every_view_of_it_tells_its_own_device(accelerator, journey):
+@over(journey=journeys(twins(ANY, shapes=FEW)))
+def test_every_tensor_and_every_view_of_it_tells_its_own_device_which_cannot_be_assigned(accelerator, journey):
     source, _, copied = journey
     start, copy = spot() if journey.route != "there" else CPU, copied(source)
 
     for x, place in ((source, start), (copy, journey.target())):
-        for view in (x, x.detach(), x.unsqueeze(0), x.view(*x.shape, 1), x[...], x.clone(), x.data):
+        views = x, x.detach(), x.unsqueeze(0), x.view(*x.shape, 1), x[...], x.clone(), x.data
+        for view in (*views, nn.Parameter(x, requires_grad=False)):
             assert type(view.device) is torch.device
             assert (view.device.type, view.device.index) == (place.type, place.index)
-        assert repr(x.device) == repr(place)
-
-
-@claim("device-attribute-tells-where")
-@over(twin=twins((torch.float32,)), of=among("here", "there", "parameter"))
-def test_a_device_cannot_be_assigned(accelerator, twin, of):
-    x = host_twin(twin)[0] if of == "here" else twin.tensor(twin.array())
-    x = nn.Parameter(x) if of == "parameter" else x
-    before = str(x.device)
-    with refused(AttributeError):
-        x.device = accelerator
-    assert str(x.device) == before
+        with refused(AttributeError):
+            view.device = accelerator
+        assert repr(x.device) == repr(view.device) == repr(place)
 
 
 # ── printed-device-shows-type-and-index ──
@@ -165,13 +141,24 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
     agree(moved, twin.array())
 
 
-@claim("create-on-device-equals-create-then-move")
-@over(data=among([1, -2, 2**53 + 1], [[0.5, -1.5], [3.25, 1 + 2**-23]], [True, False], 7, 2.5, [], [[]]))
-def test_data_give_the_same_dtype_and_digits_either_way(accelerator, data):
-    created, moved = torch.tensor(data, device=spot()), torch.tensor(data, device="cpu").to(spot())
+NUMBERS = {  # large, small, negative, of several dtypes, and none
+    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (1, -2, 2**53 + 1)]),
+    **dict.fromkeys([((0.5, -1.5), (3.25, 1 + 2**-23)), (2e-5,), (1e28, -1e-28, 0.0)]),
+    **{(-(2**31), 7): torch.int32, (1, -10): torch.int8, (255, 0): torch.uint8},
+    (math.nan, -math.inf, 2.0): torch.float16,
+}
 
-    assert created.tolist() == moved.tolist() == data
-    assert (created.dtype, created.device) == (moved.dtype, moved.device)
+
+@claim("create-on-device-equals-create-then-move", "gpu-tensor-prints-its-device")
+@over(numbers=among(*NUMBERS.items()))
+def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers):
+    data, dtype = numbers
+    here, created = torch.tensor(data, dtype=dtype, device="cpu"), torch.tensor(data, dtype=dtype, device=spot())
+
+    for x in (created, here.to(spot())):
+        assert (x.dtype, x.device) == (here.dtype, spot())
+        agree(x, np.asarray(data, here.numpy().dtype))
+        assert str(x).replace(f", device='{spot()}'", "") == str(here)
 
 
 # ── device-falls-back-to-cpu ──
@@ -224,30 +211,23 @@ def test_results_and_gradients_of_every_operation_are_where_the_leaf_is(accelera
     agree(x.grad, pulled, operation.roundings, operation.scale)
 
 
-@claim("gpu-results-stay-on-gpu")
-@over(
-    # not of what is made of numbers on the CPU
-    operation=among(*(name for name in (*UNTRACKED, *SEVERAL) if name not in ("tolist", "new_tensor"))),
-    twin=twins((torch.float32, torch.float16), shapes=((5,), (2, 3))),
-)
-def test_what_has_no_gradient_is_there_too(accelerator, operation, twin):
-    x, _ = twin
-    results = SEVERAL[operation](x) if operation in SEVERAL else [UNTRACKED[operation](x)]
-    assert {result.device for result in results} == {x.device}
+# Of no gradient, or drawn; but for what is made of numbers on the CPU.
+FURTHER = {
+    **{name: compute for name, compute in UNTRACKED.items() if name not in ("tolist", "new_tensor")},
+    **SEVERAL,
+    "rand_like": lambda x: torch.rand_like(x),
+    "randn_like": lambda x: torch.randn_like(x),
+    "bernoulli": lambda x: torch.bernoulli(torch.ones_like(x, dtype=torch.float32)),
+    "dropout": lambda x: F.dropout(x),
+}
 
 
 @claim("gpu-results-stay-on-gpu")
-@over(draw=among("rand_like", "randn_like", "bernoulli", "dropout"), twin=twins((torch.float32,), values=("positive",)))
-def test_random_numbers_for_a_tensor_are_drawn_where_it_is(accelerator, draw, twin):
+@over(operation=among(*FURTHER), twin=twins((torch.float32, torch.float16), shapes=((5,), (2, 3))))
+def test_what_has_no_gradient_or_is_drawn_is_there_too(accelerator, operation, twin):
     x, _ = twin
-    ones = torch.ones_like(x)
-    drawn = {
-        "rand_like": lambda: torch.rand_like(x),
-        "randn_like": lambda: torch.randn_like(x),
-        "bernoulli": lambda: torch.bernoulli(ones),
-        "dropout": lambda: F.dropout(x),
-    }[draw]()
-    assert (drawn.device, drawn.shape) == (x.device, x.shape)
+    results = FURTHER[operation](x)
+    assert {result.device for result in ([results] if isinstance(results, torch.Tensor) else results)} == {x.device}
 
 
 @claim("gpu-results-stay-on-gpu")

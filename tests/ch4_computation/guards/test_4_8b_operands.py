@@ -1,17 +1,28 @@
 """4.8 GPU computing: a table of operations with operands on two devices, in both orders, in place and with out=."""
 
+import itertools
+import operator
+
 import numpy as np
 import pytest
 import torch
-from harness import capabilities
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins, untouched
+from populations import ANY, FLOATS, LAYOUTS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.comparing import host
-from populations.mixing import INTO, OF_TWO, WRITES, current, host_twin, refused, spot
-from populations.twins import NUMPY
+from populations.mixing import CPU, INTO, OF_TWO, WRITES, current, host_twin, refused, spot
+from populations.twins import FEW, NUMPY
 
 claim = pytest.mark.claim
 
 SHAPES = ((0,), (5,), (2, 3), (2, 3, 4, 5), (2, 1025))
+
+
+HALF_HERE, BOTH_THERE = among("cpu, gpu", "gpu, cpu"), among("two", "turned")
+
+
+def places(two):
+    """Where the two operands are."""
+    there, other = spot(), spot(second=True)
+    return {"cpu, gpu": (CPU, there), "gpu, cpu": (there, CPU), "two": (there, other), "turned": (other, there)}[two]
 
 
 def pairs(first, second, grad=False):
@@ -20,17 +31,8 @@ def pairs(first, second, grad=False):
     return a, torch.tensor([[5.0, 6.0], [7.0, 8.0]], device=second, requires_grad=grad)
 
 
-def places(two):
-    """Where the two operands are: "cpu and gpu", and so on."""
-    here, there, other = torch.device("cpu"), spot(), spot(second=True)
-    return {"cpu, gpu": (here, there), "gpu, cpu": (there, here), "two": (there, other), "turned": (other, there)}[two]
-
-
-# ── cpu-and-gpu-tensors-do-not-mix, different-gpus-do-not-mix ──
-
-
 @claim("cpu-and-gpu-tensors-do-not-mix")
-@over(operation=among(*OF_TWO), two=among("cpu, gpu", "gpu, cpu"))
+@over(operation=among(*OF_TWO), two=HALF_HERE)
 def test_no_operation_takes_one_operand_from_the_cpu_and_one_from_the_gpu(accelerator, operation, two):
     first, second = places(two)
     a, b = pairs(first, second)
@@ -38,7 +40,7 @@ def test_no_operation_takes_one_operand_from_the_cpu_and_one_from_the_gpu(accele
     with refused():
         OF_TWO[operation](a, b)
     # they differ in nothing but their place: together, on either side, they give the CPU's numbers
-    expected = OF_TWO[operation](*pairs("cpu", "cpu")).numpy()
+    expected = OF_TWO[operation](*pairs(CPU, CPU)).numpy()
     for place in (first, second):
         together = OF_TWO[operation](a.to(place), b.to(place))
         assert together.device.type == place.type
@@ -46,7 +48,7 @@ def test_no_operation_takes_one_operand_from_the_cpu_and_one_from_the_gpu(accele
 
 
 @claim("different-gpus-do-not-mix")
-@over(operation=among(*OF_TWO), two=among("two", "turned"), grad=among(False, True))
+@over(operation=among(*OF_TWO), two=BOTH_THERE, grad=among(False, True))
 def test_no_operation_takes_operands_from_two_gpus(two_devices, operation, two, grad):
     first, second = places(two)
     a, b = pairs(first, second, grad)
@@ -58,24 +60,24 @@ def test_no_operation_takes_operands_from_two_gpus(two_devices, operation, two, 
     assert (total.device, total.tolist()) == (second, [[6, 8], [10, 12]])
 
 
-@claim("cpu-and-gpu-tensors-do-not-mix")
-@over(operation=among(*INTO), two=among("cpu, gpu", "gpu, cpu"))
-def test_no_operation_writes_from_one_memory_into_the_other_and_a_refused_one_writes_nothing(
-    accelerator, operation, two
-):
+def writes_nothing(operation, two):
+    """Raise AssertionError unless an operation that would write from one place into the other leaves both alone."""
     a, b = pairs(*places(two))
     with refused():
         INTO[operation](a, b)
     assert (a.tolist(), b.tolist()) == ([[1, 2], [3, 4]], [[5, 6], [7, 8]])
+
+
+@claim("cpu-and-gpu-tensors-do-not-mix")
+@over(operation=among(*INTO), two=HALF_HERE)
+def test_no_operation_writes_from_one_memory_into_the_other(accelerator, operation, two):
+    writes_nothing(operation, two)
 
 
 @claim("different-gpus-do-not-mix")
-@over(operation=among(*INTO), two=among("two", "turned"))
+@over(operation=among(*INTO), two=BOTH_THERE)
 def test_no_operation_writes_from_one_gpu_into_the_other(two_devices, operation, two):
-    a, b = pairs(*places(two))
-    with refused():
-        INTO[operation](a, b)
-    assert (a.tolist(), b.tolist()) == ([[1, 2], [3, 4]], [[5, 6], [7, 8]])
+    writes_nothing(operation, two)
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix")
@@ -96,25 +98,19 @@ def test_no_dtype_layout_or_size_mixes(accelerator, twin, two):
 
 # ── what crosses all the same ──
 
-OF_A_NUMBER = {
-    "x + n": (lambda x, n: x + n, lambda x, n: x + n),
-    "n + x": (lambda x, n: n + x, lambda x, n: x + n),
-    "x - n": (lambda x, n: x - n, lambda x, n: x - n),
-    "n - x": (lambda x, n: n - x, lambda x, n: n - x),
-    "x * n": (lambda x, n: x * n, lambda x, n: x * n),
-    "n * x": (lambda x, n: n * x, lambda x, n: x * n),
-    "x / n": (lambda x, n: x / n, lambda x, n: x / n),
-    "n / x": (lambda x, n: n / (x * 0 + 4), lambda x, n: n / (x * 0 + 4)),
-    "x ** n": (lambda x, n: x**n, lambda x, n: x**n),
-    "x % n": (lambda x, n: x % n, lambda x, n: x % n),
-    "torch.add": (lambda x, n: torch.add(x, n), lambda x, n: x + n),
-    "maximum": (lambda x, n: torch.maximum(x, n), lambda x, n: np.maximum(x, n)),
-    "x > n": (lambda x, n: x > n, lambda x, n: x > n),
-    "where": (lambda x, n: torch.where(x > 2, x, n), lambda x, n: np.where(x > 2, x, n)),
-    "mul_": (lambda x, n: x.clone().mul_(n), lambda x, n: x * n),
-    "out": (lambda x, n: torch.mul(x, n, out=torch.empty_like(x)), lambda x, n: x * n),
-    "fill_": (lambda x, n: x.clone().fill_(n), lambda x, n: np.full_like(x, n)),
-}
+# What a tensor x and a number n may have to do with each other, in torch and in NumPy.
+ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.mod, operator.gt)
+OF_A_NUMBER = [(form, form) for form in ARITHMETIC]
+OF_A_NUMBER += [
+    *((reverse, reverse) for reverse in (lambda x, n: n + x, lambda x, n: n - x, lambda x, n: n * x)),
+    (lambda x, n: n / (x * 0 + 4), lambda x, n: n / (x * 0 + 4)),
+    (torch.add, np.add),
+    (torch.maximum, np.maximum),
+    (lambda x, n: torch.where(x > 2, x, n), lambda x, n: np.where(x > 2, x, n)),
+    (lambda x, n: x.clone().mul_(n), np.multiply),
+    (lambda x, n: torch.mul(x, n, out=torch.empty_like(x)), np.multiply),
+    (lambda x, n: x.clone().fill_(n), np.full_like),
+]
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
@@ -126,7 +122,7 @@ def test_a_zero_dimensional_cpu_tensor_mixes_as_a_python_number_would(accelerato
         "element": torch.tensor([[1.0, 2.0]], device="cpu")[0, 1],
         "sum": torch.tensor([1.0, 1.0], device="cpu").sum(),
     }[of]
-    compute, rule = OF_A_NUMBER[form]
+    compute, rule = form
     result = compute(x, two)
 
     assert result.device == x.device
@@ -181,71 +177,76 @@ def crossed(way, into, array, source):
     agree(square, np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]]))
 
 
+def both_ways(way, twin, other):
+    """Raise AssertionError unless a write crosses from the CPU to the device under test, and back."""
+    array = other.array().astype(NUMPY[twin.dtype])
+    crossed(way, twin.tensor(twin.array()), array, host_twin(other)[0])
+    crossed(way, host_twin(twin)[0], array, other.tensor(other.array()))
+
+
+WRITTEN = twins(ANY, WRITABLE, FEW, values=("positive",)).also(Twin(torch.float32, (65_537,), values="positive"))
+
+
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(twin=twins(ANY, WRITABLE), layout=among(*LAYOUTS), way=among(*WRITES))
-def test_copies_into_any_layout_cross_both_ways(accelerator, twin, layout, way):
-    other = twin.but(layout=layout, seed=twin.seed + 1)
-    crossed(way, twin.tensor(twin.array()), other.array(), host_twin(other)[0])
-    crossed(way, host_twin(twin)[0], other.array(), other.tensor(other.array()))
+@over(twin=WRITTEN, layout=among(*LAYOUTS), way=among(*WRITES))
+def test_copies_into_the_same_or_another_layout_cross_both_ways(accelerator, twin, layout, way):
+    for source in (twin.layout, layout):
+        both_ways(way, twin, twin.but(layout=source, seed=twin.seed + 1))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(
-    twin=twins((*FLOATS, torch.int64, torch.uint8), WRITABLE, values=("positive",)),
-    source=among(*FLOATS, torch.int64, torch.uint8, torch.bool),
-    way=among(*WRITES),
+    dtypes=among(*itertools.product((*FLOATS, torch.int64, torch.uint8), (*FLOATS, *WHOLE, torch.bool))),
+    layout=among(*WRITABLE),
+    way=each("copy_", "x[...] = y", "x.data.copy_"),
 )
-def test_copies_into_another_dtype_cross_both_ways(accelerator, twin, source, way):
-    other = twin.but(dtype=source, seed=twin.seed + 1)
-    crossed(way, twin.tensor(twin.array()), other.array(), host_twin(other)[0])
-    crossed(way, host_twin(twin)[0], other.array(), other.tensor(other.array()))
+def test_copies_into_another_dtype_cross_both_ways(accelerator, dtypes, layout, way):
+    into, source = (Twin(dtype, (2, 3), layout, "positive", seed=number) for number, dtype in enumerate(dtypes))
+    both_ways(way, into, source)
+
+
+@claim("different-gpus-do-not-mix", truth=True)
+@over(twin=WRITTEN, layout=among(*LAYOUTS), way=among(*WRITES), source=among(None, torch.float16, torch.bool))
+def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twin, layout, way, source):
+    other = twin.but(layout=layout, dtype=source or twin.dtype, seed=twin.seed + 1, second=not twin.second)
+    array = other.array().astype(NUMPY[twin.dtype])
+    crossed(way, twin.tensor(twin.array()), array, other.tensor(other.array()))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(twin=twins(FLOATS, WRITABLE, ranks=(1, 5)), way=among(*WRITES))
+@over(twin=twins(FLOATS, WRITABLE, ((5,), (2, 3), (2, 3, 4, 5), (2, 1025))), way=among(*WRITES))
 def test_a_number_or_a_row_of_the_cpu_fills_a_tensor_there(accelerator, twin, way):
     x, array = twin
-    four = torch.tensor([3.0, 4.0], device="cpu")[1]
-    crossed(way, x, np.full_like(array, 4), four)
+    crossed(way, x, np.full_like(array, 4), torch.tensor([3.0, 4.0], device="cpu")[1])
     crossed(way, x, np.full_like(array, 3), torch.full(array.shape[-1:], 3.0, dtype=torch.float64, device="cpu"))
-    here, there = host_twin(twin.but(shape=(2, 3, 5)))[0], twin.but(shape=(2, 3, 5), seed=twin.seed + 1)
-    for into, numbers in ((here, there.tensor(there.array())), (there.tensor(there.array()), here.clone())):
-        expected = host(numbers)
+
+
+@claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
+@over(twin=twins(FLOATS, WRITABLE, ((2, 3, 5),)))
+def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin):
+    (here, _), (there, _) = host_twin(twin), twin.but(seed=twin.seed + 1)
+    for into, numbers in ((here, there.clone()), (there, here.clone())):
         for index in range(3):
             into[0][index], into[1, index] = numbers[0, index], numbers[1, index]
         for index in range(5):
             into[1][2][index] = numbers[1, 1, index]
+        expected = host(numbers)
         expected[1, 2] = expected[1, 1]
         agree(into, expected)
         untouched(into)
-
-
-@claim("different-gpus-do-not-mix", truth=True)
-@over(
-    twin=twins(ANY, WRITABLE, values=("positive",)),
-    layout=among(*LAYOUTS),
-    way=among(*WRITES),
-    source=among(None, torch.float16, torch.bool),
-)
-def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twin, layout, way, source):
-    dtype = source if source and capabilities.has("float16") else twin.dtype
-    other = twin.but(layout=layout, dtype=dtype, seed=twin.seed + 1, second=not twin.second)
-    crossed(way, twin.tensor(twin.array()), other.array().astype(NUMPY[twin.dtype]), other.tensor(other.array()))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(twin=twins(ANY, LAYOUTS, ((5,), (2, 3), (2, 3, 4, 5), (2, 1025))))
 def test_indices_and_masks_of_the_cpu_select_from_a_tensor_there_and_write_to_it(accelerator, twin):
     x, array = twin
-    rows, mask = torch.tensor([1, 0, -1], device="cpu"), torch.from_numpy(array != array.flat[0])
-
-    for chosen, expected in ((x[rows], array[[1, 0, -1]]), (x[mask], array[array != array.flat[0]])):
-        assert chosen.device == x.device
-        agree(chosen, expected)
+    places = np.array([1, 0, -1]), array != array.flat[0]
+    for chosen in places:
+        selected = x[torch.from_numpy(chosen)]
+        assert selected.device == x.device
+        agree(selected, array[chosen])
     copy = x.clone()
-    copy[rows[:1]] = 0
-    copy[mask] = 1
-    expected = array.copy()
-    expected[1] = 0
-    expected[array != array.flat[0]] = 1
-    agree(copy, expected)
+    for chosen, number in zip(places, (0, 1)):
+        copy[torch.from_numpy(chosen)] = number
+        array[chosen] = number
+    agree(copy, array)

@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, among, over, twins, whole
+from populations import ANY, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, among, over, twins, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.kinds import LAYERS, ROW, WITH_PARAMETERS
 from populations.mixing import CPU, current, host_twin, refused, spot
 from populations.modules import TREES, Tree, handed_out, holding, trees
 from populations.tasks import OPTIMIZERS, TASKS, steps
+from populations.twins import FEW
 from torch import nn
 
 claim = pytest.mark.claim
@@ -63,7 +64,10 @@ def devices_of(net):
 
 
 def goes_and_comes_back(net, move, goal):
-    """Raise AssertionError unless a model moves to ``goal``, to the other device of its type, and back unchanged."""
+    """Raise AssertionError unless a model moves to ``goal``, to the other device of its type, and back unchanged, and
+    what is not registered stays behind.
+    """
+    net.note, net.notes = torch.ones(2, device="cpu"), [torch.ones(2, device="cpu", requires_grad=True)]
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 3.0)
     before = told(net)
@@ -72,12 +76,14 @@ def goes_and_comes_back(net, move, goal):
         assert go(net, place) is net
         assert devices_of(net) <= {place}
         assert told(net) == before
+        assert (net.note.device, net.notes[0].device) == (CPU, CPU)
 
 
 # ── model-moves-with-to ──
 
 
-@claim("model-moves-with-to")
+@claim("model-moves-with-to", "parameter-device-tells-the-models-device")
+@claim("model-moves-with-to", truth=True)
 @over(model=MODELS, move=among(*MOVES))
 def test_all_that_is_registered_moves_there_and_back_and_nothing_but_the_place_changes(accelerator, model, move):
     net, _ = model
@@ -85,7 +91,10 @@ def test_all_that_is_registered_moves_there_and_back_and_nothing_but_the_place_c
 
 
 @claim("model-moves-with-to")
-@over(twin=twins(ANY, LAYOUTS), move=among(*list(MOVES)[:3], "to(non_blocking=True)"))
+@over(
+    twin=twins(ANY, LAYOUTS, FEW).also(Twin(torch.float32, (65_537,))),
+    move=among(*list(MOVES)[:3], "to(non_blocking=True)"),
+)
 def test_what_is_held_of_any_dtype_and_layout_moves_with_its_values(accelerator, twin, move):
     with torch.device("cpu"):
         net, _ = holding(twin, host_twin)
@@ -114,24 +123,7 @@ def test_weights_stay_tied_exactly_where_the_parameter_objects_are_kept(accelera
     assert net[0].weight.tolist() == net[1].weight.tolist() == values
 
 
-@claim("model-moves-with-to", truth=True)
-@over(model=MODELS, move=among(*MOVES))
-def test_a_tensor_that_is_not_registered_stays_behind(accelerator, model, move):
-    net = next(iter(model)).cpu()
-    net.note, net.notes = torch.ones(2, device="cpu"), [torch.ones(2, device="cpu", requires_grad=True)]
-    MOVES[move](net, spot())
-    assert (net.note.device, net.notes[0].device) == (CPU, CPU)
-
-
 # ── parameter-device-tells-the-models-device ──
-
-
-@claim("parameter-device-tells-the-models-device")
-@over(model=MODELS, place=among("cpu", "first", "second"))
-def test_every_parameter_tells_where_the_model_is(accelerator, model, place):
-    goal = {"cpu": CPU, "first": spot(), "second": spot(second=True)}[place]
-    net = next(iter(model)).to(goal)
-    assert {parameter.device for parameter in net.parameters()} <= {goal}
 
 
 @claim("parameter-device-tells-the-models-device", truth=True)
