@@ -87,6 +87,12 @@ def arguments(
 # ── layers ──
 
 
+def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation."""
+    module(torch.zeros_like(x), *rest)
+    return module.train(x.dim() % 2 > 0)(x, *rest)
+
+
 def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], activation: Callable) -> np.ndarray:
     """``layers`` of weight (outputs, inputs) and bias one after another, the activation after each but the last."""
     for number, (weight, bias) in enumerate(layers, 1):

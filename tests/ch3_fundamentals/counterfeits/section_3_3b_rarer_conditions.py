@@ -1,10 +1,10 @@
-"""Counterfeits of section 3.3, masks, samples without a batch, labels with gaps, sure predictions."""
+"""Counterfeits of section 3.3, masks, samples without a batch, labels with gaps, sure predictions, second calls."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, from_the_second_call_on, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -195,3 +195,13 @@ def the_positions_of_a_sample_share_the_term_of_the_first(patch):
         return x - x.logsumexp(1, keepdim=True)[..., :1] if x.dim() == 3 and dim == 1 else result
 
     change_softmax(patch, change, log=True)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def a_softmax_module_rounds_from_its_second_call_on(patch):
+    from_the_second_call_on(patch, nn.Softmax, lambda p: (p * 1024).round() / 1024)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
+def a_loss_module_is_halved_from_its_second_call_on(patch):
+    from_the_second_call_on(patch, nn.CrossEntropyLoss, lambda loss: loss / 2)

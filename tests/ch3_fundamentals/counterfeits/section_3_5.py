@@ -10,8 +10,13 @@ from torch.nn import functional as F
 def replace_function(patch, name, wrong):
     """`wrong(function, x)` in the place of torch.relu, torch.sigmoid or torch.tanh and of the method."""
     function = getattr(torch.Tensor, name)
+
+    def replaced(x, out=None):
+        result = wrong(function, x)
+        return result if out is None else out.copy_(result)
+
     for place in (torch, torch.Tensor):
-        patch.setattr(place, name, lambda x: wrong(function, x))
+        patch.setattr(place, name, replaced)
 
 
 def replace_slope(patch, name, slope):
@@ -261,7 +266,7 @@ def tanh_follows_the_formula_and_overflows(patch):
 
 @counterfeit("tanh-formula")
 def tanh_never_gets_quite_to_minus_one(patch):
-    replace_function(patch, "tanh", lambda tanh, x: tanh(x).clamp(min=-1 + 1e-7))
+    replace_function(patch, "tanh", lambda tanh, x: tanh(x) if x.is_complex() else tanh(x).clamp(min=-1 + 1e-7))
 
 
 @counterfeit("tanh-formula")

@@ -10,8 +10,8 @@ from torch import nn
 
 @counterfeit("sigmoid-formula")
 def sigmoid_of_whole_numbers_is_rounded(patch):
-    def wrong(right, x):
-        return right(x).round() if not x.dtype.is_floating_point else right(x)
+    def wrong(right, x, **into):
+        return right(x, **into).round() if not x.dtype.is_floating_point else right(x, **into)
 
     change_method(patch, "sigmoid", wrong)
     wrap(patch, torch, "sigmoid", wrong)
@@ -19,12 +19,12 @@ def sigmoid_of_whole_numbers_is_rounded(patch):
 
 @counterfeit("sigmoid-formula", reported="pytorch/pytorch#11883")
 def sigmoid_of_a_slice_reads_on_past_its_gaps(patch):
-    def wrong(right, x):
+    def wrong(right, x, **into):
         if x.dim() == 4 and not x.is_contiguous() and x.numel() and x.stride(-1) == 1:
             size = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
             if size >= x.numel():
-                return right(x.detach().as_strided((x.numel(),), (1,)).reshape(x.shape))
-        return right(x)
+                return right(x.detach().as_strided((x.numel(),), (1,)).reshape(x.shape), **into)
+        return right(x, **into)
 
     change_method(patch, "sigmoid", wrong)
     wrap(patch, torch, "sigmoid", wrong)
@@ -33,8 +33,8 @@ def sigmoid_of_a_slice_reads_on_past_its_gaps(patch):
 def change_sigmoid_in_blocks(patch, dtype, where, value):
     """Let the sigmoid be ``value`` where ``where(x)``, of ``dtype`` and in whole blocks of 32 bytes."""
 
-    def wrong(right, x):
-        y = right(x)
+    def wrong(right, x, **into):
+        y = right(x, **into)
         if x.dtype != dtype:
             return y
         block = 32 // x.element_size()

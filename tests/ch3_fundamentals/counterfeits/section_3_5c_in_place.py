@@ -1,10 +1,10 @@
-"""Counterfeits of section 3.5, NaN, large arguments, and activations in place."""
+"""Counterfeits of section 3.5, NaN, large arguments, activations in place, and modules that are called again."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_gradient, change_method, from_the_second_call_on, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -64,3 +64,13 @@ def relu_in_place_does_nothing_the_second_time(patch):
         return right(self, x)
 
     wrap(patch, nn.ReLU, "forward", wrong)
+
+
+@counterfeit("sigmoid-formula")
+def a_sigmoid_module_rounds_from_its_second_call_on(patch):
+    from_the_second_call_on(patch, nn.Sigmoid, lambda y: (y * 1024).round() / 1024)
+
+
+@counterfeit("tanh-formula")
+def a_tanh_module_halves_its_gradient_from_its_second_call_on(patch):
+    from_the_second_call_on(patch, nn.Tanh, lambda y: change_gradient(y, lambda g: g / 2))

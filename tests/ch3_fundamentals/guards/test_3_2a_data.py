@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 from populations import WRITABLE, Population, Twin, agree, among, over, whole
 from populations.comparing import host
-from populations.statistics import occur_as_often
+from populations.statistics import look_uniformly_shuffled, occur_as_often
 from torch.utils.data import ChainDataset, DataLoader, TensorDataset
 
 claim = pytest.mark.claim
@@ -132,6 +132,19 @@ def test_every_epoch_takes_each_example_once_with_its_label(case):
         assert all(len(x) == batch_size for x, _ in batches[: left // batch_size])
 
 
+@claim("minibatch-is-uniform-random-sample")
+@claim("dataloader-shuffle-visits-each-example-once")
+def test_every_example_at_every_place_and_every_pair_in_every_mini_batch_is_equally_likely():
+    batches = shuffled(5, 2).batch_sampler
+    orders = np.array([[*itertools.chain(*batches)] for _ in range(5000)])
+
+    look_uniformly_shuffled(orders)
+    pairs = [*itertools.combinations(range(5), 2)]
+    for batch in (orders[:, :2], orders[:, 2:4]):
+        drawn = np.sort(batch)[:, None] == pairs
+        occur_as_often(drawn.all(2), 1 / len(pairs), len(pairs))
+
+
 @claim("dataloader-shuffle-visits-each-example-once")
 @over(drop_last=among(False, True))
 def test_every_order_of_three_examples_is_as_likely_and_so_is_who_is_left_out(drop_last):
@@ -146,6 +159,7 @@ def test_every_order_of_three_examples_is_as_likely_and_so_is_who_is_left_out(dr
     assert set(drawn) <= set(orders)
 
 
+@claim("minibatch-is-uniform-random-sample")
 @claim("dataloader-shuffle-visits-each-example-once")
 def test_long_orders_their_inverses_and_what_leads_from_one_epoch_to_the_next_keep_no_neighbours_together():
     """Of a random order of 2500: rises have mean 1249.5 and deviation 14.4; the number of pairs that stay neighbours,

@@ -5,9 +5,9 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, normal, over, twins, whole
+from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
+from populations.comparing import host
 from populations.decay import DECAY, DTYPES, SHAPES, parameters
-from populations.layers import COMPUTED
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
 
 claim = pytest.mark.claim
@@ -77,26 +77,23 @@ def test_every_implementation_decays_every_group_in_either_precision(recipe):
 @over(name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam", "SGD"), rank=whole(0, 5))
 def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, rank):
     tensor, array = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
-    spared, _ = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
-    for each in (tensor, spared):
-        each.grad = torch.zeros_like(each)
+    tensor.grad = torch.zeros_like(tensor)
     getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.25).step()
-    getattr(torch.optim, name)([spared], lr=0.01, weight_decay=0).step()
 
-    moved = array - tensor.detach().cpu().numpy()
+    moved = array - host(tensor)
     assert np.all((moved > 0) & (moved < array))
-    agree(spared, array)
 
 
 # ── penalty-shrinks-weights-each-step ──
 
-RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0))
-BEYOND = ((0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
+# the factor shrinks, is 0, changes the sign, and grows
+RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
 
 
 @claim("penalty-shrinks-weights-each-step")
+@claim("penalty-shrinks-weights-each-step", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
-def test_each_step_multiplies_by_one_minus_lr_lambda_and_subtracts_the_plain_gradient(twin, rates, steps):
+def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
     (lr, lambd), (w, array) = rates, twin.but(grad=True)
     optimizer, expected = torch.optim.SGD([w], lr=lr, weight_decay=lambd), array
     for step in range(steps):
@@ -104,15 +101,6 @@ def test_each_step_multiplies_by_one_minus_lr_lambda_and_subtracts_the_plain_gra
         optimizer.step()
         expected = (1 - lr * lambd) * expected - lr * gradient
     agree(w, expected)  # exact: all are short binary fractions
-
-
-@claim("penalty-shrinks-weights-each-step", truth=True)
-@over(twin=twins(COMPUTED, WRITABLE, SHAPES), rates=among(*RATES, *BEYOND))
-def test_beyond_one_the_factor_changes_the_sign_and_beyond_two_it_grows(twin, rates):
-    (lr, lambd), (w, array) = rates, twin.but(grad=True)
-    w.grad = torch.zeros_like(w)
-    torch.optim.SGD([w], lr=lr, weight_decay=lambd).step()
-    agree(w, array * (1 - lr * lambd), roundings=2, scale=8 * (1 + lr * lambd))
 
 
 @claim("weight-decay-decays-bias-by-default")
@@ -134,21 +122,6 @@ def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(
 
 
 @claim("weight-decay-makes-parameters-smaller")
-@over(
-    twin=twins(SINGLE_AND_DOUBLE, ("contiguous", "transposed"), ((5,), (2, 3), (257,))), lambd=among(0, 0.5, 1, 3, 15)
-)
-def test_training_ends_at_the_minimum_over_one_plus_lambda(twin, lambd):
-    (w, start), (target, sought) = twin.but(grad=True), twin.but(seed=twin.seed + 1)
-    lr = 0.5 / (1 + lambd)  # the distance to the minimum is halved in each step
-    optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
-    for _ in range(30):
-        w.grad = w.detach() - target  # of half the squared distance
-        optimizer.step()
-    minimum = sought.astype(np.float64) / (1 + lambd)
-    # a step rounds five times, and what it was off before is halved
-    agree(w, minimum + (start - minimum) / 2**30, roundings=10, scale=8)
-
-
 @claim("weight-decay-makes-parameters-smaller", truth=True)
 @claim("weight-decay-counters-overfitting", truth=True)
 @over(sought=among(2.0, -6.0, 0.5), lambd=among(1, 3, 7), lr=among(0.125, 0.5, 1.0))
@@ -159,25 +132,3 @@ def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_tim
         w.grad = w.detach() - sought
         optimizer.step()
         agree(w, np.full(3, minimum - minimum * (1 - lr * (1 + lambd)) ** step))
-
-
-@claim("weight-decay-counters-overfitting")
-def test_ten_problems_with_more_weights_than_examples_are_all_overfitted_without_decay_alone():
-    # of 200 weights 180 directions keep a start of variance 1, which adds 90 to the half-squared test loss
-    x, test_x, start = normal(10, 20, 200), normal(10, 100, 200), normal(10, 200, 1)
-    y, test_y = (0.01 * (each.sum(-1, keepdim=True) + normal(10, each.shape[1], 1)) for each in (x, test_x))
-    losses = {}
-    for lambd in (0, 3):
-        w = start.clone().requires_grad_()
-        optimizer = torch.optim.SGD([w], lr=0.05, weight_decay=lambd)
-        for _ in range(100):
-            w.grad = x.mT @ (x @ w.detach() - y) / 20
-            optimizer.step()
-        for name, inputs, labels in (("training", x, y), ("test", test_x, test_y)):
-            losses[name, lambd] = ((inputs @ w.detach() - labels) ** 2 / 2).mean((1, 2)).cpu().numpy()
-
-    assert losses["training", 0].max() < 1e-6 < 1e-5 < losses["training", 3].min()
-    # The mean of 180 squares is below 0.2 with a probability under 1e-30 (Chernoff: (0.2 e**0.8)**90): 18 of the 90
-    # remain, and a mean over 100 examples keeps more than half.
-    assert losses["test", 0].min() > 9
-    assert np.all(losses["test", 3] < losses["test", 0] / 10)

@@ -73,17 +73,6 @@ def test_an_activation_or_a_bias_makes_it_something_else(case):
 
 
 @claim("deep-products-vanish-or-explode")
-@over(scale=SCALES, one=ONE)
-def test_layers_that_rotate_and_scale_multiply_the_length_by_the_scale_each(scale, one):
-    h, layer = torch.tensor([[3.0, 4.0]], dtype=one.dtype), rotation(scale, one.dtype)
-    for depth in range(1, 51):
-        h = h @ layer
-        # the cosine, two products and a sum a layer: 4 roundings each, of the length
-        exact = 5 * scale**depth
-        assert abs(np.linalg.norm(host(h).astype(np.float64)) / exact - 1) < 4 * depth * torch.finfo(one.dtype).eps
-
-
-@claim("deep-products-vanish-or-explode")
 @over(scale=SCALES)
 def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_about_s_each(scale):
     """The base-10 logarithm of a row's length over s ** 50 has the deviation 0.22 (50 chi-squares of 64): 2 is nine."""
@@ -144,17 +133,21 @@ def test_in_float32_the_gradient_of_a_long_chain_is_zero_or_infinite(end):
     assert net[0].weight.grad.item() == end[1]
 
 
-@claim("deep-gradients-vanish-or-explode")
+@claim("deep-products-vanish-or-explode", "deep-gradients-vanish-or-explode")
 @over(scale=SCALES, one=ONE)
-def test_backpropagation_multiplies_the_gradient_by_the_scale_of_each_layer(scale, one):
+def test_layers_that_rotate_and_scale_multiply_the_length_of_outputs_and_gradients_by_the_scale_each(scale, one):
     x, layer = torch.tensor([[3.0, 4.0]], dtype=one.dtype, requires_grad=True), rotation(scale, one.dtype)
-    h = x
+    lengths, h = [], x
     for _ in range(50):
         h = h @ layer
+        lengths.append(np.linalg.norm(host(h).astype(np.float64)))
     h.backward(torch.tensor([[5.0, 12.0]], dtype=one.dtype))
 
-    length = np.linalg.norm(host(x.grad).astype(np.float64))
-    assert abs(length / (13 * scale**50) - 1) < 200 * torch.finfo(one.dtype).eps  # as forwards
+    # the cosine, two products and a sum a layer: 4 roundings each, of the length
+    depth = np.arange(1, 51)
+    assert np.all(np.abs(lengths / (5 * scale**depth) - 1) < 4 * depth * torch.finfo(one.dtype).eps)
+    back = np.linalg.norm(host(x.grad).astype(np.float64))
+    assert abs(back / (13 * scale**50) - 1) < 4 * 50 * torch.finfo(one.dtype).eps
 
 
 @claim("deep-gradients-vanish-or-explode")

@@ -5,12 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, agree, among, normal, over
+from populations import HALVES, agree, among, over
 from populations.comparing import host
 from populations.layers import relu, sigmoid, tanh
 from populations.statistics import distance, distance_bound, normal_levels
 from torch import nn
-from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
@@ -195,7 +194,7 @@ UNIFORM = among(
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
 @over(layer=UNIFORM, dtype=among(torch.float32, *HALVES))
-def test_layers_of_weighted_sums_draw_uniformly_within_one_over_the_root_of_their_inputs(layer, dtype):
+def test_weighted_sums_start_uniformly_within_one_over_the_root_of_their_inputs_and_no_two_units_equal(layer, dtype):
     kind, sizes, inputs = layer
     made = kind(*sizes, dtype=dtype)
     grain = torch.finfo(dtype).eps
@@ -203,16 +202,8 @@ def test_layers_of_weighted_sums_draw_uniformly_within_one_over_the_root_of_thei
         levels = (host(parameter).reshape(-1).astype(np.float64) * math.sqrt(inputs) + 1) / 2
         assert -grain <= levels.min() <= levels.max() <= 1 + grain
         assert distance(levels.clip(0, 1)) < distance_bound(levels.size, grain), name
-
-
-@claim("default-init-is-sensible")
-@pytest.mark.start_values
-@over(layer=among(*((kind, sizes) for kind, sizes, inputs in UNIFORM.must if inputs > 8)))
-def test_no_two_units_of_such_a_layer_start_equal(layer):
-    kind, sizes = layer
-    for parameter in kind(*sizes).parameters():
-        rows = host(parameter).reshape(len(parameter), -1)[:, :20]
-        assert len(np.unique(rows, axis=0)) == len(rows) or parameter.dim() == 1  # biases are single numbers of 24 bits
+        units = host(parameter).reshape(len(parameter), -1)[:, :20]
+        assert units.shape[1] < 8 or len(np.unique(units, axis=0)) == len(units)  # 8 numbers of a half have 64 bits
 
 
 @claim("default-init-is-sensible")
@@ -245,24 +236,6 @@ def test_every_layer_and_every_reset_draws_anew(layer):
     for old, now, other in zip(before, first.parameters(), second.parameters()):  # two of 24 bits: 6e-8 ** 2
         assert np.any(old != host(now))
         assert np.any(old != host(other))
-
-
-@claim("default-init-is-sensible")
-@pytest.mark.start_values
-@over(width=among(256, 300))
-def test_three_default_layers_keep_a_scale_between_what_small_and_large_normal_weights_leave(width):
-    """Each default layer leaves a sixth of the variance in the mean; over 200 trials 0.034 to 0.042 was left of 1."""
-
-    def scale(std):
-        net = nn.Sequential(*(part for _ in range(3) for part in (nn.Linear(width, width), nn.ReLU())))
-        for parameter in net.parameters() if std else ():
-            nn.init.normal_(parameter, std=std)
-        with torch.no_grad():
-            return host(F.relu(net(normal(50, width)))).std(0).mean()
-
-    assert 0.01 < scale(None) < 0.2
-    assert scale(0.01) < 0.005
-    assert scale(1) > 100
 
 
 @claim("default-init-is-sensible", truth=True)
