@@ -137,17 +137,21 @@ def category(dtype: torch.dtype) -> int:
     return 3 if dtype.is_complex else 2 if dtype.is_floating_point else int(dtype != torch.bool)
 
 
-def made_of(x: torch.Tensor, y: torch.Tensor, kind: np.dtype | None = None) -> torch.dtype:
-    """The dtype of a result of two tensors: that of the higher category; within one that of the tensor which has
-    dimensions, if only one has, or else NumPy's, where bfloat16 counts as float32. With ``kind``, NumPy's dtype of the
-    result: truth values stay that, and fractions of whole numbers have the default dtype.
+def common(x: torch.Tensor, y: torch.Tensor) -> torch.dtype:
+    """The dtype in which two tensors meet: that of the higher category; within one that of the tensor which has
+    dimensions, if only one has, or else NumPy's, where bfloat16 counts as float32.
     """
-    if kind is not None and kind.kind == "b":
-        return torch.bool
-    made = max(x, y, key=lambda tensor: (category(tensor.dtype), tensor.dim() > 0)).dtype
     if category(x.dtype) == category(y.dtype) and x.dtype != y.dtype and (x.dim() > 0) == (y.dim() > 0):
-        made = getattr(torch, np.promote_types(NUMPY[x.dtype], NUMPY[y.dtype]).name)
-    return torch.get_default_dtype() if category(made) < 2 and kind is not None and kind.kind == "f" else made
+        return getattr(torch, np.promote_types(NUMPY[x.dtype], NUMPY[y.dtype]).name)
+    return max(x, y, key=lambda tensor: (category(tensor.dtype), tensor.dim() > 0)).dtype
+
+
+def made(met: torch.dtype, kind: np.dtype) -> torch.dtype:
+    """The dtype of a result of operands that met in ``met``, if NumPy's result is of ``kind``: truth values stay that,
+    and fractions of whole numbers have the default dtype.
+    """
+    fractions = kind.kind == "f" and category(met) < 2
+    return torch.bool if kind.kind == "b" else torch.get_default_dtype() if fractions else met
 
 
 def new_output(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -233,14 +237,15 @@ WRITTEN = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe: ``binary, pair = trial``."""
+    """A recipe: ``binary, pairs = trial``, of which there are two where it says ``twice``, of the same shapes."""
 
     binary: Binary
     pair: Pair
+    twice: bool = False
 
     def __iter__(self) -> Iterator:
         yield self.binary
-        yield self.pair
+        yield (self.pair, self.pair.next()) if self.twice else (self.pair,)
 
     def lacking(self) -> str | None:
         return self.pair.lacking()
@@ -248,22 +253,26 @@ class Trial:
 
 def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False, True)) -> Population:
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
-    way of repeating a row or a column, and those of MIXED that the operation takes. What is for one dtype alone meets
-    a number without dimensions in every layout.
+    way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
+    dtype alone meets a number without dimensions in every layout.
     """
     must = []
     for turn, binary in enumerate(binaries):
-        kinds, mixed = binary.dtypes, [both for both in MIXED if {*both} <= {*binary.dtypes}]
+        kinds, first = binary.dtypes, (binary.dtypes[0],) * 2
+        mixed = [both for both in MIXED if {*both} <= {*kinds}]
         met = [(given, None) for given in ((*SHAPES, LONG) if len(kinds) > 1 else 3 * SHAPES + 12 * SHAPES[3:4])]
-        met += [(given, (kinds[0],) * 2) for given in SHAPES[:3]]
+        met += [(given, first) for given in SHAPES[:3]]
         met += [(SHAPES[(turn + index) % len(SHAPES)], both) for index, both in enumerate(mixed)]
         for index, (given, both) in enumerate(met):
             count = 11 * turn + index + index // len(SHAPES)
             dtypes = both or (kinds[count % len(kinds)],) * 2
-            must.append(Trial(binary, pair(dtypes, given, count, 3 * index, grad=grad[count // 2 % len(grad)])))
+            must.append(
+                Trial(binary, pair(dtypes, given, count, 3 * index, grad=grad[count // 2 % len(grad)]), both == first)
+            )
     more = st.sampled_from(list(binaries)).flatmap(
         lambda binary: st.builds(
-            lambda *rest: Trial(binary, pair(*rest)),
+            lambda twice, *rest: Trial(binary, pair(*rest), twice),
+            st.booleans(),
             st.sampled_from([*zip(binary.dtypes, binary.dtypes), *(b for b in MIXED if {*b} <= {*binary.dtypes})]),
             DRAWN,
             st.integers(0, 60),
