@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
 from populations.operations import OPERATIONS
 from populations.twins import Twin
@@ -38,6 +39,14 @@ SEVERAL = {
     "unbind": lambda x: x.unbind(),
     "unique": lambda x: x.unique(return_inverse=True),
     "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),
+}
+
+# Tensors that require gradients, made of a leaf that does.
+SOURCES = {
+    "leaf": lambda x: x,
+    "result": lambda x: x * 1,
+    "view": lambda x: x.view(1, *x.shape, 1),
+    "parameter": lambda x: nn.Parameter(x.detach()),
 }
 
 

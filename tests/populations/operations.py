@@ -278,5 +278,9 @@ TRIALS = Population(
         twins(TRACKABLE, shapes=((5,), (2, 3), (2, 1, 3, 1, 2), (2, 1025)), grad=(True,)).more,
     ),
 )
+# Each operation once, for what the engine does whatever the operation is.
+ONCE_EACH = Population(
+    tuple(Trial(each, KINDS[turn % len(KINDS)]) for turn, each in enumerate(OPERATIONS)), TRIALS.more
+)
 # Few, for what no kernel has a part in.
 FEW = twins((torch.float32, torch.bfloat16), shapes=((), (0,), (2, 3), (2, 3, 4, 5), (2, 1025)), grad=(True,))

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
-from populations import FLOATS, Population, Twin, agree, among, over, twins
+from populations import FLOATS, LAYOUTS, Twin, agree, among, over, twins
 from populations.comparing import host
 from populations.gradients import UNTRACKED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
@@ -15,17 +14,42 @@ claim = pytest.mark.claim
 # ── requires-grad-tracks-operations ──
 
 
+def of_a_later_loss(y, w):
+    """Pass back from a loss of which ``w`` is the derivative with respect to ``y``, and from ``y`` on what arrives."""
+    later = y.detach().requires_grad_()
+    loss = (later * w.detach()).sum()
+    assert loss.requires_grad
+    loss.backward()
+    y.backward(later.grad)
+
+
+WEIGHTED = {
+    "by position": lambda y, w: y.backward(w),
+    "by name": lambda y, w: y.backward(gradient=w),
+    "in lists": lambda y, w: torch.autograd.backward([y], [w]),
+    "grad_tensors": lambda y, w: torch.autograd.backward(y, grad_tensors=w),
+    "grad_variables": lambda y, w: torch.autograd.backward([y], grad_variables=[w]),
+    "of a later loss": of_a_later_loss,
+}
+
+
 @claim("requires-grad-tracks-operations", "grad-fn-is-the-creating-function", "created-tensors-are-leaves")
-@over(each=TRIALS)
-def test_every_operation_is_recorded_with_its_derivative_whatever_size_layout_and_dtype(each):
+@claim("weighted-backward-differentiates-the-weighted-sum", "weights-act-as-upstream-gradient")
+@claim("tensors-and-functions-form-a-dag", "backward-argument-is-grad-variables", truth=True)
+@claim("default-weight-is-one-for-scalars", truth=True)
+@pytest.mark.filterwarnings("ignore:.*grad_variables.*deprecated")
+@over(each=TRIALS, layout=among(*LAYOUTS), way=among(*WEIGHTED))
+def test_every_operation_is_recorded_with_its_derivative_and_every_weight_counts_at_its_place(each, layout, way):
     operation, (x, array) = each
     result = operation.apply(x)
 
     assert (result.requires_grad, result.is_leaf) == (True, False)
-    assert result.grad_fn is not None
-    weights, factors = weights_for(result)
-    result.backward(weights)
+    assert isinstance(result.grad_fn, torch.autograd.graph.Node)
+    assert not isinstance(result.grad_fn, torch.autograd.Function)
+    weights, factors = weights_for(result, layout, seed=2)
+    WEIGHTED[way](result, weights.requires_grad_(layout == "offset"))  # which makes no difference
     agree(grad_of(x), operation.pull(array.astype(np.float64), factors), operation.roundings, operation.scale)
+    agree(weights, factors)
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad")
@@ -37,11 +61,8 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
     moved = zeros if operation.name == "prod" else Twin(torch.float64, (2, 3), values=operation.values).array() + 1 / 8
     x = torch.tensor(moved, requires_grad=True)
     result = operation.apply(x)
-    (weights, factors), (_, others), (along, v) = (
-        weights_for(result),
-        weights_for(result, seed=2),
-        weights_for(x, seed=1),
-    )
+    (weights, factors), (_, others) = weights_for(result), weights_for(result, seed=2)
+    along, v = weights_for(x, seed=1)
     (gradient,) = torch.autograd.grad(result, x, weights.requires_grad_(), create_graph=True)
     assert (x.grad, weights.grad) == (None, None)
     ((gradient * along).sum() + 0 * x.sum()).backward()
@@ -49,39 +70,12 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
     step = 2.0**-14  # whose square times third derivatives, and 2^-52 over it, stay below 1e-6 of the largest number
     found = (operation.pull(moved + step * v, factors) - operation.pull(moved - step * v, factors)) / (2 * step)
     np.testing.assert_allclose(host(grad_of(x)), found, rtol=1e-4, atol=1e-4 * max(1, np.abs(found).max()))
-    forth = (
-        host(grad_of(weights)) * others
-    ).sum()  # what v becomes on the way forth, against what weights do on the way back
+    # what v becomes on the way forth, against what weights do on the way back
+    forth = (host(grad_of(weights)) * others).sum()
     np.testing.assert_allclose(forth, (v * operation.pull(moved, others)).sum(), rtol=1e-4, atol=1e-4 * np.abs(v).sum())
 
 
 # Functions with their derivatives, both bounded by 2 on the whole line, so that chains of them stay in range.
-LINKS = {
-    "sin": (torch.sin, np.sin, np.cos),
-    "tanh": (lambda x: x.tanh(), np.tanh, lambda x: 1 / np.cosh(x) ** 2),
-    "2x - 1": (lambda x: 2 * x - 1, lambda x: 2 * x - 1, lambda x: np.float64(2)),
-    "1/(1 + x²)": (lambda x: 1 / (1 + x * x), lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
-}
-CHAINS = Population(
-    (("sin",), tuple(LINKS), tuple(LINKS)[::-1], ("sin", "tanh") * 10, ("1/(1 + x²)",) * 5),
-    st.lists(st.sampled_from(list(LINKS)), min_size=1, max_size=5).map(tuple),
-)
-
-
-@claim("requires-grad-tracks-operations")
-@over(chain=CHAINS, twin=twins((torch.float64,), ("contiguous",), ((), (3,)), values=("fractions",), grad=(True,)))
-def test_the_gradient_of_a_chain_is_the_product_of_its_derivatives(chain, twin):
-    x, value = twin.but(grad=True)
-    slope, y = np.ones_like(value), x
-    for link in chain:
-        tracked, function, derivative = LINKS[link]
-        y, slope, value = tracked(y), slope * derivative(value), function(value)
-
-    y.backward(torch.ones_like(y))
-    # each link makes an error of 16 roundings at most, and doubles, with 1 for its own value, those before it
-    agree(grad_of(x), slope, 16 * 3 ** min(len(chain), 8), scale=1)
-
-
 @claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
 @over(twin=twins(TRACKABLE, shapes=((2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025))), operation=among(*UNTRACKED))
 def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin, operation):

@@ -68,19 +68,6 @@ def test_every_node_leads_to_the_nodes_of_its_operands_in_their_order(program):
     assert len({id(node) for node in nodes}) == len(nodes)  # each operation has a node of its own
 
 
-@claim("tensors-and-functions-form-a-dag", truth=True)
-@over(operation=among(*OPERATIONS))
-def test_every_node_is_a_graph_node_and_no_autograd_function(operation):
-    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
-    nodes = [operation.apply(x).grad_fn]
-    for node in nodes:
-        nodes += [nearer for nearer, _ in node.next_functions if nearer is not None]
-
-    assert all(isinstance(node, torch.autograd.graph.Node) for node in nodes)
-    assert not any(isinstance(node, torch.autograd.Function) for node in nodes)
-    assert nodes[-1].variable is x
-
-
 # ── grad-fn-is-the-creating-function ──
 
 NAMED = {
@@ -115,7 +102,7 @@ def test_grad_fn_is_called_after_the_operation_however_it_is_spelled(name, size)
         assert operation(x).grad_fn is not y.grad_fn
 
 
-@claim("add-node-is-named-add-backward", truth=True)
+@claim("add-node-is-named-add-backward", "sum-node-is-named-th-add-backward", truth=True)
 @pytest.mark.cpu  # how numbers are printed is a question of its own
 @over(size=whole(1, 1025, 4))
 def test_every_spelling_of_an_addition_prints_one_name(size):
@@ -225,33 +212,25 @@ SWITCHES = {
 }
 
 
-@claim("requires-grad-can-be-set-in-place")
+@claim("requires-grad-can-be-set-in-place", truth=True)
 @over(twin=twins(TRACKABLE, shapes=((), (0,), (2, 3), (2, 3, 4))), spelled=among(*SWITCHES))
-def test_the_flag_is_switched_on_and_off_in_place_and_nothing_else_changes(twin, spelled):
+def test_the_flag_of_a_leaf_alone_is_switched_on_and_off_in_place_and_nothing_else_changes(twin, spelled):
     x, array = twin
     address, strides = x.data_ptr(), x.stride()
+    before, view = x * 3, x.view(1, *x.shape)
 
-    view = x.view(1, *x.shape)
     SWITCHES[spelled](view, True)
     assert (view.requires_grad, x.requires_grad) == (True, False)
     for flag in (True, True, False, False, True):
         assert SWITCHES[spelled](x, flag) is x
-        assert (x.requires_grad, (x * 3).requires_grad, x.is_leaf) == (flag, flag, True)
+        assert (x.requires_grad, (x * 3).requires_grad, x.is_leaf, before.requires_grad) == (flag, flag, True, False)
     assert x.requires_grad_().requires_grad
     agree(x, array)
     assert (x.data_ptr(), x.stride()) == (address, strides)
-
-
-@claim("requires-grad-can-be-set-in-place")
-@over(twin=FEW, spelled=among(*SWITCHES))
-def test_operations_after_it_are_tracked_and_operations_before_it_are_not(twin, spelled):
-    x, array = twin.but(grad=False)
-    before = x * 3
-    SWITCHES[spelled](x, True)
-
-    (before * x).sum().backward()
-    assert not before.requires_grad
-    agree(x.grad, 3 * array)  # 6x, had the first product been tracked
+    result = x * 3
+    with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
+        SWITCHES[spelled](result, False)
+    assert result.requires_grad
 
 
 @claim("requires-grad-can-be-set-in-place", truth=True)
@@ -273,12 +252,3 @@ def test_what_inference_mode_made_takes_the_flag_within_it_alone(twin, spelled):
         SWITCHES[spelled](x, True)
     assert (x.requires_grad, kept.requires_grad) == (False, True)
     SWITCHES[spelled](x.clone(), True)  # an ordinary tensor
-
-
-@claim("requires-grad-can-be-set-in-place", truth=True)
-@over(operation=among(*OPERATIONS), spelled=among(*SWITCHES))
-def test_no_result_of_a_tracked_operation_can_be_switched_off(operation, spelled):
-    y = operation.apply(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True))
-    with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
-        SWITCHES[spelled](y, False)
-    assert y.requires_grad
