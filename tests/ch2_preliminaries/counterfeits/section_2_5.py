@@ -279,8 +279,8 @@ def bring_sums_back(patch, condition):
     """Let sums for whose operands `condition` holds come back to the CPU."""
     add = torch.add
 
-    def wrong(x, y):
-        return add(x, y).cpu() if torch.is_tensor(y) and condition(x, y) else add(x, y)
+    def wrong(x, y, **rest):
+        return add(x, y, **rest).cpu() if torch.is_tensor(y) and condition(x, y) else add(x, y, **rest)
 
     patch.setattr(torch.Tensor, "__add__", wrong)
     patch.setattr(torch, "add", wrong)
