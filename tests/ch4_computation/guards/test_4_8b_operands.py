@@ -114,15 +114,15 @@ OF_A_NUMBER += [
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(twin=twins(FLOATS, LAYOUTS, SHAPES), form=among(*OF_A_NUMBER), of=among("number", "element", "sum"))
+@over(
+    twin=twins(FLOATS, LAYOUTS, SHAPES[1:]),
+    form=among(*itertools.product(OF_A_NUMBER, (False, True))),
+    of=among("number", "element", "sum"),
+)
 def test_a_zero_dimensional_cpu_tensor_mixes_as_a_python_number_would(accelerator, twin, form, of):
-    x, array = twin
-    two = {
-        "number": torch.tensor(2.0, device="cpu"),
-        "element": torch.tensor([[1.0, 2.0]], device="cpu")[0, 1],
-        "sum": torch.tensor([1.0, 1.0], device="cpu").sum(),
-    }[of]
-    compute, rule = form
+    ((compute, rule), second), numbers = form, torch.tensor([[1.0, 2.0]], device="cpu")
+    x, array = twin.but(second=second)
+    two = {"number": torch.tensor(2.0, device="cpu"), "element": numbers[0, 1], "sum": numbers.sum() - 1}[of]
     result = compute(x, two)
 
     assert result.device == x.device
