@@ -15,8 +15,6 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-# ── subclassing-is-more-flexible ──
-
 
 @claim("subclassing-is-more-flexible")
 @over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16)), inputs=among(0, 2, 3), mode=among("train", "eval"))
@@ -39,9 +37,6 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
         net.inner(*(tensor for tensor, _ in given))
 
 
-# ── module-is-not-subscriptable ──
-
-
 @claim("module-is-not-subscriptable")
 @over(index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]), of=among("own", "Linear", "ReLU", "Module"))
 def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
@@ -53,9 +48,6 @@ def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index,
             use()
     assert list(module.children())[-1] is module.linear is linear
     assert nn.Sequential(linear)[0] is linear
-
-
-# ── plain-tensor-is-a-constant-parameter ──
 
 
 @claim("plain-tensor-is-a-constant-parameter")
@@ -102,8 +94,6 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     agree(tensor, array)
 
 
-# ── reusing-a-layer-shares-its-parameters ──
-
 REUSED = ("Linear", "Linear without bias", "Conv1d", "Conv2d", "Conv3d", "PReLU")
 
 
@@ -134,9 +124,6 @@ def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dty
     moved = 1 - 0.9 ** (uses if mode == "train" else 0)
     agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
     assert norm.num_batches_tracked.item() == (uses if mode == "train" else 0)
-
-
-# ── forward-may-use-python-control-flow ──
 
 
 class Halving(nn.Module):
@@ -185,8 +172,6 @@ def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
         assert (gradient is None) == (taken == 0)
         assert gradient is None or gradient.tolist() == [[sign * 4.0 * taken, sign * -1.0 * taken]]
 
-
-# ── control-flow-needs-item ──
 
 COMPARISONS = among(*(getattr(operator, name) for name in ("lt", "le", "eq", "ne", "gt", "ge")))
 

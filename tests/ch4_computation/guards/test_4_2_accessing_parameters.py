@@ -15,9 +15,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── named-parameters-is-a-generator, shared-parameter-is-listed-once ──
-
-
 @claim("named-parameters-is-a-generator", "shared-parameter-is-listed-once")
 @claim("shared-parameter-is-listed-once", truth=True)
 @over(tree=trees())
@@ -53,9 +50,6 @@ def test_a_parameter_with_several_names_in_one_module_goes_by_the_one_assigned_f
     assert list(net.state_dict()) == [f"1.{name}" for name in names]
 
 
-# ── parameter-names-carry-the-layer-index, brackets-reach-a-layer ──
-
-
 @claim("brackets-reach-a-layer", "parameter-names-carry-the-layer-index")
 @over(count=among(0, 1, 2, 12, 103), batch=among(0, 1, 3))
 def test_data_pass_through_in_the_order_of_the_indices(count, batch):
@@ -74,9 +68,6 @@ def test_a_layer_of_any_kind_keeps_its_own_names_and_sizes_behind_the_index(laye
     assert told(net.named_parameters()) == [(f"{index}.{name}", tensor) for name, tensor in own]
     assert told(net[index].named_parameters()) == own
     assert [tuple(parameter.size()) for parameter in net.parameters()] == [m.array.shape for m in plan.parameters]
-
-
-# ── parameter-is-a-tensor-subclass ──
 
 
 @claim("parameter-is-a-tensor-subclass")
@@ -108,9 +99,6 @@ def test_a_parameter_is_the_tensor_that_it_was_made_of_in_another_class(twin, tr
     tensor.zero_()
     agree(copied, array)
     assert (type(copied), copied.requires_grad, copied.dtype) == (nn.Parameter, trained, tensor.dtype)
-
-
-# ── parameter-attributes-register-themselves ──
 
 
 class Weight(nn.Parameter):

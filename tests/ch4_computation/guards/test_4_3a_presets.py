@@ -24,9 +24,6 @@ def chosen(module, part):
     return [parameter for name, parameter in module.named_parameters() if part in name]
 
 
-# ── init-normal-over-weights, init-constant-over-biases ──
-
-
 def features_first(layer):
     """The layer with a weight whose features follow each other in memory as its rows do elsewhere."""
     layer.weight = nn.Parameter(layer.weight.detach().t().contiguous().t())
@@ -70,9 +67,6 @@ def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tre
         bound = 1 if part == "weight" else 0
         expected = {"weight": 100, "bias": value}[part] if id(member.tensor) in filled else member.array
         assert np.all(np.abs(host(member.tensor) - expected) <= (bound if id(member.tensor) in filled else 0))
-
-
-# ── init-runs-without-recording ──
 
 
 @claim("init-runs-without-recording")
@@ -122,9 +116,6 @@ def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_gr
         WRITES[write](tensor)
     untouched(tensor)
     assert (tensor.is_leaf, tensor.requires_grad) == (True, True)
-
-
-# ── init-offers-preset-methods ──
 
 
 @claim("init-offers-preset-methods")

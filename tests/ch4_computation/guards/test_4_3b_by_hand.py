@@ -14,9 +14,6 @@ from torch.nn import init
 claim = pytest.mark.claim
 
 
-# ── custom-init-can-be-written ──
-
-
 CUSTOM = (
     Filling("uniform_", shape=(120, 300)),
     Filling("uniform_", shape=(15, 80, 5, 5), dtype=torch.float64, layout="channels last", second=True),
@@ -43,8 +40,6 @@ def test_a_custom_initialiser_keeps_what_is_large_and_zeroes_the_other_half(fill
     Filling("uniform_", (("a", 0), ("b", 1)), kept.shape, filling.dtype).follow(kept / 10 - 0.5 * np.sign(kept) + 0.5)
     assert (parameter.is_leaf, parameter.requires_grad, parameter.grad_fn) == (True, True, None)
 
-
-# ── writing-data-sets-parameters-without-grad ──
 
 DATA = {  # ways to make all elements 5 through data
     "fill_": lambda w: w.data.fill_(5),

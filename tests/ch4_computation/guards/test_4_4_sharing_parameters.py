@@ -70,9 +70,6 @@ def repeated(x, weight, bias, uses):
     return output, by_weight, by_bias
 
 
-# ── calling-a-layer-twice-shares, same-instance-in-sequential-shares, shared-gradients-accumulate ──
-
-
 @claim("calling-a-layer-twice-shares")
 @claim("same-instance-in-sequential-shares")
 @claim("shared-gradients-accumulate")
@@ -134,8 +131,6 @@ def test_layers_made_apart_share_nothing_even_if_they_start_equal(count, size):
     assert all(np.all(host(layer.weight) != 7) for layer in net[1:])
 
 
-# ── parameters-carry-data-and-grad ──
-
 STARTS = {
     "method": lambda y: y.backward(),
     "function": lambda y: torch.autograd.backward([y]),
@@ -182,8 +177,6 @@ def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no
     module.zero_grad()
     assert all(member.tensor.grad is None for member in plan.parameters)
 
-
-# ── shared-gradients-accumulate ──
 
 # A number computed by several uses of a weight of shape (3, 2), and its derivative by NumPy.
 USES = {

@@ -20,8 +20,6 @@ claim = pytest.mark.claim
 NO_DEVICE = ("no device",) if torch.__version__ >= (2, 3) else ()  # 2.1 asked for the module of a device first
 
 
-# ── tensor-round-trips, saved-model-moves-to-another-device ──
-
 KINDS = {
     "tensor": lambda x: x,
     "result": lambda x: x.view_as(x),
@@ -104,8 +102,6 @@ def rezipped(file, tag):
             target.writestr(name, retagged(source.read(name), tag))
     return changed.getvalue()
 
-
-# ── tensor-round-trips ──
 
 IN_OLD_FILES = savable_dtypes(older=True)
 

@@ -24,9 +24,6 @@ PLACES = {
 }
 
 
-# ── save-uses-pickle ──
-
-
 class Point:
     """Pickle stores an instance as the name of its class and its attributes, so the class must have a findable name."""
 
@@ -87,8 +84,6 @@ def test_the_archive_holds_the_bytes_of_each_tensor_beside_a_pickle_of_their_des
     assert len(pickled) < 200 * len(arrays)
 
 
-# ── save-takes-many-kinds-of-objects ──
-
 PLAIN = (7, 2.5, True, None, "text", 2**70, [1, [2]], (1, (2,)), {"k": 1})
 FOREIGN = (range(3), len, {"deep": [Point]}, frozenset({1}), np.float64(0.5), np.float32(0.5), np.int64(3))
 FOREIGN += (np.bool_(True), np.ones(2), np.zeros((0, 3)))
@@ -134,9 +129,6 @@ def test_what_pickle_cannot_find_by_name_is_refused_wherever_it_stands(kind, pla
     holder.thing = thing
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
         way.round_trip(PLACES.get(place, lambda thing: holder)(thing))
-
-
-# ── list-of-tensors-round-trips, dict-of-tensors-round-trips ──
 
 
 def sharing(leaves):

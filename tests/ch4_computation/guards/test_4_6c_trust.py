@@ -18,9 +18,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── state-dict-holds-parameters-only ──
-
-
 @claim("state-dict-holds-parameters-only")
 @claim("state-dict-holds-parameters-only", truth=True)
 @claim("state-dict-is-no-copy")
@@ -37,9 +34,6 @@ def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_an
         assert entry.data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
         agree(entry, member.array)
         agree(named["copy." + member.name], member.array)
-
-
-# ── save-takes-many-kinds-of-objects, whole-model-round-trips-with-plain-load ──
 
 
 def is_whole(loaded, net, plan):
@@ -97,9 +91,6 @@ def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_
             by.round_trip(module)
 
 
-# ── whole-model-needs-its-class ──
-
-
 @claim("whole-model-needs-its-class")
 @over(
     missing=among("class", "module", "nothing"),
@@ -124,9 +115,6 @@ def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(m
             found = type(refusal)
         sys.modules.pop("nets_of_ours", None)
     assert found is {"class": AttributeError, "module": ModuleNotFoundError}.get(missing, type(thing))
-
-
-# ── untrusted-pickles-are-refused ──
 
 
 @claim("untrusted-pickles-are-refused")
@@ -175,9 +163,6 @@ def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
             loaded(load, options)
     assert trace.exists() is True
     (trace.rmdir if trace.is_dir() else trace.unlink)()
-
-
-# ── model-files-are-named-pt-or-pth ──
 
 
 @claim("model-files-are-named-pt-or-pth", truth=True)

@@ -16,9 +16,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── state-dict-round-trips ──
-
-
 @claim("state-dict-round-trips")
 @over(each=trees((torch.float32, torch.float64)), way=among(*map(Way, ("memory", "mmap", "older Path"))))
 def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_has(each, way):
@@ -226,9 +223,6 @@ def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_in_who_loads_it_but_i
     assert values_in(kept) == before
 
 
-# ── state-dict-is-no-copy ──
-
-
 OF_NO_SIZE_OR_MANY = [Twin(torch.float32, shape) for shape in ((), (3, 0, 2), (257,), (65_537,))]
 
 
@@ -253,8 +247,6 @@ def test_what_is_held_of_any_dtype_layout_and_size_is_restored_in_its_memory_and
         agree(kept[name], arrays[name])
     agree(new.unsaved, others["unsaved"])
 
-
-# ── assign-unties-shared-parameters ──
 
 FROZEN = (False, True)[: 1 + (RELEASE >= (2, 3))]  # torch 2.1 and 2.2 forget it with assign=True
 

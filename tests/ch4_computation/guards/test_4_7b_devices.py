@@ -35,9 +35,6 @@ def cards(request):
     return [tuple(line.rsplit(", ", 1)) for line in lines]
 
 
-# ── nvidia-smi-reports-the-card ──
-
-
 @claim("nvidia-smi-reports-the-card")
 @pytest.mark.cuda
 def test_nvidia_smi_lists_every_gpu_that_torch_sees(cards):
@@ -60,8 +57,6 @@ def test_nvidia_smi_and_torch_agree_on_the_memory(cards, request):
         usable = card.total_memory / 2**20  # bytes to MiB
         assert any(0.94 * memory <= usable <= memory for name, memory in known if name == card.name) is True
 
-
-# ── tensors-are-created-on-cpu-by-default ──
 
 CREATORS = {
     "tensor": lambda: torch.tensor([1, 2, 3]),
@@ -135,9 +130,6 @@ def test_the_default_device_neither_moves_tensors_nor_overrules_an_argument(twin
     agree(made[1], np.zeros_like(array))
 
 
-# ── is-available-tells-of-a-gpu ──
-
-
 @claim("is-available-tells-of-a-gpu")
 def test_cuda_computes_where_it_is_available_and_is_refused_elsewhere():
     """Without a driver it is a RuntimeError, in a build of PyTorch without CUDA an AssertionError."""
@@ -166,9 +158,6 @@ def test_only_an_operation_shows_that_a_device_computes(monkeypatch):
         assert torch.cuda.is_available() is True
     with pytest.raises((RuntimeError, AssertionError), match="NVIDIA|CUDA|HIP|invalid device ordinal"):
         torch.ones(3, device=f"cuda:{missing}")
-
-
-# ── device-count-counts-gpus, current-device-is-an-index, device-name-by-index ──
 
 
 @claim("device-count-counts-gpus")

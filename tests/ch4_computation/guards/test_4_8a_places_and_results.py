@@ -15,8 +15,6 @@ from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
-# ── cpu-tensor-prints-no-device, gpu-tensor-prints-its-device ──
-
 KINDS = {
     "tensor": lambda x: x,
     "leaf": lambda x: x.detach().requires_grad_(x.is_floating_point()),
@@ -70,9 +68,6 @@ def test_under_a_gpu_s_default_tensor_type_it_is_the_cpu_s_tensors_that_print_th
     assert shown == ("tensor([1., 1.], device='cpu')", "tensor([1., 1.])", "cuda")
 
 
-# ── device-attribute-tells-where ──
-
-
 @claim("device-attribute-tells-where")
 @over(journey=journeys(twins(ANY, shapes=FEW)))
 def test_every_tensor_and_every_view_of_it_tells_its_own_device_which_cannot_be_assigned(accelerator, journey):
@@ -87,9 +82,6 @@ def test_every_tensor_and_every_view_of_it_tells_its_own_device_which_cannot_be_
         with refused(AttributeError):
             view.device = accelerator
         assert repr(x.device) == repr(view.device) == repr(place)
-
-
-# ── printed-device-shows-type-and-index ──
 
 
 @claim("printed-device-shows-type-and-index", truth=True)
@@ -108,9 +100,6 @@ def test_a_tensors_device_prints_in_the_same_way(capsys):
     print(x.device)
     assert capsys.readouterr().out == "meta\n"
     assert repr(x.device) == "device(type='meta')"
-
-
-# ── create-on-device-equals-create-then-move ──
 
 
 FORMS = {
@@ -161,9 +150,6 @@ def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(acceler
         assert str(x).replace(f", device='{spot()}'", "") == str(here)
 
 
-# ── device-falls-back-to-cpu ──
-
-
 @claim("device-falls-back-to-cpu")
 def test_the_device_chosen_is_the_cpu_exactly_where_no_gpu_is_counted():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -178,8 +164,6 @@ def test_without_a_gpu_models_and_data_move_to_the_cpu(monkeypatch):
     output = model(torch.tensor([1.0, 2.0, 3.0]).to(device))
     assert device == output.device == model.weight.device == CPU
 
-
-# ── gpu-results-stay-on-gpu ──
 
 DISTINCT = twins(
     (*FLOATS[::2], torch.int64), LAYOUTS[:-1], ((5,), (3, 3), (3, 2, 4), (3, 2, 3, 2)), values=("distinct",)

@@ -79,9 +79,6 @@ def goes_and_comes_back(net, move, goal):
         assert (net.note.device, net.notes[0].device) == (CPU, CPU)
 
 
-# ── model-moves-with-to ──
-
-
 @claim("model-moves-with-to", "parameter-device-tells-the-models-device")
 @claim("model-moves-with-to", truth=True)
 @over(model=MODELS, move=among(*MOVES))
@@ -123,9 +120,6 @@ def test_weights_stay_tied_exactly_where_the_parameter_objects_are_kept(accelera
     assert net[0].weight.tolist() == net[1].weight.tolist() == values
 
 
-# ── parameter-device-tells-the-models-device ──
-
-
 @claim("parameter-device-tells-the-models-device", truth=True)
 @over(part=whole(0, 4), second=among(False, True))
 def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, part, second):
@@ -135,8 +129,6 @@ def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, pa
     assert [parameter.device for parameter in net.parameters()] == expected
     assert not hasattr(net, "device")
 
-
-# ── model-and-input-must-share-a-device ──
 
 # What layers and networks take: the shapes of their inputs.
 TAKING = {
@@ -183,9 +175,6 @@ def test_a_layer_without_parameters_takes_input_from_anywhere(accelerator, layer
         assert layer.to(accelerator)(torch.ones(2, 4, device=place)).device == place
 
 
-# ── training-runs-on-gpu ──
-
-
 @claim("training-runs-on-gpu")
 @over(
     task=among(*TASKS),
@@ -222,8 +211,6 @@ def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(
         assert ours.device == goal
         assert np.abs(host(ours) - host(theirs)).max() < 1e-3 * torch.finfo(dtype).eps / 2**-23
 
-
-# ── optimizer-keeps-the-parameters-it-was-given ──
 
 ASSIGNS = RELEASE >= (2, 1)  # what load_state_dict learned then
 REPLACED = {

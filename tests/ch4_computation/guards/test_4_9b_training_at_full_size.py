@@ -34,9 +34,6 @@ def train(model, loss, features, labels, *, epochs, batch, **options):
     return means
 
 
-# ── training-runs-on-gpu ──
-
-
 @claim("training-runs-on-gpu")
 @pytest.mark.cuda
 def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights_and_a_bias(record_property):

@@ -1,11 +1,13 @@
-"""4.1a Modules: trees of every kind, and classes that are built in the wrong order."""
+"""4.1a Modules and containers: trees of every kind, what a module must come with, lists and dicts beside Python's."""
 
 import itertools
+from collections import OrderedDict
 
 import pytest
 import torch
-from populations import among, containers, over
-from populations.containers import told
+from hypothesis import strategies as st
+from populations import Population, after_any_history, among, containers, over, whole
+from populations.containers import Step, steps, told
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import CONVERSIONS, TREES, conversions, handed_out, layers, tree, trees
 from torch import nn
@@ -15,9 +17,6 @@ ARGUMENTS = among(
     *(((), {}), ((1,), {}), ((1, "two", 3.0, None, [5]), {}), ((), {"x": 1, "mode": "two"}), (((1, 2),), {"self_": 3}))
 )
 MODES = among("train", "eval")
-
-
-# ── subclassing-module-defines-a-model, modulelist-has-no-forward, moduledict-has-no-forward ──
 
 
 @claim("subclassing-module-defines-a-model")
@@ -53,9 +52,6 @@ def test_no_module_without_forward_can_be_called_nor_runs_any_of_what_it_holds(l
             getattr(module, mode)()(*arguments)
 
 
-# ── super-init-comes-first, parameter-list-is-a-module-member ──
-
-
 ENTERED = {
     "layer": lambda module: setattr(module, "named", nn.Linear(3, 2)),
     "layer without parameters": lambda module: setattr(module, "named", nn.ReLU()),
@@ -88,9 +84,6 @@ def test_what_is_registered_comes_after_super_init_into_registers_of_the_module_
     assert (first.training, second.training) == (True, True)
 
 
-# ── module-constructor-takes-other-arguments ──
-
-
 @claim("module-constructor-takes-other-arguments", truth=True)
 @over(
     args=among((1,), (None,), ("x", 2)),
@@ -108,8 +101,6 @@ def test_the_parent_constructor_refuses_every_argument_even_one_named_as_an_attr
         with pytest.raises(TypeError):
             make(*args)
 
-
-# ── containers-subclass-module, modulelist- and moduledict-registers-parameters, model-can-serve-as-layer ──
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 NESTS = [
@@ -177,3 +168,130 @@ def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_le
     assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in held]
     assert [id(parameter) for parameter in net.parameters()] == list(dict.fromkeys(id(step.code) for _, step in held))
     assert [id(module) for module in net.modules()][2:] == list(dict.fromkeys(id(step) for _, step in held))
+
+
+@claim("modulelist-acts-like-a-list")
+@claim("modulelist-has-no-order", truth=True)
+def test_after_any_history_a_list_of_modules_is_like_a_list():
+    containers.edited_alike("ModuleList")
+    after_any_history(containers.history("ModuleList"))
+
+
+@claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
+def test_after_any_history_a_sequential_is_like_a_list_and_runs_in_that_order():
+    containers.edited_alike("Sequential")
+    after_any_history(containers.history("Sequential"))
+
+
+@claim("sequential-chains-its-modules")
+@claim("sequential-chains-its-modules", truth=True)
+@over(letters=among("a", "za", "bab", "zyxwvutsrqponm"), named=among("in an OrderedDict", "by add_module"))
+def test_layers_named_in_words_run_in_the_order_given_and_none_is_inserted_among_them(letters, named):
+    made = {letter: Step(letter) for letter in letters}
+    twin = [made[letter] for letter in letters]
+    # names in the reversed order of the alphabet
+    entries = OrderedDict((f"{chr(122 - index)}{index}", module) for index, module in enumerate(twin))
+    net = nn.Sequential(entries) if named == "in an OrderedDict" else nn.Sequential()
+    for name, module in entries.items() if named == "by add_module" else ():
+        net.add_module(name, module)
+
+    containers.spells(nn.Sequential(net, Step("!"), net), [*twin, Step("!"), *twin])
+    for place in (0, -1):
+        with pytest.raises(KeyError):
+            net.insert(place, Step("!"))
+    assert list(net) == twin
+
+
+@claim("sequential-chains-its-modules")
+@over(x=among(torch.ones(2, requires_grad=True) * 2, None, 0, "", (), (1, 2), {"a": 1}))
+def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, [x]
+
+    result = nn.Sequential(nn.Identity(), Pair(), nn.Identity())(x)
+    assert type(result) is tuple
+    assert result[0] is result[1][0] is x
+    assert nn.Sequential(Pair(), Pair())(1) == ((1, [1]), [(1, [1])])
+
+
+@claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", truth=True)
+@over(length=whole(1, 12), start=among(0, 1, 2, 5), named=among("by index", "in words"))
+def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_replace_a_layer(length, start, named):
+    names = [f"{124 - index:c}{index}" if named == "in words" else f"{index}" for index in range(length)]
+    layers = OrderedDict(zip(names, steps(length)))
+    part, kept = nn.Sequential(layers)[start:], dict(list(layers.items())[start:])
+
+    assert told(part.named_children()) == told(kept.items())
+    kept[f"{len(part)}"] = newcomer = Step("!")
+    part.append(newcomer)
+    assert told(part.named_children()) == told(kept.items())
+    assert list(part.state_dict()) == [f"{name}.code" for name in kept]
+
+
+SIZES = among(*((3, 4), (4, 3), (1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)))
+
+
+@claim("sequential-needs-matching-sizes")
+@over(sizes=SIZES, kind=among("Linear", "single example", "Conv1d", "Conv2d", "BatchNorm1d", "LayerNorm"), mode=MODES)
+def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mode):
+    puts_out, takes_in = sizes
+    if kind in ("Conv1d", "Conv2d"):
+        layer, x = getattr(nn, kind), torch.ones(2, 1, *[4] * int(kind[4]))
+        first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
+    else:
+        first, x = nn.Linear(2, puts_out), torch.ones(*([] if kind == "single example" else [6]), 2)
+        second = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}.get(kind, lambda size: nn.Linear(size, 5))
+
+    net, fits = (getattr(nn.Sequential(first, nn.ReLU(), second(size)), mode)() for size in (takes_in, puts_out))
+    with pytest.raises(RuntimeError):
+        net(x)
+    assert fits(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
+
+
+@claim("moduledict-acts-like-a-dict")
+def test_after_any_history_a_module_dict_is_like_a_dict():
+    containers.edited_alike("ModuleDict")
+    after_any_history(containers.history("ModuleDict"))
+
+
+# Of no use as the name of an attribute, or the name of one that the class has
+NO_KEYS = (1, 2.5, None, (1,), b"a", "", ".", "a.b", "items", "keys", "train", "forward", "half")
+
+
+@claim("moduledict-acts-like-a-dict", "parameterdict-acts-like-a-dict", truth=True)
+@over(
+    added=among(
+        *(("ModuleDict", key) for key in (*NO_KEYS, "training", "_modules")),
+        *(("ParameterDict", key) for key in NO_KEYS),
+    ),
+    spelled=among("item", "update", "constructor"),
+)
+def test_a_key_that_can_be_no_attribute_is_refused_however_it_is_added(added, spelled):
+    (kind, key), (value,) = added, containers.members(added[0], 1)
+    container = containers.contained(kind, {"other": value})
+    with pytest.raises(KeyError if isinstance(key, str) else TypeError):
+        {
+            "item": lambda: container.__setitem__(key, value),
+            "update": lambda: container.update([(key, value)]),
+            "constructor": lambda: containers.contained(kind, {key: value}),
+        }[spelled]()
+    assert len(container.state_dict()) == 1
+    assert callable(container.items)
+    assert container.training is True
+
+
+@claim("modulelist-has-no-order")
+@over(visits=Population(((0, 1, 2), (2, 1, 0), (1, 1), ()), st.lists(st.integers(0, 2), max_size=6)))
+def test_forward_runs_what_it_likes_as_often_and_in_the_order_it_likes(visits):
+    class Chooses(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(steps(3))
+
+        def forward(self, text):
+            for index in visits:
+                text = self.layers[index](text)
+            return text
+
+    assert Chooses()("") == "".join("abc"[index] for index in visits)
