@@ -270,10 +270,12 @@ def edited_alike(kind: str) -> None:
         made, at = members(kind, length), KEYS[number % len(KEYS)] if named else at
         twin = dict(zip(KEYS, made)) if named else made
         container = contained(kind, twin)
+        look, *further = looks(kind)
         for each, used in ((edit, False), (edit, True), ("add or replace" if named else "append", False)):
             edited(each, container, twin, at, fresh(kind, twin, used))
-            for look in looks(kind):
-                look(container, twin)
+            look(container, twin)
+        for look in further:
+            look(container, twin)
 
 
 def history(kind: str) -> type[RuleBasedStateMachine]:

@@ -41,7 +41,7 @@ def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_
 
 
 @claim("subclassing-module-defines-a-model", "modulelist-has-no-forward", "moduledict-has-no-forward")
-@over(length=among(0, 1, 2, 11), arguments=among((torch.ones(2),), (), (0,), ("text",), ("west", "text")), mode=MODES)
+@over(length=among(0, 1, 2, 11), arguments=among(("text",), (), (0,), ("west", "text")), mode=MODES)
 def test_no_module_without_forward_can_be_called_nor_runs_any_of_what_it_holds(length, arguments, mode):
     class Unfinished(nn.Module):
         pass
@@ -178,6 +178,7 @@ def test_after_any_history_a_list_of_modules_is_like_a_list():
 
 
 @claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
+@claim("same-instance-in-sequential-shares")
 def test_after_any_history_a_sequential_is_like_a_list_and_runs_in_that_order():
     containers.edited_alike("Sequential")
     after_any_history(containers.history("Sequential"))

@@ -36,11 +36,9 @@ class Repeats(nn.Module):
 WAYS = {
     "called": Repeats,
     "listed": lambda layer, uses: nn.Sequential(*[layer] * uses),
-    "extended": lambda layer, uses: nn.Sequential(layer).extend([layer] * (uses - 1)),
     "named": lambda layer, uses: nn.Sequential(OrderedDict((f"n{-place}", layer) for place in range(uses))),
     "nested": lambda layer, uses: nn.Sequential(layer, *[nn.Sequential(nn.Sequential(layer))] * (uses - 1)),
     "tied": lambda layer, uses: nn.Sequential(layer, *(tied_to(layer) for _ in range(uses - 1))),
-    "assigned": lambda layer, uses: places_of(nn.Sequential(*[nn.ReLU()] * uses), layer),
 }
 
 
@@ -49,12 +47,6 @@ def tied_to(layer):
     other = nn.Linear(*layer.weight.shape[::-1], bias=layer.bias is not None)
     other.weight, other.bias = layer.weight, layer.bias
     return other
-
-
-def places_of(net, layer):
-    for index in range(len(net)):
-        net[index] = layer
-    return net
 
 
 def repeated(x, weight, bias, uses):

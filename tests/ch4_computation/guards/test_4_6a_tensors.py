@@ -54,12 +54,14 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
     tensor, array = host_twin(twin) if saved_on == "the CPU" else twin
     tensor = KINDS[kind](tensor)
     location, goal = LOCATIONS[location](tensor.device)
-    first, loaded = way.round_trip([tensor.new_ones(2), tensor], map_location=location)
+    alone = way.round_trip(tensor, map_location=location)
+    _, second = way.round_trip([tensor.new_ones(2), tensor], map_location=location)
 
-    assert (type(loaded), loaded.device, first.device) == (type(tensor), goal, goal)
-    assert (loaded.requires_grad, loaded.grad, loaded.is_leaf) == (tensor.requires_grad, None, True)
-    assert layout_of(loaded) == layout_of(tensor)
-    agree(loaded, array)
+    for loaded in (alone, second):
+        assert (type(loaded), loaded.device) == (type(tensor), goal)
+        assert (loaded.requires_grad, loaded.grad, loaded.is_leaf) == (tensor.requires_grad, None, True)
+        assert layout_of(loaded) == layout_of(tensor)
+        agree(loaded, array)
 
 
 @claim("saved-model-moves-to-another-device")
@@ -108,8 +110,8 @@ IN_OLD_FILES = savable_dtypes(older=True)
 
 @claim("tensor-round-trips")
 @pytest.mark.cpu
-@over(each=bits(savable_dtypes()), way=each(Way("offset"), Way("mmap"), Way("older memory")))
-def test_every_bit_of_every_dtype_and_layout_survives_every_way(each, way):
+@over(each=bits(savable_dtypes()), way=each(Way("mmap"), Way("older memory")))
+def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format(each, way):
     assume(each.dtype in IN_OLD_FILES or "older" not in way.kind)
     tensor, stored = each
     loaded = way.round_trip(tensor)

@@ -30,15 +30,10 @@ PRINTED = twins(
 
 @claim("cpu-tensor-prints-no-device")
 @over(twin=PRINTED, kind=among(*KINDS))
-def test_no_kind_of_cpu_tensor_prints_a_device(twin, kind):
+def test_no_kind_of_cpu_tensor_prints_a_device_though_elsewhere_it_does(twin, kind):
     x = KINDS[kind](host_twin(twin)[0])
-    for shown in (repr(x), str(x), f"{x}" if x.dim() else str(x)):
-        assert "device" not in shown
-
-
-@claim("cpu-tensor-prints-no-device")
-def test_a_tensor_elsewhere_does_print_its_device():
-    assert "device='meta'" in str(torch.zeros(3, device="meta"))
+    assert "device" not in repr(x) + f"{x}"
+    assert "device='meta'" in repr(x.to("meta"))
 
 
 @claim("gpu-tensor-prints-its-device")
