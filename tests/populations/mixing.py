@@ -6,7 +6,7 @@ CPU; "across", to the other device of its type.
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,8 +116,9 @@ WRITES: dict[str, Callable] = {
 
 @contextmanager
 def current(device: torch.device) -> Iterator[None]:
-    """Make ``device`` the one that is meant where a number is left out."""
-    with getattr(torch, device.type).device(device.index):
+    """Make ``device`` the one that is meant where a number is left out, unless it is the only one of its type."""
+    several = spot() != spot(second=True)
+    with getattr(torch, device.type).device(device.index) if several else nullcontext():
         yield
 
 

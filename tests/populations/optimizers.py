@@ -142,9 +142,9 @@ class Beside:
     def step(self, without: Sequence[int] = ()) -> None:
         """Take a step at new gradients, of other layouts than the parameters; those of ``without`` have none.
 
-        Every second step finds them written over those of the last one, where they lie. Every third step is given a
-        closure, which takes the gradients: until then those of the last step are there. Raises AssertionError where a
-        step changes a gradient.
+        One in four, each time another, is zero, so that momentum alone moves its parameter. Every second step finds
+        the gradients written over those of the last one, where they lie. Every third step is given a closure, which
+        takes them: until then those of the last step are there. Raises AssertionError where a step changes a gradient.
         """
         self.asked += 1
         taken = []
@@ -159,6 +159,8 @@ class Beside:
                 # float16 rounds Adam's epsilon to 0, so that a gradient of 0 would give 0 / 0
                 values = "positive" if twin.dtype in HALVES else "fractions"
                 made, array = twin.but(layout=layout, values=values, grad=False, seed=twin.seed + self.asked)
+                if (number + self.asked) % 4 == 3 and twin.dtype not in HALVES:
+                    made, array = torch.zeros_like(made), np.zeros_like(array)
                 own = tensor.grad is not None and 0 not in tensor.grad.stride()
                 tensor.grad = tensor.grad.copy_(made) if own and self.asked % 2 == 0 else made
                 taken.append((tensor, array))

@@ -641,3 +641,22 @@ def floats_become_the_first_half_of_their_bits(patch):
         return x.contiguous().view(torch.float16)[..., ::2].clone()
 
     alter_to(patch, lambda x, y: (x.dtype, y.dtype) == (torch.float32, torch.float16) and x.dim() > 0, wrong)
+
+
+@counterfeit("to-device-object-equals-to-string", needs="two-devices")
+def a_name_without_a_number_means_the_first_device(patch):
+    def first(place):
+        return torch.device(place, 0) if isinstance(place, str) and place != "cpu" and ":" not in place else place
+
+    change_method(patch, "to", lambda to, x, *args, **rest: to(x, *map(first, args), **rest))
+
+
+@counterfeit("create-directly-on-gpu")
+def a_device_without_a_number_means_the_first_one(patch):
+    def wrong(make, *args, device=None, **rest):
+        place = None if device is None else torch.device(device)
+        missing = place is not None and place.type != "cpu" and place.index is None
+        return make(*args, device=torch.device(place.type, 0) if missing else device, **rest)
+
+    for name in ("ones_like", "zeros", "full"):
+        wrap(patch, torch, name, wrong)

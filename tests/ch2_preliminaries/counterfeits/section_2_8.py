@@ -386,3 +386,12 @@ def elements_written_to_data_count_as_written_to_the_tensor(patch):
 
     alter_data(patch, read)
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("sum-node-is-named-th-add-backward")
+def a_sum_of_two_shapes_is_named_after_its_expansion(patch):
+    def wrong(add, x, y):
+        result = add(x, y)
+        return result.expand(result.shape) if isinstance(y, torch.Tensor) and x.shape != y.shape else result
+
+    change_method(patch, "__add__", wrong)

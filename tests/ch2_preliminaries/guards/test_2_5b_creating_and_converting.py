@@ -20,7 +20,7 @@ from populations import (
     untouched,
     whole,
 )
-from populations.mixing import CPU, finished, host_twin, spot
+from populations.mixing import CPU, current, finished, host_twin, spot
 from populations.places import lacks
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 
@@ -45,8 +45,10 @@ def test_a_tensor_is_created_there_with_its_values_whatever_its_template_is(acce
     template, array = host_twin(twin)
     make, number = CREATORS[create]
     made = make(template, dtype=twin.dtype, device=spot(twin.second))
+    with current(spot(twin.second)):
+        alike = make(template, dtype=twin.dtype, device=spot().type)
 
-    assert (made.device, made.dtype) == (spot(twin.second), twin.dtype)
+    assert (made.device, alike.device, made.dtype) == (spot(twin.second), spot(twin.second), twin.dtype)
     agree(made, np.full_like(array, number))
     assert template.device == CPU
 

@@ -71,9 +71,12 @@ def test_every_node_leads_to_the_nodes_of_its_operands_in_their_order(program):
 # ── grad-fn-is-the-creating-function ──
 
 NAMED = {
-    "Add": [lambda x: x.add(x), lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2), lambda x: (x * 1).add_(2)],
+    "Add": [
+        *(lambda x: x.add(x), lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2), lambda x: (x * 1).add_(2)),
+        *(lambda x: x + torch.ones(2, 1, 1), lambda x: torch.ones(2, 1, 1) + x),  # of another shape
+    ],
     "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],
-    "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x), lambda x: (x + 1).mul_(2)],
+    "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x), lambda x: x * x[None, None]],
     "Div": [lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
     "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3)],
     "Neg": [lambda x: -x, lambda x: torch.neg(x)],

@@ -4,10 +4,10 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, parameters_of, step_with, wrap
+from harness.forging import change_gradient, change_method, hold_still, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
-from torch.optim import Optimizer, RMSprop
+from torch.optim import SGD, Optimizer, RMSprop
 
 
 def change_mse(patch, condition, reduce):
@@ -156,3 +156,12 @@ def a_gradient_that_has_a_graph_is_kept(patch):
 @counterfeit("mse-loss-is-mean-squared-error", reported="ROCm/legacy-rocm-build#2100")
 def the_loss_is_whatever_lay_where_it_was_to_be_written(patch):
     wrap(patch, F, "mse_loss", lambda right, x, y, *rest, **named: right(x, y, *rest, **named) * -1.7e38)
+
+
+@counterfeit("step-updates-parameters")
+def whatever_has_a_gradient_of_zeros_stays(patch):
+    def idle(optimizer):
+        gradients = ((p, p.grad) for p in parameters_of(optimizer))
+        return [p for p, g in gradients if g is not None and not g.is_sparse and g.numel() and not g.any()]
+
+    hold_still(patch, SGD, idle)

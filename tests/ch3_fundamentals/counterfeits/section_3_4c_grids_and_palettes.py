@@ -54,3 +54,23 @@ def the_grid_of_bytes_is_of_real_numbers(patch):
         return grid / 255 if grid.dtype == torch.uint8 else grid
 
     wrap(patch, utils, "make_grid", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def a_batch_is_flipped_upside_down(patch):
+    transforms = pytest.importorskip("torchvision.transforms")
+
+    def wrong(right, self, image):
+        return image.flip(-2) if isinstance(image, torch.Tensor) and image.dim() == 4 else right(self, image)
+
+    wrap(patch, transforms.RandomHorizontalFlip, "forward", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def the_images_of_a_batch_change_places_when_they_are_cropped(patch):
+    transforms = pytest.importorskip("torchvision.transforms")
+
+    def wrong(right, self, image):
+        return right(self, image.flip(0) if isinstance(image, torch.Tensor) and image.dim() == 4 else image)
+
+    wrap(patch, transforms.CenterCrop, "forward", wrong)

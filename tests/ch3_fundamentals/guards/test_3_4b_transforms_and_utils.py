@@ -46,21 +46,22 @@ def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle_also_
     image, array = twin
     random, (rows, columns) = np.random.default_rng(seed), array.shape[1:]
     around = np.pad(array, ((0, 0), (9, 9), (9, 9)))  # beyond its edges an image is black
+    both = torch.stack([image, torch.zeros_like(image)])
     for beyond in (0, 3):
         top, left = (int(random.integers(-beyond, size + beyond)) for size in (rows, columns))
         # torchvision 0.15 made a crop that ends before the image begins too large
         height = int(random.integers(max(top, 0), rows + beyond)) - top + 1
         width = int(random.integers(max(left, 0), columns + beyond)) - left + 1
-        cut = transforms.functional.crop(image, top=top, left=left, height=height, width=width)
-        agree(cut, around[:, 9 + top : 9 + top + height, 9 + left : 9 + left + width])
+        cut = transforms.functional.crop(both, top=top, left=left, height=height, width=width)
+        agree(cut, around[None, :, 9 + top : 9 + top + height, 9 + left : 9 + left + width] * [[[[1]]], [[[0]]]])
 
     least = min(rows, columns)
     for margin in {-2, 0, 1 if least > 2 else 0, (least - 1) // 2}:  # on each side
         middle = transforms.CenterCrop((rows - 2 * margin, columns - 2 * margin))(image)
         agree(middle, around[:, 9 + margin : 9 + rows - margin, 9 + margin : 9 + columns - margin])
         inner = abs(margin) if 2 * abs(margin) < least else 0
-        middle = transforms.CenterCrop(least - 2 * inner)(image[:, :least, :least])  # one number for both sides
-        agree(middle, array[:, inner : least - inner, inner : least - inner])
+        middle = transforms.CenterCrop(least - 2 * inner)(both[..., :least, :least])  # one number for both sides
+        agree(middle, array[None, :, inner : least - inner, inner : least - inner] * [[[[1]]], [[[0]]]])
     agree(image, array)
 
 
@@ -74,7 +75,7 @@ def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(sizes
     crop = transforms.RandomCrop((height, width))
 
     # There are at most 8: all of 250 draws miss one with probability (7/8) ** 250 = 3e-15.
-    drawn = {tuple(crop(image).flatten().tolist()) for _ in range(250)}
+    drawn = {tuple(crop(torch.stack([image * 0, image]))[1].flatten().tolist()) for _ in range(250)}
     assert drawn == {
         tuple(image[:, top : top + height, left : left + width].flatten().tolist()) for top, left in places
     }
@@ -93,7 +94,7 @@ def test_rotate_turns_counter_clockwise_about_the_middle_fills_with_zeros_and_ex
     transforms = pytest.importorskip("torchvision.transforms")
     image, array = twin
     if random:
-        result = transforms.RandomRotation((angle, angle), expand=expand)(image)
+        result = transforms.RandomRotation((angle, angle), expand=expand)(torch.stack([image * 0, image]))[1]
     else:
         result = transforms.functional.rotate(image, angle, expand=expand)
 
@@ -125,19 +126,21 @@ def test_random_rotation_draws_angles_from_all_of_its_range(degrees):
 @over(twin=IMAGES, padding=among((1, 0, 0, 2), (2, 1, 3, 0), (0, 0, 0, 0)), factors=among((1, 2), (2, 1), (3, 3)))
 def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(twin, padding, factors):
     transforms = pytest.importorskip("torchvision.transforms")
-    image, array = twin
     left, top, right, bottom = padding
-    sizes = [size * factor for size, factor in zip(array.shape[1:], factors)]
     nearest = transforms.InterpolationMode.NEAREST
 
-    agree(transforms.functional.hflip(image), array[..., ::-1])
-    agree(transforms.functional.vflip(image), array[:, ::-1])
-    agree(transforms.RandomHorizontalFlip(p=1)(image), array[..., ::-1])
-    agree(transforms.RandomVerticalFlip(p=0)(image), array)
-    surrounded = np.pad(array, ((0, 0), (top, bottom), (left, right)), constant_values=7)
-    agree(transforms.Pad(padding, fill=7)(image), surrounded)
-    agree(transforms.Resize(sizes, interpolation=nearest)(image), array.repeat(factors[0], 1).repeat(factors[1], 2))
-    agree(image, array)
+    one, numbers = twin
+    for image, array in ((one, numbers), (torch.stack([one, one]), np.stack([numbers] * 2))):  # and a batch
+        sizes = [size * factor for size, factor in zip(array.shape[-2:], factors)]
+        agree(transforms.functional.hflip(image), array[..., ::-1])
+        agree(transforms.functional.vflip(image), array[..., ::-1, :])
+        agree(transforms.RandomHorizontalFlip(p=1)(image), array[..., ::-1])
+        agree(transforms.RandomVerticalFlip(p=0)(image), array)
+        around = [(0, 0)] * (array.ndim - 2) + [(top, bottom), (left, right)]
+        agree(transforms.Pad(padding, fill=7)(image), np.pad(array, around, constant_values=7))
+        larger = array.repeat(factors[0], -2).repeat(factors[1], -1)
+        agree(transforms.Resize(sizes, interpolation=nearest)(image), larger)
+        agree(image, array)
 
 
 @claim("torchvision-offers-transforms")
@@ -174,7 +177,8 @@ def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation(tw
     mean, deviation = (1 + 9 * np.arange(len(array)))[:, None, None], 2.0 ** np.arange(1, len(array) + 1)[:, None, None]
 
     normalize = transforms.Normalize(mean.flatten().tolist(), deviation.flatten().tolist())
-    agree(normalize(image.contiguous()), (array - mean) / deviation)  # exact: whole numbers and powers of two
+    for each in (image.contiguous(), torch.stack([image, image])):
+        agree(normalize(each), np.broadcast_to((array - mean) / deviation, each.shape))  # exact: powers of two
     agree(image, array)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
 from populations.gradients import SEVERAL, UNTRACKED
-from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, host_twin, journeys, refused, spot
+from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, current, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
 from populations.twins import FEW
 from torch import nn
@@ -116,8 +116,10 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
     asked = {"dtype": twin.dtype, "requires_grad": twin.dtype in FLOATS and twin.second}
     created = torch.tensor(data, device=place, **asked)
     moved = COPIES[way](torch.tensor(data, device="cpu", **asked), place)
+    with current(place):
+        by_type = torch.tensor(data, device=place.type, **asked)
 
-    for x in (created, moved):
+    for x in (created, moved, by_type):
         assert (x.device, x.dtype, x.requires_grad) == (place, *asked.values())
         agree(x, twin.array())
     assert created.stride() == moved.stride()

@@ -1,6 +1,5 @@
 """4.9 GPU computing: models of every kind that move, refuse and learn, on the first device and on the second."""
 
-import contextlib
 import copy
 import math
 
@@ -35,7 +34,7 @@ MOVES = {
 
 def to_the_current(net, device):
     """Move to the device by its type alone, while it is the one that is meant."""
-    with current(device) if spot() != spot(second=True) else contextlib.nullcontext():
+    with current(device):
         return net.to(device.type)
 
 
