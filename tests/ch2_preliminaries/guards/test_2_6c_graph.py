@@ -76,7 +76,7 @@ NAMED = {
         *(lambda x: x + torch.ones(2, 1, 1), lambda x: torch.ones(2, 1, 1) + x),  # of another shape
     ],
     "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],
-    "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x), lambda x: x * x[None, None]],
+    "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x[None]), lambda x: (x + 1).mul_(2)],
     "Div": [lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
     "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3)],
     "Neg": [lambda x: -x, lambda x: torch.neg(x)],
