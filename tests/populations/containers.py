@@ -163,13 +163,12 @@ def told(pairs: Iterable[tuple]) -> list[tuple]:
 def like_a_list(container: nn.Module, twin: list) -> None:
     """Raise AssertionError unless length, iteration, indices, slices, names and keys are those of the list ``twin``."""
     size, known = len(twin), ids(twin)
-    names = [str(index) for index in range(size)]
     assert len(container) == size
-    walks_in_order(container, list(zip(names, twin)))
+    walks_in_order(container, [(str(index), member) for index, member in enumerate(twin)])
     assert ids(container) == ids(reversed(list(reversed(container)))) == known
     assert ids(container[index] for index in range(-size, size)) == known + known
     assert ids(container[np.int64(index)] for index in range(size)[-1:]) == known[-1:]
-    assert ids(getattr(container, name) for name in names) == known
+    assert ids(getattr(container, str(index)) for index in range(size)) == known
     assert [index for index in (size, -size - 1, 100 + size) if reads(container, index, IndexError)] == []
     for part in SLICES:
         taken = container[part]
@@ -270,11 +269,10 @@ def edited_alike(kind: str) -> None:
         made, at = members(kind, length), KEYS[number % len(KEYS)] if named else at
         twin = dict(zip(KEYS, made)) if named else made
         container = contained(kind, twin)
-        look, *further = looks(kind)
         for each, used in ((edit, False), (edit, True), ("add or replace" if named else "append", False)):
             edited(each, container, twin, at, fresh(kind, twin, used))
-            look(container, twin)
-        for look in further:
+            looks(kind)[0](container, twin)
+        for look in looks(kind)[1:]:
             look(container, twin)
 
 

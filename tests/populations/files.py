@@ -9,7 +9,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,13 @@ def filtered():
 def layout_of(tensor: torch.Tensor) -> tuple:
     """What a file must keep of a tensor beside its values."""
     return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad
+
+
+def rewound(file, start: int):
+    """The file at its place ``start`` again, if it is open; a name remains a name."""
+    if hasattr(file, "seek"):
+        file.seek(start)
+    return file
 
 
 _NUMBERS = itertools.count()
@@ -74,37 +81,23 @@ class Way:
     @contextmanager
     def written(self, write: Callable) -> Iterator[Callable]:
         """Call ``write`` with whatever ``save`` takes for a file, then give what calls ``load`` on it, with options."""
-        if "memory" in self.kind or "offset" in self.kind:
-            file = io.BytesIO(bytes(self.start))
-            file.seek(self.start)
-            write(file)
-            yield lambda **options: torch.load((file.seek(self.start), file)[1], **options)
-            return
-        path = Path(_folder().name, f"权重 {next(_NUMBERS)}.pt")
+        path, memory = Path(_folder().name, f"权重 {next(_NUMBERS)}.pt"), io.BytesIO(bytes(self.start))
+        name = memory if "memory" in self.kind or "offset" in self.kind else path if "Path" in self.kind else str(path)
+        opened = path.open if self.kind == "file" else lambda mode: nullcontext(name)
+        mapped = {"mmap": True} if self.kind == "mmap" else {}
         try:
-            if self.kind == "file":
-                with path.open("wb") as file:
-                    write(file)
-                with path.open("rb") as file:
-                    yield lambda **options: torch.load((file.seek(0), file)[1], **options)
-            else:
-                name = path if "Path" in self.kind else str(path)
-                write(name)
-                mapped = {"mmap": True} if self.kind == "mmap" else {}
-                yield lambda **options: torch.load(name, **mapped, **options)
+            with opened("wb") as file:
+                write(rewound(file, self.start))
+            with opened("rb") as file:
+                yield lambda **options: torch.load(rewound(file, self.start), **mapped, **options)
         finally:
             path.unlink(missing_ok=True)
 
     def holding(self, content: bytes):
         """The same for a file of this ``content``."""
-
-        def write(file) -> None:
-            if hasattr(file, "write"):
-                file.write(content)
-            else:
-                Path(file).write_bytes(content)
-
-        return self.written(write)
+        return self.written(
+            lambda file: file.write(content) if hasattr(file, "write") else Path(file).write_bytes(content)
+        )
 
 
 def ways(*left_out: str) -> Population:
@@ -246,14 +239,8 @@ CALLS: dict[str, Callable[[str], tuple]] = {
     "torch.save": lambda trace: (torch.save, None, trace),
     "os.makedirs": lambda trace: (os.makedirs, trace),
 }
-SPELLINGS = (
-    *(f"protocol {number}" for number in range(6)),
-    "among weights",
-    "as a key",
-    "INST",
-    "OBJ",
-    "second pickle",
-)
+SPELLINGS = [f"protocol {number}" for number in range(6)]
+SPELLINGS += ["among weights", "as a key", "INST", "OBJ", "second pickle"]
 
 
 class Call:

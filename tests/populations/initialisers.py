@@ -173,10 +173,7 @@ OTHER = [("orthogonal_", {}), ("orthogonal_", {"gain": 2.5}), ("sparse_", {"spar
 
 RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
 # What the CPU had not yet: erfinv of float16 before torch 2.1; eye of bfloat16, missing in 2.1.2 and there in 2.3.
-MISSING = {
-    *([("trunc_normal_", torch.float16)] if RELEASE < (2, 1) else []),
-    *([("eye_", torch.bfloat16)] if RELEASE < (2, 2) else []),
-}
+MISSING = {("trunc_normal_", torch.float16): RELEASE < (2, 1), ("eye_", torch.bfloat16): RELEASE < (2, 2)}
 
 
 # The least and the largest number of dimensions that an initialiser takes; the largest tried is 5.
@@ -188,7 +185,7 @@ def fits(name: str, shape: tuple[int, ...], dtype: torch.dtype, layout: str = "c
     """Whether an initialiser takes such a tensor."""
     low, high = RANKS.get(name, (0, 5))
     plain = dtype in SINGLE_AND_DOUBLE and (len(shape) == 2 or layout in ("contiguous", "offset"))
-    return low <= len(shape) <= high and (name, dtype) not in MISSING and (name != "orthogonal_" or plain)
+    return low <= len(shape) <= high and not MISSING.get((name, dtype)) and (name != "orthogonal_" or plain)
 
 
 def random_fillings(dtypes: Sequence[torch.dtype] = FLOATS) -> Population:
