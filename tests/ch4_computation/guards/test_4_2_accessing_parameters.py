@@ -58,8 +58,7 @@ def test_data_pass_through_in_the_order_of_the_indices(count, batch):
     assert told(net.named_parameters()) == [(f"{index}.weight", id(net[index].weight)) for index in range(count)]
 
 
-@claim("brackets-reach-a-layer")
-@claim("parameter-names-carry-the-layer-index")
+@claim("brackets-reach-a-layer", "parameter-names-carry-the-layer-index")
 @over(layer=layers(kinds=WITH_PARAMETERS), index=among(0, 10))
 def test_a_layer_of_any_kind_keeps_its_own_names_and_sizes_behind_the_index(layer, index):
     net, plan = tree("Sequential", *["ReLU"] * index, layer)

@@ -1,4 +1,4 @@
-"""4.3 Initialising parameters: every initialiser, on tensors of every shape, layout and dtype that it takes."""
+"""4.3a Presets: every initialiser, on tensors of every shape, layout and dtype that it takes."""
 
 import contextlib
 import itertools
@@ -7,71 +7,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins, untouched
+from populations import FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.initialisers import EXACT, GAINS, RANKS, RELEASE, Filling, fillings, random_fillings
-from populations.modules import trees
 from populations.statistics import occur_as_often
-from populations.twins import FEW
 from torch import nn
 from torch.nn import init
 
 claim = pytest.mark.claim
+pytestmark = pytest.mark.start_values  # all is about what the device itself draws
 TRUNCATED = FLOATS if RELEASE >= (2, 12) else SINGLE_AND_DOUBLE
 
 
-def chosen(module, part):
-    return [parameter for name, parameter in module.named_parameters() if part in name]
-
-
-def features_first(layer):
-    """The layer with a weight whose features follow each other in memory as its rows do elsewhere."""
-    layer.weight = nn.Parameter(layer.weight.detach().t().contiguous().t())
-    return layer
-
-
-NETS = {  # of 60,000 weights or a little more
-    "perceptron": lambda: nn.Sequential(nn.Linear(150, 240), nn.ReLU(), nn.Linear(240, 100)),
-    "convolutions": lambda: nn.Sequential(nn.Conv1d(20, 60, 30), nn.Conv2d(40, 25, 5)),
-    "features first": lambda: features_first(nn.Linear(250, 240)),
-    "recurrent": lambda: nn.ModuleDict({"lstm": nn.LSTM(70, 70), "words": nn.Embedding(320, 70)}),
-}
-
-
-@claim("init-normal-over-weights")
-@pytest.mark.start_values("normal_")
-@over(net=among(*zip(NETS, (0.01, 2.0, 2.0, 0.01))))
-def test_all_weights_of_a_network_are_independent_draws_from_one_normal_distribution(net):
-    module, std = NETS[net[0]](), net[1]
-    biases = [bias.tolist() for bias in chosen(module, "bias")]
-    for weight in chosen(module, "weight"):
-        init.normal_(weight, mean=0, std=std)
-
-    draws = [host(weight).astype(np.float64) for weight in chosen(module, "weight")]
-    Filling("normal_", (("std", std),), (240, 150)).follow(*draws)
-    assert [bias.tolist() for bias in chosen(module, "bias")] == biases
-
-
-@claim("init-normal-over-weights")
-@claim("init-constant-over-biases")
-@pytest.mark.start_values("normal_")
-@over(tree=trees(), part=among("weight", "bias"), value=among(0, 0.25, -3))
-def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tree, part, value):
-    module, plan = tree
-    for parameter in chosen(module, part):
-        init.normal_(parameter, mean=100, std=0.01) if part == "weight" else init.constant_(parameter, val=value)
-
-    filled = {id(member.tensor) for member in plan.once() if part in member.name}
-    assert [id(parameter) for parameter in module.parameters()] == [id(member.tensor) for member in plan.once()]
-    for member in plan.parameters:
-        bound = 1 if part == "weight" else 0
-        expected = {"weight": 100, "bias": value}[part] if id(member.tensor) in filled else member.array
-        assert np.all(np.abs(host(member.tensor) - expected) <= (bound if id(member.tensor) in filled else 0))
-
-
-@claim("init-runs-without-recording")
-@claim("init-offers-preset-methods")
-@pytest.mark.start_values
+@claim("init-runs-without-recording", "init-offers-preset-methods")
 @over(filling=fillings(dtypes=(torch.float32, torch.bfloat16)), recording=among(True, False))
 def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_version(filling, recording):
     parameter = nn.Parameter(filling.blank(1))
@@ -93,33 +41,7 @@ def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_v
     agree(parameter.grad, np.full(filling.shape, 3))
 
 
-WRITES = {
-    "normal_": lambda w: w.normal_(0, 0.01),
-    "uniform_": lambda w: w.uniform_(-1, 1),
-    "fill_": lambda w: w.fill_(3),
-    "zero_": lambda w: w.zero_(),
-    "mul_": lambda w: w.mul_(w.abs() >= 5),
-    "copy_": lambda w: w.copy_(torch.zeros_like(w)),
-    "index": lambda w: w.__setitem__(..., 3),
-}
-
-
-@claim("init-runs-without-recording")
-@claim("custom-init-can-be-written")
-@over(twin=twins(layouts=WRITABLE, shapes=FEW, grad=(True,)), write=among(*WRITES))
-def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_grad(twin, write):
-    tensor, array = twin
-    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
-        WRITES[write](tensor)
-    agree(tensor, array)
-    with torch.no_grad():
-        WRITES[write](tensor)
-    untouched(tensor)
-    assert (tensor.is_leaf, tensor.requires_grad) == (True, True)
-
-
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 @over(filling=random_fillings())
 def test_a_random_initialiser_draws_every_element_of_every_call_from_the_distribution_of_its_formula(filling):
     filling.follow(filling.drawn(), filling.drawn())
@@ -140,7 +62,6 @@ def exact(filling):
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 @over(twin=twins(TRUNCATED, shapes=((),)), std=among(0.02, 0.5, 1e-3, 1e-6), cut=among(2, 50))
 def test_where_the_cuts_lie_far_out_no_truncated_normal_number_is_near_them(twin, std, cut):
     """A normal number lies beyond 7 standard deviations once in 4e11 times."""
@@ -151,7 +72,6 @@ def test_where_the_cuts_lie_far_out_no_truncated_normal_number_is_near_them(twin
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 @over(mean=among(3, -3, 2.5))
 def test_a_mean_beyond_a_cut_leaves_a_tail_and_piles_nothing_up(mean):
     """Of 5,000 numbers of 24 bits in the tail some ten occur twice; those clipped would all be one."""
@@ -160,16 +80,13 @@ def test_a_mean_beyond_a_cut_leaves_a_tail_and_piles_nothing_up(mean):
     assert len(np.unique(x)) > 4_750
 
 
-@claim("init-offers-preset-methods")
-@claim("init-constant-over-biases")
-@pytest.mark.start_values
+@claim("init-offers-preset-methods", "init-constant-over-biases")
 @over(filling=fillings(EXACT))
 def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
     assert np.array_equal(filling.drawn(), exact(filling))
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 @over(shape=among((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)), gain=among(1, 2.5))
 def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles(shape, gain):
     weight = Filling("orthogonal_", (("gain", gain),), shape, torch.float64).drawn().reshape(shape[0], -1)
@@ -181,14 +98,12 @@ def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 def test_an_orthogonal_weight_takes_either_sign_at_every_place():
     weights = [Filling("orthogonal_", (), (2, 3)).drawn().ravel() for _ in range(150)]
     occur_as_often(np.array(weights) > 0, 1 / 2, cases=6)
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 @over(share=among(0.25, 0.3, 0.9), layout=among("contiguous", "transposed"))
 def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share, layout):
     filling = Filling("sparse_", (("sparsity", share), ("std", 0.2)), (40, 250), layout=layout)
@@ -200,7 +115,6 @@ def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share
 
 
 @claim("init-offers-preset-methods")
-@pytest.mark.start_values
 @over(name=among(*GAINS), slope=among(0.01, 0.2, 3))
 def test_the_gain_belongs_to_the_activation(name, slope):
     assert init.calculate_gain(name) == pytest.approx(GAINS[name], rel=1e-15)
@@ -209,7 +123,6 @@ def test_the_gain_belongs_to_the_activation(name, slope):
 
 
 @claim("init-offers-preset-methods", truth=True)
-@pytest.mark.start_values
 @over(name=among(*RANKS), rank=among(1, 2, 3, 4, 5))
 def test_an_initialiser_takes_as_many_dimensions_as_its_formula_and_refuses_others(name, rank):
     filling, (low, high) = Filling(name, (("sparsity", 0.5),) if name == "sparse_" else (), (3,) * rank), RANKS[name]
@@ -219,16 +132,13 @@ def test_an_initialiser_takes_as_many_dimensions_as_its_formula_and_refuses_othe
 
 @claim("init-offers-preset-methods", truth=True)
 @pytest.mark.cpu
-@pytest.mark.start_values
 def test_before_torch_2_12_some_truncated_normal_numbers_of_half_precision_are_on_the_lower_cut():
     x = host(init.trunc_normal_(torch.empty(20_000, dtype=torch.bfloat16), std=0.02))
-    assert (x.min() == -2) == (
-        RELEASE < (2, 12)
-    )  # one in 250 was; a normal number is 100 deviations out once in 1e2000
+    # one in 250 was; a normal number is 100 deviations out once in 1e2000
+    assert (x.min() == -2) == (RELEASE < (2, 12))
 
 
 @claim("init-offers-preset-methods", truth=True)
-@pytest.mark.start_values
 @over(name=among("kaiming_normal_", "kaiming_uniform_"), mode=among("fan_sum", "in", ""))
 def test_an_unknown_mode_is_refused(name, mode):
     with pytest.raises(ValueError, match="not supported"):
@@ -236,7 +146,6 @@ def test_an_unknown_mode_is_refused(name, mode):
 
 
 @claim("init-offers-preset-methods", truth=True)
-@pytest.mark.start_values
 @over(layout=among("channels last", "transposed"), half=among(*FLOATS[2:]))
 def test_orthogonal_refuses_half_precision_and_convolutions_in_another_order(layout, half):
     with pytest.raises(RuntimeError, match="view size is not compatible"):

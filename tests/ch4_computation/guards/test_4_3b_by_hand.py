@@ -1,4 +1,4 @@
-"""4.3 Initialising parameters by hand: functions of our own, and writing under no_grad or through data."""
+"""4.3b By hand: what is chosen by its name, functions of our own, and writing under no_grad or through data."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,80 @@ import torch
 from populations import FLOATS, WRITABLE, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.initialisers import Filling
+from populations.modules import trees
 from populations.statistics import occur_as_often
+from populations.tasks import transposing
 from populations.twins import FEW
 from torch import nn
 from torch.nn import init
 
 claim = pytest.mark.claim
+
+
+def chosen(module, part):
+    return [parameter for name, parameter in module.named_parameters() if part in name]
+
+
+NETS = {  # of 60,000 weights or a little more
+    "perceptron": lambda: nn.Sequential(nn.Linear(150, 240), nn.ReLU(), nn.Linear(240, 100)),
+    "convolutions": lambda: nn.Sequential(nn.Conv1d(20, 60, 30), nn.Conv2d(40, 25, 5)),
+    "features first": lambda: transposing(nn.Linear(250, 240)),
+    "recurrent": lambda: nn.ModuleDict({"lstm": nn.LSTM(70, 70), "words": nn.Embedding(320, 70)}),
+}
+
+
+@claim("init-normal-over-weights")
+@pytest.mark.start_values("normal_")
+@over(net=among(*zip(NETS, (0.01, 2.0, 2.0, 0.01))))
+def test_all_weights_of_a_network_are_independent_draws_from_one_normal_distribution(net):
+    module, std = NETS[net[0]](), net[1]
+    biases = [bias.tolist() for bias in chosen(module, "bias")]
+    for weight in chosen(module, "weight"):
+        init.normal_(weight, mean=0, std=std)
+
+    draws = [host(weight).astype(np.float64) for weight in chosen(module, "weight")]
+    Filling("normal_", (("std", std),), (240, 150)).follow(*draws)
+    assert [bias.tolist() for bias in chosen(module, "bias")] == biases
+
+
+@claim("init-normal-over-weights", "init-constant-over-biases")
+@pytest.mark.start_values("normal_")
+@over(tree=trees(), part=among("weight", "bias"), value=among(0, 0.25, -3))
+def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tree, part, value):
+    module, plan = tree
+    for parameter in chosen(module, part):
+        init.normal_(parameter, mean=100, std=0.01) if part == "weight" else init.constant_(parameter, val=value)
+
+    filled = {id(member.tensor) for member in plan.once() if part in member.name}
+    assert [id(parameter) for parameter in module.parameters()] == [id(member.tensor) for member in plan.once()]
+    for member in plan.parameters:
+        bound = 1 if part == "weight" else 0
+        expected = {"weight": 100, "bias": value}[part] if id(member.tensor) in filled else member.array
+        assert np.all(np.abs(host(member.tensor) - expected) <= (bound if id(member.tensor) in filled else 0))
+
+
+WRITES = {
+    "normal_": lambda w: w.normal_(0, 0.01),
+    "uniform_": lambda w: w.uniform_(-1, 1),
+    "fill_": lambda w: w.fill_(3),
+    "zero_": lambda w: w.zero_(),
+    "mul_": lambda w: w.mul_(w.abs() >= 5),
+    "copy_": lambda w: w.copy_(torch.zeros_like(w)),
+    "index": lambda w: w.__setitem__(..., 3),
+}
+
+
+@claim("init-runs-without-recording", "custom-init-can-be-written")
+@over(twin=twins(layouts=WRITABLE, shapes=FEW, grad=(True,)), write=among(*WRITES))
+def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_grad(twin, write):
+    tensor, array = twin
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+        WRITES[write](tensor)
+    agree(tensor, array)
+    with torch.no_grad():
+        WRITES[write](tensor)
+    untouched(tensor)
+    assert (tensor.is_leaf, tensor.requires_grad) == (True, True)
 
 
 CUSTOM = (

@@ -62,9 +62,7 @@ def repeated(x, weight, bias, uses):
     return output, by_weight, by_bias
 
 
-@claim("calling-a-layer-twice-shares")
-@claim("same-instance-in-sequential-shares")
-@claim("shared-gradients-accumulate")
+@claim("calling-a-layer-twice-shares", "same-instance-in-sequential-shares", "shared-gradients-accumulate")
 @over(twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2))), way=among(*WAYS), uses=among(2, 1, 3, 4))
 def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses):
     tensor, array = twin
