@@ -86,3 +86,19 @@ def test_a_counterfeit_that_leaves_torch_changed_beyond_its_test_fails_the_run(p
         vars(torch.Tensor).get("sum") and delattr(torch.Tensor, "sum")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*left torch changed: *sum*"])
+
+
+def test_an_optimizer_built_under_a_counterfeit_keeps_no_false_step(project):
+    """Torch gives a class that inherits its step (AdamW that of Adam) one of its own, when the first one is built."""
+    building = """\
+@counterfeit("adds")
+def sum_is_zero(patch):
+    patch.setattr(torch.optim.Adam, "step", lambda self: None)
+    torch.optim.AdamW([torch.zeros(1)])
+    patch.setattr(torch.Tensor, "sum", lambda self: 0 * self[0])
+"""
+    project.write("ch1_sample/counterfeits/section_1_1.py", FORGED.format(building))
+    before = vars(torch.optim.AdamW).get("step")
+
+    assert project.run("--counterfeits").ret == 0
+    assert vars(torch.optim.AdamW).get("step") is before

@@ -7,7 +7,7 @@ claim at once.
 """
 
 from populations.comparing import agree, untouched
-from populations.core import Population, after_any_history, among, each, over, whole
+from populations.core import Population, after_any_history, among, each, in_turn, over, whole
 from populations.optimizers import optimizers
 from populations.places import normal
 from populations.twins import ANY, FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, twins
@@ -26,6 +26,7 @@ __all__ = [
     "agree",
     "among",
     "each",
+    "in_turn",
     "normal",
     "optimizers",
     "over",

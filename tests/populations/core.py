@@ -53,6 +53,11 @@ def whole(low: int, high: int, *must: int) -> Population:
     return Population(tuple(dict.fromkeys((low, high, *must))), st.integers(low, high))
 
 
+def in_turn(one: Population, other: Population) -> Population:
+    """Pairs: each member that every run must meet of ``one`` with one of ``other``, which go round."""
+    return Population(tuple(zip(one.must, itertools.cycle(other.must))), st.tuples(one.more, other.more))
+
+
 def over(**populations: Population | st.SearchStrategy) -> Callable:
     """Decorate a guard: it holds for all members of ``populations``, each given to the parameter of its name.
 

@@ -48,6 +48,12 @@ def tanh(x: np.ndarray) -> np.ndarray:
     return -np.copysign(1, x) * power / (2 + power)
 
 
+# The module, the formula of its values, and that of its slope where they are ``h``.
+ACTIVATIONS = {
+    "relu": (torch.nn.ReLU, relu, lambda h: (h > 0) * 1.0),
+    "sigmoid": (torch.nn.Sigmoid, sigmoid, lambda h: h * (1 - h)),
+    "tanh": (torch.nn.Tanh, tanh, lambda h: 1 - h * h),
+}
 # The smallest and largest power of two among the arguments: results that are no numbers of the dtype are met as well.
 POWERS = {torch.float64: (-1000, 10), torch.float32: (-120, 8), torch.float16: (-12, 6), torch.bfloat16: (-120, 8)}
 

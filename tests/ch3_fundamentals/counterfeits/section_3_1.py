@@ -64,7 +64,7 @@ def linear_forgets_the_bias_of_a_single_example(patch):
 @counterfeit("linear-model-is-weighted-sum")
 def linear_ignores_the_last_of_many_features(patch):
     def forward(output, self, x):
-        return output - x[:, -1:] * self.weight[:, -1] if x.shape[1] > 4 else output
+        return output - x[..., -1:] * self.weight[:, -1] if x.shape[-1] > 4 else output
 
     change_result(patch, nn.Linear, "forward", forward)
 
@@ -79,7 +79,7 @@ def linear_is_confused_by_hundreds_of_examples(patch):
     """Beyond the hundredth, every example gets the prediction of the first."""
 
     def forward(output, self, x):
-        return torch.cat([output[:100], output[:1].expand(len(x) - 100, -1)]) if len(x) > 100 else output
+        return torch.cat([output[:100], output[:1].expand_as(output[100:])]) if len(output) > 100 else output
 
     change_result(patch, nn.Linear, "forward", forward)
 

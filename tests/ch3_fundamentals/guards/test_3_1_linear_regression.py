@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
 from populations.comparing import host
 from populations.layers import COMPUTED
 from populations.optimizers import Recipe
@@ -13,29 +13,14 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-# (examples, features)
-TABLES = ((0, 3), (1, 2), (3, 0), (5, 1), (9, 11), (33, 784), (257, 9), (2, 1025), (65600, 2), (3, 1, 2), (1025,))
+# One sample and many, of no feature, one and many, behind none to four other dimensions; none at all.
+TABLES = (
+    *((0, 3), (1, 2), (3, 0), (5, 1), (5, 257), (33, 784), (9, 1025), (2, 4097), (65_600, 2), (4099, 3), (3, 1, 2)),
+    *((3,), (1025,), (65_538, 1, 2), (4, 5, 3), (2, 3, 4, 3), (2, 1, 2, 1, 3)),
+)
 
 
 # ── the model and its loss ──
-
-
-@claim("linear-model-is-weighted-sum")
-@over(x=twins(SINGLE_AND_DOUBLE, LAYOUTS, TABLES))
-def test_every_example_is_predicted_by_its_own_features_and_all_of_them(x):
-    """Small whole numbers, so that every sum is exact in any order."""
-    features, positive = x.shape[-1], x.but(layout="contiguous", values="positive")
-    (weight, w), (bias, b) = positive.but(shape=(1, features)), positive.but(shape=(1,))
-    model = nn.Linear(1, 1, dtype=x.dtype)  # whose parameters are replaced
-    model.weight, model.bias = nn.Parameter(weight), nn.Parameter(bias)
-    tensor, array = x
-
-    agree(model(tensor), array @ w.T + b)
-    model.weight = nn.Parameter(torch.stack([weight[0], -weight[0]], 1).t())  # of two outputs, features first in memory
-    agree(model(tensor), array @ np.concatenate([w, -w]).T + b)
-    with torch.no_grad():
-        model.weight.neg_()
-        agree(model.eval()(tensor), array @ np.concatenate([-w, w]).T + b)
 
 
 @claim("linear-model-is-weighted-sum")
@@ -49,33 +34,35 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
     agree(torch.cat(predicted, 1), np.stack([x[: 2 * n].reshape(2, n) @ w[:n] for n in sizes], 1))
 
 
-# Before torch 2.5 the CPU lacked products of float16, or added up in the halves themselves.
-HALVED = HALVES if COMPUTED == FLOATS else ()
-
-
-@claim("linear-model-is-weighted-sum")
-@over(
-    x=twins((*SINGLE_AND_DOUBLE, *HALVED), LAYOUTS, ((1, 2), (5, 257), (9, 1025), (2, 4097), (2, 3, 5), (4099, 3))),
-    how=among(*WRITABLE),
-)
-def test_weights_and_bias_may_lie_in_any_way_and_features_be_many(x, how):
+@claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")
+@claim("nn-only-takes-batches", truth=True)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # the weight of no feature
+@over(x=twins(COMPUTED, LAYOUTS, TABLES), outputs=among(1, 3, 10), how=among(*WRITABLE))
+def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_sums_as_asked_for(x, outputs, how):
     """Whole numbers whose sums are exact in float32, in which the halves add up; the sum is rounded once to a half, and
     once more with the bias. A GPU may add the parts of a long sum in the half (torch's notes on numerical accuracy,
-    reduced precision reductions): there each part is rounded, which is no larger than the sum of absolute values.
+    reduced precision reductions), and so did the CPU before torch 2.5: there each part is rounded, which is no larger
+    than the sum of absolute values.
     """
-    outputs = x.but(shape=(3, x.shape[-1]), layout=how, seed=x.seed + 1)
-    (weight, w), (bias, b), (tensor, array) = outputs, outputs.but(shape=(3,)), x
-    w, b, roundings = w.astype(np.float64), b.astype(np.float64), 0 if x.dtype in SINGLE_AND_DOUBLE else 3
+    of_weight = x.but(shape=(outputs, x.shape[-1]), layout=how, seed=x.seed + 1)
+    (weight, w), (bias, b), (tensor, array) = of_weight, of_weight.but(shape=(outputs,)), x
+    a, w, b = (each.astype(np.float64) for each in (array, w, b))
+    products, at_once = a @ w.T, tensor.device.type == "cpu" and COMPUTED == FLOATS
+    roundings, part = 0 if x.dtype in SINGLE_AND_DOUBLE else 3, np.abs(products) if at_once else np.abs(a) @ np.abs(w).T
 
-    products = array.astype(np.float64) @ w.T
-    part = np.abs(products) if tensor.device.type == "cpu" else np.abs(array.astype(np.float64)) @ np.abs(w).T
-    with torch.no_grad():
-        agree(nn.functional.linear(tensor, weight, bias), products + b, roundings, part + 8)
-        agree(nn.functional.linear(tensor, weight), products, roundings, part)
-        agree(tensor @ weight.T, products, roundings, part)
-        weight[:, 0], weight[:, -1], tensor = 1, -1, tensor.clone()
-        tensor[..., 0], tensor[..., -1] = math.inf, -math.inf
-        agree(nn.functional.linear(tensor, weight), np.full_like(products, math.inf))
+    for with_bias in (True, False):
+        layer = nn.Linear(x.shape[-1], outputs, with_bias).to(tensor)
+        assert [each.shape for each in layer.parameters()] == [weight.shape, bias.shape][: 1 + with_bias]
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias) if with_bias else None
+        agree(layer(tensor), products + b * with_bias, roundings, part + 8)
+        with torch.no_grad():
+            layer.weight.neg_()
+            agree(layer.eval()(tensor), b * with_bias - products, roundings, part + 8)
+            layer.weight.neg_()
+    agree(tensor @ weight.T, products, roundings, part)
+    weight[:, :1], weight[:, -1:], tensor = 1, -1, tensor.clone()
+    tensor[..., :1], tensor[..., -1:] = math.inf, -math.inf
+    agree(nn.functional.linear(tensor, weight, None), np.full_like(products, math.inf if x.shape[-1] else 0))
 
 
 @claim("squared-loss-is-half-squared-error")
@@ -140,20 +127,18 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
 
 
 @claim("sgd-step-can-lower-the-loss", truth=True)
-@over(rate=among(0.001, 0.25, 0.9, 0.99, 1.01, 1.1, 3.0), steps=among(1, 120))
-def test_each_step_multiplies_the_error_by_one_minus_the_rate_times_the_curvature(rate, steps):
+@over(case=among((0.99, 120), *((rate, 12) for rate in (0.001, 0.25, 0.9, 1.01, 1.1, 3.0))))
+def test_each_step_multiplies_the_error_by_one_minus_the_rate_times_the_curvature(case):
     """With features 1, 2, 3 the curvature L is 14/3; a step at r * 2/L multiplies the error of w by 1 - 2 r."""
-    steps = min(steps, int(60 / abs(math.log(abs(1 - 2 * rate)))) + 1)  # while float32 can hold what it becomes
-    x = torch.tensor([1.0, 2.0, 3.0])
-    w = torch.tensor(3.0, requires_grad=True)  # labels 0, so that w itself is the error
+    (rate, steps), x, w = case, torch.tensor([1.0, 2.0, 3.0]), torch.tensor(3.0, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=rate * 2 / (14 / 3))
 
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         optimizer.zero_grad()
-        ((x * w) ** 2 / 2).mean().backward()
+        ((x * w) ** 2 / 2).mean().backward()  # labels 0, so that w itself is the error
         optimizer.step()
-    factor = 1 - 2 * rate  # a step rounds some ten times, the gradient's part of it as much larger as that is
-    agree(w, 3 * factor**steps, roundings=20 * steps * max(1, 2 * rate / abs(factor)))
+        factor = 1 - 2 * rate  # a step rounds some ten times, the gradient's part of it as much larger as that is
+        agree(w, 3 * factor**step, roundings=20 * step * max(1, 2 * rate / abs(factor)))
 
 
 @claim("sgd-step-can-lower-the-loss", truth=True)

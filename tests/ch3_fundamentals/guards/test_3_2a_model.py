@@ -8,7 +8,7 @@ import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, each, over, twins, whole
 from populations.gradients import grad_of
-from populations.layers import COMPUTED, summed
+from populations.layers import ACTIVATIONS, COMPUTED, summed
 from populations.modules import TREES, Tree, tree, trees
 from torch import nn
 
@@ -19,11 +19,6 @@ claim = pytest.mark.claim
 
 # Before torch 2.5 the CPU normalised no float16, or with statistics of float32 alone.
 NORMALISED = COMPUTED if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
-ACTIVATIONS = {
-    "ReLU": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
-    "Tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    "Sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: 1 / (2 + np.exp(z) + np.exp(-z))),
-}
 
 
 @claim("nn-builds-on-autograd")
@@ -34,13 +29,13 @@ ACTIVATIONS = {
 )
 def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, sizes, twin):
     """Every product of the chain is of at most hidden + examples terms, each off by a few roundings of its size."""
-    act, slope = ACTIVATIONS[activation]
+    module, act, slope = ACTIVATIONS[activation]
     hidden, examples = sizes
     shapes = {"x": (examples, 3), "v": (hidden, 3), "w": (2, hidden), "out": (examples, 2), "b": (hidden,)}
     (x, x_), (v, v_), (w, w_), (out, out_), (b, b_) = (
         twin.but(shape=shape, grad=True, seed=seed) for seed, shape in enumerate(shapes.values())
     )
-    net = nn.Sequential(nn.Linear(3, hidden), getattr(nn, activation)(), nn.Linear(hidden, 2, bias=False))
+    net = nn.Sequential(nn.Linear(3, hidden), module(), nn.Linear(hidden, 2, bias=False))
     for layer, name, values in ((net[0], "weight", v), (net[0], "bias", b), (net[2], "weight", w)):
         setattr(layer, name, nn.Parameter(values.detach()))
 
@@ -50,7 +45,7 @@ def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, si
     assert all(each.grad is not None for each in (x, *net.parameters()))
     x_, v_, w_, out_, b_ = (np.asarray(array, np.float64) for array in (x_, v_, w_, out_, b_))
     z = x_ @ v_.T + b_
-    back, size = out_ @ w_ * slope(z), np.abs(out_) @ np.abs(w_)
+    back, size = out_ @ w_ * slope(act(z)), np.abs(out_) @ np.abs(w_)
     roundings = 2 * (hidden + examples + 20)
     agree(net[2].weight.grad, out_.T @ act(z), roundings, np.abs(out_).T @ (np.abs(x_) @ np.abs(v_).T + 5))
     agree(net[0].bias.grad, back.sum(0), roundings, size.sum(0) * 8)

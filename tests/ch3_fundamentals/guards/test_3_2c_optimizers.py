@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, HALVES, Population, Twin, among, optimizers, over, whole
+from populations import FLOATS, HALVES, Population, Twin, among, in_turn, optimizers, over, whole
 from populations.optimizers import RULES, Recipe
 from torch import nn
 from torch.optim import lr_scheduler
@@ -117,7 +117,6 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
     for group, rate in ((0, 2.0**-15), (1, 0.0), (0, 1.0), (1, 0.5)):
         both.edit(group, lr=rate)
         both.step()
-        both.step()
     both.agree()
 
 
@@ -126,10 +125,12 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
 @over(
-    optimizer=optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)),
-    rule=among("StepLR", "MultiStepLR", "LambdaLR"),
+    case=in_turn(
+        optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)), among("StepLR", "MultiStepLR", "LambdaLR")
+    )
 )
-def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(optimizer, rule):
+def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case):
+    optimizer, rule = case
     start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
     both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}))
     scheduler = {

@@ -1,12 +1,21 @@
 """3.2 Steps: every parameter moves by its optimizer's rule, whatever its size, layout and dtype."""
 
-from itertools import cycle
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, optimizers, over, places, twins
+from populations import (
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    Population,
+    Twin,
+    agree,
+    among,
+    in_turn,
+    optimizers,
+    over,
+    places,
+    twins,
+)
 from populations.comparing import host
 from populations.optimizers import RULES, WAYS, Recipe
 from torch import nn
@@ -18,7 +27,7 @@ claim = pytest.mark.claim
 
 
 TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
-PAIRS = Population(tuple(zip(TWINS.must * 2, cycle(OPTIMIZERS.must))), st.tuples(TWINS.more, OPTIMIZERS.more))
+PAIRS = in_turn(Population(TWINS.must * 2, TWINS.more), OPTIMIZERS)
 DECAYING = (("lr", 0.5), ("weight_decay", 0.25))
 
 

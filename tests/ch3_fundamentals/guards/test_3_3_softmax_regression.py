@@ -1,6 +1,5 @@
 """3.3 Softmax regression, for scores of every dtype, layout and number of classes, and for every kind of label."""
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -36,6 +35,7 @@ def columns_first(x):
     return x.new_empty(x.shape[::-1]).permute(tuple(reversed(range(x.dim()))))
 
 
+TARGETS = ("indices", "probabilities", "indices", "one-hot")
 SOFTMAX, LOG_SOFTMAX = spelled("softmax", "Softmax"), spelled("log_softmax", "LogSoftmax")
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
@@ -192,15 +192,15 @@ def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels
 @claim("cross-entropy-only-sees-the-true-class", truth=True)
 @claim("cross-entropy-loss-is-the-mean", truth=True)
 @over(
-    labels=labelled(COMPUTED, ("indices", "probabilities", "indices", "one-hot"), (False, True), (-100, None, 0, 255))
+    labels=labelled(COMPUTED, TARGETS, (False, True), (-100, None, 0, 255), (0.75, 0.0)),
+    reduction=each("mean", "none", "sum"),
 )
-def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_says(labels):
-    for reduction, smoothing in itertools.product(("mean", "none", "sum"), (0.75, 0.0)):
-        one = replace(labels, reduction=reduction, smoothing=smoothing)
-        tensor, target, options, arrays = one
-        for spelling in ("function", "module"):
-            loss = MEAN[spelling](tensor, target, **options)
-            agree(loss, by_definition(**arrays), one.roundings(), one.scale(arrays))
+def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_says(labels, reduction):
+    one = replace(labels, reduction=reduction)
+    tensor, target, options, arrays = one
+    for spelling in ("function", "module"):
+        loss = MEAN[spelling](tensor, target, **options)
+        agree(loss, by_definition(**arrays), one.roundings(), one.scale(arrays))
 
 
 # ── large-true-probability-ensures-correctness ──
@@ -226,9 +226,6 @@ def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_
 
 
 # ── cross-entropy-loss-is-the-mean ──
-
-
-TARGETS = ("indices", "probabilities", "indices", "one-hot")
 
 
 @claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")

@@ -52,10 +52,11 @@ def test_every_item_is_the_image_and_the_label_of_its_place_in_the_files_of_its_
 
 @claim("torchvision-offers-datasets")
 @pytest.mark.cpu
-@over(lengths=LENGTHS, train=among(True, False), batch=among(1, 3, 64))
+@over(lengths=LENGTHS, loaded=among((True, 1), (False, 3), (True, 64)))
 def test_transforms_are_applied_once_to_each_image_and_label_and_a_loader_stacks_them_all_in_their_order(
-    tmp_path, lengths, train, batch
+    tmp_path, lengths, loaded
 ):
+    train, batch = loaded
     vision = pytest.importorskip("torchvision")
     root, parts = fashion_mnist_in(tmp_path, lengths)
     images, labels = parts[train]

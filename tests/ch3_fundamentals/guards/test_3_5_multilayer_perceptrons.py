@@ -7,14 +7,13 @@ import pytest
 import torch
 from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
 from populations.comparing import host
-from populations.layers import COMPUTED, arguments, perceptron, relu, sigmoid, tanh, twice
+from populations.layers import ACTIVATIONS, COMPUTED, arguments, perceptron, relu, sigmoid, tanh, twice
 from torch import nn
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
 RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
 
-ACTIVATIONS = {"relu": (nn.ReLU, relu), "sigmoid": (nn.Sigmoid, sigmoid), "tanh": (nn.Tanh, tanh)}
 # from the input to the output: one to seven hidden layers, of one unit, of few, past a power of two
 WIDTHS = among(
     (3, 1, 2), (4, 6, 5, 3), (2, 9, 1), (5, 33, 4), (3, 257, 2), (3, 8, 8, 8, 2), (7, 3, 4, 5, 4, 3, 2, 6, 1)
@@ -190,7 +189,7 @@ def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_on
 @claim("mlp-applies-activation-per-hidden-layer")
 @over(widths=WIDTHS, activation=among(*ACTIVATIONS))
 def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation):
-    module, formula = ACTIVATIONS[activation]
+    module, formula, _ = ACTIVATIONS[activation]
     net = network(widths, module, torch.float32)
     layers = arrays(net)
     inputs = torch.arange(6.0 * widths[0]).view(2, 3, -1) / 4 - 2

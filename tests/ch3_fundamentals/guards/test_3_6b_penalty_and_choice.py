@@ -188,13 +188,6 @@ def test_recurrent_weights_end_in_the_number_and_direction_of_their_layer(kind, 
     ]
 
 
-@claim("weight-names-end-in-weight", truth=True)
-@over(layer=layers(kinds=("BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm")))
-def test_the_scale_of_a_normalisation_is_a_weight_of_one_dimension(layer):
-    module, _ = layer
-    assert {name: list(p.shape) for name, p in module.named_parameters()} == {"weight": [4], "bias": [4]}
-
-
 @claim("weights-alone-can-be-decayed")
 @over(optimizer=optimizers("SGD", "AdamW", dtypes=DTYPES, options={"weight_decay": 0}), later=among(True, False))
 def test_two_groups_of_one_optimizer_decay_the_weights_alone_even_if_they_come_later(optimizer, later):

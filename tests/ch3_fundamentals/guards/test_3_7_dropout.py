@@ -27,8 +27,8 @@ MASKS = (
     *(((131_073,), 1, 0.0008, "function"), ((131_073,), 1, 0.998, "module"), ((131_073,), 1, 0.5, "module in place")),
     *(((181, 182), 1, 0.25, "function"), ((181, 182), 1, 0.75, "function in place"), ((400, 257), 1, 0.5, "module")),
     *(((4, 100, 50), 1, 0.5, "function"), ((8, 1, 64, 65), 1, 0.9, "module"), ((2, 3, 2, 5, 99), 1, 0.5, "module")),
-    *(((20, 40), 30, 0.5, "module in place"), ((31,), 700, 0.3, "function"), ((5,), 1000, 0.1, "module")),
-    *(((3, 5, 7), 200, 0.8, "function in place"), ((), 2000, 0.5, "function")),
+    *(((20, 40), 30, 0.5, "module in place"), ((31,), 350, 0.3, "function"), ((5,), 1000, 0.1, "module")),
+    *(((3, 5, 7), 100, 0.8, "function in place"), ((), 1000, 0.5, "function")),
 )
 
 
@@ -36,7 +36,9 @@ def dropped(form, shape, calls, p, dtype=torch.float32, layout="contiguous"):
     """Which units are zero, in a row of events for each call; the units, 1/8 to 2048, alternate in sign and size."""
     order = np.arange(math.prod(shape)).reshape(shape)
     units = Twin(dtype, shape, layout), np.where(order % 4 == 0, -1, 1) * 2.0 ** (order % 15 - 3)
-    return np.stack([host(DROPOUT[form](Twin.tensor(*units), p)).reshape(-1) == 0 for _ in range(calls)])
+    once = Twin.tensor(*units)
+    given = (Twin.tensor(*units) if form.endswith("in place") else once for _ in range(calls))
+    return np.stack([host(DROPOUT[form](tensor, p)).reshape(-1) == 0 for tensor in given])
 
 
 # ── dropout-zeroes-with-probability-p ──
@@ -77,10 +79,10 @@ def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form):
 @claim("dropout-zeroes-with-probability-p")
 @over(form=FORMS)
 def test_the_number_of_dropped_units_is_binomial_and_all_fates_of_three_units_are_as_likely(form):
-    half_of_100 = dropped(form, (100,), 200, 0.5).sum(1) == 50
+    half_of_100 = dropped(form, (100,), 100, 0.5).sum(1) == 50
     occur_as_often(half_of_100[:, None], math.comb(100, 50) / 2**100)
 
-    for events in (dropped(form, (3,), 600, 0.5), dropped(form, (5_000, 3), 1, 0.5).reshape(-1, 3)):
+    for events in (dropped(form, (3,), 400, 0.5), dropped(form, (5_000, 3), 1, 0.5).reshape(-1, 3)):
         fates = events @ [4, 2, 1]
         occur_as_often(fates[:, None] == np.arange(8), 1 / 8, cases=8)
 
@@ -106,18 +108,6 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
     if twin.grad and tensor.is_floating_point():
         net.eval()(tensor).sum().backward()
         agree(tensor.grad, np.ones_like(array))
-
-
-@claim("dropout-zeroes-with-probability-p", truth=True)
-@over(form=among("module", "module in place"), recording=among(True, False))
-def test_the_mode_can_be_switched_there_and_back_and_recording_has_nothing_to_do_with_it(form, recording):
-    net = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.ReLU(), nn.Sequential(nn.Dropout(0.5, form != "module"))))
-    layer = net[1][1][0]
-    for mode, switch in ((True, lambda: net), (False, net.eval), (True, net.train), (False, lambda: net.train(False))):
-        switch()
-        assert [part.training for part in net.modules()] == [mode] * 6
-        with torch.set_grad_enabled(recording):  # 1000 fair coins are all heads with probability 2**-1000
-            assert (0 in layer(torch.ones(1000)).tolist()) == mode
 
 
 # ── dropout-scales-survivors ──

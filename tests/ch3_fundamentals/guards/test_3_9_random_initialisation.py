@@ -7,13 +7,12 @@ import pytest
 import torch
 from populations import HALVES, agree, among, over
 from populations.comparing import host
-from populations.layers import relu, sigmoid, tanh
+from populations.layers import ACTIVATIONS, tanh
 from populations.statistics import distance, distance_bound, normal_levels
 from torch import nn
 
 claim = pytest.mark.claim
 
-ACTIVATIONS = {"sigmoid": (nn.Sigmoid, sigmoid), "tanh": (nn.Tanh, tanh), "relu": (nn.ReLU, relu)}
 NAMES = among(*ACTIVATIONS)
 UNITS = among(2, 5, 9, 33, 40, 257)
 OPTIMIZERS = among(
@@ -65,7 +64,7 @@ def spread(units):
 @claim("equal-units-compute-equal-values")
 @over(units=UNITS, name=NAMES, other=among(0, -1))
 def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(units, name, other):
-    module, formula = ACTIVATIONS[name]
+    module, formula, _ = ACTIVATIONS[name]
     net = network(outgoing(units, unequal=True), module)
     x = torch.tensor(X, dtype=torch.float32)
     value = formula(X @ W + B)
@@ -85,13 +84,13 @@ def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(
 @over(units=UNITS, name=NAMES, unequal=among(False, True))
 def test_the_gradient_of_each_unit_is_the_chain_rule_s_its_outgoing_weight_times_a_common_factor(units, name, unequal):
     weights = outgoing(units, unequal)
-    net = network(weights, ACTIVATIONS[name][0])
+    module, formula, slope = ACTIVATIONS[name]
+    net = network(weights, module)
     backward(net)
 
-    h = ACTIVATIONS[name][1](X @ W + B)[:, None]
-    slope = {"sigmoid": h * (1 - h), "tanh": 1 - h * h, "relu": (h > 0) * 1.0}[name]
+    h = formula(X @ W + B)[:, None]
     error = 2 * (h * weights.sum() - 0.25 - Y) / 4
-    common = error * slope
+    common = error * slope(h)
     roundings, scale = 40 + units, 8 * np.abs(weights).sum()
     agree(net[0].weight.grad, weights[:, None] * (common * X).sum(0), roundings, scale * weights.max())
     agree(net[0].bias.grad, weights * common.sum(), roundings, scale * weights.max())
@@ -246,7 +245,7 @@ def test_every_parameter_of_every_layer_of_a_transformer_is_an_own_copy_of_the_g
 
     assert len(made) == layers
     for name, parameter in given.named_parameters():
-        copies = [dict(layer.named_parameters())[name] for layer in made]
+        copies = [layer.get_parameter(name) for layer in made]
         for each in copies:
             agree(each, host(parameter))
         assert len({each.data_ptr() for each in (parameter, *copies)}) == layers + 1
