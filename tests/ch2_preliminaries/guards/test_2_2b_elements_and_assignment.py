@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
+from populations import ANY, FLOATS, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.twins import finer
 from torch import nn
 
@@ -208,16 +208,3 @@ def test_a_leaf_is_written_under_no_grad_and_stays_one(twin, sign):
         augmented(leaf, 2)
     agree(view.reshape(array.shape), plain(array, np.array(2, array.dtype)))
     assert (leaf.is_leaf, leaf.requires_grad, leaf.grad_fn) == (True, True, None)
-
-
-@claim("augmented-assignment-writes-through", truth=True)
-@claim("grad-fn-is-the-creating-function")
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)), sign=among(*ARITHMETIC))
-def test_in_place_a_result_gets_a_node_behind_the_one_it_had(twin, sign):
-    leaf, _ = twin
-    z = leaf * 2
-    before = z.grad_fn
-
-    AUGMENTED[sign][1](z, 0.5)
-    assert z.grad_fn is not before
-    assert z.grad_fn.next_functions[0][0] is before

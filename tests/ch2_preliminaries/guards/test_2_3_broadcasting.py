@@ -105,9 +105,7 @@ OUTPUTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "maximum": np.
 
 @claim("broadcasting-matches-shapes")
 @over(pair=pairs(SIGNED), layout=among(*WRITABLE), name=among(*OUTPUTS), wider=among(False, True))
-def test_an_output_of_any_layout_and_any_wider_dtype_gets_every_element_and_nothing_beside_it(
-    pair, layout, name, wider
-):
+def test_an_output_of_any_layout_or_wider_dtype_gets_every_element_and_nothing_beside_it(pair, layout, name, wider):
     compute, expect, (x, a, y, b) = getattr(torch, name), OUTPUTS[name], pair
     output, _ = pair.left.but(shape=pair.shape, layout=layout, dtype=torch.float32 if wider else x.dtype)
 

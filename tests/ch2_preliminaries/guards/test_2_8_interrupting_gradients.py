@@ -58,22 +58,6 @@ def test_no_branch_under_no_grad_adds_to_the_gradient_whatever_it_computes(trial
     agree(x.grad, 2 * array.astype(np.float64))
 
 
-# ── data-is-outside-the-graph ──
-
-
-@claim("data-is-outside-the-graph")
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, grad=(True,)))
-def test_data_follows_x_and_counts_as_a_constant(twin):
-    x, array = twin
-    before = x.data
-    with torch.no_grad():
-        x += 10
-    agree(before, array + 10)
-    agree(x.data, array + 10)
-    (x * x.data).backward(torch.ones_like(x))
-    agree(x.grad, array + 10)  # and not twice that
-
-
 # ── data-writes-are-not-recorded ──
 
 WRITES = {
