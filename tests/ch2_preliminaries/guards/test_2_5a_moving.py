@@ -102,15 +102,12 @@ def test_a_move_is_recorded_so_that_gradients_come_back(accelerator, journey):
 
 
 @claim("to-moves-between-cpu-and-gpu", "to-device-object-equals-to-string")
-@over(at=among(0, 1), to=among(0, 1), spelled=among("device", "name", "keyword"))
-def test_the_number_of_a_device_counts_whatever_device_is_current_and_without_one_the_current(
-    two_devices, at, to, spelled
-):
+@over(at=among(0, 1), to=among(0, 1), way=among("to(device)", "to(name)", "to(device=)"))
+def test_the_number_of_a_device_counts_whatever_device_is_current_and_without_one_the_current(two_devices, at, to, way):
     x = torch.tensor([1.5, -2.5], device="cpu")
-    ways = {"device": x.to, "name": lambda goal: x.to(str(goal)), "keyword": lambda goal: x.to(device=str(goal))}
     for goal, place in ((two_devices[to], two_devices[to]), (torch.device(two_devices[0].type), two_devices[at])):
         with current(two_devices[at]):
-            moved = ways[spelled](goal)
+            moved = COPIES[way](x, goal)
 
         assert (moved.device, moved.tolist()) == (place, [1.5, -2.5])
 

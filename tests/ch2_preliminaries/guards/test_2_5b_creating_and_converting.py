@@ -1,8 +1,6 @@
 """2.5 Tensors on a GPU: what is created and added there, and dtypes changed on the way."""
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -21,7 +19,6 @@ from populations import (
     whole,
 )
 from populations.mixing import CPU, current, finished, host_twin, spot
-from populations.places import lacks
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 
 claim = pytest.mark.claim
@@ -125,36 +122,21 @@ def test_a_sum_is_exact_to_the_last_digit(accelerator, case):
 # ── to-changes-dtype-too ──
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """A recipe: a twin and the dtype to change to, on the way to the CPU or on the way to the device under test."""
-
-    twin: Twin
-    target: torch.dtype
-    to_cpu: bool = True
-
-    def __iter__(self) -> Iterator:
-        tensor, array = self.twin if self.to_cpu else host_twin(self.twin)
-        yield from (tensor, array, CPU if self.to_cpu else spot())
-
-    def lacking(self) -> str | None:
-        return self.twin.lacking() or (None if self.to_cpu else lacks(self.target))
-
-
-def conversions():
-    """Every real dtype to every other, and to complex numbers, in many layouts."""
-    real = [dtype for dtype in ANY if not dtype.is_complex]
-    shapes = ((5,), (2, 3), (2, 1025), (), (2, 3, 4, 5), (65_537,))
-    made = [  # of positive numbers: what a negative one is as an unsigned one, no device promises
-        Conversion(
-            Twin(source, shapes[turn % 6], WRITABLE[turn // 6 % 5], "positive", turn % 5 == 0, seed=turn),
-            target,
+REAL = [dtype for dtype in ANY if not dtype.is_complex]
+SIZES = ((5,), (2, 3), (2, 1025), (), (2, 3, 4, 5), (65_537,))
+# A twin, the dtype to change to, and whether on the way to the CPU or on the way to the device under test: every real
+# dtype to every other, and to complex numbers. Of positive numbers: what a negative one is unsigned, nobody promises.
+CONVERSIONS = among(
+    *(
+        (
+            Twin(source, SIZES[turn % 6], WRITABLE[turn // 6 % 5], "positive", turn % 5 == 0, seed=turn),
+            to,
             turn % 3 != 0,
         )
-        for turn, (source, target) in enumerate(itertools.permutations(real, 2))
-    ]
-    made += [Conversion(Twin(source, (2, 3), seed=1), torch.complex64, False) for source in real[:4]]
-    return among(*made)
+        for turn, (source, to) in enumerate(itertools.permutations(REAL, 2))
+    ),
+    *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL[:4]),
+)
 
 
 def parted(z, device, dtype):
@@ -174,13 +156,14 @@ SPELLED = {
 
 
 @claim("to-changes-dtype-too")
-@over(conversion=conversions(), spelled=among(*SPELLED))
+@over(conversion=CONVERSIONS, spelled=among(*SPELLED))
 def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversion, spelled):
-    z, array, device = conversion
-    for converted in (SPELLED[spelled](z, device, conversion.target), parted(z, device, conversion.target).copy_(z)):
-        assert (converted.device, converted.dtype) == (device, conversion.target)
-        agree(converted, array.astype(bool) if conversion.target == torch.bool else array)
-        assert (z.dtype, z.to(device).dtype) == (conversion.twin.dtype,) * 2
+    twin, target, to_cpu = conversion
+    (z, array), device = (twin, CPU) if to_cpu else (host_twin(twin), spot())
+    for converted in (SPELLED[spelled](z, device, target), parted(z, device, target).copy_(z)):
+        assert (converted.device, converted.dtype) == (device, target)
+        agree(converted, array.astype(bool) if target == torch.bool else array)
+        assert (z.dtype, z.to(device).dtype) == (twin.dtype, twin.dtype)
         converted.fill_(0)
         agree(z, array)
         untouched(z)

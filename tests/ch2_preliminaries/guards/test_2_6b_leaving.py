@@ -79,8 +79,20 @@ def test_detach_in_place_takes_the_tensor_itself_out_of_the_record_and_refuses_a
 # ── no-grad-stops-tracking ──
 
 
+def inside(function, mode):
+    with mode():
+        return function()
+
+
+def before_an_error(function, mode):
+    with pytest.raises(ZeroDivisionError), mode():
+        result = function()
+        raise ZeroDivisionError
+    return result
+
+
 def decorated(function, mode):
-    return mode()(function)
+    return mode()(function)()
 
 
 def generated(function, mode):
@@ -88,26 +100,8 @@ def generated(function, mode):
     def generate():
         yield function()
 
-    return lambda: next(iter(list(generate())))
-
-
-def inside(function, mode):
-    def call():
-        with mode():
-            return function()
-
-    return call
-
-
-def before_an_error(function, mode):
-    def call():
-        results = []
-        with pytest.raises(ZeroDivisionError), mode():
-            results.append(function())
-            raise ZeroDivisionError
-        return results[0]
-
-    return call
+    (result,) = generate()
+    return result
 
 
 WAYS = {"with": inside, "error": before_an_error, "decorator": decorated, "generator": generated}
@@ -132,7 +126,7 @@ def test_a_write_in_place_under_no_grad_leaves_no_node_behind(twin, part):
 @over(each=ONCE_EACH, way=among(*WAYS))
 def test_no_operation_leaves_a_record_and_each_gives_the_same_values(each, way):
     operation, (x, _) = each
-    result = WAYS[way](lambda: operation.apply(x), torch.no_grad)()
+    result = WAYS[way](lambda: operation.apply(x), torch.no_grad)
 
     assert (result.grad_fn, result.is_leaf, x.requires_grad) == (None, True, True)
     assert result.requires_grad is result._is_view()  # a view shows the flag of what it is a view of
@@ -156,7 +150,7 @@ def test_a_model_gives_the_output_it_gives_otherwise_and_its_parameters_keep_the
     first = next(net.parameters())
     first.requires_grad_(False)
     flags = [parameter.requires_grad for parameter in net.parameters()]
-    evaluated = WAYS[way](lambda: net(inputs), torch.no_grad)()
+    evaluated = WAYS[way](lambda: net(inputs), torch.no_grad)
 
     assert (evaluated.requires_grad, evaluated.grad_fn) == (False, None)
     assert [parameter.requires_grad for parameter in net.parameters()] == flags
@@ -198,7 +192,7 @@ def test_however_blocks_and_functions_are_nested_the_innermost_decides_and_leavi
         seen.append(((x * 2).requires_grad, torch.is_grad_enabled()) == (tracks, tracks))
         if depth < len(program):
             mode, way = program[depth]
-            WAYS[way](lambda: go(depth + 1), MODES[mode])()
+            WAYS[way](lambda: go(depth + 1), MODES[mode])
             seen.append(((x * 2).requires_grad, torch.is_grad_enabled()) == (tracks, tracks))
 
     go(0)

@@ -118,37 +118,34 @@ def test_every_spelling_of_an_addition_prints_one_name(size):
 
 # ── created-tensors-are-leaves, requires-grad-defaults-to-false ──
 
-LIKE = ("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like")
+# What functions that create a tensor are given, and what those are given beside another tensor, or as its methods.
 CREATORS = {
-    **{
-        name: lambda _of=name, **flag: getattr(torch, _of)(2, **flag)
-        for name in ("ones", "zeros", "empty", "rand", "randn")
-    },
-    **{name: lambda _of=name, **flag: getattr(torch, _of)(torch.zeros(2, requires_grad=True), **flag) for name in LIKE},
-    "full": lambda **flag: torch.full((2,), 0.5, **flag),
-    "tensor": lambda **flag: torch.tensor([1.0, 2.0], **flag),
-    "a matrix": lambda **flag: torch.tensor([[1.0], [2.0]], **flag),
-    "a number": lambda **flag: torch.tensor(1.0, **flag),
-    # before torch 2.3 there is none of bfloat16
-    "eye": lambda dtype, **flag: torch.eye(2, 3, dtype=torch.promote_types(dtype, torch.float16), **flag),
-    "empty_strided": lambda **flag: torch.empty_strided((2, 3), (1, 2), **flag),
-    "arange": lambda **flag: torch.arange(3.0, **flag),
-    "linspace": lambda **flag: torch.linspace(0, 1, 3, **flag),
-    "nothing": lambda **flag: torch.zeros(0, **flag),
-    "large": lambda **flag: torch.ones(70_000, **flag),
-    "full_like": lambda **flag: torch.full_like(torch.zeros(2, requires_grad=True), 7, **flag),
-    "new_zeros": lambda **flag: torch.zeros(2, requires_grad=True).new_zeros(3, **flag),
-    "new_full": lambda **flag: torch.zeros(2, requires_grad=True).new_full((2,), 7, **flag),
-    "new_tensor": lambda **flag: torch.zeros(2, requires_grad=True).new_tensor([1.0, 2.0], **flag),
+    **dict.fromkeys(("zeros", "empty", "rand", "randn"), (2,)),
+    **{"ones": (70_000,), "full": ((0, 2), 0.5), "tensor": (1.0,), "tensor of a matrix": ([[1.0], [2.0]],)},
+    **{"arange": (3.0,), "linspace": (0, 1, 3), "empty_strided": ((2, 3), (1, 2)), "eye": (2, 3)},
 }
+LIKE = {**dict.fromkeys(("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like"), ()), "full_like": (7,)}
+NEW = {"new_zeros": (3,), "new_full": ((2,), 7), "new_tensor": ([[1.0], [2.0]],)}
+
+
+def created(name, **flag):
+    """What is created by name, where it is like another tensor like one that requires a gradient."""
+    other = torch.zeros(2, requires_grad=True)
+    if name in NEW:
+        return getattr(other, name)(*NEW[name], **flag)
+    given = CREATORS[name] if name in CREATORS else (other, *LIKE[name])
+    return getattr(torch, name.split()[0])(*given, **flag)
+
+
 DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
+NO_EYE = torch.bfloat16 if torch.__version__ < (2, 3) else None
 
 
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
-@over(create=each(*CREATORS), twin=DTYPED)
+@over(create=each(*CREATORS, *LIKE, *NEW), twin=DTYPED)
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
     for asked in ({}, {"requires_grad": False}, {"requires_grad": True}):
-        x = CREATORS[create](dtype=twin.dtype, **asked)
+        x = created(create, dtype=torch.float32 if (create, twin.dtype) == ("eye", NO_EYE) else twin.dtype, **asked)
         assert (x.is_leaf, x.grad_fn, x.requires_grad) == (True, None, asked.get("requires_grad", False))
     array = np.ones(2, np.float32)
     assert not any(convert(array).requires_grad for convert in (torch.from_numpy, torch.as_tensor, torch.tensor))
