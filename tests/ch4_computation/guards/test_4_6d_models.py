@@ -224,6 +224,7 @@ def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_in_who_loads_it_but_i
     assert values_in(kept) == before
 
 
+# of one dtype
 SIZES = [Twin(torch.float32, shape, "channels last") for shape in ((), (3, 0, 2), (2, 3, 2, 2), (257,), (65_537,))]
 
 

@@ -16,17 +16,14 @@ claim = pytest.mark.claim
 EXAMPLES = 100_000
 
 
-def train(model, loss, features, labels, *, epochs, batch, **options):
-    """Adam, with a tenth of the learning rate in the last epoch; returns the mean training loss of each epoch."""
-    optimizer = torch.optim.Adam(model.parameters(), **options)
-    means = []
-    for epoch in range(epochs):
-        if epoch == epochs - 1:
-            optimizer.param_groups[0]["lr"] /= 10
-        total = torch.zeros(())
-        for chosen in torch.randperm(len(features)).split(batch):
+def train(model, features, labels):
+    """Ten epochs of Adam, with a tenth of the learning rate in the last; returns the mean squared error of each."""
+    optimizer, means = torch.optim.Adam(model.parameters(), lr=0.01), []
+    for rate in [0.01] * 9 + [0.001]:
+        optimizer.param_groups[0]["lr"], total = rate, torch.zeros(())
+        for chosen in torch.randperm(len(features)).split(1000):
             optimizer.zero_grad()
-            error = loss(model(features[chosen]), labels[chosen])
+            error = nn.functional.mse_loss(model(features[chosen]), labels[chosen])
             error.backward()
             optimizer.step()
             total += error.detach() * len(chosen)
@@ -45,7 +42,7 @@ def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights_and_
     features = torch.randn(EXAMPLES, 200)
     labels = features @ weights + 2 + torch.randn(EXAMPLES, 1)
     model = nn.Linear(200, 1)
-    losses = train(model, nn.MSELoss(), features, labels, epochs=10, batch=1000, lr=0.01)
+    losses = train(model, features, labels)
     record_property("curve", curve("epoch", "loss", training=losses))
     # Over 6 seeds on the CPU: the loss fell from 89 or more to between 0.996 and 1.006, the worst weight was off by
     # 0.0101 to 0.0128, the bias by 0.005 or less.
