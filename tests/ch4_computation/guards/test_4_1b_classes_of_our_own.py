@@ -141,7 +141,7 @@ class Halving(nn.Module):
 
 
 @claim("forward-may-use-python-control-flow")
-@over(start=whole(1, 2**17, 2, 3, 5, 64, 65, 129), shape=among((1,), (1, 1), (1, 1, 1)), mode=among("train", "eval"))
+@over(start=whole(1, 2**17, 3, 64, 65), shape=among((1,), (1, 1), (1, 1, 1)), mode=among("train", "eval"))
 def test_gradients_count_the_turns_of_a_loop_for_any_input_and_in_every_call(start, shape, mode):
     net = getattr(Halving(), mode)()
     for number in (start, 2 * start, 1):
