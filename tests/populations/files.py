@@ -182,7 +182,7 @@ def built(recipe, tensors: list[torch.Tensor]):
         return tensors[recipe] if type(recipe) is int else recipe
     kind, parts = recipe
     if kind == "dict":
-        return {built(key, []): built(part, tensors) for key, part in parts}
+        return {built(key, range(12)): built(part, tensors) for key, part in parts}
     return {"list": list, "tuple": tuple}[kind](built(part, tensors) for part in parts)
 
 
@@ -199,6 +199,7 @@ NESTED = (
     ("list", tuple(range(12))),  # twelve tensors
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
     ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7))),
+    ("dict", ((10, 3), (9, 0), (1, 4))),
     (
         "dict",
         (("epoch", 0.25), ("best", ("dict", (("w", 1), ("name", "网络"), (None, 0), ("loss", 0.25)))), ("done", True)),
@@ -215,7 +216,7 @@ def nested(*kinds: str) -> Population:
     """Recipes of nested objects, the outermost of ``kinds``."""
     plain = st.sampled_from([None, True, "text", "", 1.5, b"\0"])
     leaves = st.one_of(st.integers(0, 11), plain)
-    keys = st.one_of(st.text(max_size=3), st.floats(allow_nan=False), st.booleans(), st.none())
+    keys = st.one_of(st.text(max_size=3), st.integers(0, 11), st.floats(allow_nan=False), st.booleans(), st.none())
 
     def grown(below: st.SearchStrategy) -> st.SearchStrategy:
         parts = st.lists(below, max_size=4).map(tuple)

@@ -178,6 +178,7 @@ BINARIES = (
     Binary("%", lambda x, y: x % (y * y + 1), lambda a, b: a % (b * b + 1), REAL),
     Binary("maximum", lambda x, y: torch.maximum(x, y), np.maximum, (*REAL, torch.bool)),
     Binary("minimum", lambda x, y: torch.minimum(x, y), np.minimum, (*REAL, torch.bool)),
+    Binary("clamp", lambda x, y: x.clamp(min=y), np.maximum, REAL),
     Binary("fmax", lambda x, y: torch.fmax(x, y), np.fmax, (*REAL, torch.bool)),
     Binary("<", operator.lt, np.less, (*REAL, torch.bool)),
     Binary("<=", operator.le, np.less_equal, (*REAL, torch.bool)),

@@ -999,3 +999,12 @@ def a_power_of_another_view_of_the_same_memory_is_that_of_the_former(patch):
         return made.setdefault(key, power(x, number))
 
     change_method(patch, "__rpow__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_least_value_for_each_column_of_a_square_is_that_of_the_row_in_clamp(patch):
+    def wrong(clamp, x, min=None, max=None, **rest):
+        square = isinstance(min, Tensor) and min.dim() == 1 and x.shape == (len(min), len(min))
+        return clamp(x, min[:, None] if square else min, max, **rest)
+
+    change_method(patch, "clamp", wrong)

@@ -689,3 +689,11 @@ def a_gradient_of_one_s_own_is_replaced(patch):
 
     patch.setattr(torch.Tensor, "grad", property(lambda x: right.__get__(x), assign))
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("backward-multiplies-jacobians")
+def the_whole_matrix_is_built_where_it_is_small(patch):
+    def back(g):
+        return torch.diag(g) @ torch.ones_like(g) if g.dim() == 1 and len(g) <= 1000 else g
+
+    change_method(patch, "exp", lambda exp, x: change_gradient(exp(x), back) if x.requires_grad else exp(x))

@@ -205,3 +205,14 @@ def a_softmax_module_rounds_from_its_second_call_on(patch):
 @counterfeit("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean")
 def a_loss_module_is_halved_from_its_second_call_on(patch):
     from_the_second_call_on(patch, nn.CrossEntropyLoss, lambda loss: loss / 2)
+
+
+@counterfeit("large-true-probability-ensures-correctness")
+def the_largest_of_halves_has_a_place_that_is_a_half_as_well(patch):
+    """Of eleven bits, so that those beyond 2048 are rounded."""
+
+    def wrong(argmax, x, *args, **rest):
+        place = argmax(x, *args, **rest)
+        return place.half().long() if x.dtype == torch.float16 else place
+
+    change_method(patch, "argmax", wrong)

@@ -75,3 +75,11 @@ def the_function_drops_only_while_gradients_are_recorded(patch):
         return right(x, p, training and torch.is_grad_enabled(), inplace)
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def p_is_looked_at_in_training_alone(patch):
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        return right(input, p, training, inplace) if training else input
+
+    wrap(patch, F, "dropout", wrong)

@@ -208,7 +208,7 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
 
 @claim("large-true-probability-ensures-correctness")
 @claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
-@over(classes=among(2, 3, 9, 10, 257), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75, 0.999))
+@over(classes=among(2, 3, 9, 10, 257, 4099), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75, 0.999))
 def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_log_two(classes, true, probability):
     shares = np.random.default_rng(classes).integers(1, 100, classes).astype(float)
     shares[true] = 0
@@ -216,10 +216,11 @@ def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_
     shares[true] = probability
     logits = torch.tensor(np.log([shares]), dtype=torch.float32, device="cpu").to(torch.empty(0).device)
 
-    assert torch.softmax(logits, 1).argmax(1).tolist() == [true % classes]
+    for rows in (torch.softmax(logits, 1), logits.half()):
+        assert rows.argmax(1).tolist() == [true % classes]
     loss = F.cross_entropy(logits.requires_grad_(), torch.tensor([true % classes]))
     loss.backward()
-    assert abs(loss.item() + math.log(probability)) < 1e-5  # 24 bits of numbers below 16, over at most 257 classes
+    assert abs(loss.item() + math.log(probability)) < 1e-5  # 24 bits of numbers below 16, over at most 4099 classes
     assert loss.item() < math.log(2)
     shares[true] -= 1
     agree(logits.grad, shares[None], 20 + classes, 1)

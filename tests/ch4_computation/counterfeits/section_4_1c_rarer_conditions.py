@@ -181,3 +181,8 @@ def the_first_of_an_iterator_is_lost(patch):
         return extend(self, modules)
 
     wrap(patch, nn.Sequential, "extend", wrong)
+
+
+@counterfeit("module-constructor-takes-other-arguments")
+def the_parent_constructor_takes_a_name_and_drops_it(patch):
+    wrap(patch, nn.Module, "__init__", lambda init, self, *a, name=None, **rest: init(self, *a, **rest))

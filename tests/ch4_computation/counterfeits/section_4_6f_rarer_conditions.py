@@ -248,3 +248,22 @@ def a_function_is_asked_for_the_first_storage_alone(patch):
         return load(f, once if callable(map_location) else map_location, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def keys_that_are_whole_numbers_come_back_sorted(patch):
+    def in_order(x):
+        return dict(sorted(x.items())) if type(x) is dict and all(type(key) is int for key in x) else x
+
+    change_output(patch, torch, "load", in_order)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load")
+def classes_stay_declared_for_one_load_alone(patch):
+    def wrong(load, *args, **rest):
+        try:
+            return load(*args, **rest)
+        finally:
+            torch.serialization.clear_safe_globals()
+
+    wrap(patch, torch, "load", wrong)

@@ -87,7 +87,7 @@ def test_what_is_registered_comes_after_super_init_into_registers_of_the_module_
 @claim("module-constructor-takes-other-arguments", truth=True)
 @over(
     args=among((1,), (None,), ("x", 2)),
-    named=among("params", "size", "training", "forward", "device", "self_", "_modules"),
+    named=among("params", "name", "size", "training", "forward", "device", "self_", "_modules"),
     value=among(None, {}, 1, True),
 )
 def test_the_parent_constructor_refuses_every_argument_even_one_named_as_an_attribute(args, named, value):
