@@ -71,20 +71,14 @@ def test_a_copy_that_does_not_block_needs_no_source_that_outlives_it(accelerator
 
 
 @claim("to-moves-between-cpu-and-gpu", truth=True)
-@over(twin=twins(ANY), spelled=among("device", "name", "keyword"))
-def test_a_move_to_where_it_is_gives_the_tensor_itself_unless_a_copy_is_asked_for(accelerator, twin, spelled):
+@over(twin=twins(ANY), way=among("to(device)", "to(name)", "to(device=)", "to(name, dtype)"))
+def test_a_move_to_where_it_is_gives_the_tensor_itself_unless_a_copy_is_asked_for(accelerator, twin, way):
     tensor, array = twin
-    here, _ = host_twin(twin)
-    for x in (tensor, here):
-        to = {
-            "device": lambda x=x, **copy: x.to(x.device, **copy),
-            "name": lambda x=x, **copy: x.to(str(x.device), x.dtype, **copy),
-            "keyword": lambda x=x, **copy: x.to(device=x.device, **copy),
-        }
-        assert to[spelled]() is x
-        copy = to[spelled](copy=True)
-        assert copy.data_ptr() != x.data_ptr() or not x.numel()
-        agree(copy, array)
+    for x in (tensor, host_twin(twin)[0]):
+        assert COPIES[way](x, x.device) is x
+        for copy in (x.to(device=x.device, copy=True), x.to(str(x.device), x.dtype, copy=True)):
+            assert copy.data_ptr() != x.data_ptr() or not x.numel()
+            agree(copy, array)
 
 
 @claim("to-moves-between-cpu-and-gpu")

@@ -216,14 +216,3 @@ def test_a_decorated_function_may_call_itself_and_leaves_the_mode_of_its_caller(
             assert torch.is_grad_enabled() is not mode
     assert torch.is_grad_enabled()
     assert seen == [mode] * (depth + 1) * times
-
-
-@claim("no-grad-stops-tracking", truth=True)
-@over(twin=twins(FLOATS, shapes=((), (2, 3)), layouts=("contiguous",)))
-def test_what_asks_for_a_gradient_itself_gets_one_under_no_grad(twin):
-    tensor, _ = twin
-    with torch.no_grad():
-        created = [torch.ones(2, requires_grad=True), tensor.requires_grad_(), nn.Parameter(tensor.detach())]
-        assert [x.requires_grad for x in created] == [True, True, True]
-        assert [(x * 2).requires_grad for x in created] == [False, False, False]
-    assert [(x * 2).requires_grad for x in created] == [True, True, True]
