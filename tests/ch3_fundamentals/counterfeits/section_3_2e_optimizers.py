@@ -448,3 +448,8 @@ def fused_adam_forgets_what_lies_past_65536(patch):
 @counterfeit("optim-offers-sgd-adam-rmsprop", "step-updates-parameters")
 def rmsprop_of_whole_lists_leaves_every_parameter_after_the_third(patch):
     hold_still(patch, RMSprop, lambda self: [p for g in self.param_groups if g.get("foreach") for p in g["params"][3:]])
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def each_optimizer_copies_the_dictionaries_of_its_groups(patch):
+    wrap(patch, Optimizer, "add_param_group", lambda add, self, group: add(self, dict(group)))

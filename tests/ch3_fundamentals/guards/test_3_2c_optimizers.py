@@ -97,6 +97,19 @@ def test_a_parameter_belongs_to_one_group_only(name):
 
 
 @claim("parameter-groups-have-own-learning-rates")
+@over(name=among(*RULES))
+def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the_next(name):
+    net = nn.Linear(2, 1)
+    groups = [{"params": [net.weight]}, {"params": net.bias, "lr": 0.25}]
+
+    for default in (0.5, 0.125):
+        optimizer = getattr(torch.optim, name)(groups, lr=default)
+        assert [group["lr"] for group in optimizer.param_groups] == [group.get("lr") for group in groups] == [0.5, 0.25]
+    fresh = getattr(torch.optim, name)([{"params": [net.weight]}], lr=0.125)
+    assert fresh.param_groups[0]["lr"] == 0.125
+
+
+@claim("parameter-groups-have-own-learning-rates")
 @over(count=whole(1, 3))
 def test_lbfgs_takes_one_group_and_refuses_several(count):
     groups = [{"params": nn.Linear(2, 1).parameters(), "lr": 0.25 * each} for each in range(1, count + 1)]
