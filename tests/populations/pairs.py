@@ -203,7 +203,11 @@ BINARIES = (
     Binary("whole **", lambda x, y: x ** (y & 1), lambda a, b: a ** (b & 1), BITS[:-1]),
     # exp(y log x): |y log x| is below 8, and its three roundings count that often, beside those of the functions
     Binary(
-        "complex **", lambda x, y: x ** (y.real % 2 + 1), lambda a, b: a ** (b.real % 2 + 1), (torch.complex64,), 40
+        "complex **",
+        lambda x, y: (x * (x.real > 0)) ** (y.real % 2 + 1),  # of zeros, too
+        lambda a, b: (a * (a.real > 0)) ** (b.real % 2 + 1),
+        (torch.complex64,),
+        40,
     ),
     # each part of scaled operands takes nine roundings, together less than twice as many
     Binary("complex /", lambda x, y: x / (y + 9), lambda a, b: a / (b + 9), (torch.complex64,), 16),
