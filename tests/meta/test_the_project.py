@@ -27,7 +27,7 @@ def test_ci_runs_the_command_that_the_readme_gives_for_every_test():
     commands = re.findall(r"```sh\n(.+?)\n```", README, re.DOTALL)
     in_ci = (ROOT / ".ci/run").read_text("utf8")
     assert len(commands) == 2
-    assert commands[0] + " tests" == commands[1]
+    assert commands[0] + " tests -n auto" == commands[1]
     assert commands[1] in in_ci
 
 
