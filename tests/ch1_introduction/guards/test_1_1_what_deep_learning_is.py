@@ -12,8 +12,6 @@ from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
-# ── experience-improves-performance ──
-
 
 @claim("experience-improves-performance")
 @over(weights=among(1, 7, 20), opposite=among(False, True))
@@ -28,8 +26,6 @@ def test_experience_of_the_task_makes_perfect_and_that_of_the_opposite_task_wors
     # float32 rounds at 6e-8; a condition number below 10 and sums of 20 terms stay far within 1e-4
     assert error == pytest.approx(4 * untaught if opposite else 0, rel=1e-4, abs=1e-4 * untaught)
 
-
-# ── deep-model-is-composition ──
 
 LEVELS = {
     "relu": (nn.ReLU, lambda x: np.maximum(x, 0)),
@@ -69,8 +65,6 @@ def by_numpy(level, value):
     return value @ weight.T + bias
 
 
-# ── composition-adds-expressive-power ──
-
 XOR = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], device="cpu")
 ANSWERS = torch.tensor([[0.0], [1.0], [1.0], [0.0]], device="cpu")
 
@@ -108,9 +102,6 @@ def test_with_a_non_linear_level_the_middle_moves(function, at):
         low, middle, high = model(torch.tensor([[-at], [at / 2], [2 * at]])).flatten().tolist()
 
     assert abs(middle - (low + high) / 2) > 0.04  # the sigmoid, at 1: 0.6225 beside (0.2689 + 0.8808) / 2
-
-
-# ── training-is-end-to-end ──
 
 
 def three_levels():
@@ -174,9 +165,6 @@ def test_one_step_changes_every_level_but_frozen_ones_and_lowers_the_loss(frozen
     unchanged = [torch.equal(p, old) for p, old in zip(model.parameters(), before)]
     assert unchanged == [level in frozen for level in (0, 2, 4) for _ in range(2)]
     assert loss_of(model).item() < loss.item()
-
-
-# ── learned-filters-beat-hand-made-features ──
 
 
 @claim("learned-filters-beat-hand-made-features", truth=True)

@@ -25,8 +25,6 @@ NESTED = {
     "a list of arrays": list,
 }
 
-# ── tensor-constructor-takes-sizes ──
-
 
 @claim("tensor-constructor-takes-sizes", truth=True)
 @over(twin=twins(FLOATS, ("contiguous",)))
@@ -84,9 +82,6 @@ def test_the_class_shares_an_array_of_the_default_dtype_and_no_other(twin, defau
     x.fill_(9)
     agree(x, np.full(twin.shape, 9))
     agree(torch.tensor(array), np.full(twin.shape, 9) if twin.dtype == default else twin.array())
-
-
-# ── tensor-function-takes-data ──
 
 
 @claim("tensor-function-takes-data")
@@ -168,8 +163,6 @@ def test_the_function_takes_no_sizes(sizes):
     with pytest.raises(TypeError):
         torch.tensor(*sizes)
 
-
-# ── ones-fills-with-one, zeros-fills-with-zero ──
 
 CREATE = {
     "sizes": lambda create, twin: create(*twin.shape or [()], dtype=twin.dtype),

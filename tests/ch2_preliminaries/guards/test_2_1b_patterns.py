@@ -14,8 +14,6 @@ claim = pytest.mark.claim
 EYED = FLOATS if torch.__version__ >= (2, 3) else FLOATS[:3]  # 2.1 has no eye of bfloat16 on the CPU yet, 2.3 has
 KINDS = (*EYED, *(dtype for dtype in ANY if dtype not in FLOATS))
 
-# ── eye-is-identity ──
-
 
 @claim("eye-is-identity")
 @over(twin=twins(KINDS, WRITABLE, ((0, 3), (3, 0), (1, 1), (4, 2), (2, 4), (5, 5), (150, 200), (200, 150))))
@@ -40,8 +38,6 @@ def test_eye_refuses_any_other_number_of_sizes(sizes):
     with pytest.raises(TypeError):
         torch.eye(*sizes)
 
-
-# ── arange-steps-from-start-to-end ──
 
 STEPS = {
     "positions": lambda start, end, step, **rest: torch.arange(start, end, step, **rest),
@@ -131,8 +127,6 @@ def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
     with pytest.raises(RuntimeError, match="step"):
         torch.arange(*numbers)
 
-
-# ── linspace-divides-evenly ──
 
 SPACES = {
     "positions": lambda start, end, steps, dtype: torch.linspace(start, end, steps, dtype=dtype),

@@ -23,8 +23,6 @@ from populations.statistics import (
 
 claim = pytest.mark.claim
 
-# ── rand-is-standard-uniform, randn-is-standard-normal ──
-
 
 def into_gaps(function):
     """The function with an output that has gaps between its elements."""
@@ -104,8 +102,6 @@ def test_the_seed_determines_the_draws_and_a_second_call_differs(name):
     assert DRAWS[name](generator=generator).tolist() == first
     assert DRAWS[name](generator=generator).tolist() == second
 
-
-# ── normal-takes-mean-and-std ──
 
 MEANS, STDS = 10.0 * (np.arange(32_769) % 7) - 30, np.arange(32_769) % 5 + 0.5
 NORMALS = {
@@ -191,9 +187,6 @@ def test_whole_numbers_are_refused(refused):
         torch.normal(*refused)
 
 
-# ── uniform-is-a-torch-function ──
-
-
 @claim("uniform-is-a-torch-function", truth=True)
 @over(sample=samples(*FLOATS, spellings=("distribution", "gaps", "transposed", "method", "keywords")))
 def test_draws_between_from_and_to_are_independent_and_uniform_and_fill_the_tensor_itself(sample):
@@ -220,8 +213,6 @@ def test_each_element_of_a_distribution_has_bounds_of_its_own(shape, dtype):
     assert ((draws >= low) & (draws <= low + 5)).all()
     assert draws.unique().numel() > 20 * low.numel() - 3  # no two alike but by chance: one pair in 140,000
 
-
-# ── randperm-permutes ──
 
 SIZES = (
     *product((0, 1, 2, 3, 10, 33, 257, 2049, 32_768), (torch.int64, torch.int32, torch.int16)),

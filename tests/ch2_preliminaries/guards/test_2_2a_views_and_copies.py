@@ -24,9 +24,6 @@ def guessed(shape):
     return shape if place is None or 0 in shape else (*shape[:place], -1, *shape[place + 1 :])
 
 
-# ── view-shares-data ──
-
-
 def one_after_another(x):
     """Give rows the numbers 0, 1, 0, ... by index, and then all elements a 1, if each row has kept its number."""
     rows = range(min(len(x), 9) if x.dim() else 0)
@@ -117,8 +114,6 @@ def test_view_refuses_to_read_on_across_dimensions_that_do_not_follow_each_other
         tensor.cfloat().conj().view(torch.float32)
 
 
-# ── reshape-does-not-guarantee-a-copy ──
-
 RESHAPED = {
     "view": lambda x, shape: x.view(shape),
     "view of sizes": lambda x, shape: x.view(*shape or [()]),
@@ -158,8 +153,6 @@ def test_reshape_copies_in_row_order_where_strides_do_not_allow(twin, how):
     flat.detach().zero_()
     agree(tensor, array)
 
-
-# ── clone-then-view-is-independent ──
 
 CLONES = {
     "method": lambda x: x.clone(),

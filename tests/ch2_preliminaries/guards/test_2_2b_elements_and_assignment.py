@@ -13,9 +13,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── view-is-a-new-tensor-object ──
-
-
 @claim("view-is-a-new-tensor-object")
 @over(twin=twins(ANY, grad=(False, True)), of=among("tensor", "parameter"))
 def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of):
@@ -54,8 +51,6 @@ def test_the_first_element_of_a_view_has_the_address_of_its_source_s_and_that_of
             rest = tensor.narrow(dimension, 1, size - 1)
             assert rest.data_ptr() == tensor.data_ptr() + tensor.stride(dimension) * tensor.element_size()
 
-
-# ── item-gives-a-python-number ──
 
 NUMBERS = among(
     *((value, dtype) for dtype in (torch.float64, torch.float32) for value in (0.5, 3.0, -0.0, math.inf, -math.inf)),
@@ -113,8 +108,6 @@ def test_item_leaves_the_record_alone():
     product.backward()
     assert x.grad.item() == 3
 
-
-# ── augmented-assignment-writes-through ──
 
 BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
 AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact

@@ -20,8 +20,6 @@ SPECIAL = [binary for binary in BINARIES if torch.float16 in binary.dtypes and b
 SIGNED = (*FLOATS, torch.int64, torch.int32, torch.int16)
 CLASH = [binary for binary in BINARIES if binary.name != "out"]
 
-# ── broadcasting-matches-shapes ──
-
 
 @claim("broadcasting-matches-shapes")
 @over(trial=trials())
@@ -207,8 +205,6 @@ def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, 
         with pytest.raises(RuntimeError):
             binary.compute(*operands)
 
-
-# ── broadcasting-copies-elements ──
 
 EXPANSIONS = {
     "expand": lambda x, shape: x.expand(shape),

@@ -12,8 +12,6 @@ from populations.gradients import bytes_allocated_by
 claim = pytest.mark.claim
 
 
-# ── numpy-method-shares-memory ──
-
 WAYS = {
     "tensor": lambda x: x,
     "detached": lambda x: x.clone().requires_grad_(x.is_floating_point()).detach(),
@@ -59,9 +57,6 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
     assert copy.tolist() == before
     copy[...] = 7
     assert conjugate.tolist() == before
-
-
-# ── from-numpy-shares-memory ──
 
 
 @claim("from-numpy-shares-memory")
@@ -128,9 +123,6 @@ def test_dtypes_that_torch_lacks_are_refused(array):
         torch.from_numpy(array)
 
 
-# ── numpy-conversion-is-fast, copying-costs-time-and-space ──
-
-
 def bytes_allocated(convert):
     """Count the bytes of data that one call of `convert` asks for, exactly.
 
@@ -158,9 +150,6 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(twin):
     assert bytes_allocated(lambda: (tensor.numpy(), torch.from_numpy(array), torch.tensor(array))) == size
 
 
-# ── torch-tensor-always-copies ──
-
-
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")
 @pytest.mark.cpu
 @over(twin=twins(BOTH, shapes=LARGE), options=among("none", "dtype", "requires_grad", "device", "all", "locked"))
@@ -178,9 +167,6 @@ def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
     second.fill_(0)
     agree(first, twin.array())
     assert np.array_equal(array, np.ones_like(array))
-
-
-# ── char-tensor-cannot-convert-to-numpy ──
 
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
@@ -234,9 +220,6 @@ def test_a_tensor_that_requires_grad_is_detached_first_or_read_under_no_grad(twi
     for array in (tensor.detach().numpy(), torch.no_grad()(tensor.numpy)()):
         assert np.array_equal(array, values)
         assert not values.size or array.ctypes.data == tensor.data_ptr()
-
-
-# ── gpu-tensor-has-no-numpy ──
 
 
 @claim("gpu-tensor-has-no-numpy")

@@ -11,8 +11,6 @@ from populations.mixing import COPIES, CPU, current, finished, host_twin, journe
 
 claim = pytest.mark.claim
 
-# ── to-moves-between-cpu-and-gpu ──
-
 
 @claim("to-moves-between-cpu-and-gpu")
 @over(journey=journeys(twins(ANY)))
@@ -106,9 +104,6 @@ def test_the_number_of_a_device_counts_whatever_device_is_current_and_without_on
         assert (moved.device, moved.tolist()) == (place, [1.5, -2.5])
 
 
-# ── to-device-object-equals-to-string ──
-
-
 @claim("to-device-object-equals-to-string")
 @over(journey=journeys(twins(ANY)), keyword=among(False, True))
 def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword):
@@ -119,9 +114,6 @@ def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword
         assert (moved.device, moved.dtype) == (target, source.dtype)
         agree(moved, array)
         assert all(moved.to(one) is moved for one in (target, str(target), moved.device, str(moved.device)))
-
-
-# ── to-of-a-leaf-is-no-leaf ──
 
 
 @claim("to-of-a-leaf-is-no-leaf")

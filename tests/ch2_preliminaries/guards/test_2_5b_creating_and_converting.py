@@ -23,7 +23,6 @@ from populations.statistics import flat, look_independent_and_uniform, normal_le
 
 claim = pytest.mark.claim
 
-# ── create-directly-on-gpu ──
 
 CREATORS = {
     "ones_like": (lambda x, **at: torch.ones_like(x, **at), 1),
@@ -81,8 +80,6 @@ def test_random_numbers_created_there_are_random(accelerator, create, second):
     assert first.tolist() != again.tolist()
 
 
-# ── gpu-sum-stays-on-gpu ──
-
 SUMS = {
     "x + y": lambda x, y: x + y,
     "torch.add": lambda x, y: torch.add(x, y),
@@ -117,9 +114,6 @@ def test_a_sum_is_exact_to_the_last_digit(accelerator, case):
     large, small, dtype = case
     total = torch.tensor([large], dtype=dtype, device=spot()) + torch.tensor([small], dtype=dtype, device=spot())
     assert total.tolist() == [large + small]
-
-
-# ── to-changes-dtype-too ──
 
 
 REAL = [dtype for dtype in ANY if not dtype.is_complex]

@@ -11,9 +11,6 @@ from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
 claim = pytest.mark.claim
 
 
-# ── requires-grad-tracks-operations ──
-
-
 def of_a_later_loss(y, w):
     """Pass back from a loss of which ``w`` is the derivative with respect to ``y``, and from ``y`` on what arrives."""
     later = y.detach().requires_grad_()
@@ -85,8 +82,6 @@ def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin,
     assert (result.requires_grad, result.grad_fn, result.is_leaf) == (False, None, True)
     assert x.requires_grad
 
-
-# ── backward-fills-grad ──
 
 PASSES = {
     "method": lambda y, leaves: y.backward(),

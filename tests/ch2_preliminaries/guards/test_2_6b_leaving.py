@@ -12,8 +12,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── detach-stops-tracking ──
-
 DETACHED = {
     "method": lambda x: x.detach(),
     "function": lambda x: torch.detach(x),
@@ -74,9 +72,6 @@ def test_detach_in_place_takes_the_tensor_itself_out_of_the_record_and_refuses_a
     agree(y, array)
     with pytest.raises(RuntimeError, match="Can't detach views in-place"):
         x.view(*x.shape, 1).detach_()
-
-
-# ── no-grad-stops-tracking ──
 
 
 def inside(function, mode):

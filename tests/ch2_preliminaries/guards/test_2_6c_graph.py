@@ -10,7 +10,6 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-# ── tensors-and-functions-form-a-dag ──
 
 # name -> how many operands, and the operation
 STEPS = {
@@ -68,8 +67,6 @@ def test_every_node_leads_to_the_nodes_of_its_operands_in_their_order(program):
     assert len({id(node) for node in nodes}) == len(nodes)  # each operation has a node of its own
 
 
-# ── grad-fn-is-the-creating-function ──
-
 NAMED = {
     "Add": [
         *(lambda x: x.add(x), lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2), lambda x: (x * 1).add_(2)),
@@ -115,8 +112,6 @@ def test_every_spelling_of_an_addition_prints_one_name(size):
         assert repr(y).endswith("grad_fn=<AddBackward0>)")
         assert repr(y.grad_fn).startswith("<AddBackward0 object at 0x")
 
-
-# ── created-tensors-are-leaves, requires-grad-defaults-to-false ──
 
 # What functions that create a tensor are given, and what those are given beside another tensor, or as its methods.
 CREATORS = {
@@ -182,9 +177,6 @@ def test_a_result_requires_a_gradient_exactly_if_some_operand_does(flags):
     assert [result.requires_grad for result in results] == [any(flags)] * 4
 
 
-# ── quadratic-mean-example ──
-
-
 @claim("quadratic-mean-example", "quadratic-mean-gradient")
 @over(twin=twins(FLOATS, ("contiguous", "transposed", "gappy"), ((2, 2), (1, 4), (3, 3)), grad=(False, True)))
 def test_each_element_becomes_three_times_the_square_of_x_plus_two_and_the_mean_is_theirs(twin):
@@ -201,8 +193,6 @@ def test_each_element_becomes_three_times_the_square_of_x_plus_two_and_the_mean_
     (3 * (leaf + 2) ** 2).mean().backward()
     agree(leaf.grad, 6 * (array.astype(np.float64) + 2) / array.size, roundings=3)
 
-
-# ── requires-grad-can-be-set-in-place ──
 
 TRACKABLE = (*FLOATS, torch.complex64, torch.complex128)
 SWITCHES = {

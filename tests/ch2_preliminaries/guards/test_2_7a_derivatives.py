@@ -16,8 +16,6 @@ claim = pytest.mark.claim
 REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one
 
 
-# ── scalar-backward-needs-no-argument, default-weight-is-one-for-scalars ──
-
 ONCE = {
     "default": lambda y: y.backward(),
     "one": lambda y: y.backward(torch.ones_like(y)),
@@ -78,8 +76,6 @@ def test_a_complex_scalar_needs_an_argument_since_torch_2_1(value, dtype):
     (3 * x).backward(torch.ones_like(x))
     assert x.grad.item() == 3
 
-
-# ── backward-multiplies-jacobians ──
 
 # bfloat16() and half() round what passes back, too; after sum() no dimension is left
 FIRST = [operation for operation in EXACT if operation.name not in ("bfloat16()", "half()", "sum()")]

@@ -15,9 +15,6 @@ claim = pytest.mark.claim
 GRADIENTS = twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,))
 
 
-# ── gradients-accumulate ──
-
-
 @claim("gradients-accumulate")
 @over(twin=GRADIENTS, passes=among(1, 2, 7))
 def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
@@ -69,9 +66,6 @@ def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, c
     agree(grad, weights if "zero_" in clear else np.full(array.shape, 3))
 
 
-# ── backward-argument-is-grad-variables ──
-
-
 @claim("backward-argument-is-grad-variables", truth=True)
 @over(name=among("grad_variables", "grad_tensors", "weights", "grad"))
 def test_the_method_takes_weights_by_position_or_as_gradient_only(name):
@@ -82,9 +76,6 @@ def test_the_method_takes_weights_by_position_or_as_gradient_only(name):
     assert x.grad is None
     (x * x).backward(gradient=torch.tensor([1.0, 10.0]))
     agree(x.grad, [2, 40])
-
-
-# ── weighted-backward-differentiates-the-weighted-sum, weights-act-as-upstream-gradient ──
 
 
 @claim("weighted-backward-differentiates-the-weighted-sum")
@@ -119,8 +110,6 @@ def test_weights_that_depend_on_x_count_as_constants(twin, path):
     (x * 4).backward(w)
     agree(x.grad, array * (8 if path == "a result" else 4))
 
-
-# ── second-backward-needs-a-retained-graph, in-place-write-spoils-backward ──
 
 NEED_INPUT = ("torch.sin", "x.cos()", "torch.log", "x.log()", "x * x", "x ** 2", "x @ x", "abs")
 NEED_OUTPUT = ("torch.exp", "x.exp()", "torch.tanh", "x.sigmoid()", "torch.sqrt", "torch.reciprocal", "relu")

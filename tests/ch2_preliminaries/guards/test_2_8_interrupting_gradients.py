@@ -12,7 +12,6 @@ claim = pytest.mark.claim
 USES_INPUT = ("x ** 2", "x * x", "torch.sin", "x.sin()", "x.cos()", "torch.log", "abs")
 USES_RESULT_OR_NOTHING = ("-x", "number - x", "x + x", "torch.exp", "x.exp()", "torch.sqrt", "x.sqrt()", "torch.tanh")
 
-# ── no-grad-result-has-no-grad-fn, no-grad-branch-adds-no-gradient ──
 
 ORDERS = {
     "left": lambda y1, y2: y1 + y2,
@@ -57,8 +56,6 @@ def test_no_branch_under_no_grad_adds_to_the_gradient_whatever_it_computes(trial
 
     agree(x.grad, 2 * array.astype(np.float64))
 
-
-# ── data-writes-are-not-recorded ──
 
 WRITES = {
     "method": lambda x: x.data.mul_(2),

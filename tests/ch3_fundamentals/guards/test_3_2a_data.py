@@ -17,9 +17,6 @@ from torch.utils.data import ChainDataset, DataLoader, TensorDataset
 claim = pytest.mark.claim
 
 
-# ── synthetic-regression-data ──
-
-
 @claim("synthetic-regression-data")
 def test_features_and_noise_of_a_large_set_are_three_independent_standard_normals():
     """Moments within 6.5 standard errors, exceeded once in 10**10 times; frequencies below each of 99 quantiles within
@@ -42,9 +39,6 @@ def test_features_and_noise_of_a_large_set_are_three_independent_standard_normal
         below = np.searchsorted(np.sort(column), [NormalDist().inv_cdf(k / 100) for k in range(1, 100)]) / n
         assert np.abs(below - np.arange(1, 100) / 100).max() < 3.3 / math.sqrt(n)
     assert features.unique().numel() > 39_000  # of 40,000: all 24 bits are used
-
-
-# ── dataloader-yields-minibatches ──
 
 
 # (examples, batch size)
@@ -100,9 +94,6 @@ def test_features_and_labels_must_be_equally_many(examples, others):
     others += others == examples
     with pytest.raises(AssertionError, match="Size mismatch"):
         TensorDataset(torch.ones(examples, 2), torch.ones(others))
-
-
-# ── dataloader-shuffle-visits-each-example-once ──
 
 
 def shuffled(examples, batch_size=10, seed=None, **options):

@@ -15,8 +15,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── nn-builds-on-autograd ──
-
 # Before torch 2.5 the CPU normalised no float16, or with statistics of float32 alone.
 NORMALISED = COMPUTED if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 
@@ -156,8 +154,6 @@ def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_
     agree(norm((tensor.detach() + up).clone(memory_format=order)), standard * s, 2 * roundings, (up + 4) * s * inverse)
 
 
-# ── printing-shows-the-structure ──
-
 SHOWN = {
     "Linear": "Linear(in_features=4, out_features=4, bias=True)",
     "Linear without bias": "Linear(in_features=4, out_features=4, bias=False)",
@@ -203,9 +199,6 @@ def test_printing_shows_every_layer_at_any_depth_with_its_sizes(tree):
 def lists_within(tree: Tree) -> bool:
     """Whether a tree has a ModuleList, which newer releases print in short, or a layer that this page does not know."""
     return tree.kind in ("ModuleList", "again", "tied") or any(map(lists_within, tree.children))
-
-
-# ── sequential-keeps-order and sequential-can-be-built-three-ways ──
 
 
 class Then(nn.Module):
@@ -258,9 +251,6 @@ def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(
         assert net(torch.tensor(0)).item() == run(part.digit for part in parts)
         assert len(net) == count
         assert all(net[place] is parts[place] for place in range(-count, count))
-
-
-# ── parameters-is-a-generator-of-learnables ──
 
 
 @claim("parameters-is-a-generator-of-learnables")

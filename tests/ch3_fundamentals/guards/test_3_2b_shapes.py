@@ -15,9 +15,6 @@ claim = pytest.mark.claim
 WIDE = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # float16 has no matrix products on the CPU of older releases
 
 
-# ── nn-only-takes-batches ──
-
-
 def taken(module, x):
     """What ``module`` makes of ``x``, or None where it refuses it."""
     try:

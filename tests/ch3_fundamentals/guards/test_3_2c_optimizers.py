@@ -20,9 +20,6 @@ BODY, HEAD = Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (5,), "o
 FREE = Twin(torch.float32, (), seed=2)
 
 
-# ── optim-offers-sgd-adam-rmsprop ──
-
-
 @claim("optim-offers-sgd-adam-rmsprop")
 @over(optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in range(4)), ()), optimizers(*THREE).more))
 def test_five_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
@@ -45,9 +42,6 @@ def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps
         both.agree()
 
 
-# ── optimizer-prints-its-options ──
-
-
 @claim("optimizer-prints-its-options")
 @claim("optimizer-prints-its-options", truth=True)
 @over(groups=among(1, 2, 12), rate=among(0.03, 1e-4, 0.123456789, 1), edited=among(0.015625, 1e-7))
@@ -65,9 +59,6 @@ def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now
         shown = {line.strip() for line in part.splitlines()[1:] if line.strip()}
         assert shown == {f"{key}: {value}" for key, value in group.items() if key != "params"}
         assert {f"lr: {each}", "momentum: 0.9", "dampening: 0", "nesterov: True"} <= shown
-
-
-# ── parameter-groups-have-own-learning-rates ──
 
 
 @claim("parameter-groups-have-own-learning-rates")
@@ -118,9 +109,6 @@ def test_lbfgs_takes_one_group_and_refuses_several(count):
         assert torch.optim.LBFGS(groups).param_groups[0]["lr"] == 0.25
 
 
-# ── learning-rate-can-be-edited-in-place ──
-
-
 @claim("learning-rate-can-be-edited-in-place")
 @over(optimizer=optimizers(turn=1, tensors=(False, True)))
 def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_else(optimizer):
@@ -131,9 +119,6 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
         both.edit(group, lr=rate)
         both.step()
     both.agree()
-
-
-# ── building-a-new-optimizer-is-the-recommended-way ──
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
@@ -160,9 +145,6 @@ def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_s
         both.expect(0, lr=start * gamma ** ((count + 1) // 2))
         both.expect(1, lr=0.5 * gamma ** ((count + 1) // 2))
     both.agree()
-
-
-# ── new-optimizer-is-cheap ──
 
 
 class OperatorCalls(TorchDispatchMode):
@@ -211,9 +193,6 @@ def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer):
     assert size() == (optimizer.name == "Adagrad") * 99
     both.step()
     assert size() == kept * 99
-
-
-# ── new-optimizer-loses-momentum ──
 
 
 @claim("new-optimizer-loses-momentum")

@@ -23,9 +23,6 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-# ── step-updates-parameters ──
-
-
 TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
 PAIRS = in_turn(Population(TWINS.must * 2, TWINS.more), OPTIMIZERS)
 DECAYING = (("lr", 0.5), ("weight_decay", 0.25))

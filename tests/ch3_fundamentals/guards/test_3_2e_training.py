@@ -14,9 +14,6 @@ from torch.utils.data import DataLoader, TensorDataset
 claim = pytest.mark.claim
 
 
-# ── step-is-given-the-batch-size ──
-
-
 @claim("step-is-given-the-batch-size", truth=True)
 @over(name=among(*RULES), keyword=among("batch_size", "batch", "n"))
 def test_no_optimizer_s_step_takes_a_batch_size(name, keyword):
@@ -26,8 +23,6 @@ def test_no_optimizer_s_step_takes_a_batch_size(name, keyword):
     with pytest.raises(TypeError, match=keyword):
         getattr(torch.optim, name)([w], lr=0.5).step(**{keyword: 3})
 
-
-# ── optimizer-zero-grad-equals-net-zero-grad and zero-grad-sets-gradients-to-zero ──
 
 NETS = trees(FLOATS, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
 
@@ -101,9 +96,6 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     net.weight.grad = net.weight * 1
     owner.zero_grad()
     assert net.weight.grad is None
-
-
-# ── linear-regression-converges and epoch-loss-weights-batches-by-size ──
 
 
 @claim("linear-regression-converges")

@@ -18,8 +18,6 @@ claim = pytest.mark.claim
 FULL = (torch.float32, torch.bfloat16)
 
 
-# ── init-sets-weights-in-place and data-fill-equals-constant-init ──
-
 FILLED = ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))
 LAWS = ((0, 0.01), (-3, 0.5), (0, 50), (0, 0.01), (-3, 0.5))  # mean and standard deviation
 SIZES = ((300, 50), (15, 1, 10, 10, 10), (70_013,), (300, 50), (15_013,))
@@ -73,8 +71,6 @@ def test_filling_one_element_of_the_data_leaves_all_others(twin, spelled):
     agree(tensor, array)
     untouched(tensor)
 
-
-# ── losses-are-modules and mse-loss-is-mean-squared-error ──
 
 LOSSES = (
     *("BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss"),

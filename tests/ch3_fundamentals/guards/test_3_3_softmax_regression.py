@@ -45,9 +45,6 @@ MEAN = {
 }
 
 
-# ── softmax-suits-discrete-targets ──
-
-
 @claim("softmax-suits-discrete-targets")
 @over(classes=among(2, 3, 10, 33), dtype=among(*SINGLE_AND_DOUBLE))
 def test_training_teaches_each_class_its_own_features_up_to_the_last_class(classes, dtype):
@@ -59,9 +56,6 @@ def test_training_teaches_each_class_its_own_features_up_to_the_last_class(class
         net.weight.data -= gradient
 
     assert net(features).argmax(1).tolist() == list(range(classes))
-
-
-# ── softmax-gives-a-distribution ──
 
 
 @claim("softmax-gives-a-distribution")
@@ -161,9 +155,6 @@ def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_an
     agree(torch.log_softmax(tensor, 1), logs, 8 + summed(twin.dtype, 1025), 16)
 
 
-# ── cross-entropy-only-sees-the-true-class ──
-
-
 @claim("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
 @over(labels=labelled(values=("fractions", "far", "apart", "masked")))
 def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
@@ -203,9 +194,6 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
         agree(loss, by_definition(**arrays), one.roundings(), one.scale(arrays))
 
 
-# ── large-true-probability-ensures-correctness ──
-
-
 @claim("large-true-probability-ensures-correctness")
 @claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
 @over(classes=among(2, 3, 9, 10, 257, 4099), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75, 0.999))
@@ -224,9 +212,6 @@ def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_
     assert loss.item() < math.log(2)
     shares[true] -= 1
     agree(logits.grad, shares[None], 20 + classes, 1)
-
-
-# ── cross-entropy-loss-is-the-mean ──
 
 
 @claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
@@ -263,9 +248,6 @@ def test_a_label_without_an_output_is_an_index_error(labels, wrong, reduction):
         F.cross_entropy(tensor, target, reduction=reduction)
 
 
-# ── log-probability-is-logit-up-to-a-factor ──
-
-
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
 @over(scored=scores(values=("fractions", "far", "apart", "masked"), grad=(False, True)))
 def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_sample(scored):
@@ -282,6 +264,3 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
     # logsumexp is itself a number as large as the scores
     total = torch.logsumexp(tensor, scored.dim, keepdim=True)
     agree(tensor - total, logs, roundings, np.abs(array).max(initial=size, where=np.isfinite(array)))
-
-
-# ── cross-entropy-works-on-logits ──

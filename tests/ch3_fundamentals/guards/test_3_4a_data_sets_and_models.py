@@ -16,8 +16,6 @@ from torch.utils.data import DataLoader, Dataset
 
 claim = pytest.mark.claim
 
-# ── torchvision-offers-datasets ──
-
 
 @claim("torchvision-offers-datasets")
 @pytest.mark.cpu
@@ -125,8 +123,6 @@ def test_folders_of_images_are_classes_in_the_order_of_their_names(tmp_path, fol
     assert (dataset.classes, [dataset[i] for i in range(len(dataset))]) == (names, expected)
 
 
-# ── torchvision-offers-models ──
-
 # Layers with weights (their number is in the name), activations (a residual block's second layer shares one; VGG and
 # AlexNet have none behind the last), parameters and the features before the last layer as the papers and torchvision's
 # pages give them, and the name of the weights.
@@ -203,9 +199,6 @@ def test_weights_bring_the_preparation_of_their_images(shade, sizes):
     mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])  # of ImageNet's red, green and blue
     expected = np.broadcast_to(((shade / 255 - mean) / deviation)[:, None, None], (3, 224, 224))
     agree(prepared, expected, 6, 1 / 0.224)  # three constants, a quotient, a difference, a quotient
-
-
-# ── softmax-regression-learns-fashion-mnist ──
 
 
 def trained(net, rate, images, labels, epochs):

@@ -36,9 +36,6 @@ def turned(array, angle, expand_to=None, fill=0.0):
     return np.where(inside, array[:, row, column], fill), np.all(np.abs(places % 1 - 0.5) > 1e-3, axis=0)
 
 
-# ── torchvision-offers-transforms ──
-
-
 @claim("torchvision-offers-transforms")
 @over(twin=IMAGES, seed=SEEDS)
 def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle_also_beyond_the_edges(twin, seed):
@@ -220,9 +217,6 @@ def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters, 
     assert np.array(functional.vflip(picture)).tolist() == pixels[::-1].tolist()
     expected = np.rot90(pixels, quarters).tolist()
     assert np.array(functional.rotate(picture, 90 * quarters, expand=True)).tolist() == expected
-
-
-# ── torchvision-offers-utils ──
 
 
 def arranged(images, per_row, padding, value):

@@ -59,9 +59,6 @@ def follow(name, twin, slope, value_roundings=0, slope_roundings=0, scale=1.0):
         agree(gradient, host(twos) * slope, slope_roundings, 2 * scale)
 
 
-# ── stacked-linear-layers-collapse ──
-
-
 @claim("stacked-linear-layers-collapse")
 @over(widths=WIDTHS, dtype=among(*SINGLE_AND_DOUBLE))
 def test_layers_without_activations_equal_the_one_layer_that_their_product_makes(widths, dtype):
@@ -74,12 +71,6 @@ def test_layers_without_activations_equal_the_one_layer_that_their_product_makes
 
     x = host(inputs).astype(np.float64)
     agree(net(inputs), x @ weight.T + bias, 2 * sum(widths), np.abs(x) @ most.T + offset)
-
-
-# ── nonlinearity-breaks-the-collapse ──
-
-
-# ── relu-formula ──
 
 
 @claim("relu-formula")
@@ -128,9 +119,6 @@ def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_float32(twin)
             assert way(tensor).dtype == dtype
 
 
-# ── sigmoid-formula ──
-
-
 @claim("sigmoid-formula")
 @claim("sigmoid-formula", truth=True)
 @claim("nonlinearity-breaks-the-collapse")
@@ -171,9 +159,6 @@ def test_of_complex_numbers_the_function_suffers_as_the_formula_does(dtype, imag
     assert (1 / (1 + torch.exp(-x))).isnan().all() == suffers
 
 
-# ── tanh-formula ──
-
-
 @claim("tanh-formula")
 @claim("tanh-formula", truth=True)
 @claim("nonlinearity-breaks-the-collapse")
@@ -181,9 +166,6 @@ def test_of_complex_numbers_the_function_suffers_as_the_formula_does(dtype, imag
 def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_one_minus_its_square(twin):
     follow("tanh", twin, 1 - tanh(twin.array().astype(np.float64)) ** 2, 8, 10)
     assert not np.any(np.abs(host(torch.tanh(twin.tensor(twin.array())))) > 1)
-
-
-# ── mlp-applies-activation-per-hidden-layer ──
 
 
 @claim("mlp-applies-activation-per-hidden-layer")
@@ -209,9 +191,6 @@ def test_every_unit_is_connected_to_every_feature_by_a_weight_of_its_own(sizes):
     agree(torch.stack(rows), host(layer.weight))
     assert len(np.unique(host(layer.weight))) == sizes[0] * sizes[1]
     assert np.all(host(layer.weight) != 0)
-
-
-# ── depth-and-width-are-hyperparameters ──
 
 
 @claim("depth-and-width-are-hyperparameters")

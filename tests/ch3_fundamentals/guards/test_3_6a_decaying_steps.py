@@ -13,9 +13,6 @@ from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
 claim = pytest.mark.claim
 
 
-# ── weight-decay-equals-l2-regularisation, weight-decay-decays-bias-by-default ──
-
-
 # Since torch 2.7 Adam can decay as AdamW does.
 DECOUPLED = {"AdamW": {}}
 if "decoupled_weight_decay" in inspect.signature(torch.optim.Adam).parameters:
@@ -76,8 +73,6 @@ def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_z
     assert np.all((moved > 0) & (moved < array))
 
 
-# ── penalty-shrinks-weights-each-step ──
-
 # the factor shrinks, is 0, changes the sign, and grows
 RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
 
@@ -108,9 +103,6 @@ def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(
     with pytest.raises(RuntimeError):
         optimizer.step()
     assert words.weight.tolist() == before
-
-
-# ── weight-decay-counters-overfitting, weight-decay-makes-parameters-smaller ──
 
 
 @claim("weight-decay-makes-parameters-smaller")

@@ -18,8 +18,6 @@ from populations.optimizers import optimizers
 claim = pytest.mark.claim
 
 
-# ── penalised-loss-adds-the-penalty, l2-penalty-formula, penalty-may-include-bias, norm-is-the-l2-norm ──
-
 # Before torch 2.5 the halves added up in half precision where they do not lie in row order.
 NORMED = FLOATS if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 
@@ -94,8 +92,6 @@ def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
     agree(w.norm(), np.abs(value))
 
 
-# ── from-scratch-equals-weight-decay-option ──
-
 LR, LAMBDA, EPOCHS = 0.25, 0.5, 2
 X = Twin(torch.float64, (6, 2), values="fractions", seed=3)
 Y = Twin(torch.float64, (6,), values="fractions", seed=4)
@@ -155,8 +151,6 @@ def test_any_condition_that_is_left_out_ends_elsewhere(x, batch):
         gap = np.abs(result.cpu().numpy() - (from_scratch(x, y, 4) if how == "remainder" else expected))
         assert gap.max() > 0.01, how
 
-
-# ── weight-names-end-in-weight, weights-alone-can-be-decayed ──
 
 RECURRENT = ("RNN", "LSTM", "GRU")
 HABIT = tuple(

@@ -41,9 +41,6 @@ def dropped(form, shape, calls, p, dtype=torch.float32, layout="contiguous"):
     return np.stack([host(DROPOUT[form](tensor, p)).reshape(-1) == 0 for tensor in given])
 
 
-# ── dropout-zeroes-with-probability-p ──
-
-
 @claim("dropout-zeroes-with-probability-p")
 @over(mask=among(*zip(MASKS, COMPUTED * 5, LAYOUTS * 3)))
 def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_ones_and_of_earlier_passes(mask):
@@ -110,9 +107,6 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
         agree(tensor.grad, np.ones_like(array))
 
 
-# ── dropout-scales-survivors ──
-
-
 @claim("dropout-scales-survivors")
 @over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS, p=among(0.5, 0.75, 0.1, 0.3, 0.9))
 def test_what_survives_is_divided_by_one_minus_p_and_so_is_its_gradient(twin, form, p):
@@ -160,9 +154,6 @@ def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
     assert {*torch.autograd.grad(layer(zeros).sum(), zeros)[0].flatten().tolist()} == {0, 2}
 
 
-# ── dropout-p-is-a-hyperparameter ──
-
-
 @claim("dropout-p-is-a-hyperparameter")
 @over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf))
 def test_p_outside_zero_to_one_is_a_value_error(p):
@@ -186,9 +177,6 @@ def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_
         assert layer.p == p
     assert [*layer.parameters(), *layer.buffers(), *layer.state_dict()] == []
     assert {*F.dropout(torch.ones(1000)).tolist()} == {*nn.Dropout()(torch.ones(1000)).tolist()} == {0, 2}  # by default
-
-
-# ── dropout-keeps-the-expectation ──
 
 
 @claim("dropout-keeps-the-expectation")
@@ -229,9 +217,6 @@ def test_p_of_one_drops_every_finite_unit_and_its_gradient_and_p_of_zero_keeps_t
     agree(leaf.grad, np.ones_like(array) * (1 - p))
 
 
-# ── dropout-layers-sit-between-linear-layers ──
-
-
 @claim("dropout-layers-sit-between-linear-layers")
 @over(widths=among((5, 99, 3), (9, 133, 117, 2), (784, 256, 128, 10)), p=among(0.2, 0.5, 1.0))
 def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(widths, p):
@@ -256,9 +241,6 @@ def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(w
     agree(net.eval()(images), host(nn.Sequential(*without)(images)))
     own = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
     assert [id(parameter) for parameter in net.parameters()] == [id(parameter) for parameter in own]
-
-
-# ── functional-dropout-does-not-know-eval ──
 
 
 @claim("functional-dropout-does-not-know-eval")

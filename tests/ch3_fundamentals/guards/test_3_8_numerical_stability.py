@@ -31,9 +31,6 @@ def rotation(scale, dtype):
     return scale * torch.tensor([[c, -s], [s, c]], dtype=dtype)
 
 
-# ── identity-network-is-a-matrix-product ──
-
-
 @claim("identity-network-is-a-matrix-product")
 @over(
     widths=among((2, 2, 2), (3, 3, 3, 3), (2, 3, 2, 4), (4, 5, 6, 7, 6, 5, 4), (9, 33, 5), (784, 17, 10), (2,) * 10),
@@ -69,9 +66,6 @@ def test_an_activation_or_a_bias_makes_it_something_else(case):
     assert net(torch.ones(1, 1)).item() == output  # 1 * -2 * -3, or with max(-2, 0), or with -2 + 1
 
 
-# ── deep-products-vanish-or-explode ──
-
-
 @claim("deep-products-vanish-or-explode")
 @over(scale=SCALES)
 def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_about_s_each(scale):
@@ -100,9 +94,6 @@ def test_every_dtype_ends_in_zero_or_infinity_and_a_wider_one_later(one, end):
     assert after[99] == [end, -3 * end]
 
 
-# ── scalar-chain-vanishes-and-explodes ──
-
-
 @claim("scalar-chain-vanishes-and-explodes", "deep-gradients-vanish-or-explode")
 @over(weight=among(0.2, 5.0, -0.2, -5.0), depth=whole(1, 50, 29, 30), one=ONE)
 def test_every_layer_contributes_one_factor_to_all_outputs_and_to_the_gradients_of_all_other_layers(weight, depth, one):
@@ -115,9 +106,6 @@ def test_every_layer_contributes_one_factor_to_all_outputs_and_to_the_gradients_
     agree(outputs, x * weight**depth, 2 * depth)
     for layer in (net[0], net[-1]):
         agree(layer.weight.grad, [[x.sum() * weight ** (depth - 1)]], 2 * depth + 4, 73 * abs(weight) ** (depth - 1))
-
-
-# ── deep-gradients-vanish-or-explode ──
 
 
 @claim("deep-gradients-vanish-or-explode")

@@ -58,9 +58,6 @@ def spread(units):
     return np.abs(units - units[:1]).max()
 
 
-# ── equal-units-compute-equal-values ──
-
-
 @claim("equal-units-compute-equal-values")
 @over(units=UNITS, name=NAMES, other=among(0, -1))
 def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(units, name, other):
@@ -74,9 +71,6 @@ def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(
     expected = np.tile(value[:, None], units)
     expected[:, other] = formula(X @ W + 1)
     agree(net[:2](x), expected, 12, 4)
-
-
-# ── equal-units-get-equal-gradients ──
 
 
 @claim("equal-units-get-equal-gradients")
@@ -108,9 +102,6 @@ def test_of_two_outputs_each_must_weigh_the_units_alike(units, name):
     other = host(torch.autograd.grad((h @ apart).square().sum(), hidden[0].weight)[0])
     assert spread(same) <= 1e-5 * np.abs(same).max()  # some roundings of float32
     assert spread(other) > 0.1 * np.abs(other).max()
-
-
-# ── equal-units-stay-equal ──
 
 
 @claim("equal-units-stay-equal")
@@ -157,9 +148,6 @@ def test_dropout_gives_equal_units_unequal_gradients_and_parts_them_in_one_step(
     assert spread(host(net[0].weight)) > 0.01
 
 
-# ── random-init-breaks-symmetry ──
-
-
 @claim("random-init-breaks-symmetry")
 @over(units=UNITS, name=among("sigmoid", "tanh"), where=among("all", "weight", "bias"))
 def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_unit_a_gradient_of_its_own(
@@ -179,8 +167,6 @@ def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_uni
         assert len(np.unique(rows, axis=0)) >= 0.9 * units  # float32 may round two of 257 to one
         assert np.any(rows[0] != rows[-1])
 
-
-# ── default-init-is-sensible ──
 
 UNIFORM = among(
     *((nn.Linear, sizes, sizes[0]) for sizes in ((1, 2000), (25, 2000), (64, 2000), (1025, 40))),
