@@ -103,7 +103,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 
     ``report.refuted`` tells whether the test failed by what it asserts (or passed though it must not), not by accident.
     """
-    report = yield
+    with pytest.MonkeyPatch.context() as patch:
+        if MUST_FAIL in item.stash and not item.config.getoption("xfail_tb", False):
+            # nobody reads how it failed, and writing that takes longer than the test
+            patch.setattr(item.config.option, "tbstyle", "no")
+        report = yield
+    if report.failed and call.excinfo and MUST_FAIL in item.stash:
+        report.longrepr = item.repr_failure(call.excinfo)  # this one is read
     if (
         hasattr(report, "wasxfail")
         and report.skipped
