@@ -193,9 +193,8 @@ def _run(test: pytest.Item, function: Patcher) -> list[pytest.TestReport]:
             patch.delenv(name, raising=False)
         function(patch)
         reports = runtestprotocol(test, log=False, nextitem=None)
-    for (
-        kind
-    ) in inheriting:  # its first optimizer keeps, as a step of its own, the one that it inherits: here a false one
+    # the first optimizer of a class keeps, as a step of its own, the one that it inherits: here a false one
+    for kind in inheriting:
         if "step" in vars(kind):
             del kind.step
     # Hypothesis notes on the test what falsified it, and reads that of deselected tests at the end as a report's
