@@ -7,6 +7,7 @@ import pytest
 import torch
 from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched, whole
 from populations.arrays import BOTH, REAL, array_of
+from populations.initialisers import RELEASE
 from populations.twins import NUMPY, SHAPES
 
 claim = pytest.mark.claim
@@ -19,10 +20,15 @@ def tuples(data):
     return tuple(map(tuples, data)) if isinstance(data, list) else data
 
 
+def rows(array):
+    """Its rows as a list of arrays; of booleans as lists: torch before 2.9 may not read NumPy 2's one by one."""
+    return array.tolist() if array.dtype == bool and RELEASE < (2, 9) else list(array)
+
+
 NESTED = {
     "lists": lambda array: array.tolist(),
     "tuples": lambda array: tuples(array.tolist()),
-    "a list of arrays": list,
+    "a list of arrays": rows,
 }
 
 
