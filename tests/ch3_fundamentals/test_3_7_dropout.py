@@ -56,7 +56,7 @@ def test_with_one_small_layer_and_large_steps_the_gap_grows():
         losses = [F.binary_cross_entropy_with_logits(net(x[part]), y[part]) for part in (slice(30), slice(30, 330))]
         gap[p] = (losses[1] - losses[0]).item()
 
-    assert gap[0.5] > 2 * gap[0.0]  # at least 9 times as large in each of 1200 trials
+    assert gap[0.5] > 2 * gap[0.0]  # at least 9 times as large in each of 1,200 trials
 
 
 @claim("dropout-zeroes-with-probability-p")

@@ -69,10 +69,7 @@ def test_ten_steps_move_equal_units_together():
 @claim("equal-units-stay-equal", truth=True)
 def test_a_difference_of_one_rounding_grows_until_the_units_are_different():
     """Rounding alone does that too, on some machines sooner than on others: here one rounding is planted."""
-    x, y = (
-        torch.tensor([[-2.0], [-1.0], [2.0]]),
-        torch.tensor([[4.0], [-1.0], [4.0]]),
-    )  # a valley, which takes two units
+    x, y = torch.tensor([[-2.0], [-1.0], [2.0]]), torch.tensor([[4.0], [-1.0], [4.0]])  # a valley: it takes two units
     net = nn.Sequential(nn.Linear(1, 2), nn.Tanh(), nn.Linear(2, 1))
     for parameter in net.parameters():
         nn.init.constant_(parameter, 0.5)

@@ -1,6 +1,7 @@
 """Counterfeits of section 2.2: views that copy, copies that share, and numbers that are not what was stored."""
 
 import math
+import operator
 
 import torch
 from harness.counterfeits import counterfeit
@@ -655,17 +656,23 @@ def a_tensor_and_its_transpose_are_added_up_while_they_change(patch):
     change_method(patch, "__iadd__", wrong)
 
 
-@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#24843")
-def a_slice_is_divided_by_the_one_before_it_while_that_changes(patch):
+def reads_what_it_writes(patch, name, operation):
+    """Let a method go from element to element where it reads the slice one place before the one that it writes."""
+
     def wrong(right, x, y):
         near = isinstance(y, Tensor) and y.dim() == 1 and x.storage_offset() == y.storage_offset() + 1
         if near and x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr():
             for i in range(len(x)):
-                x.data[i] = x.data[i] / y.data[i]
+                x.data[i] = operation(x.data[i], y.data[i])
             return x
         return right(x, y)
 
-    change_method(patch, "__itruediv__", wrong)
+    change_method(patch, name, wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#24843")
+def a_slice_is_divided_by_the_one_before_it_while_that_changes(patch):
+    reads_what_it_writes(patch, "__itruediv__", operator.truediv)
 
 
 @counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#7731")
@@ -710,15 +717,7 @@ def a_tensor_is_multiplied_by_its_transpose_while_it_changes(patch):
 
 @counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#950")
 def a_slice_loses_the_one_before_it_while_that_changes(patch):
-    def wrong(right, x, y):
-        near = isinstance(y, Tensor) and y.dim() == 1 and x.storage_offset() == y.storage_offset() + 1
-        if near and x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr():
-            for i in range(len(x)):
-                x.data[i] = x.data[i] - y.data[i]
-            return x
-        return right(x, y)
-
-    change_method(patch, "__isub__", wrong)
+    reads_what_it_writes(patch, "__isub__", operator.sub)
 
 
 @counterfeit("view-is-a-new-tensor-object")

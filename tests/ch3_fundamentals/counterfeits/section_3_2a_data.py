@@ -341,12 +341,3 @@ def drop_last_drops_a_full_last_batch_too(patch):
 @counterfeit("dataloader-yields-minibatches")
 def a_third_tensor_is_left_out_of_the_mini_batches(patch):
     wrap(patch, TensorDataset, "__getitem__", lambda get, self, index: get(self, index)[:2])
-
-
-@counterfeit("dataloader-yields-minibatches")
-def drop_last_drops_a_whole_last_batch_too(patch):
-    def wrong(iterate, self):
-        batches = list(iterate(self))
-        return iter(batches[:-1] if self.drop_last and len(self.dataset) % self.batch_size == 0 else batches)
-
-    wrap(patch, DataLoader, "__iter__", wrong)

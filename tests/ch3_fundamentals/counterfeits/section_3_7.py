@@ -624,3 +624,12 @@ def the_layer_drops_in_evaluation_too(patch):
     patch.setattr(
         nn.Dropout, "forward", lambda self, x: F.dropout(x, self.p, 0 < self.p < 1 or self.training, self.inplace)
     )
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_layer_drops_nothing_at_its_third_call(patch):
+    def wrong(forward, self, x):
+        self.calls = self.__dict__.get("calls", 0) + 1
+        return x if self.calls == 3 else forward(self, x)
+
+    wrap(patch, nn.Dropout, "forward", wrong)

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
-DROPOUT = {
-    "module": lambda x, p: nn.Dropout(p)(x),
-    "module in place": lambda x, p: nn.Dropout(p, inplace=True)(x),
-    "function": lambda x, p: F.dropout(x, p),
-    "function in place": lambda x, p: F.dropout(x, p=p, training=True, inplace=True),
+DROPOUT = {  # makes of p what is called, as often as one likes
+    "module": nn.Dropout,
+    "module in place": lambda p: nn.Dropout(p, inplace=True),
+    "function": lambda p: lambda x: F.dropout(x, p),
+    "function in place": lambda p: lambda x: F.dropout(x, p=p, training=True, inplace=True),
 }
 FORMS = among(*DROPOUT)
 # Of up to five dimensions, of more than 65,536 units, many short ones; p far from and near its ends
@@ -38,7 +38,8 @@ def dropped(form, shape, calls, p, dtype=torch.float32, layout="contiguous"):
     units = Twin(dtype, shape, layout), np.where(order % 4 == 0, -1, 1) * 2.0 ** (order % 15 - 3)
     once = Twin.tensor(*units)
     given = (Twin.tensor(*units) if form.endswith("in place") else once for _ in range(calls))
-    return np.stack([host(DROPOUT[form](tensor, p)).reshape(-1) == 0 for tensor in given])
+    drop = DROPOUT[form](p)
+    return np.stack([host(drop(tensor)).reshape(-1) == 0 for tensor in given])
 
 
 @claim("dropout-zeroes-with-probability-p")
@@ -51,6 +52,7 @@ def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_o
     occur_as_often(events.reshape(-1, 1), p)
     columns = shape[-1] if shape and shape[-1] <= 100 else 1
     occur_as_often(events.reshape(-1, columns), p, cases=columns)
+    occur_as_often(events.T, p, cases=calls)
     centred, largest = events.reshape(-1) - p, max(p, 1 - p)
     steps = [math.prod(shape[dimension:]) for dimension in range(len(shape) + 1)]
     for lag in {*steps, 2, 3, 8, 16, 65_536, 10 * size, 11 * size, count // 2}:
@@ -113,7 +115,7 @@ def test_what_survives_is_divided_by_one_minus_p_and_so_is_its_gradient(twin, fo
     tensor, array = twin
     leaf = tensor.detach().clone().requires_grad_()
     upstream = np.cos(np.arange(array.size)).reshape(array.shape).astype(array.dtype)
-    result = DROPOUT[form](leaf + 0, p)
+    result = DROPOUT[form](p)(leaf + 0)
     result.backward(torch.tensor(upstream, dtype=tensor.dtype, device="cpu").to(tensor.device))
 
     assert result.dtype == tensor.dtype
@@ -124,7 +126,7 @@ def test_what_survives_is_divided_by_one_minus_p_and_so_is_its_gradient(twin, fo
     rounded = host(torch.tensor(upstream, dtype=tensor.dtype, device="cpu"))
     agree(leaf.grad, np.where(kept, rounded / (1 - p), 0), roundings)
     with torch.no_grad():
-        unrecorded = DROPOUT[form](tensor + 0, p)
+        unrecorded = DROPOUT[form](p)(tensor + 0)
     agree(unrecorded, np.where(host(unrecorded), array / (1 - p), 0), roundings)
 
 
@@ -133,7 +135,7 @@ def test_what_survives_is_divided_by_one_minus_p_and_so_is_its_gradient(twin, fo
 @over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS)
 def test_only_the_forms_in_place_write_to_their_input_and_to_nothing_beside_it(twin, form):
     tensor, array = twin
-    result = DROPOUT[form](tensor, 0.5)
+    result = DROPOUT[form](0.5)(tensor)
 
     in_place = form.endswith("in place")
     agree(tensor, host(result) if in_place else array)
@@ -183,7 +185,7 @@ def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_
 @over(often=among((0.002, 40_000), (0.1, 5_000), (0.25, 5_000), (0.5, 5_000), (0.8, 5_000)), form=FORMS)
 def test_the_mean_over_many_masks_is_the_input_whatever_its_sign_and_size(often, form):
     (p, masks), units = often, torch.tensor([1.0, -2.0, 0.5, 30.0])
-    quotients = host(DROPOUT[form](units.repeat(masks, 1), p) / units).astype(np.float64)
+    quotients = host(DROPOUT[form](p)(units.repeat(masks, 1)) / units).astype(np.float64)
 
     # h' / h is 1 / (1 - p) or 0: of variance p / (1 - p) about its mean 1
     most = mean_bound(masks, p / (1 - p), max(1, 1 / (1 - p) - 1), cases=4) + 4 * torch.finfo(torch.float32).eps
@@ -210,7 +212,7 @@ def test_a_linear_layer_behind_it_sees_in_the_mean_what_it_sees_in_evaluation(p)
 def test_p_of_one_drops_every_finite_unit_and_its_gradient_and_p_of_zero_keeps_them(twin, form, p):
     tensor, array = twin
     leaf = tensor.detach().clone().requires_grad_()
-    result = DROPOUT[form](leaf + 0, p)
+    result = DROPOUT[form](p)(leaf + 0)
     result.sum().backward()
 
     agree(result, array * (1 - p))
