@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import called, gate, register
+from harness.told import counted
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf8")
@@ -76,6 +77,18 @@ def test_the_sample_run_has_a_row_for_each_chapter_that_agrees_with_the_register
         )
         expected = {name: count.total() if name == "claims" else count[name] for name in table}
         assert {name: cells[place] for name, cells in table.items()} == expected
+
+
+@pytest.mark.parametrize("lacked", ["a CUDA GPU", "an accelerator"])
+def test_the_sample_run_tells_which_tests_the_stored_one_left_out(lacked):
+    document = json.loads((ROOT / "docs/results/torch-2.14.1-cpu.json").read_text("utf8"))
+    tried = [claim["tests"] for claim in document["claims"] if claim["verdict"] != "not tried"]
+    left_out = [[test for test in tests if test["reason"].startswith(f"needs {lacked};")] for tests in tried]
+    claims, tests = sum(map(bool, left_out)), sum(len(test["cases"]) or 1 for tests in left_out for test in tests)
+
+    sample = " ".join(re.search(r"\nnot tried:\n(.*?)\n```", README, re.DOTALL)[1].split())
+    line = f"{counted(claims, 'claim')} tried, but without {counted(tests, 'test')}: needs {lacked};"
+    assert line in sample
 
 
 COPIES = """\
