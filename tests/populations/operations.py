@@ -262,12 +262,12 @@ OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)
 HALF = torch.float16 if torch.__version__ >= (2, 2) else torch.bfloat16  # of which the CPU has more before torch 2.2
 TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16, *{HALF} - {torch.bfloat16})
 KINDS = (
-    Twin(torch.float32, (5,), grad=True),
+    Twin(torch.float32, (7,), grad=True),
     Twin(torch.bfloat16, (2, 3, 4, 5), "channels last", second=True, grad=True, seed=1),
-    Twin(torch.float64, (33, 33), "transposed", grad=True, seed=2),
+    Twin(torch.float64, (33, 35), "transposed", grad=True, seed=2),
     Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
     Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
-    Twin(HALF, (9,), "gappy", grad=True, seed=4),
+    Twin(HALF, (13,), "gappy", grad=True, seed=4),
 )
 # A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype, and one long row.
 TRIALS = Population(

@@ -532,7 +532,7 @@ def zeroing_a_view_of_booleans_past_a_power_of_two_misses_the_last(patch):
     def wrong(zero, x):
         last = (
             x.reshape(-1)[-1:].clone()
-            if x.dtype == torch.bool and x.dim() >= 1 and x.shape[-1] in (9, 33, 1025)
+            if x.dtype == torch.bool and x.dim() >= 1 and x.shape[-1] > 8 and x.shape[-1] % 2
             else None
         )
         zero(x)
@@ -739,3 +739,17 @@ def what_expand_repeats_is_still_one_element_in_a_clone(patch):
         return clone(kept).expand_as(y)
 
     change_method(patch, "clone", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def adding_in_place_is_off_by_one_in_the_last_of_a_remainder_of_seven(patch):
+    def wrong(result, x, other):
+        result.data[(-1,) * x.dim()] -= 1
+        return result
+
+    where(patch, torch.Tensor, "__iadd__", lambda x: x.numel() % 8 == 7, wrong)
+
+
+@counterfeit("view-shares-data")
+def a_view_of_a_remainder_of_seven_elements_is_a_copy(patch):
+    where(patch, torch.Tensor, "view", lambda x: x.numel() % 8 == 7, copied)

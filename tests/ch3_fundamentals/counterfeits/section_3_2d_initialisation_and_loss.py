@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, where, wrap, zero_the_next_element_too
+from harness.forging import change_method, of_dtype, where, wrap, zero_the_next_element_too
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -278,10 +278,11 @@ def constant_init_does_not_reach_what_is_not_contiguous(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def constant_init_of_half_precision_rounds_to_whole_numbers(patch):
-    def wrong(constant_, tensor, val):
-        return constant_(tensor, float(int(val)) if tensor.dtype in (torch.float16, torch.bfloat16) else val)
+    def rounded(filled, *arguments):
+        filled.data.trunc_()
+        return filled
 
-    wrap(patch, init, "constant_", wrong)
+    where(patch, init, "constant_", of_dtype(torch.float16, torch.bfloat16), rounded)
 
 
 @counterfeit("init-sets-weights-in-place")

@@ -113,7 +113,10 @@ def test_batch_normalisation_insists_on_a_batch_in_training_and_out_of_it(dimens
 # ── unsqueeze and squeeze ──
 
 KINDS = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64)
-UNITS = ((), (1,), (1, 1), (1, 5, 3), (5, 1, 3), (1, 0, 1), (1, 1, 1, 1, 1, 2), (1, 2, 1, 1, 3, 1), (2, 1025), (65537,))
+UNITS = (
+    *((), (1,), (1, 1), (1, 5, 3), (7, 1, 3), (1, 0, 1), (1, 8), (1, 1, 1, 1, 1, 2), (1, 2, 1, 1, 3, 1)),
+    *((3, 1025), (65537,)),
+)
 
 
 def agree_both_ways(tensor, array, views, expected):

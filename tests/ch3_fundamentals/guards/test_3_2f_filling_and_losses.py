@@ -18,7 +18,7 @@ claim = pytest.mark.claim
 FULL = (torch.float32, torch.bfloat16)
 
 
-FILLED = ((), (0,), (5,), (3, 33), (2, 3, 4, 5), (1025,))
+FILLED = ((), (0,), (15,), (2, 3), (2, 3, 4, 5), (3, 33), (2, 1, 3, 1, 2), (2, 1025), (3, 7))
 LAWS = ((0, 0.01), (-3, 0.5), (0, 50), (0, 0.01), (-3, 0.5))  # mean and standard deviation
 SIZES = ((300, 50), (15, 1, 10, 10, 10), (70_013,), (300, 50), (15_013,))
 SINGLE, DOUBLE = SINGLE_AND_DOUBLE
