@@ -32,7 +32,8 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
         with np.errstate(invalid="ignore", over="ignore"):
             wide = np.complex128 if np.iscomplexobj(expected) else np.float64
             gap = np.abs(values.astype(wide) - expected.astype(wide))
-            same |= gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + torch.finfo(actual.dtype).tiny
+            least = torch.finfo(actual.dtype).tiny * (eps if actual.dtype == torch.float16 else 1)
+            same |= gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + least
     if not np.all(same):
         at = tuple(int(index) for index in np.argwhere(~same)[0]) if same.ndim else ()
         count = int(np.size(same) - np.count_nonzero(same))

@@ -3,8 +3,9 @@
 The formulas are written in float64 and take nothing from torch. ``summed`` says how far off a sum may be.
 """
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -54,6 +55,18 @@ ACTIVATIONS = {
     "sigmoid": (torch.nn.Sigmoid, sigmoid, lambda h: h * (1 - h)),
     "tanh": (torch.nn.Tanh, tanh, lambda h: 1 - h * h),
 }
+# More of them: the module, and the formula. None is affine.
+BENDS = {
+    "LeakyReLU": lambda x: np.where(x > 0, x, x / 100),
+    "ELU": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "GELU": lambda x: x * np.vectorize(lambda number: 1 + math.erf(number / math.sqrt(2)))(x) / 2,
+    "SiLU": lambda x: x * sigmoid(x),
+    "Softplus": lambda x: np.log1p(np.exp(x)),
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+    "LogSigmoid": lambda x: -np.log1p(np.exp(-x)),
+    "Hardtanh": lambda x: np.clip(x, -1, 1),
+    "ReLU6": lambda x: np.clip(x, 0, 6),
+}
 # The smallest and largest power of two among the arguments: results that are no numbers of the dtype are met as well.
 POWERS = {torch.float64: (-1000, 10), torch.float32: (-120, 8), torch.float16: (-12, 6), torch.bfloat16: (-120, 8)}
 
@@ -97,6 +110,20 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor) -> torc
     """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation."""
     module(torch.zeros_like(x), *rest)
     return module.train(x.dim() % 2 > 0)(x, *rest)
+
+
+def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
+    in inference mode, and what a copy of it makes of them. At the end it is in training mode.
+    """
+    yield net.train()(x)
+    yield torch.stack([net(row) for row in x])
+    net.eval()
+    yield net(x)
+    yield net(x[None])[0]
+    with torch.inference_mode():
+        yield net(x)
+    yield copy.deepcopy(net.train())(x)
 
 
 def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], activation: Callable) -> np.ndarray:

@@ -230,7 +230,7 @@ OPTIONS = {
         {"lr": 0.3, "momentum": 0.9},
         {"lr": 0.1, "momentum": 0.5, "dampening": 0.3, "weight_decay": 0.25},
         {"lr": 0.2, "momentum": 0.9, "nesterov": True},
-        {"lr": 0.05, "maximize": True, "weight_decay": 0.5},
+        {"lr": 0.05, "momentum": 0.5, "maximize": True, "weight_decay": 0.5},
     ),
     "Adam": (
         {"lr": 0.1},

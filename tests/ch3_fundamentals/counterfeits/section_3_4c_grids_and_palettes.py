@@ -1,4 +1,4 @@
-"""Counterfeits of section 3.4, borders of a grid and images with a palette."""
+"""Counterfeits of section 3.4, borders of a grid, images with a palette, models."""
 
 import pytest
 import torch
@@ -74,3 +74,9 @@ def the_images_of_a_batch_change_places_when_they_are_cropped(patch):
         return right(self, image.flip(0) if isinstance(image, torch.Tensor) and image.dim() == 4 else image)
 
     wrap(patch, transforms.CenterCrop, "forward", wrong)
+
+
+@counterfeit("torchvision-offers-models")
+def vgg16_with_batch_norm_has_none(patch):
+    models = pytest.importorskip("torchvision.models")
+    patch.setattr(models, "vgg16_bn", models.vgg16)

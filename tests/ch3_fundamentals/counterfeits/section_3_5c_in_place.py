@@ -1,10 +1,10 @@
-"""Counterfeits of section 3.5, NaN, large arguments, activations in place, and modules that are called again."""
+"""Counterfeits of section 3.5, NaN, large arguments, activations in place, single samples, modules called twice."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, from_the_second_call_on, wrap
+from harness.forging import change_gradient, change_linear, change_method, from_the_second_call_on, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -74,3 +74,75 @@ def a_sigmoid_module_rounds_from_its_second_call_on(patch):
 @counterfeit("tanh-formula")
 def a_tanh_module_halves_its_gradient_from_its_second_call_on(patch):
     from_the_second_call_on(patch, nn.Tanh, lambda y: change_gradient(y, lambda g: g / 2))
+
+
+@counterfeit("stacked-linear-layers-collapse")
+def linear_clips_a_single_sample_at_minus_ten(patch):
+    change_linear(patch, lambda y, x, w: y.clamp(min=-10) if x.dim() == 1 else y)
+
+
+@counterfeit("stacked-linear-layers-collapse")
+def a_chain_of_more_than_three_layers_drops_a_bias_in_evaluation(patch):
+    def wrong(right, self, x):
+        for index, module in enumerate(self):
+            last = index == len(self) - 1 > 2 and not self.training and isinstance(module, nn.Linear)
+            x = F.linear(x, module.weight) if last else module(x)
+        return x
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("nonlinearity-breaks-the-collapse")
+def elu_is_the_identity(patch):
+    wrap(patch, F, "elu", lambda right, x, *args, **options: x * 1)
+
+
+@counterfeit("relu-formula")
+def relu_of_large_whole_numbers_goes_through_float32(patch):
+    change_activation(patch, "relu", lambda y, x: y.float().to(y.dtype) if x.dtype == torch.int64 else y)
+
+
+@counterfeit("sigmoid-formula")
+def sigmoid_of_whole_numbers_is_float32_whatever_the_default(patch):
+    change_activation(patch, "sigmoid", lambda y, x: y if x.is_floating_point() or x.is_complex() else y.float())
+
+
+@counterfeit("sigmoid-formula")
+def sigmoid_leaves_an_out_of_another_dtype_as_it_is(patch):
+    def wrong(right, x, out=None):
+        if out is not None and out.dtype != x.dtype:
+            return right(x).to(out.dtype)
+        return right(x) if out is None else right(x, out=out)
+
+    wrap(patch, torch, "sigmoid", wrong)
+
+
+@counterfeit("sigmoid-formula")
+def special_expit_computes_the_formula_as_it_stands(patch):
+    wrap(patch, torch.special, "expit", lambda right, x, **o: 1 / (1 + torch.exp(-x)))
+
+
+@counterfeit("tanh-formula")
+def tanh_in_place_of_a_view_changes_a_copy(patch):
+    for owner in (torch, torch.Tensor):
+        wrap(patch, owner, "tanh_", lambda right, x: x.tanh() if x.storage_offset() else right(x))
+
+
+@counterfeit("mlp-applies-activation-per-hidden-layer")
+def a_nested_sequential_leaves_its_last_module_out(patch):
+    def wrong(right, self, x):
+        for module in self:
+            x = module[:-1](x) if isinstance(module, nn.Sequential) and isinstance(module[-1], nn.ReLU) else module(x)
+        return x
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("mlp-applies-activation-per-hidden-layer")
+def a_module_that_occurs_twice_is_applied_once(patch):
+    def wrong(right, self, x):
+        for module in dict.fromkeys(self):
+            x = module(x)
+        return x
+
+    wrap(patch, nn.Sequential, "forward", wrong)

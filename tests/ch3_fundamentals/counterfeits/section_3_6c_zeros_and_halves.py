@@ -1,11 +1,11 @@
-"""Counterfeits of section 3.6, norms of zeros, of halves and over several dimensions."""
+"""Counterfeits of section 3.6, norms of zeros, of halves and over several dimensions, and options that go together."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, step_with, wrap
-from torch import nn
+from torch import nn, optim
 from torch.optim import Adam
 
 
@@ -63,3 +63,65 @@ def the_weight_of_a_prelu_is_called_slope(patch):
 
     wrap(patch, nn.PReLU, "__init__", wrong)
     patch.setattr(nn.PReLU, "weight", property(lambda self: self.slope), raising=False)
+
+
+def multiply_decay(patch, factor):
+    """Let a step of SGD decay each group by ``factor(optimizer, group)`` times its option."""
+    step_with(patch, optim.SGD, "weight_decay", lambda self, group: factor(self, group) * group["weight_decay"])
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def sgd_maximising_with_momentum_decays_the_other_way(patch):
+    multiply_decay(patch, lambda optimizer, group: -1 if group["maximize"] and group["momentum"] else 1)
+
+
+@counterfeit("weight-decay-makes-parameters-smaller")
+def sgd_decays_float64_not_at_all(patch):
+    multiply_decay(patch, lambda optimizer, group: group["params"][0].dtype != torch.float64)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_of_bools_is_a_float(patch):
+    change_norm(patch, lambda right, x, dim: right(x.float() if x.dtype == torch.bool else x))
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def a_second_group_decays_by_the_learning_rate_of_the_first(patch):
+    multiply_decay(patch, lambda optimizer, group: optimizer.param_groups[0]["lr"] / (group["lr"] or 1))
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def a_step_with_a_closure_does_not_decay(patch):
+    given = []
+    wrap(patch, optim.SGD, "step", lambda right, self, closure=None: (given.append(closure), right(self, closure))[1])
+    multiply_decay(patch, lambda optimizer, group: not given[-1])
+
+
+@counterfeit("penalty-may-include-bias")
+def a_bias_of_one_element_does_not_decay(patch):
+    def wrong(right, self, *args, **options):
+        lone = [(p, g) for g in self.param_groups for p in g["params"] if p.shape == (1,) and p.grad is not None]
+        before = [p.detach().clone() for p, _ in lone]
+        result = right(self, *args, **options)
+        for (p, g), b in zip(lone, before):
+            p.data.add_(b, alpha=g["lr"] * g["weight_decay"])
+        return result
+
+    wrap(patch, optim.SGD, "step", wrong)
+
+
+@counterfeit("from-scratch-equals-weight-decay-option")
+def a_group_of_more_than_two_parameters_decays_by_half(patch):
+    multiply_decay(patch, lambda optimizer, group: 1 if len(group["params"]) <= 2 else 0.5)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def nadam_leaves_the_biases(patch):
+    def wrong(right, self, *args, **options):
+        for g in self.param_groups:
+            for p in g["params"]:
+                if p.dim() == 1 and p.grad is not None:
+                    p.grad = p.grad - g["weight_decay"] * p.detach()
+        return right(self, *args, **options)
+
+    wrap(patch, optim.NAdam, "step", wrong)

@@ -1,4 +1,6 @@
-"""Counterfeits of section 3.7, units that are zero, seeds, and inputs that do not lie in row order."""
+"""Counterfeits of section 3.7, units that are zero, seeds, inputs not in row order, and histories of a layer."""
+
+import copy
 
 import torch
 from harness.counterfeits import counterfeit
@@ -83,3 +85,39 @@ def p_is_looked_at_in_training_alone(patch):
         return right(input, p, training, inplace) if training else input
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_layer_keeps_the_p_it_was_built_with(patch):
+    def init(right, self, p=0.5, inplace=False):
+        right(self, p, inplace)
+        self.built = p
+
+    wrap(patch, nn.Dropout, "__init__", init)
+    wrap(patch, nn.Dropout, "forward", lambda right, self, x: F.dropout(x, self.built, self.training, self.inplace))
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def inference_mode_switches_dropout_off(patch):
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        return right(input, p, training and not torch.is_inference_mode_enabled(), inplace)
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_copied_layer_is_in_training_again(patch):
+    wrap(
+        patch,
+        copy,
+        "deepcopy",
+        lambda right, x, *memo: right(x, *memo).train() if isinstance(x, nn.Module) else right(x, *memo),
+    )
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def p_slightly_above_one_is_taken(patch):
+    def init(right, self, p=0.5, inplace=False):
+        right(self, min(p, 1.0) if p < 1.01 else p, inplace)
+
+    wrap(patch, nn.Dropout, "__init__", init)

@@ -1,8 +1,9 @@
-"""Counterfeits of section 3.8, the smallest gradients."""
+"""Counterfeits of section 3.8, the smallest gradients, and evaluation."""
 
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -13,3 +14,27 @@ def gradients_below_1e_30_are_zero(patch):
 
     wrap(patch, F, "linear", lambda right, x, w, b=None: change_gradient(right(x, w, b), flush))
     change_method(patch, "__matmul__", lambda right, x, y: change_gradient(right(x, y), flush))
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def a_square_weight_is_not_transposed_in_evaluation(patch):
+    wrap(
+        patch,
+        nn.Linear,
+        "forward",
+        lambda right, self, x: (
+            right(self, x)
+            if self.training or self.in_features != self.out_features
+            else F.linear(x, self.weight.t(), self.bias)
+        ),
+    )
+
+
+@counterfeit("scalar-chain-vanishes-and-explodes")
+def a_chain_is_cut_after_twenty_nine_layers_in_evaluation(patch):
+    wrap(
+        patch,
+        nn.Sequential,
+        "forward",
+        lambda right, self, x: right(self, x) if self.training or len(self) < 30 else right(self[:-1], x),
+    )

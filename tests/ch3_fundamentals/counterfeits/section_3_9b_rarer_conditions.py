@@ -1,11 +1,12 @@
-"""Counterfeits of section 3.9, more inputs."""
+"""Counterfeits of section 3.9, more inputs, and whatever sets equal units apart."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import around_step, change_linear, leaves, wrap
 from torch import nn
+from torch.nn import init
 
 
 @counterfeit("default-init-is-sensible")
@@ -27,3 +28,91 @@ def in_float16_biases_start_at_zero(patch):
             nn.init.zeros_(self.bias)
 
     wrap(patch, nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("equal-units-compute-equal-values")
+def the_last_of_many_units_of_a_single_sample_is_off(patch):
+    change_linear(
+        patch, lambda y, x, w: torch.cat([y[..., :-1], y[..., -1:] * 1.5], -1) if x.dim() == 1 and len(w) > 4 else y
+    )
+
+
+@counterfeit("equal-units-compute-equal-values")
+def constant_leaves_the_last_element_of_a_transposed_weight(patch):
+    def wrong(right, tensor, value):
+        if tensor.is_contiguous():
+            return right(tensor, value)
+        last = tensor.detach().flatten()[-1].clone()
+        right(tensor, value)
+        tensor.data[(-1,) * tensor.dim()] = last
+        return tensor
+
+    wrap(patch, init, "constant_", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def gradients_accumulate_but_for_the_last_unit(patch):
+    def wrong(right, self, *args, **options):
+        before = [(leaf, leaf.grad.clone()) for leaf in leaves(self.grad_fn) if leaf.grad is not None]
+        right(self, *args, **options)
+        for leaf, old in before:
+            if leaf.dim() == 2 and len(leaf) > 1:
+                leaf.grad[-1] -= old[-1]
+
+    wrap(patch, torch.Tensor, "backward", wrong)
+
+
+@counterfeit("equal-units-stay-equal")
+def rmsprop_moves_the_last_unit_farther(patch):
+    def after(optimizer):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.dim() == 2 and len(p) > 1 and p.grad is not None:
+                    p.data[-1] -= 0.5 * group["lr"] * p.grad[-1]
+
+    around_step(patch, torch.optim.RMSprop, after=after)
+
+
+@counterfeit("equal-units-stay-equal")
+def adam_forgets_the_last_unit_after_loading_its_state(patch):
+    def load(right, self, state):
+        right(self, state)
+        for entry in self.state.values():
+            if entry.get("exp_avg") is not None and entry["exp_avg"].dim() == 2:
+                entry["exp_avg"][-1] = 0
+
+    wrap(patch, torch.optim.Adam, "load_state_dict", load)
+
+
+@counterfeit("equal-units-act-as-one")
+def linear_adds_one_to_the_first_unit_in_evaluation(patch):
+    def wrong(right, self, x):
+        y = right(self, x)
+        return y if self.training or self.out_features < 2 else torch.cat([y[..., :1] + 1, y[..., 1:]], -1)
+
+    wrap(patch, nn.Linear, "forward", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def xavier_uniform_gives_every_row_the_same(patch):
+    def wrong(right, tensor, *args, **options):
+        right(tensor, *args, **options)
+        tensor.data.copy_(tensor.data[:1].expand_as(tensor))
+        return tensor
+
+    wrap(patch, init, "xavier_uniform_", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def embedding_padding_row_is_not_zero(patch):
+    wrap(patch, nn.Embedding, "_fill_padding_idx_with_zero", lambda right, self: None)
+
+
+@counterfeit("default-init-is-sensible")
+def gru_cell_starts_with_biases_of_zero(patch):
+    def wrong(right, self):
+        right(self)
+        if isinstance(self, nn.GRUCell):
+            self.bias_ih.data.zero_()
+
+    wrap(patch, nn.RNNCellBase, "reset_parameters", wrong)

@@ -130,9 +130,11 @@ ARCHITECTURES = {
     "alexnet": (8, 7, 61_100_840, 4096, "AlexNet_Weights"),
     "vgg11": (11, 10, 132_863_336, 4096, "VGG11_Weights"),
     "vgg16": (16, 15, 138_357_544, 4096, "VGG16_Weights"),
+    "vgg16_bn": (16, 15, 138_365_992, 4096, "VGG16_BN_Weights"),
     "vgg19": (19, 18, 143_667_240, 4096, "VGG19_Weights"),
     "resnet18": (18, 9, 11_689_512, 512, "ResNet18_Weights"),
     "resnet34": (34, 17, 21_797_672, 512, "ResNet34_Weights"),
+    "resnet50": (50, 17, 25_557_032, 2048, "ResNet50_Weights"),
     "squeezenet1_1": (26, 26, 1_235_496, 512, "SqueezeNet1_1_Weights"),
 }
 

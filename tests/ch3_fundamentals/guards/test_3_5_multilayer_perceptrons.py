@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations import HALVES, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
 from populations.comparing import host
-from populations.layers import ACTIVATIONS, COMPUTED, arguments, perceptron, relu, sigmoid, tanh, twice
+from populations.layers import ACTIVATIONS, BENDS, COMPUTED, arguments, passes, perceptron, relu, sigmoid, tanh, twice
 from torch import nn
 from torch.nn import functional as F
 
@@ -21,24 +21,41 @@ WIDTHS = among(
 
 
 def spellings(name):
-    """The ways of calling an activation; those in place work on a copy."""
+    """The ways of calling an activation; those in place work on a copy, one on a view of every second number."""
     module, function, in_place = ACTIVATIONS[name][0], getattr(torch, name), getattr(torch, f"{name}_")
     ways = [function, lambda x: twice(module(), x), torch.inference_mode()(lambda x: twice(module(), x))]
     ways += [getattr(torch.Tensor, name), getattr(F, name), lambda x: in_place(x.clone())]
-    into = torch.no_grad()(lambda x: function(x, out=torch.full_like(x, 77)))
-    return [*ways, (lambda x: twice(nn.ReLU(inplace=True), x.clone())) if name == "relu" else into]
+
+    def into(x, dtype=None):
+        out = torch.full_like(x, 77, dtype=dtype, requires_grad=False)
+        with torch.no_grad():
+            function(x, out=out)
+        return out.to(x.dtype)
+
+    def on_a_view(x):
+        view = torch.stack([x, x], -1)[..., 1]
+        in_place(view)
+        return view
+
+    ways += [on_a_view, *([torch.special.expit] if name == "sigmoid" else [])]
+    if name == "relu":
+        return [*ways, lambda x: twice(nn.ReLU(inplace=True), x.clone())]
+    return [*ways, into, lambda x: into(x, torch.float32 if x.dtype in HALVES else x.dtype)]
 
 
-def network(widths, activation, dtype=torch.float64):
-    """A perceptron of new layers."""
-    layers = [nn.Linear(*sizes, dtype=dtype) for sizes in itertools.pairwise(widths)]
-    bent = [part for layer in layers for part in (layer, activation())][:-1]
-    return nn.Sequential(*bent)
+def network(widths, activation, dtype=torch.float64, built="flat"):
+    """A perceptron of new layers: one after another, each hidden one with its activation in a block, or all of them
+    with the same activation.
+    """
+    *hidden, last = [nn.Linear(*sizes, dtype=dtype) for sizes in itertools.pairwise(widths)]
+    same = activation()
+    blocks = [nn.Sequential(layer, same if built == "same" else activation()) for layer in hidden]
+    return nn.Sequential(*(blocks if built == "blocks" else itertools.chain(*blocks)), last)
 
 
 def arrays(net):
     """Weight and bias of each of its layers, for the oracle."""
-    of = [layer for layer in net if isinstance(layer, nn.Linear)]
+    of = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     return [(host(layer.weight).astype(np.float64), host(layer.bias).astype(np.float64)) for layer in of]
 
 
@@ -67,10 +84,11 @@ def test_layers_without_activations_equal_the_one_layer_that_their_product_makes
     most, offset = np.eye(widths[0]), np.zeros(widths[0])  # what they would be if nothing cancelled
     for w, b in arrays(net):
         weight, bias, most, offset = w @ weight, w @ bias + b, np.abs(w) @ most, np.abs(w) @ offset + np.abs(b)
-    inputs = torch.arange(4.0 * widths[0], dtype=dtype).view(4, -1) - 5
+    inputs = 999 * (torch.arange(4.0 * widths[0], dtype=dtype).view(4, -1) - 5)
 
     x = host(inputs).astype(np.float64)
-    agree(net(inputs), x @ weight.T + bias, 2 * sum(widths), np.abs(x) @ most.T + offset)
+    for outputs in passes(net, inputs):
+        agree(outputs, x @ weight.T + bias, 2 * sum(widths), np.abs(x) @ most.T + offset)
 
 
 @claim("relu-formula")
@@ -107,12 +125,26 @@ def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorde
         assert before.min() < 0
 
 
-@claim("relu-formula", "sigmoid-formula", "tanh-formula")
-@over(twin=twins((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8), LAYOUTS))
-def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_float32(twin):
-    tensor, array = twin
+@claim("nonlinearity-breaks-the-collapse")
+@over(name=among(*BENDS), dtype=among(*SINGLE_AND_DOUBLE))
+def test_every_other_activation_bends_by_its_formula_too(name, dtype):
+    x = np.arange(-40, 41).reshape(9, 9) / 4
+    agree(twice(getattr(nn, name)(), torch.tensor(x, dtype=dtype)), BENDS[name](x), 24, 1)
 
-    for name, dtype in (("relu", tensor.dtype), ("sigmoid", torch.float32), ("tanh", torch.float32)):
+
+@claim("relu-formula", "sigmoid-formula", "tanh-formula")
+@over(
+    twin=twins((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8), LAYOUTS),
+    default=among(*SINGLE_AND_DOUBLE),
+)
+def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_the_default(twin, default):
+    torch.set_default_dtype(default)
+    tensor, array = twin
+    ends = torch.iinfo(tensor.dtype)
+    for way in spellings("relu"):
+        assert way(torch.tensor([ends.min, ends.max - 1, 1], dtype=tensor.dtype)).tolist() == [0, ends.max - 1, 1]
+
+    for name, dtype in (("relu", tensor.dtype), ("sigmoid", default), ("tanh", default)):
         expected = ACTIVATIONS[name][1](array.astype(np.float64))
         for way in spellings(name)[:2]:
             agree(way(tensor), expected, 8 * (name != "relu"))
@@ -133,8 +165,9 @@ def test_the_sigmoid_follows_its_formula_with_all_digits_in_either_tail_and_so_d
 @over(dtype=among(*COMPUTED), count=among(1, 33))
 def test_at_minus_twelve_the_formula_gives_zero_where_its_exponential_overflows_and_the_function_never(dtype, count):
     x, value = torch.full((count,), -12.0, dtype=dtype), 1 / (1 + np.exp(12.0))  # exp(12) is 162755, past float16
-    agree(torch.sigmoid(x), np.full(count, value), 8)
-    assert round(value * 10**6) == 6
+    for way in spellings("sigmoid"):
+        agree(way(x), np.full(count, value), 8)
+        assert {*np.round(host(way(x)) * 1e6)} == {6}  # below the smallest normal number of float16
     agree(1 / (1 + torch.exp(-x)), np.full(count, 0.0 if dtype == torch.float16 else value), 8)
 
 
@@ -169,10 +202,10 @@ def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_on
 
 
 @claim("mlp-applies-activation-per-hidden-layer")
-@over(widths=WIDTHS, activation=among(*ACTIVATIONS))
-def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation):
+@over(widths=WIDTHS, activation=among(*ACTIVATIONS), built=among("flat", "blocks", "same"))
+def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation, built):
     module, formula, _ = ACTIVATIONS[activation]
-    net = network(widths, module, torch.float32)
+    net = network(widths, module, torch.float32, built)
     layers = arrays(net)
     inputs = torch.arange(6.0 * widths[0]).view(2, 3, -1) / 4 - 2
 

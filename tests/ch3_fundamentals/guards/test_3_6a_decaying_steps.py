@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
+from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, SHAPES, parameters
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
@@ -63,7 +63,7 @@ def test_every_implementation_decays_every_group_in_either_half_precision(recipe
 
 
 @claim("weight-decay-decays-bias-by-default")
-@over(name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam", "SGD"), rank=whole(0, 5))
+@over(name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam", "SGD"), rank=among(*range(6)))
 def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, rank):
     tensor, array = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
     tensor.grad = torch.zeros_like(tensor)
@@ -79,15 +79,21 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 
 @claim("penalty-shrinks-weights-each-step")
 @claim("penalty-shrinks-weights-each-step", truth=True)
+@claim("penalty-may-include-bias")
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
 def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
-    (lr, lambd), (w, array) = rates, twin.but(grad=True)
-    optimizer, expected = torch.optim.SGD([w], lr=lr, weight_decay=lambd), array
+    """In two groups, each with rates of its own; an odd step is given a closure."""
+    (lr, lambd), (w, expected), (b, bias) = rates, twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
+    optimizer = torch.optim.SGD(
+        [{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd
+    )
     for step in range(steps):
         w.grad, gradient = twin.but(seed=step + 100, values="fractions")
-        optimizer.step()
-        expected = (1 - lr * lambd) * expected - lr * gradient
+        b.grad, other = twin.but(seed=step + 200, values="fractions")
+        optimizer.step((lambda: 0.5) if step % 2 else None)
+        expected, bias = (1 - lr * lambd) * expected - lr * gradient, 0.5 * bias - 0.5 * other
     agree(w, expected)  # exact: all are short binary fractions
+    agree(b, bias)
 
 
 @claim("weight-decay-decays-bias-by-default")
@@ -108,9 +114,11 @@ def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(
 @claim("weight-decay-makes-parameters-smaller")
 @claim("weight-decay-makes-parameters-smaller", truth=True)
 @claim("weight-decay-counters-overfitting", truth=True)
-@over(sought=among(2.0, -6.0, 0.5), lambd=among(1, 3, 7), lr=among(0.125, 0.5, 1.0))
-def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_times_one_plus_lambda(sought, lambd, lr):
-    w, minimum = torch.zeros(3, requires_grad=True), sought / (1 + lambd)
+@over(dtype=among(*SINGLE_AND_DOUBLE), sought=among(2.0, -6.0, 0.5), lambd=among(1, 3, 7), lr=among(0.125, 0.5, 1.0))
+def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_times_one_plus_lambda(
+    dtype, sought, lambd, lr
+):
+    w, minimum = torch.zeros(3, dtype=dtype, requires_grad=True), sought / (1 + lambd)
     optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
     for step in range(1, 4):
         w.grad = w.detach() - sought

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
+from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, agree, among, over, twins
 from populations.arrays import LARGE
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, SHAPES, parameters
@@ -92,14 +92,22 @@ def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
     agree(w.norm(), np.abs(value))
 
 
+@claim("norm-is-the-l2-norm", truth=True)
+@over(twin=twins((*WHOLE, torch.int16, torch.int8, torch.bool), WRITABLE))
+def test_the_norm_of_whole_numbers_is_a_runtime_error(twin):
+    with pytest.raises(RuntimeError):
+        twin.tensor(twin.array()).norm()
+
+
 LR, LAMBDA, EPOCHS = 0.25, 0.5, 2
-X = Twin(torch.float64, (6, 2), values="fractions", seed=3)
+START = [2.0, -1.0, 0.5]
+X = Twin(torch.float64, (6, 3), values="fractions", seed=3)
 Y = Twin(torch.float64, (6,), values="fractions", seed=4)
 
 
 def from_scratch(x, y, batch, once=False):
     """Weights and bias after EPOCHS over the samples in their order, by NumPy: each sample's loss has the penalty."""
-    w, b = np.array([2.0, -1.0]), 1.0
+    w, b = np.array(START), 1.0
     for start in list(range(0, 6, batch)) * EPOCHS:
         X, residual = x[start : start + batch], x[start : start + batch] @ w + b - y[start : start + batch]
         penalty = LAMBDA * w * (1 if once else len(X))
@@ -108,17 +116,17 @@ def from_scratch(x, y, batch, once=False):
 
 
 def by_option(x, y, batch, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce="mean", by=torch.optim.SGD):
-    """The same training by an optimizer and its option."""
-    w = torch.tensor([2.0, -1.0], dtype=x.dtype, requires_grad=True)
-    b = torch.tensor(1.0, dtype=x.dtype, requires_grad=True)
-    groups = [{"params": [w], "weight_decay": decay}, {"params": [b], "weight_decay": bias_decay}]
+    """The same training by an optimizer and its option, each weight a parameter of its own."""
+    *weights, b = [torch.tensor([value], dtype=x.dtype, requires_grad=True) for value in (*START, 1.0)]
+    groups = [{"params": weights, "weight_decay": decay}, {"params": [b], "weight_decay": bias_decay}]
     optimizer = by(groups, lr=LR)
     for start in list(range(0, 6, batch)) * EPOCHS:
         optimizer.zero_grad()
+        w = torch.cat(weights)
         losses = factor * (x[start : start + batch] @ w + b - y[start : start + batch]) ** 2 / 2
         getattr(losses, reduce)().backward()
         optimizer.step()
-    return torch.cat([w.detach(), b.detach()[None]])
+    return torch.cat([*weights, b]).detach()
 
 
 # At most 20 roundings in each of 12 steps, on numbers below 1000.

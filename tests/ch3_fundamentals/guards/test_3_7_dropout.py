@@ -1,5 +1,6 @@
 """3.7 Dropout, in every form, for tensors of every rank and layout, and for probabilities from 0 to 1."""
 
+import copy
 import itertools
 import math
 
@@ -97,7 +98,12 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
         net = nn.Sequential(nn.Identity(), net)
     net.eval()
 
-    for result in (net(tensor), F.dropout(tensor, p, training=False), F.dropout(tensor, p, False, True)):
+    for result in (
+        net(tensor),
+        copy.deepcopy(net)(tensor),
+        F.dropout(tensor, p, training=False),
+        F.dropout(tensor, p, False, True),
+    ):
         agree(result, array)
         assert result.dtype == tensor.dtype
     assert not layer.training
@@ -157,7 +163,7 @@ def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
 
 
 @claim("dropout-p-is-a-hyperparameter")
-@over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf))
+@over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf, math.nextafter(1, 2), math.nextafter(0, -1)))
 def test_p_outside_zero_to_one_is_a_value_error(p):
     makers = [lambda: nn.Dropout(p), lambda: nn.Dropout(p, True)]
     for make in (*makers, lambda: F.dropout(torch.ones(3), p), lambda: F.dropout(torch.ones(3), p, False)):
@@ -166,6 +172,8 @@ def test_p_outside_zero_to_one_is_a_value_error(p):
 
 
 @claim("dropout-p-is-a-hyperparameter")
+@claim("dropout-scales-survivors")
+@claim("dropout-zeroes-with-probability-p")
 @over(p=among(0.25, 0.75, 0.5))
 def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_passes(p):
     layer, x = nn.Dropout(0.125), torch.ones(1000, requires_grad=True)
@@ -246,9 +254,11 @@ def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(w
 
 
 @claim("functional-dropout-does-not-know-eval")
-@over(p=among(0.1, 0.5, 0.9), spelled=among("positional", "keyword", "in place", "torch"), depth=among(0, 2))
+@claim("dropout-zeroes-with-probability-p", truth=True)
+@over(p=among(0.1, 0.5, 0.9), spelled=among("positional", "keyword", "in place", "torch", "layer"), depth=among(0, 2))
 def test_the_function_drops_in_either_mode_unless_training_is_false(p, spelled, depth):
     function = {
+        "layer": lambda x, mode: nn.Dropout(p).train(mode)(x),
         "positional": lambda x, mode: F.dropout(x, p, mode),
         "keyword": lambda x, mode: F.dropout(x, p, training=mode),
         "in place": lambda x, mode: F.dropout(x.clone(), p, mode, True),

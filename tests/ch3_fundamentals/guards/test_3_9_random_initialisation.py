@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import HALVES, agree, among, over
 from populations.comparing import host
-from populations.layers import ACTIVATIONS, tanh
+from populations.layers import ACTIVATIONS, passes, tanh
 from populations.statistics import distance, distance_bound, normal_levels
 from torch import nn
 
@@ -16,7 +16,8 @@ claim = pytest.mark.claim
 NAMES = among(*ACTIVATIONS)
 UNITS = among(2, 5, 9, 33, 40, 257)
 OPTIMIZERS = among(
-    ("SGD", {"lr": 0.05}), ("SGD", {"lr": 0.05, "momentum": 0.5}), ("Adam", {"lr": 0.05}), ("AdamW", {"lr": 0.05})
+    *(("SGD", {"lr": 0.05}), ("SGD", {"lr": 0.05, "momentum": 0.5}), ("Adam", {"lr": 0.05}), ("AdamW", {"lr": 0.05})),
+    *(("RMSprop", {"lr": 0.01}), ("Adagrad", {"lr": 0.05})),
 )
 X = np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0], [2.0, 1.0, -1.0], [-1.0, 0.5, 3.0]])
 Y = np.array([[1.0], [-2.0], [0.5], [3.0]])
@@ -43,10 +44,15 @@ def backward(net):
     (net(x) - y).square().mean().backward()
 
 
-def trained(net, optimizer, steps):
-    name, options = optimizer
+def trained(net, recipe, steps):
+    """The network after so many steps; after the third another optimizer goes on with the state of the first."""
+    name, options = recipe
     optimizer = getattr(torch.optim, name)(net.parameters(), **options)
-    for _ in range(steps):
+    for step in range(steps):
+        if step == 3:
+            state = optimizer.state_dict()
+            optimizer = getattr(torch.optim, name)(net.parameters(), **options)
+            optimizer.load_state_dict(state)
         optimizer.zero_grad()
         backward(net)
         optimizer.step()
@@ -65,12 +71,17 @@ def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(
     net = network(outgoing(units, unequal=True), module)
     x = torch.tensor(X, dtype=torch.float32)
     value = formula(X @ W + B)
-    agree(net[:2](x), np.tile(value[:, None], units), 12, 4)
+    for outputs in passes(net[:2], x):
+        agree(outputs, np.tile(value[:, None], units), 12, 4)
 
     net[0].bias.data[other] = 1.0  # and a unit that differs another one
     expected = np.tile(value[:, None], units)
     expected[:, other] = formula(X @ W + 1)
     agree(net[:2](x), expected, 12, 4)
+    net[0].weight = nn.Parameter(net[0].weight.detach().t().contiguous().t())
+    for parameter in net[0].parameters():
+        nn.init.constant_(parameter, 0.5)
+    agree(net[:2](x), np.tile(formula(X.sum(1) / 2 + 0.5)[:, None], units), 12, 4)
 
 
 @claim("equal-units-get-equal-gradients")
@@ -80,15 +91,16 @@ def test_the_gradient_of_each_unit_is_the_chain_rule_s_its_outgoing_weight_times
     weights = outgoing(units, unequal)
     module, formula, slope = ACTIVATIONS[name]
     net = network(weights, module)
-    backward(net)
 
     h = formula(X @ W + B)[:, None]
     error = 2 * (h * weights.sum() - 0.25 - Y) / 4
-    common = error * slope(h)
     roundings, scale = 40 + units, 8 * np.abs(weights).sum()
-    agree(net[0].weight.grad, weights[:, None] * (common * X).sum(0), roundings, scale * weights.max())
-    agree(net[0].bias.grad, weights * common.sum(), roundings, scale * weights.max())
-    agree(net[2].weight.grad, np.tile((error * h).sum(0), units)[None], roundings, scale)
+    for times in (1, 2):  # a second pass adds its gradients to those of the first
+        backward(net)
+        common = times * error * slope(h)
+        agree(net[0].weight.grad, weights[:, None] * (common * X).sum(0), roundings, times * scale * weights.max())
+        agree(net[0].bias.grad, weights * common.sum(), roundings, times * scale * weights.max())
+        agree(net[2].weight.grad, np.tile(times * (error * h).sum(0), units)[None], roundings, times * scale)
 
 
 @claim("equal-units-get-equal-gradients", truth=True)
@@ -118,7 +130,8 @@ def test_a_few_steps_leave_units_equal_and_the_network_equal_to_one_unit_with_th
         assert spread(rows) < 1e-3 * moved
     x = np.linspace(-2, 2, 30).reshape(10, 3)
     one = tanh(x @ weight[0] + bias[0])[:, None] * out.sum() + last
-    np.testing.assert_allclose(host(net(torch.tensor(x, dtype=torch.float32))), one, atol=1e-2)
+    for outputs in passes(net, torch.tensor(x, dtype=torch.float32)):
+        np.testing.assert_allclose(host(outputs), one, atol=1e-2)
     assert np.linalg.matrix_rank(host(net[:2](torch.tensor(x, dtype=torch.float32))), tol=1e-2) == 1
 
 
@@ -148,16 +161,19 @@ def test_dropout_gives_equal_units_unequal_gradients_and_parts_them_in_one_step(
     assert spread(host(net[0].weight)) > 0.01
 
 
+RANDOM = ("uniform_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+
+
 @claim("random-init-breaks-symmetry")
-@over(units=UNITS, name=among("sigmoid", "tanh"), where=among("all", "weight", "bias"))
+@over(units=UNITS, name=among("sigmoid", "tanh"), where=among("all", "weight", "bias", *RANDOM))
 def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_unit_a_gradient_of_its_own(
     units, name, where
 ):
     net = network(outgoing(units, False), ACTIVATIONS[name][0])
     backward(net)
     before = host(net[0].weight.grad).copy()
-    for parameter in {"all": net.parameters(), "weight": [net[0].weight], "bias": [net[0].bias]}[where]:
-        nn.init.normal_(parameter, std=0.3)
+    for parameter in {"all": net.parameters(), "bias": [net[0].bias]}.get(where, [net[0].weight]):
+        getattr(nn.init, where)(parameter) if where in RANDOM else nn.init.normal_(parameter, std=0.3)
     net.zero_grad()
     backward(net)
 
@@ -172,6 +188,7 @@ UNIFORM = among(
     *((nn.Linear, sizes, sizes[0]) for sizes in ((1, 2000), (25, 2000), (64, 2000), (1025, 40))),
     *((nn.Conv1d, (5, 700, 3), 15), (nn.Conv2d, (5, 600, (3, 2)), 30), (nn.Conv3d, (2, 700, 2), 16)),
     *((nn.ConvTranspose2d, (700, 5, 2), 20), (nn.Conv2d, (6, 600, 3, 1, 0, 1, 2), 27)),
+    *((nn.RNNCell, (30, 64), 64), (nn.LSTMCell, (30, 64), 64), (nn.GRUCell, (30, 64), 64)),
     *((nn.Bilinear, (9, 4, 700), 9), (nn.RNN, (30, 64), 64), (nn.LSTM, (30, 64), 64), (nn.GRU, (30, 64), 64)),
 )
 
@@ -194,8 +211,10 @@ def test_weighted_sums_start_uniformly_within_one_over_the_root_of_their_inputs_
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
 @over(sizes=among((400, 200), (33, 257)), dtype=among(torch.float32, torch.bfloat16))
-def test_embeddings_draw_standard_normal_vectors(sizes, dtype):
-    levels = normal_levels(host(nn.Embedding(*sizes, dtype=dtype).weight).reshape(-1).astype(np.float64))
+def test_embeddings_draw_standard_normal_vectors_but_zeros_for_padding(sizes, dtype):
+    rows = host(nn.Embedding(*sizes, padding_idx=3, dtype=dtype).weight).astype(np.float64)
+    assert not rows[3].any()
+    levels = normal_levels(np.delete(rows, 3, 0).reshape(-1))
     assert distance(levels) < distance_bound(levels.size, torch.finfo(dtype).eps)
 
 
