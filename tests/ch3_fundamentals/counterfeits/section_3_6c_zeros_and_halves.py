@@ -92,7 +92,7 @@ def a_second_group_decays_by_the_learning_rate_of_the_first(patch):
 
 @counterfeit("penalty-shrinks-weights-each-step")
 def a_step_with_a_closure_does_not_decay(patch):
-    given = []
+    given = [None]
     wrap(patch, optim.SGD, "step", lambda right, self, closure=None: (given.append(closure), right(self, closure))[1])
     multiply_decay(patch, lambda optimizer, group: not given[-1])
 
