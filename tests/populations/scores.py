@@ -95,7 +95,7 @@ CLASSES = (
     *(((1,), 0), ((2,), 0), ((15,), -1), ((257,), 0), ((65537,), 0)),
     *(((1, 2), 1), ((3, 257), 1), ((1025, 2), 0), ((200, 3), 1), ((2, 511), -1), ((5, 5), 0), ((3, 3), 1)),
     *(((2049, 3), 1), ((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((3, 4, 2), -2), ((0, 3), 1)),
-    *(((2, 4, 3, 5), -2), ((1, 3, 4, 2), 1), ((5, 1), 1)),
+    *(((2, 4, 3, 5), -2), ((1, 3, 4, 2), 1), ((5, 1), 1), ((3, 2, 4), 0), ((2, 3, 3, 4), -4)),
 )
 LONG = 1025  # more than so many classes or samples cost a millisecond: each such shape is met once, and not drawn
 # How far off the far scores lie: whole numbers beside it are exact in the dtype, and its exponential is not finite.
@@ -233,7 +233,7 @@ class Labelled:
 # (samples, classes, ...): a batch of one and of thousands, many classes, sequences, images; one sample without a batch
 SAMPLES = (
     *((1, 2), (3, 10), (5, 1), (4, 257), (10,), (2, 1025), (70, 3), (4099, 2), (2, 65537), (3, 4, 2, 5), (2, 3, 7)),
-    (1, 3, 2, 5),
+    *((1, 3, 2, 5), (2, 3, 4, 4)),
 )
 
 
@@ -267,7 +267,7 @@ def labelled(
                     targets[n % len(targets)],
                     weighted[m % len(weighted)],
                     ignored[n % len(ignored)],
-                    smoothing[m % len(smoothing)],
+                    smoothing[(n + m) % len(smoothing)],  # not with the weights
                     reductions[n % len(reductions)],
                 )
             )

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, in_order_of_storage, wrap
+from harness.forging import change_gradient, change_method, divert, in_order_of_storage, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -263,3 +263,85 @@ def a_convolution_reads_columns_of_an_image_and_of_a_filter_in_the_order_of_stor
         return right(input, weight, *rest, **named)
 
     wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_runs_a_repeated_module_once(patch):
+    def wrong(self, x):
+        for module in dict.fromkeys(self._modules.values()):
+            x = module(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("deep-model-is-composition")
+def sequential_skips_its_last_module_in_eval(patch):
+    def wrong(self, x):
+        for module in list(self._modules.values())[: None if self.training else -1]:
+            x = module(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("composition-adds-expressive-power")
+def relu_in_place_does_nothing(patch):
+    wrap(patch, F, "relu", lambda right, x, inplace=False: x if inplace else right(x))
+
+
+@counterfeit("composition-adds-expressive-power")
+def tanh_module_is_linear_for_a_single_sample(patch):
+    divert(patch, nn.Tanh, "forward", lambda self, x: x.dim() == 1, lambda self, x: x)
+
+
+@counterfeit("training-is-end-to-end")
+def a_module_unfrozen_again_stays_frozen(patch):
+    def wrong(right, self, requires_grad=True):
+        for p in self.parameters():
+            if not requires_grad:
+                p.was_frozen = True
+            if not hasattr(p, "was_frozen") or not requires_grad:
+                p.requires_grad_(requires_grad)
+        return self
+
+    wrap(patch, nn.Module, "requires_grad_", wrong)
+
+
+@counterfeit("training-is-end-to-end")
+def detach_in_place_does_nothing(patch):
+    patch.setattr(torch.Tensor, "detach_", lambda self: self)
+
+
+@counterfeit("training-is-end-to-end")
+def freezing_a_module_leaves_its_children(patch):
+    def wrong(right, self, requires_grad=True):
+        for p in self.parameters(recurse=requires_grad):
+            p.requires_grad_(requires_grad)
+        return self
+
+    wrap(patch, nn.Module, "requires_grad_", wrong)
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def conv2d_with_padding_same_shifts_by_one(patch):
+    wrap(
+        patch,
+        F,
+        "conv2d",
+        lambda right, x, w, b=None, stride=1, padding=0, *a, **k: (
+            right(x, w, b, stride, padding, *a, **k).roll(1, -1)
+            if padding == "same"
+            else right(x, w, b, stride, padding, *a, **k)
+        ),
+    )
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def conv2d_does_not_learn_its_bias(patch):
+    wrap(
+        patch,
+        F,
+        "conv2d",
+        lambda right, x, w, b=None, *a, **k: right(x, w, None if b is None else b.detach(), *a, **k),
+    )

@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from populations import agree, among, normal, over, whole
+from populations import SINGLE_AND_DOUBLE, WRITABLE, agree, among, normal, over, twins, whole
 from populations.comparing import host
+from populations.gradients import grad_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,22 +30,24 @@ def test_experience_of_the_task_makes_perfect_and_that_of_the_opposite_task_wors
 
 LEVELS = {
     "relu": (nn.ReLU, lambda x: np.maximum(x, 0)),
+    "relu in place": (lambda: nn.ReLU(inplace=True), lambda x: np.maximum(x, 0)),
     "tanh": (nn.Tanh, np.tanh),
     "hardtanh": (nn.Hardtanh, lambda x: np.clip(x, -1, 1)),
     "softshrink": (lambda: nn.Softshrink(0.25), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.25, 0)),
     "sigmoid": (nn.Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
 }
 ORDERS = (
-    *(("relu",), ("tanh", "relu"), ("relu", "tanh"), ("hardtanh", "softshrink"), ("softshrink", "hardtanh")),
+    *(("relu",), ("tanh", "relu in place"), ("relu", "tanh"), ("hardtanh", "softshrink"), ("softshrink", "hardtanh")),
     *(("hardtanh",) * 5 + ("softshrink",), ("tanh",) * 7, tuple(LEVELS)),
 )
 
 
-@claim("deep-model-is-composition")
+@claim("deep-model-is-composition", "composition-adds-expressive-power")
 @over(order=among(*ORDERS), linear=among(False, True), batch=among(1, 7))
 def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(order, linear, batch):
-    names = [name for each in order for name in ["linear"] * linear + [each]]
-    levels = [nn.Linear(3, 3) if name == "linear" else LEVELS[name][0]() for name in names]
+    """The same level may come several times; in evaluation, and for one example alone, it does the same."""
+    names, made = [name for each in order for name in ["linear"] * linear + [each]], {}
+    levels = [made.setdefault(name, LEVELS[name][0]()) if name in LEVELS else nn.Linear(3, 3) for name in names]
     for level in levels[::4] if linear else ():
         level.weight.data = level.weight.data.t()  # which lies by columns
     model = nn.Sequential(*levels[:-1]).append(levels[-1])
@@ -56,7 +59,9 @@ def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(o
             value = LEVELS[name][1](value) if name in LEVELS else by_numpy(level, value)
 
         # each level rounds some sixteen times; three weights below 0.6 stretch an error by less than 2
-        agree(model(x).detach(), value, roundings=16 * len(levels) * 2 ** (linear * len(order)), scale=5)
+        bound = {"roundings": 16 * len(levels) * 2 ** (linear * len(order)), "scale": 5}
+        agree(model.train(shift == 0)(x.clone()).detach(), value, **bound)
+        agree(model(x[-1].clone()).detach(), value[-1], **bound)
 
 
 def by_numpy(level, value):
@@ -80,16 +85,20 @@ def test_the_best_affine_map_answers_one_half_everywhere():
 
 
 @claim("composition-adds-expressive-power", truth=True)
-@over(depth=whole(1, 8, 2), widest=among(1, 5, 9))
-def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest):
+@over(depth=whole(1, 8, 2), widest=among(1, 5, 9), dtype=among(torch.float32, torch.float64, torch.bfloat16))
+def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype):
+    """Whole numbers: at most six of nine weights are not 0, so they stay below 2 * 10 * 6^7 < 2^24, exact in float32.
+    bfloat16 rounds each level, the middle of the results and each of them.
+    """
     widths = [3, *[widest] * (depth - 1), 2]
-    model = nn.Sequential(*(nn.Linear(n, m) for n, m in pairwise(widths)))
+    model = nn.Sequential(*(nn.Linear(n, m, dtype=dtype) for n, m in pairwise(widths)))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_((torch.arange(parameter.numel()) % 3 - 1).view(parameter.shape))
-        x, y = torch.tensor([[6.0, -4.0, 2.0]]), torch.tensor([[-2.0, 8.0, 10.0]])
-        # whole numbers: at most six of nine weights are not 0, so they stay below 2 * 10 * 6^7 < 2^24, exact in float32
-        assert model((x + y) / 2).tolist() == ((model(x) + model(y)) / 2).tolist()
+        x, y = (torch.tensor([each], dtype=dtype) for each in ([6.0, -4.0, 2.0], [-2.0, 8.0, 10.0]))
+        middle = (host(model(x)) + host(model(y))) / 2
+        rounded = {"roundings": 4 * depth, "scale": 20 * 6 ** (depth - 1)} if dtype == torch.bfloat16 else {}
+        agree(model((x + y) / 2), middle, **rounded)
 
 
 @claim("composition-adds-expressive-power", truth=True)
@@ -105,10 +114,10 @@ def test_with_a_non_linear_level_the_middle_moves(function, at):
 
 
 def three_levels():
-    """Three linear levels; the weight of the middle one lies by columns."""
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2))
-    model[2].weight.data = model[2].weight.data.t().clone(memory_format=torch.contiguous_format).t()
-    return model
+    """Three levels, two of which consist of others; the weight of the middle one lies by columns."""
+    inner = [nn.Sequential(nn.Linear(4, 5), nn.Tanh()), nn.Sequential(nn.Linear(5, 6), nn.Tanh())]
+    inner[1][0].weight.data = inner[1][0].weight.data.t().clone(memory_format=torch.contiguous_format).t()
+    return nn.Sequential(*inner, nn.Linear(6, 2))
 
 
 def loss_of(model):
@@ -152,19 +161,54 @@ def test_a_level_that_is_used_several_times_learns_from_each(times):
 
 
 @claim("training-is-end-to-end", truth=True)
-@over(frozen=among((), (0,), (2,), (4,), (0, 4)))
-def test_one_step_changes_every_level_but_frozen_ones_and_lowers_the_loss(frozen):
+@over(frozen=among((), (0,), (1,), (2,), (0, 2)))
+def test_one_step_changes_every_level_but_those_frozen_now_and_lowers_the_loss(frozen):
     model = three_levels()
-    for level in frozen:
-        model[level].requires_grad_(False)
-    before = [p.detach().clone() for p in model.parameters()]
-    loss = loss_of(model)
-    loss.backward()
-    torch.optim.SGD(model.parameters(), lr=0.01).step()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for now in (frozen, ()):
+        for level in range(3):
+            model[level].requires_grad_(level not in now)
+        optimizer.zero_grad()
+        before = [p.detach().clone() for p in model.parameters()]
+        loss = loss_of(model)
+        loss.backward()
+        optimizer.step()
 
-    unchanged = [torch.equal(p, old) for p, old in zip(model.parameters(), before)]
-    assert unchanged == [level in frozen for level in (0, 2, 4) for _ in range(2)]
-    assert loss_of(model).item() < loss.item()
+        unchanged = [torch.equal(p, old) for p, old in zip(model.parameters(), before)]
+        assert unchanged == [level in now for level in range(3) for _ in range(2)]
+        assert loss_of(model).item() < loss.item()
+
+
+@claim("training-is-end-to-end", truth=True)
+@over(at=among(1, 2), detach=among("detach", "detach_", "data", "no_grad"))
+def test_below_a_detached_representation_nothing_learns_and_above_it_all(at, detach):
+    model = three_levels()
+    with torch.set_grad_enabled(detach != "no_grad"):
+        below = model[:at](torch.ones(3, 4))
+    cut = getattr(below, detach, below)
+    model[at:](cut() if callable(cut) else cut).sum().backward()
+
+    assert [p.grad is None for p in model.parameters()] == [True] * 2 * at + [False] * 2 * (3 - at)
+
+
+@claim("learned-filters-beat-hand-made-features")
+@over(
+    images=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 1, 5, 6), (1, 3, 4, 4), (3, 2, 3, 7))),
+    padding=among(0, 1, "same"),
+)
+def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, padding):
+    """Small whole numbers, so that every sum is exact."""
+    (x, a), (weight, w) = images, images.but(shape=(2, images.shape[1], 3, 3), seed=images.seed + 1, grad=True)
+    bias, edge = torch.tensor([3.0, -5.0], dtype=x.dtype, requires_grad=True), int(padding != 0)
+    padded = np.pad(a, [(0, 0), (0, 0), (edge, edge), (edge, edge)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))  # (sample, channel, place, within)
+    seen = F.conv2d(x, weight, bias, padding=padding)
+    agree(seen, np.einsum("nchwij,ocij->nohw", windows, w) + np.array([3, -5])[:, None, None])
+
+    upstream, out = images.but(shape=tuple(seen.shape), seed=images.seed + 2)
+    seen.backward(upstream)
+    agree(grad_of(weight), np.einsum("nchwij,nohw->ocij", windows, out))
+    agree(grad_of(bias), out.sum((0, 2, 3)))
 
 
 @claim("learned-filters-beat-hand-made-features", truth=True)

@@ -175,3 +175,60 @@ def softmax_forgets_the_last_class_where_nothing_is_recorded(patch):
         return y
 
     change_arguments(patch, change)
+
+
+@counterfeit("softmax-suits-discrete-targets")
+def argmax_of_half_precision_ignores_keepdim(patch):
+    def wrong(right, x, dim=None, keepdim=False):
+        return right(x, dim, keepdim and x.element_size() > 2)
+
+    wrap(patch, torch, "argmax", wrong)
+    change_method(patch, "argmax", wrong)
+
+
+@counterfeit("softmax-suits-discrete-targets")
+def cross_entropy_of_pixels_reads_a_transposed_map(patch):
+    wrap(
+        patch,
+        F,
+        "cross_entropy",
+        lambda right, x, y, *a, **k: right(
+            x, y.mT if y.dim() == 3 and y.shape[-1] == y.shape[-2] and not y.is_floating_point() else y, *a, **k
+        ),
+    )
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_over_the_first_dimension_of_three_goes_over_the_second(patch):
+    def wrong(right, x, dim):
+        return right(x.transpose(0, 1)).transpose(0, 1) if dim == 0 and x.dim() == 3 else right(x)
+
+    change_arguments(patch, wrong)
+
+
+@counterfeit("softmax-outputs-equal-classes")
+def linear_forgets_the_bias_past_the_tenth_class(patch):
+    def wrong(right, x, w, b=None):
+        if b is not None and len(b) > 10:
+            b = b * (torch.arange(len(b)) < 10)
+        return right(x, w, b)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def label_smoothing_is_ignored_with_weights(patch):
+    def wrong(right, x, y, weight=None, *a, label_smoothing=0.0, **k):
+        return right(x, y, weight, *a, label_smoothing=0.0 if weight is not None else label_smoothing, **k)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("large-true-probability-ensures-correctness")
+def argmax_of_a_single_sample_is_an_index_from_the_end(patch):
+    def wrong(right, x, dim=None, keepdim=False):
+        out = right(x, dim, keepdim)
+        return x.shape[0] - 1 - out if x.dim() == 1 else out
+
+    wrap(patch, torch, "argmax", wrong)
+    change_method(patch, "argmax", wrong)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
 from populations.comparing import host
-from populations.layers import COMPUTED
+from populations.layers import COMPUTED, arguments, sigmoid
 from populations.optimizers import Recipe
 from torch import nn
 
@@ -23,11 +23,14 @@ TABLES = (
 # ── the model and its loss ──
 
 
-@claim("linear-model-is-weighted-sum")
+@claim("linear-model-is-weighted-sum", "regression-outputs-are-continuous")
 @over(dtype=among(*SINGLE_AND_DOUBLE))
 def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
-    """Of two examples each: a kernel may go wrong at one number alone, where its blocks meet badly."""
-    (x, w), sizes = (np.arange(2080) % 7, np.arange(1040) % 5 - 2), range(1, 1041)
+    """Of two examples each: a kernel may go wrong at one number alone, where its blocks meet badly. In double precision
+    the sums of these fractions are exact as well.
+    """
+    (x, w), sizes = (np.arange(2080) % 7 * 1.0, np.arange(1040) % 5 - 2), range(1, 1041)
+    x += 2.0**-30 * (dtype == torch.float64)
     features, weight = torch.tensor(x, dtype=dtype), torch.tensor(w[None], dtype=dtype)
 
     predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]) for n in sizes]
@@ -105,6 +108,10 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
 
     agree(torch.linalg.solve(x.T @ x, x.T @ y), best, **bound)
     agree(torch.linalg.lstsq(x, y[:, None]).solution[:, 0], best, **bound)
+    several, labels = torch.stack([y, -y, x[:, 0]], 1), np.stack([y_, -y_, x_[:, 0]], 1)  # outputs
+    best = np.linalg.lstsq(x_, labels, rcond=None)[0]
+    for found in (torch.linalg.solve(x.T @ x, x.T @ several), torch.linalg.lstsq(x, several).solution):
+        agree(found, best, **bound)
 
 
 @claim("linear-regression-has-closed-form", truth=True)
@@ -126,8 +133,29 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
     assert solved is None or np.abs(solved - smallest).max() > 1e-6
 
 
+@claim("numerical-solution-approaches-optimum")
+@over(twin=arguments(SINGLE_AND_DOUBLE, ("finite",)), reduction=among("mean", "sum"))
+def test_the_loss_of_a_logit_falls_by_the_sigmoid_less_the_label_however_far_off_it_is(twin, reduction):
+    """The loss is max(x, 0) - x y + log(1 + exp(-|x|)); its logarithm, exponential and sums round some eight times."""
+    (logits, x), (labels, _) = twin.but(grad=True), twin
+    x = x.astype(np.float64)
+    labels = (labels > 0).to(labels) / 2 + 0.25
+    y, n = (x > 0) / 2 + 0.25, max(x.size, 1) if reduction == "mean" else 1
+    loss = nn.BCEWithLogitsLoss(reduction=reduction)(logits, labels)
+    loss.backward()
+
+    losses = np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))
+    agree(
+        loss,
+        losses.sum() / n if x.size or reduction == "sum" else np.nan,
+        8 + 2 * x.size,
+        np.abs(losses).max(initial=1),
+    )
+    agree(logits.grad, (sigmoid(x) - y) / n, 8, 1 / n)
+
+
 @claim("sgd-step-can-lower-the-loss", truth=True)
-@over(case=among((0.99, 120), *((rate, 12) for rate in (0.001, 0.25, 0.9, 1.01, 1.1, 3.0))))
+@over(case=among((0.99, 120), *((rate, 12) for rate in (0.001, 0.25, 0.49, 0.9, 1.01, 1.1, 3.0))))
 def test_each_step_multiplies_the_error_by_one_minus_the_rate_times_the_curvature(case):
     """With features 1, 2, 3 the curvature L is 14/3; a step at r * 2/L multiplies the error of w by 1 - 2 r."""
     (rate, steps), x, w = case, torch.tensor([1.0, 2.0, 3.0]), torch.tensor(3.0, requires_grad=True)
@@ -178,8 +206,7 @@ def test_steps_equal_the_update_written_out_for_mini_batches_of_any_size(twin):
         agree(parameter, expected, roundings=4 * (n + features + 6), scale=4 * features)
 
 
-@claim("sgd-step-subtracts-scaled-mean-gradient")
-@claim("step-updates-parameters")
+@claim("sgd-step-subtracts-scaled-mean-gradient", "step-updates-parameters")
 @over(way=among("for-loop", "foreach"))
 def test_every_one_of_many_parameters_loses_its_own_scaled_gradient(way):
     both = Recipe("SGD", (("lr", 0.3),), way).on([Twin(torch.float32, (seed % 3,), seed=seed) for seed in range(102)])

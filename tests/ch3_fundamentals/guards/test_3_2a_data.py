@@ -53,7 +53,7 @@ CASES = Population(
 )
 
 
-@claim("dataloader-yields-minibatches")
+@claim("dataloader-yields-minibatches", "batch-size-and-lr-are-hyperparameters")
 @over(case=CASES)
 def test_every_pass_yields_consecutive_rows_each_with_its_label(case):
     (examples, batch_size), drop_last, dtype, layout = case
@@ -67,7 +67,7 @@ def test_every_pass_yields_consecutive_rows_each_with_its_label(case):
         break  # a pass that is given up leaves nothing behind
     for _ in range(2):
         batches = list(loader)
-        assert len(batches) == len(loader) == len(starts)
+        assert (len(batches), loader.batch_size) == (len(loader), batch_size) == (len(starts), batch_size)
         for (x, y), start in zip(batches, starts):
             assert (x.dtype, y.dtype) == (dtype, torch.int32)
             rows = np.array(own_order or range(examples))[start : start + batch_size]

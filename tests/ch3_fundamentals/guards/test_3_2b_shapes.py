@@ -1,6 +1,7 @@
 """3.2 Linear regression in PyTorch: inputs and layers of every shape and layout."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -91,12 +92,15 @@ def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_wei
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")
 @claim("nn-only-takes-batches", truth=True)
-@over(channels=among(257, 65537))
+@over(channels=among(1, 33, 257, 65537))
 def test_a_linear_layer_and_a_convolution_have_as_many_outputs_as_asked_for(channels):
     (weight, w), (x, a) = Twin(torch.float32, (channels, 1, 1)), Twin(torch.float32, (1, 2), values="positive", seed=1)
-    agree(nn.functional.conv1d(x[None], weight), (w[..., 0] * a)[None])
-    agree(nn.functional.conv2d(x[None], weight[..., None]), (w[..., 0] * a)[:, None])
-    agree(nn.functional.linear(x.T, weight[..., 0]), a.T * w[..., 0].T)
+    bias, b = Twin(torch.float32, (channels,), seed=2)
+    expected = w[..., 0] * a + b[:, None]
+    agree(nn.functional.conv1d(x[None], weight, bias), expected[None])
+    agree(nn.functional.conv2d(x[None], weight[..., None], bias), expected[:, None])
+    for rows in (x.T, x.T[None], x.T[:, None, None]):
+        agree(nn.functional.linear(rows, weight[..., 0], bias), expected.T.reshape(*rows.shape[:-1], channels))
 
 
 @claim("nn-only-takes-batches", truth=True)
@@ -141,7 +145,7 @@ def test_what_a_layer_makes_of_the_batch_of_one_is_what_it_makes_of_the_sample(s
     agree(linear(batch), total, roundings=1, scale=np.abs(array).sum(dtype=np.float64))
 
 
-@claim("unsqueeze-inserts-a-dimension")
+@claim("unsqueeze-inserts-a-dimension", "unsqueeze-makes-a-batch-of-one")
 @over(twin=twins(KINDS, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
 def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(twin):
     tensor, array = twin
@@ -149,8 +153,8 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
 
     for d in range(-rank - 1, rank + 1):
         in_place = tensor.detach().unsqueeze_(d)
-        spelled = (in_place, tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, d))
-        assert [view.requires_grad for view in spelled] == [False] + [tensor.requires_grad] * 2
+        spelled = (in_place, tensor.unsqueeze(d), tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, dim=d))
+        assert [view.requires_grad for view in spelled] == [False] + [tensor.requires_grad] * 3
         agree_both_ways(tensor, array, spelled, np.expand_dims(array, d))
         for view in spelled:
             assert sorted([*view.stride()][: d % (rank + 1)]) == sorted([*tensor.stride()][: d % (rank + 1)])
@@ -167,8 +171,9 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
         named = {} if d is None else {"dim": d}
         expected = np.squeeze(array, d) if d is None or (array.ndim and shape[d] == 1) else array
         in_place = tensor.detach().squeeze_(*named.values())
-        spelled = (in_place, tensor.squeeze(**named), torch.squeeze(tensor, *named.values()))
-        assert [view.requires_grad for view in spelled] == [False] + [tensor.requires_grad] * 2
+        several = tuple(range(tensor.dim())) if d is None else (d,)
+        spelled = (in_place, tensor.squeeze(**named), torch.squeeze(tensor, **named), tensor.squeeze(several))
+        assert [view.requires_grad for view in spelled] == [False] + [tensor.requires_grad] * 3
         agree_both_ways(tensor, array, spelled, expected)
     assert tensor.shape == shape
 
@@ -177,8 +182,10 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
 @over(twin=twins((torch.float32, torch.int64), shapes=((), (2,), (1, 5, 3), (2, 3, 4, 5))), beyond=among(0, 1, 100))
 def test_every_place_out_of_range_is_an_index_error_that_names_the_range(twin, beyond):
     tensor, rank = twin.tensor(twin.array()), len(twin.shape)
-    inserting = [(rank + 1, way) for way in (tensor.unsqueeze, lambda d: torch.unsqueeze(tensor, d))]
-    for places, way in (*inserting, (max(rank, 1), tensor.squeeze)):
+    inserting = [(rank + 1, way) for way in (tensor.unsqueeze, tensor.unsqueeze_, partial(torch.unsqueeze, tensor))]
+    removing = [(max(rank, 1), way) for way in (tensor.squeeze, tensor.squeeze_, partial(torch.squeeze, tensor))]
+    for places, way in (*inserting, *removing):
         for d in (places + beyond, -places - 1 - beyond):
             with pytest.raises(IndexError, match=re.escape(f"[{-places}, {places - 1}], but got {d}")):
                 way(d)
+    assert tensor.shape == twin.shape

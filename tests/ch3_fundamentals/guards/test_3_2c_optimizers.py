@@ -1,6 +1,7 @@
 """3.2 Linear regression in PyTorch: optimizers of every kind beside their rules in NumPy, over edits and new starts."""
 
 import contextlib
+import copy
 import tracemalloc
 
 import numpy as np
@@ -20,7 +21,7 @@ BODY, HEAD = Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (5,), "o
 FREE = Twin(torch.float32, (), seed=2)
 
 
-@claim("optim-offers-sgd-adam-rmsprop")
+@claim("optim-offers-sgd-adam-rmsprop", "sgd-step-subtracts-scaled-mean-gradient")
 @over(optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in range(4)), ()), optimizers(*THREE).more))
 def test_five_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
     both = optimizer.on([BODY, FREE])
@@ -30,13 +31,13 @@ def test_five_steps_follow_the_published_rule_in_every_dtype_and_implementation(
     both.agree()
 
 
-@claim("optim-offers-sgd-adam-rmsprop")
+@claim("optim-offers-sgd-adam-rmsprop", "batch-size-and-lr-are-hyperparameters")
 @over(name=among(*THREE))
 def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps(name):
     rate = (("lr", 0.001),) * (name == "SGD")  # which torch 2.0 demands
     both = Recipe(name, rate).on([Twin(torch.float32, (9,))])
 
-    for steps in (2, 129 if name == "Adam" else 1):  # Adam alone counts them
+    for steps in (2, 129):
         for _ in range(steps):
             both.step()
         both.agree()
@@ -61,7 +62,7 @@ def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now
         assert {f"lr: {each}", "momentum: 0.9", "dampening: 0", "nesterov: True"} <= shown
 
 
-@claim("parameter-groups-have-own-learning-rates")
+@claim("parameter-groups-have-own-learning-rates", "sgd-step-subtracts-scaled-mean-gradient")
 @over(optimizer=optimizers(*THREE, dtypes=FULL))
 def test_each_group_steps_by_its_own_rate_also_one_that_was_added_later(optimizer):
     both = optimizer.on(([BODY], {"lr": 0.015625}), [HEAD], ([FREE], {"lr": 0.75}))
@@ -81,10 +82,13 @@ def test_each_group_steps_by_its_own_rate_also_one_that_was_added_later(optimize
 @over(name=among(*RULES))
 def test_a_parameter_belongs_to_one_group_only(name):
     net = nn.Linear(2, 1)
-    groups = [{"params": net.parameters()}, {"params": [net.bias], "lr": 0.25}]
+    groups = [{"params": net.parameters()}, {"params": [torch.zeros(1)]}]
+    optimizer, again = getattr(torch.optim, name)(groups, lr=0.5), {"params": [net.bias], "lr": 0.25}
 
-    with pytest.raises(ValueError, match="more than one parameter group"):
-        getattr(torch.optim, name)(groups, lr=0.5)
+    for add in (lambda: type(optimizer)([*groups, again], lr=0.5), lambda: optimizer.add_param_group(again)):
+        with pytest.raises(ValueError, match="more than one parameter group"):
+            add()
+    assert len(optimizer.param_groups) == 2
 
 
 @claim("parameter-groups-have-own-learning-rates")
@@ -119,6 +123,12 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
         both.edit(group, lr=rate)
         both.step()
     both.agree()
+    both.reload()
+    for rate in (0.125, 2.0):  # of a reloaded one, and then of its copy
+        both.edit(0, lr=rate)
+        both.step()
+        both.agree()
+        both = copy.deepcopy(both)
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
@@ -181,18 +191,16 @@ def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer):
     options = dict(optimizer.options)
     more = bool(options.get("momentum")) + bool(options.get("amsgrad")) + bool(options.get("centered"))
     kept = {"SGD": 0, "Adam": 2, "RMSprop": 1, "Adagrad": 1}[optimizer.name] + more
-    both = optimizer.on([BODY])
+    both = optimizer.on([BODY, HEAD])
 
-    def size():
-        return sum(
-            value.numel()
-            for value in both.optimizer.state[both.tensors[0]].values()
-            if isinstance(value, torch.Tensor) and value.dim()
-        )
+    def sizes():
+        states = [both.optimizer.state[tensor].values() for tensor in both.tensors]
+        return [sum(value.numel() for value in state if torch.is_tensor(value) and value.dim()) for state in states]
 
-    assert size() == (optimizer.name == "Adagrad") * 99
-    both.step()
-    assert size() == kept * 99
+    at_once = int(optimizer.name == "Adagrad")
+    assert sizes() == [at_once * 99, at_once * 5]
+    both.step(without=(1,))  # and only for what has a gradient
+    assert sizes() == [kept * 99, at_once * 5]
 
 
 @claim("new-optimizer-loses-momentum")

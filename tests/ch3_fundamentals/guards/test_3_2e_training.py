@@ -37,9 +37,12 @@ def filled(tree):
 
 
 def optimizer_of(parameters, name):
-    """An optimizer with a group for each parameter, beside a first one of a parameter that is nobody's."""
+    """An optimizer with a group for each parameter, all but the first added later to one of what is nobody's."""
     groups = [{"params": [each]} for each in [torch.zeros(1, requires_grad=True), *parameters]]
-    return getattr(torch.optim, name)(groups, lr=0.5)
+    optimizer = getattr(torch.optim, name)(groups[:2], lr=0.5)
+    for group in groups[2:]:
+        optimizer.add_param_group(group)
+    return optimizer
 
 
 @claim("optimizer-zero-grad-equals-net-zero-grad")
@@ -87,12 +90,12 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     gradient.data[gradient > 6], gradient.data[gradient < -6] = float("inf"), float("nan")
     net = nn.Module()
     net.weight = nn.Parameter(torch.ones_like(gradient))
-    net.weight.grad = gradient
-    owner = net if by == "net" else optimizer_of([net.weight], by)
+    net.weight.grad, net.without = gradient, nn.Parameter(torch.ones(2))
+    owner = net if by == "net" else optimizer_of(net.parameters(), by)
 
     owner.zero_grad(set_to_none=False)
     agree(net.weight.grad, np.zeros_like(array))
-    assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad) == (place, False)
+    assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad, net.without.grad) == (place, False, None)
     net.weight.grad = net.weight * 1
     owner.zero_grad()
     assert net.weight.grad is None
@@ -135,8 +138,8 @@ def test_weighted_by_their_sizes_the_mini_batches_losses_give_that_of_the_whole_
     """
     label = torch.zeros(examples)
     label[-1] = 64
-    batches = DataLoader(TensorDataset(torch.zeros(examples), label), batch_size)
-    losses, sizes = np.array([(nn.MSELoss()(x, y).item(), len(y)) for x, y in batches]).T
+    batches, loss = DataLoader(TensorDataset(torch.zeros(examples), label), batch_size), nn.MSELoss()
+    losses, sizes = np.array([(loss(x, y).item(), len(y)) for x, y in batches]).T
 
     of_the_whole_set = pytest.approx(64**2 / examples, rel=2**-22)
     assert losses @ sizes / sizes.sum() == of_the_whole_set

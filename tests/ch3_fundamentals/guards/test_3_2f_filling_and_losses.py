@@ -1,5 +1,6 @@
 """3.2 Parameters filled in place, whatever their layout and what they held, and losses of any size."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from populations import FLOATS, HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.comparing import host
+from populations.gradients import grad_of
 from populations.initialisers import Filling
 from populations.layers import LOSSY, twice
 from populations.pairs import SHAPES, pairs
@@ -45,20 +47,36 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
 @over(
     twin=twins(FLOATS, WRITABLE, FILLED, grad=(True,)),
     value=among(0, 1.5, -(2.0**15), -math.inf, math.nan),
-    spelled=among("constant_", "fill_"),
+    spelled=among("constant_", "normal_", "fill_", "fill_ with a tensor"),
 )
 def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_none_beside_them(twin, value, spelled):
+    """And so does a normal distribution without deviation."""
     tensor, array = twin
     place, before = tensor.data_ptr(), tensor.data[-1:] if array.ndim else tensor.data
     before.copy_(torch.full_like(before, math.nan))
 
     if spelled == "constant_":
         assert init.constant_(tensor, val=value) is tensor
+    elif spelled == "normal_":
+        assert init.normal_(tensor, value, 0) is tensor
     else:
-        tensor.data.fill_(value)
+        tensor.data.fill_(value if spelled == "fill_" else tensor.new_tensor(value))
     agree(tensor, np.full_like(array, value))
     untouched(tensor)
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, True, None)
+
+
+@claim("data-fill-equals-constant-init", truth=True)
+@over(twin=twins(FLOATS, WRITABLE, ((), (5,), (2, 3), (2, 3, 2, 2)), grad=(True,)), name=among("constant_", "normal_"))
+def test_autograd_sees_what_init_writes_and_nothing_that_is_written_through_the_data(twin, name):
+    tensor, array = twin
+    square = tensor * tensor
+
+    tensor.data.fill_(3)
+    agree(torch.autograd.grad(square.sum(), tensor, retain_graph=True)[0], np.full_like(array, 6))
+    getattr(init, name)(tensor, 1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(square.sum(), tensor)
 
 
 @claim("data-fill-equals-constant-init")
@@ -78,6 +96,9 @@ LOSSES = (
     *("MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss"),
     *("TripletMarginLoss", "TripletMarginWithDistanceLoss"),
 )
+WEIGHTED = (
+    *("BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss"),
+)
 
 
 @claim("losses-are-modules")
@@ -86,13 +107,22 @@ def test_every_loss_is_a_module_that_a_network_holds_and_prints_and_learns_nothi
     for name in sorted(name for name in dir(nn) if name.endswith("Loss")):
         assert isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module), name
     for name in LOSSES:
-        loss = getattr(nn, name)()
+        loss, called = getattr(nn, name)(), []
         assert not list(loss.parameters())
         assert str(nn.Sequential(loss)).startswith(f"Sequential(\n  (0): {name}(")
+        loss.register_forward_pre_hook(lambda loss, inputs, called=called: called.append(loss))
+        with contextlib.suppress(TypeError):  # of forward, which is given nothing
+            loss()
+        assert called == [loss]
+    for name in WEIGHTED:
+        net = nn.Sequential(getattr(nn, name)(weight=torch.ones(3)))
+        assert net.bfloat16()[0].weight is dict(net.named_buffers()).get("0.weight")
+        assert (net[0].weight.dtype, net.eval()[0].training) == (torch.bfloat16, False)
 
 
-@claim("mse-loss-is-mean-squared-error")
+@claim("mse-loss-is-mean-squared-error", "training-minimises-mean-loss")
 @claim("mse-loss-is-mean-squared-error", "step-is-given-the-batch-size", truth=True)
+@claim("squared-loss-is-half-squared-error", truth=True)
 @over(
     twin=twins(LOSSY, WRITABLE, ((), (1,), (0,), (5,), (3, 33), (2, 3, 4, 5), (2, 1025), (65537,))),
     reduction=each("mean", "sum", "none"),
@@ -110,8 +140,8 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
     loss.backward(torch.ones_like(loss))
     assert loss.dtype == twin.dtype
     agree(loss, error**2 if reduction == "none" else total, roundings=3)
-    agree(predicted.grad, 2 * error / n, roundings=4)
-    agree(label.grad, -2 * error / n, roundings=4)
+    agree(grad_of(predicted), 2 * error / n, roundings=4)
+    agree(grad_of(label), -2 * error / n, roundings=4)
 
 
 @pytest.mark.cpu
@@ -137,7 +167,7 @@ def test_one_nan_or_infinity_on_either_side_is_never_washed_out(twin, of, value)
 @claim("mse-loss-is-mean-squared-error", truth=True)
 @over(
     pair=pairs(SINGLE_AND_DOUBLE, shapes=(*SHAPES, ((5, 1), (5,)), ((2, 1), (2, 1, 1, 1)), ((3,), ())), grad=(True,)),
-    reduction=among("mean", "sum", "none"),
+    reduction=each("mean", "sum", "none"),
 )
 def test_other_shapes_broadcast_to_all_pairs_with_a_warning_whatever_the_reduction(pair, reduction):
     predicted, x, label, y = pair

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
 from populations.comparing import host
 from populations.layers import COMPUTED, summed, twice
 from populations.scores import cross_entropy as by_definition
@@ -56,6 +56,19 @@ def test_training_teaches_each_class_its_own_features_up_to_the_last_class(class
         net.weight.data -= gradient
 
     assert net(features).argmax(1).tolist() == list(range(classes))
+
+
+@claim("softmax-suits-discrete-targets", "large-true-probability-ensures-correctness")
+@claim("regression-outputs-are-continuous")
+@over(scored=scores(FLOATS, values=("fractions", "apart", "masked")))
+def test_the_class_of_a_sample_is_a_whole_number_the_place_of_its_largest_score(scored):
+    tensor, array = scored
+    for dim in (dim for dim in range(-array.ndim, array.ndim) if array.shape[dim]):
+        for found in (tensor.argmax(dim), torch.argmax(tensor, dim=dim), tensor.max(dim)[1]):
+            assert found.dtype == torch.int64
+            of_largest = np.take_along_axis(array, host(found.unsqueeze(dim)), dim)
+            assert np.array_equal(of_largest, array.max(dim, keepdims=True))
+        agree(torch.argmax(tensor, dim, keepdim=True), host(tensor.argmax(dim).unsqueeze(dim)))
 
 
 @claim("softmax-gives-a-distribution")
@@ -156,6 +169,7 @@ def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_an
 
 
 @claim("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
+@claim("softmax-suits-discrete-targets")
 @over(labels=labelled(values=("fractions", "far", "apart", "masked")))
 def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
     tensor, target, _, arrays = labels

@@ -1,0 +1,126 @@
+"""Counterfeits of section 3.1, losses and steps with other options, and numbers of other precision."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import around_step, change_method, change_output, parameters_of, where, wrap
+from torch.nn import functional as F
+from torch.optim import SGD
+from torch.utils.data import DataLoader
+
+
+@counterfeit("regression-outputs-are-continuous")
+def argmax_over_the_last_dimension_counted_from_the_end_is_the_lowest(patch):
+    def wrong(right, x, dim=None, keepdim=False):
+        return right(-x if dim == -1 and x.dim() == 3 else x, dim, keepdim)
+
+    wrap(patch, torch, "argmax", wrong)
+    change_method(patch, "argmax", wrong)
+
+
+@counterfeit("regression-outputs-are-continuous")
+def linear_rounds_a_double_output_to_single(patch):
+    where(patch, F, "linear", lambda x: x.dtype == torch.float64, lambda r, *a: r.float().double())
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mse_loss_has_no_gradient_for_its_target(patch):
+    wrap(patch, F, "mse_loss", lambda right, x, y, *a, **k: right(x, y.detach(), *a, **k))
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def mse_loss_of_one_example_is_half(patch):
+    where(patch, F, "mse_loss", lambda x: len(x.shape) and len(x) == 1, lambda r, *a: r / 2)
+
+
+@counterfeit("training-minimises-mean-loss")
+def mse_loss_divides_by_the_batch_alone(patch):
+    wrap(
+        patch,
+        F,
+        "mse_loss",
+        lambda right, x, y, *a, reduction="mean", **k: (
+            right(x, y, reduction="sum") / len(x)
+            if reduction == "mean" and x.dim() > 1
+            else right(x, y, reduction=reduction)
+        ),
+    )
+
+
+@counterfeit("linear-regression-has-closed-form")
+def solve_with_several_right_hand_sides_solves_the_first(patch):
+    change_output(patch, torch.linalg, "solve", lambda r: r[..., :1].expand_as(r) if r.dim() > 1 else r)
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def bce_with_logits_has_no_gradient_past_logits_of_ten(patch):
+    wrap(patch, F, "binary_cross_entropy_with_logits", lambda right, x, *a, **k: right(x.clamp(-10, 10), *a, **k))
+
+
+@counterfeit("sgd-step-can-lower-the-loss")
+def sgd_ignores_gradients_below_a_thousandth(patch):
+    def cut(self):
+        for p in parameters_of(self):
+            if p.grad is not None:
+                p.grad[p.grad.abs() < 1e-3] = 0
+
+    around_step(patch, SGD, before=cut)
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_takes_the_rate_of_the_first_group_for_all(patch):
+    def wrong(step, self, *a, **k):
+        own = [g["lr"] for g in self.param_groups]
+        for g in self.param_groups:
+            g["lr"] = own[0]
+        out = step(self, *a, **k)
+        for g, lr in zip(self.param_groups, own):
+            g["lr"] = lr
+        return out
+
+    wrap(patch, SGD, "step", wrong)
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_skips_a_parameter_that_is_a_scalar(patch):
+    def keep(self):
+        for p in parameters_of(self):
+            if p.dim() == 0:
+                p.grad = None
+
+    around_step(patch, SGD, before=keep)
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def sgd_steps_twice_after_a_closure(patch):
+    def wrong(step, self, closure=None):
+        if closure is None:
+            return step(self)
+        loss = closure()
+        step(self)
+        step(self)
+        return loss
+
+    wrap(patch, SGD, "step", wrong)
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def sgd_lowers_its_rate_after_a_hundred_steps(patch):
+    def count(self):
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps == 100:
+            for g in self.param_groups:
+                g["lr"] /= 2
+
+    around_step(patch, SGD, after=count)
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def the_loader_takes_another_batch_size_than_an_odd_one(patch):
+    wrap(
+        patch,
+        DataLoader,
+        "__init__",
+        lambda right, self, data, batch_size=1, *a, **k: right(
+            self, data, batch_size + (batch_size is not None and batch_size > 1 and batch_size % 2), *a, **k
+        ),
+    )
