@@ -60,7 +60,7 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
     elif spelled == "normal_":
         assert init.normal_(tensor, value, 0) is tensor
     else:
-        tensor.data.fill_(value if spelled == "fill_" else tensor.new_tensor(value))
+        tensor.data.fill_(value if spelled == "fill_" else torch.tensor(value).to(tensor))
     agree(tensor, np.full_like(array, value))
     untouched(tensor)
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, True, None)
