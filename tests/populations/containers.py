@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from torch import nn
 
+from populations.gradients import RECORDINGS
+
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
 # Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
 SLICES = tuple(slice(*ends) for ends in ((None,), (1, -1), (-2, None), (None, None, 3), (100, None, -2)))
@@ -169,7 +171,8 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert ids(container[index] for index in range(-size, size)) == known + known
     assert ids(container[np.int64(index)] for index in range(size)[-1:]) == known[-1:]
     assert ids(getattr(container, str(index)) for index in range(size)) == known
-    assert [index for index in (size, -size - 1, 100 + size) if reads(container, index, IndexError)] == []
+    for take in takers(container):
+        assert [index for index in (size, -size - 1, 100 + size) if reads(take, index, IndexError)] == []
     for part in SLICES:
         taken = container[part]
         assert type(taken) is type(container)
@@ -190,7 +193,8 @@ def like_a_dict(container: nn.Module, twin: dict) -> None:
     assert told((key, getattr(container, key)) for key in twin) == known
     asked = (*KEYS, "n", "new")
     assert [key for key in (*asked, "train") if key in container] == [key for key in asked if key in twin]
-    assert [key for key in asked if reads(container, key, missing)] == [key for key in asked if key in twin]
+    assert [key for key in asked if reads(container.__getitem__, key, missing)] == [key for key in asked if key in twin]
+    assert [take for take in takers(container) if reads(take, "absent", (KeyError, missing))] == []
 
 
 def unites_like_a_dict(container: nn.ParameterDict, twin: dict) -> None:
@@ -207,10 +211,15 @@ def unites_like_a_dict(container: nn.ParameterDict, twin: dict) -> None:
     like_a_dict(container.fromkeys(["q", "p"], other["z"]), dict.fromkeys(["q", "p"], other["z"]))
 
 
-def reads(container: nn.Module, key, error: type[Exception]) -> bool:
-    """Whether ``container[key]`` gives anything rather than raise ``error``."""
+def takers(container: nn.Module) -> list[Callable]:
+    """What reads or takes out a member, as far as the container has it: a ParameterList only reads."""
+    return [getattr(container, name) for name in ("__getitem__", "pop", "__delitem__") if hasattr(container, name)]
+
+
+def reads(take: Callable, key, error: type[Exception] | tuple) -> bool:
+    """Whether ``take(key)`` does anything rather than raise ``error``."""
     try:
-        container[key]
+        take(key)
     except error:
         return False
     return True
@@ -241,7 +250,7 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 def spells(net: nn.Module, twin: list[Step]) -> None:
     """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode."""
     word = "".join(module.letter for module in twin)
-    for recording in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+    for recording in RECORDINGS:
         with recording():
             assert net.train()("") == net.eval()("") == word
 

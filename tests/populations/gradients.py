@@ -9,6 +9,7 @@ from torch import nn
 from populations.operations import OPERATIONS
 from populations.twins import Twin
 
+RECORDINGS = (torch.enable_grad, torch.no_grad, torch.inference_mode)  # modes to compute in
 OPERATION = {operation.name: operation for operation in OPERATIONS}
 # Their results are whole numbers or truth values, which have no derivative, or use nothing of x but its shape.
 UNTRACKED = {
@@ -24,6 +25,12 @@ UNTRACKED = {
     "zeros_like": lambda x: torch.zeros_like(x),
     "rand_like": lambda x: torch.rand_like(x),
     "new_ones": lambda x: x.new_ones(x.shape),
+    "new_zeros": lambda x: x.new_zeros(x.shape),
+    "new_full": lambda x: x.new_full(x.shape, 2),
+    "new_empty": lambda x: x.new_empty(x.shape),
+    "ones_like": lambda x: torch.ones_like(x),
+    "full_like": lambda x: torch.full_like(x, 2),
+    "empty_like": lambda x: torch.empty_like(x),
     "tolist": lambda x: torch.tensor(x.tolist(), dtype=x.dtype),
     "new_tensor": lambda x: x.new_tensor(x.detach().cpu().numpy() if x.dtype != torch.bfloat16 else x.tolist()),
     "detach": lambda x: x.detach(),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from populations import places
-from populations.core import Population, among
+from populations.core import Population
 from populations.kinds import LAYERS, ROW, UNSAVED, WHOLE_NUMBERS
 from populations.twins import NUMPY, Twin, differentiable
 
@@ -196,23 +196,6 @@ def holding(twin: Twin, make: Callable[[Twin], Sequence] = tuple) -> tuple[nn.Mo
     module.members = nn.ParameterList([parameter(member)])
     module.entries = nn.ParameterDict([("a", parameter(entry))])
     return module, {name: array for name, (_, array) in zip(names, made)}
-
-
-# Ways to convert a module, and the dtype that its floating-point tensors then have.
-CONVERSIONS: dict[str, tuple[Callable[[nn.Module], nn.Module], torch.dtype]] = {
-    "half": (lambda module: module.half(), torch.float16),
-    "float": (lambda module: module.float(), torch.float32),
-    "double": (lambda module: module.double(), torch.float64),
-    "bfloat16": (lambda module: module.bfloat16(), torch.bfloat16),
-    "to(dtype)": (lambda module: module.to(torch.float16), torch.float16),
-    "to(dtype=)": (lambda module: module.to(dtype=torch.bfloat16), torch.bfloat16),
-    "to(tensor)": (lambda module: module.to(places.normal(1).to(torch.float16)), torch.float16),
-}
-
-
-def conversions() -> Population:
-    """Names in CONVERSIONS, each with the dtype that it makes, which the device may lack."""
-    return among(*((name, dtype) for name, (_, dtype) in CONVERSIONS.items()))
 
 
 def handed_out(module: nn.Module) -> list[torch.Tensor]:

@@ -24,10 +24,15 @@ TASKS = {
 }
 OPTIMIZERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-    "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "momentum": lambda parameters: torch.optim.SGD(in_groups(parameters), lr=1.0, momentum=0.9, weight_decay=0.01),
     "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4),
     "for-loop": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4, foreach=False),
 }
+
+
+def in_groups(parameters):
+    """Each parameter in a group of its own, with a rate of its own."""
+    return [{"params": [each], "lr": 0.1 / number} for number, each in enumerate(parameters, 1)]
 
 
 def of_words(net):

@@ -63,8 +63,10 @@ def a_model_lists_its_parameters_only_once(patch):
 
 @counterfeit("named-parameters-is-a-generator")
 def parameters_come_in_another_order_than_their_names(patch):
-    parameters = nn.Module.parameters
-    patch.setattr(nn.Module, "parameters", lambda self: (p for p in sorted(parameters(self), key=torch.numel)))
+    def wrong(right, self, *args, **rest):
+        yield from sorted(right(self, *args, **rest), key=torch.numel)
+
+    wrap(patch, nn.Module, "parameters", wrong)
 
 
 # ── parameter-names-carry-the-layer-index ──

@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import Population, after_any_history, among, containers, over, whole
+from populations.changes import CONVERSIONS, conversions
 from populations.containers import Step, steps, told
 from populations.kinds import WITH_PARAMETERS
-from populations.modules import CONVERSIONS, TREES, conversions, handed_out, layers, tree, trees
+from populations.modules import TREES, handed_out, layers, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -161,7 +162,8 @@ def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_le
     (kind, edit), net, members = edit, nn.Module(), containers.steps(3)
     named = kind == "ModuleDict"
     twin = dict(zip(containers.KEYS, members)) if named else members
-    net.layers = containers.contained(kind, twin)
+    net.layers = containers.contained(kind, dict(zip("pq", containers.steps(2, "p"))) if named else [Step("p")])
+    net.layers = containers.contained(kind, twin)  # takes the place of the other, with all that it held
     containers.edited(edit, net.layers, twin, "a" if named else 1, containers.fresh(kind, twin, used))
 
     held = [(name, step) for name, step in (twin.items() if named else enumerate(twin)) if step is not None]
@@ -217,37 +219,24 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
 
 
 @claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", truth=True)
-@over(length=whole(1, 12), start=among(0, 1, 2, 5), named=among("by index", "in words"))
-def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_replace_a_layer(length, start, named):
+@claim("brackets-reach-a-layer")
+@over(
+    length=whole(1, 12),
+    part=among(*(slice(start, None) for start in (0, 1, 2, 5)), slice(None, None, 2), slice(None, -1), slice(1, 9, 3)),
+    named=among("by index", "in words"),
+)
+def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_replace_a_layer(length, part, named):
     names = [f"{124 - index:c}{index}" if named == "in words" else f"{index}" for index in range(length)]
     layers = OrderedDict(zip(names, steps(length)))
-    part, kept = nn.Sequential(layers)[start:], dict(list(layers.items())[start:])
+    part, kept = nn.Sequential(layers)[part], dict(list(layers.items())[part])
 
     assert told(part.named_children()) == told(kept.items())
+    assert [part[index] for index in range(len(part))] == list(kept.values())  # by place, whatever their names
+    assert told(part[1:].named_children()) == told(list(kept.items())[1:])
     kept[f"{len(part)}"] = newcomer = Step("!")
     part.append(newcomer)
     assert told(part.named_children()) == told(kept.items())
     assert list(part.state_dict()) == [f"{name}.code" for name in kept]
-
-
-SIZES = among(*((3, 4), (4, 3), (1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)))
-
-
-@claim("sequential-needs-matching-sizes")
-@over(sizes=SIZES, kind=among("Linear", "single example", "Conv1d", "Conv2d", "BatchNorm1d", "LayerNorm"), mode=MODES)
-def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mode):
-    puts_out, takes_in = sizes
-    if kind in ("Conv1d", "Conv2d"):
-        layer, x = getattr(nn, kind), torch.ones(2, 1, *[4] * int(kind[4]))
-        first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
-    else:
-        first, x = nn.Linear(2, puts_out), torch.ones(*([] if kind == "single example" else [6]), 2)
-        second = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}.get(kind, lambda size: nn.Linear(size, 5))
-
-    net, fits = (getattr(nn.Sequential(first, nn.ReLU(), second(size)), mode)() for size in (takes_in, puts_out))
-    with pytest.raises(RuntimeError):
-        net(x)
-    assert fits(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
 
 
 @claim("moduledict-acts-like-a-dict")

@@ -1,4 +1,6 @@
-"""4.1b Classes of our own: constants, reuse and control flow, for layers and tensors of every kind."""
+"""4.1b Sizes that must match, and classes of our own: constants, reuse and control flow, for layers and tensors of
+every kind.
+"""
 
 import operator
 
@@ -8,16 +10,42 @@ import torch
 from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
 from populations.comparing import host
 from populations.containers import KEYS
+from populations.gradients import RECORDINGS
 from populations.kinds import Own
 from populations.modules import layers
 from populations.twins import FEW
 from torch import nn
 
 claim = pytest.mark.claim
+MODES = among("train", "eval")
+
+SIZES = among(*((3, 4), (4, 3), (1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)))
+
+
+@claim("sequential-needs-matching-sizes")
+@over(
+    sizes=SIZES,
+    kind=among("Linear", "single example", "Conv1d", "Conv2d", "BatchNorm1d", "LayerNorm"),
+    mode=MODES,
+    recording=among(*RECORDINGS),
+)
+def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mode, recording):
+    puts_out, takes_in = sizes
+    if kind in ("Conv1d", "Conv2d"):
+        layer, x = getattr(nn, kind), torch.ones(2, 1, *[4] * int(kind[4]))
+        first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
+    else:
+        first, x = nn.Linear(2, puts_out), torch.ones(*([] if kind == "single example" else [6]), 2)
+        second = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}.get(kind, lambda size: nn.Linear(size, 5))
+
+    net, fits = (getattr(nn.Sequential(first, nn.ReLU(), second(size)), mode)() for size in (takes_in, puts_out))
+    with pytest.raises(RuntimeError), recording():
+        net(x)
+    assert fits(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
 
 
 @claim("subclassing-is-more-flexible")
-@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16)), inputs=among(0, 2, 3), mode=among("train", "eval"))
+@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16)), inputs=among(0, 2, 3), mode=MODES)
 def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it(twin, inputs, mode):
     class Residual(nn.Module):
         def __init__(self):
@@ -41,12 +69,15 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
 @over(index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]), of=among("own", "Linear", "ReLU", "Module"))
 def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
     module = {"own": Own, "Linear": lambda: nn.Linear(2, 1), "ReLU": nn.ReLU, "Module": nn.Module}[of]()
-    module.linear = linear = nn.Linear(1, 1)
+    module.linear = module.again = linear = nn.Linear(1, 1)
+    module.nothing = None
 
     for use in (lambda: module[index], lambda: len(module), lambda: list(module), lambda: linear in module):
         with pytest.raises(TypeError):
             use()
-    assert list(module.children())[-1] is module.linear is linear
+    children = list(module.children())
+    assert children[-1] is module.linear is linear
+    assert children.count(linear) == 1
     assert nn.Sequential(linear)[0] is linear
 
 
@@ -98,7 +129,7 @@ REUSED = ("Linear", "Linear without bias", "Conv1d", "Conv2d", "Conv3d", "PReLU"
 
 
 @claim("reusing-a-layer-shares-its-parameters")
-@over(each=layers(kinds=REUSED, dtypes=SINGLE_AND_DOUBLE), uses=whole(1, 3), mode=among("train", "eval"))
+@over(each=layers(kinds=REUSED, dtypes=SINGLE_AND_DOUBLE), uses=whole(1, 3), mode=MODES)
 def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_gradients(each, uses, mode):
     layer, *copies = (getattr(next(iter(each)), mode)() for _ in range(uses + 1))
     for parameter in nn.ModuleList([layer, *copies]).parameters():
@@ -114,7 +145,7 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
 
 
 @claim("reusing-a-layer-shares-its-parameters", truth=True)
-@over(uses=whole(0, 3), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=among("train", "eval"))
+@over(uses=whole(0, 3), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES)
 def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode):
     """By a tenth of the way, from 0 to the mean; each of the moves rounds."""
     norm = getattr(nn.BatchNorm1d(2, dtype=dtype), mode)()
@@ -141,7 +172,7 @@ class Halving(nn.Module):
 
 
 @claim("forward-may-use-python-control-flow")
-@over(start=whole(1, 2**17, 3, 64, 65), shape=among((1,), (1, 1), (1, 1, 1)), mode=among("train", "eval"))
+@over(start=whole(1, 2**17, 3, 64, 65), shape=among((1,), (1, 1), (1, 1, 1)), mode=MODES)
 def test_gradients_count_the_turns_of_a_loop_for_any_input_and_in_every_call(start, shape, mode):
     net = getattr(Halving(), mode)()
     for number in (start, 2 * start, 1):
@@ -154,7 +185,7 @@ def test_gradients_count_the_turns_of_a_loop_for_any_input_and_in_every_call(sta
 
 
 @claim("forward-may-use-python-control-flow")
-@over(signs=among((1,), (-1,), (1, -1, 1), (-1, -1, 1)), mode=among("train", "eval"))
+@over(signs=among((1,), (-1,), (1, -1, 1), (-1, -1, 1)), mode=MODES)
 def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
     class Branching(nn.Module):
         def __init__(self):
@@ -162,20 +193,25 @@ def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
             self.positive, self.negative = nn.Linear(2, 1), nn.Linear(2, 1)
 
         def forward(self, x):
-            return self.positive(x) if x.sum() > 0 else self.negative(x)
+            return sum(self.positive(row) if row.sum() > 0 else self.negative(row) for row in x)
 
     net = getattr(Branching(), mode)()
-    for sign in signs:
-        net(sign * torch.tensor([4.0, -1.0])).sum().backward()
+    x = torch.tensor([[sign * 4.0, sign * -1.0] for sign in signs], requires_grad=True)
+    for rows in (x, *x.split(1)):  # all in one call, and each in a call of its own
+        net(rows).backward()
+    assert x.grad is not None
+    taken = [net.positive if sign > 0 else net.negative for sign in signs]
+    assert x.grad.tolist() == [[2 * number for number in branch.weight[0].tolist()] for branch in taken]
     for branch, sign in ((net.positive, 1), (net.negative, -1)):
-        gradient, taken = branch.weight.grad, signs.count(sign)
-        assert (gradient is None) == (taken == 0)
-        assert gradient is None or gradient.tolist() == [[sign * 4.0 * taken, sign * -1.0 * taken]]
+        gradient, uses = branch.weight.grad, 2 * taken.count(branch)
+        assert (gradient is None) == (uses == 0)
+        assert gradient is None or gradient.tolist() == [[sign * 4.0 * uses, sign * -1.0 * uses]]
 
 
 COMPARISONS = among(*(getattr(operator, name) for name in ("lt", "le", "eq", "ne", "gt", "ge")))
 
 
+@claim("forward-may-use-python-control-flow")
 @claim("control-flow-needs-item", truth=True)
 @over(
     twin=twins((*FLOATS, torch.int64, torch.int8), shapes=((), (1,), (1, 1), (1, 1, 1)), grad=(False, True)),
@@ -189,6 +225,7 @@ def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin
         assert bool(compare(tensor, number)) is expected
         assert ("then" if compare(tensor, number) else "else") == ("then" if expected else "else")
         assert (not compare(tensor, number)) is (not expected)
+    assert bool(tensor) is bool(tensor / 64) is bool(array.item())  # a fraction is not nothing
 
 
 @claim("control-flow-needs-item", truth=True)

@@ -146,6 +146,8 @@ def test_a_write_to_data_goes_unnoticed_and_changes_what_is_computed_from_the_va
     assert (w.is_leaf, w.requires_grad, w.grad_fn) == (True, True, None)
     untouched(w)
     w.data = replacement = torch.zeros_like(tensor)
+    assert w.grad is not None
+    agree(w.grad, np.full_like(array, 11))
     assert w.data_ptr() == w.data.data_ptr() == replacement.data_ptr()
 
 

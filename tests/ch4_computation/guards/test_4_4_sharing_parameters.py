@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
+from populations.changes import CHANGES, COPYING
 from populations.comparing import host
+from populations.gradients import RECORDINGS
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers
 from torch import nn
@@ -73,24 +75,20 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     net = WAYS[way](layer, uses).to(tensor.device)
     output, by_weight, by_bias = repeated(x, weight, bias, uses)
 
-    result = net(tensor.add(1).sign())
-    result.sum().backward()
-    agree(result, output)
+    given = tensor.add(1).sign()
+    net(given).sum().backward()
+    for recording in RECORDINGS:
+        with recording():
+            agree(net(given), output)
     agree(layer.weight.grad, by_weight)
     agree(layer.bias.grad, by_bias)
     assert [id(parameter) for parameter in net.parameters()] == [id(layer.weight), id(layer.bias)]
     torch.optim.SGD(net.parameters(), lr=1.0).step()
     agree(layer.weight, weight - by_weight)  # moved once, not once for each use
-
-
-CHANGES = {  # of a network, after which its places still share
-    "none": lambda net: net,
-    "double": lambda net: net.to(torch.float16).to(torch.float32),
-    "half": lambda net: net.half(),
-    "eval": lambda net: net.eval(),
-    "freeze": lambda net: net.requires_grad_(False),
-    "copy": copy.deepcopy,
-}
+    layer.weight.data.zero_()
+    for recording in RECORDINGS:
+        with recording():
+            agree(net(given), np.broadcast_to(bias - by_bias, output.shape))
 
 
 @claim("same-instance-in-sequential-shares")
@@ -102,11 +100,11 @@ def test_the_places_of_a_layer_stay_one_object_whatever_is_done_to_the_network(l
 
     assert len(net) == 4
     assert net[0] is net[2] is net[3]
-    assert (net[0] is module) == (change != "copy")
+    assert (net[0] is module) == (change not in COPYING)
     for name, parameter in list(net[0].named_parameters()):
         parameter.detach().zero_()
         assert not dict(net[3].named_parameters())[name].any()
-    for member in plan.parameters if change == "copy" else ():  # a copy shares within itself alone
+    for member in plan.parameters if change in COPYING else ():  # a copy shares within itself alone
         agree(member.tensor, member.array)
 
 
@@ -164,8 +162,11 @@ def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no
     for member in half:
         agree(member.tensor.grad, np.ones_like(member.array))
         member.tensor.requires_grad_(member is half[-1])  # what is frozen by now is cleared too
-    module.zero_grad()
-    assert all(member.tensor.grad is None for member in plan.parameters)
+    for clear in (module.zero_grad, torch.optim.SGD(module.parameters(), lr=1.0).zero_grad) * 2:
+        clear()
+        assert all(member.tensor.grad is None for member in plan.parameters)
+        for member in plan.parameters:
+            member.tensor.grad = torch.ones_like(member.tensor)
 
 
 # A number computed by several uses of a weight of shape (3, 2), and its derivative by NumPy.
@@ -197,8 +198,11 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
     weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
     y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
 
-    (gradient,) = torch.autograd.grad(y, [weight], retain_graph=True)
-    assert weight.grad is None
-    y.backward()
-    for each in (gradient, weight.grad):
-        agree(each, derivative(np.sign(array), x))
+    expected = derivative(np.sign(array), x)
+    for graph in (False, True):
+        (gradient,) = torch.autograd.grad(y, [weight], retain_graph=True, create_graph=graph)
+        agree(gradient, expected)
+        assert weight.grad is None
+    for passes in (1, 2):
+        y.backward(retain_graph=True)
+        agree(weight.grad, passes * expected)

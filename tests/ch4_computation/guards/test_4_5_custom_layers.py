@@ -37,7 +37,11 @@ def test_a_network_inside_computes_and_learns_as_its_layers_in_a_row_do(depth, b
 
 
 class Centred(nn.Module):
-    """Subtracts the mean of all its input's elements."""
+    """Subtracts the mean of all its input's elements; it has a buffer, which is no parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("target", torch.zeros(1), persistent=False)
 
     def forward(self, x):
         return x - x.mean()
@@ -54,7 +58,7 @@ def test_a_layer_subtracts_the_mean_of_all_elements_and_leaves_its_input_alone(t
     agree(result, array - array.mean(dtype=np.float64), roundings=3, scale=8)
     assert (result.dtype, result.device) == (tensor.dtype, tensor.device)
     agree(tensor, array)
-    assert (list(net.parameters()), list(net.state_dict())) == ([], [])
+    assert [*net.parameters(), *net[1].parameters(), *net.state_dict()] == []
 
 
 @claim("parameter-list-is-a-module-member")
@@ -78,14 +82,15 @@ def test_every_module_of_a_tree_has_a_dictionary_of_its_own_parameters_in_the_or
 
 
 class Scaled(nn.Module):
-    """A parameter and a plain tensor, both of which take part and require gradients."""
+    """A parameter, a plain tensor and a buffer, all of which take part and require gradients."""
 
     def __init__(self, scale, shift):
         super().__init__()
         self.scale, self.shift = nn.Parameter(scale), shift.requires_grad_()
+        self.register_buffer("kept", torch.zeros_like(shift, requires_grad=True), persistent=False)
 
     def forward(self, x):
-        return x * self.scale + self.shift
+        return x * self.scale + self.shift + self.kept
 
 
 @claim("layer-with-parameters-uses-parameter")
@@ -101,7 +106,8 @@ def test_of_what_takes_part_only_parameters_are_listed_trained_stored_and_conver
 
     agree(layer.scale, array - 1)
     agree(layer.shift, other)
-    agree(layer.shift.grad, np.ones_like(other))
+    for constant in (layer.shift, layer.kept):
+        agree(constant.grad, np.ones_like(other))
     assert (told(net.named_parameters()), list(net.state_dict())) == ([(path, id(layer.scale))], [path])
     net.to(torch.float16)
     assert (layer.scale.dtype, layer.shift.dtype) == (torch.float16, twin.dtype)
@@ -139,13 +145,20 @@ def added(way, x):
 
 
 @claim("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict", truth=True)
-@over(twin=twins((*SINGLE_AND_DOUBLE, torch.float16, torch.complex64), shapes=((), (2, 3))), way=WAYS)
-def test_a_tensor_becomes_a_parameter_on_its_memory_however_it_is_added(twin, way):
+@over(
+    twin=twins((*SINGLE_AND_DOUBLE, torch.float16, torch.complex64), shapes=((), (2, 3))),
+    way=WAYS,
+    made=among(lambda x: x, nn.Parameter, lambda x: nn.Parameter(x, requires_grad=False)),
+)
+def test_a_tensor_becomes_a_parameter_on_its_memory_however_it_is_added(twin, way, made):
     tensor, array = twin
-    params, at = added(way, tensor)
+    given = made(tensor)
+    trained = given.requires_grad or given is tensor
+    params, at = added(way, given)
 
     agree(params[at], array)
     assert (type(params[at]), params[at].data_ptr()) == (nn.Parameter, tensor.data_ptr())
+    assert (params[at].requires_grad, params[at] is given) == (trained, given is not tensor)
     assert ids(params.parameters()) == [id(params[at])]
 
 
@@ -166,7 +179,7 @@ def test_a_tensor_of_whole_numbers_is_refused_however_it_is_added(dtype, shape, 
 
 TYPES = {torch.float32: "Float", torch.float64: "Double", torch.float16: "Half", torch.bfloat16: "BFloat16"}
 
-PRINTED = {"dtype": among(*TYPES), "shape": among((4, 4), (7,), (2, 3, 5), (4, 1))}
+PRINTED = {"dtype": among(*TYPES), "shape": among((4, 4), (7,), (2, 3, 5), (4, 1)), "trained": among(True, False)}
 
 
 def sized(shape):
@@ -176,17 +189,17 @@ def sized(shape):
 @claim("parameterlist-prints-tensor-types", truth=True)
 @pytest.mark.cpu
 @over(**PRINTED)
-def test_a_list_prints_the_dtype_and_size_of_each_member(dtype, shape):
-    params = nn.ParameterList([torch.ones(3)] * 11 + [torch.ones(shape, dtype=dtype)])
+def test_a_list_prints_the_dtype_and_size_of_each_member(dtype, shape, trained):
+    params = nn.ParameterList([torch.ones(3)] * 11 + [nn.Parameter(torch.ones(shape, dtype=dtype), trained)])
     assert str(params).splitlines()[12:13] == [f"    (11): Parameter containing: [{dtype} of size {sized(shape)}]"]
 
 
 @claim("parameterdict-prints-tensor-types")
 @pytest.mark.cpu
 @over(**PRINTED)
-def test_a_dict_prints_the_type_and_size_of_each_member(dtype, shape):
+def test_a_dict_prints_the_type_and_size_of_each_member(dtype, shape, trained):
     others = [(f"n{number}", torch.ones(3)) for number in range(11)]
-    params = nn.ParameterDict([*others, ("m", torch.ones(shape, dtype=dtype))])
+    params = nn.ParameterDict([*others, ("m", nn.Parameter(torch.ones(shape, dtype=dtype), trained))])
     assert str(params).splitlines()[1:] == [
         *(f"    ({name}): Parameter containing: [torch.FloatTensor of size 3]" for name, _ in others),
         f"    (m): Parameter containing: [torch.{TYPES[dtype]}Tensor of size {sized(shape)}]",
@@ -214,24 +227,29 @@ def test_each_key_chooses_its_own_parameter_for_the_computation_and_for_its_grad
         **dict.fromkeys(KEYS),
         key: 2 * numbers[key],
     }
+    params[key] = torch.tensor(50.0)  # instead of the one that was read
+    assert params[key].item() == 50
 
 
 @claim("parameterdict-acts-like-a-dict", truth=True)
-@over(key=among("", "a.b", "half", "forward"))
-def test_what_is_no_tensor_may_have_any_text_for_its_key(key):
+@over(key=among("", "a.b", "half", "forward"), other=among(5, None, False))
+def test_what_is_no_tensor_may_have_any_text_for_its_key(key, other):
     params = nn.ParameterDict()
-    params[key] = 5
+    params[key] = other
     assert list(params) == [key]
-    assert (params[key], list(params.parameters())) == (5, [])
+    assert params[key] is params.get(key, 7) is params.setdefault(key, 7) is other
+    assert list(params.parameters()) == []
 
 
 @claim("parameterdict-acts-like-a-dict", truth=True)
 @over(made=among(dict, OrderedDict, list, nn.ParameterDict))
 def test_only_a_plain_dict_is_sorted_and_attributes_of_the_object_pass_for_keys(made):
-    pairs, updated = [("b", torch.ones(2)), ("c", torch.ones(3)), ("a", 5)], nn.ParameterDict()
-    updated.update(made(pairs))
-    for params in (nn.ParameterDict(made(pairs)), updated):
-        assert list(params) == (["a", "b", "c"] if made is dict else ["b", "c", "a"])
+    pairs = [("b", torch.ones(2)), ("c", torch.ones(3)), ("a", 5)]
+    grown, updated = nn.ParameterDict([("d", 6)]), nn.ParameterDict()
+    for params in (grown, updated):
+        params.update(made(pairs))
+    for params, before in ((nn.ParameterDict(made(pairs)), []), (updated, []), (grown, ["d"])):
+        assert list(params) == before + (["a", "b", "c"] if made is dict else ["b", "c", "a"])
         assert [name for name, _ in params.named_parameters()] == ["b", "c"]
     assert updated["train"] == updated.train
     updated["training"] = torch.ones(2)

@@ -30,8 +30,9 @@ LOCATIONS = {
     "none": lambda here: (None, here),
     "name": lambda here: ("cpu", CPU),
     "device": lambda here: (CPU, CPU),
-    "dict": lambda here: ({str(here): "cpu"}, CPU),
-    "function": lambda here: (lambda storage, tag: storage, CPU),  # load hands it a storage on the CPU
+    "dict": lambda here: ({"xpu:9": "meta", str(here): "cpu"}, CPU),
+    # load hands it a storage on the CPU, and tells it from where
+    "function": lambda here: (lambda storage, tag: storage if tag == str(here) else None, CPU),
     "function that names no place": lambda here: (lambda storage, tag: None, here),
     "name of the accelerator": lambda here: (str(spot()), spot()),
     "second accelerator": lambda here: (spot(second=True), spot(second=True)),
@@ -53,6 +54,8 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
 ):
     tensor, array = host_twin(twin) if saved_on == "the CPU" else twin
     tensor = KINDS[kind](tensor)
+    if tensor.is_leaf and tensor.requires_grad:
+        tensor.grad = torch.ones_like(tensor)  # which stays behind
     location, goal = LOCATIONS[location](tensor.device)
     alone = way.round_trip(tensor, map_location=location)
     _, second = way.round_trip([tensor.new_ones(2), tensor], map_location=location)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import pickle
+import types
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
@@ -65,21 +66,29 @@ def test_the_hooks_of_pickle_are_called(way):
         assert vars(way.round_trip(tensor, weights_only=False)) == {"note": ["kept"]}
 
 
-def records(*things):
+def records(*things, **options):
     """What is in the archive that ``save`` makes of ``things``: the pickle, and the bytes of each memory."""
     file = io.BytesIO()
-    torch.save(list(things), file)
+    torch.save(list(things), file, **options)
     with zipfile.ZipFile(file) as saved:
         memories = [saved.read(name) for name in saved.namelist() if "archive/data/" in name]
         return saved.read("archive/data.pkl"), memories
 
 
 @claim("save-uses-pickle", truth=True)
-@over(numbers=among((3,), (1000, 60_000), tuple(range(1, 13))))
-def test_the_archive_holds_the_bytes_of_each_tensor_beside_a_pickle_of_their_descriptions(numbers):
-    arrays = [np.arange(count, dtype=np.int32) for count in numbers]
-    pickled, memories = records(*map(torch.tensor, arrays))
+@over(numbers=among((3,), (1000, 60_000), tuple(range(1, 13))), protocol=among(2, 3, 4, 5))
+def test_the_archive_holds_the_bytes_of_each_tensor_beside_a_pickle_of_their_descriptions(numbers, protocol):
+    arrays, made = [np.arange(count, dtype=np.int32) for count in numbers], []
 
+    class Pickler(pickle.Pickler):
+        def __init__(self, *args, **rest):
+            made.append(super().__init__(*args, **rest))
+
+    module = types.SimpleNamespace(**{**vars(pickle), "Pickler": Pickler})
+    pickled, memories = records(*map(torch.tensor, arrays), pickle_module=module, pickle_protocol=protocol)
+
+    assert len(made) == 1  # the pickler that was named
+    assert pickled[:2] == bytes([0x80, protocol])
     assert sorted(memories) == sorted(array.tobytes() for array in arrays)
     assert len(pickled) < 200 * len(arrays)
 

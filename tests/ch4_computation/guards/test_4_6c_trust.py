@@ -21,9 +21,10 @@ claim = pytest.mark.claim
 @claim("state-dict-holds-parameters-only")
 @claim("state-dict-holds-parameters-only", truth=True)
 @claim("state-dict-is-no-copy")
-@over(each=trees((torch.float32, torch.float64)))
-def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_and_nothing_else(each):
+@over(each=trees((torch.float32, torch.float64)), training=among(True, False))
+def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_and_nothing_else(each, training):
     net, plan = each
+    net.train(training)
     state, named = net.state_dict(), copy.deepcopy(net).state_dict(prefix="copy.")
 
     assert list(state) == [member.name for member in plan.state]
@@ -58,10 +59,10 @@ def test_a_module_of_any_tree_comes_back_with_everything_in_it(each, training):
 
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
-@over(each=trees(must=TREES[2:4]))
-def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each):
+@over(each=trees(must=TREES[2:4]), training=among(True, False))
+def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each, training):
     net, plan = each
-    for module in net.modules():
+    for module in net.train(training).modules():
         module.rate = 0.5
     with Way("memory").saved(net) as load:
         with filtered():
@@ -74,6 +75,7 @@ def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each
 def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_word_back(declared, which):
     net, way = nn.Linear(3, 2), Way("memory")
     classes = {"all": [nn.Linear, set], "set alone": [set], "another class": [nn.ReLU, set]}[which]
+    torch.serialization.add_safe_globals([nn.Tanh])  # before the manager, which leaves it in force
     if declared == "safe_globals":
         declaring = torch.serialization.safe_globals(classes)
     else:
@@ -86,6 +88,9 @@ def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_
         except pickle.UnpicklingError:
             found = None
     assert found == ([net.weight.tolist()] * 2 if which == "all" else None)
+    kept = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    assert kept == ([nn.Tanh] if declared == "safe_globals" else [])
     for module, by in ((net, way), (nn.ReLU(), way), (net, Way("older memory"))):
         with filtered():
             by.round_trip(module)
@@ -166,13 +171,14 @@ def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
 
 
 @claim("model-files-are-named-pt-or-pth", truth=True)
-@over(suffix=among(".pth", ".bin", ".txt", ".zip", ".gz", ".PT", ""), stem=among("net", "a.b"))
+@over(suffix=among(".pth", ".bin", ".txt", ".zip", ".gz", ".pkl", ".tar", ".PT", ""), stem=among("net", "a.b"))
 def test_no_suffix_changes_what_is_written_and_a_renamed_file_is_read_as_before(tmp_path, stem, suffix):
     suffix = suffix or ".pt" * ("." in stem)  # without a suffix, what follows the last dot is one
     file, usual = tmp_path / f"{stem}{suffix}", tmp_path / f"{stem}.pt"
     torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, usual)
-    torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, file)
+    torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, str(file))
 
+    assert file.exists()
     assert file.read_bytes() == usual.read_bytes()
     assert torch.load(file.rename(tmp_path / "other.gz"))["weight"].tolist() == [1.0, 2.0, 3.0]
     with zipfile.ZipFile(tmp_path / "other.gz") as archive:

@@ -71,6 +71,11 @@ CREATORS = {
     "rand": lambda: torch.rand(2, 3),
     "randn": lambda: torch.randn(70_000),
     "randperm": lambda: torch.randperm(5),
+    "randint": lambda: torch.randint(3, (2,)),
+    "logspace": lambda: torch.logspace(0, 1, 3),
+    "complex": lambda: torch.complex(torch.ones(2), torch.ones(2)),
+    "indices": lambda: torch.tril_indices(3, 3),
+    "scalar": lambda: torch.scalar_tensor(2.0),
     "parameter": lambda: nn.Linear(3, 2).weight,
     "buffer": lambda: nn.BatchNorm1d(2).running_mean,
     "embedding": lambda: nn.Sequential(nn.Embedding(3, 2))[0].weight,
@@ -83,7 +88,7 @@ CREATORS = {
 @claim("tensors-are-created-on-cpu-by-default")
 @claim("tensors-are-created-on-cpu-by-default", truth=True)
 @pytest.mark.cpu
-@over(create=among(*CREATORS), way=among("block", "nested", "set"))
+@over(create=among(*CREATORS), way=among("block", "nested", "after another", "set"))
 def test_what_is_created_lies_in_main_memory_unless_a_default_device_is_named_and_afterwards_again(create, way):
     """The device meta, which every build has, stores no numbers; it only keeps track of shapes and types."""
     before = CREATORS[create]()
@@ -93,6 +98,8 @@ def test_what_is_created_lies_in_main_memory_unless_a_default_device_is_named_an
         torch.set_default_device("cpu")
     else:
         with torch.device("cpu") if way == "nested" else contextlib.nullcontext(), torch.device("meta"):
+            with torch.device("cpu") if way == "after another" else contextlib.nullcontext():
+                CREATORS[create]()
             inside = CREATORS[create]()
     assert inside.device.type == "meta"
     for x in (before, CREATORS[create]()):

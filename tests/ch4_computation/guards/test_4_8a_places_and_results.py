@@ -32,7 +32,9 @@ PRINTED = twins(
 @over(twin=PRINTED, kind=among(*KINDS))
 def test_no_kind_of_cpu_tensor_prints_a_device_though_elsewhere_it_does(twin, kind):
     x = KINDS[kind](host_twin(twin)[0])
-    assert "device" not in repr(x) + f"{x}"
+    with torch.device("meta"):  # the default device is not the default tensor type
+        inside = repr(x)
+    assert "device" not in repr(x) + f"{x}" + inside
     assert "device='meta'" in repr(x.to("meta"))
 
 
@@ -128,7 +130,7 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
 
 
 NUMBERS = {  # large, small, negative, of several dtypes, and none
-    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (1, -2, 2**53 + 1)]),
+    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (3, -4), (1, -2, 2**53 + 1)]),
     **dict.fromkeys([((0.5, -1.5), (3.25, 1 + 2**-23)), (2e-5,), (1e28, -1e-28, 0.0)]),
     **{(-(2**31), 7): torch.int32, (1, -10): torch.int8, (255, 0): torch.uint8},
     (math.nan, -math.inf, 2.0): torch.float16,
@@ -139,10 +141,12 @@ NUMBERS = {  # large, small, negative, of several dtypes, and none
 @over(numbers=among(*NUMBERS.items()))
 def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers):
     data, dtype = numbers
-    here, created = torch.tensor(data, dtype=dtype, device="cpu"), torch.tensor(data, dtype=dtype, device=spot())
+    with torch.device("cpu"):
+        here = torch.tensor(data, dtype=dtype)
+    created = torch.tensor(data, dtype=dtype, device=spot())
 
     for x in (created, here.to(spot())):
-        assert (x.dtype, x.device) == (here.dtype, spot())
+        assert (x.dtype, x.shape, x.device) == (here.dtype, here.shape, spot())
         agree(x, np.asarray(data, here.numpy().dtype))
         assert str(x).replace(f", device='{spot()}'", "") == str(here)
 
@@ -186,10 +190,12 @@ def test_results_and_gradients_of_every_operation_are_where_the_leaf_is(accelera
 
     assert result.device == x.device
     weights = torch.ones(result.shape, dtype=result.dtype, device=result.device)
+    (returned,) = torch.autograd.grad(result, [x], weights, retain_graph=True)
     result.backward(weights)
-    assert x.grad.device == x.device
     pulled = operation.pull(array.astype(np.float64), np.ones(tuple(result.shape)))
-    agree(x.grad, pulled, operation.roundings, operation.scale)
+    for gradient in (returned, x.grad):
+        assert gradient.device == x.device
+        agree(gradient, pulled, operation.roundings, operation.scale)
 
 
 # Of no gradient, or drawn; but for what is made of numbers on the CPU.

@@ -16,7 +16,7 @@ claim = pytest.mark.claim
 SHAPES = ((0,), (5,), (2, 3), (2, 3, 4, 5), (2, 1025))
 
 
-HALF_HERE, BOTH_THERE = among("cpu, gpu", "gpu, cpu"), among("two", "turned")
+HALF_HERE, BOTH_THERE = each("cpu, gpu", "gpu, cpu"), each("two", "turned")
 
 
 def places(two):
