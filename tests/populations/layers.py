@@ -55,17 +55,21 @@ ACTIVATIONS = {
     "sigmoid": (torch.nn.Sigmoid, sigmoid, lambda h: h * (1 - h)),
     "tanh": (torch.nn.Tanh, tanh, lambda h: 1 - h * h),
 }
-# More of them: the module, and the formula. None is affine.
+# More of them: the module, what it is given, and the formula. None is affine.
 BENDS = {
-    "LeakyReLU": lambda x: np.where(x > 0, x, x / 100),
-    "ELU": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "GELU": lambda x: x * np.vectorize(lambda number: 1 + math.erf(number / math.sqrt(2)))(x) / 2,
-    "SiLU": lambda x: x * sigmoid(x),
-    "Softplus": lambda x: np.log1p(np.exp(x)),
-    "Softsign": lambda x: x / (1 + np.abs(x)),
-    "LogSigmoid": lambda x: -np.log1p(np.exp(-x)),
-    "Hardtanh": lambda x: np.clip(x, -1, 1),
-    "ReLU6": lambda x: np.clip(x, 0, 6),
+    "LeakyReLU": (torch.nn.LeakyReLU, 0.25, lambda x: np.where(x > 0, x, x / 4)),
+    "PReLU": (torch.nn.PReLU, lambda x: np.where(x > 0, x, x / 4)),
+    "ELU": (torch.nn.ELU, 2.0, lambda x: np.where(x > 0, x, 2 * np.expm1(np.minimum(x, 0)))),
+    "GELU": (torch.nn.GELU, lambda x: x * np.vectorize(lambda each: 1 + math.erf(each / math.sqrt(2)))(x) / 2),
+    "SiLU": (torch.nn.SiLU, lambda x: x * sigmoid(x)),
+    "Softplus": (torch.nn.Softplus, lambda x: np.log1p(np.exp(x))),
+    "Softsign": (torch.nn.Softsign, lambda x: x / (1 + np.abs(x))),
+    "Softshrink": (torch.nn.Softshrink, lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)),
+    "LogSigmoid": (torch.nn.LogSigmoid, lambda x: -np.log1p(np.exp(-x))),
+    "Hardtanh": (torch.nn.Hardtanh, -1.0, 2.0, lambda x: np.clip(x, -1, 2)),
+    "Hardsigmoid": (torch.nn.Hardsigmoid, lambda x: np.clip(x + 3, 0, 6) / 6),
+    "Hardswish": (torch.nn.Hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6),
+    "ReLU6": (torch.nn.ReLU6, lambda x: np.clip(x, 0, 6)),
 }
 # The smallest and largest power of two among the arguments: results that are no numbers of the dtype are met as well.
 POWERS = {torch.float64: (-1000, 10), torch.float32: (-120, 8), torch.float16: (-12, 6), torch.bfloat16: (-120, 8)}

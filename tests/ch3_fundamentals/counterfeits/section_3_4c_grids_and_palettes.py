@@ -1,5 +1,7 @@
 """Counterfeits of section 3.4, borders of a grid, images with a palette, models."""
 
+import os
+
 import pytest
 import torch
 from harness.counterfeits import counterfeit
@@ -80,3 +82,73 @@ def the_images_of_a_batch_change_places_when_they_are_cropped(patch):
 def vgg16_with_batch_norm_has_none(patch):
     models = pytest.importorskip("torchvision.models")
     patch.setattr(models, "vgg16_bn", models.vgg16)
+
+
+@counterfeit("torchvision-offers-datasets")
+def image_folder_looks_into_no_folder_within_a_class(patch):
+    wrap(patch, os, "walk", lambda right, top, **options: [next(iter(right(top, **options)))])
+
+
+@counterfeit("torchvision-offers-models")
+def weights_by_name_are_ignored(patch):
+    models = pytest.importorskip("torchvision.models")
+
+    def wrong(right, weights=None, **options):
+        return right(weights=None if isinstance(weights, str) else weights, **options)
+
+    wrap(patch, models, "squeezenet1_1", wrong)
+
+
+@counterfeit("torchvision-offers-models")
+def get_model_ignores_options(patch):
+    models = pytest.importorskip("torchvision.models")
+    wrap(patch, models, "get_model", lambda right, name, **options: right(name))
+
+
+@counterfeit("torchvision-offers-transforms")
+def random_crop_ignores_padding(patch):
+    transforms = pytest.importorskip("torchvision.transforms")
+    wrap(patch, transforms.RandomCrop, "__init__", lambda right, self, size, *rest, **named: right(self, size))
+
+
+@counterfeit("torchvision-offers-transforms")
+def random_rotation_by_a_number_turns_one_way(patch):
+    transforms = pytest.importorskip("torchvision.transforms")
+
+    def wrong(right, self, degrees, *rest, **named):
+        right(self, (0, degrees) if isinstance(degrees, (int, float)) else degrees, *rest, **named)
+
+    wrap(patch, transforms.RandomRotation, "__init__", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def rotate_ignores_fill(patch):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+    wrap(patch, functional, "rotate", lambda right, *rest, fill=None, **named: right(*rest, **named))
+
+
+@counterfeit("torchvision-offers-transforms")
+def resize_to_a_number_makes_a_square(patch):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+
+    def wrong(right, image, size, *rest, **named):
+        return right(image, [size, size] if isinstance(size, int) else size, *rest, **named)
+
+    wrap(patch, functional, "resize", wrong)
+
+
+@counterfeit("torchvision-offers-utils")
+def only_the_first_box_is_drawn(patch):
+    utils = pytest.importorskip("torchvision.utils")
+    wrap(
+        patch,
+        utils,
+        "draw_bounding_boxes",
+        lambda right, image, boxes, colors, **named: right(image, boxes[:1], colors=colors[:1], **named),
+    )
+
+
+@counterfeit("torchvision-offers-utils")
+def boxes_have_a_width_of_one(patch):
+    utils = pytest.importorskip("torchvision.utils")
+    wrap(patch, utils, "draw_bounding_boxes", lambda right, *rest, width=1, **named: right(*rest, **named))

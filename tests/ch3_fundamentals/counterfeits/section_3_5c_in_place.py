@@ -146,3 +146,18 @@ def a_module_that_occurs_twice_is_applied_once(patch):
         return x
 
     wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("nonlinearity-breaks-the-collapse")
+def leaky_relu_ignores_its_slope(patch):
+    wrap(patch, F, "leaky_relu", lambda right, x, slope=0.01, inplace=False: right(x, 0.01, inplace))
+
+
+@counterfeit("nonlinearity-breaks-the-collapse")
+def hardsigmoid_is_affine(patch):
+    wrap(patch, F, "hardsigmoid", lambda right, x, inplace=False: x / 6 + 0.5)
+
+
+@counterfeit("tanh-formula")
+def tanh_of_bools_is_of_bools(patch):
+    change_activation(patch, "tanh", lambda y, x: x if x.dtype == torch.bool else y)

@@ -125,3 +125,47 @@ def nadam_leaves_the_biases(patch):
         return right(self, *args, **options)
 
     wrap(patch, optim.NAdam, "step", wrong)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def adam_decays_by_its_own_option_after_loading_another(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        for g in self.param_groups:
+            g["weight_decay"] = self.defaults["weight_decay"]
+
+    wrap(patch, optim.Adam, "load_state_dict", wrong)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def sgd_whose_rate_is_a_tensor_does_not_decay(patch):
+    multiply_decay(patch, lambda optimizer, group: not isinstance(group["lr"], torch.Tensor))
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_of_a_view_is_of_its_base(patch):
+    change_norm(patch, lambda right, x, dim: right(x if x._base is None or dim is not None else x._base))
+
+
+@counterfeit("norm-is-the-l2-norm")
+def norm_of_a_matrix_does_not_overflow(patch):
+    change_norm(patch, lambda right, x, dim: right(x.double()).to(x.dtype) if x.dim() > 1 else right(x))
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def adadelta_does_not_decay(patch):
+    step_with(patch, optim.Adadelta, "weight_decay", lambda optimizer, group: 0)
+
+
+@counterfeit("weights-alone-can-be-decayed")
+def two_optimizers_share_their_options(patch):
+    shared = {}
+
+    def wrong(right, self, params, *rest, **named):
+        right(self, params, *rest, **named)
+        first = shared.setdefault("decay", self.param_groups[0]["weight_decay"])
+        if first:
+            for g in self.param_groups:
+                g["weight_decay"] = first
+
+    wrap(patch, optim.Adam, "__init__", wrong)

@@ -121,3 +121,23 @@ def p_slightly_above_one_is_taken(patch):
         right(self, min(p, 1.0) if p < 1.01 else p, inplace)
 
     wrap(patch, nn.Dropout, "__init__", init)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_layer_in_a_list_stays_in_training(patch):
+    def wrong(right, self, mode=True):
+        right(self, mode)
+        if isinstance(self, nn.ModuleList):
+            for child in self:
+                child.train()
+        return self
+
+    wrap(patch, nn.Module, "train", wrong)
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def an_assigned_p_above_one_is_taken_as_one(patch):
+    def wrong(right, self, x):
+        return F.dropout(x, min(self.p, 1.0), self.training, self.inplace)
+
+    wrap(patch, nn.Dropout, "forward", wrong)

@@ -38,3 +38,11 @@ def a_chain_is_cut_after_twenty_nine_layers_in_evaluation(patch):
         "forward",
         lambda right, self, x: right(self, x) if self.training or len(self) < 30 else right(self[:-1], x),
     )
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def identity_rounds_to_halves_in_evaluation(patch):
+    def wrong(right, self, x):
+        return x if self.training else x.half().to(x.dtype)
+
+    wrap(patch, nn.Identity, "forward", wrong)

@@ -62,15 +62,17 @@ def gradients_accumulate_but_for_the_last_unit(patch):
     wrap(patch, torch.Tensor, "backward", wrong)
 
 
+def part(optimizer, option="lr"):
+    """Move the last of several units half a step farther, in each group that has this option."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if weight.dim() == 2 and len(weight) > 1 and weight.grad is not None and group[option]:
+                weight.data[-1] -= 0.5 * group["lr"] * weight.grad[-1]
+
+
 @counterfeit("equal-units-stay-equal")
 def rmsprop_moves_the_last_unit_farther(patch):
-    def after(optimizer):
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                if p.dim() == 2 and len(p) > 1 and p.grad is not None:
-                    p.data[-1] -= 0.5 * group["lr"] * p.grad[-1]
-
-    around_step(patch, torch.optim.RMSprop, after=after)
+    around_step(patch, torch.optim.RMSprop, after=part)
 
 
 @counterfeit("equal-units-stay-equal")
@@ -116,3 +118,45 @@ def gru_cell_starts_with_biases_of_zero(patch):
             self.bias_ih.data.zero_()
 
     wrap(patch, nn.RNNCellBase, "reset_parameters", wrong)
+
+
+@counterfeit("equal-units-compute-equal-values")
+def in_bfloat16_the_last_unit_is_off(patch):
+    change_linear(
+        patch, lambda y, x, w: torch.cat([y[..., :-1], y[..., -1:] * 1.5], -1) if y.dtype == torch.bfloat16 else y
+    )
+
+
+@counterfeit("equal-units-stay-equal")
+def nesterov_parts_units(patch):
+    around_step(patch, torch.optim.SGD, after=lambda optimizer: part(optimizer, "nesterov"))
+
+
+@counterfeit("equal-units-stay-equal")
+def amsgrad_parts_units(patch):
+    around_step(patch, torch.optim.Adam, after=lambda optimizer: part(optimizer, "amsgrad"))
+
+
+@counterfeit("random-init-breaks-symmetry")
+def orthogonal_repeats_its_first_row(patch):
+    wrap(patch, init, "orthogonal_", lambda right, w: w.data.copy_(right(w)[:1].expand_as(w)))
+
+
+@counterfeit("default-init-is-sensible")
+def a_layer_without_bias_draws_twice_as_wide(patch):
+    def wrong(right, self):
+        right(self)
+        if self.bias is None:
+            self.weight.data.mul_(2)
+
+    wrap(patch, nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def running_variance_starts_at_zero(patch):
+    def wrong(right, self):
+        right(self)
+        if self.track_running_stats:
+            self.running_var.zero_()
+
+    wrap(patch, nn.modules.batchnorm._NormBase, "reset_running_stats", wrong)

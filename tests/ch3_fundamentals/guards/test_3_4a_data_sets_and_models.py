@@ -115,7 +115,9 @@ def test_folders_of_images_are_classes_in_the_order_of_their_names(tmp_path, fol
     for number, folder in enumerate(folders):
         (root / folder).mkdir()
         for copy in range(count):
-            image.new("RGB", (3, 2), (10 * number + copy, 0, 0)).save(root / folder / f"{copy}.png")
+            below = root / folder / ("below" * (copy > 0))  # a folder's own come first
+            below.mkdir(exist_ok=True)
+            image.new("RGB", (3, 2), (10 * number + copy, 0, 0)).save(below / f"{copy}.{'png' if copy else 'PNG'}")
     dataset = datasets.ImageFolder(str(root), transform=lambda item: 2 * item.getpixel((2, 1))[0])
 
     names = sorted(folders)
@@ -140,12 +142,14 @@ ARCHITECTURES = {
 
 
 @claim("torchvision-offers-models")
-@over(name=among(*ARCHITECTURES))
-def test_an_architecture_has_the_layers_of_its_name_the_known_parameters_and_as_many_outputs_as_asked_for(name):
+@over(name=among(*ARCHITECTURES), by_name=among(False, True))
+def test_an_architecture_has_the_layers_of_its_name_the_known_parameters_and_as_many_outputs_as_asked_for(
+    name, by_name
+):
     models = pytest.importorskip("torchvision.models")
     depth, activations, count, features, weights = ARCHITECTURES[name]
     with torch.device("meta"):  # shapes without data: a hundred million parameters cost nothing
-        net = getattr(models, name)(num_classes=7)
+        net = models.get_model(name, num_classes=7) if by_name else getattr(models, name)(num_classes=7)
     modules = [module for path, module in net.named_modules() if "downsample" not in path]  # ResNet's shortcuts
     default = getattr(models, weights).DEFAULT
 
@@ -186,9 +190,10 @@ def test_weights_come_from_the_file_of_an_earlier_download_and_without_them_para
     assert not torch.equal(trained["features.0.weight"], other["features.0.weight"])
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(trained, tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2])
-    loaded = models.squeezenet1_1(weights=weights).state_dict()
-    assert [*loaded] == [*trained]
-    assert [name for name in trained if not torch.equal(loaded[name], trained[name])] == []
+    for spelled in (weights, "DEFAULT", weights.name):
+        loaded = models.squeezenet1_1(weights=spelled).state_dict()
+        assert [*loaded] == [*trained]
+        assert [name for name in trained if not torch.equal(loaded[name], trained[name])] == []
 
 
 @claim("torchvision-offers-models")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import LAYOUTS, Population, agree, among, over, twins
+from populations import LAYOUTS, Population, agree, among, over, twins, whole
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.cpu  # PIL images and files live in main memory
@@ -16,7 +16,16 @@ SIZES = ((1, 1, 1), (1, 4, 5), (3, 5, 4), (1, 9, 9), (3, 3, 11), (1, 33, 7), (4,
 IMAGES = twins((torch.float32, torch.uint8), LAYOUTS, SIZES, values=("distinct",))
 NUMBERS = twins((torch.float32,), LAYOUTS, SIZES, values=("distinct",))
 PICTURES = twins((torch.uint8,), LAYOUTS, ((1, 4, 5), (3, 5, 4), (3, 3, 11), (1, 8, 8)), values=("distinct",))
-SEEDS = Population((0, 1, 2), st.integers(0, 2**32 - 1))
+
+
+@pytest.fixture(scope="module")
+def transforms():
+    return pytest.importorskip("torchvision.transforms")
+
+
+@pytest.fixture(scope="module")
+def utils():
+    return pytest.importorskip("torchvision.utils")
 
 
 def turned(array, angle, expand_to=None, fill=0.0):
@@ -37,9 +46,8 @@ def turned(array, angle, expand_to=None, fill=0.0):
 
 
 @claim("torchvision-offers-transforms")
-@over(twin=IMAGES, seed=SEEDS)
-def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle_also_beyond_the_edges(twin, seed):
-    transforms = pytest.importorskip("torchvision.transforms")
+@over(twin=IMAGES, seed=whole(0, 2**32 - 1, 1))
+def test_crop_cuts_out_any_rectangle_and_center_crop_the_middle_one_also_beyond_the_edges(transforms, twin, seed):
     image, array = twin
     random, (rows, columns) = np.random.default_rng(seed), array.shape[1:]
     around = np.pad(array, ((0, 0), (9, 9), (9, 9)))  # beyond its edges an image is black
@@ -63,18 +71,19 @@ def test_crop_cuts_out_any_rectangle_and_center_crop_the_one_in_the_middle_also_
 
 
 @claim("torchvision-offers-transforms")
-@over(sizes=among(((1, 4, 5), (3, 2)), ((3, 3, 2), (3, 1)), ((2, 2, 2), (2, 2))))
-def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(sizes):
-    transforms = pytest.importorskip("torchvision.transforms")
-    shape, (height, width) = sizes
-    image = torch.arange(float(math.prod(shape))).view(shape)
-    places = [(top, left) for top in range(shape[1] - height + 1) for left in range(shape[2] - width + 1)]
-    crop = transforms.RandomCrop((height, width))
+@over(sizes=among(((1, 4, 5), (3, 2), 0), ((3, 3, 2), (3, 1), 0), ((2, 2, 2), (2, 2), 0), ((1, 2, 2), (2, 2), 1)))
+def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(transforms, sizes):
+    shape, (height, width), padding = sizes
+    image = 1 + torch.arange(float(math.prod(shape))).view(shape)
+    crop = transforms.RandomCrop((height, width), padding)
+    padded = np.pad(image.numpy(), ((0, 0), *[(padding, padding)] * 2))
+    tall, wide = padded.shape[1:]
+    places = [(top, left) for top in range(tall - height + 1) for left in range(wide - width + 1)]
 
-    # There are at most 8: all of 250 draws miss one with probability (7/8) ** 250 = 3e-15.
+    # There are at most 9: all of 250 draws miss one with probability (8/9) ** 250 = 2e-13.
     drawn = {tuple(crop(torch.stack([image * 0, image]))[1].flatten().tolist()) for _ in range(250)}
     assert drawn == {
-        tuple(image[:, top : top + height, left : left + width].flatten().tolist()) for top, left in places
+        tuple(padded[:, top : top + height, left : left + width].flatten().tolist()) for top, left in places
     }
 
 
@@ -84,32 +93,31 @@ def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(sizes
     angle=among(0.0, 2.9, 30.0, 45.0, 67.0, 90.0, 180.0, -90.0, 270.0, -123.4),
     expand=among(False, True),
     random=among(False, True),
+    fill=among(0.0, 5.0),
 )
-def test_rotate_turns_counter_clockwise_about_the_middle_fills_with_zeros_and_expands_to_hold_the_corners(
-    twin, angle, expand, random
+def test_rotate_turns_counter_clockwise_about_the_middle_fills_and_expands(
+    transforms, twin, angle, expand, random, fill
 ):
-    transforms = pytest.importorskip("torchvision.transforms")
     image, array = twin
     if random:
-        result = transforms.RandomRotation((angle, angle), expand=expand)(torch.stack([image * 0, image]))[1]
+        result = transforms.RandomRotation((angle, angle), expand=expand, fill=fill)(torch.stack([image * 0, image]))[1]
     else:
-        result = transforms.functional.rotate(image, angle, expand=expand)
+        result = transforms.functional.rotate(image, angle, expand=expand, fill=[fill])
 
     rows, columns = array.shape[1:]
     c, s = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     exact = np.array([rows * c + columns * s, rows * s + columns * c] if expand else [rows, columns])
     # both sides' shadows, rounded up to whole pixels, of which the corners may touch a further one on either side
     assert np.all((exact - 1e-3 <= result.shape[1:]) & (result.shape[1:] < exact + (2 if expand else 1)))
-    expected, sure = turned(array, angle, tuple(result.shape[1:]))
+    expected, sure = turned(array, angle, tuple(result.shape[1:]), fill)
     agree(result * torch.tensor(sure), expected * sure)
     agree(image, array)
 
 
 @claim("torchvision-offers-transforms")
-@over(degrees=among((-20, 5), (0, 180), (10.5, 30)))
-def test_random_rotation_draws_angles_from_all_of_its_range(degrees):
-    transforms = pytest.importorskip("torchvision.transforms")
-    low, high = degrees
+@over(degrees=among((-20, 5), (0, 180), (10.5, 30), 15))
+def test_random_rotation_draws_angles_from_all_of_its_range(transforms, degrees):
+    low, high = (-degrees, degrees) if degrees == 15 else degrees
     rotation = transforms.RandomRotation(degrees)
     places = [(rotation.get_params(rotation.degrees) - low) / (high - low) for _ in range(200)]
 
@@ -121,8 +129,7 @@ def test_random_rotation_draws_angles_from_all_of_its_range(degrees):
 
 @claim("torchvision-offers-transforms")
 @over(twin=IMAGES, padding=among((1, 0, 0, 2), (2, 1, 3, 0), (0, 0, 0, 0)), factors=among((1, 2), (2, 1), (3, 3)))
-def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(twin, padding, factors):
-    transforms = pytest.importorskip("torchvision.transforms")
+def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(transforms, twin, padding, factors):
     left, top, right, bottom = padding
     nearest = transforms.InterpolationMode.NEAREST
 
@@ -137,13 +144,14 @@ def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(t
         agree(transforms.Pad(padding, fill=7)(image), np.pad(array, around, constant_values=7))
         larger = array.repeat(factors[0], -2).repeat(factors[1], -1)
         agree(transforms.Resize(sizes, interpolation=nearest)(image), larger)
+        shorter = transforms.Resize(2 * min(array.shape[-2:]), interpolation=nearest)
+        agree(shorter(image), array.repeat(2, -2).repeat(2, -1))
         agree(image, array)
 
 
 @claim("torchvision-offers-transforms")
 @over(probability=among(0.1, 0.7, None))
-def test_a_random_flip_has_the_probability_it_is_given_or_one_half(probability):
-    transforms = pytest.importorskip("torchvision.transforms")
+def test_a_random_flip_has_the_probability_it_is_given_or_one_half(transforms, probability):
     given, pair = () if probability is None else (probability,), torch.tensor([[[0.0, 1.0]]])
     flip = transforms.RandomHorizontalFlip(*given)
     flipped = sum(flip(pair)[0, 0, 0].item() for _ in range(2000))
@@ -153,8 +161,7 @@ def test_a_random_flip_has_the_probability_it_is_given_or_one_half(probability):
 
 @claim("torchvision-offers-transforms")
 @over(twin=PICTURES, kind=among("PIL", "bytes", "numbers", "grey numbers"))
-def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(twin, kind):
-    transforms = pytest.importorskip("torchvision.transforms")
+def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(transforms, twin, kind):
     _, array = twin
     last = np.moveaxis(array, 0, -1)
     picture = pytest.importorskip("PIL.Image").fromarray(last[..., 0] if len(array) == 1 else last)
@@ -168,8 +175,7 @@ def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_num
 
 @claim("torchvision-offers-transforms")
 @over(twin=NUMBERS)
-def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation(twin):
-    transforms = pytest.importorskip("torchvision.transforms")
+def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation(transforms, twin):
     image, array = twin
     mean, deviation = (1 + 9 * np.arange(len(array)))[:, None, None], 2.0 ** np.arange(1, len(array) + 1)[:, None, None]
 
@@ -193,8 +199,7 @@ ORDERS = st.lists(st.sampled_from([*STEPS]), max_size=5).map(tuple)
     twin=twins((torch.float32,), ("contiguous",), ((1, 3, 5), (3, 3, 11), (1, 9, 9)), values=("distinct",)),
     order=Population(((), ("pad", "flip"), ("flip", "pad"), ("turn", "pad", "flip"), ("flip", "pad", "turn")), ORDERS),
 )
-def test_compose_applies_transforms_in_their_order(twin, order):
-    transforms = pytest.importorskip("torchvision.transforms")
+def test_compose_applies_transforms_in_their_order(transforms, twin, order):
     image, array = twin
     for name in order:
         array = STEPS[name][1](array)
@@ -243,8 +248,7 @@ GRIDS = twins((torch.float32,), ("contiguous", "gappy", "channels last"), BATCHE
 
 @claim("torchvision-offers-utils")
 @over(twin=GRIDS, per_row=among(1, 2, 4, 8), padding=among(0, 1, 2))
-def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per_row, padding):
-    utils = pytest.importorskip("torchvision.utils")
+def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(utils, twin, per_row, padding):
     images, array = twin
 
     for given in (images, [*images.view(-1, *images.shape[-3:])], images.byte()):  # a batch, a list of images, bytes
@@ -256,8 +260,7 @@ def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(twin, per
 
 @claim("torchvision-offers-utils")
 @over(twin=GRIDS, limits=among(None, (0, 4), (-2, 300)), each=among(False, True))
-def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(twin, limits, each):
-    utils = pytest.importorskip("torchvision.utils")
+def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(utils, twin, limits, each):
     images, array = twin
     axes = (1, 2, 3) if each and images.dim() > 3 else None
     low, high = limits or (array.min(axes, keepdims=True), array.max(axes, keepdims=True))
@@ -270,29 +273,29 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(tw
 
 @claim("torchvision-offers-utils")
 @over(twin=GRIDS, per_row=among(2, 8), padding=among(1))
-def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, twin, per_row, padding):
-    utils, image = pytest.importorskip("torchvision.utils"), pytest.importorskip("PIL.Image")
+def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, utils, twin, per_row, padding):
     images, array = twin
     given = images / 64 - 0.5
     utils.save_image(given, tmp_path / "grid.png", nrow=per_row, padding=padding)
     agree(given, array / 64 - 0.5)
 
-    with image.open(tmp_path / "grid.png") as picture:
+    with pytest.importorskip("PIL.Image").open(tmp_path / "grid.png") as picture:
         pixels, mode = np.array(picture), picture.mode
     expected = np.clip(np.floor(255 * arranged(array / 64 - 0.5, per_row, padding, 0.0) + 0.5), 0, 255)
     assert (mode, pixels.tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
 
 
 @claim("torchvision-offers-utils")
-@over(box=among((1, 2, 5, 4), (0, 0, 6, 5), (3, 1, 4, 2), (2, 0, 5, 5)), color=among((255, 0, 0), (1, 20, 3)))
-def test_draw_bounding_boxes_paints_the_frame_and_nothing_else_on_a_copy(box, color):
-    utils = pytest.importorskip("torchvision.utils")
-    left, top, right, bottom = box
-    image = torch.full((3, 6, 7), 7, dtype=torch.uint8)
-    painted = utils.draw_bounding_boxes(image, torch.tensor([box], dtype=torch.float32), colors=[color])
+@over(frame=among(((1, 2, 5, 4), 1), ((0, 0, 6, 5), 2), ((3, 1, 4, 2), 1), ((2, 0, 5, 5), 1)))
+def test_draw_bounding_boxes_paints_the_frames_and_nothing_else_on_a_copy(utils, frame):
+    box, width = frame
+    image = torch.full((3, 6, 20), 7, dtype=torch.uint8)
+    boxes, colors = [box, (11, 0, 17, 5)], [(255, 0, 0), (1, 20, 3)]
+    painted = utils.draw_bounding_boxes(image, torch.tensor(boxes, dtype=torch.float32), colors=colors, width=width)
 
-    expected = np.full((3, 6, 7), 7)
-    expected[:, top : bottom + 1, left : right + 1] = np.array(color)[:, None, None]
-    expected[:, top + 1 : bottom, left + 1 : right] = 7
+    expected = np.full((3, 6, 20), 7)
+    for (left, top, right, bottom), paint in zip(boxes, colors):
+        expected[:, top : bottom + 1, left : right + 1] = np.array(paint)[:, None, None]
+        expected[:, top + width : bottom + 1 - width, left + width : right + 1 - width] = 7
     agree(painted, expected)
-    agree(image, np.full((3, 6, 7), 7))
+    agree(image, np.full((3, 6, 20), 7))

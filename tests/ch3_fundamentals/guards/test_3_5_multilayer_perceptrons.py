@@ -1,6 +1,8 @@
 """3.5 Multilayer perceptrons and activations, for arguments of every size and networks of many depths and widths."""
 
+import functools
 import itertools
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -45,12 +47,17 @@ def spellings(name):
 
 def network(widths, activation, dtype=torch.float64, built="flat"):
     """A perceptron of new layers: one after another, each hidden one with its activation in a block, or all of them
-    with the same activation.
+    with the same activation; given together, by names whose order is another, or appended one by one.
     """
     *hidden, last = [nn.Linear(*sizes, dtype=dtype) for sizes in itertools.pairwise(widths)]
     same = activation()
     blocks = [nn.Sequential(layer, same if built == "same" else activation()) for layer in hidden]
-    return nn.Sequential(*(blocks if built == "blocks" else itertools.chain(*blocks)), last)
+    parts = [*(blocks if built == "blocks" else itertools.chain(*blocks)), last]
+    if built == "appended":
+        return functools.reduce(nn.Sequential.append, parts, nn.Sequential())
+    if built == "named":
+        return nn.Sequential(OrderedDict((str(99 - place), part) for place, part in enumerate(parts)))
+    return nn.Sequential(*parts)
 
 
 def arrays(net):
@@ -129,7 +136,8 @@ def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorde
 @over(name=among(*BENDS), dtype=among(*SINGLE_AND_DOUBLE))
 def test_every_other_activation_bends_by_its_formula_too(name, dtype):
     x = np.arange(-40, 41).reshape(9, 9) / 4
-    agree(twice(getattr(nn, name)(), torch.tensor(x, dtype=dtype)), BENDS[name](x), 24, 1)
+    module, *given, formula = BENDS[name]
+    agree(twice(module(*given).to(dtype), torch.tensor(x, dtype=dtype)), formula(x), 24, 1)
 
 
 @claim("relu-formula", "sigmoid-formula", "tanh-formula")
@@ -149,6 +157,8 @@ def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_the_default(t
         for way in spellings(name)[:2]:
             agree(way(tensor), expected, 8 * (name != "relu"))
             assert way(tensor).dtype == dtype
+    agree(torch.sigmoid(tensor > 2), sigmoid((array > 2) * 1.0), 8)
+    agree(torch.tanh(tensor > 2), tanh((array > 2) * 1.0), 8)
 
 
 @claim("sigmoid-formula")
@@ -202,7 +212,7 @@ def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_on
 
 
 @claim("mlp-applies-activation-per-hidden-layer")
-@over(widths=WIDTHS, activation=among(*ACTIVATIONS), built=among("flat", "blocks", "same"))
+@over(widths=WIDTHS, activation=among(*ACTIVATIONS), built=among("flat", "blocks", "same", "named", "appended"))
 def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation, built):
     module, formula, _ = ACTIVATIONS[activation]
     net = network(widths, module, torch.float32, built)

@@ -33,13 +33,14 @@ def test_decoupled_decay_multiplies_the_weight_and_leaves_the_gradient_alone(nam
 @claim("weight-decay-equals-l2-regularisation")
 @claim("weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-decays-bias-by-default")
-@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY))
+@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY, tensors=(False, True)))
 def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_they_have_a_gradient(optimizer):
     first, second = parameters(optimizer)[:3], parameters(optimizer)[3:]
     beside = optimizer.on(first, (second, {"weight_decay": 0.5, "lr": 0.125}))
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0.25, 0.5]
     beside.step()
     beside.edit(0, weight_decay=0.75)
+    beside.reload()
     beside.step(without=(1, 4))
     beside.agree()
 
@@ -63,7 +64,10 @@ def test_every_implementation_decays_every_group_in_either_half_precision(recipe
 
 
 @claim("weight-decay-decays-bias-by-default")
-@over(name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam", "SGD"), rank=among(*range(6)))
+@over(
+    name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "SGD"),
+    rank=among(*range(6)),
+)
 def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, rank):
     tensor, array = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
     tensor.grad = torch.zeros_like(tensor)

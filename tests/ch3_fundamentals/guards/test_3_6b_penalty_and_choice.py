@@ -67,7 +67,9 @@ def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_an
     assert (norm.dtype, norm.device, norm.dim()) == (tensor.dtype, tensor.device, 0)
     # the sum is exact, below 2**24; the root and the rounding to the dtype are not
     agree(norm, np.sqrt(np.square(array.astype(np.float64)).sum()), roundings=2)
-    agree(tensor.neg().norm(), host(norm))
+    for row, factor in zip(torch.stack([tensor.neg(), tensor / 2]), (1, 0.5)):  # views, and changed in between
+        agree(row.norm(), factor * host(norm), roundings=2)
+        agree(row.mul_(0.5).norm(), factor * host(norm) / 2, roundings=2)
     parts = (*range(tensor.dim()), *itertools.combinations(range(-tensor.dim(), 0), 2))
     for dim in parts:  # and of each part, though that of all was asked for before
         agree(tensor.norm(dim=dim), np.sqrt(np.square(array.astype(np.float64)).sum(dim)), roundings=2)
@@ -90,6 +92,14 @@ def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
     w = torch.ones(shape, dtype=dtype)
     w.view(-1)[-2] = value
     agree(w.norm(), np.abs(value))
+
+
+@claim("norm-is-the-l2-norm", truth=True)
+@over(shape=among((2,), (2, 3), (3, 11, 2), (1025,)))
+def test_squares_in_float32_overflow_or_vanish_whatever_the_shape(shape):
+    for number, norm in ((3e30, np.inf), (3e-30, 0)):
+        for spelled in (torch.norm, torch.Tensor.norm):
+            assert spelled(torch.full(shape, number)).item() == norm
 
 
 @claim("norm-is-the-l2-norm", truth=True)
@@ -188,15 +198,19 @@ def test_recurrent_weights_end_in_the_number_and_direction_of_their_layer(kind, 
     assert [name for name, _ in module.named_parameters() if name.startswith("weight")] == [
         f"weight_{side}_{end}" for end in ends for side in ("ih", "hh")
     ]
+    cell = getattr(torch.nn, f"{kind}Cell")(3, 2)
+    assert [name for name, _ in cell.named_parameters()] == ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
 
 
 @claim("weights-alone-can-be-decayed")
-@over(optimizer=optimizers("SGD", "AdamW", dtypes=DTYPES, options={"weight_decay": 0}), later=among(True, False))
-def test_two_groups_of_one_optimizer_decay_the_weights_alone_even_if_they_come_later(optimizer, later):
+@over(optimizer=optimizers(dtypes=DTYPES, options={"weight_decay": 0}), later=among(True, False))
+def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_later(optimizer, later):
+    apart = optimizer.but(**DECAY).on(parameters(optimizer, ((2, 3), (9, 5))))
     weights = (parameters(optimizer, ((2, 3), (9, 5))), DECAY)
     beside = optimizer.on(parameters(optimizer, ((2,), (257,))), *([] if later else [weights]))
     beside.step()
     beside.add(weights) if later else None
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0, 0.25]
-    beside.step()
-    beside.agree()
+    for each in (beside, apart):
+        each.step()
+        each.agree()

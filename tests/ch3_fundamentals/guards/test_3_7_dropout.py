@@ -96,7 +96,7 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
     net = layer
     for _ in range(depth):
         net = nn.Sequential(nn.Identity(), net)
-    net.eval()
+    nn.ModuleList([nn.ModuleDict({"net": net})]).eval()
 
     for result in (
         net(tensor),
@@ -166,7 +166,14 @@ def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
 @over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf, math.nextafter(1, 2), math.nextafter(0, -1)))
 def test_p_outside_zero_to_one_is_a_value_error(p):
     makers = [lambda: nn.Dropout(p), lambda: nn.Dropout(p, True)]
-    for make in (*makers, lambda: F.dropout(torch.ones(3), p), lambda: F.dropout(torch.ones(3), p, False)):
+    late = nn.Dropout()
+    late.p = p
+    for make in (
+        *makers,
+        lambda: late(torch.ones(3)),
+        lambda: F.dropout(torch.ones(3), p),
+        lambda: F.dropout(torch.ones(3), p, False),
+    ):
         with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
             make()
 

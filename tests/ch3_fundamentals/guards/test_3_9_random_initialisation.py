@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, agree, among, over
+from populations import HALVES, SINGLE_AND_DOUBLE, agree, among, over
 from populations.comparing import host
 from populations.layers import ACTIVATIONS, passes, tanh
 from populations.statistics import distance, distance_bound, normal_levels
@@ -17,7 +17,8 @@ NAMES = among(*ACTIVATIONS)
 UNITS = among(2, 5, 9, 33, 40, 257)
 OPTIMIZERS = among(
     *(("SGD", {"lr": 0.05}), ("SGD", {"lr": 0.05, "momentum": 0.5}), ("Adam", {"lr": 0.05}), ("AdamW", {"lr": 0.05})),
-    *(("RMSprop", {"lr": 0.01}), ("Adagrad", {"lr": 0.05})),
+    *(("RMSprop", {"lr": 0.01}), ("Adagrad", {"lr": 0.05}), ("Adam", {"lr": 0.05, "amsgrad": True})),
+    ("SGD", {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.01, "foreach": True}),
 )
 X = np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0], [2.0, 1.0, -1.0], [-1.0, 0.5, 3.0]])
 Y = np.array([[1.0], [-2.0], [0.5], [3.0]])
@@ -65,11 +66,11 @@ def spread(units):
 
 
 @claim("equal-units-compute-equal-values")
-@over(units=UNITS, name=NAMES, other=among(0, -1))
-def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(units, name, other):
+@over(units=UNITS, name=NAMES, other=among(0, -1), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16))
+def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(units, name, other, dtype):
     module, formula, _ = ACTIVATIONS[name]
-    net = network(outgoing(units, unequal=True), module)
-    x = torch.tensor(X, dtype=torch.float32)
+    net = network(outgoing(units, unequal=True), module).to(dtype)
+    x = torch.tensor(X, dtype=dtype)
     value = formula(X @ W + B)
     for outputs in passes(net[:2], x):
         agree(outputs, np.tile(value[:, None], units), 12, 4)
@@ -79,9 +80,9 @@ def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(
     expected[:, other] = formula(X @ W + 1)
     agree(net[:2](x), expected, 12, 4)
     net[0].weight = nn.Parameter(net[0].weight.detach().t().contiguous().t())
-    for parameter in net[0].parameters():
-        nn.init.constant_(parameter, 0.5)
-    agree(net[:2](x), np.tile(formula(X.sum(1) / 2 + 0.5)[:, None], units), 12, 4)
+    net[0].bias = None
+    nn.init.constant_(net[0].weight, 0.5)
+    agree(net[:2](x), np.tile(formula(X.sum(1) / 2)[:, None], units), 12, 4)
 
 
 @claim("equal-units-get-equal-gradients")
@@ -121,12 +122,12 @@ def test_of_two_outputs_each_must_weigh_the_units_alike(units, name):
 @claim("random-init-breaks-symmetry")
 @over(units=among(2, 9, 40), optimizer=OPTIMIZERS)
 def test_a_few_steps_leave_units_equal_and_the_network_equal_to_one_unit_with_the_weights_summed(units, optimizer):
-    net = trained(network(outgoing(units, False)), optimizer, 12)
+    net = trained(network(outgoing(units, False)), optimizer, 24)
     weight, bias, out, last = (host(parameter).astype(np.float64) for parameter in net.parameters())
 
     moved = np.abs(weight - W).max()
     assert moved > 0.01
-    for rows in (weight, bias[:, None], out.T):  # roundings are 1e-7, and 12 steps do not make a hundred of one
+    for rows in (weight, bias[:, None], out.T):  # roundings are 1e-7, and 24 steps do not make a hundred of one
         assert spread(rows) < 1e-3 * moved
     x = np.linspace(-2, 2, 30).reshape(10, 3)
     one = tanh(x @ weight[0] + bias[0])[:, None] * out.sum() + last
@@ -161,7 +162,15 @@ def test_dropout_gives_equal_units_unequal_gradients_and_parts_them_in_one_step(
     assert spread(host(net[0].weight)) > 0.01
 
 
-RANDOM = ("uniform_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+RANDOM = (
+    "uniform_",
+    "trunc_normal_",
+    "xavier_uniform_",
+    "xavier_normal_",
+    "kaiming_uniform_",
+    "kaiming_normal_",
+    "orthogonal_",
+)
 
 
 @claim("random-init-breaks-symmetry")
@@ -185,7 +194,7 @@ def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_uni
 
 
 UNIFORM = among(
-    *((nn.Linear, sizes, sizes[0]) for sizes in ((1, 2000), (25, 2000), (64, 2000), (1025, 40))),
+    *((nn.Linear, sizes, sizes[0]) for sizes in ((1, 2000), (25, 2000), (64, 2000, False), (1025, 40))),
     *((nn.Conv1d, (5, 700, 3), 15), (nn.Conv2d, (5, 600, (3, 2)), 30), (nn.Conv3d, (2, 700, 2), 16)),
     *((nn.ConvTranspose2d, (700, 5, 2), 20), (nn.Conv2d, (6, 600, 3, 1, 0, 1, 2), 27)),
     *((nn.RNNCell, (30, 64), 64), (nn.LSTMCell, (30, 64), 64), (nn.GRUCell, (30, 64), 64)),
@@ -226,6 +235,8 @@ def test_normalisation_starts_as_no_change_of_scale(layer):
     made = kind(*sizes)
     agree(made.weight, np.ones(sizes[-1]))
     agree(made.bias, np.zeros(sizes[-1]))
+    for name, buffer in made.named_buffers():
+        agree(buffer, np.full(buffer.shape, name.endswith("var")))
 
 
 @claim("default-init-is-sensible")
