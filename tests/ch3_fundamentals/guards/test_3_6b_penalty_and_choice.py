@@ -203,7 +203,10 @@ def test_recurrent_weights_end_in_the_number_and_direction_of_their_layer(kind, 
 
 
 @claim("weights-alone-can-be-decayed")
-@over(optimizer=optimizers(dtypes=DTYPES, options={"weight_decay": 0}), later=among(True, False))
+@over(
+    optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop", dtypes=DTYPES, options={"weight_decay": 0}),
+    later=among(True, False),
+)
 def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_later(optimizer, later):
     apart = optimizer.but(**DECAY).on(parameters(optimizer, ((2, 3), (9, 5))))
     weights = (parameters(optimizer, ((2, 3), (9, 5))), DECAY)
