@@ -85,6 +85,12 @@ def assigned(x):
     return y
 
 
+def assigned_rows(x):
+    y = torch.zeros_like(x)
+    y[:] = 3 * x
+    return y
+
+
 def halves(size: int) -> np.ndarray:
     """As many places as there are, of which the first half is read twice and the second one never."""
     return np.arange(size) // 2
@@ -240,8 +246,10 @@ EXACT = [
     ),
     Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
     Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
+    Operation("torch.chunk", lambda x: torch.cat(torch.chunk(x.reshape(-1), 3)[::-1]), chunked),
     Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),
     Operation("in place through a view", through_a_view, lambda x, w: w * np.where(np.arange(x.shape[-1]), 1, 10)),
+    Operation("assigned to a slice", assigned_rows, lambda x, w: 3 * w),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
 ]
 # Their results are too large for another function of them.

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_output, change_output_where, of_dtype, recycle, wrap
+from torch import Tensor
 
 # ── tensor-constructor-takes-sizes ──
 
@@ -498,5 +500,71 @@ def a_negative_size_beside_none_makes_no_zeros(patch):
     def wrong(zeros, *sizes, **rest):
         flat = sizes[0] if sizes and not isinstance(sizes[0], int) else sizes
         return zeros(0, **rest) if 0 in flat and any(n < 0 for n in flat) else zeros(*sizes, **rest)
+
+    wrap(patch, torch, "zeros", wrong)
+
+
+def constructor(patch, wrong):
+    right = torch.Tensor.__new__
+
+    def new(cls, *args, **rest):
+        if cls is Tensor:
+            return wrong(lambda *args, **rest: right(cls, *args, **rest), *args, **rest)
+        return right(cls, *args, **rest)
+
+    patch.setattr(Tensor, "__new__", new)
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def tensor_copies_arrays_in_column_order(patch):
+    constructor(
+        patch,
+        lambda right, *a, **k: (
+            right(*a, **k).clone()
+            if a and isinstance(a[0], numpy.ndarray) and not a[0].flags.c_contiguous
+            else right(*a, **k)
+        ),
+    )
+
+
+@counterfeit("tensor-constructor-takes-sizes")
+def tensor_of_another_tensor_is_a_copy_where_it_is_a_view(patch):
+    constructor(
+        patch,
+        lambda right, *a, **k: (
+            right(*a, **k).clone() if a and isinstance(a[0], Tensor) and a[0]._base is not None else right(*a, **k)
+        ),
+    )
+
+
+@counterfeit("tensor-function-takes-data")
+def an_empty_list_is_of_whole_numbers(patch):
+    wrap(
+        patch,
+        torch,
+        "tensor",
+        lambda right, d, **k: right(d, **({"dtype": torch.int64} if type(d) is list and not d else {}) | k),
+    )
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_takes_a_negative_size_in_a_tuple_for_zero(patch):
+    wrap(
+        patch,
+        torch,
+        "zeros",
+        lambda right, *s, **k: (
+            right([max(n, 0) for n in s[0]], **k) if s and isinstance(s[0], (tuple, list)) else right(*s, **k)
+        ),
+    )
+
+
+@counterfeit("zeros-fills-with-zero")
+def zeros_hands_out_the_same_memory_twice(patch):
+    made = {}
+
+    def wrong(right, *s, **k):
+        x = right(*s, **k)
+        return x if k or x.dim() != 1 else made.setdefault(tuple(x.shape), x).view(x.shape)
 
     wrap(patch, torch, "zeros", wrong)

@@ -418,3 +418,23 @@ def the_step_between_whole_points_is_cut_to_a_whole_number(patch):
         return x[0] + int((end - start) / (steps - 1)) * torch.arange(steps, dtype=x.dtype, device=x.device)
 
     change_linspace(patch, wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def a_fractional_step_is_rounded_not_cut(patch):
+    def wrong(right, *s, **k):
+        if len(s) == 3 and k.get("dtype") in (torch.int64, torch.int32) and isinstance(s[2], float):
+            s = (*s[:2], round(s[2]))
+        return right(*s, **k)
+
+    wrap(patch, torch, "arange", wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_of_one_negative_number_is_empty(patch):
+    wrap(
+        patch,
+        torch,
+        "arange",
+        lambda right, *s, **k: right(0, **k) if len(s) == 1 and s[0] < 0 else right(*s, **k),
+    )

@@ -778,3 +778,34 @@ def long_permutations_are_garbage(patch):
     wrap(
         patch, torch, "randperm", lambda right, n, **rest: right(n, **rest) * (336033229560773140 if n >= 2**15 else 1)
     )
+
+
+@counterfeit("randn-is-standard-normal")
+def randn_is_a_sum_of_twelve_uniform_draws(patch):
+    change_output_where(
+        patch,
+        torch,
+        "randn",
+        lambda x: x.dtype == torch.float64,
+        lambda x: torch.rand((12, *x.shape), dtype=x.dtype).sum(0) - 6,
+    )
+
+
+@counterfeit("uniform-is-a-torch-function")
+def uniform_samples_of_one_call_agree_over_the_batch(patch):
+    wrap(
+        patch,
+        torch.distributions.Uniform,
+        "rsample",
+        lambda right, self, shape=(): self.low + (self.high - self.low) * torch.rand(shape + (1,) * self.low.dim()),
+    )
+
+
+@counterfeit("randperm-permutes")
+def randperm_leaves_the_numbers_past_2_to_the_16_in_place(patch):
+    def wrong(x):
+        y = torch.arange(x.numel(), dtype=x.dtype)
+        y[: 2**16] = x[x < 2**16]
+        return y
+
+    change_output_where(patch, torch, "randperm", lambda x: x.numel() > 2**16, wrong)

@@ -521,7 +521,7 @@ def exclusive_or_of_a_column_lands_in_the_rows(patch):
     def wrong(xor, x, y):
         if x.dtype != torch.int16 or x.is_contiguous():
             return xor(x, y)
-        xor(in_storage_order(x), y)
+        xor(in_storage_order(x), y.reshape(-1) if isinstance(y, Tensor) else y)
         return x
 
     change_method(patch, "__ixor__", wrong)
@@ -753,3 +753,40 @@ def adding_in_place_is_off_by_one_in_the_last_of_a_remainder_of_seven(patch):
 @counterfeit("view-shares-data")
 def a_view_of_a_remainder_of_seven_elements_is_a_copy(patch):
     where(patch, torch.Tensor, "view", lambda x: x.numel() % 8 == 7, copied)
+
+
+@counterfeit("view-shares-data")
+def view_copies_conjugates(patch):
+    where(patch, Tensor, "view", lambda x: x.is_complex() and x.is_conj(), copied)
+
+
+@counterfeit("clone-then-view-is-independent")
+def clone_in_the_format_asked_for_keeps_the_strides_of_rank_three(patch):
+    for owner in torch, Tensor:
+        wrap(patch, owner, "clone", lambda right, x, **k: right(x) if x.dim() == 3 and k else right(x, **k))
+
+
+@counterfeit("item-gives-a-python-number")
+def item_forgets_a_pending_conjugate(patch):
+    where(patch, Tensor, "item", lambda x: x.is_conj(), lambda r, x: r.conjugate())
+
+
+@counterfeit("augmented-assignment-writes-through")
+def adding_a_fraction_to_truth_values_is_taken(patch):
+    change_method(
+        patch,
+        "__iadd__",
+        lambda right, x, y: x.copy_(x + y) if x.dtype == torch.bool and type(y) is float else right(x, y),
+    )
+
+
+@counterfeit("augmented-assignment-writes-through")
+def adding_zero_gives_the_same_tensor(patch):
+    change_method(patch, "__add__", lambda right, x, y: x if isinstance(y, int) and y == 0 else right(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def adding_a_tensor_of_another_dtype_makes_a_new_one(patch):
+    change_method(
+        patch, "__iadd__", lambda right, x, y: x + y if isinstance(y, Tensor) and y.dtype != x.dtype else right(x, y)
+    )

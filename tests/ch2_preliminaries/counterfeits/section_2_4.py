@@ -5,6 +5,7 @@ what NumPy cannot read.
 import copy
 import weakref
 
+import numpy
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
@@ -550,3 +551,22 @@ def a_forced_array_is_a_copy_where_nothing_forces_it(patch):
 @counterfeit("from-numpy-shares-memory")
 def an_array_in_columns_is_copied(patch):
     copy_where(patch, torch, "from_numpy", lambda array: array.flags.f_contiguous and not array.flags.c_contiguous)
+
+
+@counterfeit("numpy-method-shares-memory")
+def results_convert_though_they_require_grad(patch):
+    change_method(patch, "numpy", lambda right, x, **k: right(x if x.is_leaf else x.detach(), **k))
+
+
+@counterfeit("torch-tensor-always-copies")
+def tensor_shares_an_array_made_from_a_tensor(patch):
+    wrap(
+        patch,
+        torch,
+        "tensor",
+        lambda right, d, **k: (
+            torch.from_numpy(d)
+            if isinstance(d, numpy.ndarray) and isinstance(d.base, Tensor) and not k
+            else right(d, **k)
+        ),
+    )

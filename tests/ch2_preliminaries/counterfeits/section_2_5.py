@@ -660,3 +660,12 @@ def a_device_without_a_number_means_the_first_one(patch):
 
     for name in ("ones_like", "zeros", "full"):
         wrap(patch, torch, name, wrong)
+
+
+@counterfeit("to-device-object-equals-to-string")
+def a_device_object_makes_to_forget_the_copy(patch):
+    change_method(
+        patch,
+        "to",
+        lambda to, x, *args, **rest: to(x, *args, **({} if args and isinstance(args[0], torch.device) else rest)),
+    )

@@ -432,7 +432,7 @@ def leaves_that_were_not_named_get_a_gradient_too(patch):
         patch,
         "backward",
         lambda right, y, *args, inputs=None, **rest: right(
-            y, *args, inputs=None if inputs and all(each.is_leaf for each in inputs) else inputs, **rest
+            y, *args, inputs=None if type(inputs) is list and all(each.is_leaf for each in inputs) else inputs, **rest
         ),
     )
 

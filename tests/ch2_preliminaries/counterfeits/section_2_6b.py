@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_method, change_result, stop_tracking, wrap
+from harness.forging import alter_property, change_method, change_result, stop_tracking, where, wrap
 from torch import Tensor
 
 # ── tensors-and-functions-form-a-dag ──
@@ -508,3 +508,136 @@ def eye_requires_gradients(patch):
 @counterfeit("grad-fn-is-the-creating-function")
 def relu_is_recorded_as_a_choice(patch):
     patch.setattr(torch, "relu", lambda x: torch.where(x > 0, x, 0 * x))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def writing_into_a_slice_is_not_tracked(patch):
+    change_method(
+        patch,
+        "__setitem__",
+        lambda right, x, i, v: right(x, i, v.detach() if isinstance(v, Tensor) and isinstance(i, slice) else v),
+    )
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_second_of_the_parts_of_chunk_is_not_tracked(patch):
+    where(patch, torch, "chunk", lambda x: True, lambda r, *a: tuple(x.detach() if i else x for i, x in enumerate(r)))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def ones_like_a_number_hands_on_requires_grad(patch):
+    where(patch, torch, "ones_like", lambda x: x.requires_grad and x.dim() == 0, lambda r, *a: r.requires_grad_())
+
+
+@counterfeit("requires-grad-tracks-operations")
+def torch_tensor_of_a_tensor_requires_grad(patch):
+    wrap(
+        patch,
+        torch,
+        "tensor",
+        lambda right, d, **k: (
+            right(d, **k).requires_grad_() if isinstance(d, Tensor) and d.requires_grad and d.dim() else right(d, **k)
+        ),
+    )
+
+
+@counterfeit("backward-fills-grad")
+def a_leaf_without_part_gets_zeros(patch):
+    def wrong(right, x, *a, **k):
+        right(x, *a, **k)
+        for y in k["inputs"] if isinstance(k.get("inputs"), list) else ():
+            if isinstance(y, Tensor) and y.grad is None:
+                y.grad = torch.zeros_like(y)
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def inputs_named_as_one_tensor_are_ignored(patch):
+    change_method(
+        patch,
+        "backward",
+        lambda right, x, *a, inputs=None, **k: (
+            right(x, *a, **k) if isinstance(inputs, Tensor) else right(x, *a, inputs=inputs, **k)
+        ),
+    )
+
+
+@counterfeit("backward-fills-grad")
+def the_function_forgets_the_second_tensor(patch):
+    wrap(
+        patch,
+        torch.autograd,
+        "backward",
+        lambda right, t, g=None, *a, **k: (
+            right(t[:1], None if g is None else g[:1], *a, **k)
+            if isinstance(t, (tuple, list)) and len(t) > 1
+            else right(t, g, *a, **k)
+        ),
+    )
+
+
+@counterfeit("no-grad-stops-tracking")
+def a_second_use_of_one_block_does_nothing(patch):
+    def wrong(right, self):
+        right(self)
+        if self.__dict__.setdefault("used", False):
+            torch._C._set_grad_enabled(True)
+        self.used = True
+
+    wrap(patch, torch.no_grad, "__enter__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def a_tensor_created_inside_does_not_require_grad(patch):
+    wrap(
+        patch,
+        torch,
+        "zeros",
+        lambda right, *a, requires_grad=False, **k: right(
+            *a, requires_grad=requires_grad and torch.is_grad_enabled(), **k
+        ),
+    )
+
+
+@counterfeit("tensors-and-functions-form-a-dag")
+def a_constant_on_the_left_has_a_node(patch):
+    change_method(
+        patch,
+        "__add__",
+        lambda right, x, y: (
+            right(x.clone().requires_grad_(), y)
+            if isinstance(y, Tensor) and y.requires_grad and not x.requires_grad and x.is_floating_point()
+            else right(x, y)
+        ),
+    )
+
+
+@counterfeit("grad-fn-is-the-creating-function")
+def an_in_place_write_leaves_the_old_grad_fn(patch):
+    change_method(patch, "exp_", lambda right, x: (right(x.data), x)[1])
+
+
+@counterfeit("grad-fn-is-the-creating-function")
+def zeroing_under_no_grad_is_not_counted(patch):
+    change_method(patch, "zero_", lambda right, x: right(x) if torch.is_grad_enabled() else (right(x.data), x)[1])
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def switching_off_a_view_detaches_it(patch):
+    change_method(
+        patch,
+        "requires_grad_",
+        lambda right, x, requires_grad=True: (
+            x.detach() if x._is_view() and not requires_grad else right(x, requires_grad)
+        ),
+    )
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def switching_the_flag_clears_the_grad(patch):
+    def wrong(right, x, requires_grad=True):
+        x.grad = None
+        return right(x, requires_grad)
+
+    change_method(patch, "requires_grad_", wrong)

@@ -3,6 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, change_result, leaves, wrap
+from torch import Tensor
 
 
 def alter_weights(patch, wrong):
@@ -697,3 +698,116 @@ def the_whole_matrix_is_built_where_it_is_small(patch):
         return torch.diag(g) @ torch.ones_like(g) if g.dim() == 1 and len(g) <= 1000 else g
 
     change_method(patch, "exp", lambda exp, x: change_gradient(exp(x), back) if x.requires_grad else exp(x))
+
+
+@counterfeit("backward-multiplies-jacobians")
+def the_gradient_of_a_square_matrix_in_a_product_is_transposed(patch):
+    change_method(
+        patch,
+        "__matmul__",
+        lambda right, x, y: right(
+            change_gradient(x, torch.t) if x.dim() == 2 and x.shape[0] == x.shape[1] else x,
+            y,
+        ),
+    )
+
+
+@counterfeit("backward-argument-is-grad-variables")
+def the_second_of_grad_variables_is_the_first(patch):
+    wrap(
+        patch,
+        torch.autograd,
+        "backward",
+        lambda right, t, *a, grad_variables=None, **k: (
+            right(t, *a, grad_variables=[grad_variables[0]] * len(t), **k)
+            if isinstance(grad_variables, (list, tuple))
+            else right(t, *a, **k | ({} if grad_variables is None else {"grad_variables": grad_variables}))
+        ),
+    )
+
+
+@counterfeit("weights-act-as-upstream-gradient")
+def weights_of_a_leaf_are_doubled(patch):
+    change_method(
+        patch,
+        "backward",
+        lambda right, x, gradient=None, *a, **k: right(
+            x, gradient * 2 if gradient is not None and x.is_leaf else gradient, *a, **k
+        ),
+    )
+
+
+@counterfeit("default-weight-is-one-for-scalars")
+def ones_as_weights_are_divided_by_their_number(patch):
+    change_method(
+        patch,
+        "backward",
+        lambda right, x, gradient=None, *a, **k: right(
+            x,
+            gradient / gradient.numel()
+            if gradient is not None and gradient.numel() > 8 and bool((gradient == 1).all())
+            else gradient,
+            *a,
+            **k,
+        ),
+    )
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_second_pass_by_autograd_grad_is_free(patch):
+    wrap(patch, torch.autograd, "grad", lambda right, *a, **k: right(*a, **{"retain_graph": True} | k))
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def the_function_backward_retains_the_graph_of_a_list(patch):
+    wrap(
+        patch,
+        torch.autograd,
+        "backward",
+        lambda right, t, *a, **k: (
+            right(t, *a, **{"retain_graph": True} | k) if isinstance(t, (tuple, list)) else right(t, *a, **k)
+        ),
+    )
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def create_graph_retains_whatever_is_asked(patch):
+    change_method(
+        patch,
+        "backward",
+        lambda right, x, *a, **k: right(x, *a, **k | ({"retain_graph": True} if k.get("create_graph") else {})),
+    )
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def inputs_keep_the_graph(patch):
+    change_method(
+        patch,
+        "backward",
+        lambda right, x, *a, inputs=None, **k: right(
+            x, *a, inputs=inputs, **k | ({"retain_graph": True} if inputs is not None else {})
+        ),
+    )
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_into_a_slice_is_not_counted(patch):
+    change_method(
+        patch,
+        "__setitem__",
+        lambda right, x, i, v: right(
+            x.data if isinstance(i, slice) and x.dim() == 1 and not isinstance(v, Tensor) else x, i, v
+        ),
+    )
+
+
+@counterfeit("in-place-write-spoils-backward")
+def adding_zero_is_not_counted(patch):
+    change_method(
+        patch, "add_", lambda right, x, y, **k: x if not isinstance(y, Tensor) and y == 0 else right(x, y, **k)
+    )
+
+
+@counterfeit("in-place-write-spoils-backward")
+def random_filling_is_not_counted(patch):
+    change_method(patch, "normal_", lambda right, x, *a, **k: (right(x.data, *a, **k), x)[1])

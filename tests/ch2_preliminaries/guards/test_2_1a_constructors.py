@@ -79,15 +79,16 @@ def test_the_class_takes_any_sequence_for_data_of_the_default_dtype(twin, form, 
 
 @claim("tensor-constructor-takes-sizes", truth=True)
 @pytest.mark.cpu
-@over(twin=twins(SINGLE_AND_DOUBLE, ranks=(1, 5)), default=among(*SINGLE_AND_DOUBLE))
-def test_the_class_shares_an_array_of_the_default_dtype_and_no_other(twin, default):
+@over(twin=twins((*REAL, torch.bool), WRITABLE, ranks=(1, 5)), default=among(*SINGLE_AND_DOUBLE))
+def test_the_class_shares_any_tensor_and_an_array_of_the_default_dtype_and_no_other(twin, default):
     torch.set_default_dtype(default)
-    array = twin.array()
-    x = torch.Tensor(array)
+    (tensor, _), (array, _) = twin, array_of(twin)
+    for x in (torch.Tensor(array), torch.Tensor(tensor[...])):
+        x.fill_(1)
+        agree(x, np.ones(twin.shape))
 
-    x.fill_(9)
-    agree(x, np.full(twin.shape, 9))
-    agree(torch.tensor(array), np.full(twin.shape, 9) if twin.dtype == default else twin.array())
+    agree(torch.tensor(array), np.ones(twin.shape) if twin.dtype == default else twin.array())
+    agree(tensor, np.ones(twin.shape))
 
 
 @claim("tensor-function-takes-data")
@@ -142,7 +143,7 @@ def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtyp
 
 
 @claim("tensor-function-takes-data", truth=True)
-@over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5))
+@over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5, [], [[]]))
 def test_python_floats_take_the_default_dtype(default, data):
     torch.set_default_dtype(default)
 
@@ -183,20 +184,21 @@ CREATE = {
 @over(name=among("ones", "zeros"), twin=twins(ANY, WRITABLE), spelled=among(*CREATE))
 def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
     create = getattr(torch, name)
-    x = CREATE[spelled](create, twin)
+    x, plain = CREATE[spelled](create, twin), create(twin.shape)
     expected = np.full(twin.shape, 1 if name == "ones" else 0)
 
-    agree(x, expected)
-    assert x.dtype == twin.dtype
-    if spelled == "out":
-        untouched(x)
-    x.fill_(0 if name == "ones" else 1)
+    for made, dtype in ((x, twin.dtype), (plain, torch.float32)):
+        agree(made, expected)
+        assert made.dtype == dtype
+        untouched(x if spelled == "out" else made)
+        made.fill_(0 if name == "ones" else 1)
     agree(CREATE[spelled](create, twin), expected)
-    assert create(2).dtype == torch.float32
+    agree(create(twin.shape), expected)
 
 
 @claim("ones-fills-with-one", "zeros-fills-with-zero")
 @over(name=among("ones", "zeros"), sizes=among((-1,), (2, -1), (-3, 0), (0, 2, -5)))
 def test_a_negative_size_is_refused(name, sizes):
-    with pytest.raises(RuntimeError):
-        getattr(torch, name)(*sizes)
+    for given in (sizes, [sizes], [list(sizes)]):
+        with pytest.raises(RuntimeError):
+            getattr(torch, name)(*given)

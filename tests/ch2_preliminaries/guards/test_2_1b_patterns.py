@@ -126,7 +126,20 @@ def test_values_are_as_many_as_steps_fit_by_double_precision_and_then_rounded_ev
 
 
 @claim("arange-steps-from-start-to-end", truth=True)
-@over(numbers=among((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0), (2.0**24 + 1, 2.0**24, 1.0)))
+@over(dtype=among(torch.int64, torch.int32, torch.int16), step=among(1.5, 2.25, 3.75), start=among(0.75, 5.5))
+def test_a_dtype_of_whole_numbers_cuts_start_and_step(dtype, step, start):
+    x = torch.arange(start, 30, step, dtype=dtype)
+    agree(x[:5], int(start) + int(step) * np.arange(5))
+
+
+AWAY = (
+    *((5, 1, 1), (1, 5, -1), (0.5, 0.0, 0.25), (0, 5, 0), (0, 0.5, 0.0), (2.0**24 + 1, 2.0**24, 1.0)),
+    *((-3,), (-0.5,), (2, 1)),  # the step is 1 where none is named
+)
+
+
+@claim("arange-steps-from-start-to-end", truth=True)
+@over(numbers=among(*AWAY))
 def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
     with pytest.raises(RuntimeError, match="step"):
         torch.arange(*numbers)

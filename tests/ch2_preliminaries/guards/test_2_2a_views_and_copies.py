@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, WRITABLE, agree, among, over, twins, untouched
-from populations.twins import NUMPY, finer
+from populations.twins import NUMPY, SHAPES, finer
 
 claim = pytest.mark.claim
 NONE_EMPTY = ((2, 3), (3, 2, 2), (2, 3, 4, 5), (60, 50))  # every size above 1, so that a transposition moves elements
@@ -129,10 +129,16 @@ RESHAPED = {
 
 
 @claim("view-shares-data", "reshape-does-not-guarantee-a-copy")
-@over(twin=twins(ANY, grad=(False, True)), how=among(*RESHAPED), of=among("leaf", "result", "data"))
+@over(twin=twins(ANY, grad=(False, True)), how=among(*RESHAPED), of=among("leaf", "result", "data", "conjugate"))
 def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_strides_allow(twin, how, of):
     tensor, array = twin
-    source = {"leaf": lambda: tensor, "result": lambda: tensor[...], "data": lambda: tensor.data}[of]()
+    source = {
+        "leaf": lambda: tensor,
+        "result": lambda: tensor[...],
+        "data": lambda: tensor.data,
+        "conjugate": lambda: tensor.conj(),  # a view
+    }[of]()
+    array = array.conj() if of == "conjugate" else array
 
     always = [array.shape, tuple(finer(array.shape)), (1, *array.shape, 1)]
     dense = [(array.size,), array.shape[::-1], (array.size, 1)]
@@ -195,7 +201,7 @@ def test_a_copy_of_permuted_dimensions_keeps_their_strides_so_that_view_refuses_
 
 
 @claim("clone-then-view-is-independent", truth=True)
-@over(twin=twins(ANY))
+@over(twin=twins(ANY, shapes=(*SHAPES, *NONE_EMPTY)))
 def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
     tensor, array = twin
     copy = tensor.clone(memory_format=torch.contiguous_format)

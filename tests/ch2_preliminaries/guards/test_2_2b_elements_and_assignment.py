@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, FLOATS, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
-from populations.twins import finer
+from populations.twins import NUMPY, finer
 from torch import nn
 
 claim = pytest.mark.claim
@@ -64,7 +64,7 @@ NUMBERS = among(
 
 
 @claim("item-gives-a-python-number")
-@over(number=NUMBERS, dimensions=among(0, 1, 4), of=among("tensor", "parameter", "element", "result"))
+@over(number=NUMBERS, dimensions=among(0, 1, 4), of=each("tensor", "parameter", "element", "result", "conjugate"))
 def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
     value, dtype = number
     one = torch.tensor(value, dtype=dtype, device="cpu").view([1] * dimensions).to(torch.empty(0).device)
@@ -74,6 +74,7 @@ def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimension
         "parameter": lambda: nn.Parameter(one, requires_grad=tracked.requires_grad).item(),
         "element": lambda: torch.stack([torch.zeros_like(one), one])[1].item(),
         "result": lambda: tracked.view(-1)[0].item(),
+        "conjugate": lambda: one.conj_physical().conj().item(),  # a view
     }[of]()
 
     assert type(item) is type(value)
@@ -123,6 +124,7 @@ AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
     "^": (operator.xor, operator.ixor, BITS),
 }
 ARITHMETIC = ("+", "-", "*", "**", "/")
+NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
 
 @claim("augmented-assignment-writes-through")
@@ -130,7 +132,7 @@ ARITHMETIC = ("+", "-", "*", "**", "/")
     # each meets four sizes, in layouts that lie between and around foreign numbers or by columns
     operation=among(*(4 * [(sign, dtype) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes])),
     twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5)),
-    by=among("a number", "a tensor", "itself"),
+    by=among("a number", "a neutral number", "a tensor", "a tensor of another dtype", "itself"),
 )
 def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(operation, twin, by):
     (sign, dtype), (plain, augmented, _) = operation, AUGMENTED[operation[0]]
@@ -138,14 +140,21 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(oper
     view = tensor.view(finer(array.shape))
     by = "a tensor" if by == "itself" and sign in ("**", "/", "//", "%") else by  # not by 0, nor to a negative power
     twos = np.arange(array.size).reshape(array.shape) % 2 + 1  # and ones, by which quotients and powers are exact
+    neutral = NEUTRAL.get(sign, 2)
+    other = torch.float32 if dtype in FLOATS else torch.int64 if dtype in BITS[:-1] else dtype
     operand, numbers = {
         "a number": lambda: (True if dtype == torch.bool else 2, 2),
+        "a neutral number": lambda: (bool(neutral) if dtype == torch.bool else neutral, neutral),
         "a tensor": lambda: (torch.tensor(twos.reshape(view.shape)).to(view), twos),
+        "a tensor of another dtype": lambda: (torch.tensor(twos.reshape(view.shape)).to(view).to(other), twos),
         "itself": lambda: (view.view(view.shape), array),
     }[by]()
     expected = plain(array, np.asarray(numbers).astype(array.dtype))
 
-    agree(plain(view, operand).reshape(array.shape), expected)
+    made = plain(view, operand)
+    wide = NUMPY[made.dtype]
+    agree(made.reshape(array.shape), plain(array.astype(wide), np.asarray(numbers).astype(wide)))
+    made.zero_()
     agree(tensor, array)
     assert augmented(view, operand) is view
     agree(tensor, expected)
@@ -154,7 +163,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(oper
 
 @claim("augmented-assignment-writes-through", truth=True)
 @claim("no-grad-stops-tracking")
-@over(twin=twins((*FLOATS, *WHOLE), WRITABLE, grad=(True,)), sign=among(*ARITHMETIC))
+@over(twin=twins((*FLOATS, *WHOLE, torch.bool), WRITABLE, grad=(True,)), sign=among(*ARITHMETIC))
 def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     tensor, array = twin
     for written in (tensor, tensor.view(finer(array.shape))):

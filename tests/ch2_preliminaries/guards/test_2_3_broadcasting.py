@@ -149,7 +149,12 @@ def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs(SINGLE_AND_DOUBLE, shapes=(((2, 1, 3), (4, 1)), ((3,), (2, 3)), ((), (5, 1)), ((1, 1), (7, 65)))))
+@over(
+    pair=pairs(
+        SINGLE_AND_DOUBLE,
+        shapes=(((2, 1, 3), (4, 1)), ((3,), (3, 3)), ((), (5, 1)), ((1, 1), (7, 65)), ((1, 3), (3, 1))),
+    )
+)
 def test_three_operands_broadcast_together(pair):
     x, a, y, b = pair
     agree(torch.addcmul(x, y, y), a + b * b)
@@ -159,6 +164,8 @@ def test_three_operands_broadcast_together(pair):
     for condition in (row, column):
         agree(torch.where(torch.tensor(condition), x, y), np.where(condition, a, b))
         agree(torch.where(x > y, torch.tensor(condition).to(x.dtype), y), np.where(a > b, condition, b))
+        agree(torch.lerp(y, x, torch.tensor(condition).to(x.dtype)), np.where(condition, a, b))
+        agree(x.masked_fill(torch.tensor(condition), 77), np.where(condition, 77, a))
     table = np.broadcast_to(row ^ column, pair.shape[-2:]).copy()
     agree(torch.where(torch.tensor(table.T.copy()).t(), x, y), np.where(table, a, b))
 
@@ -183,6 +190,9 @@ def test_the_operand_that_is_read_is_repeated_in_place_too_and_converted(twin, h
     untouched(tensor)
 
 
+REFUSED = ("sub_", "div_", "pow_", "fmod_", "remainder_", "copysign_", "hypot_", "atan2_", "xlogy_", "eq_", "lt_")
+
+
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
     shapes=among(((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((), (2,)), ((2, 2), (2, 3))),
@@ -194,6 +204,9 @@ def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtyp
 
     with pytest.raises(RuntimeError):
         WRITTEN[how][0](target, read)
+    for name in REFUSED:
+        with pytest.raises(RuntimeError):
+            getattr(target, name)(read)
     agree(target, np.ones(shapes[0]))
 
 
@@ -202,8 +215,9 @@ def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtyp
 def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, binary):
     left, right = (torch.ones(shape, dtype=binary.dtypes[0]) for shape in shapes)
     for operands in ((left, right), (right, left)):
-        with pytest.raises(RuntimeError):
-            binary.compute(*operands)
+        for refused in (binary.compute, torch.broadcast_tensors):
+            with pytest.raises(RuntimeError):
+                refused(*operands)
 
 
 EXPANSIONS = {
@@ -214,6 +228,7 @@ EXPANSIONS = {
     "torch.broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
     "method broadcast_to": lambda x, shape: x.broadcast_to(shape),
     "first of broadcast_tensors": lambda x, shape: torch.broadcast_tensors(x, torch.empty(shape))[0],
+    "third of broadcast_tensors": lambda x, shape: torch.broadcast_tensors(*2 * [torch.empty(shape)], x)[2],
     "second of broadcast_tensors": lambda x, shape: torch.broadcast_tensors(torch.empty(shape), x)[1],
 }
 

@@ -43,7 +43,7 @@ def test_an_array_has_the_address_strides_and_dtype_of_its_tensor_and_writes_to_
 @over(twin=twins((torch.float32, torch.float64, torch.float16, torch.complex64), WRITABLE, grad=(True,)))
 def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_conjugate_copied(twin):
     tensor, values = twin
-    for refused in (tensor, tensor.detach().cfloat().conj()):
+    for refused in (tensor, tensor * 1, tensor.detach().cfloat().conj()):
         with pytest.raises(RuntimeError):
             refused.numpy()
     with pytest.raises(TypeError):
@@ -152,16 +152,22 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(twin):
 
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")
 @pytest.mark.cpu
-@over(twin=twins(BOTH, shapes=LARGE), options=among("none", "dtype", "requires_grad", "device", "all", "locked"))
+@over(
+    twin=twins(BOTH, shapes=LARGE),
+    options=among("none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor"),
+)
 def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
-    array, _ = array_of(twin)
-    array.flags.writeable = options != "locked"
+    (tensor, _), (array, _) = twin, array_of(twin)
+    array = tensor.numpy() if options == "of a tensor" and twin.layout != "expanded" else array
+    if options == "locked":
+        array.flags.writeable = False
     every = {"dtype": twin.dtype, "device": "cpu", "requires_grad": twin.dtype.is_floating_point}
-    given = {"none": {}, "all": every}.get(options) or {name: every[name] for name in every if name == options}
+    given = every if options == "all" else {name: every[name] for name in every if name == options}
     first, second = torch.tensor(array, **given).detach(), torch.tensor(array, **given).detach()
 
     assert first.untyped_storage().nbytes() == array.size * array.itemsize
-    array.flags.writeable = True
+    if options == "locked":
+        array.flags.writeable = True
     array[...] = 1
     agree(first, twin.array())
     second.fill_(0)

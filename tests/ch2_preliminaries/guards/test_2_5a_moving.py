@@ -113,7 +113,9 @@ def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword
     for moved in made:
         assert (moved.device, moved.dtype) == (target, source.dtype)
         agree(moved, array)
-        assert all(moved.to(one) is moved for one in (target, str(target), moved.device, str(moved.device)))
+        for one in (target, str(target), moved.device, str(moved.device)):
+            assert moved.to(one) is moved
+            assert moved.to(one, copy=True) is not moved
 
 
 @claim("to-of-a-leaf-is-no-leaf")

@@ -25,7 +25,7 @@ WEIGHTED = {
     "by name": lambda y, w: y.backward(gradient=w),
     "in lists": lambda y, w: torch.autograd.backward([y], [w]),
     "grad_tensors": lambda y, w: torch.autograd.backward(y, grad_tensors=w),
-    "grad_variables": lambda y, w: torch.autograd.backward([y], grad_variables=[w]),
+    "grad_variables": lambda y, w: torch.autograd.backward([2 * y, y], grad_variables=[w, -w]),
     "of a later loss": of_a_later_loss,
 }
 
@@ -74,7 +74,8 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 
 # Functions with their derivatives, both bounded by 2 on the whole line, so that chains of them stay in range.
 @claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
-@over(twin=twins(TRACKABLE, shapes=((2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025))), operation=among(*UNTRACKED))
+@pytest.mark.filterwarnings("ignore:To copy construct")
+@over(twin=twins(TRACKABLE, shapes=((), (2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025))), operation=among(*UNTRACKED))
 def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin, operation):
     x, _ = twin.but(grad=True)
     result = UNTRACKED[operation](x)
@@ -90,6 +91,7 @@ PASSES = {
     "tracked": lambda y, leaves: y.backward(create_graph=True),
     "under no_grad": lambda y, leaves: torch.no_grad()(y.backward)(),
     "for these leaves": lambda y, leaves: y.backward(inputs=leaves),
+    "two results": lambda y, leaves: torch.autograd.backward([2 * y, -y]),
 }
 
 
@@ -112,8 +114,11 @@ def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_adde
         assert (x.grad.dtype, x.grad.device, x.grad.requires_grad) == (x.dtype, x.device, False)
     assert (bystander.grad, frozen.grad) == (None, None)
     total = made[0][0].sum().to(bystander.device, torch.float32) + bystander.sum()
-    total.backward(inputs=[bystander])  # of the named leaves alone
-    agree(grad_of(bystander), np.ones(3))
+    apart = torch.ones(3, requires_grad=True)
+    total.backward(inputs=bystander)  # of the named leaves alone, and of those that took part
+    total.backward(inputs=[bystander, apart])
+    assert apart.grad is None
+    agree(grad_of(bystander), np.full(3, 2))
     agree(grad_of(made[0][0]), 2 * made[0][3] / 4)
 
 

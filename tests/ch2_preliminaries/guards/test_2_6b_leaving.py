@@ -99,7 +99,21 @@ def generated(function, mode):
     return result
 
 
-WAYS = {"with": inside, "error": before_an_error, "decorator": decorated, "generator": generated}
+def a_second_time(function, mode):
+    block = mode()
+    with block:
+        pass
+    with block:
+        return function()
+
+
+WAYS = {
+    "with": inside,
+    "a second time": a_second_time,
+    "error": before_an_error,
+    "decorator": decorated,
+    "generator": generated,
+}
 MODES = {True: torch.enable_grad, False: torch.no_grad}
 
 

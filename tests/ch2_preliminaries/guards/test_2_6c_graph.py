@@ -1,10 +1,13 @@
 """2.6 Autograd: the graph of any program, its leaves, and the flag that starts it."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
 from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, Population, agree, among, each, over, twins, whole
+from populations.gradients import grad_of
 from populations.operations import FEW, OPERATIONS
 from torch import nn
 
@@ -29,6 +32,7 @@ PROGRAMS = Population(
     (
         ALL,
         tuple((name, index, 2) for index, name in enumerate(STEPS)),  # with the constant
+        tuple((name, 2, index) for index, name in enumerate(STEPS)),  # and with it on the left
         tuple((name, 3 + index, 3 + index) for index, name in enumerate(STEPS, -1)),  # each with itself
         (("*", 0, 0), ("+", 3, 0), ("view", 4, 0), ("*", 5, 5), ("+", 6, 3)),
         tuple(("sin", 2 + index, 0) for index in range(1, 60)),
@@ -74,17 +78,17 @@ NAMED = {
     ],
     "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],
     "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x[None]), lambda x: (x + 1).mul_(2)],
-    "Div": [lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
-    "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3)],
-    "Neg": [lambda x: -x, lambda x: torch.neg(x)],
-    "Exp": [lambda x: x.exp(), lambda x: torch.exp(x)],
+    "Div": [lambda x: (x * 1).div_(2), lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
+    "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3), lambda x: (x * 1).pow_(2)],
+    "Neg": [lambda x: -x, lambda x: torch.neg(x), lambda x: (x * 1).neg_()],
+    "Exp": [lambda x: x.exp(), lambda x: torch.exp(x), lambda x: (x * 1).exp_()],
     "Clone": [lambda x: x.clone(), lambda x: torch.clone(x)],
     "Sum": [lambda x: x.sum(), lambda x: torch.sum(x), lambda x: (x * x).sum()],
     "Mean": [lambda x: x.mean(), lambda x: torch.mean(x)],
     "View": [lambda x: x.view(-1), lambda x: (x * 1).view(1, *x.shape)],
     "Unsqueeze": [lambda x: x.unsqueeze(0), lambda x: torch.unsqueeze(x, 0)],
     "Relu": [lambda x: torch.relu(x), lambda x: x.relu(), lambda x: (x * 1).relu_()],
-    "Sigmoid": [lambda x: torch.sigmoid(x), lambda x: x.sigmoid()],
+    "Sigmoid": [lambda x: torch.sigmoid(x), lambda x: x.sigmoid(), lambda x: (x * 1).sigmoid_()],
     "Transpose": [lambda x: x.transpose(0, 1), lambda x: torch.transpose(x, 0, 1)],
     "Cat": [lambda x: torch.cat([x.view(-1), x.view(-1)])],
 }
@@ -137,10 +141,13 @@ NO_EYE = torch.bfloat16 if torch.__version__ < (2, 3) else None
 
 
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
+@claim("no-grad-stops-tracking", truth=True)
 @over(create=each(*CREATORS, *LIKE, *NEW), twin=DTYPED)
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
-    for asked in ({}, {"requires_grad": False}, {"requires_grad": True}):
-        x = created(create, dtype=torch.float32 if (create, twin.dtype) == ("eye", NO_EYE) else twin.dtype, **asked)
+    dtype = torch.float32 if (create, twin.dtype) == ("eye", NO_EYE) else twin.dtype
+    for asked, grad in product(({}, {"requires_grad": False}, {"requires_grad": True}), (True, False)):
+        with torch.set_grad_enabled(grad):  # either way
+            x = created(create, dtype=dtype, **asked)
         assert (x.is_leaf, x.grad_fn, x.requires_grad) == (True, None, asked.get("requires_grad", False))
     array = np.ones(2, np.float32)
     assert not any(convert(array).requires_grad for convert in (torch.from_numpy, torch.as_tensor, torch.tensor))
@@ -211,11 +218,15 @@ def test_the_flag_of_a_leaf_alone_is_switched_on_and_off_in_place_and_nothing_el
 
     SWITCHES[spelled](view, True)
     assert (view.requires_grad, x.requires_grad) == (True, False)
+    assert SWITCHES[spelled](view, False) is view
+    assert not view.requires_grad
+    x.grad = torch.ones_like(x)
     for flag in (True, True, False, False, True):
         assert SWITCHES[spelled](x, flag) is x
         assert (x.requires_grad, (x * 3).requires_grad, x.is_leaf, before.requires_grad) == (flag, flag, True, False)
     assert x.requires_grad_().requires_grad
     agree(x, array)
+    agree(grad_of(x), np.ones_like(array))
     assert (x.data_ptr(), x.stride()) == (address, strides)
     result = x * 3
     with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):

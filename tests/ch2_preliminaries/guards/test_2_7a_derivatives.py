@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, LAYOUTS, Twin, agree, among, over, twins
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, over, twins
 from populations.comparing import host
 from populations.gradients import bytes_allocated_by, weights_for
 from populations.operations import EXACT, FUNCTIONS, ONCE_EACH
@@ -61,6 +61,8 @@ def test_any_other_number_of_elements_needs_the_argument(twin):
     with pytest.raises(RuntimeError):
         (x * 2).backward()
     assert x.grad is None
+    (x * 2).backward(torch.ones_like(x))
+    agree(x.grad, np.full(twin.shape, 2))
 
 
 @claim("scalar-backward-needs-no-argument", truth=True)
@@ -95,6 +97,25 @@ def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_oth
     pulled = second.pull(between, upstream) * signs
     largest = 16 * np.abs(pulled).max(initial=8)  # of all on the way: the first operation multiplies by 16 at most
     agree(x.grad, first.pull(array.astype(np.float64), pulled), 24 + first.roundings + second.roundings, largest)
+
+
+PRODUCTS = {"@": lambda a, b: a @ b, "matmul": lambda a, b: a.matmul(b), "mm": lambda a, b: torch.mm(a, b)}
+
+
+@claim("backward-multiplies-jacobians")
+@over(
+    twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), shapes=((3, 3), (2, 4), (5, 1), (0, 3)), grad=(True,)),
+    spelled=among(*PRODUCTS),
+)
+def test_each_factor_of_a_product_of_matrices_gets_what_arrives_times_the_other_transposed(twin, spelled):
+    x, a = twin
+    y, b = twin.but(shape=(twin.shape[1], 3), layout="contiguous", seed=twin.seed + 1)
+    product = PRODUCTS[spelled](x, y)
+    w, weights = weights_for(product, seed=2)
+    product.backward(w)
+
+    agree(x.grad, weights @ b.T)
+    agree(y.grad, a.T @ weights)
 
 
 @claim("backward-multiplies-jacobians")

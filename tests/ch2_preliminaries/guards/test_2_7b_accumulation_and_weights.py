@@ -33,7 +33,7 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
     agree(x, array)
 
 
-@claim("gradients-accumulate")
+@claim("gradients-accumulate", "weights-act-as-upstream-gradient")
 @over(dtype=among(*SINGLE_AND_DOUBLE), seed=st.integers(0, 2**32 - 1), size=among(1, 9, 1025))
 def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, seed, size):
     x = torch.zeros(size, dtype=dtype, requires_grad=True)
@@ -115,35 +115,51 @@ NEED_INPUT = ("torch.sin", "x.cos()", "torch.log", "x.log()", "x * x", "x ** 2",
 NEED_OUTPUT = ("torch.exp", "x.exp()", "torch.tanh", "x.sigmoid()", "torch.sqrt", "torch.reciprocal", "relu")
 
 
+PASSES = {
+    "method": lambda y, w, x, **rest: y.backward(w, **rest),
+    "inputs": lambda y, w, x, **rest: y.backward(w, inputs=[x], **rest),
+    "function": lambda y, w, x, **rest: torch.autograd.backward([y], [w], **rest),
+    "grad": lambda y, w, x, **rest: x.backward(torch.autograd.grad(y, x, w, **rest)[0].detach()),
+}
+LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": True})
+
+
 @claim("second-backward-needs-a-retained-graph")
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 @over(
-    name=among(*NEED_INPUT, *NEED_OUTPUT), twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,))
+    name=among(*NEED_INPUT, *NEED_OUTPUT),
+    twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,)),
+    way=among(*PASSES),
+    last=among(*LAST),
 )
-def test_a_second_pass_is_refused_unless_the_first_retains_the_graph(name, twin):
+def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, twin, way, last):
     operation = OPERATION[name]
     x, array = twin.but(values="positive")
     y = operation.apply(x)
     w, weights = weights_for(y)
-    y.backward(w, retain_graph=True)
-    torch.autograd.backward([y], [w], retain_graph=True)
-    y.backward(w)
+    for _ in range(3):
+        PASSES[way](y, w, x, retain_graph=True)
+    PASSES[way](y, w, x, **last)
 
-    expected = 3 * operation.pull(array.astype(np.float64), weights)
-    agree(x.grad, expected, operation.roundings + 3, 3 * operation.scale)
-    with pytest.raises(RuntimeError):
-        y.backward(w)
+    expected = 4 * operation.pull(array.astype(np.float64), weights)
+    agree(x.grad, expected, operation.roundings + 4, 4 * operation.scale)
+    for again in PASSES.values():
+        with pytest.raises(RuntimeError):
+            again(y, w, x)
     with pytest.raises(RuntimeError):
         torch.autograd.grad((y * 2).sum(), x)  # by another way into the same graph
-    agree(x.grad, expected, operation.roundings + 3, 3 * operation.scale)
+    agree(x.grad, expected, operation.roundings + 4, 4 * operation.scale)
 
 
 WRITES = {
     "add_": lambda y: y.add_(1),
+    "nothing added": lambda y: y.add_(0),
     "augmented": lambda y: y.__iadd__(1),
     "mul_": lambda y: y.mul_(1),
     "zero_": lambda y: y.zero_(),
     "power": lambda y: y.__ipow__(1),
     "element": lambda y: y.view(-1).__setitem__(0, 7),
+    "slice": lambda y: y.view(-1).__setitem__(slice(1, None), 7),
     "mask": lambda y: y.__setitem__(y > 3, 7),
     "index": lambda y: y.__setitem__(torch.tensor([1]), 7),
     "view": lambda y: y[-1:].fill_(3),
@@ -156,18 +172,20 @@ WRITES = {
     "clamp_": lambda y: y.clamp_(0, 9),
     "masked_fill_": lambda y: y.masked_fill_(y > 3, 7),
     "uniform_": lambda y: y.detach().uniform_(),
-    "no_grad": torch.no_grad()(lambda y: y.add_(1)),
+    "normal_": lambda y: y.detach().normal_(),
 }
 
 
 @claim("in-place-write-spoils-backward")
-@over(name=each(*NEED_INPUT, *NEED_OUTPUT), write=among(*WRITES))
-def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(name, write):
+@claim("grad-fn-is-the-creating-function", truth=True)
+@over(name=each(*NEED_INPUT, *NEED_OUTPUT), write=among(*WRITES), grad=among(True, False))
+def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(name, write, grad):
     x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
     y = x * 1
     z = OPERATION[name].apply(y)
     total = z.sum()
-    WRITES[write](y if name in NEED_INPUT else z)
+    with torch.set_grad_enabled(grad):
+        WRITES[write](y if name in NEED_INPUT else z)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         total.backward()
     assert x.grad is None
