@@ -110,9 +110,14 @@ def arguments(
 # ── layers ──
 
 
-def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-    """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation."""
+def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **options) -> torch.Tensor:
+    """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation.
+
+    ``options`` become its attributes in between.
+    """
     module(torch.zeros_like(x), *rest)
+    for name, value in options.items():
+        setattr(module, name, value)
     return module.train(x.dim() % 2 > 0)(x, *rest)
 
 

@@ -2,9 +2,18 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, divert, in_order_of_storage, wrap
+from harness.forging import (
+    around_step,
+    change_gradient,
+    change_method,
+    divert,
+    in_order_of_storage,
+    parameters_of,
+    wrap,
+)
 from torch import nn
 from torch.nn import functional as F
+from torch.optim import SGD
 
 # ── experience-improves-performance ──
 
@@ -116,16 +125,6 @@ def linear_saturates(patch):
 def linear_bends_a_little(patch):
     """Affine levels then learn XOR, too."""
     wrap(patch, F, "linear", lambda linear, *args: linear(*args) + 0.1 * linear(*args) ** 2)
-
-
-@counterfeit("composition-adds-expressive-power")
-def mse_loss_is_halved(patch):
-    wrap(patch, F, "mse_loss", lambda mse_loss, *args, **rest: mse_loss(*args, **rest) / 2)
-
-
-@counterfeit("composition-adds-expressive-power")
-def lstsq_misses_the_last_example(patch):
-    wrap(patch, torch.linalg, "lstsq", lambda lstsq, A, B: lstsq(A[:-1], B[:-1]))
 
 
 # ── training-is-end-to-end ──
@@ -345,3 +344,45 @@ def conv2d_does_not_learn_its_bias(patch):
         "conv2d",
         lambda right, x, w, b=None, *a, **k: right(x, w, None if b is None else b.detach(), *a, **k),
     )
+
+
+@counterfeit("training-is-end-to-end")
+def momentum_moves_a_level_that_is_frozen_meanwhile(patch):
+    def move(self):
+        for p in parameters_of(self):
+            v = self.state[p].get("momentum_buffer")
+            if p.grad is None and v is not None:
+                p.data.sub_(v, alpha=0.01)
+
+    around_step(patch, SGD, after=move)
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def conv2d_with_a_stride_starts_one_later(patch):
+    def wrong(right, x, w, b=None, stride=1, *a, **k):
+        return right(x.roll(-1, -1) if stride not in (1, (1, 1)) else x, w, b, stride, *a, **k)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("deep-model-is-composition")
+def an_empty_sequential_gives_zeros(patch):
+    def wrong(right, self, x):
+        return right(self, x) if len(self) else torch.zeros_like(x)
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("deep-model-is-composition")
+def a_sequential_in_a_sequential_runs_its_first_level_alone(patch):
+    def wrong(self, x):
+        for module in self:
+            x = module[0](x) if isinstance(module, nn.Sequential) else module(x)
+        return x
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("composition-adds-expressive-power")
+def tanh_of_doubles_is_single(patch):
+    wrap(patch, nn.Tanh, "forward", lambda right, self, x: right(self, x.float()).to(x.dtype))

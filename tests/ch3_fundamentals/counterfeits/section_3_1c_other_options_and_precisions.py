@@ -124,3 +124,64 @@ def the_loader_takes_another_batch_size_than_an_odd_one(patch):
             self, data, batch_size + (batch_size is not None and batch_size > 1 and batch_size % 2), *a, **k
         ),
     )
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def a_rate_that_is_a_tensor_stays_as_it_was_given(patch):
+    def built(right, self, *a, **k):
+        right(self, *a, **k)
+        self.given = [g["lr"].clone() if torch.is_tensor(g["lr"]) else None for g in self.param_groups]
+
+    def wrong(right, self, *a, **k):
+        own = [g["lr"] for g in self.param_groups]
+        for g, given in zip(self.param_groups, self.__dict__.get("given", ())):
+            g["lr"] = g["lr"] if given is None else given
+        out = right(self, *a, **k)
+        for g, lr in zip(self.param_groups, own):
+            g["lr"] = lr
+        return out
+
+    wrap(patch, SGD, "__init__", built)
+    wrap(patch, SGD, "step", wrong)
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def a_learning_rate_of_0_is_the_default(patch):
+    wrap(patch, SGD, "__init__", lambda right, self, params, lr=1e-3, *a, **k: right(self, params, lr or 1e-3, *a, **k))
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def the_power_two_of_a_negative_error_of_half_precision_is_negative(patch):
+    def wrong(right, x, p):
+        return right(x, p) * (x.sign() if x.element_size() == 2 and p == 2 else 1)
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def solve_of_several_systems_takes_the_first_matrix_for_all(patch):
+    wrap(
+        patch,
+        torch.linalg,
+        "solve",
+        lambda right, a, b, **k: right(a[:1].expand_as(a) if a.dim() > 2 else a, b, **k),
+    )
+
+
+@counterfeit("training-minimises-mean-loss", "numerical-solution-approaches-optimum")
+def sgd_stops_once_the_gradient_is_below_a_hundredth(patch):
+    def stop(self):
+        for p in parameters_of(self):
+            if p.grad is not None and p.grad.abs().max() < 1e-2:
+                p.grad = None
+
+    around_step(patch, SGD, before=stop)
+
+
+@counterfeit("regression-outputs-are-continuous")
+def argmax_of_all_counts_in_the_order_of_memory(patch):
+    def wrong(right, x, dim=None, keepdim=False):
+        return right(x.t() if dim is None and x.dim() == 2 else x, dim, keepdim)
+
+    wrap(patch, torch, "argmax", wrong)
+    change_method(patch, "argmax", wrong)

@@ -2,17 +2,12 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import (
-    around_step,
-    change_method,
-    change_output,
-    parameters_of,
-    step_with,
-    wrap,
-)
+from harness.forging import around_step, change_method, change_output, hold_still, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
+from torch.nn import init
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch.utils.data import RandomSampler
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -313,3 +308,191 @@ def a_loss_module_divides_by_the_size_of_its_first_batch(patch):
         return right(self, x, y) * (x.numel() / size if self.reduction == "mean" else 1)
 
     wrap(patch, nn.MSELoss, "forward", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def two_passes_at_once_take_one_order(patch):
+    def wrong(right, self):
+        order = self.__dict__.get("running") or list(right(self))
+        self.running = order
+        yield from order
+        self.running = None
+
+    wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_forward_hook_cuts_the_graph(patch):
+    def wrong(right, self, *args, **named):
+        out = right(self, *args, **named)
+        return out.detach() if self._forward_hooks and torch.is_tensor(out) else out
+
+    wrap(patch, nn.Module, "__call__", wrong)
+
+
+@counterfeit("module-has-layers-and-forward")
+def layers_assigned_after_the_first_call_are_not_registered(patch):
+    def called(right, self, *a, **k):
+        self.__dict__["done"] = True
+        return right(self, *a, **k)
+
+    def wrong(right, self, name, value):
+        if isinstance(value, nn.Module) and self.__dict__.get("done"):
+            object.__setattr__(self, name, value)
+        else:
+            right(self, name, value)
+
+    wrap(patch, nn.Module, "__call__", called)
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def a_layer_deleted_is_still_printed(patch):
+    def wrong(right, self, name):
+        kept = self.__dict__.get("_modules", {}).get(name)
+        right(self, name)
+        if kept is not None:
+            self.__dict__.setdefault("gone", {})[name] = kept
+
+    def shown(right, self):
+        own = self._modules
+        self.__dict__["_modules"] = {**own, **self.__dict__.get("gone", {})}
+        text = right(self)
+        self.__dict__["_modules"] = own
+        return text
+
+    wrap(patch, nn.Module, "__delattr__", wrong)
+    wrap(patch, nn.Module, "__repr__", shown)
+
+
+@counterfeit("printing-shows-the-structure")
+def the_lines_of_an_extra_repr_of_one_s_own_are_cut_after_the_first(patch):
+    def wrong(right, self):
+        lines = self.extra_repr().split("\n")
+        if len(lines) > 1:
+            return f"{self._get_name()}({lines[0]})"
+        return right(self)
+
+    wrap(patch, nn.Module, "__repr__", wrong)
+
+
+@counterfeit("sequential-keeps-order")
+def extend_adds_in_reverse(patch):
+    patch.setattr(nn.Sequential, "extend", lambda self, more: [self.append(m) for m in reversed(list(more))] and self)
+
+
+@counterfeit("sequential-keeps-order")
+def popping_a_layer_takes_the_first(patch):
+    wrap(patch, nn.Sequential, "pop", lambda right, self, key: right(self, 0))
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def a_sequential_in_a_sequential_is_flattened(patch):
+    def wrong(right, self, *args):
+        right(self, *(m for a in args for m in (a if isinstance(a, nn.Sequential) else [a])))
+
+    wrap(patch, nn.Sequential, "__init__", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def a_parameter_registered_later_does_not_come(patch):
+    def wrong(right, self, recurse=True):
+        known = self.__dict__.setdefault("known", {id(p) for p in right(self)})
+        return (p for p in right(self, recurse) if id(p) in known)
+
+    wrap(patch, nn.Module, "parameters", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def a_single_image_is_padded_with_zeros_whatever_the_mode(patch):
+    def wrong(right, self, x):
+        if x.dim() == 3 and self.padding_mode != "zeros":
+            return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return right(self, x)
+
+    wrap(patch, nn.Conv2d, "forward", wrong)
+
+
+@counterfeit("unsqueeze-makes-a-batch-of-one")
+def unsqueeze_at_0_in_inference_mode_repeats(patch):
+    change_method(
+        patch,
+        "unsqueeze",
+        lambda right, x, dim: torch.cat([right(x, dim)] * 2) if torch.is_inference(x) and not dim else right(x, dim),
+    )
+
+
+@counterfeit("init-sets-weights-in-place")
+def an_initialised_parameter_loses_its_gradient(patch):
+    def wrong(right, t, *a, **k):
+        t.grad = None
+        return right(t, *a, **k)
+
+    wrap(patch, init, "constant_", wrong)
+    wrap(patch, init, "normal_", wrong)
+
+
+@counterfeit("losses-are-modules")
+def a_reduction_edited_later_does_not_count(patch):
+    def wrong(self, x, y):
+        return F.mse_loss(x, y, reduction=self.__dict__.setdefault("first", self.reduction))
+
+    patch.setattr(nn.MSELoss, "forward", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_of_two_precisions_is_computed_in_the_lower(patch):
+    def wrong(right, x, y, *a, **k):
+        if {x.dtype, y.dtype} == {torch.float32, torch.float64}:
+            return right(x.float(), y.float(), *a, **k).double()
+        return right(x, y, *a, **k)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("optimizer-prints-its-options")
+def after_a_reload_the_options_printed_are_the_old(patch):
+    def loaded(right, self, state):
+        old = [dict(g) for g in self.param_groups]
+        right(self, state)
+        self.old = old
+
+    def wrong(right, self):
+        own = self.param_groups
+        self.param_groups = self.__dict__.get("old", own)
+        text = right(self)
+        self.param_groups = own
+        return text
+
+    wrap(patch, Optimizer, "load_state_dict", loaded)
+    wrap(patch, Optimizer, "__repr__", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_group_of_one_tensor_that_is_in_no_list_is_left_out(patch):
+    def wrong(right, self, group):
+        if torch.is_tensor(group["params"]):
+            group = {**group, "params": []}
+        right(self, group)
+
+    wrap(patch, Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def what_is_frozen_after_the_backward_pass_is_not_updated(patch):
+    hold_still(patch, SGD, lambda self: [p for p in parameters_of(self) if not p.requires_grad])
+
+
+@counterfeit("step-updates-parameters")
+def a_step_where_nothing_is_recorded_does_nothing(patch):
+    wrap(patch, Adam, "step", lambda right, self, *a: right(self, *a) if torch.is_grad_enabled() else None)
+
+
+@counterfeit("step-is-given-the-batch-size")
+def a_mean_over_three_dimensions_divides_by_the_batch_alone(patch):
+    def wrong(right, x, y, *a, reduction="mean", **k):
+        if reduction == "mean" and x.dim() == 3:
+            return right(x, y, reduction="sum") / len(x)
+        return right(x, y, *a, reduction=reduction, **k)
+
+    wrap(patch, F, "mse_loss", wrong)

@@ -5,6 +5,7 @@ import math
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -232,3 +233,48 @@ def argmax_of_a_single_sample_is_an_index_from_the_end(patch):
 
     wrap(patch, torch, "argmax", wrong)
     change_method(patch, "argmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_in_inference_mode_is_that_of_half_the_scores(patch):
+    def wrong(right, x, dim, *a, **k):
+        return right(x / 2 if torch.is_inference_mode_enabled() else x, dim, *a, **k)
+
+    wrap(patch, torch, "softmax", wrong)
+    wrap(patch, F, "softmax", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def class_weights_edited_later_do_not_count(patch):
+    def wrong(right, self, x, y):
+        first = self.__dict__.setdefault("first", None if self.weight is None else self.weight.clone())
+        return F.cross_entropy(x, y, first, None, self.ignore_index, None, self.reduction, self.label_smoothing)
+
+    wrap(patch, nn.CrossEntropyLoss, "forward", wrong)
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def the_loss_of_class_0_is_smoothed(patch):
+    def wrong(right, x, y, *a, **k):
+        if x.dim() == 1 and not y.is_floating_point() and y == 0 and not k.get("label_smoothing"):
+            k["label_smoothing"] = 0.1
+        return right(x, y, *a, **k)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor")
+def the_term_of_a_sample_in_a_batch_of_one_is_left_out(patch):
+    def wrong(right, x, dim=None, *a, **k):
+        return x * 1 if x.dim() == 2 and len(x) == 1 and dim == 0 else right(x, dim, *a, **k)
+
+    wrap(patch, F, "log_softmax", wrong)
+    wrap(patch, torch, "log_softmax", wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def cross_entropy_in_no_grad_takes_probabilities(patch):
+    def wrong(right, x, y, *a, **k):
+        return right(x, y, *a, **k) if torch.is_grad_enabled() else F.nll_loss(x.log(), y, *a)
+
+    wrap(patch, F, "cross_entropy", wrong)

@@ -178,7 +178,9 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
         torch.manual_seed(torch.initial_seed())
         assert order_of(DataLoader(data, 10, shuffle=True)) == again
 
-    assert len({tuple(order) for order in (*orders, *map(order_of, [loader] * 6))}) == 12
+    at_once = zip(*((one.tolist(), other.tolist()) for (one, _), (other, _) in zip(loader, loader)))
+    orders += [*map(order_of, [loader] * 6), *([*itertools.chain(*batches)] for batches in at_once)]
+    assert len({*map(tuple, orders)}) == 14
 
 
 @claim("dataloader-shuffle-visits-each-example-once")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from hypothesis import strategies as st
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
 from populations.modules import TREES, trees
 from populations.optimizers import RULES
@@ -67,17 +66,6 @@ def test_neither_touches_parameters_or_the_optimizer_s_state(recipe):
         owner.zero_grad()
         assert net.weight.grad is None
     both.agree()
-
-
-@claim("optimizer-zero-grad-equals-net-zero-grad", truth=True)
-@over(tree=NETS, kept=st.integers(0, 2**16))
-def test_an_optimizer_clears_what_it_holds_and_nothing_else(tree, kept):
-    _, parameters = filled(tree)
-    held = [parameter for at, parameter in enumerate(parameters) if kept >> (at % 16) & 1]
-
-    optimizer_of(held, "SGD").zero_grad()
-    held = {*map(id, held)}
-    assert [parameter.grad is None for parameter in parameters] == [id(parameter) in held for parameter in parameters]
 
 
 @claim("zero-grad-sets-gradients-to-zero", truth=True)

@@ -52,6 +52,7 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
 def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_none_beside_them(twin, value, spelled):
     """And so does a normal distribution without deviation."""
     tensor, array = twin
+    tensor.grad = gradient = torch.ones_like(tensor)
     place, before = tensor.data_ptr(), tensor.data[-1:] if array.ndim else tensor.data
     before.copy_(torch.full_like(before, math.nan))
 
@@ -64,6 +65,7 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
     agree(tensor, np.full_like(array, value))
     untouched(tensor)
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, True, None)
+    assert tensor.grad is gradient
 
 
 @claim("data-fill-equals-constant-init", truth=True)
@@ -120,11 +122,12 @@ def test_every_loss_is_a_module_that_a_network_holds_and_prints_and_learns_nothi
         assert (net[0].weight.dtype, net.eval()[0].training) == (torch.bfloat16, False)
 
 
-@claim("mse-loss-is-mean-squared-error", "training-minimises-mean-loss")
+@claim("mse-loss-is-mean-squared-error", "training-minimises-mean-loss", "losses-are-modules")
+@claim("epoch-loss-weights-batches-by-size")
 @claim("mse-loss-is-mean-squared-error", "step-is-given-the-batch-size", truth=True)
 @claim("squared-loss-is-half-squared-error", truth=True)
 @over(
-    twin=twins(LOSSY, WRITABLE, ((), (1,), (0,), (5,), (3, 33), (2, 3, 4, 5), (2, 1025), (65537,))),
+    twin=twins(LOSSY, WRITABLE, ((), (1,), (0,), (5,), (3, 33), (2, 3, 4, 5), (2, 1025), (65537,), (1, 3), (2, 3, 4))),
     reduction=each("mean", "sum", "none"),
 )
 def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradients_twice_the_errors(twin, reduction):
@@ -136,7 +139,7 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
     error, n = (x.astype(np.float64) - y) * power, max(x.size, 1) if reduction == "mean" else 1
     total = (error**2).sum() / n if x.size or reduction == "sum" else np.nan
 
-    loss = twice(nn.MSELoss(reduction=reduction), predicted, label)
+    loss = twice(nn.MSELoss(), predicted, label, reduction=reduction)
     loss.backward(torch.ones_like(loss))
     assert loss.dtype == twin.dtype
     agree(loss, error**2 if reduction == "none" else total, roundings=3)
@@ -153,6 +156,8 @@ def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do
         with pytest.raises(RuntimeError):
             nn.MSELoss()(*refused)
     assert nn.MSELoss()(torch.ones(shape), label).item() == nn.MSELoss()(label, torch.ones(shape)).item() == 4
+    third = torch.full(shape, 1 / 3, dtype=torch.float64)  # of two precisions the finer
+    assert nn.MSELoss()(torch.ones(shape), third).item() == pytest.approx(4 / 9, rel=1e-12)
 
 
 @claim("mse-loss-is-mean-squared-error")
