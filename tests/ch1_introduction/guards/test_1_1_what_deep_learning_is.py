@@ -175,13 +175,13 @@ def test_below_a_detached_representation_nothing_learns_and_above_it_all(at, det
 def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, how):
     """Small whole numbers, so that every sum is exact."""
     (x, a), (weight, w) = images, images.but(shape=(2, images.shape[1], 3, 3), seed=images.seed + 1, grad=True)
-    bias, (stride, padding) = torch.tensor([3.0, -5.0], dtype=x.dtype, requires_grad=True), how
+    (bias, b), (stride, padding) = images.but(shape=(2,), seed=images.seed + 3, grad=True), how
     edge = int(padding != 0)
     padded = np.pad(a, [(0, 0), (0, 0), (edge, edge), (edge, edge)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))  # (sample, channel, place, within)
     windows = windows[:, :, ::stride, ::stride]
     seen = F.conv2d(x, weight, bias, stride, padding)
-    agree(seen, np.einsum("nchwij,ocij->nohw", windows, w) + np.array([3, -5])[:, None, None])
+    agree(seen, np.einsum("nchwij,ocij->nohw", windows, w) + b[:, None, None])
 
     upstream, out = images.but(shape=tuple(seen.shape), seed=images.seed + 2)
     seen.backward(upstream)
