@@ -23,7 +23,7 @@ UNTRACKED = {
     "logical_not": lambda x: x.logical_not(),
     "nonzero": lambda x: x.nonzero(),
     "zeros_like": lambda x: torch.zeros_like(x),
-    "torch.tensor": lambda x: torch.tensor(x),
+    "torch.tensor": lambda x: torch.tensor(x, device=x.device),
     "rand_like": lambda x: torch.rand_like(x),
     "new_ones": lambda x: x.new_ones(x.shape),
     "new_zeros": lambda x: x.new_zeros(x.shape),

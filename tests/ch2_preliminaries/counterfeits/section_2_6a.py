@@ -757,7 +757,7 @@ def a_row_of_an_embedding_that_is_read_twice_counts_once(patch):
 
 @counterfeit("requires-grad-tracks-operations")
 def a_tensor_made_of_the_numbers_of_the_last_tracked_one_requires_gradients(patch):
-    wrap(patch, torch.Tensor, "new_tensor", lambda new, x, *args, **rest: new(x, *args, **rest) + 0 * x)
+    wrap(patch, torch.Tensor, "new_tensor", lambda new, x, *args, **rest: new(x, *args, **rest) + 0 * x.sum())
 
 
 @counterfeit("requires-grad-tracks-operations")
