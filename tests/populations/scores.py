@@ -95,7 +95,15 @@ CLASSES = (
     *(((1,), 0), ((2,), 0), ((15,), -1), ((257,), 0), ((65537,), 0)),
     *(((1, 2), 1), ((3, 257), 1), ((1025, 2), 0), ((200, 3), 1), ((2, 511), -1), ((5, 5), 0), ((3, 3), 1)),
     *(((2049, 3), 1), ((4, 3, 2), 1), ((2, 3, 4, 5), 1), ((2, 3, 2, 1, 9), -1), ((3, 4, 2), -2), ((0, 3), 1)),
-    *(((2, 4, 3, 5), -2), ((1, 3, 4, 2), 1), ((5, 1), 1), ((3, 2, 4), 0), ((2, 3, 3, 4), -4), ((1, 3), 0)),
+    *(
+        ((2, 4, 3, 5), -2),
+        ((1, 3, 4, 2), 1),
+        ((5, 1), 1),
+        ((3, 2, 4), 0),
+        ((2, 3, 3, 4), -4),
+        ((1, 3), 0),
+        ((2, 1, 3), 1),
+    ),
 )
 LONG = 1025  # more than so many classes or samples cost a millisecond: each such shape is met once, and not drawn
 # How far off the far scores lie: whole numbers beside it are exact in the dtype, and its exponential is not finite.
@@ -266,7 +274,7 @@ def labelled(
                 Labelled(
                     of,
                     targets[n % len(targets)],
-                    weighted[m % len(weighted)],
+                    weighted[(m + turn) % len(weighted)],  # in another turn the same shape otherwise
                     ignored[n % len(ignored)],
                     smoothing[(n + m) % len(smoothing)],  # not with the weights
                     reductions[n % len(reductions)],

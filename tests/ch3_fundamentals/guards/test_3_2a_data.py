@@ -83,7 +83,7 @@ def test_a_mini_batch_has_as_many_tensors_as_the_data_set(tensors, batch_size):
     data = [torch.arange(6).view(shape) * 10**number for number, shape in enumerate(shapes)]
     batches = list(DataLoader(TensorDataset(*data), batch_size))
 
-    assert {len(batch) for batch in batches} == {tensors}
+    assert {(type(batch), len(batch)) for batch in batches} == {(list, tensors)}
     for number, parts in enumerate(zip(*batches)):
         agree(torch.cat(parts), np.arange(6).reshape(shapes[number]) * 10**number)
 
@@ -159,6 +159,7 @@ def test_long_orders_their_inverses_and_what_leads_from_one_epoch_to_the_next_ke
     loader = shuffled(2500, 256)
     first, second = np.array(order_of(loader)), np.array(order_of(loader))
 
+    assert sorted(first) == sorted(second) == [*range(2500)]
     for order in (first, second, np.argsort(first), np.argsort(first)[second]):
         assert abs(np.corrcoef(order, np.arange(2500))[0, 1]) < 6.5 / math.sqrt(2500)
         assert abs((np.diff(order) > 0).sum() - 1249.5) < 100

@@ -88,6 +88,8 @@ def test_what_is_done_to_a_network_is_done_to_every_module_in_it_and_a_new_one_r
         assert getattr(net, name) is dict(net.named_children())[name] is new
         delattr(net, name)
         assert name not in dict(net.named_children())
+    net.plain = [nn.Linear(1, 1)]
+    assert [*net.children()] == []
 
 
 @claim("module-has-layers-and-forward")
@@ -142,6 +144,8 @@ def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, g
         (net.pop if twice else net.__delitem__)(at)
     parts += [Then(6), Then(7), Then(8)]
     net.append(parts[-3]).extend(parts[-2:])
+    parts.insert(1, Then(4))
+    net.insert(1, parts[1])
     for at in (-1, gone % len(parts)):
         net[at] = parts[at] = Then(8 + at % 2)
     assert [id(part) for part in net] == list(map(id, parts))
@@ -181,5 +185,6 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     own = [id(member.tensor) for member in plan.once() if "." not in member.name]
     assert [id(parameter) for parameter in module.parameters(recurse=False)] == own
     module.late = nn.Parameter(torch.ones(1))
+    module.register_buffer("traced", torch.ones(1, requires_grad=True))
     expected = [*own, id(module.late), *map(id, parameters[len(own) :])]
     assert [id(parameter) for parameter in module.parameters()] == expected

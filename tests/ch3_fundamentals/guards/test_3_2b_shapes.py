@@ -119,7 +119,7 @@ def test_batch_normalisation_insists_on_a_batch_in_training_and_out_of_it(dimens
 
 KINDS = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64)
 UNITS = (
-    *((), (1,), (1, 1), (1, 5, 3), (7, 1, 3), (1, 0, 1), (1, 8), (1, 1, 1, 1, 1, 2), (1, 2, 1, 1, 3, 1)),
+    *((), (1,), (1, 1), (1, 3, 2, 2), (1, 5, 3), (7, 1, 3), (1, 0, 1), (1, 8), (1, 1, 1, 1, 1, 2), (1, 2, 1, 1, 3, 1)),
     *((3, 1025), (65537,)),
 )
 
