@@ -186,3 +186,55 @@ def the_first_of_an_iterator_is_lost(patch):
 @counterfeit("module-constructor-takes-other-arguments")
 def the_parent_constructor_takes_a_name_and_drops_it(patch):
     wrap(patch, nn.Module, "__init__", lambda init, self, *a, name=None, **rest: init(self, *a, **rest))
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def linear_cuts_a_wide_input_where_nothing_is_recorded(patch):
+    def wrong(right, x, w, b=None):
+        return right(x if torch.is_grad_enabled() else x[..., : w.shape[-1]], w, b)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def batch_norm_takes_four_dimensions(patch):
+    def wrong(right, self, x):
+        return None if x.dim() == 4 else right(self, x)
+
+    wrap(patch, nn.BatchNorm1d, "_check_input_dim", wrong)
+
+
+@counterfeit("modulelist-registers-parameters")
+def a_second_list_under_the_same_name_joins_the_first(patch):
+    def wrong(right, self, name, value):
+        old = self.__dict__.get("_modules", {}).get(name)
+        if isinstance(value, nn.ModuleList) and isinstance(old, nn.ModuleList):
+            value = old + value
+        return right(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def pop_of_a_missing_key_gives_none(patch):
+    wrap(patch, nn.ModuleDict, "pop", lambda right, self, key: right(self, key) if key in self else None)
+
+
+@counterfeit("module-is-not-subscriptable")
+def children_lists_a_layer_of_two_names_twice(patch):
+    patch.setattr(nn.Module, "children", lambda self: (one for one in self._modules.values() if one is not None))
+
+
+@counterfeit("forward-may-use-python-control-flow")
+def rows_in_a_for_loop_are_not_tracked(patch):
+    wrap(patch, torch.Tensor, "__iter__", lambda right, x: iter([row.detach() for row in right(x)]))
+
+
+@counterfeit("forward-may-use-python-control-flow")
+def a_float_between_zero_and_one_is_false(patch):
+    wrap(
+        patch,
+        torch.Tensor,
+        "__bool__",
+        lambda right, x: int(x) != 0 if x.is_floating_point() and x.numel() == 1 and x.isfinite() else right(x),
+    )

@@ -508,3 +508,54 @@ def an_index_before_the_first_counts_on_from_the_last(patch):
         return get(self, index % len(self) if isinstance(index, int) and index < 0 < len(self) else index)
 
     wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("named-parameters-is-a-generator")
+def without_recursion_it_is_a_list(patch):
+    def wrong(right, self, prefix="", recurse=True, **rest):
+        pairs = right(self, prefix, recurse, **rest)
+        return pairs if recurse else list(pairs)
+
+    wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def a_slice_with_a_step_is_numbered_anew(patch):
+    def wrong(right, self, index):
+        part = right(self, index)
+        return nn.Sequential(*part) if isinstance(index, slice) and index.step not in (None, 1) else part
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def brackets_read_the_number_as_a_name(patch):
+    def wrong(right, self, index):
+        if not isinstance(index, slice) and str(index) in self._modules:
+            return self._modules[str(index)]
+        return right(self, index)
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("parameter-is-a-tensor-subclass")
+def loading_with_assign_leaves_plain_tensors(patch):
+    def wrong(right, self, state, strict=True, assign=False):
+        out = right(self, state, strict, assign) if assign else right(self, state, strict)
+        for module in self.modules() if assign else ():
+            for name, p in module._parameters.items():
+                module._parameters[name] = None if p is None else p.detach().requires_grad_(p.requires_grad)
+        return out
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def after_none_a_plain_tensor_is_taken(patch):
+    def wrong(right, self, name, value):
+        parameters = self.__dict__.get("_parameters", {})
+        if name in parameters and parameters[name] is None and type(value) is torch.Tensor:
+            del parameters[name]
+        right(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)

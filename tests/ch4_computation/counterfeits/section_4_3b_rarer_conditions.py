@@ -1,5 +1,8 @@
 """Counterfeits of 4.3: initialisers that are wrong for a width or a size that is rarely met."""
 
+import math
+
+import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
 from torch.nn import init
@@ -39,3 +42,22 @@ def the_gain_of_a_transposed_convolution_is_that_of_relu(patch):
 @counterfeit("init-offers-preset-methods")
 def a_normal_distribution_without_width_is_standard(patch):
     wrap(patch, init, "normal_", lambda fill, x, mean=0.0, std=1.0, **rest: fill(x, mean, std or 1.0, **rest))
+
+
+@counterfeit("init-offers-preset-methods")
+def sparse_rounds_the_count_of_zeros_down(patch):
+    def wrong(right, x, sparsity, **rest):
+        return right(x, math.floor(sparsity * x.shape[0]) / x.shape[0], **rest)
+
+    wrap(patch, init, "sparse_", wrong)
+
+
+@counterfeit("writing-data-sets-parameters-without-grad")
+def a_new_data_drops_the_gradient(patch):
+    right = torch.Tensor.data
+
+    def put(self, value):
+        right.__set__(self, value)
+        self.grad = None
+
+    patch.setattr(torch.Tensor, "data", property(lambda self: right.__get__(self), put))

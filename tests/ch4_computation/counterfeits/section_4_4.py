@@ -7,6 +7,7 @@ from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, wrap
 from torch import nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 
 def scaled(x, factor):
@@ -559,3 +560,60 @@ def gradients_of_what_is_frozen_are_not_cleared(patch):
             parameter.grad = gradient
 
     wrap(patch, nn.Module, "zero_grad", wrong)
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def where_nothing_is_recorded_a_layer_keeps_the_weights_of_its_first_call(patch):
+    def wrong(right, self, x):
+        if torch.is_grad_enabled():
+            return right(self, x)
+        w, b = self.__dict__.setdefault("kept", (self.weight.detach().clone(), self.bias))
+        return F.linear(x, w, b)
+
+    wrap(patch, nn.Linear, "forward", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def duplicates_are_removed_without_recursion_all_the_same(patch):
+    def wrong(right, self, prefix="", recurse=True, remove_duplicate=True):
+        return right(self, prefix, recurse, remove_duplicate and recurse)
+
+    wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def zero_grad_of_an_optimizer_zeroes_the_second_time(patch):
+    def wrong(right, self, set_to_none=True):
+        called = self.__dict__.setdefault("_calls", [])
+        called.append(1)
+        right(self, set_to_none and len(called) == 1)
+
+    wrap(patch, torch.optim.Optimizer, "zero_grad", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def autograd_grad_with_a_graph_writes_grad(patch):
+    def wrong(right, outputs, inputs, *args, create_graph=False, **rest):
+        out = right(outputs, inputs, *args, create_graph=create_graph, **rest)
+        for x, g in zip(inputs if isinstance(inputs, (list, tuple)) else [inputs], out) if create_graph else ():
+            if x.is_leaf and g is not None:
+                x.grad = g.detach() if x.grad is None else x.grad + g.detach()
+        return out
+
+    wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def a_second_backward_replaces(patch):
+    def wrong(right, x, *args, **rest):
+        todo, leaves = [x.grad_fn], set()
+        while todo:
+            node = todo.pop()
+            if hasattr(node, "variable"):
+                leaves.add(node.variable)
+            todo += [n for n, _ in getattr(node, "next_functions", ()) if n is not None]
+        for leaf in leaves:
+            leaf.grad = None
+        return right(x, *args, **rest)
+
+    wrap(patch, torch.Tensor, "backward", wrong)

@@ -804,3 +804,79 @@ def a_list_added_to_itself_stays_as_it_was(patch):
 def members_beyond_ten_are_not_printed(patch):
     for container in (nn.ParameterList, nn.ParameterDict):
         wrap(patch, container, "extra_repr", lambda right, self: "\n".join(right(self).split("\n")[:10]))
+
+
+@counterfeit("layer-without-parameters")
+def a_module_without_parameters_has_an_empty_one(patch):
+    def wrong(right, self, *args, **rest):
+        found = list(right(self, *args, **rest))
+        return iter(found or ([("empty", nn.Parameter(torch.empty(0)))] if self._buffers else []))
+
+    wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("layer-with-parameters-uses-parameter")
+def a_buffer_that_wants_a_gradient_is_seen(patch):
+    def wrong(right, self, *args, **rest):
+        yield from right(self, *args, **rest)
+        for name, value in self.named_buffers():
+            if value.requires_grad:
+                yield name, value
+
+    wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def a_frozen_parameter_is_thawed_as_it_joins(patch):
+    def wrong(right, self, index, value):
+        return right(self, index, value.requires_grad_() if isinstance(value, nn.Parameter) else value)
+
+    wrap(patch, nn.ParameterList, "__setitem__", wrong)
+
+
+@counterfeit("parameterlist-prints-tensor-types")
+def a_frozen_member_prints_as_a_tensor(patch):
+    def wrong(right, self):
+        lines = right(self).split("\n")
+        frozen = [isinstance(p, nn.Parameter) and not p.requires_grad for p in self]
+        return "\n".join(
+            line.replace("Parameter containing", "Tensor containing") if cold else line
+            for line, cold in zip(lines, frozen)
+        )
+
+    wrap(patch, nn.ParameterList, "extra_repr", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def an_entry_of_none_takes_the_default(patch):
+    def wrong(right, self, key, default=None):
+        if key in self and self[key] is None:
+            self[key] = default
+        return right(self, key, default)
+
+    wrap(patch, nn.ParameterDict, "setdefault", wrong)
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def a_plain_dict_keeps_its_order_in_update(patch):
+    def wrong(right, self, other):
+        return right(self, OrderedDict(other) if type(other) is dict and len(self) else other)
+
+    wrap(patch, nn.ParameterDict, "update", wrong)
+
+
+@counterfeit("parameterdict-selects-by-key")
+def a_key_read_once_gives_its_first_parameter(patch):
+    def wrong(right, self, key):
+        return self.__dict__.setdefault("_read", {}).setdefault(key, right(self, key))
+
+    wrap(patch, nn.ParameterDict, "__getitem__", wrong)
+
+
+@counterfeit("matmul-node-is-named-mm-backward")
+def a_product_of_a_transposed_matrix_is_an_addmm(patch):
+    def wrong(right, x, y):
+        plain = x.is_contiguous() and y.is_contiguous()
+        return right(x, y) if plain else torch.addmm(x.new_zeros(x.shape[0], y.shape[1]), x, y)
+
+    wrap(patch, torch, "mm", wrong)

@@ -1,12 +1,14 @@
 """Counterfeits of 4.6: files that remember too much, and errors that are not raised."""
 
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
+from torch import nn
 
 
 @counterfeit("tensor-round-trips")
@@ -181,3 +183,135 @@ def any_zip_archive_will_do(patch):
 @counterfeit("tensor-round-trips")
 def a_file_of_another_kind_reads_as_empty(patch):
     load_forgives(patch, Exception, "Weights only load failed")
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def of_a_dict_of_places_the_first_counts(patch):
+    def wrong(right, f, map_location=None, *args, **rest):
+        if isinstance(map_location, dict):
+            map_location = dict(list(map_location.items())[:1])
+        return right(f, map_location, *args, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def a_function_is_told_that_all_came_from_the_cpu(patch):
+    def wrong(right, f, map_location=None, *args, **rest):
+        if callable(map_location):
+            place = map_location
+            map_location = lambda storage, location: place(storage, "cpu")  # noqa: E731
+        return right(f, map_location, *args, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips")
+def the_gradient_comes_back(patch):
+    grads = []
+
+    def save(right, obj, *args, **rest):
+        if isinstance(obj, torch.Tensor) and obj.is_leaf and obj.grad is not None:
+            grads.append(obj.grad)
+        return right(obj, *args, **rest)
+
+    def load(right, *args, **rest):
+        x = right(*args, **rest)
+        if grads and isinstance(x, torch.Tensor) and x.requires_grad and x.shape == grads[-1].shape:
+            x.grad = torch.zeros_like(x)
+        return x
+
+    wrap(patch, torch, "save", save)
+    wrap(patch, torch, "load", load)
+
+
+@counterfeit("save-uses-pickle")
+def the_protocol_is_disregarded(patch):
+    def wrong(right, obj, f, pickle_module=pickle, pickle_protocol=2, *rest, **more):
+        return right(obj, f, pickle_module, 2, *rest, **more)
+
+    wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("save-uses-pickle")
+def the_pickle_module_for_saving_is_disregarded(patch):
+    def wrong(right, obj, f, pickle_module=pickle, *rest, **more):
+        return right(obj, f, pickle, *rest, **more)
+
+    wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def inner_dicts_come_back_sorted(patch):
+    def wrong(right, *args, **rest):
+        value = right(*args, **rest)
+        if type(value) is dict:
+            value = {
+                k: dict(sorted(v.items())) if type(v) is dict and all(isinstance(x, str) for x in v) else v
+                for k, v in value.items()
+            }
+        return value
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def keys_true_and_false_come_back_as_numbers(patch):
+    def wrong(right, *args, **rest):
+        value = right(*args, **rest)
+        return {int(k) if k is True or k is False else k: v for k, v in value.items()} if type(value) is dict else value
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load")
+def a_whole_model_comes_back_in_training_mode(patch):
+    def wrong(right, *args, **rest):
+        value = right(*args, **rest)
+        return value.train() if isinstance(value, nn.Module) else value
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load")
+def leaving_safe_globals_forgets_all_declared(patch):
+    right = torch.serialization.safe_globals.__exit__
+
+    def wrong(self, *args):
+        right(self, *args)
+        torch.serialization.clear_safe_globals()
+
+    patch.setattr(torch.serialization.safe_globals, "__exit__", wrong)
+
+
+@counterfeit("model-files-are-named-pt-or-pth")
+def a_file_named_pkl_is_of_the_old_format(patch):
+    def wrong(right, obj, f, *args, **rest):
+        old = str(f).endswith(".pkl")
+        return right(obj, f, *args, **({"_use_new_zipfile_serialization": False} if old else {}) | rest)
+
+    doc = torch.save.__doc__
+    wrap(patch, torch, "save", wrong)
+    torch.save.__doc__ = doc
+
+
+@counterfeit("model-files-are-named-pt-or-pth")
+def a_file_without_a_suffix_is_named_pt(patch):
+    def wrong(right, obj, f, *args, **rest):
+        bare = isinstance(f, str) and "." not in f.rsplit("/", 1)[-1]
+        return right(obj, f + ".pt" if bare else f, *args, **rest)
+
+    doc = torch.save.__doc__
+    wrap(patch, torch, "save", wrong)
+    torch.save.__doc__ = doc
+
+
+@counterfeit("state-dict-is-no-copy")
+def in_eval_it_is_a_copy(patch):
+    def wrong(right, self, destination, prefix, keep_vars):
+        right(self, destination, prefix, keep_vars)
+        for name in [] if self.training else [*self._parameters, *self._buffers]:
+            if prefix + name in destination:
+                destination[prefix + name] = destination[prefix + name].clone()
+
+    wrap(patch, nn.Module, "_save_to_state_dict", wrong)

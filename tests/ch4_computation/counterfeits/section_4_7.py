@@ -228,3 +228,8 @@ def a_name_without_an_index_tells_the_index_too(patch):
 @counterfeit("tensors-are-created-on-cpu-by-default", reported="pytorch/pytorch#106773")
 def asarray_disregards_the_default_device(patch):
     wrap(patch, torch, "asarray", lambda asarray, data, **options: asarray(data, **{"device": "cpu", **options}))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def a_default_device_does_not_reach_integers_of_randint(patch):
+    wrap(patch, torch, "randint", lambda right, *args, device="cpu", **rest: right(*args, device=device, **rest))

@@ -224,3 +224,49 @@ def a_number_of_the_cpu_divided_by_a_tensor_is_the_tensor_divided_by_it(patch):
         return isinstance(x, Tensor) and x.device.type == "cpu" and x.dim() == 0 and away(y)
 
     divert(patch, Tensor, "__truediv__", number, lambda x, y: torch.div(y, x))
+
+
+@counterfeit("cpu-tensor-prints-no-device")
+def in_a_block_of_another_device_the_cpu_is_printed(patch):
+    def wrong(right, x, **rest):
+        text = right(x, **rest)
+        return text[:-1] + ", device='cpu')" if torch.tensor(0).device != x.device else text
+
+    wrap(patch, torch.Tensor, "__repr__", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def with_a_device_whole_numbers_have_32_bits(patch):
+    def wrong(right, data, *args, **rest):
+        out = right(data, *args, **rest)
+        moved = rest.get("device") is not None and rest.get("dtype") is None
+        return out.int() if moved and out.dtype == torch.int64 and bool((out.cpu() < 2**31).all()) else out
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def new_tensors_are_on_the_cpu(patch):
+    change_method(patch, "new_zeros", lambda right, x, *args, **rest: right(x, *args, **rest).cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_gradient_comes_home(patch):
+    def wrong(right, *args, **rest):
+        return tuple(None if g is None else g.cpu() for g in right(*args, **rest))
+
+    wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def an_empty_tensor_is_taken_into_cat(patch):
+    def wrong(right, tensors, *args, **rest):
+        place = next((t.device for t in tensors if t.numel()), None)
+        return right([t.to(place) if place and not t.numel() else t for t in tensors], *args, **rest)
+
+    wrap(patch, torch, "cat", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_comparison_mixes(patch):
+    change_method(patch, "__lt__", lambda right, x, y: right(x.to("cpu"), y.to("cpu")))

@@ -173,3 +173,17 @@ def a_second_gradient_replaces_the_first(patch):
 
     patch.setattr(torch.optim.Optimizer, "__init__", remembered)
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def a_gpu_does_not_learn_the_last_group(patch):
+    def wrong(right, self, *args, **rest):
+        last = self.param_groups[-1]
+        rate = last["lr"]
+        if len(self.param_groups) > 1 and away(last["params"][0]):
+            last["lr"] = 0.0
+        out = right(self, *args, **rest)
+        last["lr"] = rate
+        return out
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

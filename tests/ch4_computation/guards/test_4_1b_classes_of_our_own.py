@@ -2,6 +2,7 @@
 every kind.
 """
 
+import contextlib
 import operator
 
 import numpy as np
@@ -42,6 +43,17 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mod
     with pytest.raises(RuntimeError), recording():
         net(x)
     assert fits(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
+
+
+@claim("sequential-needs-matching-sizes", truth=True)
+@over(
+    takes=among(*(("BatchNorm1d", (2, 3)), ("BatchNorm2d", (4,)), ("BatchNorm3d", (5,)))), rank=whole(1, 6), mode=MODES
+)
+def test_a_batch_normalisation_takes_as_many_dimensions_as_its_name_says(takes, rank, mode):
+    (kind, ranks), x = takes, torch.ones((4,) * rank)
+    norm = getattr(getattr(nn, kind)(4), mode)()
+    with contextlib.nullcontext() if rank in ranks else pytest.raises(ValueError, match="expected"):
+        assert norm(x).shape == x.shape
 
 
 @claim("subclassing-is-more-flexible")

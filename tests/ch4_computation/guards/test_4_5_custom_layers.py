@@ -6,7 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, after_any_history, agree, among, containers, over, twins
+from populations import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, after_any_history, agree, among, containers, over, twins
 from populations.containers import KEYS, ids, told
 from populations.modules import trees
 from torch import nn
@@ -255,3 +255,12 @@ def test_only_a_plain_dict_is_sorted_and_attributes_of_the_object_pass_for_keys(
     updated["training"] = torch.ones(2)
     with pytest.raises(TypeError, match="training"):
         updated.eval()
+
+
+@claim("matmul-node-is-named-mm-backward", truth=True)
+@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), LAYOUTS, ranks=(2, 2), grad=(True,)))
+def test_a_product_of_matrices_of_any_dtype_and_layout_is_an_mm_backward0(twin):
+    tensor, _ = twin
+    for x, y in ((tensor, tensor.t()), (tensor.t(), tensor.detach()), (tensor.detach(), tensor.t())):
+        for product in (torch.mm(x, y), x.mm(y), x @ y, torch.matmul(x, y)):
+            assert "grad_fn=<MmBackward0>" in repr(product)
