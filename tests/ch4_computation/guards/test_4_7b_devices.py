@@ -88,7 +88,7 @@ CREATORS = {
 @claim("tensors-are-created-on-cpu-by-default")
 @claim("tensors-are-created-on-cpu-by-default", truth=True)
 @pytest.mark.cpu
-@over(create=among(*CREATORS), way=among("block", "nested", "after another", "set"))
+@over(create=among(*CREATORS), way=among("block", "nested", "set"))
 def test_what_is_created_lies_in_main_memory_unless_a_default_device_is_named_and_afterwards_again(create, way):
     """The device meta, which every build has, stores no numbers; it only keeps track of shapes and types."""
     before = CREATORS[create]()
@@ -98,8 +98,6 @@ def test_what_is_created_lies_in_main_memory_unless_a_default_device_is_named_an
         torch.set_default_device("cpu")
     else:
         with torch.device("cpu") if way == "nested" else contextlib.nullcontext(), torch.device("meta"):
-            with torch.device("cpu") if way == "after another" else contextlib.nullcontext():
-                CREATORS[create]()
             inside = CREATORS[create]()
     assert inside.device.type == "meta"
     for x in (before, CREATORS[create]()):
