@@ -8,7 +8,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
+from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over, twins, whole
 from populations.comparing import host
 from populations.containers import KEYS
 from populations.gradients import RECORDINGS
@@ -47,7 +47,9 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mod
 
 @claim("sequential-needs-matching-sizes", truth=True)
 @over(
-    takes=among(*(("BatchNorm1d", (2, 3)), ("BatchNorm2d", (4,)), ("BatchNorm3d", (5,)))), rank=whole(1, 6), mode=MODES
+    takes=each(("BatchNorm1d", (2, 3)), ("BatchNorm2d", (4,)), ("BatchNorm3d", (5,))),
+    rank=among(*range(1, 7)),
+    mode=MODES,
 )
 def test_a_batch_normalisation_takes_as_many_dimensions_as_its_name_says(takes, rank, mode):
     (kind, ranks), x = takes, torch.ones((4,) * rank)
