@@ -192,14 +192,3 @@ def test_two_dtypes_of_one_memory_are_refused_together_and_saved_apart(dtypes, n
     with pytest.raises(RuntimeError, match="view the same data as different types"):
         way.round_trip(nest(one, other))
     assert way.round_trip([one, other.clone()])[1].tolist() == other.tolist()
-
-
-@claim("list-of-tensors-round-trips", truth=True)
-@over(size=whole(1, 1000, 33), way=among(Way("memory"), Way("older Path")))
-def test_memory_that_numpy_lent_twice_comes_back_as_two_memories(size, way):
-    array = np.arange(size)
-    tensor = torch.from_numpy(array)
-    one, other, same = way.round_trip([tensor, torch.from_numpy(array), tensor.view(-1)])
-    one += 1
-    assert same.tolist() == list(range(1, size + 1))
-    assert other.tolist() == list(range(size))

@@ -214,14 +214,6 @@ def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twi
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(twin=twins(FLOATS, WRITABLE, ((5,), (2, 3), (2, 3, 4, 5), (2, 1025))), way=among(*WRITES))
-def test_a_number_or_a_row_of_the_cpu_fills_a_tensor_there(accelerator, twin, way):
-    x, array = twin
-    crossed(way, x, np.full_like(array, 4), torch.tensor([3.0, 4.0], device="cpu")[1])
-    crossed(way, x, np.full_like(array, 3), torch.full(array.shape[-1:], 3.0, dtype=torch.float64, device="cpu"))
-
-
-@claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(twin=twins(FLOATS, WRITABLE, ((2, 3, 5),)))
 def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin):
     (here, _), (there, _) = host_twin(twin), twin.but(seed=twin.seed + 1)

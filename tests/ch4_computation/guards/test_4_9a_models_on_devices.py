@@ -240,16 +240,3 @@ def test_what_was_replaced_does_not_learn_and_a_new_optimizer_does(replace, opti
 
     OPTIMIZERS[optimizer](net.parameters()).step()
     assert net[0].weight.tolist() != before
-
-
-@claim("optimizer-keeps-the-parameters-it-was-given")
-@over(move=among("to(device)", "to(name)", "to(device=)"), optimizer=among(*OPTIMIZERS))
-def test_an_optimizer_built_before_a_move_trains_exactly_where_parameters_are_kept(accelerator, move, optimizer):
-    net = nn.Linear(3, 2, bias=False).cpu()
-    made, old = OPTIMIZERS[optimizer](net.parameters()), net.weight
-    MOVES[move](net, spot())
-    before = net.weight.tolist()
-
-    net(torch.ones(4, 3, device=spot())).sum().backward()
-    made.step()
-    assert (net.weight.tolist() != before) == (net.weight is old)
