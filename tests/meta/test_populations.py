@@ -6,8 +6,23 @@ import torch
 from harness import capabilities
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
+from populations import (
+    ANY,
+    EVERY_MODE,
+    FLOATS,
+    LAYOUTS,
+    WRITABLE,
+    Twin,
+    agree,
+    among,
+    each,
+    over,
+    twins,
+    untouched,
+    whole,
+)
 from populations.core import nothing_left, rows
+from populations.twins import KINDS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -150,6 +165,28 @@ def test_each_member_of_what_is_always_met_meets_every_combination_of_the_others
 
     guard()
     assert met[:8] == [(number, letter, operation) for number in (1, 100) for letter in "ab" for operation in "+-"]
+
+
+def test_combinations_take_turns_at_being_recorded_and_each_kind_of_tensor_meets_every_mode():
+    met = []
+
+    @over(EVERY_MODE, twin=twins((torch.float32,)))
+    def guard(twin):
+        tensor, _ = twin
+        kind = "parameter" if isinstance(tensor, torch.nn.Parameter) else "tensor"
+        met.append((kind, torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+
+    guard()
+    modes = ((True, False), (False, False), (False, True))
+    assert {*met} == {(kind, *mode) for kind in ("tensor", "parameter") for mode in modes}
+
+
+def test_every_kind_of_tensor_is_met_and_what_asks_for_gradients_keeps_its_own():
+    made = {twin.kind: next(iter(twin)) for twin in twins(grad=(True,)).must}
+    assert [made[kind].is_leaf for kind in KINDS] == [True, False, True]
+    for tensor in made.values():
+        (tensor * 3).sum().backward()
+        agree(tensor.grad, np.full(tensor.shape, 3))
 
 
 def test_where_combinations_are_many_each_member_meets_many_of_the_other():

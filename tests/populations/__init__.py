@@ -7,13 +7,14 @@ claim at once.
 """
 
 from populations.comparing import agree, untouched
-from populations.core import Population, after_any_history, among, each, in_turn, over, whole
+from populations.core import EVERY_MODE, Population, after_any_history, among, each, in_turn, over, whole
 from populations.optimizers import optimizers
 from populations.places import normal
 from populations.twins import ANY, FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, twins
 
 __all__ = [
     "ANY",
+    "EVERY_MODE",
     "FLOATS",
     "HALVES",
     "LAYOUTS",

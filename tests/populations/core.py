@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+# The modes in which torch records gradients or does not; each decorates a guard.
+RECORDED = (lambda guard: guard,)
+EVERY_MODE = (*RECORDED, torch.no_grad(), torch.inference_mode())
+
 
 @dataclass(frozen=True)
 class Population:
@@ -58,8 +62,9 @@ def in_turn(one: Population, other: Population) -> Population:
     return Population(tuple(zip(one.must, itertools.cycle(other.must))), st.tuples(one.more, other.more))
 
 
-def over(**populations: Population | st.SearchStrategy) -> Callable:
+def over(modes: tuple = RECORDED, /, **populations: Population | st.SearchStrategy) -> Callable:
     """Decorate a guard: it holds for all members of ``populations``, each given to the parameter of its name.
+    In EVERY_MODE the combinations take turns at being tried with and without a record, for guards of values alone.
 
     Every run meets all members that a population says it must meet: with two populations in such combinations that
     each member of the one meets many of the other. Then come drawn combinations, unless these were all that there are.
@@ -101,10 +106,11 @@ def over(**populations: Population | st.SearchStrategy) -> Callable:
         def tried(*args, **fixtures):
             __tracebackhide__ = True  # a failure shows the guard
             passed, refusal = 0, None
-            for row in combined:  # in a plain loop, which takes half the time of Hypothesis' @example
+            for index, row in enumerate(combined):  # in a plain loop, which takes half the time of Hypothesis' @example
                 if any(map(lacking, row.values())):
                     continue
-                attempt = functools.partial(guard, *args, **fixtures, **row)
+                mode = modes[(index + index // 3) % len(modes)]  # a kind of tensor that comes each third time meets all
+                attempt = functools.partial(mode(guard), *args, **fixtures, **row)
                 try:
                     attempt()
                     passed += 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from populations.core import Population
-from populations.twins import SINGLE_AND_DOUBLE, Twin, twins
+from populations.twins import LEAVES, SINGLE_AND_DOUBLE, Twin, twins
 
 # A device's functions are within 4 units in the last place, 8 roundings, of the true value; a square doubles that, and
 # four operations at most come after.
@@ -291,4 +291,6 @@ ONCE_EACH = Population(
     tuple(Trial(each, KINDS[turn % len(KINDS)]) for turn, each in enumerate(OPERATIONS)), TRIALS.more
 )
 # Few, for what no kernel has a part in.
-FEW = twins((torch.float32, torch.bfloat16), shapes=((), (0,), (2, 3), (2, 3, 4, 5), (2, 1025)), grad=(True,))
+FEW = twins(
+    (torch.float32, torch.bfloat16), shapes=((), (0,), (2, 3), (2, 3, 4, 5), (2, 1025)), grad=(True,), kinds=LEAVES
+)

@@ -106,7 +106,8 @@ class Beside:
         for twin in twins:
             # a fused kernel takes elements in the order of memory: no gaps, and gradients laid out as their parameter
             layout = "contiguous" if self.fused and twin.layout == "gappy" else twin.layout
-            twin = twin.but(dtype=self.recipe.dtype or twin.dtype, layout=layout)
+            kind = "parameter" if twin.kind == "view" else twin.kind  # only leaves are optimized
+            twin = twin.but(dtype=self.recipe.dtype or twin.dtype, layout=layout, kind=kind)
             tensor, array = twin.but(grad=True)
             self.twins.append(twin)
             self.tensors.append(tensor)

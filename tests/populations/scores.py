@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from populations.core import Population
 from populations.layers import COMPUTED, summed
-from populations.twins import LAYOUTS, Twin, arranged
+from populations.twins import KINDS, LAYOUTS, Twin, arranged
 
 # ── softmax and the cross entropy ──
 
@@ -154,15 +154,15 @@ def scores(
                 Scores(
                     *(dtype, shape, layouts[(index + 2 * turn) % len(layouts)]),
                     values[(index + turn + index // len(dtypes)) % len(values)],
-                    *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, dim),
+                    *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, KINDS[index % len(KINDS)], dim),
                 )
             )
     small = [(shape, dim) for shape, dim in CLASSES if shape[dim] <= LONG]
     return Population(
         tuple(must),
         st.builds(
-            lambda dtype, where, layout, kind, second, seed: Scores(
-                dtype, where[0], layout, kind, second, grad[seed % len(grad)], seed, where[1]
+            lambda dtype, where, layout, values, second, seed: Scores(
+                *(dtype, where[0], layout, values, second, grad[seed % len(grad)], seed, KINDS[seed % 3], where[1])
             ),
             st.sampled_from(list(dtypes)),
             st.sampled_from(small),

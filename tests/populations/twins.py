@@ -49,6 +49,7 @@ SHAPES = (
     (3, 0, 2),
     (2, 3, 4, 5),
     (2, 1, 3, 1, 2),
+    (1, 13, 1),
     (11,),
     (3, 63),
     (257,),
@@ -58,6 +59,8 @@ SHAPES = (
 FEW = ((), (15,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))  # one of each kind: a number, a row, none, images, many
 ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, torch.complex128)
 KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
+LEAVES = ("tensor", "parameter")
+KINDS = ("tensor", "view", "parameter")
 FOREIGN = 77  # between and around a twin's elements; no twin holds it
 
 
@@ -70,6 +73,8 @@ class Twin:
     (for at most 256 elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "steep", small
     ones but for a last one of 2048, where it is not repeated. ``grad`` asks for gradients where the dtype can have
     them. ``second`` puts the tensor on the second device of its type, where there is one. ``seed`` draws the values.
+    ``kind`` is what the tensor is to autograd and to modules: a "tensor" by itself, a "parameter", or a "view" of its
+    buffer, which where it asks for gradients is a recorded result and keeps its own.
     """
 
     dtype: torch.dtype
@@ -79,6 +84,7 @@ class Twin:
     second: bool = False
     grad: bool = False
     seed: int = 0
+    kind: str = "tensor"
 
     def __iter__(self) -> Iterator:
         array, buffer, strides, offset = _made(self) if math.prod(self.shape) < KEPT else _made.__wrapped__(self)
@@ -128,11 +134,12 @@ class Twin:
 
     def _over(self, buffer: np.ndarray, strides: tuple[int, ...], offset: int) -> torch.Tensor:
         stored = torch.tensor(buffer, dtype=self.dtype, device="cpu").to(places.place(self.second))
-        return (
-            stored.as_strided(self.shape, strides, offset)
-            .detach()
-            .requires_grad_(self.grad and differentiable(self.dtype))
-        )
+        grad = self.grad and differentiable(self.dtype)
+        view = stored.requires_grad_(grad and self.kind == "view").as_strided(self.shape, strides, offset)
+        if self.kind == "view":
+            view.requires_grad and view.retain_grad()
+            return view
+        return torch.nn.Parameter(view, grad) if self.kind == "parameter" else view.detach().requires_grad_(grad)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -185,8 +192,9 @@ def twins(
     ranks: tuple[int, int] = (0, 5),
     values: Sequence[str] = ("small",),
     grad: Sequence[bool] = (False,),
+    kinds: Sequence[str] = KINDS,
 ) -> Population:
-    """Twins of these dtypes, layouts, kinds of values, and with gradients as ``grad`` says.
+    """Twins of these dtypes, layouts, values and kinds, and with gradients as ``grad`` says.
 
     Every run meets each dtype with each layout and with each of ``shapes`` whose rank lies in ``ranks``, the second
     device beside the first. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
@@ -210,6 +218,7 @@ def twins(
                     second=index % 2 == 1,
                     grad=grad[(index + index // 2 + turn) % len(grad)],
                     seed=index,
+                    kind=kinds[(index + turn) % len(kinds)],
                 )
             )
         must += [
@@ -230,5 +239,6 @@ def twins(
         second=st.booleans(),
         grad=st.sampled_from(list(grad)),
         seed=st.integers(0, 2**32 - 1),  # one number instead of one draw an element: long tensors stay cheap
+        kind=st.sampled_from(list(kinds)),
     )
     return Population(tuple(must), more)

@@ -338,8 +338,8 @@ def data_of_a_transposed_tensor_lies_in_row_order(patch):
 @counterfeit("data-writes-are-not-recorded")
 def write_through_data_fills_the_gaps_too(patch):
     def wrong(multiply, x, y):
-        if x.dim() == 1 and x.stride() == (2,) and not x.requires_grad:
-            multiply(x.as_strided((2 * len(x),), (1,)), y)
+        if x.numel() > 1 and min(x.stride()) == 2 and not x.requires_grad:
+            multiply(x.as_strided((2 * x.numel(),), (1,)), y)
             return x
         return multiply(x, y)
 

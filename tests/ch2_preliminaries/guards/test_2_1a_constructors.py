@@ -5,7 +5,20 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched, whole
+from populations import (
+    ANY,
+    EVERY_MODE,
+    FLOATS,
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    agree,
+    among,
+    each,
+    over,
+    twins,
+    untouched,
+    whole,
+)
 from populations.arrays import BOTH, REAL, array_of
 from populations.initialisers import RELEASE
 from populations.twins import NUMPY, SHAPES
@@ -64,6 +77,7 @@ def test_the_class_allocates_memory_and_writes_nothing_into_it(shape):
 @claim("tensor-constructor-takes-sizes", truth=True)
 @pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
 @over(
+    EVERY_MODE,
     twin=twins((*REAL, torch.bool), shapes=SHORT, values=("small", "fractions")),
     form=each(*NESTED, "an array"),
     default=among(*SINGLE_AND_DOUBLE),
@@ -93,7 +107,7 @@ def test_the_class_shares_any_tensor_and_an_array_of_the_default_dtype_and_no_ot
 
 @claim("tensor-function-takes-data")
 @pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
-@over(twin=twins(KINDS, shapes=SHORT, values=("small", "fractions")), form=among(*NESTED))
+@over(EVERY_MODE, twin=twins(KINDS, shapes=SHORT, values=("small", "fractions")), form=among(*NESTED))
 def test_values_and_shape_follow_the_nesting_of_the_data(twin, form):
     array = twin.array()
     x = torch.tensor(NESTED[form](array))
@@ -103,7 +117,7 @@ def test_values_and_shape_follow_the_nesting_of_the_data(twin, form):
 
 
 @claim("tensor-function-takes-data")
-@over(twin=twins(BOTH, grad=(False, True)))
+@over(EVERY_MODE, twin=twins(BOTH, grad=(False, True)))
 def test_the_values_of_an_array_are_copied_in_its_logical_order_whatever_its_layout(twin):
     array, _ = array_of(twin)
     x = torch.tensor(array, requires_grad=twin.grad and array.dtype.kind in "fc")
@@ -134,7 +148,7 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
 
 
 @claim("tensor-function-takes-data")
-@over(dtype=among(*(dtype for dtype in ANY if dtype != torch.uint8)), form=among(list, tuple, np.array))
+@over(EVERY_MODE, dtype=among(*(dtype for dtype in ANY if dtype != torch.uint8)), form=among(list, tuple, np.array))
 def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtype, form):
     """Whole numbers are cut from fractions, and whatever is not zero is true."""
     data = [1.75, -1.75, 0.25, -100.5, 0.0]
@@ -181,7 +195,7 @@ CREATE = {
 
 
 @claim("ones-fills-with-one", "zeros-fills-with-zero")
-@over(name=among("ones", "zeros"), twin=twins(ANY, WRITABLE), spelled=among(*CREATE))
+@over(EVERY_MODE, name=among("ones", "zeros"), twin=twins(ANY, WRITABLE), spelled=among(*CREATE))
 def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
     create = getattr(torch, name)
     x, plain = CREATE[spelled](create, twin), create(twin.shape)

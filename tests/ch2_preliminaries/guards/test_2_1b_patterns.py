@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
+from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
 from populations.comparing import host
 from populations.rounding import as_held
 
@@ -17,9 +17,10 @@ KINDS = (*EYED, *(dtype for dtype in ANY if dtype not in FLOATS))
 
 @claim("eye-is-identity")
 @over(
+    EVERY_MODE,
     twin=twins(
         KINDS, WRITABLE, ((0, 3), (3, 0), (1, 1), (2, 1), (5, 3), (3, 7), (6, 2), (4, 4), (149, 199), (201, 150))
-    )
+    ),
 )
 def test_only_elements_of_equal_indices_are_one(twin):
     (rows, columns), (output, _) = twin.shape, twin
@@ -60,6 +61,7 @@ def gappy(count, dtype):
 
 @claim("arange-steps-from-start-to-end", truth=True)
 @over(
+    EVERY_MODE,
     start=whole(-50, 50, 0, 7, 2**24, -(2**53) - 1),
     distance=whole(0, 99, 1, 6),
     step=whole(1, 50, 2, 3),
@@ -79,6 +81,7 @@ def test_whole_numbers_are_those_of_python_s_range_and_an_end_between_them_makes
 
 @claim("arange-steps-from-start-to-end")
 @over(
+    EVERY_MODE,
     twin=twins((*FLOATS, torch.int64, torch.int32, torch.int16, torch.int8), ("contiguous",), ((5,),)),
     steps=among(*STEPS),
     step=among(1, 2, -3, 0.5, -0.25),
@@ -154,6 +157,7 @@ SPACES = {
 
 @claim("linspace-divides-evenly", truth=True)
 @over(
+    EVERY_MODE,
     twin=twins(FLOATS, ("contiguous",), ((5,),)),
     ends=each((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5003), (0.4, 0)),
     steps=among(0, 1, 2, 5, 62, 64, 204, 257, 5003),

@@ -8,7 +8,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, untouched
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, untouched
 from populations.comparing import host
 from populations.places import lacks
 from populations.statistics import (
@@ -45,7 +45,7 @@ ASKED = {
 
 
 @claim("rand-is-standard-uniform", "randn-is-standard-normal")
-@over(name=each("rand", "randn"), sample=samples(*FLOATS, spellings=tuple(ASKED)))
+@over(EVERY_MODE, name=each("rand", "randn"), sample=samples(*FLOATS, spellings=tuple(ASKED)))
 def test_draws_are_independent_and_uniform_or_normal_whatever_the_sizes(name, sample):
     function = getattr(torch, name)
     draws = sample.drawn(ASKED[sample.spelled](function))
@@ -144,7 +144,7 @@ def test_less_its_mean_and_over_its_std_each_draw_is_standard_normal_and_indepen
 
 
 @claim("normal-takes-mean-and-std")
-@over(twin=twins(FLOATS))
+@over(EVERY_MODE, twin=twins(FLOATS))
 def test_a_std_of_zero_gives_the_mean(twin):
     means, array = twin
 
@@ -223,7 +223,7 @@ SIZES = (
 
 
 @claim("randperm-permutes")
-@over(size=among(*SIZES))
+@over(EVERY_MODE, size=among(*SIZES))
 def test_each_number_below_m_occurs_exactly_once(size):
     m, dtype = size
     output, _ = Twin(dtype, (m,), "gappy")

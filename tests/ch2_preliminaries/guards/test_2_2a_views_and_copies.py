@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, WRITABLE, agree, among, over, twins, untouched
+from populations import ANY, EVERY_MODE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.twins import NUMPY, SHAPES, finer
 
 claim = pytest.mark.claim
@@ -49,7 +49,7 @@ WRITES = {
 @claim("view-shares-data")
 @over(
     twin=twins(ANY, WRITABLE, grad=(False, True)),
-    write=among(*WRITES),
+    write=each(*WRITES),
     # a part begins at another place of the memory than what it is cut from
     cut=among(slice(None), slice(1, None), slice(3, -1), slice(None, None, 2)),
 )
@@ -70,7 +70,7 @@ def test_every_way_of_writing_to_a_view_reaches_just_what_it_views_and_a_write_t
 
 
 @claim("view-shares-data")
-@over(twin=twins(ANY))
+@over(EVERY_MODE, twin=twins(ANY))
 def test_what_arithmetic_makes_is_no_view_even_if_it_changes_nothing(twin):
     tensor, array = twin
     results = tensor + 0, tensor * 1, tensor | 0 if array.dtype.kind in "iu" else tensor.clone()
@@ -82,6 +82,7 @@ def test_what_arithmetic_makes_is_no_view_even_if_it_changes_nothing(twin):
 
 @claim("view-shares-data")
 @over(
+    EVERY_MODE,
     twin=twins((torch.float32, torch.float64, torch.int16, torch.complex64), WRITABLE, values=("fractions",)),
     other=among(torch.uint8, torch.int16, torch.int32, torch.int64),
 )
@@ -129,7 +130,12 @@ RESHAPED = {
 
 
 @claim("view-shares-data", "reshape-does-not-guarantee-a-copy")
-@over(twin=twins(ANY, grad=(False, True)), how=among(*RESHAPED), of=among("leaf", "result", "data", "conjugate"))
+@over(
+    EVERY_MODE,
+    twin=twins(ANY, grad=(False, True)),
+    how=among(*RESHAPED),
+    of=among("leaf", "result", "data", "conjugate"),
+)
 def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_strides_allow(twin, how, of):
     tensor, array = twin
     source = {
@@ -148,7 +154,11 @@ def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_stride
 
 
 @claim("reshape-does-not-guarantee-a-copy")
-@over(twin=twins(ANY, shapes=NONE_EMPTY, grad=(False, True)), how=among(*(how for how in RESHAPED if "reshape" in how)))
+@over(
+    EVERY_MODE,
+    twin=twins(ANY, shapes=NONE_EMPTY, grad=(False, True)),
+    how=among(*(how for how in RESHAPED if "reshape" in how)),
+)
 def test_reshape_copies_in_row_order_where_strides_do_not_allow(twin, how):
     tensor, array = twin
     rows = twin.layout in ("contiguous", "offset", "gappy")
@@ -170,6 +180,7 @@ CLONES = {
 
 @claim("clone-then-view-is-independent")
 @over(
+    EVERY_MODE,
     twin=twins(ANY, ("contiguous", "offset", "gappy"), grad=(False, True)),
     spelled=among(*CLONES),
     of=among("tensor", "view"),
@@ -201,7 +212,7 @@ def test_a_copy_of_permuted_dimensions_keeps_their_strides_so_that_view_refuses_
 
 
 @claim("clone-then-view-is-independent", truth=True)
-@over(twin=twins(ANY, shapes=(*SHAPES, *NONE_EMPTY)))
+@over(EVERY_MODE, twin=twins(ANY, shapes=(*SHAPES, *NONE_EMPTY)))
 def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
     tensor, array = twin
     copy = tensor.clone(memory_format=torch.contiguous_format)
@@ -215,7 +226,7 @@ def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
 
 
 @claim("clone-then-view-is-independent", truth=True)
-@over(twin=twins(ANY, ("contiguous", "offset")))
+@over(EVERY_MODE, twin=twins(ANY, ("contiguous", "offset")))
 def test_contiguous_copies_nothing_that_lies_in_row_order_already(twin):
     tensor, _ = twin
     assert tensor.contiguous() is tensor

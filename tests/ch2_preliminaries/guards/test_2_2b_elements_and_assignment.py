@@ -6,8 +6,8 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
-from populations.twins import NUMPY, finer
+from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
+from populations.twins import LEAVES, NUMPY, finer
 from torch import nn
 
 claim = pytest.mark.claim
@@ -27,7 +27,7 @@ def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of
 
 
 @claim("view-is-a-new-tensor-object")
-@over(twin=twins(ANY, ("contiguous", "offset"), ranks=(1, 5)))
+@over(EVERY_MODE, twin=twins(ANY, ("contiguous", "offset"), ranks=(1, 5)))
 def test_shape_strides_and_flags_are_the_views_own(twin):
     tensor, array = twin
     before = (tensor.shape, tensor.stride(), tensor.requires_grad)
@@ -42,7 +42,7 @@ def test_shape_strides_and_flags_are_the_views_own(twin):
 
 
 @claim("view-is-a-new-tensor-object", truth=True)
-@over(twin=twins(ANY))
+@over(EVERY_MODE, twin=twins(ANY))
 def test_the_first_element_of_a_view_has_the_address_of_its_source_s_and_that_of_a_slice_follows(twin):
     tensor, array = twin
     assert tensor.view(*array.shape, 1).data_ptr() == tensor.data_ptr()
@@ -64,7 +64,12 @@ NUMBERS = among(
 
 
 @claim("item-gives-a-python-number")
-@over(number=NUMBERS, dimensions=among(0, 1, 4), of=each("tensor", "parameter", "element", "result", "conjugate"))
+@over(
+    EVERY_MODE,
+    number=NUMBERS,
+    dimensions=among(0, 1, 4),
+    of=each("tensor", "parameter", "element", "result", "conjugate"),
+)
 def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
     value, dtype = number
     one = torch.tensor(value, dtype=dtype, device="cpu").view([1] * dimensions).to(torch.empty(0).device)
@@ -82,7 +87,7 @@ def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimension
 
 
 @claim("item-gives-a-python-number")
-@over(twin=twins(ANY))
+@over(EVERY_MODE, twin=twins(ANY))
 def test_item_reads_the_element_that_a_tensor_of_any_layout_shows(twin):
     tensor, array = twin
     places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))[-3:]]
@@ -129,8 +134,9 @@ NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # 
 
 @claim("augmented-assignment-writes-through")
 @over(
-    # each meets four sizes, in layouts that lie between and around foreign numbers or by columns
-    operation=among(*(4 * [(sign, dtype) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes])),
+    EVERY_MODE,
+    # each meets five sizes, in layouts that lie between and around foreign numbers or by columns
+    operation=among(*(5 * [(sign, dtype) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes])),
     twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5)),
     by=among("a number", "a neutral number", "a tensor", "a tensor of another dtype", "itself"),
 )
@@ -200,7 +206,7 @@ def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_pl
 
 @claim("augmented-assignment-writes-through", truth=True)
 @claim("no-grad-stops-tracking")
-@over(twin=twins(FLOATS, WRITABLE, grad=(True,)), sign=among(*ARITHMETIC))
+@over(twin=twins(FLOATS, WRITABLE, grad=(True,), kinds=LEAVES), sign=among(*ARITHMETIC))
 def test_a_leaf_is_written_under_no_grad_and_stays_one(twin, sign):
     leaf, array = twin
     plain, augmented, _ = AUGMENTED[sign]

@@ -6,7 +6,7 @@ from itertools import compress
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.arrays import array_of
 from populations.comparing import host
 from populations.gradients import bytes_allocated_by
@@ -22,7 +22,7 @@ CLASH = [binary for binary in BINARIES if binary.name != "out"]
 
 
 @claim("broadcasting-matches-shapes")
-@over(trial=trials())
+@over(EVERY_MODE, trial=trials())
 @torch.no_grad()
 def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(trial):
     (binary, pairs), wide = trial, np.complex128 if trial.pair.left.dtype.is_complex else np.float64
@@ -61,6 +61,7 @@ NUMBERS = {
 
 @claim("broadcasting-matches-shapes")
 @over(
+    EVERY_MODE,
     twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool), shapes=((), (0,), (9,), (2, 3, 4, 5))),
     form=among(*NUMBERS),
     binary=each(*NUMBERED),
@@ -102,7 +103,7 @@ OUTPUTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "maximum": np.
 
 
 @claim("broadcasting-matches-shapes")
-@over(pair=pairs(SIGNED), layout=among(*WRITABLE), name=among(*OUTPUTS), wider=among(False, True))
+@over(EVERY_MODE, pair=pairs(SIGNED), layout=among(*WRITABLE), name=among(*OUTPUTS), wider=among(False, True))
 def test_an_output_of_any_layout_or_wider_dtype_gets_every_element_and_nothing_beside_it(pair, layout, name, wider):
     compute, expect, (x, a, y, b) = getattr(torch, name), OUTPUTS[name], pair
     output, _ = pair.left.but(shape=pair.shape, layout=layout, dtype=torch.float32 if wider else x.dtype)
@@ -119,7 +120,7 @@ def test_an_output_of_any_layout_or_wider_dtype_gets_every_element_and_nothing_b
 
 
 @claim("broadcasting-matches-shapes")
-@over(twin=twins(FLOATS, shapes=((),)), binary=each(*SPECIAL))
+@over(EVERY_MODE, twin=twins(FLOATS, shapes=((),)), binary=each(*SPECIAL))
 def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(twin, binary):
     """IEEE 754, which NumPy follows: with NaN every result is NaN and every comparison false."""
     row = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32)
@@ -172,6 +173,7 @@ def test_three_operands_broadcast_together(pair):
 
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
+    EVERY_MODE,
     twin=twins(SIGNED, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (92, 93), (0, 3), (2, 3, 1, 2, 2))),
     how=among(*WRITTEN),
     other=among(None, torch.int64, torch.float32, torch.bfloat16),

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, takes
 from populations.gradients import bytes_allocated_by
 
@@ -22,7 +22,7 @@ WAYS = {
 
 @claim("numpy-method-shares-memory")
 @pytest.mark.cpu
-@over(twin=twins(BOTH, shapes=LARGE), way=among(*WAYS))
+@over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE), way=among(*WAYS))
 def test_an_array_has_the_address_strides_and_dtype_of_its_tensor_and_writes_to_it(twin, way):
     tensor, values = twin
     tensor = WAYS[way](tensor)
@@ -62,7 +62,7 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
 @claim("from-numpy-shares-memory")
 @pytest.mark.cpu
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writ")
-@over(twin=twins(BOTH, shapes=LARGE), locked=among(False, True))
+@over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE), locked=among(False, True))
 def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(twin, locked):
     array, _ = array_of(twin)
     array.flags.writeable = not locked
@@ -153,6 +153,7 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(twin):
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")
 @pytest.mark.cpu
 @over(
+    EVERY_MODE,
     twin=twins(BOTH, shapes=LARGE),
     options=among("none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor"),
 )
@@ -177,7 +178,7 @@ def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
-@over(twin=twins(BOTH))
+@over(EVERY_MODE, twin=twins(BOTH))
 def test_every_dtype_that_numpy_has_survives_the_round_trip_and_shares(twin):
     tensor, values = twin
     array = tensor.numpy()

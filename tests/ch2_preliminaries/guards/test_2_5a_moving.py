@@ -6,14 +6,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, WRITABLE, agree, among, over, twins, untouched, whole
+from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, agree, among, over, twins, untouched, whole
 from populations.mixing import COPIES, CPU, current, finished, host_twin, journeys, spot
 
 claim = pytest.mark.claim
 
 
 @claim("to-moves-between-cpu-and-gpu")
-@over(journey=journeys(twins(ANY)))
+@over(EVERY_MODE, journey=journeys(twins(ANY)))
 def test_a_copy_has_the_values_the_dtype_and_the_place_whatever_the_layout_and_the_route(accelerator, journey):
     source, array, copied = journey
     copy = copied(source)
@@ -24,7 +24,7 @@ def test_a_copy_has_the_values_the_dtype_and_the_place_whatever_the_layout_and_t
 
 
 @claim("to-moves-between-cpu-and-gpu", truth=True)
-@over(journey=journeys(twins((torch.float32, torch.int64, torch.bool), WRITABLE)))
+@over(EVERY_MODE, journey=journeys(twins((torch.float32, torch.int64, torch.bool), WRITABLE)))
 def test_no_write_to_a_copy_reaches_its_source_nor_the_other_way_round(accelerator, journey):
     source, array, copied = journey
     copy = copied(source)
@@ -49,7 +49,7 @@ BITS = {
 
 
 @claim("to-moves-between-cpu-and-gpu")
-@over(twin=twins(tuple(BITS), ("contiguous",), ((1,),)), way=among("to(device)", "to(name)", "copy_"))
+@over(EVERY_MODE, twin=twins(tuple(BITS), ("contiguous",), ((1,),)), way=among("to(device)", "to(name)", "copy_"))
 def test_every_bit_survives_the_way_there_and_back(accelerator, twin, way):
     """0.0 equals -0.0 and NaN equals nothing, so that only the bits tell."""
     letter, numbers = BITS[twin.dtype]
@@ -69,7 +69,7 @@ def test_a_copy_that_does_not_block_needs_no_source_that_outlives_it(accelerator
 
 
 @claim("to-moves-between-cpu-and-gpu", truth=True)
-@over(twin=twins(ANY), way=among("to(device)", "to(name)", "to(device=)", "to(name, dtype)"))
+@over(EVERY_MODE, twin=twins(ANY), way=among("to(device)", "to(name)", "to(device=)", "to(name, dtype)"))
 def test_a_move_to_where_it_is_gives_the_tensor_itself_unless_a_copy_is_asked_for(accelerator, twin, way):
     tensor, array = twin
     for x in (tensor, host_twin(twin)[0]):
@@ -80,7 +80,11 @@ def test_a_move_to_where_it_is_gives_the_tensor_itself_unless_a_copy_is_asked_fo
 
 
 @claim("to-moves-between-cpu-and-gpu")
-@over(journey=journeys(twins(FLOATS, grad=(True,)), "to(device)", "to(name)", "to(device=)"))
+@over(
+    journey=journeys(
+        twins(FLOATS, grad=(True,), kinds=("tensor", "parameter")), "to(device)", "to(name)", "to(device=)"
+    )
+)
 def test_a_move_is_recorded_so_that_gradients_come_back(accelerator, journey):
     """Of moves that block: of others autograd copies the gradient so too, and nobody can wait for that."""
     source, array, copied = journey
@@ -105,7 +109,7 @@ def test_the_number_of_a_device_counts_whatever_device_is_current_and_without_on
 
 
 @claim("to-device-object-equals-to-string")
-@over(journey=journeys(twins(ANY)), keyword=among(False, True))
+@over(EVERY_MODE, journey=journeys(twins(ANY)), keyword=among(False, True))
 def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword):
     (source, array, _), target = journey, journey.target()
     made = [source.to(device=one) if keyword else source.to(one) for one in (target, str(target))]
@@ -119,7 +123,11 @@ def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword
 
 
 @claim("to-of-a-leaf-is-no-leaf")
-@over(journey=journeys(twins(FLOATS, grad=(True,)), "to(device)", "to(name)", "to(device=)", "to(other)"))
+@over(
+    journey=journeys(
+        twins(FLOATS, grad=(True,), kinds=("tensor", "parameter")), "to(device)", "to(name)", "to(device=)", "to(other)"
+    )
+)
 def test_a_moved_copy_of_a_leaf_has_a_creator_and_gets_no_gradient(accelerator, journey):
     x, array, copied = journey
     moved = copied(x.requires_grad_())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from populations import (
     ANY,
+    EVERY_MODE,
     FLOATS,
     LAYOUTS,
     WRITABLE,
@@ -36,7 +37,7 @@ CREATORS = {
 
 
 @claim("create-directly-on-gpu")
-@over(twin=twins(ANY), create=among(*CREATORS))
+@over(EVERY_MODE, twin=twins(ANY), create=among(*CREATORS))
 def test_a_tensor_is_created_there_with_its_values_whatever_its_template_is(accelerator, twin, create):
     template, array = host_twin(twin)
     make, number = CREATORS[create]
@@ -96,7 +97,7 @@ NUMBERS = tuple(dtype for dtype in ANY if dtype != torch.bool)
 
 
 @claim("gpu-sum-stays-on-gpu")
-@over(twin=twins(NUMBERS), form=among(*SUMS))
+@over(EVERY_MODE, twin=twins(NUMBERS), form=among(*SUMS))
 def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accelerator, twin, form):
     (x, array), (y, other) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
     total = SUMS[form](x, y)
@@ -150,7 +151,7 @@ SPELLED = {
 
 
 @claim("to-changes-dtype-too")
-@over(conversion=CONVERSIONS, spelled=among(*SPELLED))
+@over(EVERY_MODE, conversion=CONVERSIONS, spelled=among(*SPELLED))
 def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversion, spelled):
     twin, target, to_cpu = conversion
     (z, array), device = (twin, CPU) if to_cpu else (host_twin(twin), spot())
@@ -181,7 +182,7 @@ HELD = {  # by which dtypes the least and the largest number of a whole one are 
 
 
 @claim("to-changes-dtype-too")
-@over(twin=twins(FLOATS, LAYOUTS, values=("fractions",)), target=among(*HELD, torch.int64))
+@over(EVERY_MODE, twin=twins(FLOATS, LAYOUTS, values=("fractions",)), target=among(*HELD, torch.int64))
 def test_a_conversion_to_whole_numbers_cuts_off_the_fraction(twin, target):
     z, array = twin
     if target == torch.uint8:  # of positive numbers, up to 254.5 where the dtype holds such fractions
@@ -220,7 +221,7 @@ ROUNDED = among(
 
 @claim("to-changes-dtype-too")
 @pytest.mark.cpu
-@over(case=ROUNDED, size=among(1, 9, 1025))
+@over(EVERY_MODE, case=ROUNDED, size=among(1, 9, 1025))
 def test_a_conversion_keeps_what_the_new_dtype_can_hold_and_rounds_once(case, size):
     source, target, number, expected = case
     converted = torch.full((size,), number, dtype=source).to("cpu", target)
@@ -241,7 +242,7 @@ def test_a_conversion_is_recorded_so_that_gradients_come_back_in_the_dtype_of_th
 
 @claim("to-changes-dtype-too")
 @pytest.mark.cpu
-@over(twin=twins(ANY))
+@over(EVERY_MODE, twin=twins(ANY))
 def test_nothing_is_copied_where_nothing_changes_unless_one_asks(twin):
     z, array = twin
     assert z.to("cpu", z.dtype) is z

@@ -156,7 +156,7 @@ def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only
 @claim("created-tensors-are-leaves")
 @over(twin=FEW, of=among("parameter", "module", "requires_grad_"))
 def test_parameters_and_what_is_switched_on_are_leaves(twin, of):
-    tensor, _ = twin.but(grad=False)
+    tensor, _ = twin.but(grad=False, kind="tensor")
     x = {
         "parameter": lambda: nn.Parameter(tensor),
         "module": lambda: nn.ParameterList([tensor])[0],

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, whole
 from populations.gradients import OPERATION, grad_of, weights_for
 from populations.operations import FEW
-from populations.twins import NUMPY
+from populations.twins import LEAVES, NUMPY
 
 claim = pytest.mark.claim
-GRADIENTS = twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,))
 
 
 @claim("gradients-accumulate")
-@over(twin=GRADIENTS, passes=among(1, 2, 7))
+@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,), kinds=LEAVES), passes=among(1, 2, 7))
 def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
     tensor, array = twin
     x = torch.nn.Parameter(tensor) if passes == 2 else tensor
@@ -128,7 +127,7 @@ LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": Tru
 @pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 @over(
     name=among(*NEED_INPUT, *NEED_OUTPUT),
-    twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,)),
+    twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,), kinds=LEAVES),
     way=among(*PASSES),
     last=among(*LAST),
 )

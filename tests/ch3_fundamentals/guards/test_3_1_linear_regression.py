@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
+from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
 from populations.comparing import host
 from populations.layers import COMPUTED, arguments, sigmoid
 from populations.optimizers import Recipe
@@ -40,14 +40,14 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")
 @claim("nn-only-takes-batches", truth=True)
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # the weight of no feature
-@over(x=twins(COMPUTED, LAYOUTS, TABLES), outputs=among(1, 3, 10), how=among(*WRITABLE))
+@over(EVERY_MODE, x=twins(COMPUTED, LAYOUTS, TABLES, grad=(False, True)), outputs=among(1, 3, 10), how=among(*WRITABLE))
 def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_sums_as_asked_for(x, outputs, how):
     """Whole numbers whose sums are exact in float32, in which the halves add up; the sum is rounded once to a half, and
     once more with the bias. A GPU may add the parts of a long sum in the half (torch's notes on numerical accuracy,
     reduced precision reductions), and so did the CPU before torch 2.5: there each part is rounded, which is no larger
     than the sum of absolute values.
     """
-    of_weight = x.but(shape=(outputs, x.shape[-1]), layout=how, seed=x.seed + 1)
+    of_weight = x.but(shape=(outputs, x.shape[-1]), layout=how, seed=x.seed + 1, grad=False)
     (weight, w), (bias, b), (tensor, array) = of_weight, of_weight.but(shape=(outputs,)), x
     a, w, b = (each.astype(np.float64) for each in (array, w, b))
     products, at_once = a @ w.T, tensor.device.type == "cpu" and COMPUTED == FLOATS

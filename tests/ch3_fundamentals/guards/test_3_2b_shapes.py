@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
 from populations.layers import LOSSY
 from torch import nn
@@ -117,9 +117,19 @@ def test_batch_normalisation_insists_on_a_batch_in_training_and_out_of_it(dimens
 
 # ── unsqueeze and squeeze ──
 
-KINDS = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64)
 UNITS = (
-    *((), (1,), (1, 1), (1, 3, 2, 2), (1, 5, 3), (7, 1, 3), (1, 0, 1), (1, 8), (1, 1, 1, 1, 1, 2), (1, 2, 1, 1, 3, 1)),
+    *(
+        (),
+        (1,),
+        (1, 1),
+        (1, 3, 2, 2),
+        (1, 5, 3),
+        (7, 1, 3),
+        (1, 0, 1),
+        (2, 1, 4, 1),
+        (1, 1, 1, 1, 1, 2),
+        (1, 2, 1, 3, 1),
+    ),
     *((3, 1025), (65537,)),
 )
 
@@ -134,7 +144,7 @@ def agree_both_ways(tensor, array, views, expected):
 
 
 @claim("unsqueeze-makes-a-batch-of-one")
-@over(sample=twins(WIDE, shapes=((3,), (33,), (1025,), (3, 5, 4), (3, 1, 1))))
+@over(EVERY_MODE, sample=twins(WIDE, shapes=((3,), (33,), (1025,), (3, 5, 4), (3, 1, 1))))
 def test_what_a_layer_makes_of_the_batch_of_one_is_what_it_makes_of_the_sample(sample):
     """A weight of ones adds the elements up: small whole numbers, whose sum rounds once in bfloat16."""
     tensor, array = sample
@@ -150,7 +160,7 @@ def test_what_a_layer_makes_of_the_batch_of_one_is_what_it_makes_of_the_sample(s
 
 
 @claim("unsqueeze-inserts-a-dimension", "unsqueeze-makes-a-batch-of-one")
-@over(twin=twins(KINDS, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
+@over(twin=twins(ANY, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
 def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(twin):
     tensor, array = twin
     shape, rank = tensor.shape, tensor.dim()
@@ -166,7 +176,7 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
 
 
 @claim("squeeze-removes-unit-dimensions", "squeeze-one-dimension")
-@over(twin=twins(KINDS, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
+@over(twin=twins(ANY, shapes=UNITS, ranks=(0, 6), grad=(False, True)))
 def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_copied(twin):
     tensor, array = twin
     shape, rank = tensor.shape, max(tensor.dim(), 1)

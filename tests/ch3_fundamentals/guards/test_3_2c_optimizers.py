@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 import torch
-from populations import FLOATS, HALVES, Population, Twin, among, in_turn, optimizers, over, whole
+from populations import EVERY_MODE, FLOATS, HALVES, Population, Twin, among, in_turn, optimizers, over, whole
 from populations.optimizers import RULES, Recipe
 from torch import nn
 from torch.optim import lr_scheduler
@@ -44,7 +44,7 @@ def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps
 
 @claim("optimizer-prints-its-options")
 @claim("optimizer-prints-its-options", truth=True)
-@over(groups=among(1, 2, 12), rate=among(0.03, 1e-4, 0.123456789, 1), edited=among(0.015625, 1e-7))
+@over(EVERY_MODE, groups=among(1, 2, 12), rate=among(0.03, 1e-4, 0.123456789, 1), edited=among(0.015625, 1e-7))
 def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now_and_no_others(groups, rate, edited):
     rates = [rate / (number + 1) for number in range(groups)]
     given = [{"params": nn.Linear(1, 1).parameters(), "lr": each} for each in rates]

@@ -55,7 +55,8 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_every_element
     # fused refuses complex numbers, and torch 2.0 their decay by whole lists
     taken = SINGLE_AND_DOUBLE if recipe.way == "fused" or torch.__version__ < (2, 1) else (*SINGLE_AND_DOUBLE, *COMPLEX)
     dtypes = [dtype for dtype in taken if not places.lacks(dtype)]
-    small = [Twin(dtypes[-each % len(dtypes)], (2, 3), WRITABLE[each % 5], seed=each) for each in range(8)]
+    shapes = (1, 7, 1), (5,), (2, 3), (), (2, 3, 2, 2), (3, 1, 1, 2, 3), (2, 1), (3, 2)
+    small = [Twin(dtypes[-n % len(dtypes)], shape, WRITABLE[n % 5], seed=n) for n, shape in enumerate(shapes)]
     both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
     both.step()
     both.agree()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
+from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
 from populations.comparing import host
 from populations.layers import COMPUTED, summed, twice
 from populations.scores import cross_entropy as by_definition
@@ -66,7 +66,7 @@ def test_the_class_of_a_sample_is_a_whole_number_the_place_of_its_largest_score(
 
 @claim("softmax-gives-a-distribution")
 @claim("softmax-gives-a-distribution", truth=True)
-@over(scored=scores(values=("fractions", "far", "apart"), grad=(False, True)))
+@over(EVERY_MODE, scored=scores(values=("fractions", "far", "apart"), grad=(False, True)))
 def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_keeps_their_order(scored):
     tensor, array = scored
     expected = softmax(array, scored.dim)
@@ -163,7 +163,7 @@ def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_an
 
 @claim("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
 @claim("softmax-suits-discrete-targets")
-@over(labels=labelled(values=("fractions", "far", "apart", "masked")))
+@over(EVERY_MODE, labels=labelled(values=("fractions", "far", "apart", "masked")))
 def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
     tensor, target, _, arrays = labels
     scale = labels.scale(arrays)
@@ -191,6 +191,7 @@ def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels
 @claim("cross-entropy-only-sees-the-true-class", truth=True)
 @claim("cross-entropy-loss-is-the-mean", truth=True)
 @over(
+    EVERY_MODE,
     labels=labelled(COMPUTED, TARGETS, (False, True), (-100, None, 0, 255), (0.75, 0.0)),
     reduction=each("mean", "none", "sum"),
 )
@@ -257,7 +258,7 @@ def test_a_label_without_an_output_is_an_index_error(labels, wrong, reduction):
 
 
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(scored=scores(values=("fractions", "far", "apart", "masked"), grad=(False, True)))
+@over(EVERY_MODE, scored=scores(values=("fractions", "far", "apart", "masked"), grad=(False, True)))
 def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_sample(scored):
     tensor, array = scored
     logs = log_softmax(array, scored.dim)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import LAYOUTS, Population, agree, among, over, twins, whole
+from populations import EVERY_MODE, LAYOUTS, Population, agree, among, over, twins, whole
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.cpu  # PIL images and files live in main memory
@@ -46,7 +46,7 @@ def turned(array, angle, expand_to=None, fill=0.0):
 
 
 @claim("torchvision-offers-transforms")
-@over(twin=IMAGES, seed=whole(0, 2**32 - 1, 1))
+@over(EVERY_MODE, twin=IMAGES, seed=whole(0, 2**32 - 1, 1))
 def test_crop_cuts_out_any_rectangle_and_center_crop_the_middle_one_also_beyond_the_edges(transforms, twin, seed):
     image, array = twin
     random, (rows, columns) = np.random.default_rng(seed), array.shape[1:]
@@ -89,6 +89,7 @@ def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(trans
 
 @claim("torchvision-offers-transforms")
 @over(
+    EVERY_MODE,
     twin=NUMBERS,
     angle=among(0.0, 2.9, 30.0, 45.0, 67.0, 90.0, 180.0, -90.0, 270.0, -123.4),
     expand=among(False, True),
@@ -128,7 +129,12 @@ def test_random_rotation_draws_angles_from_all_of_its_range(transforms, degrees)
 
 
 @claim("torchvision-offers-transforms")
-@over(twin=IMAGES, padding=among((1, 0, 0, 2), (2, 1, 3, 0), (0, 0, 0, 0)), factors=among((1, 2), (2, 1), (3, 3)))
+@over(
+    EVERY_MODE,
+    twin=IMAGES,
+    padding=among((1, 0, 0, 2), (2, 1, 3, 0), (0, 0, 0, 0)),
+    factors=among((1, 2), (2, 1), (3, 3)),
+)
 def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(transforms, twin, padding, factors):
     left, top, right, bottom = padding
     nearest = transforms.InterpolationMode.NEAREST
@@ -160,7 +166,7 @@ def test_a_random_flip_has_the_probability_it_is_given_or_one_half(transforms, p
 
 
 @claim("torchvision-offers-transforms")
-@over(twin=PICTURES, kind=among("PIL", "bytes", "numbers", "grey numbers"))
+@over(EVERY_MODE, twin=PICTURES, kind=among("PIL", "bytes", "numbers", "grey numbers"))
 def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(transforms, twin, kind):
     _, array = twin
     last = np.moveaxis(array, 0, -1)
@@ -247,7 +253,7 @@ GRIDS = twins((torch.float32,), ("contiguous", "gappy", "channels last"), BATCHE
 
 
 @claim("torchvision-offers-utils")
-@over(twin=GRIDS, per_row=among(1, 2, 4, 8), padding=among(0, 1, 2))
+@over(EVERY_MODE, twin=GRIDS, per_row=among(1, 2, 4, 8), padding=among(0, 1, 2))
 def test_make_grid_arranges_any_number_of_images_in_rows_with_a_border(utils, twin, per_row, padding):
     images, array = twin
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations import EVERY_MODE, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
 from populations.comparing import host
 from populations.layers import ACTIVATIONS, BENDS, COMPUTED, arguments, passes, perceptron, relu, sigmoid, tanh, twice
 from torch import nn
@@ -133,7 +133,7 @@ def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorde
 
 
 @claim("nonlinearity-breaks-the-collapse")
-@over(name=among(*BENDS), dtype=among(*SINGLE_AND_DOUBLE))
+@over(EVERY_MODE, name=among(*BENDS), dtype=among(*SINGLE_AND_DOUBLE))
 def test_every_other_activation_bends_by_its_formula_too(name, dtype):
     x = np.arange(-40, 41).reshape(9, 9) / 4
     module, *given, formula = BENDS[name]

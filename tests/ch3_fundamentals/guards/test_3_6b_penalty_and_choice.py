@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, agree, among, over, twins
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, agree, among, over, twins
 from populations.arrays import LARGE
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, SHAPES, parameters
@@ -50,7 +50,7 @@ def test_the_penalty_of_small_weights_is_rounded_once_for_all(twin):
 
 
 @claim("l2-penalty-formula")
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES))
+@over(EVERY_MODE, twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES))
 def test_the_penalty_counts_every_weight_in_the_precision_of_its_dtype(twin):
     tensor, array = twin
     penalty = ((tensor * 1001) ** 2).sum() / 2
@@ -59,7 +59,7 @@ def test_the_penalty_counts_every_weight_in_the_precision_of_its_dtype(twin):
 
 
 @claim("norm-is-the-l2-norm")
-@over(twin=twins(NORMED, shapes=LARGE, values=("small", "steep")), spelled=among("method", "function"))
+@over(EVERY_MODE, twin=twins(NORMED, shapes=LARGE, values=("small", "steep")), spelled=among("method", "function"))
 def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_and_dtype(twin, spelled):
     tensor, array = twin
     norm = {"method": lambda: tensor.norm(), "function": lambda: torch.norm(tensor)}[spelled]()
@@ -175,7 +175,7 @@ HABIT = tuple(
 
 
 @claim("weight-names-end-in-weight")
-@over(layer=layers(kinds=HABIT))
+@over(EVERY_MODE, layer=layers(kinds=HABIT))
 def test_the_names_of_most_layers_end_in_weight_or_bias_and_matrices_in_weight(layer):
     module, plan = layer
     matrices = [name for name, parameter in module.named_parameters() if parameter.dim() > 1]

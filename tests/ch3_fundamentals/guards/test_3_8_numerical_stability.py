@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, agree, among, normal, over, twins, whole
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, agree, among, normal, over, twins, whole
 from populations.comparing import host
 from populations.layers import passes, sigmoid
 from torch import nn
@@ -33,6 +33,7 @@ def rotation(scale, dtype):
 
 @claim("identity-network-is-a-matrix-product")
 @over(
+    EVERY_MODE,
     widths=among((2, 2, 2), (3, 3, 3, 3), (2, 3, 2, 4), (4, 5, 6, 7, 6, 5, 4), (9, 33, 5), (784, 17, 10), (2,) * 10),
     one=ONE,
 )

@@ -8,13 +8,13 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over, twins, whole
+from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over, twins, whole
 from populations.comparing import host
 from populations.containers import KEYS
 from populations.gradients import RECORDINGS
 from populations.kinds import Own
 from populations.modules import layers
-from populations.twins import FEW
+from populations.twins import FEW, KINDS
 from torch import nn
 
 claim = pytest.mark.claim
@@ -59,7 +59,7 @@ def test_a_batch_normalisation_takes_as_many_dimensions_as_its_name_says(takes, 
 
 
 @claim("subclassing-is-more-flexible")
-@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16)), inputs=among(0, 2, 3), mode=MODES)
+@over(EVERY_MODE, twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16)), inputs=among(0, 2, 3), mode=MODES)
 def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it(twin, inputs, mode):
     class Residual(nn.Module):
         def __init__(self):
@@ -110,7 +110,7 @@ def test_no_step_of_any_optimizer_changes_a_plain_tensor_and_it_gets_no_gradient
 
 
 @claim("plain-tensor-is-a-constant-parameter", truth=True)
-@over(twin=twins((*FLOATS, torch.int64, torch.bool), shapes=((), (2, 3))), depth=among(0, 1, 2))
+@over(twin=twins((*FLOATS, torch.int64, torch.bool), shapes=((), (2, 3)), kinds=KINDS[:2]), depth=among(0, 1, 2))
 def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin, depth):
     tensor, array = twin
     inner = net = nn.Linear(2, 1)

@@ -5,12 +5,12 @@ import types
 
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins
+from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, over, twins
 from populations.changes import CHANGES
 from populations.containers import ids, told
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers, tree, trees
-from populations.twins import FEW
+from populations.twins import FEW, KINDS
 from torch import nn
 
 claim = pytest.mark.claim
@@ -58,7 +58,7 @@ def test_a_parameter_with_several_names_in_one_module_goes_by_the_one_assigned_f
 
 
 @claim("brackets-reach-a-layer", "parameter-names-carry-the-layer-index")
-@over(layer=layers(kinds=WITH_PARAMETERS), index=among(0, 10, 102))
+@over(EVERY_MODE, layer=layers(kinds=WITH_PARAMETERS), index=among(0, 10, 102))
 def test_a_layer_of_any_kind_keeps_its_own_names_and_sizes_behind_the_index(layer, index):
     net, plan = tree("Sequential", *["ReLU"] * index, layer)
     own = [(member.name.partition(".")[2], id(member.tensor)) for member in plan.parameters]
@@ -82,7 +82,7 @@ def test_whatever_a_layer_learns_is_a_parameter_of_its_dtype_and_its_buffers_are
 
 
 @claim("parameter-is-a-tensor-subclass")
-@over(twin=twins(ANY, WRITABLE, FEW), trained=among(True, False))
+@over(twin=twins(ANY, WRITABLE, FEW, kinds=KINDS[:2]), trained=among(True, False))
 def test_a_parameter_is_the_tensor_that_it_was_made_of_in_another_class(twin, trained):
     tensor, array = twin
     trained = trained and (tensor.is_floating_point() or tensor.is_complex())
@@ -119,7 +119,7 @@ BEFORE = {  # what stood under the name before
 
 @claim("parameter-attributes-register-themselves")
 @over(
-    twin=twins(layouts=WRITABLE, shapes=FEW),
+    twin=twins(layouts=WRITABLE, shapes=FEW, kinds=KINDS[:2]),
     before=among(*BEFORE),
     kind=among((nn.Parameter, True), (nn.Parameter, False), (Weight, True)),
 )
@@ -146,7 +146,9 @@ def test_a_parameter_of_any_kind_joins_under_the_name_of_its_attribute_whatever_
 
 @claim("parameter-attributes-register-themselves")
 @over(
-    twin=twins((torch.float32, torch.float16, torch.int64, torch.complex64), LAYOUTS, FEW, grad=(False, True)),
+    twin=twins(
+        (torch.float32, torch.float16, torch.int64, torch.complex64), LAYOUTS, FEW, grad=(False, True), kinds=KINDS[:2]
+    ),
     wrap=among(lambda x: x, lambda x: [x], lambda x: {"w": x}, lambda x: [nn.Parameter(torch.ones(2)), x]),
 )
 def test_a_plain_tensor_or_a_python_list_does_not_join_nor_take_the_place_of_a_parameter(twin, wrap):

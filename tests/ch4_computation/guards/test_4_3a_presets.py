@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, untouched
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.initialisers import EXACT, GAINS, RANKS, RELEASE, Filling, fillings, random_fillings
 from populations.statistics import occur_as_often
@@ -81,7 +81,7 @@ def test_a_mean_beyond_a_cut_leaves_a_tail_and_piles_nothing_up(mean):
 
 
 @claim("init-offers-preset-methods", "init-constant-over-biases")
-@over(filling=fillings(EXACT))
+@over(EVERY_MODE, filling=fillings(EXACT))
 def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
     assert np.array_equal(filling.drawn(), exact(filling))
 
@@ -115,7 +115,7 @@ def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share
 
 
 @claim("init-offers-preset-methods")
-@over(name=among(*GAINS), slope=among(0.01, 0.2, 3))
+@over(EVERY_MODE, name=among(*GAINS), slope=among(0.01, 0.2, 3))
 def test_the_gain_belongs_to_the_activation(name, slope):
     assert init.calculate_gain(name) == pytest.approx(GAINS[name], rel=1e-15)
     assert init.calculate_gain("leaky_relu", slope) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-15)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, WRITABLE, agree, among, over, twins, untouched
+from populations import EVERY_MODE, FLOATS, WRITABLE, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.initialisers import Filling
 from populations.modules import trees
 from populations.statistics import occur_as_often
 from populations.tasks import transposing
-from populations.twins import FEW
+from populations.twins import FEW, LEAVES
 from torch import nn
 from torch.nn import init
 
@@ -44,7 +44,7 @@ def test_all_weights_of_a_network_are_independent_draws_from_one_normal_distribu
 
 @claim("init-normal-over-weights", "init-constant-over-biases")
 @pytest.mark.start_values("normal_")
-@over(tree=trees(), part=among("weight", "bias"), value=among(0, 0.25, -3))
+@over(EVERY_MODE, tree=trees(), part=among("weight", "bias"), value=among(0, 0.25, -3))
 def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tree, part, value):
     module, plan = tree
     for parameter in chosen(module, part):
@@ -70,7 +70,7 @@ WRITES = {
 
 
 @claim("init-runs-without-recording", "custom-init-can-be-written")
-@over(twin=twins(layouts=WRITABLE, shapes=FEW, grad=(True,)), write=among(*WRITES))
+@over(twin=twins(layouts=WRITABLE, shapes=FEW, grad=(True,), kinds=LEAVES), write=among(*WRITES))
 def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_grad(twin, write):
     tensor, array = twin
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):

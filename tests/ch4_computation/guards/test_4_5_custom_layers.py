@@ -94,7 +94,10 @@ class Scaled(nn.Module):
 
 
 @claim("layer-with-parameters-uses-parameter")
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((), (5,), (2, 3), (3, 2, 2), (257,))), nested=among(False, True))
+@over(
+    twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((), (5,), (2, 3), (3, 2, 2), (257,)), kinds=("tensor",)),
+    nested=among(False, True),
+)
 def test_of_what_takes_part_only_parameters_are_listed_trained_stored_and_converted(twin, nested):
     (scale, array), (shift, other) = twin, twin.but(seed=twin.seed + 1)
     layer = Scaled(scale, shift)
@@ -146,7 +149,7 @@ def added(way, x):
 
 @claim("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict", truth=True)
 @over(
-    twin=twins((*SINGLE_AND_DOUBLE, torch.float16, torch.complex64), shapes=((), (2, 3))),
+    twin=twins((*SINGLE_AND_DOUBLE, torch.float16, torch.complex64), shapes=((), (2, 3)), kinds=("tensor", "view")),
     way=WAYS,
     made=among(lambda x: x, nn.Parameter, lambda x: nn.Parameter(x, requires_grad=False)),
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import assume
-from populations import agree, among, each, over, twins, whole
+from populations import EVERY_MODE, agree, among, each, over, twins, whole
 from populations.files import OLDER, Way, archive, bits, layout_of, memory_of, savable_dtypes, ways
 from populations.mixing import CPU, host_twin, spot
 from torch import nn
@@ -43,6 +43,7 @@ LOCATIONS = {
 
 @claim("tensor-round-trips", "saved-model-moves-to-another-device")
 @over(
+    EVERY_MODE,
     twin=twins((torch.float32, torch.bfloat16, torch.int64, torch.float64), grad=(False, True)),
     saved_on=among("the CPU", "the device"),
     kind=among(*KINDS),
@@ -68,7 +69,7 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
 
 
 @claim("saved-model-moves-to-another-device")
-@over(twin=twins((torch.float32, torch.int16)), way=ways("mmap", "older"), filtered=among(True, False))
+@over(EVERY_MODE, twin=twins((torch.float32, torch.int16)), way=ways("mmap", "older"), filtered=among(True, False))
 def test_the_meta_device_takes_shapes_strides_and_dtypes_without_the_numbers(twin, way, filtered):
     tensor, _ = twin
     loaded = way.round_trip([tensor], map_location="meta", weights_only=filtered)[0]
@@ -113,7 +114,7 @@ IN_OLD_FILES = savable_dtypes(older=True)
 
 @claim("tensor-round-trips")
 @pytest.mark.cpu
-@over(each=bits(savable_dtypes()), way=each(Way("mmap"), Way("older memory")))
+@over(EVERY_MODE, each=bits(savable_dtypes()), way=each(Way("mmap"), Way("older memory")))
 def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format(each, way):
     assume(each.dtype in IN_OLD_FILES or "older" not in way.kind)
     tensor, stored = each
@@ -125,7 +126,7 @@ def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format
 
 
 @claim("tensor-round-trips")
-@over(twin=twins((torch.complex64,)), part=among("conj", "imag", "real", "neg"))
+@over(EVERY_MODE, twin=twins((torch.complex64,)), part=among("conj", "imag", "real", "neg"))
 def test_a_conjugate_and_a_negative_that_were_never_computed_keep_their_values(twin, part):
     tensor, array = twin
     lazy = {"conj": tensor.conj(), "imag": tensor.conj().imag, "real": tensor.real, "neg": tensor.imag.conj()}[part]

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 import numpy as np
 import pytest
 import torch
-from populations import agree, among, each, over, whole
+from populations import EVERY_MODE, agree, among, each, over, whole
 from populations.files import Way, archive, built, filtered, flat, layout_of, nested, pool, ways
 from populations.initialisers import RELEASE
 from torch import nn
@@ -101,7 +101,9 @@ OTHERS += (OrderedDict(b=1, a=2),)
 
 
 @claim("save-takes-many-kinds-of-objects")
-@over(thing=among(*PLAIN, *FOREIGN, *OTHERS), place=each(*PLACES), way=among(Way("memory"), Way("older Path")))
+@over(
+    EVERY_MODE, thing=among(*PLAIN, *FOREIGN, *OTHERS), place=each(*PLACES), way=among(Way("memory"), Way("older Path"))
+)
 def test_an_object_comes_back_equal_and_of_the_same_type_wherever_it_stands(thing, place, way):
     saved = PLACES[place](thing)
     loaded = way.round_trip(saved, weights_only=False)
@@ -149,7 +151,7 @@ def sharing(leaves):
 
 
 @claim("list-of-tensors-round-trips", "dict-of-tensors-round-trips")
-@over(recipe=nested("list", "tuple", "dict"), way=ways())
+@over(EVERY_MODE, recipe=nested("list", "tuple", "dict"), way=ways())
 def test_any_nested_list_or_dict_comes_back_with_its_keys_order_types_and_shared_memory(recipe, way):
     thing = built(recipe, pool())
     saved, loaded = list(flat(thing)), list(flat(way.round_trip(thing)))

@@ -6,7 +6,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
+from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
@@ -17,7 +17,7 @@ claim = pytest.mark.claim
 
 
 @claim("state-dict-round-trips")
-@over(each=trees((torch.float32, torch.float64)), way=among(Way("mmap"), Way("older memory")))
+@over(EVERY_MODE, each=trees((torch.float32, torch.float64)), way=among(Way("mmap"), Way("older memory")))
 def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_has(each, way):
     net, plan = each
     new, into = each.but(seed=each.seed + 1)
@@ -65,7 +65,7 @@ PASSED_OVER = {"below": RELEASE < (2, 4), "longer": RELEASE < (2, 10)}  # by old
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(each=trees(), change=among(*(change for change in MISFITS if not PASSED_OVER.get(change))))
+@over(EVERY_MODE, each=trees(), change=among(*(change for change in MISFITS if not PASSED_OVER.get(change))))
 def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(each, change):
     (net, plan), (words, end, misfit) = each, MISFITS[change]
     names = [member.name for member in plan.state]
@@ -229,7 +229,7 @@ SIZES = [Twin(torch.float32, shape, "channels last") for shape in ((), (3, 0, 2)
 
 
 @claim("state-dict-is-no-copy", "state-dict-round-trips")
-@over(twin=twins(ANY, shapes=((2, 3),)).also(*SIZES), layout=among(*WRITABLE))
+@over(EVERY_MODE, twin=twins(ANY, shapes=((2, 3),)).also(*SIZES), layout=among(*WRITABLE))
 def test_what_is_held_of_any_dtype_layout_and_size_is_restored_in_its_memory_and_written_through_its_entry(
     twin, layout
 ):

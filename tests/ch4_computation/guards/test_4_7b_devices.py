@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from harness import devices
-from populations import FLOATS, agree, among, over, twins
+from populations import EVERY_MODE, FLOATS, agree, among, over, twins
 from populations.initialisers import RELEASE
 from populations.mixing import CPU, host_twin
 from populations.operations import OPERATIONS
@@ -107,7 +107,7 @@ def test_what_is_created_lies_in_main_memory_unless_a_default_device_is_named_an
 
 @claim("tensors-are-created-on-cpu-by-default")
 @pytest.mark.cpu
-@over(operation=among(*OPERATIONS), twin=twins(FLOATS[:2], shapes=((5,), (2, 3), (2, 1025))))
+@over(EVERY_MODE, operation=among(*OPERATIONS), twin=twins(FLOATS[:2], shapes=((5,), (2, 3), (2, 1025))))
 def test_results_are_computed_on_the_cpu(operation, twin):
     x, _ = twin.but(values=operation.values)
     assert operation.apply(x).device == CPU

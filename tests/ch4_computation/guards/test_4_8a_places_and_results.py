@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
+from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
 from populations.gradients import SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, current, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
@@ -25,6 +25,7 @@ KINDS = {
 PRINTED = twins(
     (*FLOATS, torch.int64, torch.bool, torch.complex64),
     shapes=((), (0,), (5,), (2, 3), (3, 0, 2), (2, 1, 3), (2, 3, 4, 5), (1025,)),
+    kinds=("tensor", "view"),
 )
 
 
@@ -165,7 +166,7 @@ DISTINCT = twins(
 
 
 @claim("gpu-results-stay-on-gpu")
-@over(result=each(*RESULTS), twin=DISTINCT)
+@over(EVERY_MODE, result=each(*RESULTS), twin=DISTINCT)
 def test_what_is_chosen_counted_or_compared_is_where_its_operand_is(accelerator, result, twin):
     (x, array), (compute, rule) = twin, RESULTS[result]
 

@@ -6,7 +6,21 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
+from populations import (
+    ANY,
+    EVERY_MODE,
+    FLOATS,
+    LAYOUTS,
+    WHOLE,
+    WRITABLE,
+    Twin,
+    agree,
+    among,
+    each,
+    over,
+    twins,
+    untouched,
+)
 from populations.comparing import host
 from populations.mixing import CPU, INTO, OF_TWO, WRITES, current, host_twin, refused, spot
 from populations.twins import FEW, NUMPY
@@ -32,7 +46,7 @@ def pairs(first, second, grad=False):
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix")
-@over(operation=among(*OF_TWO), two=HALF_HERE)
+@over(EVERY_MODE, operation=among(*OF_TWO), two=HALF_HERE)
 def test_no_operation_takes_one_operand_from_the_cpu_and_one_from_the_gpu(accelerator, operation, two):
     first, second = places(two)
     a, b = pairs(first, second)
@@ -48,7 +62,7 @@ def test_no_operation_takes_one_operand_from_the_cpu_and_one_from_the_gpu(accele
 
 
 @claim("different-gpus-do-not-mix")
-@over(operation=among(*OF_TWO), two=BOTH_THERE, grad=among(False, True))
+@over(EVERY_MODE, operation=among(*OF_TWO), two=BOTH_THERE, grad=among(False, True))
 def test_no_operation_takes_operands_from_two_gpus(two_devices, operation, two, grad):
     first, second = places(two)
     a, b = pairs(first, second, grad)
@@ -188,7 +202,7 @@ WRITTEN = twins(ANY, WRITABLE, FEW, values=("positive",)).also(Twin(torch.float3
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(twin=WRITTEN, layout=among(*LAYOUTS), way=among(*WRITES))
+@over(EVERY_MODE, twin=WRITTEN, layout=among(*LAYOUTS), way=among(*WRITES))
 def test_copies_into_the_same_or_another_layout_cross_both_ways(accelerator, twin, layout, way):
     for source in (twin.layout, layout):
         both_ways(way, twin, twin.but(layout=source, seed=twin.seed + 1))
@@ -196,6 +210,7 @@ def test_copies_into_the_same_or_another_layout_cross_both_ways(accelerator, twi
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(
+    EVERY_MODE,
     dtypes=among(*itertools.product((*FLOATS, torch.int64, torch.uint8), (*FLOATS, *WHOLE, torch.bool))),
     layout=among(*WRITABLE),
     way=each("copy_", "x[...] = y", "x.data.copy_"),
@@ -206,7 +221,9 @@ def test_copies_into_another_dtype_cross_both_ways(accelerator, dtypes, layout, 
 
 
 @claim("different-gpus-do-not-mix", truth=True)
-@over(twin=WRITTEN, layout=among(*LAYOUTS), way=among(*WRITES), source=among(None, torch.float16, torch.bool))
+@over(
+    EVERY_MODE, twin=WRITTEN, layout=among(*LAYOUTS), way=among(*WRITES), source=among(None, torch.float16, torch.bool)
+)
 def test_copies_into_any_layout_and_dtype_cross_from_gpu_to_gpu(two_devices, twin, layout, way, source):
     other = twin.but(layout=layout, dtype=source or twin.dtype, seed=twin.seed + 1, second=not twin.second)
     array = other.array().astype(NUMPY[twin.dtype])

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, among, over, twins, whole
+from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, among, over, twins, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.kinds import LAYERS, ROW, WITH_PARAMETERS
@@ -80,7 +80,7 @@ def goes_and_comes_back(net, move, goal):
 
 @claim("model-moves-with-to", "parameter-device-tells-the-models-device")
 @claim("model-moves-with-to", truth=True)
-@over(model=MODELS, move=among(*MOVES))
+@over(EVERY_MODE, model=MODELS, move=among(*MOVES))
 def test_all_that_is_registered_moves_there_and_back_and_nothing_but_the_place_changes(accelerator, model, move):
     net, _ = model
     goes_and_comes_back(net.cpu().train(mode=model.second), MOVES[move], spot(model.second))
