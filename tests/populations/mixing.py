@@ -5,6 +5,7 @@ CPU; "across", to the other device of its type.
 """
 
 import math
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from harness.refusals import means_missing
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from populations.core import Population
+from populations.core import Population, rounds
 from populations.places import place
 from populations.twins import Twin, arranged, differentiable
 
@@ -93,9 +94,9 @@ def journeys(of: Population, *ways: str) -> Population:
     """Journeys of all twins of a population, in turn by each route and in each of the ``ways`` (all COPIES if none)."""
     ways = ways or tuple(COPIES)
     routes = ("there", "back", "across")
+    mixed = rounds(ways, len(of.must), random.Random(0))  # in no step with the layouts, which go round
     must = [
-        Journey(twin, routes[(index + index // 3) % 3], ways[(index + index // len(ways)) % len(ways)])
-        for index, twin in enumerate(of.must)
+        Journey(twin, routes[(index + index // 3) % 3], way) for index, (twin, way) in enumerate(zip(of.must, mixed))
     ]
     # each way by each route at least once, with the longest tensor of the first dtype
     longest = max((twin for twin in of.must if twin.dtype == of.must[0].dtype), key=lambda twin: math.prod(twin.shape))
