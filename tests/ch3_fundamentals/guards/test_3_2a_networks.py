@@ -82,7 +82,7 @@ def test_what_is_done_to_a_network_is_done_to_every_module_in_it_and_a_new_one_r
     for mode in (False, True):
         assert net.train(mode) is net
         assert {module.training for module in inner.values()} == {mode}
-    for name in [name for name, _ in net.named_children()]:
+    for name in [*net._modules]:  # of a module that comes twice, both names
         new = nn.Linear(1, 1)
         setattr(net, name, new)
         assert getattr(net, name) is dict(net.named_children())[name] is new
