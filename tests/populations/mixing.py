@@ -94,7 +94,8 @@ def journeys(of: Population, *ways: str) -> Population:
     """Journeys of all twins of a population, in turn by each route and in each of the ``ways`` (all COPIES if none)."""
     ways = ways or tuple(COPIES)
     routes = ("there", "back", "across")
-    mixed = rounds(ways, len(of.must), random.Random(0))  # in no step with the layouts, which go round
+    # mixed after the first round, so that none goes in step with a layout
+    mixed = [*ways, *rounds(ways, len(of.must), random.Random(1))]
     must = [
         Journey(twin, routes[(index + index // 3) % 3], way) for index, (twin, way) in enumerate(zip(of.must, mixed))
     ]
