@@ -32,6 +32,7 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
         with np.errstate(invalid="ignore", over="ignore"):
             wide = np.complex128 if np.iscomplexobj(expected) else np.float64
             gap = np.abs(values.astype(wide) - expected.astype(wide))
+            # near zero: the smallest normal number, or of float16, whose is large, the smallest of all
             least = torch.finfo(actual.dtype).tiny * (eps if actual.dtype == torch.float16 else 1)
             same |= gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + least
     if not np.all(same):

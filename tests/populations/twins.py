@@ -59,8 +59,8 @@ SHAPES = (
 FEW = ((), (15,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))  # one of each kind: a number, a row, none, images, many
 ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, torch.complex128)
 KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
-LEAVES = ("tensor", "parameter")
-KINDS = ("tensor", "view", "parameter")
+KINDS = ("tensor", "view", "parameter")  # see Twin
+LEAVES = ("tensor", "parameter")  # for what autograd does to leaves alone
 FOREIGN = 77  # between and around a twin's elements; no twin holds it
 
 
@@ -137,7 +137,8 @@ class Twin:
         grad = self.grad and differentiable(self.dtype)
         view = stored.requires_grad_(grad and self.kind == "view").as_strided(self.shape, strides, offset)
         if self.kind == "view":
-            view.requires_grad and view.retain_grad()
+            if view.requires_grad:
+                view.retain_grad()
             return view
         return torch.nn.Parameter(view, grad) if self.kind == "parameter" else view.detach().requires_grad_(grad)
 
@@ -196,8 +197,8 @@ def twins(
 ) -> Population:
     """Twins of these dtypes, layouts, values and kinds, and with gradients as ``grad`` says.
 
-    Every run meets each dtype with each layout and with each of ``shapes`` whose rank lies in ``ranks``, the second
-    device beside the first. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
+    Every run meets each dtype with each layout, with each of ``shapes`` whose rank lies in ``ranks``, with each of
+    ``kinds`` and on either device. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
     """
     low, high = ranks
     met = [shape for shape in shapes if low <= len(shape) <= high]

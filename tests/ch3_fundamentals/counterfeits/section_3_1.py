@@ -168,13 +168,18 @@ def solve_needs_no_full_rank(patch):
 
 @counterfeit("linear-regression-has-closed-form")
 def lstsq_overlooks_the_last_example(patch):
-    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b: lstsq(a[:-1], b[:-1]) if len(a) > 1 else lstsq(a, b))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b, **k: lstsq(*(x[: len(x) - 1 or 1] for x in (a, b)), **k))
 
 
 @counterfeit("linear-regression-has-closed-form")
 def lstsq_leaves_the_undetermined_weights_at_zero(patch):
     """A minimiser, as the pivot of the first column gives it, but not the smallest."""
-    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b: lstsq(a * (torch.arange(a.shape[1]) < len(a)), b))
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b, **k: lstsq(a * (torch.arange(a.shape[1]) < len(a)), b, **k))
+
+
+@counterfeit("linear-regression-has-closed-form", reported="pytorch/pytorch#187411")
+def lstsq_finds_no_rank_where_the_first_feature_is_always_zero(patch):
+    wrap(patch, torch.linalg, "lstsq", lambda lstsq, a, b, **k: lstsq(a * bool(a[..., 0].any()), b, **k))
 
 
 @counterfeit("linear-regression-has-closed-form")
