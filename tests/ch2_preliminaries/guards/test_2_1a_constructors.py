@@ -162,7 +162,7 @@ def test_python_floats_take_the_default_dtype(default, data):
     torch.set_default_dtype(default)
 
     assert torch.tensor(data).dtype == default
-    assert torch.tensor(np.array(data)).dtype == torch.float64  # an array keeps its own
+    assert torch.tensor(np.array(data), device="cpu").dtype == torch.float64  # an array keeps its own
 
 
 REFUSED = among("text", torch.ones(2), torch.ones(2, 3), torch.ones(0), [[1, 2], [3]], [[1], [2, 3]], [(1, 2), ()])

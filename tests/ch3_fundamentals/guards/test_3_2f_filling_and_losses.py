@@ -133,7 +133,7 @@ def test_every_loss_is_a_module_that_a_network_holds_and_prints_and_learns_nothi
             loss()
         assert called == [loss]
     for name in WEIGHTED:
-        net = nn.Sequential(getattr(nn, name)(weight=torch.ones(3)))
+        net = nn.Sequential(getattr(nn, name)(weight=torch.ones(3, device="meta")))
         assert net.bfloat16()[0].weight is dict(net.named_buffers()).get("0.weight")
         assert (net[0].weight.dtype, net.eval()[0].training) == (torch.bfloat16, False)
 

@@ -205,15 +205,22 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
 
 @claim("large-true-probability-ensures-correctness")
 @claim("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
-@over(classes=among(2, 3, 9, 10, 257, 4099), true=among(0, 1, -1), probability=among(0.501, 0.51, 0.75, 0.999))
-def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_log_two(classes, true, probability):
+@over(
+    classes=among(2, 3, 9, 10, 257, 4099),
+    true=among(0, 1, -1),
+    probability=among(0.501, 0.51, 0.75, 0.999),
+    dtype=each(torch.float16, torch.float32),
+)
+def test_a_bare_majority_wins_against_any_number_of_classes_and_costs_less_than_log_two(
+    classes, true, probability, dtype
+):
     shares = np.random.default_rng(classes).integers(1, 100, classes).astype(float)
     shares[true] = 0
     shares *= (1 - probability) / shares.sum()
     shares[true] = probability
     logits = torch.tensor(np.log([shares]), dtype=torch.float32, device="cpu").to(torch.empty(0).device)
 
-    for rows in (torch.softmax(logits, 1), logits.half()):
+    for rows in (torch.softmax(logits, 1), logits.to(dtype)):
         assert rows.argmax(1).tolist() == [true % classes]
     loss = F.cross_entropy(logits.requires_grad_(), torch.tensor([true % classes]))
     loss.backward()

@@ -45,7 +45,7 @@ def spellings(name):
     return [*ways, into, lambda x: into(x, torch.float32 if x.dtype in HALVES else x.dtype)]
 
 
-def network(widths, activation, dtype=torch.float64, built="flat"):
+def network(widths, activation, dtype=torch.float32, built="flat"):
     """A perceptron of new layers: one after another, each hidden one with its activation in a block, or all of them
     with the same activation; given together, by names whose order is another, or appended one by one.
     """
@@ -215,7 +215,7 @@ def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_on
 @over(widths=WIDTHS, activation=among(*ACTIVATIONS), built=among("flat", "blocks", "same", "named", "appended"))
 def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation, built):
     module, formula, _ = ACTIVATIONS[activation]
-    net = network(widths, module, torch.float32, built)
+    net = network(widths, module, built=built)
     layers = arrays(net)
     inputs = torch.arange(6.0 * widths[0]).view(2, 3, -1) / 4 - 2
 
@@ -242,7 +242,7 @@ def test_training_lowers_the_loss_of_any_choice_by_the_values_alone_never_by_the
     """An output is at most 17 at the start (256 units and a bias, weights within 1/16), its target at least 29. So all
     residuals are of one sign, and an output's bias alone, moved by 1e-3, takes 2e-3 / 47 off the loss: 700 roundings.
     """
-    net = network(widths, nn.Tanh, torch.float32)
+    net = network(widths, nn.Tanh)
     shapes = [shape for sizes in itertools.pairwise(widths) for shape in (sizes[::-1], sizes[1:])]
     assert [tuple(parameter.shape) for parameter in net.parameters()] == shapes
 

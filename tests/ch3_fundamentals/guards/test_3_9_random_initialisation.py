@@ -36,7 +36,7 @@ def network(weights, activation=nn.Tanh):
     net = nn.Sequential(nn.Linear(3, len(weights)), activation(), nn.Linear(len(weights), 1))
     values = np.tile(W, (len(weights), 1)), np.full(len(weights), B), weights[None], np.array([-0.25])
     for parameter, value in zip(net.parameters(), values):
-        parameter.data.copy_(torch.tensor(value))
+        parameter.data.copy_(torch.tensor(value, dtype=parameter.dtype))
     return net
 
 

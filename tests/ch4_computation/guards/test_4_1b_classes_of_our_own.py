@@ -133,7 +133,7 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     assert len(list(net.parameters())) == 2
     assert len(list(net.buffers())) == 4
     converted = torch.float16 if tensor.is_floating_point() else tensor.dtype
-    net.to(torch.float16).to("meta")
+    net.to("meta").to(torch.float16)
     assert {(buffer.dtype, buffer.device.type) for buffer in net.buffers()} == {(converted, "meta")}
     assert inner.plain is tensor
     agree(tensor, array)

@@ -87,14 +87,16 @@ def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
 
 
 @claim("init-offers-preset-methods")
-@over(shape=among((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)), gain=among(1, 2.5))
-def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles(shape, gain):
-    weight = Filling("orthogonal_", (("gain", gain),), shape, torch.float64).drawn().reshape(shape[0], -1)
-    single = Filling("orthogonal_", (("gain", gain),), shape).drawn().reshape(shape[0], -1)
-    for each, eps in ((weight, 2.0**-52), (single, 2.0**-23)):
-        wide = each if shape[0] <= each.shape[1] else each.T
-        # Householder's QR of an m × n matrix is orthogonal up to m n units of rounding (Higham, theorem 19.4)
-        assert np.abs(wide @ wide.T - gain**2 * np.eye(len(wide))).max() <= each.size * eps * gain**2
+@over(
+    shape=among((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)),
+    gain=among(1, 2.5),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles(shape, gain, dtype):
+    weight = Filling("orthogonal_", (("gain", gain),), shape, dtype).drawn().reshape(shape[0], -1)
+    wide = weight if shape[0] <= weight.shape[1] else weight.T
+    # Householder's QR of an m × n matrix is orthogonal up to m n units of rounding (Higham, theorem 19.4)
+    assert np.abs(wide @ wide.T - gain**2 * np.eye(len(wide))).max() <= weight.size * torch.finfo(dtype).eps * gain**2
 
 
 @claim("init-offers-preset-methods")

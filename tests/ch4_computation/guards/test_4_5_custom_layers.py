@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, after_any_history, agree, among, containers, over, twins
+from populations.changes import CONVERSIONS, conversions
 from populations.containers import KEYS, ids, told
 from populations.modules import trees
 from torch import nn
@@ -97,9 +98,10 @@ class Scaled(nn.Module):
 @over(
     twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((), (5,), (2, 3), (3, 2, 2), (257,)), kinds=("tensor",)),
     nested=among(False, True),
+    conversion=conversions(),
 )
-def test_of_what_takes_part_only_parameters_are_listed_trained_stored_and_converted(twin, nested):
-    (scale, array), (shift, other) = twin, twin.but(seed=twin.seed + 1)
+def test_of_what_takes_part_only_parameters_are_listed_trained_stored_and_converted(twin, nested, conversion):
+    (scale, array), (shift, other), (convert, dtype) = twin, twin.but(seed=twin.seed + 1), conversion
     layer = Scaled(scale, shift)
     net, path = (nn.Sequential(layer), "0.scale") if nested else (layer, "scale")
     x = torch.full_like(scale, 2)
@@ -112,8 +114,8 @@ def test_of_what_takes_part_only_parameters_are_listed_trained_stored_and_conver
     for constant in (layer.shift, layer.kept):
         agree(constant.grad, np.ones_like(other))
     assert (told(net.named_parameters()), list(net.state_dict())) == ([(path, id(layer.scale))], [path])
-    net.to(torch.float16)
-    assert (layer.scale.dtype, layer.shift.dtype) == (torch.float16, twin.dtype)
+    CONVERSIONS[convert][0](net)
+    assert (layer.scale.dtype, layer.shift.dtype) == (dtype, twin.dtype)
 
 
 @claim("parameterlist-is-indexable-and-grows")
