@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SCHEMA = 2
-CANNOT_WRITE = 6  # exit code of a sound run whose document could not be written: the first that pytest leaves free
+CANNOT_WRITE = 6  # exit code of a sound run whose document could not be written; pytest's only for --max-warnings
 VERDICTS = ("holds", "caveat", "superseded", "mistaken", "not yet", "broken", "refused", "not tried")
 OUTCOMES = ("passed", "refuted", "failed", "error", "refused", "not tried", "not applicable")
 FORGED = ("caught", "survived", "invalid", "not tried")

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,11 @@ from harness.told import counted
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf8")
 VERDICTS = (ROOT / "docs/verdicts.md").read_text("utf8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What has options of its own that a page names: a matrix of releases, benchmarks, and a folder of exercises.
+OTHERS = [ROOT / ".ci/matrix", ROOT / "tests/benchmarks/conftest.py", ROOT / "tests/harness/learning.py"]
+OF_OTHER_PROJECTS = {"--now", "--between"}  # pytest-watcher's, and pytest-benchmark's own command's
+STORED = json.loads((ROOT / "docs/results/torch-2.14.1-cpu.json").read_text("utf8"))  # the run of README's sample
 
 
 @pytest.fixture(scope="module")
@@ -32,30 +36,32 @@ def test_ci_runs_the_command_that_the_readme_gives_for_every_test():
     assert commands[1] in in_ci
 
 
-def test_every_option_that_the_readme_names_is_one_of_pytest_s(pytestconfig):
-    rows = re.findall(r"\| `(pytest .*?)` \|", README)
-    options = [
-        word.partition("=")[0] for row in rows for word in shlex.split(row)[1:] if word.startswith("-") and word != "-n"
-    ]
-    known = {name for option in pytestconfig._parser._anonymous.options for name in option.names()}
+def test_every_option_that_a_page_names_is_one(pytestconfig):
+    known = {name for option in pytestconfig._parser._anonymous.options for name in option.names()} | OF_OTHER_PROJECTS
     for group in pytestconfig._parser._groups:
         known.update(name for option in group.options for name in option.names())
-    assert options
-    assert set(options) <= known
+    for other in OTHERS:
+        known.update(re.findall(r'"(--[a-z-]+)"', other.read_text("utf8")))
+    for page in PAGES:
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text("utf8")))
+        assert named <= known, page.name
 
 
-def test_every_file_that_the_readme_links_to_is_there():
-    for page in (ROOT / "README.md", ROOT / "docs/README.zh.md"):
-        links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf8"))
-        assert links
-        assert [link for link in links if not (page.parent / link).exists()] == []
+def test_every_file_that_a_page_names_or_links_to_is_there():
+    for page in PAGES:
+        text = page.read_text("utf8")
+        links = [page.parent / link for link in re.findall(r"\]\((?!http)([^)#]+)\)", text)]
+        # of the project's folders, but for what a build makes and what stands for a name
+        paths = re.findall(r"(?<![\w/])(?:tests|docs|\.ci|\.github)/(?!_|.*VERSION)[\w./-]*\w", text)
+        assert [file for file in [*links, *(ROOT / path for path in paths)] if not file.exists()] == [], page.name
 
 
-def test_every_claim_that_the_readme_names_in_a_command_is_registered(claims):
-    named = re.findall(r"--(?:claim|explain) '?([a-z0-9*-]+)'?", README)
-    assert named
-    for pattern in named:
-        assert [claim.id for claim in claims if Path(claim.id).match(pattern)] != []
+def test_every_claim_that_a_page_names_in_a_command_is_registered(claims):
+    """But for the one that a reader is shown how to add."""
+    for page in PAGES:
+        for pattern in re.findall(r"--(?:claim|explain) '?([a-z0-9*-]+)'?", page.read_text("utf8")):
+            if pattern != "view-transposes":
+                assert [claim.id for claim in claims if Path(claim.id).match(pattern)] != [], (page.name, pattern)
 
 
 def test_the_number_of_claims_is_the_register_s(claims):
@@ -79,10 +85,21 @@ def test_the_sample_run_has_a_row_for_each_chapter_that_agrees_with_the_register
         assert {name: cells[place] for name, cells in table.items()} == expected
 
 
+def test_the_sample_run_counts_what_the_stored_one_did(claims):
+    totals, beyond = STORED["totals"], sum(claim.beyond for claim in claims)
+    false = next(claim for claim in claims if claim.verdict in ("superseded", "mistaken"))
+    reasons = Counter(claim["reason"] for claim in STORED["claims"] if claim["verdict"] == "not tried")
+    assert f"\nnot true on this torch: {totals['superseded'] + totals['mistaken']} claims;" in README
+    assert f"{false.section} {false.id}: {false.says}".startswith(re.search("--explain ID .*\n(.*)…", README)[1])
+    assert f"= torch {STORED['torch']} on {STORED['device']}, seed {STORED['seed']} =" in README
+    assert f"\n{len(claims) - beyond} claims of the notes, {beyond} beyond them\n" in README
+    sample = " ".join(re.search(r"\nnot tried:\n(.*?)\n```", README, re.DOTALL)[1].split())
+    assert sample.startswith(" ".join(f"{counted(n, 'claim')}: {reason}" for reason, n in reasons.most_common()) + " ")
+
+
 @pytest.mark.parametrize("lacked", ["a CUDA GPU", "an accelerator"])
 def test_the_sample_run_tells_which_tests_the_stored_one_left_out(lacked):
-    document = json.loads((ROOT / "docs/results/torch-2.14.1-cpu.json").read_text("utf8"))
-    tried = [claim["tests"] for claim in document["claims"] if claim["verdict"] != "not tried"]
+    tried = [claim["tests"] for claim in STORED["claims"] if claim["verdict"] != "not tried"]
     left_out = [[test for test in tests if test["reason"].startswith(f"needs {lacked};")] for tests in tried]
     claims, tests = sum(map(bool, left_out)), sum(len(test["cases"]) or 1 for tests in left_out for test in tests)
 
