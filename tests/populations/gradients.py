@@ -11,7 +11,7 @@ from populations.twins import Twin
 
 RECORDINGS = (torch.enable_grad, torch.no_grad, torch.inference_mode)  # modes to compute in
 OPERATION = {operation.name: operation for operation in OPERATIONS}
-# Their results are whole numbers or truth values, which have no derivative, or use nothing of x but its shape.
+# Their results have no derivative, being whole numbers or truth values, use the shape of x alone, or copy its numbers.
 UNTRACKED = {
     "x > 0": lambda x: x > 0,
     "x == x": lambda x: x == x,

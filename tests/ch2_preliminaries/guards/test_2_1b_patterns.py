@@ -190,8 +190,9 @@ def test_the_widest_interval_of_whole_numbers_is_divided_evenly_too(ends, steps)
 
 @claim("linspace-divides-evenly", truth=True)
 @pytest.mark.cpu
-@over(case=among((65_520, -8, -4), (65_521, 1, 1), (70_001, -8, -8), (5_001, 0.0004, 0.00025)))
+@over(case=among((65_520, 1, 0.5), (65_520, -8, -4), (65_521, 1, 1), (70_001, -8, -8), (5_001, 0.0004, 0.00025)))
 def test_half_precision_divides_evenly_by_up_to_65520_points_into_no_tiny_parts_and_since_torch_2_15_always(case):
+    """0.0004 / 5,000 is one and a third of the smallest float16, and is rounded to one; 1 / 65,519 is 256 of them."""
     points, end, middle_before = case
     middle = torch.linspace(0, end, points, dtype=torch.float16)[points // 2].item()
     assert middle == pytest.approx(end / 2 if torch.__version__ >= (2, 15) else middle_before, rel=5e-3)

@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, wrap
+from harness.forging import around_step, hold_still, wrap
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import StepLR
 
@@ -342,6 +342,11 @@ def adagrad_waits_for_its_first_step(patch):
         self.state.clear()
 
     wrap(patch, torch.optim.Adagrad, "__init__", wrong)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def adagrad_does_not_step_what_is_added_later(patch):
+    hold_still(patch, torch.optim.Adagrad, lambda self: [p for group in self.param_groups[1:] for p in group["params"]])
 
 
 @counterfeit("new-optimizer-is-cheap")

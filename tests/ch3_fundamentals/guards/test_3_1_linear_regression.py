@@ -143,7 +143,7 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
 
 @claim("numerical-solution-approaches-optimum")
 @over(twin=arguments(SINGLE_AND_DOUBLE, ("finite",)), reduction=among("mean", "sum"))
-def test_the_loss_of_a_logit_falls_by_the_sigmoid_less_the_label_however_far_off_it_is(twin, reduction):
+def test_the_slope_of_the_loss_of_a_logit_is_the_sigmoid_less_the_label_however_far_off_it_is(twin, reduction):
     """The loss is max(x, 0) - x y + log(1 + exp(-|x|)); its logarithm, exponential and sums round some eight times."""
     (logits, x), (labels, _) = twin.but(grad=True), twin
     x = x.astype(np.float64)
@@ -153,12 +153,8 @@ def test_the_loss_of_a_logit_falls_by_the_sigmoid_less_the_label_however_far_off
     loss.backward()
 
     losses = np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))
-    agree(
-        loss,
-        losses.sum() / n if x.size or reduction == "sum" else np.nan,
-        8 + 2 * x.size,
-        np.abs(losses).max(initial=1),
-    )
+    total = losses.sum() / n if x.size or reduction == "sum" else np.nan
+    agree(loss, total, 8 + 2 * x.size, np.abs(losses).max(initial=1))
     agree(logits.grad, (sigmoid(x) - y) / n, 8, 1 / n)
 
 

@@ -206,6 +206,18 @@ def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer):
     assert sizes() == [kept * 99, at_once * 5]
 
 
+@claim("new-optimizer-is-cheap", truth=True)
+@over(name=among(*RULES))
+def test_each_optimizer_steps_what_was_added_later_but_for_adagrad_before_torch_2_12(name):
+    w, later = (torch.ones(2, requires_grad=True) for _ in range(2))
+    optimizer = getattr(torch.optim, name)([w], lr=0.25)
+    optimizer.add_param_group({"params": [later], "lr": 0.5})
+    later.grad, lost = torch.ones(2), name == "Adagrad" and torch.__version__ < (2, 12)
+    with pytest.raises(KeyError) if lost else contextlib.nullcontext():
+        optimizer.step()
+    assert (later == 1).tolist() == [lost] * 2
+
+
 @claim("new-optimizer-loses-momentum")
 @over(optimizer=optimizers(*THREE, dtypes=FULL))
 def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimizer):

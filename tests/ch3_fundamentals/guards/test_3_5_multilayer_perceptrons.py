@@ -91,6 +91,7 @@ def test_layers_without_activations_equal_the_one_layer_that_their_product_makes
     most, offset = np.eye(widths[0]), np.zeros(widths[0])  # what they would be if nothing cancelled
     for w, b in arrays(net):
         weight, bias, most, offset = w @ weight, w @ bias + b, np.abs(w) @ most, np.abs(w) @ offset + np.abs(b)
+    # many and large: none is cut off
     inputs = 999 * (torch.arange(4.0 * widths[0], dtype=dtype).view(4, -1) - 5)
 
     x = host(inputs).astype(np.float64)
@@ -134,7 +135,8 @@ def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorde
 
 @claim("nonlinearity-breaks-the-collapse")
 @over(EVERY_MODE, name=among(*BENDS), dtype=among(*SINGLE_AND_DOUBLE))
-def test_every_other_activation_bends_by_its_formula_too(name, dtype):
+def test_thirteen_more_activations_follow_their_formulas(name, dtype):
+    """Of one or two functions, each within 8 roundings, and as many for what stands around them."""
     x = np.arange(-40, 41).reshape(9, 9) / 4
     module, *given, formula = BENDS[name]
     agree(twice(module(*given).to(dtype), torch.tensor(x, dtype=dtype)), formula(x), 24, 1)

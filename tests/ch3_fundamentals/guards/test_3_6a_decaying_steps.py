@@ -87,7 +87,7 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 @claim("weight-decay-makes-parameters-smaller", "weight-decay-counters-overfitting", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
 def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
-    """In two groups, each with rates of its own; an odd step is given a closure."""
+    """In two groups, each with rates of its own; every second step is given a closure."""
     (lr, lambd), (w, expected), (b, bias) = rates, twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
     optimizer = torch.optim.SGD(
         [{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd

@@ -13,7 +13,7 @@ from populations.decay import DECAY, DTYPES, SHAPES, parameters
 from populations.kinds import LAYERS
 from populations.layers import COMPUTED
 from populations.modules import layers
-from populations.optimizers import optimizers
+from populations.optimizers import RULES, optimizers
 
 claim = pytest.mark.claim
 
@@ -199,11 +199,12 @@ def test_recurrent_weights_end_in_the_number_and_direction_of_their_layer(kind, 
     assert [name for name, _ in cell.named_parameters()] == ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
 
 
+# Adagrad cannot step what was added later on any torch before 2.12.
+GROWING = [name for name in RULES if name != "Adagrad" or torch.__version__ >= (2, 12)]
+
+
 @claim("weights-alone-can-be-decayed")
-@over(
-    optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop", dtypes=DTYPES, options={"weight_decay": 0}),
-    later=among(True, False),
-)
+@over(optimizer=optimizers(*GROWING, dtypes=DTYPES, options={"weight_decay": 0}), later=among(True, False))
 def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_later(optimizer, later):
     apart = optimizer.but(**DECAY).on(parameters(optimizer, ((2, 3), (9, 5))))
     weights = (parameters(optimizer, ((2, 3), (9, 5))), DECAY)

@@ -163,12 +163,7 @@ def test_dropout_gives_equal_units_unequal_gradients_and_parts_them_in_one_step(
 
 
 RANDOM = (
-    "uniform_",
-    "trunc_normal_",
-    "xavier_uniform_",
-    "xavier_normal_",
-    "kaiming_uniform_",
-    "kaiming_normal_",
+    *("uniform_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"),
     "orthogonal_",
 )
 

@@ -51,7 +51,7 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mod
     rank=among(*range(1, 7)),
     mode=MODES,
 )
-def test_a_batch_normalisation_takes_as_many_dimensions_as_its_name_says(takes, rank, mode):
+def test_batchnorm1d_takes_two_or_three_dimensions_batchnorm2d_four_batchnorm3d_five_and_no_others(takes, rank, mode):
     (kind, ranks), x = takes, torch.ones((4,) * rank)
     norm = getattr(getattr(nn, kind)(4), mode)()
     with contextlib.nullcontext() if rank in ranks else pytest.raises(ValueError, match="expected"):
