@@ -149,26 +149,33 @@ def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
         agree(sum_.reshape(1, 33) // 31, (number + np.arange(33)[None]) // 31)
 
 
+THREE = {
+    "addcmul": (lambda mask, x, y: torch.addcmul(x, y, y), lambda mask, a, b: a + b * b),
+    "where": (lambda mask, x, y: torch.where(mask, x, y), np.where),
+    "compared": (
+        lambda mask, x, y: torch.where(x > y, mask.to(x.dtype), y),
+        lambda mask, a, b: np.where(a > b, mask, b),
+    ),
+    "lerp": (lambda mask, x, y: torch.lerp(y, x, mask.to(x.dtype)), np.where),
+    "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
+}
+
+
 @claim("broadcasting-matches-shapes")
 @over(
     pair=pairs(
         SINGLE_AND_DOUBLE,
         shapes=(((2, 1, 3), (4, 1)), ((3,), (3, 3)), ((), (5, 1)), ((1, 1), (7, 65)), ((1, 3), (3, 1))),
-    )
+    ),
+    how=each(*THREE),
 )
-def test_three_operands_broadcast_together(pair):
-    x, a, y, b = pair
-    agree(torch.addcmul(x, y, y), a + b * b)
+def test_three_operands_broadcast_together(pair, how):
+    (x, a, y, b), (compute, expect) = pair, THREE[how]
     row = np.arange(pair.shape[-1]) % 2 == 0
     column = np.arange(pair.shape[-2]).reshape(-1, 1) % 2 == 0
 
-    for condition in (row, column):
-        agree(torch.where(torch.tensor(condition), x, y), np.where(condition, a, b))
-        agree(torch.where(x > y, torch.tensor(condition).to(x.dtype), y), np.where(a > b, condition, b))
-        agree(torch.lerp(y, x, torch.tensor(condition).to(x.dtype)), np.where(condition, a, b))
-        agree(x.masked_fill(torch.tensor(condition), 77), np.where(condition, 77, a))
-    table = np.broadcast_to(row ^ column, pair.shape[-2:]).copy()
-    agree(torch.where(torch.tensor(table.T.copy()).t(), x, y), np.where(table, a, b))
+    for mask in (row, column, row ^ column):
+        agree(compute(torch.tensor(mask.T.copy()).permute(*range(mask.ndim)[::-1]), x, y), expect(mask, a, b))
 
 
 @claim("broadcasting-matches-shapes", truth=True)
