@@ -189,7 +189,7 @@ def _contradiction(document: dict) -> str:
 def _is_stream(path: Path) -> bool:
     """Whether a path leads to something that is there and no regular file, or to an open file of this process."""
     try:
-        return not stat.S_ISREG(path.stat().st_mode) or path.is_relative_to("/dev") or "/fd/" in path.as_posix()
+        return not stat.S_ISREG(path.stat().st_mode) or path.parent == Path("/dev") or "/fd/" in path.as_posix()
     except OSError:
         return False
 

@@ -3,7 +3,9 @@
 import copy
 import json
 import os
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from harness import documents
@@ -86,6 +88,14 @@ def test_what_is_no_regular_file_is_written_to_and_never_replaced(project):
     (project.path / "null").symlink_to("/dev/null")
     assert project.run("--verdicts=null").ret == 0
     assert not (project.path / "null").is_file()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs Linux' folder of files in memory")
+def test_a_document_in_shared_memory_is_replaced_though_the_folder_is_below_dev():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        for text in ("older and longer", "newer"):
+            documents.replace(f"{folder}/v.json", text)
+        assert Path(folder, "v.json").read_text("utf8") == "newer"
 
 
 def test_a_full_disk_is_told_in_one_line_after_the_table(project):
