@@ -93,6 +93,30 @@ def from_the_second_call_on(patch, module_class, change):
     wrap(patch, module_class, "forward", wrong)
 
 
+def run_levels(patch, levels=list, apply=lambda level, x: level(x)):
+    """Let a Sequential run ``levels(sequential)`` one after the other, each of them by ``apply(level, input)``."""
+
+    def forward(self, x):
+        for level in levels(self):
+            x = apply(level, x)
+        return x
+
+    patch.setattr(torch.nn.Sequential, "forward", forward)
+
+
+def show_another(patch, owner, method, name, value):
+    """Let ``owner.method`` read the attribute ``name`` as ``value(self)``; afterwards the object has its own again."""
+
+    def wrong(right, self, *args, **kwargs):
+        own, self.__dict__[name] = self.__dict__[name], value(self)
+        try:
+            return right(self, *args, **kwargs)
+        finally:
+            self.__dict__[name] = own
+
+    wrap(patch, owner, method, wrong)
+
+
 def copied(result, *args):
     """A change: the same values in row order and in a storage of their own."""
     return torch.empty(result.shape, dtype=result.dtype).copy_(result)

@@ -9,6 +9,7 @@ from harness.forging import (
     divert,
     in_order_of_storage,
     parameters_of,
+    run_levels,
     wrap,
 )
 from torch import nn
@@ -38,39 +39,25 @@ def lstsq_mixes_up_which_label_belongs_to_which_example(patch):
 
 @counterfeit("deep-model-is-composition")
 def sequential_leaves_out_its_last_level_if_it_has_no_weights(patch):
-    def forward(self, x):
-        levels = list(self)
-        for level in levels[:-1] if len(levels) > 3 and not list(levels[-1].parameters()) else levels:
-            x = level(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", forward)
+    run_levels(patch, lambda net: net[:-1] if len(net) > 3 and not list(net[-1].parameters()) else net)
 
 
 @counterfeit("deep-model-is-composition")
 def sequential_adds_the_input_of_a_level_to_its_output(patch):
     """Where their shapes are equal, as in a residual network."""
 
-    def forward(self, x):
-        for level in self:
-            y = level(x)
-            x = x + y if x.shape == y.shape else y
-        return x
+    def apply(level, x):
+        y = level(x)
+        return x + y if x.shape == y.shape else y
 
-    patch.setattr(nn.Sequential, "forward", forward)
+    run_levels(patch, apply=apply)
 
 
 @counterfeit("deep-model-is-composition")
 def sequential_runs_levels_without_weights_in_alphabetical_order(patch):
-    def forward(self, x):
-        levels = list(self)
-        if not list(self.parameters()):
-            levels.sort(key=lambda level: type(level).__name__)
-        for level in levels:
-            x = level(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", forward)
+    run_levels(
+        patch, lambda net: net if list(net.parameters()) else sorted(net, key=lambda level: type(level).__name__)
+    )
 
 
 @counterfeit("deep-model-is-composition")
@@ -215,12 +202,7 @@ def sequential_returns_its_first_output_for_the_same_shape(patch):
 
 @counterfeit("deep-model-is-composition")
 def sequential_stops_after_five_levels(patch):
-    def forward(self, x):
-        for level in list(self)[:5]:
-            x = level(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", forward)
+    run_levels(patch, lambda net: list(net)[:5])
 
 
 @counterfeit("learned-filters-beat-hand-made-features")
@@ -266,22 +248,12 @@ def a_convolution_reads_columns_of_an_image_and_of_a_filter_in_the_order_of_stor
 
 @counterfeit("deep-model-is-composition")
 def sequential_runs_a_repeated_module_once(patch):
-    def wrong(self, x):
-        for module in dict.fromkeys(self._modules.values()):
-            x = module(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, dict.fromkeys)
 
 
 @counterfeit("deep-model-is-composition")
 def sequential_skips_its_last_module_in_eval(patch):
-    def wrong(self, x):
-        for module in list(self._modules.values())[: None if self.training else -1]:
-            x = module(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: net if net.training else net[:-1])
 
 
 @counterfeit("composition-adds-expressive-power")
@@ -324,26 +296,15 @@ def freezing_a_module_leaves_its_children(patch):
 
 @counterfeit("learned-filters-beat-hand-made-features")
 def conv2d_with_padding_same_shifts_by_one(patch):
-    wrap(
-        patch,
-        F,
-        "conv2d",
-        lambda right, x, w, b=None, stride=1, padding=0, *a, **k: (
-            right(x, w, b, stride, padding, *a, **k).roll(1, -1)
-            if padding == "same"
-            else right(x, w, b, stride, padding, *a, **k)
-        ),
-    )
+    def wrong(right, x, w, b=None, stride=1, padding=0, *a, **k):
+        return right(x, w, b, stride, padding, *a, **k).roll(int(padding == "same"), -1)
+
+    wrap(patch, F, "conv2d", wrong)
 
 
 @counterfeit("learned-filters-beat-hand-made-features")
 def conv2d_does_not_learn_its_bias(patch):
-    wrap(
-        patch,
-        F,
-        "conv2d",
-        lambda right, x, w, b=None, *a, **k: right(x, w, None if b is None else b.detach(), *a, **k),
-    )
+    wrap(patch, F, "conv2d", lambda right, x, w, b=None, *a, **k: right(x, w, b if b is None else b.detach(), *a, **k))
 
 
 @counterfeit("training-is-end-to-end")
@@ -375,12 +336,7 @@ def an_empty_sequential_gives_zeros(patch):
 
 @counterfeit("deep-model-is-composition")
 def a_sequential_in_a_sequential_runs_its_first_level_alone(patch):
-    def wrong(self, x):
-        for module in self:
-            x = module[0](x) if isinstance(module, nn.Sequential) else module(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, apply=lambda level, x: (level[0] if isinstance(level, nn.Sequential) else level)(x))
 
 
 @counterfeit("composition-adds-expressive-power")

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
@@ -517,46 +516,35 @@ def constructor(patch, wrong):
 
 @counterfeit("tensor-constructor-takes-sizes")
 def tensor_copies_arrays_in_column_order(patch):
-    constructor(
-        patch,
-        lambda right, *a, **k: (
-            right(*a, **k).clone()
-            if a and isinstance(a[0], numpy.ndarray) and not a[0].flags.c_contiguous
-            else right(*a, **k)
-        ),
-    )
+    def wrong(right, *a, **k):
+        by_columns = a and isinstance(a[0], np.ndarray) and not a[0].flags.c_contiguous
+        return right(*a, **k).clone() if by_columns else right(*a, **k)
+
+    constructor(patch, wrong)
 
 
 @counterfeit("tensor-constructor-takes-sizes")
 def tensor_of_another_tensor_is_a_copy_where_it_is_a_view(patch):
-    constructor(
-        patch,
-        lambda right, *a, **k: (
-            right(*a, **k).clone() if a and isinstance(a[0], Tensor) and a[0]._base is not None else right(*a, **k)
-        ),
-    )
+    def wrong(right, *a, **k):
+        return right(*a, **k).clone() if a and isinstance(a[0], Tensor) and a[0]._is_view() else right(*a, **k)
+
+    constructor(patch, wrong)
 
 
 @counterfeit("tensor-function-takes-data")
 def an_empty_list_is_of_whole_numbers(patch):
-    wrap(
-        patch,
-        torch,
-        "tensor",
-        lambda right, d, **k: right(d, **({"dtype": torch.int64} if type(d) is list and not d else {}) | k),
-    )
+    def wrong(right, data, **k):
+        return right(data, **({"dtype": torch.int64} if type(data) is list and not data else {}) | k)
+
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("zeros-fills-with-zero")
 def zeros_takes_a_negative_size_in_a_tuple_for_zero(patch):
-    wrap(
-        patch,
-        torch,
-        "zeros",
-        lambda right, *s, **k: (
-            right([max(n, 0) for n in s[0]], **k) if s and isinstance(s[0], (tuple, list)) else right(*s, **k)
-        ),
-    )
+    def wrong(right, *s, **k):
+        return right([max(n, 0) for n in s[0]], **k) if s and isinstance(s[0], (tuple, list)) else right(*s, **k)
+
+    wrap(patch, torch, "zeros", wrong)
 
 
 @counterfeit("zeros-fills-with-zero")

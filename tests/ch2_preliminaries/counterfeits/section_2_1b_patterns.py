@@ -432,9 +432,4 @@ def a_fractional_step_is_rounded_not_cut(patch):
 
 @counterfeit("arange-steps-from-start-to-end")
 def arange_of_one_negative_number_is_empty(patch):
-    wrap(
-        patch,
-        torch,
-        "arange",
-        lambda right, *s, **k: right(0, **k) if len(s) == 1 and s[0] < 0 else right(*s, **k),
-    )
+    wrap(patch, torch, "arange", lambda right, *s, **k: right(*([0] if len(s) == 1 and s[0] < 0 else s), **k))

@@ -783,22 +783,16 @@ def long_permutations_are_garbage(patch):
 @counterfeit("randn-is-standard-normal")
 def randn_is_a_sum_of_twelve_uniform_draws(patch):
     change_output_where(
-        patch,
-        torch,
-        "randn",
-        lambda x: x.dtype == torch.float64,
-        lambda x: torch.rand((12, *x.shape), dtype=x.dtype).sum(0) - 6,
+        patch, torch, "randn", of_dtype(torch.float64), lambda x: torch.rand((12, *x.shape), dtype=x.dtype).sum(0) - 6
     )
 
 
 @counterfeit("uniform-is-a-torch-function")
 def uniform_samples_of_one_call_agree_over_the_batch(patch):
-    wrap(
-        patch,
-        torch.distributions.Uniform,
-        "rsample",
-        lambda right, self, shape=(): self.low + (self.high - self.low) * torch.rand(shape + (1,) * self.low.dim()),
-    )
+    def wrong(right, self, shape=()):
+        return self.low + (self.high - self.low) * torch.rand(shape + (1,) * self.low.dim())
+
+    wrap(patch, torch.distributions.Uniform, "rsample", wrong)
 
 
 @counterfeit("randperm-permutes")

@@ -1012,88 +1012,54 @@ def a_least_value_for_each_column_of_a_square_is_that_of_the_row_in_clamp(patch)
 
 @counterfeit("broadcasting-matches-shapes")
 def where_takes_the_condition_of_as_many_elements_flat(patch):
-    wrap(
-        patch,
-        torch,
-        "where",
-        lambda right, c, *a: (
-            right(c.reshape(a[0].shape), *a)
-            if a and isinstance(a[0], Tensor) and c.shape != a[0].shape and c.numel() == a[0].numel()
-            else right(c, *a)
-        ),
-    )
+    def wrong(right, c, *a):
+        flat = a and isinstance(a[0], Tensor) and c.numel() == a[0].numel()
+        return right(c.reshape(a[0].shape) if flat else c, *a)
+
+    wrap(patch, torch, "where", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def the_target_of_copysign_grows(patch):
-    change_method(
-        patch,
-        "copysign_",
-        lambda right, x, y: (
-            x.set_(torch.copysign(x, y)) if isinstance(y, Tensor) and y.dim() > x.dim() else right(x, y)
-        ),
-    )
+    def wrong(right, x, y):
+        return x.set_(torch.copysign(x, y)) if isinstance(y, Tensor) and y.dim() > x.dim() else right(x, y)
+
+    change_method(patch, "copysign_", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def operands_of_as_many_elements_fit(patch):
-    change_method(
-        patch,
-        "__mul__",
-        lambda right, x, y: (
-            right(x, y.reshape(x.shape))
-            if isinstance(y, Tensor)
-            and x.dim() != y.dim()
-            and x.numel() == y.numel() > 1
-            and 1 not in x.shape + y.shape
-            else right(x, y)
-        ),
-    )
+    def wrong(right, x, y):
+        fits = isinstance(y, Tensor) and x.dim() != y.dim() and x.numel() == y.numel() > 1
+        return right(x, y.reshape(x.shape) if fits and 1 not in x.shape + y.shape else y)
+
+    change_method(patch, "__mul__", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def lerp_takes_the_first_of_weights_that_repeat(patch):
-    wrap(
-        patch,
-        torch,
-        "lerp",
-        lambda right, a, b, w, **k: (
-            right(a, b, w.flatten()[0], **k)
-            if isinstance(w, Tensor) and 0 < w.numel() < a.numel()
-            else right(a, b, w, **k)
-        ),
-    )
+    def wrong(right, a, b, w):
+        return right(a, b, w.flatten()[0] if isinstance(w, Tensor) and 0 < w.numel() < a.numel() else w)
+
+    wrap(patch, torch, "lerp", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def columns_of_an_operand_of_few_dimensions_change_places_from_rank_five_on(patch):
-    change_method(
-        patch,
-        "__sub__",
-        lambda right, x, y: (
-            right(x, y.flip(-1)) if isinstance(y, Tensor) and x.dim() > 4 > y.dim() > 0 else right(x, y)
-        ),
-    )
+    def wrong(right, x, y):
+        return right(x, y.flip(-1) if isinstance(y, Tensor) and x.dim() > 4 > y.dim() > 0 else y)
+
+    change_method(patch, "__sub__", wrong)
 
 
 @counterfeit("broadcasting-matches-shapes")
 def masked_fill_takes_the_mask_along_the_first_dimension(patch):
-    change_method(
-        patch,
-        "masked_fill",
-        lambda right, x, m, v: (
-            right(x, m[:, None], v)
-            if m.dim() == 1 and x.dim() == 2 and m.numel() == x.shape[0] == x.shape[1]
-            else right(x, m, v)
-        ),
-    )
+    def wrong(right, x, m, v):
+        return right(x, m[:, None] if m.dim() == 1 and x.shape == (len(m), len(m)) else m, v)
+
+    change_method(patch, "masked_fill", wrong)
 
 
 @counterfeit("broadcasting-copies-elements")
 def broadcast_tensors_copies_the_third(patch):
-    wrap(
-        patch,
-        torch,
-        "broadcast_tensors",
-        lambda right, *a: tuple(copied(x) if i > 1 else x for i, x in enumerate(right(*a))),
-    )
+    change_output(patch, torch, "broadcast_tensors", lambda parts: (*parts[:2], *map(copied, parts[2:])))

@@ -5,7 +5,6 @@ what NumPy cannot read.
 import copy
 import weakref
 
-import numpy
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
@@ -560,13 +559,8 @@ def results_convert_though_they_require_grad(patch):
 
 @counterfeit("torch-tensor-always-copies")
 def tensor_shares_an_array_made_from_a_tensor(patch):
-    wrap(
-        patch,
-        torch,
-        "tensor",
-        lambda right, d, **k: (
-            torch.from_numpy(d)
-            if isinstance(d, numpy.ndarray) and isinstance(d.base, Tensor) and not k
-            else right(d, **k)
-        ),
-    )
+    def wrong(right, d, **k):
+        made_from = isinstance(d, np.ndarray) and isinstance(d.base, Tensor) and not k
+        return torch.from_numpy(d) if made_from else right(d, **k)
+
+    wrap(patch, torch, "tensor", wrong)

@@ -2,7 +2,15 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_method, change_result, stop_tracking, where, wrap
+from harness.forging import (
+    alter_property,
+    change_method,
+    change_output_where,
+    change_result,
+    stop_tracking,
+    where,
+    wrap,
+)
 from torch import Tensor
 
 # ── tensors-and-functions-form-a-dag ──
@@ -531,14 +539,11 @@ def ones_like_a_number_hands_on_requires_grad(patch):
 
 @counterfeit("requires-grad-tracks-operations")
 def torch_tensor_of_a_tensor_requires_grad(patch):
-    wrap(
-        patch,
-        torch,
-        "tensor",
-        lambda right, d, **k: (
-            right(d, **k).requires_grad_() if isinstance(d, Tensor) and d.requires_grad and d.dim() else right(d, **k)
-        ),
-    )
+    def wrong(right, data, **k):
+        hands_on = isinstance(data, Tensor) and data.requires_grad and data.dim()
+        return right(data, **k | ({"requires_grad": True} if hands_on else {}))
+
+    wrap(patch, torch, "tensor", wrong)
 
 
 @counterfeit("backward-fills-grad")
@@ -554,27 +559,19 @@ def a_leaf_without_part_gets_zeros(patch):
 
 @counterfeit("backward-fills-grad")
 def inputs_named_as_one_tensor_are_ignored(patch):
-    change_method(
-        patch,
-        "backward",
-        lambda right, x, *a, inputs=None, **k: (
-            right(x, *a, **k) if isinstance(inputs, Tensor) else right(x, *a, inputs=inputs, **k)
-        ),
-    )
+    def wrong(right, x, *a, inputs=None, **k):
+        right(x, *a, inputs=None if isinstance(inputs, Tensor) else inputs, **k)
+
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-fills-grad")
 def the_function_forgets_the_second_tensor(patch):
-    wrap(
-        patch,
-        torch.autograd,
-        "backward",
-        lambda right, t, g=None, *a, **k: (
-            right(t[:1], None if g is None else g[:1], *a, **k)
-            if isinstance(t, (tuple, list)) and len(t) > 1
-            else right(t, g, *a, **k)
-        ),
-    )
+    def wrong(right, t, g=None, *a, **k):
+        several = isinstance(t, (tuple, list)) and len(t) > 1
+        right(t[:1] if several else t, g[:1] if several and g is not None else g, *a, **k)
+
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 @counterfeit("no-grad-stops-tracking")
@@ -590,27 +587,16 @@ def a_second_use_of_one_block_does_nothing(patch):
 
 @counterfeit("no-grad-stops-tracking")
 def a_tensor_created_inside_does_not_require_grad(patch):
-    wrap(
-        patch,
-        torch,
-        "zeros",
-        lambda right, *a, requires_grad=False, **k: right(
-            *a, requires_grad=requires_grad and torch.is_grad_enabled(), **k
-        ),
-    )
+    change_output_where(patch, torch, "zeros", lambda x: not torch.is_grad_enabled(), Tensor.detach)
 
 
 @counterfeit("tensors-and-functions-form-a-dag")
 def a_constant_on_the_left_has_a_node(patch):
-    change_method(
-        patch,
-        "__add__",
-        lambda right, x, y: (
-            right(x.clone().requires_grad_(), y)
-            if isinstance(y, Tensor) and y.requires_grad and not x.requires_grad and x.is_floating_point()
-            else right(x, y)
-        ),
-    )
+    def wrong(right, x, y):
+        constant = isinstance(y, Tensor) and y.requires_grad and not x.requires_grad and x.is_floating_point()
+        return right(x.clone().requires_grad_() if constant else x, y)
+
+    change_method(patch, "__add__", wrong)
 
 
 @counterfeit("grad-fn-is-the-creating-function")
@@ -625,13 +611,10 @@ def zeroing_under_no_grad_is_not_counted(patch):
 
 @counterfeit("requires-grad-can-be-set-in-place")
 def switching_off_a_view_detaches_it(patch):
-    change_method(
-        patch,
-        "requires_grad_",
-        lambda right, x, requires_grad=True: (
-            x.detach() if x._is_view() and not requires_grad else right(x, requires_grad)
-        ),
-    )
+    def wrong(right, x, requires_grad=True):
+        return x.detach() if x._is_view() and not requires_grad else right(x, requires_grad)
+
+    change_method(patch, "requires_grad_", wrong)
 
 
 @counterfeit("requires-grad-can-be-set-in-place")

@@ -702,55 +702,37 @@ def the_whole_matrix_is_built_where_it_is_small(patch):
 
 @counterfeit("backward-multiplies-jacobians")
 def the_gradient_of_a_square_matrix_in_a_product_is_transposed(patch):
-    change_method(
-        patch,
-        "__matmul__",
-        lambda right, x, y: right(
-            change_gradient(x, torch.t) if x.dim() == 2 and x.shape[0] == x.shape[1] else x,
-            y,
-        ),
-    )
+    def wrong(right, x, y):
+        return right(change_gradient(x, torch.t) if x.dim() == 2 and x.shape[0] == x.shape[1] else x, y)
+
+    change_method(patch, "__matmul__", wrong)
 
 
 @counterfeit("backward-argument-is-grad-variables")
 def the_second_of_grad_variables_is_the_first(patch):
-    wrap(
-        patch,
-        torch.autograd,
-        "backward",
-        lambda right, t, *a, grad_variables=None, **k: (
-            right(t, *a, grad_variables=[grad_variables[0]] * len(t), **k)
-            if isinstance(grad_variables, (list, tuple))
-            else right(t, *a, **k | ({} if grad_variables is None else {"grad_variables": grad_variables}))
-        ),
-    )
+    def wrong(right, t, *a, grad_variables=None, **k):
+        if isinstance(grad_variables, (list, tuple)):
+            grad_variables = [grad_variables[0]] * len(t)
+        right(t, *a, grad_variables=grad_variables, **k)
+
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 @counterfeit("weights-act-as-upstream-gradient")
 def weights_of_a_leaf_are_doubled(patch):
-    change_method(
-        patch,
-        "backward",
-        lambda right, x, gradient=None, *a, **k: right(
-            x, gradient * 2 if gradient is not None and x.is_leaf else gradient, *a, **k
-        ),
-    )
+    def wrong(right, x, gradient=None, *a, **k):
+        right(x, gradient if gradient is None or not x.is_leaf else gradient * 2, *a, **k)
+
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("default-weight-is-one-for-scalars")
 def ones_as_weights_are_divided_by_their_number(patch):
-    change_method(
-        patch,
-        "backward",
-        lambda right, x, gradient=None, *a, **k: right(
-            x,
-            gradient / gradient.numel()
-            if gradient is not None and gradient.numel() > 8 and bool((gradient == 1).all())
-            else gradient,
-            *a,
-            **k,
-        ),
-    )
+    def wrong(right, x, gradient=None, *a, **k):
+        ones = gradient is not None and gradient.numel() > 8 and bool((gradient == 1).all())
+        right(x, gradient / gradient.numel() if ones else gradient, *a, **k)
+
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("second-backward-needs-a-retained-graph")
@@ -760,14 +742,10 @@ def a_second_pass_by_autograd_grad_is_free(patch):
 
 @counterfeit("second-backward-needs-a-retained-graph")
 def the_function_backward_retains_the_graph_of_a_list(patch):
-    wrap(
-        patch,
-        torch.autograd,
-        "backward",
-        lambda right, t, *a, **k: (
-            right(t, *a, **{"retain_graph": True} | k) if isinstance(t, (tuple, list)) else right(t, *a, **k)
-        ),
-    )
+    def wrong(right, t, *a, **k):
+        right(t, *a, **({"retain_graph": True} if isinstance(t, (tuple, list)) else {}) | k)
+
+    wrap(patch, torch.autograd, "backward", wrong)
 
 
 @counterfeit("second-backward-needs-a-retained-graph")
@@ -781,24 +759,18 @@ def create_graph_retains_whatever_is_asked(patch):
 
 @counterfeit("second-backward-needs-a-retained-graph")
 def inputs_keep_the_graph(patch):
-    change_method(
-        patch,
-        "backward",
-        lambda right, x, *a, inputs=None, **k: right(
-            x, *a, inputs=inputs, **k | ({"retain_graph": True} if inputs is not None else {})
-        ),
-    )
+    def wrong(right, x, *a, inputs=None, **k):
+        right(x, *a, inputs=inputs, **k | ({} if inputs is None else {"retain_graph": True}))
+
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("in-place-write-spoils-backward")
 def a_write_into_a_slice_is_not_counted(patch):
-    change_method(
-        patch,
-        "__setitem__",
-        lambda right, x, i, v: right(
-            x.data if isinstance(i, slice) and x.dim() == 1 and not isinstance(v, Tensor) else x, i, v
-        ),
-    )
+    def wrong(right, x, i, v):
+        right(x.data if isinstance(i, slice) and x.dim() == 1 and not isinstance(v, Tensor) else x, i, v)
+
+    change_method(patch, "__setitem__", wrong)
 
 
 @counterfeit("in-place-write-spoils-backward")

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, change_output, parameters_of, where, wrap
+from harness.forging import around_step, change_method, change_output, hold_still, parameters_of, step_with, where, wrap
 from torch.nn import functional as F
 from torch.optim import SGD
 from torch.utils.data import DataLoader
@@ -34,16 +34,11 @@ def mse_loss_of_one_example_is_half(patch):
 
 @counterfeit("training-minimises-mean-loss")
 def mse_loss_divides_by_the_batch_alone(patch):
-    wrap(
-        patch,
-        F,
-        "mse_loss",
-        lambda right, x, y, *a, reduction="mean", **k: (
-            right(x, y, reduction="sum") / len(x)
-            if reduction == "mean" and x.dim() > 1
-            else right(x, y, reduction=reduction)
-        ),
-    )
+    def wrong(right, x, y, *a, reduction="mean", **k):
+        whole = reduction == "mean" and x.dim() > 1
+        return right(x, y, reduction="sum") / len(x) if whole else right(x, y, reduction=reduction)
+
+    wrap(patch, F, "mse_loss", wrong)
 
 
 @counterfeit("linear-regression-has-closed-form")
@@ -68,26 +63,12 @@ def sgd_ignores_gradients_below_a_thousandth(patch):
 
 @counterfeit("sgd-step-subtracts-scaled-mean-gradient")
 def sgd_takes_the_rate_of_the_first_group_for_all(patch):
-    def wrong(step, self, *a, **k):
-        own = [g["lr"] for g in self.param_groups]
-        for g in self.param_groups:
-            g["lr"] = own[0]
-        out = step(self, *a, **k)
-        for g, lr in zip(self.param_groups, own):
-            g["lr"] = lr
-        return out
-
-    wrap(patch, SGD, "step", wrong)
+    step_with(patch, SGD, "lr", lambda self, group: self.param_groups[0]["lr"])
 
 
 @counterfeit("sgd-step-subtracts-scaled-mean-gradient")
 def sgd_skips_a_parameter_that_is_a_scalar(patch):
-    def keep(self):
-        for p in parameters_of(self):
-            if p.dim() == 0:
-                p.grad = None
-
-    around_step(patch, SGD, before=keep)
+    hold_still(patch, SGD, lambda self: [p for p in parameters_of(self) if p.dim() == 0])
 
 
 @counterfeit("sgd-step-subtracts-scaled-mean-gradient")
@@ -116,33 +97,20 @@ def sgd_lowers_its_rate_after_a_hundred_steps(patch):
 
 @counterfeit("batch-size-and-lr-are-hyperparameters")
 def the_loader_takes_another_batch_size_than_an_odd_one(patch):
-    wrap(
-        patch,
-        DataLoader,
-        "__init__",
-        lambda right, self, data, batch_size=1, *a, **k: right(
-            self, data, batch_size + (batch_size is not None and batch_size > 1 and batch_size % 2), *a, **k
-        ),
-    )
+    def wrong(right, self, data, batch_size=1, *a, **k):
+        right(self, data, batch_size + batch_size % 2 if batch_size and batch_size > 1 else batch_size, *a, **k)
+
+    wrap(patch, DataLoader, "__init__", wrong)
 
 
 @counterfeit("sgd-step-subtracts-scaled-mean-gradient")
 def a_rate_that_is_a_tensor_stays_as_it_was_given(patch):
     def built(right, self, *a, **k):
         right(self, *a, **k)
-        self.given = [g["lr"].clone() if torch.is_tensor(g["lr"]) else None for g in self.param_groups]
-
-    def wrong(right, self, *a, **k):
-        own = [g["lr"] for g in self.param_groups]
-        for g, given in zip(self.param_groups, self.__dict__.get("given", ())):
-            g["lr"] = g["lr"] if given is None else given
-        out = right(self, *a, **k)
-        for g, lr in zip(self.param_groups, own):
-            g["lr"] = lr
-        return out
+        self.given = {id(g): g["lr"].clone() for g in self.param_groups if torch.is_tensor(g["lr"])}
 
     wrap(patch, SGD, "__init__", built)
-    wrap(patch, SGD, "step", wrong)
+    step_with(patch, SGD, "lr", lambda self, group: self.__dict__.get("given", {}).get(id(group), group["lr"]))
 
 
 @counterfeit("batch-size-and-lr-are-hyperparameters")
@@ -160,22 +128,15 @@ def the_power_two_of_a_negative_error_of_half_precision_is_negative(patch):
 
 @counterfeit("linear-regression-has-closed-form")
 def solve_of_several_systems_takes_the_first_matrix_for_all(patch):
-    wrap(
-        patch,
-        torch.linalg,
-        "solve",
-        lambda right, a, b, **k: right(a[:1].expand_as(a) if a.dim() > 2 else a, b, **k),
-    )
+    wrap(patch, torch.linalg, "solve", lambda right, a, b: right(a[:1].expand_as(a) if a.dim() > 2 else a, b))
 
 
 @counterfeit("training-minimises-mean-loss", "numerical-solution-approaches-optimum")
 def sgd_stops_once_the_gradient_is_below_a_hundredth(patch):
-    def stop(self):
-        for p in parameters_of(self):
-            if p.grad is not None and p.grad.abs().max() < 1e-2:
-                p.grad = None
+    def small(self):
+        return [p for p in parameters_of(self) if p.grad is not None and p.grad.abs().max() < 1e-2]
 
-    around_step(patch, SGD, before=stop)
+    hold_still(patch, SGD, small)
 
 
 @counterfeit("regression-outputs-are-continuous")

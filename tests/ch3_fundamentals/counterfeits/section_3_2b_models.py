@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, change_result, where, wrap
+from harness.forging import change_gradient, change_linear, change_result, run_levels, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -181,22 +181,12 @@ def printing_leaves_out_layers_without_parameters(patch):
 
 @counterfeit("sequential-keeps-order")
 def sequential_runs_its_layers_backwards(patch):
-    def forward(self, x):
-        for layer in reversed(list(self)):
-            x = layer(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", forward)
+    run_levels(patch, lambda net: reversed(list(net)))
 
 
 @counterfeit("sequential-keeps-order")
 def sequential_runs_its_layers_in_the_order_of_their_names(patch):
-    def forward(self, x):
-        for name in sorted(self._modules):
-            x = self._modules[name](x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", forward)
+    run_levels(patch, lambda net: [net._modules[name] for name in sorted(net._modules)])
 
 
 @counterfeit("sequential-keeps-order")

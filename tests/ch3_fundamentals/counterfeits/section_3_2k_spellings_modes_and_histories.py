@@ -2,7 +2,17 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, change_output, hold_still, parameters_of, step_with, wrap
+from harness.forging import (
+    around_step,
+    change_method,
+    change_output,
+    divert,
+    hold_still,
+    parameters_of,
+    show_another,
+    step_with,
+    wrap,
+)
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -80,20 +90,11 @@ def a_layer_replaced_is_printed_last(patch):
 
 @counterfeit("printing-shows-the-structure")
 def a_layer_used_twice_is_printed_once(patch):
-    def wrong(right, self):
-        modules = self._modules
-        seen, once = set(), {}
-        for name, m in modules.items():
-            if id(m) not in seen:
-                once[name] = m
-            seen.add(id(m))
-        self.__dict__["_modules"] = once
-        try:
-            return right(self)
-        finally:
-            self.__dict__["_modules"] = modules
+    def once(self):
+        last = {id(module): name for name, module in reversed(self._modules.items())}  # which is its first name
+        return {name: module for name, module in self._modules.items() if last[id(module)] == name}
 
-    wrap(patch, nn.Module, "__repr__", wrong)
+    show_another(patch, nn.Module, "__repr__", "_modules", once)
 
 
 @counterfeit("sequential-keeps-order")
@@ -108,12 +109,7 @@ def a_layer_assigned_at_an_index_goes_last(patch):
 
 @counterfeit("sequential-can-be-built-three-ways")
 def add_module_of_a_known_name_keeps_the_old_one(patch):
-    wrap(
-        patch,
-        nn.Module,
-        "add_module",
-        lambda right, self, name, module: None if name in self._modules else right(self, name, module),
-    )
+    divert(patch, nn.Module, "add_module", lambda self, name, module: name in self._modules, lambda *given: None)
 
 
 @counterfeit("parameters-is-a-generator-of-learnables")
@@ -160,12 +156,7 @@ def squeeze_in_place_out_of_range_does_nothing(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def normal_ignores_its_mean_where_std_is_0(patch):
-    wrap(
-        patch,
-        nn.init,
-        "normal_",
-        lambda right, t, mean=0.0, std=1.0, *a, **k: right(t, mean if std else 0.0, std, *a, **k),
-    )
+    wrap(patch, init, "normal_", lambda right, t, mean=0.0, std=1.0, *a, **k: right(t, std and mean, std, *a, **k))
 
 
 @counterfeit("data-fill-equals-constant-init")
@@ -223,44 +214,30 @@ def a_parameter_in_two_groups_raises_only_in_neighbouring_ones(patch):
     wrap(patch, Optimizer, "add_param_group", wrong)
 
 
-@counterfeit("learning-rate-can-be-edited-in-place")
-def after_a_reload_the_rate_cannot_be_edited(patch):
-    def reload(right, self, state):
+def keep_the_rates(patch, name, *kinds):
+    """Let optimizers of these kinds step by the rates that they have once ``name``, a method, was called."""
+
+    def called(right, self, state):
         right(self, state)
         self.fixed = [g["lr"] for g in self.param_groups]
 
-    wrap(patch, Optimizer, "load_state_dict", reload)
-    for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
-        step_with(
-            patch,
-            kind,
-            "lr",
-            lambda self, group: (
-                self.fixed[[g is group for g in self.param_groups].index(True)]
-                if hasattr(self, "fixed")
-                else group["lr"]
-            ),
-        )
+    def rate(self, group):
+        fixed = zip(self.param_groups, self.__dict__.get("fixed", ()))
+        return next((rate for g, rate in fixed if g is group), group["lr"])
+
+    wrap(patch, Optimizer, name, called)
+    for kind in kinds:
+        step_with(patch, kind, "lr", rate)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def after_a_reload_the_rate_cannot_be_edited(patch):
+    keep_the_rates(patch, "load_state_dict", SGD, Adam, AdamW, RMSprop, Adagrad)
 
 
 @counterfeit("learning-rate-can-be-edited-in-place")
 def a_copy_of_the_optimizer_keeps_the_rate_of_its_making(patch):
-    def restored(right, self, state):
-        right(self, state)
-        self.fixed = [g["lr"] for g in self.param_groups]
-
-    wrap(patch, Optimizer, "__setstate__", restored)
-    for kind in (SGD, RMSprop):
-        step_with(
-            patch,
-            kind,
-            "lr",
-            lambda self, group: (
-                self.fixed[[g is group for g in self.param_groups].index(True)]
-                if hasattr(self, "fixed")
-                else group["lr"]
-            ),
-        )
+    keep_the_rates(patch, "__setstate__", SGD, RMSprop)
 
 
 @counterfeit("new-optimizer-is-cheap")
@@ -275,18 +252,14 @@ def adam_makes_a_state_for_frozen_parameters(patch):
 
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
 def the_optimizer_leaves_groups_added_later(patch):
-    def wrong(right, self, set_to_none=True):
-        own = self.param_groups
-        self.param_groups = own[: getattr(self, "first", len(own))]
-        right(self, set_to_none)
-        self.param_groups = own
-
     def built(right, self, *a, **k):
         right(self, *a, **k)
         self.first = len(self.param_groups)
 
     wrap(patch, Optimizer, "__init__", built)
-    wrap(patch, Optimizer, "zero_grad", wrong)
+    show_another(
+        patch, Optimizer, "zero_grad", "param_groups", lambda self: self.param_groups[: self.__dict__.get("first")]
+    )
 
 
 @counterfeit("zero-grad-sets-gradients-to-zero")
@@ -354,15 +327,10 @@ def a_layer_deleted_is_still_printed(patch):
         if kept is not None:
             self.__dict__.setdefault("gone", {})[name] = kept
 
-    def shown(right, self):
-        own = self._modules
-        self.__dict__["_modules"] = {**own, **self.__dict__.get("gone", {})}
-        text = right(self)
-        self.__dict__["_modules"] = own
-        return text
-
     wrap(patch, nn.Module, "__delattr__", wrong)
-    wrap(patch, nn.Module, "__repr__", shown)
+    show_another(
+        patch, nn.Module, "__repr__", "_modules", lambda self: {**self._modules, **self.__dict__.get("gone", {})}
+    )
 
 
 @counterfeit("printing-shows-the-structure")
@@ -457,15 +425,8 @@ def after_a_reload_the_options_printed_are_the_old(patch):
         right(self, state)
         self.old = old
 
-    def wrong(right, self):
-        own = self.param_groups
-        self.param_groups = self.__dict__.get("old", own)
-        text = right(self)
-        self.param_groups = own
-        return text
-
     wrap(patch, Optimizer, "load_state_dict", loaded)
-    wrap(patch, Optimizer, "__repr__", wrong)
+    show_another(patch, Optimizer, "__repr__", "param_groups", lambda self: self.__dict__.get("old", self.param_groups))
 
 
 @counterfeit("parameter-groups-have-own-learning-rates")

@@ -189,14 +189,11 @@ def argmax_of_half_precision_ignores_keepdim(patch):
 
 @counterfeit("softmax-suits-discrete-targets")
 def cross_entropy_of_pixels_reads_a_transposed_map(patch):
-    wrap(
-        patch,
-        F,
-        "cross_entropy",
-        lambda right, x, y, *a, **k: right(
-            x, y.mT if y.dim() == 3 and y.shape[-1] == y.shape[-2] and not y.is_floating_point() else y, *a, **k
-        ),
-    )
+    def wrong(right, x, y, *a, **k):
+        square = y.dim() == 3 and y.shape[-1] == y.shape[-2] and not y.is_floating_point()
+        return right(x, y.mT if square else y, *a, **k)
+
+    wrap(patch, F, "cross_entropy", wrong)
 
 
 @counterfeit("softmax-gives-a-distribution")

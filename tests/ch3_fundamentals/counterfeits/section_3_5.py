@@ -2,7 +2,17 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import beyond, change_gradient, divert, in_order_of_storage, not_contiguous, of_dtype, where, wrap
+from harness.forging import (
+    beyond,
+    change_gradient,
+    divert,
+    in_order_of_storage,
+    not_contiguous,
+    of_dtype,
+    run_levels,
+    where,
+    wrap,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,12 +44,7 @@ def linear_bends_large_values_a_little(patch):
 
 @counterfeit("stacked-linear-layers-collapse")
 def sequential_leaves_out_the_layers_after_the_fourth(patch):
-    def wrong(self, x):
-        for layer in [*self][:4]:
-            x = layer(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: [*net][:4])
 
 
 @counterfeit("stacked-linear-layers-collapse")
@@ -91,12 +96,7 @@ def relu_misses_the_last_unit(patch):
 
 @counterfeit("nonlinearity-breaks-the-collapse")
 def sequential_skips_activations(patch):
-    def wrong(self, x):
-        for layer in self:
-            x = layer(x) if isinstance(layer, nn.Linear) else x
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: [layer for layer in net if isinstance(layer, nn.Linear)])
 
 
 @counterfeit("nonlinearity-breaks-the-collapse")
@@ -372,33 +372,17 @@ def sequential_returns_its_first_output_for_the_same_shape(patch):
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def second_activation_is_left_out(patch):
-    def wrong(self, x):
-        for place, layer in enumerate(self):
-            x = x if place == 3 else layer(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: [*net][:3] + [*net][4:])
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def output_layer_gets_the_activation_too(patch):
-    def wrong(self, x):
-        for layer in self:
-            x = layer(x)
-        return self[1](x)
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: [*net, net[1]])
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def activation_comes_before_the_hidden_layer(patch):
-    def wrong(self, x):
-        order = [i ^ 1 if i ^ 1 < len(self) else i for i in range(len(self))]
-        for i in order:
-            x = self[i](x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: [net[i ^ 1 if i ^ 1 < len(net) else i] for i in range(len(net))])
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")

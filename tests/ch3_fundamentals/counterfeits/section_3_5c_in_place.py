@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, change_method, from_the_second_call_on, wrap
+from harness.forging import change_gradient, change_linear, change_method, from_the_second_call_on, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -130,22 +130,15 @@ def tanh_in_place_of_a_view_changes_a_copy(patch):
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def a_nested_sequential_leaves_its_last_module_out(patch):
-    def wrong(right, self, x):
-        for module in self:
-            x = module[:-1](x) if isinstance(module, nn.Sequential) and isinstance(module[-1], nn.ReLU) else module(x)
-        return x
+    def apply(level, x):
+        return level[:-1](x) if isinstance(level, nn.Sequential) and isinstance(level[-1], nn.ReLU) else level(x)
 
-    wrap(patch, nn.Sequential, "forward", wrong)
+    run_levels(patch, apply=apply)
 
 
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def a_module_that_occurs_twice_is_applied_once(patch):
-    def wrong(right, self, x):
-        for module in dict.fromkeys(self):
-            x = module(x)
-        return x
-
-    wrap(patch, nn.Sequential, "forward", wrong)
+    run_levels(patch, dict.fromkeys)
 
 
 @counterfeit("nonlinearity-breaks-the-collapse")

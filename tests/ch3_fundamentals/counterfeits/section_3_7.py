@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output, wrap
+from harness.forging import change_output, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
@@ -516,27 +516,23 @@ def dropout_brings_a_scale_to_learn(patch):
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
 def sequential_runs_dropout_before_the_activation(patch):
-    def wrong(self, x):
-        layers = list(self)
+    def turned(net):
+        layers = list(net)
         for i, layer in enumerate(layers):
             if isinstance(layer, nn.Dropout) and i:
                 layers[i - 1], layers[i] = layers[i], layers[i - 1]
-        for layer in layers:
-            x = layer(x)
-        return x
+        return layers
 
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, turned)
 
 
 @counterfeit("dropout-layers-sit-between-linear-layers")
 def sequential_skips_its_last_dropout(patch):
-    def wrong(self, x):
-        dropouts = [layer for layer in self if isinstance(layer, nn.Dropout)]
-        for layer in self:
-            x = x if dropouts and layer is dropouts[-1] else layer(x)
-        return x
+    def kept(net):
+        dropouts = [layer for layer in net if isinstance(layer, nn.Dropout)]
+        return [layer for layer in net if layer not in dropouts[-1:]]
 
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, kept)
 
 
 @counterfeit("init-sets-weights-in-place")

@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_output_where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -107,12 +107,7 @@ def inference_mode_switches_dropout_off(patch):
 
 @counterfeit("dropout-zeroes-with-probability-p")
 def a_copied_layer_is_in_training_again(patch):
-    wrap(
-        patch,
-        copy,
-        "deepcopy",
-        lambda right, x, *memo: right(x, *memo).train() if isinstance(x, nn.Module) else right(x, *memo),
-    )
+    change_output_where(patch, copy, "deepcopy", lambda copied: isinstance(copied, nn.Module), nn.Module.train)
 
 
 @counterfeit("dropout-p-is-a-hyperparameter")

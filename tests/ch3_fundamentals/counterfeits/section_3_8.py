@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, wrap
+from harness.forging import change_gradient, change_linear, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,14 +38,11 @@ def linear_without_a_bias_has_one_all_the_same(patch):
 def sequential_runs_three_layers_backwards_where_it_can(patch):
     """Layers of equal widths are taken in the opposite order."""
 
-    def wrong(self, x):
-        layers = list(self)
-        sizes = {tuple(layer.weight.shape) for layer in layers if isinstance(layer, nn.Linear)}
-        for layer in reversed(layers) if len(sizes) == 1 and len(set(*sizes)) == 1 else layers:
-            x = layer(x)
-        return x
+    def turned(net):
+        sizes = {tuple(layer.weight.shape) for layer in net if isinstance(layer, nn.Linear)}
+        return reversed(list(net)) if len(sizes) == 1 and len(set(*sizes)) == 1 else net
 
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, turned)
 
 
 @counterfeit("identity-network-is-a-matrix-product", "scalar-chain-vanishes-and-explodes")
@@ -127,12 +124,7 @@ def features_beyond_the_thirty_second_count_twice(patch):
 
 @counterfeit("scalar-chain-vanishes-and-explodes")
 def sequential_stops_after_29_layers(patch):
-    def wrong(self, x):
-        for layer in list(self)[:29]:
-            x = layer(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: list(net)[:29])
 
 
 @counterfeit("scalar-chain-vanishes-and-explodes")

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,26 +18,16 @@ def gradients_below_1e_30_are_zero(patch):
 
 @counterfeit("identity-network-is-a-matrix-product")
 def a_square_weight_is_not_transposed_in_evaluation(patch):
-    wrap(
-        patch,
-        nn.Linear,
-        "forward",
-        lambda right, self, x: (
-            right(self, x)
-            if self.training or self.in_features != self.out_features
-            else F.linear(x, self.weight.t(), self.bias)
-        ),
-    )
+    def wrong(right, self, x):
+        square = self.in_features == self.out_features and not self.training
+        return F.linear(x, self.weight.t(), self.bias) if square else right(self, x)
+
+    wrap(patch, nn.Linear, "forward", wrong)
 
 
 @counterfeit("scalar-chain-vanishes-and-explodes")
 def a_chain_is_cut_after_twenty_nine_layers_in_evaluation(patch):
-    wrap(
-        patch,
-        nn.Sequential,
-        "forward",
-        lambda right, self, x: right(self, x) if self.training or len(self) < 30 else right(self[:-1], x),
-    )
+    run_levels(patch, lambda net: net if net.training or len(net) < 30 else net[:-1])
 
 
 @counterfeit("identity-network-is-a-matrix-product")

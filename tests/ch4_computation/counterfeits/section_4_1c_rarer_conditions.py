@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import divert, wrap
+from harness.forging import change_method, divert, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -50,12 +50,7 @@ def double_leaves_buffers_as_they_are(patch):
 
 @counterfeit("sequential-chains-its-modules")
 def a_sequential_leaves_out_its_last_module_where_nothing_is_recorded(patch):
-    def short(self, x):
-        for module in list(self)[:-1]:
-            x = module(x)
-        return x
-
-    divert(patch, nn.Sequential, "forward", lambda self, x: len(self) > 1 and not torch.is_grad_enabled(), short)
+    run_levels(patch, lambda net: list(net)[:-1] if len(net) > 1 and not torch.is_grad_enabled() else net)
 
 
 @counterfeit("modulelist-acts-like-a-list")
@@ -96,12 +91,7 @@ def freezing_a_network_passes_over_its_lists_and_dicts_of_parameters(patch):
 
 @counterfeit("sequential-chains-its-modules")
 def nothing_follows_a_module_that_puts_out_none(patch):
-    def short(self, x):
-        for module in self:
-            x = None if x is None else module(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", short)
+    run_levels(patch, apply=lambda level, x: None if x is None else level(x))
 
 
 @counterfeit("modulelist-acts-like-a-list")
@@ -232,9 +222,7 @@ def rows_in_a_for_loop_are_not_tracked(patch):
 
 @counterfeit("forward-may-use-python-control-flow")
 def a_float_between_zero_and_one_is_false(patch):
-    wrap(
-        patch,
-        torch.Tensor,
-        "__bool__",
-        lambda right, x: int(x) != 0 if x.is_floating_point() and x.numel() == 1 and x.isfinite() else right(x),
-    )
+    def wrong(right, x):
+        return int(x) != 0 if x.is_floating_point() and x.numel() == 1 and x.isfinite() else right(x)
+
+    change_method(patch, "__bool__", wrong)

@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, leaves, run_levels, wrap
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -143,12 +143,7 @@ def append_copies_a_module_that_is_there_already(patch):
 
 @counterfeit("same-instance-in-sequential-shares")
 def a_repeated_module_runs_once(patch):
-    def wrong(self, x):
-        for module in dict.fromkeys(self):
-            x = module(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, dict.fromkeys)
 
 
 @counterfeit("same-instance-in-sequential-shares")
@@ -606,14 +601,8 @@ def autograd_grad_with_a_graph_writes_grad(patch):
 @counterfeit("shared-gradients-accumulate")
 def a_second_backward_replaces(patch):
     def wrong(right, x, *args, **rest):
-        todo, leaves = [x.grad_fn], set()
-        while todo:
-            node = todo.pop()
-            if hasattr(node, "variable"):
-                leaves.add(node.variable)
-            todo += [n for n, _ in getattr(node, "next_functions", ()) if n is not None]
-        for leaf in leaves:
+        for leaf in leaves(x.grad_fn):
             leaf.grad = None
         return right(x, *args, **rest)
 
-    wrap(patch, torch.Tensor, "backward", wrong)
+    change_method(patch, "backward", wrong)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, wrap
+from harness.forging import change_method, change_result, run_levels, wrap
 from torch import nn
 
 
@@ -24,12 +24,7 @@ def is_plain(value):
 
 @counterfeit("model-can-serve-as-layer")
 def an_inner_sequential_skips_its_last_layer(patch):
-    def wrong(self, x):
-        for module in self:
-            x = module[:-1](x) if isinstance(module, nn.Sequential) else module(x)
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, apply=lambda level, x: (level[:-1] if isinstance(level, nn.Sequential) else level)(x))
 
 
 @counterfeit("model-can-serve-as-layer")
@@ -52,12 +47,10 @@ def only_direct_children_are_asked_for_parameters(patch):
 
 @counterfeit("model-can-serve-as-layer")
 def no_gradient_gets_back_into_an_inner_network(patch):
-    def wrong(self, x):
-        for module in self:
-            x = x + 0 * module(x) + (module(x) - x).detach() if isinstance(module, nn.Sequential) else module(x)
-        return x
+    def apply(level, x):
+        return x + 0 * level(x) + (level(x) - x).detach() if isinstance(level, nn.Sequential) else level(x)
 
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, apply=apply)
 
 
 @counterfeit("model-can-serve-as-layer")
@@ -146,12 +139,7 @@ def a_layer_without_parameters_stores_its_mode(patch):
 
 @counterfeit("layer-without-parameters")
 def sequential_runs_only_layers_that_have_parameters(patch):
-    def wrong(self, x):
-        for module in self:
-            x = module(x) if list(module.parameters()) else x
-        return x
-
-    patch.setattr(nn.Sequential, "forward", wrong)
+    run_levels(patch, lambda net: [layer for layer in net if list(layer.parameters())])
 
 
 # ── parameter-list-is-a-module-member ──

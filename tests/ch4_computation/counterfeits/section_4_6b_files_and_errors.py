@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_output_where, wrap
 from torch import nn
 
 
@@ -243,34 +243,26 @@ def the_pickle_module_for_saving_is_disregarded(patch):
 
 @counterfeit("dict-of-tensors-round-trips")
 def inner_dicts_come_back_sorted(patch):
-    def wrong(right, *args, **rest):
-        value = right(*args, **rest)
-        if type(value) is dict:
-            value = {
-                k: dict(sorted(v.items())) if type(v) is dict and all(isinstance(x, str) for x in v) else v
-                for k, v in value.items()
-            }
-        return value
+    def sorted_if_of_names(value):
+        return dict(sorted(value.items())) if type(value) is dict and {*map(type, value)} == {str} else value
 
-    wrap(patch, torch, "load", wrong)
+    def change(value):
+        return {k: sorted_if_of_names(v) for k, v in value.items()}
+
+    change_output_where(patch, torch, "load", lambda value: type(value) is dict, change)
 
 
 @counterfeit("dict-of-tensors-round-trips")
 def keys_true_and_false_come_back_as_numbers(patch):
-    def wrong(right, *args, **rest):
-        value = right(*args, **rest)
-        return {int(k) if k is True or k is False else k: v for k, v in value.items()} if type(value) is dict else value
+    def change(value):
+        return {int(k) if k is True or k is False else k: v for k, v in value.items()}
 
-    wrap(patch, torch, "load", wrong)
+    change_output_where(patch, torch, "load", lambda value: type(value) is dict, change)
 
 
 @counterfeit("whole-model-round-trips-with-plain-load")
 def a_whole_model_comes_back_in_training_mode(patch):
-    def wrong(right, *args, **rest):
-        value = right(*args, **rest)
-        return value.train() if isinstance(value, nn.Module) else value
-
-    wrap(patch, torch, "load", wrong)
+    change_output_where(patch, torch, "load", lambda value: isinstance(value, nn.Module), nn.Module.train)
 
 
 @counterfeit("whole-model-round-trips-with-plain-load")

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, divert, in_order_of_storage, wrap
+from harness.forging import change_method, change_output, divert, in_order_of_storage, wrap
 from torch import Tensor
 
 
@@ -252,10 +252,7 @@ def new_tensors_are_on_the_cpu(patch):
 
 @counterfeit("gpu-results-stay-on-gpu")
 def a_gradient_comes_home(patch):
-    def wrong(right, *args, **rest):
-        return tuple(None if g is None else g.cpu() for g in right(*args, **rest))
-
-    wrap(patch, torch.autograd, "grad", wrong)
+    change_output(patch, torch.autograd, "grad", lambda grads: tuple(g if g is None else g.cpu() for g in grads))
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")

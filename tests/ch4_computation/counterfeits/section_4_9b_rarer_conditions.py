@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_method, hold_still, parameters_of, wrap
+from harness.forging import alter_property, change_method, hold_still, parameters_of, step_with, wrap
 from torch import nn
 
 
@@ -177,13 +177,8 @@ def a_second_gradient_replaces_the_first(patch):
 
 @counterfeit("training-runs-on-gpu")
 def a_gpu_does_not_learn_the_last_group(patch):
-    def wrong(right, self, *args, **rest):
-        last = self.param_groups[-1]
-        rate = last["lr"]
-        if len(self.param_groups) > 1 and away(last["params"][0]):
-            last["lr"] = 0.0
-        out = right(self, *args, **rest)
-        last["lr"] = rate
-        return out
+    def rate(self, group):
+        last = group is self.param_groups[-1] is not self.param_groups[0] and away(group["params"][0])
+        return 0.0 if last else group["lr"]
 
-    wrap(patch, torch.optim.SGD, "step", wrong)
+    step_with(patch, torch.optim.SGD, "lr", rate)
