@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from torch import nn
 
-from populations.gradients import RECORDINGS
+from populations.core import EVERY_MODE
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
 # Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
@@ -44,8 +44,7 @@ def steps(count: int, first: str = "a") -> list[Step]:
 
 def members(kind: str, count: int, first: str = "a") -> list[Step] | list[nn.Parameter]:
     """``count`` members for a container of this kind: steps, or their parameters."""
-    made = steps(count, first)
-    return [step.code for step in made] if kind.startswith("Parameter") else made
+    return [step.code if kind.startswith("Parameter") else step for step in steps(count, first)]
 
 
 def contained(kind: str, twin: list | dict) -> nn.Module:
@@ -107,9 +106,7 @@ DICT_EDITS: dict[str, Callable] = {
     "add None": lambda x, key, new: x.__setitem__(key, None),
     "replace the first": lambda x, key, new: x.__setitem__(next(iter(x), key), new[0]),
     "update from a dict": lambda x, key, new: x.update({key: new[0]}),
-    "update from an ordered dict": lambda x, key, new: x.update(
-        OrderedDict({key: new[0], "west": new[1], "n": new[2]})
-    ),
+    "update from an ordered dict": lambda x, key, new: x.update(OrderedDict({key: new[0], "west": new[1]})),
     "update from pairs": lambda x, key, new: x.update([("new", new[1]), (key, new[0])]),
     "update from a generator": lambda x, key, new: x.update(pair for pair in [("new", new[1]), (key, new[0])]),
     "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})),
@@ -168,18 +165,15 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert len(container) == size
     walks_in_order(container, [(str(index), member) for index, member in enumerate(twin)])
     assert ids(container) == ids(reversed(list(reversed(container)))) == known
-    assert ids(container[index] for index in range(-size, size)) == known + known
-    assert ids(container[np.int64(index)] for index in range(size)[-1:]) == known[-1:]
+    assert ids(container[index] for index in (*range(-size, size), *map(np.int64, range(size)))) == 3 * known
     assert ids(getattr(container, str(index)) for index in range(size)) == known
-    for take in takers(container):
-        assert [index for index in (size, -size - 1, 100 + size) if reads(take, index, IndexError)] == []
+    assert [at for take in takers(container) for at in (size, -size - 1, 100) if reads(take, at, IndexError)] == []
     for part in SLICES:
         taken = container[part]
         assert type(taken) is type(container)
         assert ids(taken) == ids(twin[part])
         assert taken is not container
-    assert all(member in container for member in twin[-1:])
-    assert (Step("!") in container) is False
+    assert [member for member in (*twin[-1:], Step("!")) if member in container] == twin[-1:]
 
 
 def like_a_dict(container: nn.Module, twin: dict) -> None:
@@ -191,10 +185,9 @@ def like_a_dict(container: nn.Module, twin: dict) -> None:
     assert ids(container.values()) == [value for _, value in known]
     assert told(container.items()) == told((key, container[key]) for key in twin) == known
     assert told((key, getattr(container, key)) for key in twin) == known
-    asked = (*KEYS, "n", "new")
-    assert [key for key in (*asked, "train") if key in container] == [key for key in asked if key in twin]
-    assert [key for key in asked if reads(container.__getitem__, key, missing)] == [key for key in asked if key in twin]
-    assert [take for take in takers(container) if reads(take, "absent", (KeyError, missing))] == []
+    absent = [key for key in (*KEYS, "new", "absent") if key not in twin]
+    assert [key for key in (*twin, *absent, "train") if key in container] == [*twin]
+    assert [key for key in absent for take in takers(container) if reads(take, key, (KeyError, missing))] == []
 
 
 def unites_like_a_dict(container: nn.ParameterDict, twin: dict) -> None:
@@ -250,7 +243,7 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 def spells(net: nn.Module, twin: list[Step]) -> None:
     """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode."""
     word = "".join(module.letter for module in twin)
-    for recording in RECORDINGS:
+    for recording in EVERY_MODE:
         with recording():
             assert net.train()("") == net.eval()("") == word
 
@@ -280,9 +273,8 @@ def edited_alike(kind: str) -> None:
         container = contained(kind, twin)
         for each, used in ((edit, False), (edit, True), ("add or replace" if named else "append", False)):
             edited(each, container, twin, at, fresh(kind, twin, used))
-            looks(kind)[0](container, twin)
-        for look in looks(kind)[1:]:
-            look(container, twin)
+            for look in looks(kind):
+                look(container, twin)
 
 
 def history(kind: str) -> type[RuleBasedStateMachine]:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-# The modes in which torch records gradients or does not; each decorates a guard.
-RECORDED = (lambda guard: guard,)
-EVERY_MODE = (*RECORDED, torch.no_grad(), torch.inference_mode())
+# The modes to compute in, in which torch records gradients or does not; made, each decorates a guard or is entered.
+EVERY_MODE = (torch.enable_grad, torch.no_grad, torch.inference_mode)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def in_turn(one: Population, other: Population) -> Population:
     return Population(tuple(zip(one.must, itertools.cycle(other.must))), st.tuples(one.more, other.more))
 
 
-def over(modes: tuple = RECORDED, /, **populations: Population | st.SearchStrategy) -> Callable:
+def over(modes: tuple = (lambda: lambda guard: guard,), /, **populations: Population | st.SearchStrategy) -> Callable:
     """Decorate a guard: it holds for all members of ``populations``, each given to the parameter of its name.
     In EVERY_MODE the combinations take turns at being tried with and without a record, for guards of values alone.
 
@@ -110,7 +109,7 @@ def over(modes: tuple = RECORDED, /, **populations: Population | st.SearchStrate
                 if any(map(lacking, row.values())):
                     continue
                 mode = modes[(index + index // 3) % len(modes)]  # a kind of tensor that comes each third time meets all
-                attempt = functools.partial(mode(guard), *args, **fixtures, **row)
+                attempt = functools.partial(mode()(guard), *args, **fixtures, **row)
                 try:
                     attempt()
                     passed += 1

@@ -9,7 +9,6 @@ from torch import nn
 from populations.operations import OPERATIONS
 from populations.twins import Twin
 
-RECORDINGS = (torch.enable_grad, torch.no_grad, torch.inference_mode)  # modes to compute in
 OPERATION = {operation.name: operation for operation in OPERATIONS}
 # Their results have no derivative, being whole numbers or truth values, use the shape of x alone, or copy its numbers.
 UNTRACKED = {

@@ -8,7 +8,6 @@ import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
 from populations.comparing import host
-from populations.gradients import RECORDINGS
 from populations.layers import COMPUTED, summed, twice
 from populations.scores import cross_entropy as by_definition
 from populations.scores import cross_entropy_gradient as by_derivative
@@ -72,7 +71,7 @@ def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_k
     expected = softmax(array, scored.dim)
 
     for number, spelling in enumerate(SOFTMAX.values()):  # of scores 640 apart 1e-274 or, in float32, 0
-        with RECORDINGS[(number + scored.seed) % 3]():
+        with EVERY_MODE[(number + scored.seed) % 3]():
             probabilities = spelling(tensor, scored.dim)
         assert probabilities.dtype == tensor.dtype
         # an exponential and a division (4 roundings each at most), and the sum
@@ -169,7 +168,7 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
     scale = labels.scale(arrays)
 
     for number, spelling in enumerate(MEAN.values()):
-        with RECORDINGS[(number + labels.of.seed) % 3]():
+        with EVERY_MODE[(number + labels.of.seed) % 3]():
             agree(spelling(tensor, target), by_definition(**arrays), labels.roundings(), scale)
     arrays["reduction"] = "none"
     losses = F.cross_entropy(tensor, target, reduction="none")
@@ -273,7 +272,7 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
     size = np.abs(logs).max(initial=1, where=np.isfinite(logs))
 
     for number, spelling in enumerate(LOG_SOFTMAX.values()):
-        with RECORDINGS[(number + scored.seed) % 3]():
+        with EVERY_MODE[(number + scored.seed) % 3]():
             once = spelling(tensor, scored.dim)
         agree(once, logs, roundings, size)
         agree(spelling(once, scored.dim), logs, 2 * roundings, size)  # of these it is 0

@@ -11,7 +11,6 @@ import torch
 from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over, twins, whole
 from populations.comparing import host
 from populations.containers import KEYS
-from populations.gradients import RECORDINGS
 from populations.kinds import Own
 from populations.modules import layers
 from populations.twins import FEW, KINDS
@@ -28,7 +27,7 @@ SIZES = among(*((3, 4), (4, 3), (1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)
     sizes=SIZES,
     kind=among("Linear", "single example", "Conv1d", "Conv2d", "BatchNorm1d", "LayerNorm"),
     mode=MODES,
-    recording=among(*RECORDINGS),
+    recording=among(*EVERY_MODE),
 )
 def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mode, recording):
     puts_out, takes_in = sizes

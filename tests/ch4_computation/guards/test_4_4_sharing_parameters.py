@@ -6,10 +6,9 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.changes import CHANGES, COPYING
 from populations.comparing import host
-from populations.gradients import RECORDINGS
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers
 from torch import nn
@@ -77,7 +76,7 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
 
     given = tensor.add(1).sign()
     net(given).sum().backward()
-    for recording in RECORDINGS:
+    for recording in EVERY_MODE:
         with recording():
             agree(net(given), output)
     agree(layer.weight.grad, by_weight)
@@ -86,7 +85,7 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     torch.optim.SGD(net.parameters(), lr=1.0).step()
     agree(layer.weight, weight - by_weight)  # moved once, not once for each use
     layer.weight.data.zero_()
-    for recording in RECORDINGS:
+    for recording in EVERY_MODE:
         with recording():
             agree(net(given), np.broadcast_to(bias - by_bias, output.shape))
 
