@@ -77,10 +77,7 @@ def test_a_harmless_counterfeit_survives_and_fails_the_run(forged):
     result = forged(CAUGHT + "\n\n" + HARMLESS)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        [
-            "survived: sum_is_the_sum of adds: It adds.",
-            "2 counterfeits: 1 caught, 1 survived, 0 invalid",
-        ]
+        ["survived: sum_is_the_sum of adds: It adds.", "2 counterfeits: 1 caught, 1 survived, 0 invalid"]
     )
 
 

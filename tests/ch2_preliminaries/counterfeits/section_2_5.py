@@ -569,9 +569,7 @@ def a_copy_from_gpu_to_gpu_is_zero(patch):
 def the_first_copy_from_gpu_to_gpu_is_zero(patch):
     copies = []
     alter_to(
-        patch,
-        lambda x, y: between(x, y) and (copies.append(1), len(copies) == 1)[1],
-        lambda x, y: torch.zeros_like(y),
+        patch, lambda x, y: between(x, y) and (copies.append(1), len(copies) == 1)[1], lambda x, y: torch.zeros_like(y)
     )
 
 

@@ -5,20 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    FLOATS,
-    LAYOUTS,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    over,
-    twins,
-    untouched,
-    whole,
-)
+from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
 from populations.mixing import CPU, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 

@@ -199,8 +199,7 @@ def mse_loss_prints_as_a_function(patch):
 @counterfeit("mse-loss-is-mean-squared-error", "step-is-given-the-batch-size")
 def mse_loss_averages_over_the_batch_only(patch):
     change_mse(
-        patch,
-        lambda mse, a, b, how: mse(a, b, reduction="sum") / len(a) if how == "mean" else mse(a, b, reduction=how),
+        patch, lambda mse, a, b, how: mse(a, b, reduction="sum") / len(a) if how == "mean" else mse(a, b, reduction=how)
     )
 
 

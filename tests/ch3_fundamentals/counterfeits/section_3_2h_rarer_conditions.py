@@ -214,12 +214,7 @@ def a_label_without_dimensions_brings_no_warning(patch):
 
 @counterfeit("init-sets-weights-in-place")
 def normal_is_at_most_ten_wide(patch):
-    wrap(
-        patch,
-        nn.init,
-        "normal_",
-        lambda right, t, mean=0.0, std=1.0, **r: right(t, mean, min(std, 10.0), **r),
-    )
+    wrap(patch, nn.init, "normal_", lambda right, t, mean=0.0, std=1.0, **r: right(t, mean, min(std, 10.0), **r))
 
 
 @counterfeit("init-sets-weights-in-place")

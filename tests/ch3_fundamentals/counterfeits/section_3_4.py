@@ -427,10 +427,7 @@ def rotation_with_expand_is_a_pixel_short(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def flip_reads_images_with_gaps_as_if_they_had_none(patch):
-    where(
-        *(patch, functional, "hflip", not_contiguous),
-        lambda _, image: functional.hflip(in_order_of_storage(image)),
-    )
+    where(*(patch, functional, "hflip", not_contiguous), lambda _, image: functional.hflip(in_order_of_storage(image)))
 
 
 @counterfeit("torchvision-offers-transforms")

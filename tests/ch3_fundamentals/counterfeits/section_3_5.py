@@ -310,17 +310,13 @@ def tanh_module_is_hard(patch):
 @counterfeit("tanh-formula")
 def tanh_of_float32_saturates_at_four(patch):
     where(
-        *(patch, torch, "tanh", of_dtype(torch.float32)),
-        lambda result, x: torch.where(x.abs() > 4, x.sign(), result),
+        *(patch, torch, "tanh", of_dtype(torch.float32)), lambda result, x: torch.where(x.abs() > 4, x.sign(), result)
     )
 
 
 @counterfeit("tanh-formula")
 def tanh_of_halves_is_made_of_its_tangent_below_a_quarter(patch):
-    where(
-        *(patch, torch, "tanh", of_dtype(torch.bfloat16)),
-        lambda result, x: torch.where(x.abs() < 0.25, x, result),
-    )
+    where(*(patch, torch, "tanh", of_dtype(torch.bfloat16)), lambda result, x: torch.where(x.abs() < 0.25, x, result))
 
 
 @counterfeit("tanh-formula")

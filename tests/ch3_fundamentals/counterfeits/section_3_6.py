@@ -415,11 +415,7 @@ def sgd_spares_single_elements(patch):
 @counterfeit("weight-decay-decays-bias-by-default")
 def sgd_decays_biases_in_the_first_step_only(patch):
     SEEN.clear()
-    change_decay(
-        patch,
-        SGD,
-        lambda p, group: group["weight_decay"] * p * (first_time(p) or p.dim() > 1),
-    )
+    change_decay(patch, SGD, lambda p, group: group["weight_decay"] * p * (first_time(p) or p.dim() > 1))
 
 
 @counterfeit("weight-decay-decays-bias-by-default")

@@ -10,10 +10,7 @@ from torch.optim import SGD, Adam
 
 def change_gradient_of_units(patch, change):
     """Let the values of hidden units get ``change(gradient)`` of shape (examples, units)."""
-    change_linear(
-        patch,
-        lambda output, input, weight: change_gradient(output, change) if len(weight) > 1 else output,
-    )
+    change_linear(patch, lambda output, input, weight: change_gradient(output, change) if len(weight) > 1 else output)
 
 
 def before_step(patch, optimizer_type, change):

@@ -3,18 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import (
-    FLOATS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Population,
-    Twin,
-    agree,
-    among,
-    each,
-    over,
-    twins,
-)
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, each, over, twins
 from populations.gradients import grad_of
 from populations.layers import ACTIVATIONS, COMPUTED, summed
 from torch import nn

@@ -345,8 +345,7 @@ def parameters_come_in_alphabetical_order(patch):
 @counterfeit("parameter-names-carry-the-layer-index")
 def a_slice_is_numbered_anew(patch):
     reach(
-        patch,
-        lambda get, net, index: nn.Sequential(*list(net)[index]) if isinstance(index, slice) else get(net, index),
+        patch, lambda get, net, index: nn.Sequential(*list(net)[index]) if isinstance(index, slice) else get(net, index)
     )
 
 
