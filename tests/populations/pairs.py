@@ -238,6 +238,16 @@ WRITTEN = {
     "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
     "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
 }
+THREE = {  # of a mask and two operands
+    "addcmul": (lambda mask, x, y: torch.addcmul(x, y, y), lambda mask, a, b: a + b * b),
+    "where": (lambda mask, x, y: torch.where(mask, x, y), np.where),
+    "compared": (
+        lambda mask, x, y: torch.where(x > y, mask.to(x.dtype), y),
+        lambda mask, a, b: np.where(a > b, mask, b),
+    ),
+    "lerp": (lambda mask, x, y: torch.lerp(y, x, mask.to(x.dtype)), np.where),
+    "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
+}
 
 
 @dataclass(frozen=True)

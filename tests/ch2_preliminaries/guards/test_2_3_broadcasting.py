@@ -10,7 +10,19 @@ from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, 
 from populations.arrays import array_of
 from populations.comparing import host
 from populations.gradients import bytes_allocated_by
-from populations.pairs import BINARIES, CLASHING, IN_PLACE, SHAPES, WRITTEN, category, common, made, pairs, trials
+from populations.pairs import (
+    BINARIES,
+    CLASHING,
+    IN_PLACE,
+    SHAPES,
+    THREE,
+    WRITTEN,
+    category,
+    common,
+    made,
+    pairs,
+    trials,
+)
 from populations.twins import NUMPY
 
 claim = pytest.mark.claim
@@ -148,23 +160,9 @@ def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
         agree(sum_.reshape(1, 33) // 31, (number + np.arange(33)[None]) // 31)
 
 
-THREE = {
-    "addcmul": (lambda mask, x, y: torch.addcmul(x, y, y), lambda mask, a, b: a + b * b),
-    "where": (lambda mask, x, y: torch.where(mask, x, y), np.where),
-    "compared": (
-        lambda mask, x, y: torch.where(x > y, mask.to(x.dtype), y),
-        lambda mask, a, b: np.where(a > b, mask, b),
-    ),
-    "lerp": (lambda mask, x, y: torch.lerp(y, x, mask.to(x.dtype)), np.where),
-    "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
-}
-
-
 @claim("broadcasting-matches-shapes")
 @over(
-    pair=pairs(
-        SINGLE_AND_DOUBLE,
-        shapes=[shapes for shapes in SHAPES if max(map(len, shapes)) > 1]),
+    pair=pairs(SINGLE_AND_DOUBLE, shapes=[shapes for shapes in SHAPES if max(map(len, shapes)) > 1]),
     how=each(*THREE),
 )
 def test_three_operands_broadcast_together(pair, how):
