@@ -252,5 +252,6 @@ def test_all_permutations_of_four_are_equally_likely():
 @claim("randperm-permutes")
 @over(size=among(*product((10_001, 30_001), (torch.int64, torch.int32, torch.int16)), (101_796, torch.int64)))
 def test_a_long_permutation_forgets_the_order(size):
+    """Of fewer numbers than 15 bits count, and of more than 16 do."""
     m, dtype = size
     look_mixed(torch.randperm(m, dtype=dtype).cpu().numpy().astype(np.int64))
