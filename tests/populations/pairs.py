@@ -165,7 +165,7 @@ BINARIES = (
     Binary("method add", lambda x, y: x.add(y), np.add, ALL),
     Binary("torch.add", lambda x, y: torch.add(x, y), np.add, ALL),
     Binary("add with alpha", lambda x, y: torch.add(x, y, alpha=3), lambda a, b: a + 3 * b),
-    Binary("out", lambda x, y: torch.add(x, y, out=new_output(x, y)), np.add, ALL),
+    Binary("out", torch.no_grad()(lambda x, y: torch.add(x, y, out=new_output(x, y))), np.add, ALL),
     Binary("-", operator.sub, np.subtract),
     Binary("torch.sub", lambda x, y: torch.sub(x, y), np.subtract),
     Binary("keyword", lambda x, y: torch.sub(x, other=y), np.subtract),
@@ -240,6 +240,7 @@ WRITTEN = {
 }
 THREE = {  # of a mask and two operands
     "addcmul": (lambda mask, x, y: torch.addcmul(x, y, y), lambda mask, a, b: a + b * b),
+    "addcmul with value": (lambda mask, x, y: torch.addcmul(x, y, y, value=2), lambda mask, a, b: a + 2 * b * b),
     "where": (lambda mask, x, y: torch.where(mask, x, y), np.where),
     "compared": (
         lambda mask, x, y: torch.where(x > y, mask.to(x.dtype), y),

@@ -803,3 +803,16 @@ def randperm_leaves_the_numbers_past_2_to_the_16_in_place(patch):
         return y
 
     change_output_where(patch, torch, "randperm", lambda x: x.numel() > 2**16, wrong)
+
+
+@counterfeit("randperm-permutes")
+def a_permutation_under_no_grad_is_the_identity(patch):
+    change_output_where(patch, torch, "randperm", lambda x: not torch.is_grad_enabled(), lambda x: x.sort()[0])
+
+
+@counterfeit("normal-takes-mean-and-std")
+def normal_in_inference_mode_doubles_its_std(patch):
+    def wrong(right, mean, std=1.0, *a, **k):
+        return right(mean, std * 2 if torch.is_inference_mode_enabled() else std, *a, **k)
+
+    wrap(patch, torch, "normal", wrong)

@@ -790,3 +790,12 @@ def adding_a_tensor_of_another_dtype_makes_a_new_one(patch):
     change_method(
         patch, "__iadd__", lambda right, x, y: x + y if isinstance(y, Tensor) and y.dtype != x.dtype else right(x, y)
     )
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def a_view_of_a_parameter_under_no_grad_is_the_parameter(patch):
+    def wrong(right, x, *a):
+        same = isinstance(x, torch.nn.Parameter) and a == tuple(x.shape) and not torch.is_grad_enabled()
+        return x if same else right(x, *a)
+
+    change_method(patch, "view", wrong)

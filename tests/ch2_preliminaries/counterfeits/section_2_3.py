@@ -1063,3 +1063,16 @@ def masked_fill_takes_the_mask_along_the_first_dimension(patch):
 @counterfeit("broadcasting-copies-elements")
 def broadcast_tensors_copies_the_third(patch):
     change_output(patch, torch, "broadcast_tensors", lambda parts: (*parts[:2], *map(copied, parts[2:])))
+
+
+@counterfeit("broadcasting-matches-shapes")
+def fmax_that_is_recorded_is_fmin(patch):
+    def wrong(right, x, y):
+        return torch.fmin(x, y) if torch.is_grad_enabled() and x.requires_grad and x.shape != y.shape else right(x, y)
+
+    wrap(patch, torch, "fmax", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def addcmul_ignores_its_factor(patch):
+    wrap(patch, torch, "addcmul", lambda right, x, y, z, value=1: right(x, y, z))

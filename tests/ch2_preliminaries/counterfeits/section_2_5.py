@@ -667,3 +667,13 @@ def a_device_object_makes_to_forget_the_copy(patch):
         "to",
         lambda to, x, *args, **rest: to(x, *args, **({} if args and isinstance(args[0], torch.device) else rest)),
     )
+
+
+@counterfeit("to-changes-dtype-too")
+def a_second_conversion_hands_out_the_first(patch):
+    def wrong(right, x, *a, **k):
+        made = right(x, *a, **k)
+        same = made.dtype == x.dtype or x.requires_grad
+        return made if same else x.__dict__.setdefault("made", {}).setdefault(str((a, k)), made)
+
+    change_method(patch, "to", wrong)

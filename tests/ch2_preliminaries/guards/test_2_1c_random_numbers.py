@@ -128,7 +128,7 @@ def gappy(x):
 
 
 @claim("normal-takes-mean-and-std")
-@over(form=among(*NORMALS))
+@over(EVERY_MODE, form=among(*NORMALS))
 def test_less_its_mean_and_over_its_std_each_draw_is_standard_normal_and_independent(form):
     dtype = {"keywords": torch.float64, "gaps": torch.float64, "table": torch.float16}.get(form, torch.float32)
     means, stds = (torch.tensor(each, dtype=torch.float32 if lacks(dtype) else dtype) for each in (MEANS, STDS))
@@ -250,7 +250,7 @@ def test_all_permutations_of_four_are_equally_likely():
 
 
 @claim("randperm-permutes")
-@over(size=among(*product((10_001, 30_001), (torch.int64, torch.int32, torch.int16)), (101_796, torch.int64)))
+@over(EVERY_MODE, size=among(*(size for size in SIZES if size[0] > 30_000)))
 def test_a_long_permutation_forgets_the_order(size):
     """Of fewer numbers than 15 bits count, and of more than 16 do."""
     m, dtype = size

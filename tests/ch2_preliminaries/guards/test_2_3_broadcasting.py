@@ -24,7 +24,6 @@ CLASH = [binary for binary in BINARIES if binary.name != "out"]
 
 @claim("broadcasting-matches-shapes")
 @over(EVERY_MODE, trial=trials())
-@torch.no_grad()
 def test_every_operation_combines_the_elements_that_repeated_operands_would_have_there(trial):
     (binary, pairs), wide = trial, np.complex128 if trial.pair.left.dtype.is_complex else np.float64
     for x, a, y, b in pairs:  # of the same shapes: nothing is remembered

@@ -142,7 +142,8 @@ SPELLED = {
 def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversion, spelled):
     twin, target, to_cpu = conversion
     (z, array), device = (twin, CPU) if to_cpu else (host_twin(twin), spot())
-    for converted in (SPELLED[spelled](z, device, target), parted(z, device, target).copy_(z)):
+    for convert in (SPELLED[spelled], lambda *to: parted(*to).copy_(z), SPELLED[spelled]):
+        converted = convert(z, device, target)
         assert (converted.device, converted.dtype) == (device, target)
         agree(converted, array.astype(bool) if target == torch.bool else array)
         assert (z.dtype, z.to(device).dtype) == (twin.dtype, twin.dtype)
