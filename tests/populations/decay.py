@@ -12,7 +12,7 @@ SHAPES = ((2, 3), (7,), (), (1,), (1, 1, 1, 1), (5, 3, 2, 2), (3, 1, 1, 2, 3), (
 DTYPES = (*SINGLE_AND_DOUBLE, torch.bfloat16)
 
 
-def parameters(recipe: Recipe, shapes=((2, 3), (5,), (), (1, 1, 1, 1), (2, 3, 2, 2), (257,))) -> list[Twin]:
+def parameters(recipe: Recipe, shapes=((3, 5), (13,), (), (1, 2, 7, 1), (2, 3, 2, 2), (257,))) -> list[Twin]:
     """Recipes of parameters: one of each shape, in layouts that go round."""
     return [
         Twin(recipe.dtype, shape, WRITABLE[index % len(WRITABLE)], "fractions", seed=index)

@@ -457,3 +457,42 @@ def a_mean_over_three_dimensions_divides_by_the_batch_alone(patch):
         return right(x, y, *a, reduction=reduction, **k)
 
     wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_in_inference_mode_is_the_sum(patch):
+    def wrong(right, x, y, *, reduction="mean"):
+        return right(
+            x, y, reduction=reduction.replace("mean", "sum") if torch.is_inference_mode_enabled() else reduction
+        )
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_in_inference_mode_removes_all(patch):
+    def wrong(right, x, *a, **k):
+        return right(x) if torch.is_inference_mode_enabled() else right(x, *a, **k)
+
+    change_method(patch, "squeeze", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_under_no_grad_ignores_its_std(patch):
+    def wrong(right, x, mean=0.0, std=1.0, **k):
+        return right(x, mean, std if torch.is_grad_enabled() else 1.0, **k)
+
+    wrap(patch, init, "normal_", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def a_step_with_momentum_forgets_the_last_of_seven_after_a_block(patch):
+    def wrong(step, self, *args):
+        held = [p for p in parameters_of(self) if p.dim() and p.numel() > 8 and p.numel() % 8 == 7]
+        values = [p.detach()[..., -1].clone() for p in held]
+        result = step(self, *args)
+        for p, value in zip(held, values if self.defaults["momentum"] else ()):
+            p.detach()[..., -1] = value
+        return result
+
+    wrap(patch, SGD, "step", wrong)

@@ -169,3 +169,11 @@ def two_optimizers_share_their_options(patch):
                 g["weight_decay"] = first
 
     wrap(patch, optim.Adam, "__init__", wrong)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def decay_forgets_what_leaves_seven_after_a_block(patch):
+    def value(optimizer, group):
+        return 0 if any(p.numel() > 8 and p.numel() % 8 == 7 for p in group["params"]) else group["weight_decay"]
+
+    step_with(patch, optim.SGD, "weight_decay", value)

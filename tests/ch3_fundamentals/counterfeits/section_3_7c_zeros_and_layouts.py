@@ -136,3 +136,12 @@ def an_assigned_p_above_one_is_taken_as_one(patch):
         return F.dropout(x, min(self.p, 1.0), self.training, self.inplace)
 
     wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def dropout_under_no_grad_drops_half_as_often(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        rarely = training and not inplace and not torch.is_grad_enabled() and p < 1
+        return right(x, p / 2) * (1 - p / 2) / (1 - p) if rarely else right(x, p, training, inplace)
+
+    wrap(patch, F, "dropout", wrong)

@@ -17,7 +17,8 @@ from populations import (
     twins,
 )
 from populations.comparing import host
-from populations.optimizers import RULES, WAYS, Recipe
+from populations.decay import DECAY
+from populations.optimizers import OPTIONS, RULES, WAYS, Recipe
 from torch import nn
 
 claim = pytest.mark.claim
@@ -25,7 +26,6 @@ claim = pytest.mark.claim
 
 TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
 PAIRS = in_turn(Population(TWINS.must * 2, TWINS.more), OPTIMIZERS)
-DECAYING = (("lr", 0.5), ("weight_decay", 0.25))
 
 
 @claim("step-updates-parameters")
@@ -48,14 +48,14 @@ COMPLEX = (torch.complex64, torch.complex128)
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
 @claim("weight-decay-decays-bias-by-default")
-@over(recipe=among(*(Recipe(name, DECAYING, way, None) for name in RULES for way in WAYS[1:])))
+@over(recipe=among(*(Recipe(n, (), way, None).but(**OPTIONS[n][1] | DECAY) for n in RULES for way in WAYS[1:])))
 def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_every_element_of_a_long_one_beside_an_empty_one(
     recipe,
 ):
     # fused refuses complex numbers, and torch 2.0 their decay by whole lists
     taken = SINGLE_AND_DOUBLE if recipe.way == "fused" or torch.__version__ < (2, 1) else (*SINGLE_AND_DOUBLE, *COMPLEX)
     dtypes = [dtype for dtype in taken if not places.lacks(dtype)]
-    shapes = (1, 7, 1), (5,), (2, 3), (), (2, 3, 2, 2), (3, 1, 1, 2, 3), (2, 1), (3, 2)
+    shapes = (3, 5, 1), (13,), (2, 6), (), (2, 3, 2, 2), (3, 1, 1, 2, 3), (11, 1), (2, 7)  # each remainder by 8
     small = [Twin(dtypes[-n % len(dtypes)], shape, WRITABLE[n % 5], seed=n) for n, shape in enumerate(shapes)]
     both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
     both.step()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched
+from populations import EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched
 from populations.comparing import host
 from populations.layers import COMPUTED
 from populations.statistics import ALARM, lag_bound, lag_correlation, mean_bound, occur_as_often
@@ -44,7 +44,7 @@ def dropped(form, shape, calls, p, dtype=torch.float32, layout="contiguous"):
 
 
 @claim("dropout-zeroes-with-probability-p")
-@over(mask=among(*zip(MASKS, COMPUTED * 5, LAYOUTS * 3)))
+@over(EVERY_MODE, mask=among(*zip(MASKS, COMPUTED * 5, LAYOUTS * 3)))
 def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_ones_and_of_earlier_passes(mask):
     (shape, calls, p, form), dtype, layout = mask
     events = dropped(form, shape, calls, p, dtype, layout)
