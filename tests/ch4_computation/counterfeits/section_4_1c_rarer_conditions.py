@@ -226,3 +226,13 @@ def a_float_between_zero_and_one_is_false(patch):
         return int(x) != 0 if x.is_floating_point() and x.numel() == 1 and x.isfinite() else right(x)
 
     change_method(patch, "__bool__", wrong)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def a_normalisation_under_no_grad_leaves_its_statistics(patch):
+    def wrong(right, self, x):
+        kept = self.running_mean.clone()
+        result = right(self, x)
+        return result if torch.is_grad_enabled() else (self.running_mean.copy_(kept), result)[1]
+
+    wrap(patch, nn.BatchNorm1d, "forward", wrong)

@@ -553,3 +553,11 @@ def after_none_a_plain_tensor_is_taken(patch):
         right(self, name, value)
 
     wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("named-parameters-is-a-generator")
+def frozen_parameters_are_not_listed_under_no_grad(patch):
+    def wrong(right, self, *a, **k):
+        return (pair for pair in right(self, *a, **k) if torch.is_grad_enabled() or pair[1].requires_grad)
+
+    wrap(patch, nn.Module, "named_parameters", wrong)

@@ -61,3 +61,19 @@ def a_new_data_drops_the_gradient(patch):
         self.grad = None
 
     patch.setattr(torch.Tensor, "data", property(lambda self: right.__get__(self), put))
+
+
+@counterfeit("init-offers-preset-methods")
+def xavier_under_no_grad_ignores_the_gain(patch):
+    def wrong(right, x, gain=1.0, **k):
+        return right(x, gain if torch.is_grad_enabled() else 1.0, **k)
+
+    wrap(patch, init, "xavier_uniform_", wrong)
+
+
+@counterfeit("custom-init-can-be-written")
+def what_uniform_writes_to_a_plain_tensor_under_no_grad_is_lost(patch):
+    def wrong(right, x, *a, **k):
+        return right(x, *a, **k) if torch.is_grad_enabled() or isinstance(x, torch.nn.Parameter) else x
+
+    wrap(patch, torch.Tensor, "uniform_", wrong)

@@ -606,3 +606,11 @@ def a_second_backward_replaces(patch):
         return right(x, *args, **rest)
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def zero_grad_under_no_grad_fills_with_zeros(patch):
+    def wrong(right, self, set_to_none=True):
+        return right(self, set_to_none and torch.is_grad_enabled())
+
+    wrap(patch, nn.Module, "zero_grad", wrong)

@@ -307,3 +307,34 @@ def in_eval_it_is_a_copy(patch):
                 destination[prefix + name] = destination[prefix + name].clone()
 
     wrap(patch, nn.Module, "_save_to_state_dict", wrong)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def a_state_dict_under_no_grad_lacks_the_buffers(patch):
+    def wrong(right, self, *a, **k):
+        state = right(self, *a, **k)
+        for name, _ in () if torch.is_grad_enabled() else self.named_buffers():
+            state.pop(name, None)
+        return state
+
+    wrap(patch, nn.Module, "state_dict", wrong)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def the_second_state_dict_is_the_first(patch):
+    def wrong(right, self, *a, **k):
+        return right(self, *a, **k) if a or k else self.__dict__.setdefault("_state", right(self))
+
+    wrap(patch, nn.Module, "state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def loading_leaves_many_halves_as_they_were(patch):
+    def wrong(right, self, *a, **k):
+        kept = [(x, x.clone()) for x in self.state_dict().values() if x.dtype == torch.float16 and x.numel() > 100]
+        result = right(self, *a, **k)
+        for x, value in kept:
+            x[..., -1] = value[..., -1]
+        return result
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)

@@ -267,3 +267,11 @@ def an_empty_tensor_is_taken_into_cat(patch):
 @counterfeit("cpu-and-gpu-tensors-do-not-mix")
 def a_comparison_mixes(patch):
     change_method(patch, "__lt__", lambda right, x, y: right(x, torch.as_tensor(y).to(x.device)))
+
+
+@counterfeit("cpu-tensor-prints-no-device")
+def in_inference_mode_a_tensor_prints_its_device(patch):
+    def wrong(right, x, **k):
+        return right(x)[:-1] + ", device='cpu')" if torch.is_inference_mode_enabled() else right(x)
+
+    wrap(patch, Tensor, "__repr__", wrong)

@@ -158,7 +158,7 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
 
 
 @claim("reusing-a-layer-shares-its-parameters", truth=True)
-@over(uses=whole(0, 3), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES)
+@over(EVERY_MODE, uses=whole(0, 3, 1, 2), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES)
 def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode):
     """By a tenth of the way, from 0 to the mean; each of the moves rounds."""
     norm = getattr(nn.BatchNorm1d(2, dtype=dtype), mode)()

@@ -42,7 +42,7 @@ def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_v
 
 
 @claim("init-offers-preset-methods")
-@over(filling=random_fillings())
+@over(EVERY_MODE, filling=random_fillings())
 def test_a_random_initialiser_draws_every_element_of_every_call_from_the_distribution_of_its_formula(filling):
     filling.follow(filling.drawn(), filling.drawn())
 

@@ -76,10 +76,11 @@ def test_the_same_writes_are_refused_while_autograd_records_and_done_under_no_gr
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
         WRITES[write](tensor)
     agree(tensor, array)
+    version = tensor._version
     with torch.no_grad():
         WRITES[write](tensor)
     untouched(tensor)
-    assert (tensor.is_leaf, tensor.requires_grad) == (True, True)
+    assert (tensor._version > version, tensor.is_leaf, tensor.requires_grad) == (True, True, True)
 
 
 CUSTOM = (

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 import torch
-from populations import agree, among, over
+from populations import EVERY_MODE, agree, among, over
 from populations.files import CALLS, SPELLINGS, Way, filtered, hostile, ways
 from populations.modules import TREES, attribute, trees
 from torch import nn
@@ -21,7 +21,7 @@ claim = pytest.mark.claim
 @claim("state-dict-holds-parameters-only")
 @claim("state-dict-holds-parameters-only", truth=True)
 @claim("state-dict-is-no-copy")
-@over(each=trees((torch.float32, torch.float64)), training=among(True, False))
+@over(EVERY_MODE, each=trees((torch.float32, torch.float64)), training=among(True, False))
 def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_and_nothing_else(each, training):
     net, plan = each
     net.train(training)
@@ -35,6 +35,8 @@ def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_an
         assert entry.data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
         agree(entry, member.array)
         agree(named["copy." + member.name], member.array)
+    net.register_buffer("late", torch.zeros(1))
+    assert "late" in net.state_dict()
 
 
 def is_whole(loaded, net, plan):

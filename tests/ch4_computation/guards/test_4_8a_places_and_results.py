@@ -30,7 +30,7 @@ PRINTED = twins(
 
 
 @claim("cpu-tensor-prints-no-device")
-@over(twin=PRINTED, kind=among(*KINDS))
+@over(EVERY_MODE, twin=PRINTED, kind=among(*KINDS))
 def test_no_kind_of_cpu_tensor_prints_a_device_though_elsewhere_it_does(twin, kind):
     x = KINDS[kind](host_twin(twin)[0])
     with torch.device("meta"):  # the default device is not the default tensor type
