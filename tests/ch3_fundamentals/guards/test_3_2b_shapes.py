@@ -155,7 +155,7 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
     shape, rank = tensor.shape, tensor.dim()
 
     for d in range(-rank - 1, rank + 1):
-        bare = [*(mode(tensor.detach().unsqueeze)(d) for mode in EVERY_MODE[1:]), tensor.detach().unsqueeze_(d)]
+        bare = [*(off()(tensor.detach().unsqueeze)(d) for off in EVERY_MODE[1:]), tensor.detach().unsqueeze_(d)]
         spelled = (*bare, tensor.unsqueeze(d), tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, dim=d))
         assert [view.requires_grad for view in spelled] == [False] * 3 + [tensor.requires_grad] * 3
         agree_both_ways(tensor, array, spelled, np.expand_dims(array, d))
@@ -173,7 +173,7 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
     for d in (None, *range(-rank, rank)):
         named = {} if d is None else {"dim": d}
         expected = np.squeeze(array, d) if d is None or (array.ndim and shape[d] == 1) else array
-        bare = [*(mode(tensor.detach().squeeze)(**named) for mode in EVERY_MODE[1:]), tensor.detach().squeeze_(**named)]
+        bare = [*(off()(tensor.detach().squeeze)(**named) for off in EVERY_MODE[1:]), tensor.detach().squeeze_(**named)]
         several = tuple(range(tensor.dim())) if d is None else (d,)
         spelled = (*bare, tensor.squeeze(**named), torch.squeeze(tensor, **named), tensor.squeeze(several))
         assert [view.requires_grad for view in spelled] == [False] * 3 + [tensor.requires_grad] * 3
