@@ -44,11 +44,11 @@ class Capabilities:
         return f"{self.device.partition(':')[0]} has no {name}" if name in self.missing else None
 
     def named_in(self, error: str) -> str | None:
-        """The dtype that an error, its type and first line, is about, as ``lack`` tells it; None where the device has
-        it.
+        """What the device lacks, as ``lack`` tells it, where an error, given by its type and first line, names a dtype
+        of these or repeats what the device said when it was asked for the thing; None otherwise.
         """
         for name, words in self.missing.items():
-            if name in DTYPES and (error == words or re.search(rf"\b{name}\b", error)):
+            if error == words or (name in DTYPES and re.search(rf"\b{name}\b", error)):
                 return self.lack(name)
         return None
 

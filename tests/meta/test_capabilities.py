@@ -165,3 +165,14 @@ def test_sim_lacks_only_what_there_is(project, arguments, message):
 def test_devices_wait_only_for_what_has_a_queue():
     assert backends.synchronize(torch.device("cpu")) is None
     assert backends.synchronize(torch.device("meta")) is None
+
+
+def test_an_error_is_about_what_the_device_lacks_if_it_repeats_its_words_or_names_a_dtype_of_these():
+    device = capabilities.Capabilities(
+        "npu:1", {"non-blocking": "RuntimeError: copies block", "float64": "TypeError: no"}
+    )
+
+    assert device.named_in("RuntimeError: copies block") == "npu has no non-blocking"
+    assert device.named_in("ValueError: float64 is too wide") == "npu has no float64"
+    assert device.named_in("RuntimeError: copies block now and then") is None
+    assert device.named_in("ValueError: no non-blocking float32") is None
