@@ -267,12 +267,12 @@ def edited_alike(kind: str) -> None:
     with a member that it has, is like its twin, and is so still when another member has joined.
     """
     named = kind.endswith("Dict")
-    for number, (edit, (length, at)) in enumerate(itertools.product(edits(kind), ((0, 0), (3, 1), (11, 10)))):
-        made, at = members(kind, length), KEYS[number % len(KEYS)] if named else at
+    for number, (edit, (length, place)) in enumerate(itertools.product(edits(kind), ((0, 0), (3, 1), (11, 10)))):
+        made, ats = members(kind, length), [KEYS[number % len(KEYS)]] * 2 if named else [0, place]
         twin = dict(zip(KEYS, made)) if named else made
         container = contained(kind, twin)
         for each, used in ((edit, False), (edit, True), ("add or replace" if named else "append", False)):
-            edited(each, container, twin, at, fresh(kind, twin, used))
+            edited(each, container, twin, ats[used], fresh(kind, twin, used))
             for look in looks(kind):
                 look(container, twin)
 

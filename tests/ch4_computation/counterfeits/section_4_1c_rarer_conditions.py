@@ -6,6 +6,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, divert, run_levels, wrap
 from torch import nn
+from torch.nn import Module, ModuleList, Sequential
 from torch.nn import functional as F
 
 
@@ -22,12 +23,12 @@ def a_slice_of_a_list_of_modules_disregards_its_step(patch):
     def wrong(get, self, index):
         return get(self, slice(index.start, index.stop) if isinstance(index, slice) else index)
 
-    wrap(patch, nn.ModuleList, "__getitem__", wrong)
+    wrap(patch, ModuleList, "__getitem__", wrong)
 
 
 @counterfeit("containers-subclass-module", reported="pytorch/pytorch#3810")
 def float_converts_whole_numbers_too(patch):
-    patch.setattr(nn.Module, "float", lambda self: self._apply(lambda x: x.float()))
+    patch.setattr(Module, "float", lambda self: self._apply(lambda x: x.float()))
 
 
 @counterfeit("plain-tensor-is-a-constant-parameter", reported=("pytorch/pytorch#2670", "pytorch/pytorch#1874"))
@@ -35,7 +36,7 @@ def a_buffer_may_have_the_name_of_a_plain_tensor_which_hides_it(patch):
     def hidden(self, name, tensor, *rest):
         self._buffers[name] = tensor
 
-    divert(patch, nn.Module, "register_buffer", lambda self, name, *rest: name in vars(self), hidden)
+    divert(patch, Module, "register_buffer", lambda self, name, *rest: name in vars(self), hidden)
 
 
 @counterfeit("containers-subclass-module")
@@ -45,7 +46,7 @@ def double_leaves_buffers_as_they_are(patch):
             parameter.data = parameter.data.double()
         return self
 
-    wrap(patch, nn.Module, "double", wrong)
+    wrap(patch, Module, "double", wrong)
 
 
 @counterfeit("sequential-chains-its-modules")
@@ -55,7 +56,7 @@ def a_sequential_leaves_out_its_last_module_where_nothing_is_recorded(patch):
 
 @counterfeit("modulelist-acts-like-a-list")
 def the_sum_of_two_lists_of_modules_begins_with_the_second(patch):
-    wrap(patch, nn.ModuleList, "__add__", lambda add, self, other: add(nn.ModuleList(other), self))
+    wrap(patch, ModuleList, "__add__", lambda add, self, other: add(ModuleList(other), self))
 
 
 @counterfeit("modulelist-acts-like-a-list")
@@ -64,7 +65,7 @@ def a_slice_from_the_back_lacks_the_last_module(patch):
         back = isinstance(index, slice) and (index.start or 0) < 0 and index.stop is None
         return get(self, slice(index.start, -1) if back else index)
 
-    wrap(patch, nn.ModuleList, "__getitem__", wrong)
+    wrap(patch, ModuleList, "__getitem__", wrong)
 
 
 @counterfeit("parameter-is-a-tensor-subclass", reported=("pytorch/pytorch#12886", "pytorch/pytorch#315"))
@@ -86,7 +87,7 @@ def freezing_a_network_passes_over_its_lists_and_dicts_of_parameters(patch):
                     parameter.requires_grad_(wanted)
         return self
 
-    wrap(patch, nn.Module, "requires_grad_", wrong)
+    wrap(patch, Module, "requires_grad_", wrong)
 
 
 @counterfeit("sequential-chains-its-modules")
@@ -103,18 +104,18 @@ def deleting_a_repeated_module_deletes_it_everywhere(patch):
         delete(self, slice(None))
         return self.extend([each for each in kept if each is not goes])
 
-    wrap(patch, nn.ModuleList, "__delitem__", wrong)
+    wrap(patch, ModuleList, "__delitem__", wrong)
 
 
 @counterfeit("containers-subclass-module")
 def a_dict_in_a_list_keeps_its_parameters_to_itself(patch):
     def wrong(parameters, self, *args, **rest):
-        lists = [each for each in self.modules() if isinstance(each, nn.ModuleList)]
+        lists = [each for each in self.modules() if isinstance(each, ModuleList)]
         inner = [each for one in lists for each in one.children() if isinstance(each, nn.ModuleDict)]
         hidden = {id(p) for each in inner for p in parameters(each)}
         return (p for p in parameters(self, *args, **rest) if id(p) not in hidden)
 
-    wrap(patch, nn.Module, "parameters", wrong)
+    wrap(patch, Module, "parameters", wrong)
 
 
 @counterfeit("plain-tensor-is-a-constant-parameter")
@@ -131,7 +132,7 @@ def a_buffer_that_is_not_saved_is_not_converted_either(patch):
             each._buffers[name] = buffer.to(each._buffers[name].device)
         return result
 
-    wrap(patch, nn.Module, "to", wrong)
+    wrap(patch, Module, "to", wrong)
 
 
 @counterfeit("modulelist-has-no-forward")
@@ -141,7 +142,7 @@ def a_list_of_one_module_can_be_called(patch):
             raise NotImplementedError("a ModuleList of several modules has no forward")
         return self[0](*args, **rest)
 
-    patch.setattr(nn.ModuleList, "forward", forward, raising=False)
+    patch.setattr(ModuleList, "forward", forward, raising=False)
 
 
 @counterfeit("moduledict-has-no-forward")
@@ -170,12 +171,12 @@ def the_first_of_an_iterator_is_lost(patch):
             modules = list(modules)
         return extend(self, modules)
 
-    wrap(patch, nn.Sequential, "extend", wrong)
+    wrap(patch, Sequential, "extend", wrong)
 
 
 @counterfeit("module-constructor-takes-other-arguments")
 def the_parent_constructor_takes_a_name_and_drops_it(patch):
-    wrap(patch, nn.Module, "__init__", lambda init, self, *a, name=None, **rest: init(self, *a, **rest))
+    wrap(patch, Module, "__init__", lambda init, self, *a, name=None, **rest: init(self, *a, **rest))
 
 
 @counterfeit("sequential-needs-matching-sizes")
@@ -198,11 +199,11 @@ def batch_norm_takes_four_dimensions(patch):
 def a_second_list_under_the_same_name_joins_the_first(patch):
     def wrong(right, self, name, value):
         old = self.__dict__.get("_modules", {}).get(name)
-        if isinstance(value, nn.ModuleList) and isinstance(old, nn.ModuleList):
+        if isinstance(value, ModuleList) and isinstance(old, ModuleList):
             value = old + value
         return right(self, name, value)
 
-    wrap(patch, nn.Module, "__setattr__", wrong)
+    wrap(patch, Module, "__setattr__", wrong)
 
 
 @counterfeit("moduledict-acts-like-a-dict")
@@ -212,7 +213,7 @@ def pop_of_a_missing_key_gives_none(patch):
 
 @counterfeit("module-is-not-subscriptable")
 def children_lists_a_layer_of_two_names_twice(patch):
-    patch.setattr(nn.Module, "children", lambda self: (one for one in self._modules.values() if one is not None))
+    patch.setattr(Module, "children", lambda self: (one for one in self._modules.values() if one is not None))
 
 
 @counterfeit("forward-may-use-python-control-flow")
@@ -234,5 +235,89 @@ def a_normalisation_under_no_grad_leaves_its_statistics(patch):
         kept = self.running_mean.clone()
         result = right(self, x)
         return result if torch.is_grad_enabled() else (self.running_mean.copy_(kept), result)[1]
+
+    wrap(patch, nn.BatchNorm1d, "forward", wrong)
+
+
+@counterfeit("super-init-comes-first")
+def a_container_may_come_before(patch):
+    divert(
+        patch,
+        Module,
+        "__setattr__",
+        lambda self, name, value: isinstance(value, ModuleList) and "_modules" not in self.__dict__,
+        object.__setattr__,
+    )
+
+
+@counterfeit("sequential-chains-its-modules")
+def insert_at_minus_one_appends(patch):
+    divert(patch, Sequential, "insert", lambda self, i, layer: i == -1 and len(self), lambda self, i, x: self.append(x))
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def an_empty_batch_passes_a_mismatch(patch):
+    def wrong(linear, x, weight, bias=None):
+        if x.numel() == 0 and x.dim() > 1 and x.shape[0] == 0:
+            return x.new_empty(*x.shape[:-1], len(weight))
+        return linear(x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def a_transposed_convolution_passes_over_channels_too_many(patch):
+    wrap(patch, F, "conv_transpose2d", lambda conv, x, weight, *args: conv(x.narrow(-3, 0, len(weight)), weight, *args))
+
+
+@counterfeit("modulelist-registers-parameters")
+def a_list_assigned_in_eval_mode_stays_outside(patch):
+    divert(
+        patch,
+        Module,
+        "__setattr__",
+        lambda self, name, value: isinstance(value, ModuleList) and not self.__dict__.get("training", True),
+        object.__setattr__,
+    )
+
+
+@counterfeit("moduledict-registers-parameters")
+def keys_that_are_no_identifiers_are_left_out(patch):
+    def wrong(named, self, *args, **rest):
+        for name, parameter in named(self, *args, **rest):
+            if all(part.isdigit() or part.isidentifier() for part in name.split(".")):
+                yield name, parameter
+
+    wrap(patch, Module, "named_parameters", wrong)
+
+
+@counterfeit("subclassing-is-more-flexible")
+def an_empty_sequential_takes_several_inputs(patch):
+    divert(patch, Sequential, "forward", lambda self, *a: not len(self) and len(a) > 1, lambda self, *a: a[0])
+
+
+@counterfeit("module-is-not-subscriptable")
+def children_leave_out_layers_without_parameters(patch):
+    wrap(patch, Module, "children", lambda right, self: (m for m in right(self) if list(m.parameters())))
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_copy_saves_what_is_not_persistent(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        self._non_persistent_buffers_set = set()
+
+    wrap(patch, Module, "__setstate__", wrong)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def the_running_variance_moves_at_every_other_call(patch):
+    def wrong(forward, self, x):
+        held = None if self.running_var is None else self.running_var.clone()
+        self.__dict__["turn"] = not self.__dict__.get("turn", False)
+        out = forward(self, x)
+        if held is not None and not self.turn:
+            self.running_var.copy_(held)
+        return out
 
     wrap(patch, nn.BatchNorm1d, "forward", wrong)

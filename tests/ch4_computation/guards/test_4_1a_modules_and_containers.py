@@ -56,8 +56,11 @@ def test_no_module_without_forward_can_be_called_nor_runs_any_of_what_it_holds(l
 ENTERED = {
     "layer": lambda module: setattr(module, "named", nn.Linear(3, 2)),
     "layer without parameters": lambda module: setattr(module, "named", nn.ReLU()),
+    "ModuleList": lambda module: setattr(module, "named", nn.ModuleList()),
+    "ModuleDict": lambda module: setattr(module, "named", nn.ModuleDict()),
     "parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2))),
     "frozen parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2), requires_grad=False)),
+    "register_parameter": lambda module: module.register_parameter("named", nn.Parameter(torch.ones(()))),
     "buffer": lambda module: module.register_buffer("named", torch.ones(2)),
     "unsaved buffer": lambda module: module.register_buffer("named", torch.ones(2), persistent=False),
     "add_module": lambda module: module.add_module("named", nn.ReLU()),
@@ -157,11 +160,12 @@ def test_no_layer_in_a_plain_container_belongs_to_the_network(each, plain):
 @over(
     edit=among(*((kind, edit) for kind in ("ModuleList", "ModuleDict") for edit in containers.edits(kind))),
     used=among(False, True),
+    mode=MODES,
 )
-def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_leaves_does_not(edit, used):
-    (kind, edit), net, members = edit, nn.Module(), containers.steps(3)
+def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_leaves_does_not(edit, used, mode):
+    (kind, edit), net, members = edit, getattr(nn.Module(), mode)(), containers.steps(3)
     named = kind == "ModuleDict"
-    twin = dict(zip(containers.KEYS, members)) if named else members
+    twin = dict(zip(containers.KEYS[5:], members)) if named else members
     net.layers = containers.contained(kind, dict(zip("pq", containers.steps(2, "p"))) if named else [Step("p")])
     net.layers = containers.contained(kind, twin)  # takes the place of the other, with all that it held
     containers.edited(edit, net.layers, twin, "a" if named else 1, containers.fresh(kind, twin, used))
