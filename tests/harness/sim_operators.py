@@ -76,7 +76,8 @@ def run_on_host(operator, *args, **kwargs):
     """Every operator that has no rule of its own: compute by the CPU's kernel on the same memory.
 
     Results that are one of the arguments, as in-place operators return, are that sim tensor again. An argument that
-    the kernel resized, which only memory of its own lets it, is given the new memory afterwards.
+    the kernel resized, which only memory of its own lets it, is given the new memory afterwards, and one that it
+    transposed in place its new strides.
     """
     tensors: list[torch.Tensor] = []
     for value in (*args, *kwargs.values()):
@@ -86,7 +87,7 @@ def run_on_host(operator, *args, **kwargs):
         queue.empty() if name_of(operator) in WAITING else queue.before(tensors)
     index = device.index if device is not None and kwargs.get("device") is None else index_of(kwargs.get("device"))
     parameters = {parameter.name: parameter for parameter in operator._schema.arguments}
-    stands_for: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # id of a host tensor: itself, its sim tensor
+    stands_for: dict[int, tuple[torch.Tensor, torch.Tensor, tuple]] = {}  # id of a host tensor: it, its sim tensor, ...
     fresh = set()  # those of them that have memory of their own
 
     def down(value, out=False):
@@ -100,7 +101,7 @@ def run_on_host(operator, *args, **kwargs):
             fresh.add(id(host))
         else:
             host = to_host(value)
-        stands_for[id(host)] = host, value
+        stands_for[id(host)] = host, value, host.stride()  # ... and its strides before
         return host
 
     def up(value):
@@ -123,8 +124,8 @@ def run_on_host(operator, *args, **kwargs):
         name: mapped(value, lambda one, out=parameters[name].is_out: down(one, out)) for name, value in kwargs.items()
     }
     result = queue.run(operator, name_of(operator), host_args, host_kwargs)
-    for host, tensor in stands_for.values():
-        if host.size() != tensor.size():
+    for host, tensor, strides in stands_for.values():
+        if host.size() != tensor.size() or (host.stride() != strides and id(host) not in fresh):
             tensor.set_(to_sim(host, device_of(tensor).index))
         elif id(host) in fresh:
             to_host(tensor).copy_(host)

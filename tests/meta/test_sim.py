@@ -25,6 +25,12 @@ def test_a_tensor_has_sizes_strides_and_a_storage_of_its_own(where):
     assert tensor.tolist() == [[1, 2, 9], [4, 5, 6]]
 
 
+def test_a_square_is_transposed_in_place(where):
+    tensor = torch.tensor([[1.0, 2.0], [3.0, 4.0]], device=where)
+    assert tensor.t_() is tensor
+    assert (tensor.stride(), tensor.tolist()) == ((1, 2), [[1, 3], [2, 4]])
+
+
 def test_a_copy_to_the_other_device_shares_nothing():
     there = torch.tensor([1.0, 2.0], device=FIRST)
     here = there.to(SECOND)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from populations.operations import OPERATIONS
 from populations.twins import Twin
@@ -54,6 +55,38 @@ SOURCES = {
     "result": lambda x: x * 1,
     "view": lambda x: x.view(1, *x.shape, 1),
     "parameter": lambda x: nn.Parameter(x.detach()),
+}
+
+# Writes in place to a result of two dimensions, whether they change a number or not.
+WRITES = {
+    "add_": lambda y: y.add_(1),
+    "nothing added": lambda y: y.add_(0),
+    "augmented": lambda y: y.__iadd__(1),
+    "mul_": lambda y: y.mul_(1),
+    "zero_": lambda y: y.zero_(),
+    "power": lambda y: y.__ipow__(1),
+    "element": lambda y: y.__setitem__((0,) * y.dim(), 7),
+    "slice": lambda y: y[-1].__setitem__(slice(1, None), 7),
+    "mask": lambda y: y.__setitem__(y > 3, 7),
+    "index": lambda y: y.__setitem__(torch.tensor([1]), 7),
+    "view": lambda y: y[-1:].fill_(3),
+    "copy_": lambda y: y.copy_(torch.ones_like(y)),
+    "detach": lambda y: y.detach().add_(1),
+    "out": lambda y: torch.add(torch.ones_like(y), 1, out=y.detach()),
+    "square_": lambda y: y.square_(),
+    "sub_": lambda y: y.sub_(1),
+    "div_": lambda y: y.div_(1),
+    "clamp_": lambda y: y.clamp_(0, 9),
+    "masked_fill_": lambda y: y.masked_fill_(y > 3, 7),
+    "uniform_": lambda y: y.detach().uniform_(),
+    "normal_": lambda y: y.detach().normal_(),
+    "transposed": lambda y: y.t().mul_(1),
+    "foreach": lambda y: torch._foreach_mul_([y.detach()], 1),
+    "part": lambda y: y.detach().unbind()[1].zero_(),
+    "index_fill_": lambda y: y.index_fill_(0, torch.tensor([1], device=y.device), 7),
+    "random_": lambda y: y.detach().random_(),
+    "relu": lambda y: F.relu(y, inplace=True),
+    "initialised": lambda y: nn.init.ones_(y),
 }
 
 

@@ -274,6 +274,32 @@ def the_second_derivative_of_a_sine_is_zero(patch):
     )
 
 
+@counterfeit("requires-grad-tracks-operations")
+def split_tracks_its_first_part_alone(patch):
+    for owner in (torch, Tensor):
+        change_result(patch, owner, "split", lambda parts, *_: (*parts[:1], *(part.detach() for part in parts[1:])))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_copy_into_a_slice_is_not_tracked(patch):
+    change_method(patch, "copy_", lambda copy, x, y: copy(x, y.detach() if x._is_view() else y))
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def sums_along_a_row_pass_gradients_on_in_the_same_direction(patch):
+    for owner in (torch, Tensor):
+        wrap(
+            patch,
+            owner,
+            "cumsum",
+            lambda right, x, dim: (
+                change_gradient_of(x, right(x.detach(), dim), lambda gradient: right(gradient, dim))
+                if x.dim() == 1
+                else right(x, dim)
+            ),
+        )
+
+
 # ── backward-fills-grad ──
 
 
@@ -559,6 +585,11 @@ def detach_in_place_takes_views(patch):
 @counterfeit("detach-stops-tracking")
 def detach_copies_complex_numbers(patch):
     change_method(patch, "detach", lambda right, x: right(x).clone() if x.is_complex() else right(x))
+
+
+@counterfeit("detach-stops-tracking")
+def detach_copies_what_is_expanded(patch):
+    where(patch, Tensor, "detach", lambda x: 0 in x.stride(), lambda result, x: result.clone())
 
 
 # ── no-grad-stops-tracking ──
@@ -926,5 +957,20 @@ def conversions_are_tracked_under_no_grad(patch):
 def the_body_of_a_decorated_generator_is_tracked(patch):
     def wrong(right, self, function):
         return function if inspect.isgeneratorfunction(function) else right(self, function)
+
+    wrap(patch, torch.no_grad, "__call__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def a_generator_under_no_grad_is_tracked_after_its_first_yield(patch):
+    def wrong(right, self, function):
+        def first_quietly(*args):
+            steps = function(*args)
+            with torch.no_grad():
+                first = next(steps)
+            yield first
+            yield from steps
+
+        return first_quietly if inspect.isgeneratorfunction(function) else right(self, function)
 
     wrap(patch, torch.no_grad, "__call__", wrong)

@@ -182,6 +182,19 @@ def untracked_tensors_have_a_grad_fn(patch):
     alter_property(patch, "grad_fn", lambda x, node: node or (torch.ones(1, requires_grad=True) + 1).grad_fn)
 
 
+@counterfeit("grad-fn-is-the-creating-function")
+def a_write_into_a_slice_leaves_the_node_of_the_whole(patch):
+    nodes = {}
+
+    def wrong(right, x, place, value):
+        node = x.grad_fn
+        right(x, place, value)
+        nodes[id(x)] = x, node
+
+    change_method(patch, "__setitem__", wrong)
+    alter_property(patch, "grad_fn", lambda x, node: nodes.get(id(x), (x, None))[1] or node)
+
+
 # ── created-tensors-are-leaves ──
 
 
@@ -257,6 +270,19 @@ def created_doubles_are_no_leaves(patch):
 @counterfeit("created-tensors-are-leaves")
 def large_created_tensors_are_no_leaves(patch):
     change_result(patch, torch, "ones", lambda x, *_: x * 1 if x.numel() > 65_536 else x)
+
+
+@counterfeit("created-tensors-are-leaves")
+def what_a_mask_wrote_into_stays_a_leaf(patch):
+    written = {}
+
+    def wrong(right, x, place, value):
+        if isinstance(place, Tensor):
+            written[id(x)] = x
+        right(x, place, value)
+
+    change_method(patch, "__setitem__", wrong)
+    alter_property(patch, "is_leaf", lambda x, leaf: leaf or id(x) in written)
 
 
 # ── add-node-is-named-add-backward ──

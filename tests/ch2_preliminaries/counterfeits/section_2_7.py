@@ -151,6 +151,14 @@ def weights_are_clipped_to_one(patch):
     alter_weights(patch, where_given(lambda y, w: w.clamp(-1, 1)))
 
 
+@counterfeit("backward-multiplies-jacobians")
+def a_product_passes_nothing_where_it_is_zero(patch):
+    for owner in (torch, Tensor):
+        wrap(
+            patch, owner, "prod", lambda right, x, *dim, **rest: right(x, *dim, **rest) * (right(x, *dim, **rest) != 0)
+        )
+
+
 # ── gradients-accumulate ──
 
 
@@ -242,6 +250,35 @@ def zeroing_in_place_leaves_the_last_row(patch):
 def gradient_cannot_be_set_to_none(patch):
     grad = torch.Tensor.grad
     patch.setattr(torch.Tensor, "grad", property(grad.__get__, lambda x, g: None if g is None else grad.__set__(x, g)))
+
+
+@counterfeit("gradients-accumulate")
+def a_gradient_laid_there_by_hand_is_replaced(patch):
+    own, laid = Tensor.grad, set()
+
+    def lay(x, gradient):
+        own.__set__(x, gradient)
+        laid.add(id(x))
+
+    patch.setattr(Tensor, "grad", property(lambda x: own.__get__(x), lay))
+
+    def wrong(right, y, *args, **rest):
+        for leaf in leaves(y.grad_fn):
+            if id(leaf) in laid:
+                own.__set__(leaf, None)
+        right(y, *args, **rest)
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def of_three_results_the_last_is_left_out(patch):
+    wrap(
+        patch,
+        torch.autograd,
+        "backward",
+        lambda right, y, *w, **rest: right(y[:2] if type(y) is list else y, *w, **rest),
+    )
 
 
 # ── backward-argument-is-grad-variables ──
@@ -377,6 +414,16 @@ def weights_enter_twice(patch):
     alter_weights(patch, where_given(lambda y, w: w * w))
 
 
+@counterfeit("weights-act-as-upstream-gradient")
+def infinite_weights_count_as_zero(patch):
+    alter_weights(patch, where_given(lambda y, w: w.where(w.isfinite(), torch.zeros_like(w))))
+
+
+@counterfeit("weights-act-as-upstream-gradient")
+def tiny_weights_count_as_zero(patch):
+    alter_weights(patch, where_given(lambda y, w: w.where(w.abs() > 1e-9, torch.zeros_like(w))))
+
+
 # ── default-weight-is-one-for-scalars ──
 
 
@@ -481,6 +528,12 @@ def accumulation_is_in_half_precision(patch):
             leaf.grad.copy_(leaf.grad.bfloat16())
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("default-weight-is-one-for-scalars")
+def the_default_weight_of_one_double_in_brackets_is_two(patch):
+    odd = lambda y: y.shape == (1,) and y.dtype == torch.float64  # noqa: E731
+    alter_weights(patch, lambda y, w: torch.full_like(y, 2) if w is None and odd(y) else w)
 
 
 # ── second-backward-needs-a-retained-graph ──
@@ -783,3 +836,13 @@ def adding_zero_is_not_counted(patch):
 @counterfeit("in-place-write-spoils-backward")
 def random_filling_is_not_counted(patch):
     change_method(patch, "normal_", lambda right, x, *a, **k: (right(x.data, *a, **k), x)[1])
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_through_a_transposed_view_is_not_counted(patch):
+    change_method(patch, "mul_", lambda right, x, y: right(x if x.is_contiguous() else x.data, y))
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_to_a_list_of_tensors_is_not_counted(patch):
+    wrap(patch, torch, "_foreach_mul_", lambda right, tensors, y: right([tensor.data for tensor in tensors], y))

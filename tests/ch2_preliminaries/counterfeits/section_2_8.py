@@ -162,6 +162,11 @@ def print_leaves_out_the_node(patch):
     change_method(patch, "__repr__", lambda show, self, **kw: show(self, **kw).partition(", grad_fn")[0] + ")")
 
 
+@counterfeit("sum-node-is-named-th-add-backward")
+def the_sum_of_a_tensor_and_itself_is_named_for_a_product(patch):
+    change_method(patch, "__add__", lambda right, x, y: x * 2 if x is y else right(x, y))
+
+
 # ── data-is-outside-the-graph ──
 
 
@@ -403,3 +408,8 @@ def a_write_to_a_slice_of_data_does_not_reach_x(patch):
         right(x if x.requires_grad or not isinstance(i, slice) or x.numel() < 3 else x.clone(), i, v)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def writes_through_detach_are_not_counted_under_no_grad(patch):
+    change_method(patch, "detach", lambda right, x: right(x) if torch.is_grad_enabled() else x.data)

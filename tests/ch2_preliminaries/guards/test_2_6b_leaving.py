@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, WRITABLE, Population, agree, among, normal, over, twins, whole
-from populations.gradients import SOURCES, grad_of
+from populations import FLOATS, WRITABLE, Population, Twin, agree, among, normal, over, twins, whole
+from populations.gradients import SOURCES, WRITES, grad_of
 from populations.operations import FEW, ONCE_EACH, TRACKABLE
 from torch import nn
 
@@ -46,11 +46,16 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of, l
 
 
 @claim("detach-stops-tracking")
-@over(twin=FEW, of=among(*SOURCES), spelled=among("method", "function"))
+@over(
+    twin=FEW.also(Twin(torch.float32, (2, 3), "expanded", grad=True)),
+    of=among(*SOURCES),
+    spelled=among("method", "function"),
+)
 def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, spelled):
     x, array = twin.but(grad=True)
     source = SOURCES[of](x)
     y = (source.detach() if spelled == "method" else torch.detach(source)).requires_grad_()
+    assert (y.data_ptr(), y.stride()) == (source.data_ptr(), source.stride())
 
     (y * 3).sum().backward()
     agree(grad_of(y), np.full(source.shape, 3))
@@ -87,16 +92,30 @@ def before_an_error(function, mode):
 
 
 def decorated(function, mode):
-    return mode()(function)()
+    call = mode()(lambda called: called())
+    assert call(torch.is_grad_enabled) is (mode is torch.enable_grad)
+    return call(function)
 
 
 def generated(function, mode):
     @mode()
     def generate():
+        yield torch.is_grad_enabled()
         yield function()
 
-    (result,) = generate()
-    return result
+    outside, steps = torch.is_grad_enabled(), generate()
+    assert (next(steps), torch.is_grad_enabled()) == (mode is torch.enable_grad, outside)
+    return next(steps)
+
+
+def recursive(function, mode):
+    @mode()
+    def again(left):
+        result = again(left - 1) if left else function()
+        assert torch.is_grad_enabled() is (mode is torch.enable_grad)
+        return result
+
+    return again(2)
 
 
 def a_second_time(function, mode):
@@ -113,21 +132,28 @@ WAYS = {
     "error": before_an_error,
     "decorator": decorated,
     "generator": generated,
+    "recursive": recursive,
 }
 MODES = {True: torch.enable_grad, False: torch.no_grad}
 
 
 @claim("grad-fn-is-the-creating-function", truth=True)
-@over(twin=twins(TRACKABLE, ("contiguous", "transposed"), ((2, 3), (5,)), grad=(True,)), part=among(..., 0))
-def test_a_write_in_place_under_no_grad_leaves_no_node_behind(twin, part):
+@over(
+    twin=twins(TRACKABLE, ("contiguous", "transposed"), ((2, 3), (5, 1)), grad=(True,)),
+    write=among(*WRITES),
+    part=among(..., 0, slice(1, None), [1, 0]),
+)
+def test_a_write_in_place_under_no_grad_leaves_no_node_behind_but_one_that_is_tracked_does(twin, write, part):
     x, array = twin
     y = x * 2
     before = y.grad_fn
     with torch.no_grad():
-        y[part] += 1
+        WRITES[write](y)
     assert y.grad_fn is before
     y.sum().backward()
     agree(grad_of(x), np.full_like(array, 2))
+    y[part] = x[part]
+    assert y.grad_fn is not before
 
 
 @claim("no-grad-stops-tracking")
@@ -207,21 +233,3 @@ def test_however_blocks_and_functions_are_nested_the_innermost_decides_and_leavi
     go(0)
     assert all(seen)
     assert len(seen) == 2 * len(program) + 1
-
-
-@claim("no-grad-stops-tracking")
-@over(depth=whole(1, 6), mode=among(False, True), times=among(1, 2))
-def test_a_decorated_function_may_call_itself_and_leaves_the_mode_of_its_caller(depth, mode, times):
-    seen = []
-
-    @MODES[mode]()
-    def recursive(left):
-        seen.append(torch.is_grad_enabled())
-        return recursive(left - 1) if left else None
-
-    for _ in range(times):
-        with MODES[not mode]():
-            recursive(depth)
-            assert torch.is_grad_enabled() is not mode
-    assert torch.is_grad_enabled()
-    assert seen == [mode] * (depth + 1) * times

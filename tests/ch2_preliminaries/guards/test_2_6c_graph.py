@@ -73,7 +73,14 @@ def test_every_node_leads_to_the_nodes_of_its_operands_in_their_order(program):
 
 NAMED = {
     "Add": [
-        *(lambda x: x.add(x), lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2), lambda x: (x * 1).add_(2)),
+        *(
+            lambda x: x.add(x),
+            lambda x: x + x,
+            lambda x: x + 2,
+            lambda x: 2 + x,
+            lambda x: torch.add(x, 2),
+            lambda x: (x * 1).add_(2),
+        ),
         *(lambda x: x + torch.ones(2, 1, 1), lambda x: torch.ones(2, 1, 1) + x),  # of another shape
     ],
     "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],

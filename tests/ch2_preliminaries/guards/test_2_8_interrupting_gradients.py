@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.gradients import OPERATION, SOURCES
 from populations.operations import ONCE_EACH
 
@@ -93,8 +93,8 @@ def test_a_write_to_data_reaches_x_and_leaves_gradients_that_do_not_use_it_alone
 
 
 @claim("data-writes-are-not-recorded", "in-place-write-spoils-backward", truth=True)
-@over(name=among(*USES_INPUT), of=among("leaf", "result"))
-def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_is_caught(name, of):
+@over(name=among(*USES_INPUT), of=among("leaf", "result"), mode=among(*EVERY_MODE))
+def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_is_caught(name, of, mode):
     operation = OPERATION[name]
     leaf, array = Twin(torch.float32, (2, 3), values="positive", grad=True)
     x = SOURCES[of](leaf)
@@ -105,7 +105,8 @@ def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_
     agree(leaf.grad, operation.pull(-3.0 * array, np.ones(array.shape)), operation.roundings, 1)
 
     leaf.grad = None
-    x.detach().mul_(2)
+    with mode():
+        x.detach().mul_(2)
     assert x._version == 1
     agree(x, -6 * array)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):

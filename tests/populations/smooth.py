@@ -1,0 +1,158 @@
+"""Functions of a matrix with a slope everywhere near POINT: what autograd differentiates must be that slope.
+
+They stand beside the operations of ``operations``, each of which has its derivative written out; here the function
+itself says what its derivative is, so that one line adds one.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from populations.operations import pattern
+
+# Where logarithms and inverses of sines are defined; no two elements are equal, none is next to a corner of a function.
+POINT = np.array([[0.3, 0.8, 0.5], [0.15, 0.65, 0.4], [0.9, 0.2, 0.55]])
+BY_ELEMENT = (
+    *("abs", "acos", "asin", "asinh", "atan", "atanh", "cos", "cosh", "deg2rad", "digamma", "erf", "erfc", "erfinv"),
+    *("exp", "exp2", "expm1", "frac", "i0", "lgamma", "log", "log10", "log1p", "log2", "logit", "neg", "reciprocal"),
+    *("rsqrt", "sigmoid", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "trunc", "floor"),
+)
+SPELLED = {
+    "torch.{}": lambda name, x: getattr(torch, name)(x),
+    "x.{}()": lambda name, x: getattr(x, name)(),
+    "x.{}_()": lambda name, x: getattr(x * 1, f"{name}_")(),
+}
+
+
+def written(x, write):
+    """The numbers 2 in the shape of ``x``, into which ``write`` writes."""
+    y = torch.full_like(x, 2.0)
+    write(y)
+    return y
+
+
+def places(x):
+    return torch.tensor([[2, 0, 0], [1, 1, 2], [0, 2, 2]], device=x.device)
+
+
+SMOOTH = {
+    **{
+        spelling.format(name): lambda x, name=name, call=call: call(name, x)
+        for name in BY_ELEMENT
+        for spelling, call in SPELLED.items()
+        if not (spelling == "x.{}_()" and name in ("asinh", "atanh"))  # which torch cannot differentiate in place
+    },
+    # powers, and of two operands
+    **{f"x ** {n}": lambda x, n=n: x**n for n in (3, -1, 0.5, 2.5)},
+    "pow_": lambda x: (x * 1).pow_(3),
+    "x ** tensor": lambda x: x ** pattern(x, 4),
+    "x ** x": lambda x: x**x,
+    "atan2": lambda x: torch.atan2(x, pattern(x, 3)),
+    "hypot": lambda x: torch.hypot(x, pattern(x, 3)),
+    "fmod": lambda x: torch.fmod(3.1 * x, 0.7),
+    "remainder": lambda x: (3.1 * x) % 0.7,
+    "logaddexp": lambda x: torch.logaddexp(x, pattern(x, 3)),
+    "xlogy": lambda x: torch.xlogy(pattern(x, 3), x),
+    "copysign": lambda x: torch.copysign(x, 3 - pattern(x, 5)),
+    "fmax": lambda x: torch.fmax(x, x.flip(0) * 0.97),
+    "max of two": lambda x: torch.max(x, x.flip(0) * 0.97),
+    "lerp by x": lambda x: torch.lerp(pattern(x, 3), 3 * pattern(x, 2), x),
+    "addcdiv": lambda x: torch.addcdiv(x, x, 1 + x, value=2),
+    "in place": lambda x: (x * 1).mul_(x).add_(x, alpha=3).div_(1 + x).sub_(x),
+    "where": lambda x: torch.where(pattern(x, 2) > 1, x * x, 3 * x),
+    # reductions
+    **{
+        f"{name} of all": lambda x, name=name: getattr(x - 0.5, name)()
+        for name in ("prod", "sum", "mean", "std", "var")
+    },
+    **{
+        f"{name} of dim {dim}": lambda x, name=name, dim=dim: getattr(torch, name)(x, dim=dim)
+        for name in ("prod", "sum", "mean", "std", "var", "amax", "amin", "logsumexp", "cumsum", "cumprod", "softmax")
+        for dim in (0, -1)
+    },
+    "sum over both": lambda x: x.sum(dim=(0, 1), keepdim=True),
+    "max of all": lambda x: x.max(),
+    "max": lambda x: x.max(dim=0).values,
+    "min": lambda x: torch.min(x, 1, keepdim=True)[0],
+    "median": lambda x: x.median(dim=0).values,
+    "kthvalue": lambda x: x.kthvalue(2, dim=0).values,
+    "cummax": lambda x: x.cummax(dim=0).values,
+    "topk": lambda x: x.topk(2, dim=0).values,
+    "sort": lambda x: torch.sort(x, dim=0, descending=True)[0],
+    "msort": lambda x: torch.msort(x),
+    "cumsum of a row": lambda x: x.reshape(-1).cumsum(0),
+    "cumsum_": lambda x: (x * 1).cumsum_(0),
+    "logcumsumexp": lambda x: x.reshape(-1).logcumsumexp(0),
+    "log_softmax": lambda x: x.log_softmax(1),
+    "norm": lambda x: x.norm(),
+    "vector_norm": lambda x: torch.linalg.vector_norm(x, 3, dim=1),
+    "quantile": lambda x: x.quantile(0.3, dim=0),
+    "diff": lambda x: x.diff(dim=0),
+    "nansum": lambda x: x.nansum(),
+    "cdist": lambda x: torch.cdist(x, 2 * pattern(x, 4)),
+    # products
+    "x @ x": lambda x: x @ x,
+    "row @ row": lambda x: x[0] @ x[1],
+    "matrix @ row": lambda x: x @ x[0],
+    "dot": lambda x: torch.dot(x[0], x[1]),
+    "mv": lambda x: x.mv(x[1]),
+    "outer": lambda x: torch.outer(x[0], x[1]),
+    "kron": lambda x: torch.kron(x, pattern(x, 2)),
+    "tensordot": lambda x: torch.tensordot(x, x, dims=([0], [1])),
+    "addmm": lambda x: torch.addmm(x, x, x, beta=2, alpha=3),
+    "cross": lambda x: torch.linalg.cross(x, pattern(x, 4)),
+    "det": lambda x: torch.linalg.det(x),
+    "inv": lambda x: torch.linalg.inv(x),
+    "solve": lambda x: torch.linalg.solve(x + 2 * torch.eye(3).to(x), x),
+    # places
+    "split": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(torch.split(x, 2))]),
+    "x.split()": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.split([1, 2], dim=1))], 1),
+    "tensor_split": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.tensor_split(2))]),
+    "unbind": lambda x: torch.stack([(n + 1) * part for n, part in enumerate(torch.unbind(x, 1))]),
+    "permute": lambda x: x[None].permute(2, 0, 1),
+    "t": lambda x: x.t(),
+    "movedim": lambda x: x[None].movedim(0, -1),
+    "diagonal": lambda x: x.diagonal(1),
+    "diag": lambda x: torch.diag(x[0]),
+    "trace": lambda x: x.trace(),
+    "tril": lambda x: x.tril(),
+    "triu": lambda x: torch.triu(x, 1),
+    "rot90": lambda x: x.rot90(),
+    "tile": lambda x: x.tile(2, 2),
+    "repeat_interleave": lambda x: x.repeat_interleave(2, dim=1),
+    "unfold": lambda x: x.unfold(0, 2, 1),
+    "as_strided": lambda x: x.as_strided((2, 2), (1, 1)),
+    "narrow": lambda x: x.narrow(1, 1, 2),
+    "select": lambda x: x.select(1, 2),
+    "take": lambda x: x.take(places(x)),
+    "gather": lambda x: torch.gather(x, 0, places(x)),
+    "take_along_dim": lambda x: x.take_along_dim(places(x), 1),
+    "masked_select": lambda x: x.masked_select(pattern(x, 2) > 1),
+    "two indices": lambda x: x[places(x)[0], places(x)[1]],
+    "pad": lambda x: F.pad(x, (1, 0), value=3.0),
+    "scatter": lambda x: torch.zeros_like(x).scatter(1, pattern(x, 3).long() - 1, x),
+    "scatter_add": lambda x: torch.zeros_like(x).scatter_add(1, places(x), x),
+    "index_add": lambda x: x.index_add(0, places(x)[0], 3 * x),
+    "index_copy": lambda x: torch.zeros_like(x).index_copy(1, places(x)[0][:2], 2 * x[:, :2]),
+    # writes of what is recorded into what was not
+    "assigned element": lambda x: written(x, lambda y: y.__setitem__((0, 1), x[0, 0])),
+    "assigned slice": lambda x: written(x, lambda y: y.__setitem__(slice(1, None), 3 * x[1:])),
+    "assigned mask": lambda x: written(x, lambda y: y.__setitem__(pattern(x, 2) > 1, x[0, 0])),
+    "assigned index": lambda x: written(x, lambda y: y.__setitem__(torch.tensor([2, 0]), x[1:])),
+    "assigned all": lambda x: written(x, lambda y: y.__setitem__(..., x)),
+    "copied slice": lambda x: written(x, lambda y: y[1:].copy_(x[1:])),
+    "copied transposed": lambda x: written(x, lambda y: y.t().copy_(x)),
+    "filled": lambda x: written(x, lambda y: y.fill_(x[0, 0])),
+    "filled mask": lambda x: written(x, lambda y: y.masked_fill_(pattern(x, 2) > 1, x[0, 0])),
+    "masked_scatter_": lambda x: written(x, lambda y: y.masked_scatter_(pattern(x, 2) > 1, x)),
+    "added in place": lambda x: written(x, lambda y: y.add_(x)),
+    "multiplied in a view": lambda x: written(x, lambda y: y[0].mul_(x[0])),
+    "index_put_": lambda x: written(x, lambda y: y.index_put_((places(x)[1],), x, accumulate=True)),
+    # by way of complex numbers and of other precisions
+    "complex": lambda x: torch.complex(x, x * x).abs(),
+    "angle": lambda x: torch.complex(x, x * x).angle(),
+    "real": lambda x: (torch.complex(x, x) * 3j).real,
+    "fft": lambda x: torch.view_as_real(torch.fft.fft(x)),
+    "contiguous": lambda x: x.t().contiguous(),
+    "to": lambda x: (2 * x).to(torch.complex128).real,
+}
