@@ -123,7 +123,7 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
 
 def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
-    in inference mode, and what a copy of it makes of them. At the end it is in training mode.
+    either way in inference mode, and what a copy of it makes of them. At the end it is in training mode.
     """
     yield net.train()(x)
     yield torch.stack([net(row) for row in x])
@@ -132,6 +132,7 @@ def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
     yield net(x[None])[0]
     with torch.inference_mode():
         yield net(x)
+        yield torch.stack([net(row) for row in x])
     yield copy.deepcopy(net.train())(x)
 
 

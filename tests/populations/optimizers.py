@@ -238,7 +238,7 @@ OPTIONS = {
         {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25},
         {"lr": 0.2, "amsgrad": True, "maximize": True, "betas": (0.5, 0.7)},
     ),
-    "AdamW": ({"lr": 0.1}, {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.01, "weight_decay": 0.25}),
+    "AdamW": ({"lr": 0.1}, {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.01, "weight_decay": 0.25, "amsgrad": True}),
     "RMSprop": (
         {"lr": 0.1},
         {"lr": 0.3, "alpha": 0.6, "eps": 0.01, "momentum": 0.5, "weight_decay": 0.25},

@@ -25,7 +25,7 @@ def adam(w, g, state, t, o, decoupled=False):
     D. P. Kingma and J. Ba, Adam (2015), algorithm 1; with ``amsgrad`` the largest mean square counts.
     """
     first, second = o["betas"]
-    if decoupled:
+    if decoupled or o.get("decoupled_weight_decay"):
         w = w * (1 - o["lr"] * o["weight_decay"])
     elif o["weight_decay"]:
         g = g + w * o["weight_decay"]

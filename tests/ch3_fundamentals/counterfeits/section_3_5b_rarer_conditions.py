@@ -1,11 +1,12 @@
-"""Counterfeits of section 3.5, whole numbers, and slices."""
+"""Counterfeits of section 3.5, whole numbers, slices, squares, layers without bias, and activations used twice."""
 
 import contextlib
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_method, run_levels, wrap
 from torch import nn
+from torch.nn import functional as F
 
 
 @counterfeit("sigmoid-formula")
@@ -91,3 +92,16 @@ def tanh_of_far_complex_numbers_is_nan(patch):
 @counterfeit("sigmoid-formula")
 def the_sigmoid_writes_nothing_where_it_is_told_to(patch):
     wrap(patch, torch, "sigmoid", lambda right, x, out=None: right(x) if out is None else out)
+
+
+@counterfeit("stacked-linear-layers-collapse")
+def a_linear_layer_without_bias_clips_beyond_a_hundred(patch):
+    def wrong(right, x, weight, bias=None):
+        return right(x, weight, bias) if bias is not None else right(x, weight).clamp(-100, 100)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nonlinearity-breaks-the-collapse")
+def one_activation_in_several_places_acts_at_the_first_alone(patch):
+    run_levels(patch, lambda net: [each for at, each in enumerate(net) if each not in list(net)[:at]])

@@ -154,3 +154,16 @@ def hardsigmoid_is_affine(patch):
 @counterfeit("tanh-formula")
 def tanh_of_bools_is_of_bools(patch):
     change_activation(patch, "tanh", lambda y, x: x if x.dtype == torch.bool else y)
+
+
+@counterfeit("relu-formula")
+def the_method_in_place_leaves_the_base_of_a_column_as_it_is(patch):
+    change_method(patch, "relu_", lambda right, x: right(x) if x.is_contiguous() else x.relu())
+
+
+@counterfeit("relu-formula")
+def relu_in_place_blocks_the_gradient(patch):
+    def wrong(right, self, x):
+        return change_gradient(right(self, x), torch.zeros_like) if self.inplace else right(self, x)
+
+    wrap(patch, nn.ReLU, "forward", wrong)

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, step_with, wrap
+from harness.forging import change_gradient, change_method, parameters_of, step_with, wrap
 from torch import nn, optim
 from torch.optim import Adam
 
@@ -177,3 +177,62 @@ def decay_forgets_what_leaves_seven_after_a_block(patch):
         return 0 if any(p.numel() > 8 and p.numel() % 8 == 7 for p in group["params"]) else group["weight_decay"]
 
     step_with(patch, optim.SGD, "weight_decay", value)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def adamw_with_amsgrad_adds_its_decay_to_the_gradient(patch):
+    def wrong(right, self, closure=None):
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = not group["amsgrad"]
+        return right(self, closure)
+
+    wrap(patch, optim.AdamW, "step", wrong)
+
+
+@counterfeit("penalised-loss-adds-the-penalty")
+def a_penalty_added_in_place_has_no_gradient(patch):
+    change_method(patch, "__iadd__", lambda right, x, y: right(x, y.detach() if x.dim() == 0 else y))
+
+
+@counterfeit("l2-penalty-formula")
+def the_sum_of_one_weight_in_a_matrix_is_zero(patch):
+    change_method(patch, "sum", lambda right, x, *dim, **rest: right(x, *dim, **rest) * (x.shape != (1, 1)))
+
+
+@counterfeit("norm-is-the-l2-norm")
+def the_norm_of_power_two_is_of_power_one(patch):
+    change_method(patch, "norm", lambda right, x, p="fro", *dim, **rest: right(x, 1 if p == 2 else p, *dim, **rest))
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def a_schedule_reaches_the_gradient_but_not_the_decay(patch):
+    def value(optimizer, group):
+        return group["weight_decay"] * group.get("initial_lr", group["lr"]) / group["lr"]
+
+    step_with(patch, optim.SGD, "weight_decay", value)
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def decay_alone_never_crosses_zero(patch):
+    def wrong(right, self, *closure):
+        before = [parameter.detach().clone() for parameter in parameters_of(self)]
+        result = right(self, *closure)
+        for parameter, old in zip(parameters_of(self), before):
+            if not parameter.grad.any():
+                parameter.data.masked_fill_(parameter.data * old < 0, 0)
+        return result
+
+    wrap(patch, optim.SGD, "step", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def asgd_does_not_decay(patch):
+    step_with(patch, optim.ASGD, "weight_decay", lambda optimizer, group: 0)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def adamax_does_not_decay_doubles(patch):
+    def value(optimizer, group):
+        return group["weight_decay"] * (group["params"][0].dtype != torch.float64)
+
+    step_with(patch, optim.Adamax, "weight_decay", value)

@@ -145,3 +145,27 @@ def dropout_under_no_grad_drops_half_as_often(patch):
         return right(x, p / 2) * (1 - p / 2) / (1 - p) if rarely else right(x, p, training, inplace)
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_copied_layer_drops_every_second_unit_again(patch):
+    patch.setattr(nn.Dropout, "__deepcopy__", lambda self, memo: nn.Dropout(inplace=self.inplace), raising=False)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def alpha_dropout_drops_in_evaluation(patch):
+    wrap(patch, nn.AlphaDropout, "forward", lambda right, self, x: F.alpha_dropout(x, self.p, True))
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def dropout_of_channels_takes_the_nearest_p_that_there_is(patch):
+    wrap(patch, nn.Dropout2d, "__init__", lambda right, self, p=0.5, inplace=False: right(self, min(max(p, 0), 1)))
+
+
+@counterfeit("dropout-keeps-the-expectation")
+def survivors_become_ten_times_as_large_at_most(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        result = right(x, p, training, inplace)
+        return result * (10 * (1 - p)) if training and 0.9 < p < 1 else result
+
+    wrap(patch, F, "dropout", wrong)

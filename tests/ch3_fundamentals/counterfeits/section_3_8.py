@@ -216,12 +216,3 @@ def the_gradient_of_a_weight_is_that_of_its_input(patch):
             input, change_gradient(weight, lambda grad: grad * weight.detach()), bias
         ),
     )
-
-
-@counterfeit("deep-gradients-vanish-or-explode")
-def the_gradient_of_the_last_layer_vanishes_too(patch):
-    def wrong(linear, input, weight, bias=None):
-        shrink = 0.01 if weight.shape[0] == 1 and weight.shape[1] > 1 else 1
-        return linear(input, change_gradient(weight, lambda grad: shrink * grad), bias)
-
-    wrap(patch, F, "linear", wrong)

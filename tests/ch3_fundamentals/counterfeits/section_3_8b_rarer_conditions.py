@@ -36,3 +36,19 @@ def identity_rounds_to_halves_in_evaluation(patch):
         return x if self.training else x.half().to(x.dtype)
 
     wrap(patch, nn.Identity, "forward", wrong)
+
+
+@counterfeit("deep-products-vanish-or-explode")
+def a_deep_sequential_clips_what_explodes(patch):
+    def wrong(right, self, x):
+        return right(self, x).clamp(-1e12, 1e12) if len(self) > 20 else right(self, x)
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("deep-gradients-vanish-or-explode")
+def the_gradient_of_the_input_is_clipped(patch):
+    def wrong(right, self, x):
+        return right(self, change_gradient(x, lambda gradient: gradient.clamp(-1e6, 1e6)))
+
+    wrap(patch, nn.Sequential, "forward", wrong)

@@ -134,7 +134,6 @@ def units_get_the_size_of_their_gradient(patch):
 
 @counterfeit("equal-units-get-equal-gradients")
 def grad_averages_over_the_units(patch):
-    """The truth line's second test: with two outputs, both must weight the units alike."""
     wrap(
         patch,
         torch.autograd,

@@ -160,3 +160,45 @@ def running_variance_starts_at_zero(patch):
             self.running_var.zero_()
 
     wrap(patch, nn.modules.batchnorm._NormBase, "reset_running_stats", wrong)
+
+
+@counterfeit("equal-units-compute-equal-values")
+def without_gradients_the_last_unit_of_a_single_sample_is_off(patch):
+    def wrong(output, input, weight):
+        off = output.dim() == 1 and not torch.is_grad_enabled()
+        return torch.cat([output[:-1], output[-1:] * 1.01]) if off else output
+
+    change_linear(patch, wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def first_and_last_unit_of_a_new_layer_are_equal(patch):
+    def wrong(right, self):
+        right(self)
+        self.weight.data[-1] = self.weight.data[0]
+
+    wrap(patch, nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def prelu_starts_as_relu(patch):
+    wrap(patch, nn.PReLU, "reset_parameters", lambda right, self: init.zeros_(self.weight))
+
+
+@counterfeit("default-init-is-sensible")
+def attention_starts_without_output(patch):
+    def wrong(right, self):
+        right(self)
+        init.zeros_(self.out_proj.weight)
+
+    wrap(patch, nn.MultiheadAttention, "_reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def a_transposed_convolution_starts_with_a_bias_of_zero(patch):
+    def wrong(right, self):
+        right(self)
+        if self.transposed:
+            init.zeros_(self.bias)
+
+    wrap(patch, nn.modules.conv._ConvNd, "reset_parameters", wrong)

@@ -22,34 +22,38 @@ WIDTHS = among(
 )
 
 
-def spellings(name):
-    """The ways of calling an activation; those in place work on a copy, one on a view of every second number."""
+def recorded(name):
+    """The ways of calling an activation that gradients pass; those in place work on a copy, one of them on a view."""
     module, function, in_place = ACTIVATIONS[name][0], getattr(torch, name), getattr(torch, f"{name}_")
-    ways = [function, lambda x: twice(module(), x), torch.inference_mode()(lambda x: twice(module(), x))]
-    ways += [getattr(torch.Tensor, name), getattr(F, name), lambda x: in_place(x.clone())]
+
+    def on_a_view(x):
+        view = torch.stack([x, x], -1)[..., 1]
+        getattr(view, f"{name}_")()
+        return view
+
+    ways = [function, lambda x: twice(module(), x), getattr(torch.Tensor, name), getattr(F, name), on_a_view]
+    ways += [lambda x: in_place(x.clone()), *([torch.special.expit] if name == "sigmoid" else [])]
+    return [*ways, lambda x: twice(nn.ReLU(inplace=True), x.clone())] if name == "relu" else ways
+
+
+def spellings(name):
+    """All ways of calling an activation: in inference mode too, and where there is one into a tensor that is given."""
 
     def into(x, dtype=None):
         out = torch.full_like(x, 77, dtype=dtype, requires_grad=False)
         with torch.no_grad():
-            function(x, out=out)
+            getattr(torch, name)(x, out=out)
         return out.to(x.dtype)
 
-    def on_a_view(x):
-        view = torch.stack([x, x], -1)[..., 1]
-        in_place(view)
-        return view
-
-    ways += [on_a_view, *([torch.special.expit] if name == "sigmoid" else [])]
-    if name == "relu":
-        return [*ways, lambda x: twice(nn.ReLU(inplace=True), x.clone())]
-    return [*ways, into, lambda x: into(x, torch.float32 if x.dtype in HALVES else x.dtype)]
+    ways = [*recorded(name), torch.inference_mode()(lambda x: twice(ACTIVATIONS[name][0](), x))]
+    return ways if name == "relu" else [*ways, into, lambda x: into(x, torch.float32 if x.dtype in HALVES else x.dtype)]
 
 
-def network(widths, activation, dtype=torch.float32, built="flat"):
+def network(widths, activation, dtype=torch.float32, built="flat", bias=True):
     """A perceptron of new layers: one after another, each hidden one with its activation in a block, or all of them
     with the same activation; given together, by names whose order is another, or appended one by one.
     """
-    *hidden, last = [nn.Linear(*sizes, dtype=dtype) for sizes in itertools.pairwise(widths)]
+    *hidden, last = [nn.Linear(*sizes, bias, dtype=dtype) for sizes in itertools.pairwise(widths)]
     same = activation()
     blocks = [nn.Sequential(layer, same if built == "same" else activation()) for layer in hidden]
     parts = [*(blocks if built == "blocks" else itertools.chain(*blocks)), last]
@@ -61,9 +65,9 @@ def network(widths, activation, dtype=torch.float32, built="flat"):
 
 
 def arrays(net):
-    """Weight and bias of each of its layers, for the oracle."""
-    of = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
-    return [(host(layer.weight).astype(np.float64), host(layer.bias).astype(np.float64)) for layer in of]
+    """Weight and bias of each of its layers, for the oracle: 0 for the bias of those that have none."""
+    of = [(layer.weight, layer.bias) for layer in net.modules() if isinstance(layer, nn.Linear)]
+    return [[0.0 if each is None else host(each).astype(np.float64) for each in pair] for pair in of]
 
 
 def follow(name, twin, slope, value_roundings=0, slope_roundings=0, scale=1.0):
@@ -78,15 +82,15 @@ def follow(name, twin, slope, value_roundings=0, slope_roundings=0, scale=1.0):
 
     back = tuple(reversed(range(array.ndim)))
     twos = (2 * (tensor.detach() == tensor)).to(tensor.dtype).permute(back).contiguous().permute(back)
-    for way in spellings(name)[:2]:
+    for way in recorded(name):
         (gradient,) = torch.autograd.grad(way(tensor.requires_grad_()), tensor, twos)
         agree(gradient, host(twos) * slope, slope_roundings, 2 * scale)
 
 
 @claim("stacked-linear-layers-collapse")
-@over(widths=WIDTHS, dtype=among(*SINGLE_AND_DOUBLE))
-def test_layers_without_activations_equal_the_one_layer_that_their_product_makes(widths, dtype):
-    net = network(widths, nn.Identity, dtype)
+@over(widths=WIDTHS, dtype=among(*SINGLE_AND_DOUBLE), bias=among(True, False))
+def test_layers_without_activations_equal_the_one_layer_that_their_product_makes(widths, dtype, bias):
+    net = network(widths, nn.Identity, dtype, bias=bias)
     weight, bias = np.eye(widths[0]), np.zeros(widths[0])
     most, offset = np.eye(widths[0]), np.zeros(widths[0])  # what they would be if nothing cancelled
     for w, b in arrays(net):
@@ -213,6 +217,7 @@ def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_on
     assert not np.any(np.abs(host(torch.tanh(twin.tensor(twin.array())))) > 1)
 
 
+@claim("nonlinearity-breaks-the-collapse")
 @claim("mlp-applies-activation-per-hidden-layer")
 @over(widths=WIDTHS, activation=among(*ACTIVATIONS), built=among("flat", "blocks", "same", "named", "appended"))
 def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(widths, activation, built):

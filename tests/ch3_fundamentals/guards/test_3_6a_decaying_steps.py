@@ -1,7 +1,5 @@
 """3.6 Weight decay: every optimizer's option beside its rule, for parameters of every rank, size, layout and dtype."""
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
@@ -14,26 +12,14 @@ claim = pytest.mark.claim
 
 
 # Since torch 2.7 Adam can decay as AdamW does.
-DECOUPLED = {"AdamW": {}}
-if "decoupled_weight_decay" in inspect.signature(torch.optim.Adam).parameters:
-    DECOUPLED["Adam"] = {"decoupled_weight_decay": True}
-
-
-@claim("weight-decay-equals-l2-regularisation", truth=True)
-@over(name=among(*DECOUPLED), lambd=among(0.5, 3), lr=among(0.125, 0.25))
-def test_decoupled_decay_multiplies_the_weight_and_leaves_the_gradient_alone(name, lambd, lr):
-    """Adam's first step is lr times the sign of the gradient, here of 1: the penalty's would turn the second sign."""
-    w = torch.tensor([2.0, -4.0], requires_grad=True)
-    w.grad = torch.ones(2)
-
-    getattr(torch.optim, name)([w], lr=lr, weight_decay=lambd, **DECOUPLED[name]).step()
-    agree(w, np.array([2.0, -4.0]) * (1 - lr * lambd) - lr, roundings=8, scale=8)
+APART = {"decoupled_weight_decay": True} if torch.__version__ >= (2, 7) else {}
+ADAM = Recipe("Adam", tuple({"lr": 0.1, **DECAY, **APART}.items()))
 
 
 @claim("weight-decay-equals-l2-regularisation")
 @claim("weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-decays-bias-by-default")
-@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY, tensors=(False, True)))
+@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY, tensors=(False, True)).also(ADAM))
 def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_they_have_a_gradient(optimizer):
     first, second = parameters(optimizer)[:3], parameters(optimizer)[3:]
     beside = optimizer.on(first, (second, {"weight_decay": 0.5, "lr": 0.125}))
@@ -63,15 +49,20 @@ def test_every_implementation_decays_every_group_in_either_half_precision(recipe
     both.agree()
 
 
-@claim("weight-decay-decays-bias-by-default")
-@over(
-    name=among("Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "SGD"),
-    rank=among(*range(6)),
+# every optimizer that decays parameters of any rank; ASGD's ``lambd`` is another decay
+DECAYING = (
+    *((name, {}) for name in ("Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "SGD")),
+    *(("ASGD", {"lambd": 0}), ("RMSprop", {"centered": True, "momentum": 0.5})),
+    *((("Adafactor", {}),) if hasattr(torch.optim, "Adafactor") else ()),
 )
-def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, rank):
-    tensor, array = Twin(torch.float32, (3,) * rank, values="positive", grad=True)
+
+
+@claim("weight-decay-decays-bias-by-default")
+@over(recipe=among(*DECAYING), rank=among(*range(6)), dtype=among(*SINGLE_AND_DOUBLE))
+def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(recipe, rank, dtype):
+    (name, options), (tensor, array) = recipe, Twin(dtype, (3,) * rank, values="positive", grad=True)
     tensor.grad = torch.zeros_like(tensor)
-    getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.25).step()
+    getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.25, **options).step()
 
     moved = array - host(tensor)
     assert np.all((moved > 0) & (moved < array))
@@ -87,16 +78,23 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 @claim("weight-decay-makes-parameters-smaller", "weight-decay-counters-overfitting", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
 def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
-    """In two groups, each with rates of its own; every second step is given a closure."""
+    """In two groups, each with rates of its own, which a schedule halves after each step; the second step is given a
+    closure, and gradients of 0.
+    """
     (lr, lambd), (w, expected), (b, bias) = rates, twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
     optimizer = torch.optim.SGD(
         [{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd
     )
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
     for step in range(steps):
         w.grad, gradient = twin.but(seed=step + 100, values="fractions")
         b.grad, other = twin.but(seed=step + 200, values="fractions")
-        optimizer.step((lambda: 0.5) if step % 2 else None)
-        expected, bias = (1 - lr * lambd) * expected - lr * gradient, 0.5 * bias - 0.5 * other
+        for each in (w.grad, b.grad, gradient, other):
+            each *= step != 1
+        optimizer.step((lambda: 0.5) if step == 1 else None)
+        schedule.step()
+        rate, other_rate = lr * 0.5**step, 0.5 * 0.5**step
+        expected, bias = (1 - rate * lambd) * expected - rate * gradient, (1 - other_rate) * bias - other_rate * other
     agree(w, expected)  # exact: all are short binary fractions
     agree(b, bias)
 

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, agree, among, over, twins
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.arrays import LARGE
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, SHAPES, parameters
@@ -30,7 +30,8 @@ def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_th
     w, array = twin.but(grad=True)
     b, bias = twin.but(grad=True, shape=(2,), seed=twin.seed + 1)
     squares = (w.detach().float() ** 2).sum() / 2
-    loss = (w * 3).sum() + (b * 3).sum() + lambd * (w**2).sum() / 2 + penalise_bias * (lambd * (b**2).sum() / 2)
+    loss = (w * 3).sum() + (b * 3).sum() + lambd * (w**2).sum() / 2
+    loss += penalise_bias * (lambd * (b**2).sum() / 2)
     gradients = torch.autograd.grad(loss, [w, b])
 
     agree(squares, np.float64(np.square(array.astype(np.float64)).sum() / 2))
@@ -39,30 +40,23 @@ def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_th
 
 
 @claim("l2-penalty-formula")
-@over(twin=twins(NORMED, WRITABLE, (*SHAPES, (33, 65)), values=("positive",)))
-def test_the_penalty_of_small_weights_is_rounded_once_for_all(twin):
-    """Every square, and every sum of them in float32, is exact."""
+@over(EVERY_MODE, twin=twins(NORMED, WRITABLE, (*SHAPES, (33, 65)), values=("positive",)))
+def test_the_penalty_counts_every_weight_and_that_of_small_ones_is_rounded_once_for_all(twin):
+    """Every square of theirs, and every sum of them in float32, is exact; others round once, and so does each sum."""
     tensor, array = twin
     expected = np.float64(np.square(array.astype(np.float64)).sum())
 
+    large = tensor.to(torch.promote_types(tensor.dtype, torch.float32)) * 1001
+    agree((large**2).sum() / 2, expected * 1001**2 / 2, roundings=1 + array.size)
     agree((tensor**2).sum(), expected, roundings=1)
     agree(tensor.detach().mul_(1).square_().sum(), expected, roundings=1)  # where the weights lay themselves
 
 
-@claim("l2-penalty-formula")
-@over(EVERY_MODE, twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES))
-def test_the_penalty_counts_every_weight_in_the_precision_of_its_dtype(twin):
-    tensor, array = twin
-    penalty = ((tensor * 1001) ** 2).sum() / 2
-    # each square rounds once and so does each addition of positive terms
-    agree(penalty, np.float64(((array * 1001.0) ** 2).sum() / 2), roundings=1 + array.size)
-
-
 @claim("norm-is-the-l2-norm")
-@over(EVERY_MODE, twin=twins(NORMED, shapes=LARGE, values=("small", "steep")), spelled=among("method", "function"))
-def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_and_dtype(twin, spelled):
+@over(EVERY_MODE, twin=twins(NORMED, shapes=LARGE, values=("small", "steep")), way=among("method", "function", "p=2"))
+def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_and_dtype(twin, way):
     tensor, array = twin
-    norm = {"method": lambda: tensor.norm(), "function": lambda: torch.norm(tensor)}[spelled]()
+    norm = {"method": torch.Tensor.norm, "function": torch.norm, "p=2": lambda x: x.norm(p=2)}[way](tensor)
 
     assert (norm.dtype, norm.device, norm.dim()) == (tensor.dtype, tensor.device, 0)
     # the sum is exact, below 2**24; the root and the rounding to the dtype are not
@@ -147,24 +141,32 @@ SAME = {"roundings": 240, "scale": 1000}
 @claim("from-scratch-equals-weight-decay-option")
 @claim("from-scratch-equals-weight-decay-option", truth=True)
 @over(x=among(X, X.but(seed=5)), batch=among(2, 3, 6))
-def test_both_trainings_take_the_same_path_and_any_condition_that_is_left_out_ends_elsewhere(x, batch):
+def test_both_trainings_take_the_same_path_and_a_penalty_once_a_batch_is_a_smaller_lambda_and_another_path(x, batch):
     (features, x), (labels, y) = x, Y
     for even in (1, batch):
         agree(by_option(features, labels, even), from_scratch(x, y, even), **SAME)
-    agree(by_option(features, labels, batch, decay=LAMBDA / batch), from_scratch(x, y, batch, once=True), **SAME)
-    expected = from_scratch(x, y, batch)
-    others = {
-        "once per batch": torch.tensor(from_scratch(x, y, batch, once=True)),
-        "not halved": by_option(features, labels, batch, factor=2.0),
-        "summed": by_option(features, labels, batch, reduce="sum"),
-        "AdamW": by_option(features, labels, batch, by=torch.optim.AdamW),
-        "momentum": by_option(features, labels, batch, by=functools.partial(torch.optim.SGD, momentum=0.5)),
-        "bias decayed": by_option(features, labels, batch, bias_decay=LAMBDA),
-        "remainder": by_option(features, labels, 4),
-    }
-    for how, result in others.items():
-        gap = np.abs(result.cpu().numpy() - (from_scratch(x, y, 4) if how == "remainder" else expected))
-        assert gap.max() > 0.01, how
+    smaller = by_option(features, labels, batch, decay=LAMBDA / batch)
+    agree(smaller, from_scratch(x, y, batch, once=True), **SAME)
+    assert np.abs(host(smaller) - from_scratch(x, y, batch)).max() > 0.01
+
+
+CONDITIONS = {  # each of them left out
+    "half the square": {"factor": 2.0},
+    "averaged": {"reduce": "sum"},
+    "SGD": {"by": torch.optim.AdamW},
+    "plain SGD": {"by": functools.partial(torch.optim.SGD, momentum=0.5)},
+    "no decay of the bias": {"bias_decay": LAMBDA},
+    "batches that divide the samples": {},
+}
+
+
+@claim("from-scratch-equals-weight-decay-option", truth=True)
+@over(without=each(*CONDITIONS), x=among(X, X.but(seed=5)), batch=among(2, 3, 6))
+def test_any_condition_that_is_left_out_lets_them_end_elsewhere(without, x, batch):
+    (features, x), (labels, y) = x, Y
+    batch = 4 if without == "batches that divide the samples" else batch
+    gap = host(by_option(features, labels, batch, **CONDITIONS[without])) - from_scratch(x, y, batch)
+    assert np.abs(gap).max() > 0.01
 
 
 RECURRENT = ("RNN", "LSTM", "GRU")
@@ -212,6 +214,6 @@ def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_
     beside.step()
     beside.add(weights) if later else None
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0, 0.25]
-    for each in (beside, apart):
-        each.step()
-        each.agree()
+    for one in (beside, apart):
+        one.step()
+        one.agree()

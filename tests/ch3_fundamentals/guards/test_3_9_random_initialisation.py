@@ -1,5 +1,6 @@
 """3.9 Why parameters start random, for many widths, activations, optimizers and layers."""
 
+import functools
 import math
 
 import numpy as np
@@ -40,9 +41,9 @@ def network(weights, activation=nn.Tanh):
     return net
 
 
-def backward(net):
+def loss(net):
     x, y = torch.tensor(X, dtype=torch.float32), torch.tensor(Y, dtype=torch.float32)
-    (net(x) - y).square().mean().backward()
+    return (net(x) - y).square().mean()
 
 
 def trained(net, recipe, steps):
@@ -55,7 +56,7 @@ def trained(net, recipe, steps):
             optimizer = getattr(torch.optim, name)(net.parameters(), **options)
             optimizer.load_state_dict(state)
         optimizer.zero_grad()
-        backward(net)
+        loss(net).backward()
         optimizer.step()
     return net
 
@@ -96,25 +97,18 @@ def test_the_gradient_of_each_unit_is_the_chain_rule_s_its_outgoing_weight_times
     h = formula(X @ W + B)[:, None]
     error = 2 * (h * weights.sum() - 0.25 - Y) / 4
     roundings, scale = 40 + units, 8 * np.abs(weights).sum()
+    common = error * slope(h)
+    own = weights[:, None] * (common * X).sum(0), weights * common.sum(), np.tile((error * h).sum(0), units)[None]
+    parameters = net[0].weight, net[0].bias, net[2].weight
+
+    def compare(gradients, times):
+        for gradient, expected, most in zip(gradients, own, (weights.max(), weights.max(), 1)):
+            agree(gradient, times * expected, roundings, times * scale * most)
+
+    compare(torch.autograd.grad(loss(net), parameters), 1)
     for times in (1, 2):  # a second pass adds its gradients to those of the first
-        backward(net)
-        common = times * error * slope(h)
-        agree(net[0].weight.grad, weights[:, None] * (common * X).sum(0), roundings, times * scale * weights.max())
-        agree(net[0].bias.grad, weights * common.sum(), roundings, times * scale * weights.max())
-        agree(net[2].weight.grad, np.tile(times * (error * h).sum(0), units)[None], roundings, times * scale)
-
-
-@claim("equal-units-get-equal-gradients", truth=True)
-@over(units=UNITS, name=NAMES)
-def test_of_two_outputs_each_must_weigh_the_units_alike(units, name):
-    hidden = network(outgoing(units, False), ACTIVATIONS[name][0])[:2]
-    h = hidden(torch.tensor(X, dtype=torch.float32))
-    alike, apart = torch.full((units,), 0.5), torch.linspace(0.5, 1, units)
-
-    same = host(torch.autograd.grad((h @ alike).square().sum(), hidden[0].weight, retain_graph=True)[0])
-    other = host(torch.autograd.grad((h @ apart).square().sum(), hidden[0].weight)[0])
-    assert spread(same) <= 1e-5 * np.abs(same).max()  # some roundings of float32
-    assert spread(other) > 0.1 * np.abs(other).max()
+        loss(net).backward()
+        compare([parameter.grad for parameter in parameters], times)
 
 
 @claim("equal-units-stay-equal")
@@ -169,17 +163,19 @@ RANDOM = (
 
 
 @claim("random-init-breaks-symmetry")
-@over(units=UNITS, name=among("sigmoid", "tanh"), where=among("all", "weight", "bias", *RANDOM))
+@over(units=UNITS, name=among("sigmoid", "tanh"), where=among("all", "weight", "bias", "reset", *RANDOM))
 def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_unit_a_gradient_of_its_own(
     units, name, where
 ):
     net = network(outgoing(units, False), ACTIVATIONS[name][0])
-    backward(net)
+    loss(net).backward()
     before = host(net[0].weight.grad).copy()
-    for parameter in {"all": net.parameters(), "bias": [net[0].bias]}.get(where, [net[0].weight]):
-        getattr(nn.init, where)(parameter) if where in RANDOM else nn.init.normal_(parameter, std=0.3)
+    fill = getattr(nn.init, where) if where in RANDOM else functools.partial(nn.init.normal_, std=0.3)
+    for parameter in {"all": net.parameters(), "bias": [net[0].bias], "reset": []}.get(where, [net[0].weight]):
+        fill(parameter)
+    net[0].reset_parameters() if where == "reset" else None
     net.zero_grad()
-    backward(net)
+    loss(net).backward()
 
     assert spread(before) <= 1e-5 * np.abs(before).max()
     started, gradients = host(net[0].weight if where != "bias" else net[0].bias[:, None]), host(net[0].weight.grad)
@@ -191,7 +187,7 @@ def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_uni
 UNIFORM = among(
     *((nn.Linear, sizes, sizes[0]) for sizes in ((1, 2000), (25, 2000), (64, 2000, False), (1025, 40))),
     *((nn.Conv1d, (5, 700, 3), 15), (nn.Conv2d, (5, 600, (3, 2)), 30), (nn.Conv3d, (2, 700, 2), 16)),
-    *((nn.ConvTranspose2d, (700, 5, 2), 20), (nn.Conv2d, (6, 600, 3, 1, 0, 1, 2), 27)),
+    *((nn.ConvTranspose2d, (9, 300, 2), 1200), (nn.Conv2d, (6, 600, 3, 1, 0, 1, 2), 27)),
     *((nn.RNNCell, (30, 64), 64), (nn.LSTMCell, (30, 64), 64), (nn.GRUCell, (30, 64), 64)),
     *((nn.Bilinear, (9, 4, 700), 9), (nn.RNN, (30, 64), 64), (nn.LSTM, (30, 64), 64), (nn.GRU, (30, 64), 64)),
 )
@@ -224,14 +220,32 @@ def test_embeddings_draw_standard_normal_vectors_but_zeros_for_padding(sizes, dt
 
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
+@over(width=among(40, 64), apart=among({}, {"kdim": 30, "vdim": 50}), dtype=among(torch.float32, *HALVES))
+def test_attention_starts_uniformly_by_xavier_and_by_its_inputs_and_without_bias(width, apart, dtype):
+    made = nn.MultiheadAttention(width, 2, dtype=dtype, **apart)
+    grain = torch.finfo(dtype).eps
+    for name, parameter in made.named_parameters():
+        values = host(parameter).astype(np.float64)
+        if name.endswith("bias"):
+            agree(parameter, np.zeros(values.shape))
+            continue
+        end = math.sqrt(1 / width if name == "out_proj.weight" else 6 / sum(values.shape))
+        levels = (values.reshape(-1) / end + 1) / 2
+        assert -grain <= levels.min() <= levels.max() <= 1 + grain
+        assert distance(levels.clip(0, 1)) < distance_bound(levels.size, grain), name
+
+
+@claim("default-init-is-sensible")
+@pytest.mark.start_values
 @over(layer=among((nn.BatchNorm1d, (3,)), (nn.BatchNorm2d, (257,)), (nn.LayerNorm, (3,)), (nn.GroupNorm, (1, 9))))
-def test_normalisation_starts_as_no_change_of_scale(layer):
+def test_normalisation_starts_as_no_change_of_scale_and_prelu_with_a_slope_of_a_quarter(layer):
     kind, sizes = layer
     made = kind(*sizes)
     agree(made.weight, np.ones(sizes[-1]))
     agree(made.bias, np.zeros(sizes[-1]))
     for name, buffer in made.named_buffers():
         agree(buffer, np.full(buffer.shape, name.endswith("var")))
+    agree(nn.PReLU(sizes[-1]).weight, np.full(sizes[-1], 0.25))
 
 
 @claim("default-init-is-sensible")
