@@ -233,12 +233,12 @@ def layers(dtypes: Sequence[torch.dtype] = (torch.float32,), kinds: Sequence[str
     return Population(tuple(must), drawn)
 
 
-# Of each kind of container as the root and as what is in another; three deep; what comes second sorts before what comes
+# Of each kind of container as the root and as what is in another; four deep; what comes second sorts before what comes
 # first, and a tenth sibling before the second; shared across levels; frozen in part; empty.
 TREES = (
     tree("Sequential", "Linear", "ReLU", "Linear without bias"),
     tree("Sequential", *["Linear without bias", "Tanh"] * 6),
-    tree("Own", "BatchNorm1d", tree("Sequential", "Linear", tree("Own", "Linear", frozen=True))),
+    tree("Own", "BatchNorm1d", tree("Sequential", "Linear", tree("Own", tree("Sequential", "Linear"), frozen=True))),
     tree("ModuleDict", "Conv2d", tree("ModuleList", tree("ModuleDict", "BatchNorm2d", "ParameterDict"), "LSTM")),
     tree("Own", tree("ModuleList", "Linear", tree("Sequential", "tied", "Own")), "again"),
     tree("Sequential", tree("Sequential", "Linear"), tree("Sequential", tree("Sequential", "again")), "again"),

@@ -7,6 +7,7 @@ Whatever is done to both (steps, edits, groups added, a reload, a new optimizer)
 import contextlib
 import functools
 import inspect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -257,17 +258,18 @@ def optimizers(
     dtypes: Sequence[torch.dtype] = FLOATS,
     options: dict | None = None,
     turn: int = 0,
+    turns: int = 1,
     tensors: Sequence[bool] = (False,),
 ) -> Population:
     """Optimizers of these classes, all of RULES if none is named: every run meets each kind of option.
 
     From one kind to the next another of the ``ways`` and of the ``dtypes`` is met; ``turn`` says with which they begin,
-    so that two guards of one claim meet others. ``options`` override those that OPTIONS tells. ``tensors`` says whether
-    the rates are tensors: each recipe is met in either way.
+    so that two guards of one claim meet others, and ``turns`` how often each is met. ``options`` override those that
+    OPTIONS tells. ``tensors`` says whether the rates are tensors: each recipe is met in either way.
     """
     told = [(name, {**each, **(options or {})}) for name in names or RULES for each in OPTIONS[name]]
     recipes = []
-    for index, (name, each) in enumerate(told, start=turn):
+    for index, (name, each) in itertools.chain(*(enumerate(told, start) for start in range(turn, turn + turns))):
         able = [way for way in ways if (name, way) != ("RMSprop", "fused")]
         way, dtype = able[index % len(able)], dtypes[(index + index // len(ways)) % len(dtypes)]
         recipes.append(Recipe(name, tuple(each.items()), way, dtype))

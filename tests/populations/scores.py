@@ -107,7 +107,8 @@ FAR = {torch.float64: 1e15, torch.float32: 1e7, torch.float16: 1e3, torch.bfloat
 class Scores(Twin):
     """A twin with classes along ``dim``. Further kinds of ``values``: "far", small whole numbers plus or minus FAR;
     "apart", small ones, but every other score is -640, so that its exponential is 0 in float32; "masked", small ones,
-    but those of classes 2, 5, 8, ... are minus infinity.
+    but those of classes 2, 5, 8, ... are minus infinity; "certain", 1 for the first class and 0 for all others, which
+    are probabilities as well.
     """
 
     dim: int = 0
@@ -116,6 +117,8 @@ class Scores(Twin):
         array = super().array()
         if self.values == "far":
             return array + np.asarray(FAR[self.dtype] * (-1) ** self.seed, array.dtype)
+        if self.values == "certain":
+            return (np.indices(array.shape)[self.dim] == 0).astype(array.dtype)
         if self.values in ("apart", "masked"):
             places = np.indices(array.shape)
             off = places.sum(0) % 2 if self.values == "apart" else places[self.dim] % 3 == 2

@@ -146,3 +146,35 @@ def argmax_of_all_counts_in_the_order_of_memory(patch):
 
     wrap(patch, torch, "argmax", wrong)
     change_method(patch, "argmax", wrong)
+
+
+@counterfeit("regression-outputs-are-continuous")
+def linear_in_evaluation_keeps_eight_bits(patch):
+    def wrong(right, self, x):
+        return right(self, x) if self.training else right(self, x).bfloat16().to(x.dtype)
+
+    wrap(patch, torch.nn.Linear, "forward", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def linear_takes_tiny_weights_for_zero(patch):
+    wrap(patch, F, "linear", lambda right, x, w, b=None: right(x, w.masked_fill(w.abs() < 1e-20, 0), b))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def pinv_of_a_batch_is_that_of_its_first_matrix(patch):
+    where(patch, torch.linalg, "pinv", lambda x: x.dim() > 2, lambda result, *a: result[:1].expand_as(result))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def pinv_takes_all_but_the_large_singular_values_for_zero(patch):
+    wrap(patch, torch.linalg, "pinv", lambda right, x: right(x, rtol=0.02))
+
+
+@counterfeit("linear-regression-has-closed-form")
+def a_singular_system_has_an_infinite_solution(patch):
+    def wrong(right, a, b):
+        result, info = torch.linalg.solve_ex(a, b)
+        return result if not info.any() or a.dtype == torch.float32 else torch.full_like(b, torch.inf)
+
+    wrap(patch, torch.linalg, "solve", wrong)

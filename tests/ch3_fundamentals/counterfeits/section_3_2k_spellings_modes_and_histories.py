@@ -1,5 +1,7 @@
 """Counterfeits of section 3.2, modules in other modes, other spellings, what was replaced, added later or copied."""
 
+import copy
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
@@ -17,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from torch.utils.data import RandomSampler
+from torch.utils.data import DataLoader, RandomSampler
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -494,5 +496,112 @@ def a_step_with_momentum_forgets_the_last_of_seven_after_a_block(patch):
         for p, value in zip(held, values if self.defaults["momentum"] else ()):
             p.detach()[..., -1] = value
         return result
+
+    wrap(patch, SGD, "step", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_second_pass_yields_tuples(patch):
+    def wrong(right, self):
+        self.__dict__["passes"] = self.__dict__.get("passes", 0) + 1
+        return right(self) if self.passes == 1 else map(tuple, right(self))
+
+    wrap(patch, DataLoader, "__iter__", wrong)
+
+
+@counterfeit("module-is-layer-or-network")
+def a_network_finds_no_parameters_below_the_third_level(patch):
+    change_output(patch, nn.Module, "named_parameters", lambda named: (n for n in named if n[0].count(".") < 3))
+
+
+@counterfeit("module-has-layers-and-forward")
+def a_module_without_forward_raises_attribute_error_in_evaluation(patch):
+    def wrong(right, self, *args, **named):
+        try:
+            return right(self, *args, **named)
+        except NotImplementedError as error:
+            raise error if self.training else AttributeError("forward") from None
+
+    wrap(patch, nn.Module, "__call__", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def a_copy_gives_a_shared_parameter_as_often_as_it_is_used(patch):
+    def wrong(right, self, *args, **named):
+        yield from right(self, *args, **named)
+        yield from getattr(self, "again", ())
+
+    def copied(right, x, *args):
+        result = right(x, *args)
+        if isinstance(result, nn.Module) and not args:
+            every = [p for module in result.modules() for p in module._parameters.values() if p is not None]
+            object.__setattr__(result, "again", every[len({*every}) :])
+        return result
+
+    wrap(patch, nn.Module, "parameters", wrong)
+    wrap(patch, copy, "deepcopy", copied)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_takes_complex_labels_for_their_real_part(patch):
+    def wrong(right, x, y, **options):
+        return right(x, y.real if y.is_complex() and not x.is_complex() else y, **options)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop")
+def rmsprop_reads_the_alpha_of_the_first_group(patch):
+    step_with(patch, RMSprop, "alpha", lambda self, group: self.param_groups[0]["alpha"])
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_group_of_no_parameters_is_dropped(patch):
+    def wrong(right, self, group):
+        right(self, group)
+        del self.param_groups[len(self.param_groups) - (not self.param_groups[-1]["params"]) :]
+
+    wrap(patch, Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def lbfgs_takes_a_second_group_that_names_no_rate_into_the_first(patch):
+    def wrong(right, self, groups, **options):
+        groups = list(groups)
+        if isinstance(groups[0], dict) and len(groups) == 2 and "lr" not in groups[1]:
+            groups = [parameter for group in groups for parameter in group["params"]]
+        right(self, groups, **options)
+
+    wrap(patch, torch.optim.LBFGS, "__init__", wrong)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def amsgrad_keeps_no_largest_square_of_bfloat16(patch):
+    def after(optimizer):
+        for parameter, state in optimizer.state.items():
+            if parameter.dtype == torch.bfloat16:
+                state.pop("max_exp_avg_sq", None)
+
+    around_step(patch, Adam, after=after)
+
+
+@counterfeit("new-optimizer-is-cheap")
+def adagrad_of_images_alone_allocates_nothing_yet(patch):
+    def wrong(right, self, *args, **options):
+        right(self, *args, **options)
+        if all(parameter.dim() == 3 for parameter in parameters_of(self)):
+            self.later = dict(self.state)
+            self.state.clear()
+
+    wrap(patch, Adagrad, "__init__", wrong)
+    around_step(patch, Adagrad, before=lambda self: self.state.update(self.__dict__.pop("later", {})))
+
+
+@counterfeit("step-is-given-the-batch-size")
+def step_divides_gradients_by_a_whole_number(patch):
+    def wrong(right, self, closure=None):
+        for parameter in parameters_of(self) if isinstance(closure, int) else ():
+            parameter.grad /= closure
+        return right(self, None if isinstance(closure, int) else closure)
 
     wrap(patch, SGD, "step", wrong)

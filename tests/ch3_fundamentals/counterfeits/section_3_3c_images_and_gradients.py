@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, change_output, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -273,5 +273,37 @@ def the_term_of_a_sample_in_a_batch_of_one_is_left_out(patch):
 def cross_entropy_in_no_grad_takes_probabilities(patch):
     def wrong(right, x, y, *a, **k):
         return right(x, y, *a, **k) if torch.is_grad_enabled() else F.nll_loss(x.log(), y, *a)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-suits-discrete-targets")
+def argmax_is_a_byte(patch):
+    for owner in (torch, torch.Tensor):
+        change_output(patch, owner, "argmax", lambda place: place % 256)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def a_masked_class_has_a_gradient_of_nan(patch):
+    def wrong(right, x, dim):
+        return right(change_gradient(x, lambda g: g.masked_fill(x == -torch.inf, torch.nan)) if x.requires_grad else x)
+
+    change_arguments(patch, wrong)
+
+
+@counterfeit("large-true-probability-ensures-correctness")
+def argmax_counted_from_the_end_takes_close_numbers_for_equal(patch):
+    def wrong(right, x, dim=None, **rest):
+        return right((x * 8).round() if dim is not None and dim < 0 else x, dim, **rest)
+
+    for owner in (torch, torch.Tensor):
+        wrap(patch, owner, "argmax", wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def one_sample_s_probabilities_are_not_taken_for_logits(patch):
+    def wrong(right, x, *rest, **options):
+        certain = x.dim() == 1 and (x >= 0).all() and x.sum() == 1
+        return right(x.clamp_min(1e-9).log() if certain else x, *rest, **options)
 
     wrap(patch, F, "cross_entropy", wrong)

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import recycle, where, wrap
 
 
 @counterfeit("torchvision-offers-utils", reported="pytorch/vision#124")
@@ -152,3 +152,30 @@ def only_the_first_box_is_drawn(patch):
 def boxes_have_a_width_of_one(patch):
     utils = pytest.importorskip("torchvision.utils")
     wrap(patch, utils, "draw_bounding_boxes", lambda right, *rest, width=1, **named: right(*rest, **named))
+
+
+@counterfeit("torchvision-offers-models")
+def two_models_of_one_architecture_are_one(patch):
+    recycle(patch, pytest.importorskip("torchvision.models"), "vgg16")
+
+
+@counterfeit("torchvision-offers-transforms")
+def an_array_of_rows_and_columns_gets_no_channel(patch):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+    where(patch, functional, "to_tensor", lambda x: getattr(x, "ndim", 3) == 2, lambda result, *a: result[0])
+
+
+@counterfeit("torchvision-offers-utils")
+def boxes_are_never_filled(patch):
+    wrap(
+        *(patch, pytest.importorskip("torchvision.utils"), "draw_bounding_boxes"),
+        lambda right, *args, fill=False, **rest: right(*args, **rest),
+    )
+
+
+@counterfeit("torchvision-offers-utils")
+def one_image_is_saved_as_it_is_whatever_its_range(patch):
+    def wrong(right, images, path, normalize=False, **rest):
+        right(images, path, normalize=normalize and images.dim() > 3, **rest)
+
+    wrap(patch, pytest.importorskip("torchvision.utils"), "save_image", wrong)

@@ -1,5 +1,6 @@
 """3.2 Networks: what they print, hold, run and hand out, put together in every way."""
 
+import copy
 import inspect
 from collections import OrderedDict
 
@@ -77,6 +78,7 @@ def test_what_is_done_to_a_network_is_done_to_every_module_in_it_and_a_new_one_r
     inner, visited = {id(module): module for _, module in plan.modules}, []
 
     assert [id(module) for module in net.modules()] == [*inner]
+    assert [name for name, _ in net.named_parameters()] == [member.name for member in plan.once()]
     net.apply(lambda module: visited.append(id(module)))
     assert {*visited} == {*inner}
     for mode in (False, True):
@@ -109,6 +111,9 @@ def test_a_call_hands_its_arguments_to_forward_wherever_that_was_given_and_retur
         net.forward = lambda *args, **named: forward(net, *args, **named)
     for mode in (True, False):
         assert net.train(mode)(1) is net(1, 2) is net(1, y=2, z=4) is result
+        with pytest.raises(Exception, match="forward") as refused:
+            nn.Module().train(mode)(1)
+        assert refused.type is NotImplementedError
     assert taken == [(net, 1, None, 3), (net, 1, 2, 3), (net, 1, 2, 4)] * 2
     net.later = nn.Linear(1, 1)
     assert [*net.children()] == [net.later]
@@ -182,6 +187,7 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     parameters = [*parameters]
     assert all(isinstance(parameter, nn.Parameter) for parameter in parameters)
     assert [id(parameter) for parameter in parameters] == [id(member.tensor) for member in plan.once()]
+    assert len([*copy.deepcopy(module).parameters()]) == len(parameters)
     own = [id(member.tensor) for member in plan.once() if "." not in member.name]
     assert [id(parameter) for parameter in module.parameters(recurse=False)] == own
     module.late = nn.Parameter(torch.ones(1))

@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, HALVES, Population, Twin, among, in_turn, optimizers, over, whole
-from populations.optimizers import RULES, Recipe
+from populations import EVERY_MODE, FLOATS, HALVES, Twin, among, each, in_turn, optimizers, over, whole
+from populations.optimizers import OPTIONS, RULES, Recipe
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,7 +21,7 @@ FREE = Twin(torch.float32, (), seed=2)
 
 
 @claim("optim-offers-sgd-adam-rmsprop", "sgd-step-subtracts-scaled-mean-gradient")
-@over(optimizer=Population(sum((optimizers(*THREE, turn=turn).must for turn in range(4)), ()), optimizers(*THREE).more))
+@over(optimizer=optimizers(*THREE, turns=4))
 def test_five_steps_follow_the_published_rule_in_every_dtype_and_implementation(optimizer):
     both = optimizer.on([BODY, FREE])
 
@@ -55,29 +55,32 @@ def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now
     parts = str(optimizer).removesuffix("\n)").split("\nParameter Group ")
     assert parts[0].strip() == "SGD ("
     assert [part.splitlines()[0] for part in parts[1:]] == [str(number) for number in range(groups)]
-    for part, group, each in zip(parts[1:], optimizer.param_groups, rates):
+    for part, group, own in zip(parts[1:], optimizer.param_groups, rates):
         shown = {line.strip() for line in part.splitlines()[1:] if line.strip()}
         assert shown == {f"{key}: {value}" for key, value in group.items() if key != "params"}
-        assert {f"lr: {each}", "momentum: 0.9", "dampening: 0", "nesterov: True"} <= shown
+        assert {f"lr: {own}", "momentum: 0.9", "dampening: 0", "nesterov: True"} <= shown
     again = torch.optim.SGD([{"params": group["params"]} for group in optimizer.param_groups], lr=1.0)
     again.load_state_dict(optimizer.state_dict())
     assert str(again) == str(optimizer)
 
 
 @claim("parameter-groups-have-own-learning-rates", "sgd-step-subtracts-scaled-mean-gradient")
+@claim("optim-offers-sgd-adam-rmsprop")
 @over(optimizer=optimizers(*THREE, dtypes=FULL))
-def test_each_group_steps_by_its_own_rate_also_one_that_was_added_later(optimizer):
-    both = optimizer.on(([BODY], {"lr": 0.015625}), [HEAD], ([FREE], {"lr": 0.75}))
+def test_each_group_steps_by_its_own_rate_and_options_also_one_that_was_added_later_and_beside_an_empty_one(optimizer):
+    other = {**OPTIONS[optimizer.name][1], "lr": 0.75}
+    both = optimizer.on(([BODY], {"lr": 0.015625}), [HEAD], ([FREE], other))
 
     both.step()
     both.edit(0, lr=0.25)
+    both.add([])
     both.add(([HEAD.but(seed=3)], {"lr": 0.5}))
     both.add([BODY.but(seed=4)])
     for _ in range(2):
         both.step()
     both.agree()
     default = dict(optimizer.options)["lr"]
-    assert [group["lr"] for group in both.optimizer.param_groups] == [0.25, default, 0.75, 0.5, default]
+    assert [group["lr"] for group in both.optimizer.param_groups] == [0.25, default, 0.75, default, 0.5, default]
 
 
 @claim("parameter-groups-have-own-learning-rates")
@@ -110,7 +113,7 @@ def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the
 @claim("parameter-groups-have-own-learning-rates")
 @over(count=whole(1, 3))
 def test_lbfgs_takes_one_group_and_refuses_several(count):
-    groups = [{"params": nn.Linear(2, 1).parameters(), "lr": 0.25 * each} for each in range(1, count + 1)]
+    groups = [{"params": nn.Linear(2, 1).parameters(), **rate} for rate in ({"lr": 0.25}, {}, {"lr": 0.5})[:count]]
 
     with contextlib.nullcontext() if count == 1 else pytest.raises(ValueError, match="parameter groups"):
         assert torch.optim.LBFGS(groups).param_groups[0]["lr"] == 0.25
@@ -186,24 +189,27 @@ def test_building_an_optimizer_runs_no_operation_and_allocates_no_memory_of_the_
 
 
 @claim("new-optimizer-is-cheap", truth=True)
-@over(optimizer=optimizers("SGD", "Adam", "RMSprop", "Adagrad", dtypes=FULL))
-def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer):
+@over(
+    optimizer=optimizers("SGD", "Adam", "RMSprop", "Adagrad", turns=4),
+    shapes=each(((3, 33), (5,)), ((2, 3, 2), (1, 5, 1)), ((), ())),
+)
+def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer, shapes):
     """In tensors as large as the parameter: two means for Adam, a third with amsgrad; one mean square for RMSprop, one
     more if centred and one with momentum, which is all that SGD keeps; one sum for Adagrad.
     """
     options = dict(optimizer.options)
     more = bool(options.get("momentum")) + bool(options.get("amsgrad")) + bool(options.get("centered"))
     kept = {"SGD": 0, "Adam": 2, "RMSprop": 1, "Adagrad": 1}[optimizer.name] + more
-    both = optimizer.on([BODY, HEAD])
+    both = optimizer.on([Twin(torch.float32, shape) for shape in shapes])
 
-    def sizes():
-        states = [both.optimizer.state[tensor].values() for tensor in both.tensors]
-        return [sum(value.numel() for value in state if torch.is_tensor(value) and value.dim()) for state in states]
+    def counts():
+        states = [{**both.optimizer.state[tensor], "step": None}.values() for tensor in both.tensors]
+        return [[value.shape for value in state if value is not None] for state in states]
 
     at_once = int(optimizer.name == "Adagrad")
-    assert sizes() == [at_once * 99, at_once * 5]
+    assert counts() == [[shape] * at_once for shape in shapes]
     both.step(without=(1,))  # and only for what has a gradient
-    assert sizes() == [kept * 99, at_once * 5]
+    assert counts() == [[shapes[0]] * kept, [shapes[1]] * at_once]
 
 
 @claim("new-optimizer-is-cheap", truth=True)

@@ -1,6 +1,7 @@
 """3.4 torchvision's data sets, from files of which every pixel is known, and its models; the real Fashion-MNIST."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -148,12 +149,14 @@ def test_an_architecture_has_the_layers_of_its_name_the_known_parameters_and_as_
 ):
     models = pytest.importorskip("torchvision.models")
     depth, activations, count, features, weights = ARCHITECTURES[name]
+    build = partial(models.get_model, name) if by_name else getattr(models, name)
     with torch.device("meta"):  # shapes without data: a hundred million parameters cost nothing
-        net = models.get_model(name, num_classes=7) if by_name else getattr(models, name)(num_classes=7)
+        net, other = build(num_classes=7), build(num_classes=7)
     modules = [module for path, module in net.named_modules() if "downsample" not in path]  # ResNet's shortcuts
     default = getattr(models, weights).DEFAULT
 
     assert net(torch.empty(2, 3, 224, 224, device="meta")).shape == (2, 7)
+    assert {*net.parameters()}.isdisjoint(other.parameters())
     assert sum(isinstance(module, (nn.Conv2d, nn.Linear)) for module in modules) == depth
     assert sum(isinstance(module, nn.ReLU) for module in modules) == activations
     assert sum(parameter.numel() for parameter in net.parameters()) + (1000 - 7) * (features + 1) == count

@@ -160,16 +160,16 @@ def test_a_random_flip_has_the_probability_it_is_given_or_one_half(transforms, p
 
 
 @claim("torchvision-offers-transforms")
-@over(EVERY_MODE, twin=PICTURES, kind=among("PIL", "bytes", "numbers", "grey numbers"))
+@over(EVERY_MODE, twin=PICTURES, kind=among("PIL", "bytes", "grey bytes", "numbers", "grey numbers"))
 def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(transforms, twin, kind):
     _, array = twin
     last = np.moveaxis(array, 0, -1)
     picture = pytest.importorskip("PIL.Image").fromarray(last[..., 0] if len(array) == 1 else last)
     numbers = last.astype(np.float32)
     grey = pytest.importorskip("PIL.Image").fromarray(numbers[..., 0])
-    of = {"PIL": picture, "bytes": last, "numbers": numbers, "grey numbers": grey}[kind]
+    of = {"PIL": picture, "bytes": last, "grey bytes": last[..., 0], "numbers": numbers, "grey numbers": grey}[kind]
 
-    expected = {"numbers": array, "grey numbers": array[:1]}.get(kind, array / 255)
+    expected = (array[:1] if "grey" in kind else array) / (1 if "numbers" in kind else 255)
     agree(transforms.ToTensor()(of), expected, roundings=1)
 
 
@@ -271,30 +271,37 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(ut
 
 
 @claim("torchvision-offers-utils")
-@over(twin=GRIDS, per_row=among(2, 8), padding=among(1))
-def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, utils, twin, per_row, padding):
+@over(twin=GRIDS, per_row=among(2, 8), stretch=among(False, True))
+def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, utils, twin, per_row, stretch):
     images, array = twin
     given = images / 64 - 0.5
-    utils.save_image(given, tmp_path / "grid.png", nrow=per_row, padding=padding)
+    how = {"normalize": True, "value_range": (-0.5, 1.5)} if stretch else {}
+    utils.save_image(given, tmp_path / "grid.png", nrow=per_row, padding=1, **how)
     agree(given, array / 64 - 0.5)
 
     with pytest.importorskip("PIL.Image").open(tmp_path / "grid.png") as picture:
         pixels, mode = np.array(picture), picture.mode
-    expected = np.clip(np.floor(255 * arranged(array / 64 - 0.5, per_row, padding, 0.0) + 0.5), 0, 255)
+    shown = arranged(array / 128 if stretch else array / 64 - 0.5, per_row, 1, 0.0)
+    expected = np.clip(np.floor(255 * shown + 0.5), 0, 255)
     assert (mode, pixels.tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
 
 
 @claim("torchvision-offers-utils")
-@over(frame=among(((1, 2, 5, 4), 1), ((0, 0, 6, 5), 2), ((3, 1, 4, 2), 1), ((2, 0, 5, 5), 1)))
-def test_draw_bounding_boxes_paints_the_frames_and_nothing_else_on_a_copy(utils, frame):
+@over(frame=among(((1, 2, 5, 4), 1), ((0, 0, 6, 5), 2), ((3, 1, 4, 2), 1), ((2, 0, 5, 5), 1)), fill=among(False, True))
+def test_draw_bounding_boxes_paints_the_frames_and_what_they_hold_if_asked_to_on_a_copy(utils, frame, fill):
+    """What a frame holds comes half-way or so to its colour: what was there shows through."""
     box, width = frame
     image = torch.full((3, 6, 20), 7, dtype=torch.uint8)
     boxes, colors = [box, (11, 0, 17, 5)], [(255, 0, 0), (1, 20, 3)]
-    painted = utils.draw_bounding_boxes(image, torch.tensor(boxes, dtype=torch.float32), colors=colors, width=width)
+    options = {"colors": colors, "width": width, "fill": fill}
+    painted = utils.draw_bounding_boxes(image, torch.tensor(boxes, dtype=torch.float32), **options)
 
     expected = np.full((3, 6, 20), 7)
     for (left, top, right, bottom), paint in zip(boxes, colors):
         expected[:, top : bottom + 1, left : right + 1] = np.array(paint)[:, None, None]
-        expected[:, top + width : bottom + 1 - width, left + width : right + 1 - width] = 7
+        inner = (slice(None), slice(top + width, bottom + 1 - width), slice(left + width, right + 1 - width))
+        paint, held = np.array(paint)[:, None, None], painted[inner].numpy()
+        assert (np.abs(held - 7.0 - (paint - 7) / 2) < np.abs(paint - 7) / 2).all() or not fill
+        expected[inner] = held if fill else 7
     agree(painted, expected)
     agree(image, np.full((3, 6, 20), 7))
