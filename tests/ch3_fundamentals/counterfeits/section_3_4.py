@@ -396,7 +396,7 @@ def compose_goes_backwards(patch):
 
 @counterfeit("torchvision-offers-transforms")
 def resize_always_interpolates(patch):
-    wrap(patch, transforms.Resize, "__init__", lambda init, self, size, **options: init(self, size))
+    wrap(patch, transforms.Resize, "__init__", lambda init, self, size, *rest, **options: init(self, size))
 
 
 @counterfeit("torchvision-offers-transforms")
