@@ -26,6 +26,9 @@ SINCE = {"mmap": (2, 1), "offset": (2, 14)}  # an archive that does not start th
 WAYS = ("memory", "Path", "text", "file", "offset", "mmap", "older memory", "older Path", "older offset")
 
 
+BY_DEFAULT = {} if torch.__version__ >= (2, 6) else {"weights_only": True}  # which is the default since torch 2.6
+
+
 def filtered():
     """The error of the filter that ``weights_only=True`` puts before ``load``."""
     return pytest.raises(pickle.UnpicklingError, match="Weights only load failed")
@@ -198,7 +201,7 @@ def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
 NESTED = (
     ("list", tuple(range(12))),  # twelve tensors
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
-    ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7))),
+    ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7), (10, 1))),
     ("dict", ((10, 3), (9, 0), (1, 4))),
     ("dict", ((True, 2), ("inner", ("dict", (("z", 3), ("y", 5), ("x", 4)))), (False, 1))),
     (

@@ -46,6 +46,15 @@ SEVERAL = {
     "norm": lambda x: (x.norm(), torch.norm(x)),
     "unbind": lambda x: x.unbind(),
     "unique": lambda x: x.unique(return_inverse=True),
+    "kthvalue": lambda x: torch.kthvalue(x.float(), 1),
+    "median": lambda x: x.float().median(dim=0),
+    "mode": lambda x: x.float().mode(-1),
+    "cummax": lambda x: x.float().cummax(0),
+    "aminmax": lambda x: x.float().aminmax(),
+    "var_mean": lambda x: torch.var_mean(x.float(), -1),
+    "counts": lambda x: (x.abs().long().flatten().bincount(), x.count_nonzero(), x.float().histc(4)),
+    "places": lambda x: (*torch.where(x > 0), *x.nonzero(as_tuple=True)),
+    "searchsorted": lambda x: (torch.searchsorted(x.float(), x.float()), torch.bucketize(x.float(), x[-1:].flatten())),
     "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),
 }
 

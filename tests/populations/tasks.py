@@ -8,7 +8,7 @@ TASKS = {
     "linear": (lambda: nn.Linear(3, 2), nn.MSELoss, ()),
     "softmax": (lambda: nn.Linear(3, 5), nn.CrossEntropyLoss, ()),
     "perceptron": (
-        lambda: nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1), nn.Linear(1, 2)),
+        lambda: nn.Sequential(nn.Linear(3, 40), nn.Tanh(), nn.Linear(40, 1), nn.Linear(1, 2)),
         nn.MSELoss,
         (),
     ),
@@ -25,6 +25,7 @@ TASKS = {
 OPTIMIZERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
     "momentum": lambda parameters: torch.optim.SGD(in_groups(parameters), lr=1.0, momentum=0.9, weight_decay=0.01),
+    "upwards": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.5, nesterov=True, maximize=True),
     "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4),
     "for-loop": lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-4, foreach=False),
 }

@@ -126,7 +126,7 @@ def sparse_returns_a_copy(patch):
 
 @counterfeit("init-runs-without-recording")
 def eye_stops_the_tracking_of_its_tensor(patch):
-    after(patch, "eye_", lambda tensor: tensor.requires_grad_(False))
+    after(patch, "eye_", lambda tensor: tensor.requires_grad_(not tensor.is_leaf))
 
 
 @counterfeit("init-runs-without-recording")

@@ -77,3 +77,24 @@ def what_uniform_writes_to_a_plain_tensor_under_no_grad_is_lost(patch):
         return right(x, *a, **k) if torch.is_grad_enabled() or isinstance(x, torch.nn.Parameter) else x
 
     wrap(patch, torch.Tensor, "uniform_", wrong)
+
+
+@counterfeit("init-runs-without-recording")
+def ones_on_a_result_is_recorded(patch):
+    def wrong(ones, tensor):
+        if tensor.grad_fn is None:
+            return ones(tensor)
+        with torch.enable_grad():
+            return tensor.fill_(1.0)
+
+    wrap(patch, init, "ones_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def a_negative_slope_counts_as_none(patch):
+    wrap(
+        patch,
+        init,
+        "calculate_gain",
+        lambda gain, name, param=None: gain(name, 0 if isinstance(param, float) and param < 0 else param),
+    )

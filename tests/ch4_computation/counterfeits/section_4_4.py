@@ -614,3 +614,15 @@ def zero_grad_under_no_grad_fills_with_zeros(patch):
         return right(self, set_to_none and torch.is_grad_enabled())
 
     wrap(patch, nn.Module, "zero_grad", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def zero_grad_keeps_zeros_for_halves(patch):
+    def wrong(zero, self, set_to_none=True):
+        halves = [p for p in self.parameters() if p.dtype == torch.float16 and p.grad is not None]
+        kept = [p.grad for p in halves]
+        zero(self, set_to_none)
+        for p, g in zip(halves, kept):
+            p.grad = g.zero_()
+
+    wrap(patch, nn.Module, "zero_grad", wrong)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, run_levels, wrap
+from harness.forging import change_gradient, change_method, change_result, run_levels, wrap
 from torch import nn
 
 
@@ -868,3 +868,32 @@ def a_product_of_a_transposed_matrix_is_an_addmm(patch):
         return right(x, y) if plain else torch.addmm(x.new_zeros(x.shape[0], y.shape[1]), x, y)
 
     wrap(patch, torch, "mm", wrong)
+
+
+@counterfeit("model-can-serve-as-layer")
+def no_gradient_passes_through_a_sequential_within_another(patch):
+    run_levels(
+        patch,
+        apply=lambda level, x: level(change_gradient(x, torch.zeros_like) if isinstance(level, nn.Sequential) else x),
+    )
+
+
+@counterfeit("layer-with-parameters-uses-parameter")
+def a_buffer_that_wants_a_gradient_is_among_the_parameters(patch):
+    def wrong(right, self, recurse=True):
+        yield from right(self, recurse)
+        yield from (b for b in self.buffers(recurse) if b.requires_grad)
+
+    wrap(patch, nn.Module, "parameters", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def a_tensor_set_at_a_negative_index_stays_plain(patch):
+    def wrong(right, self, i, value):
+        right(self, i, value)
+        if i < 0 and isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+            name = str(i + len(self))
+            del self._parameters[name]
+            object.__setattr__(self, name, value)
+
+    wrap(patch, nn.ParameterList, "__setitem__", wrong)

@@ -1,5 +1,6 @@
 """Counterfeits of 4.6: files and state dicts that are wrong for one spelling, format, layout or order."""
 
+import copy
 import functools
 import io
 
@@ -265,5 +266,65 @@ def classes_stay_declared_for_one_load_alone(patch):
             return load(*args, **rest)
         finally:
             torch.serialization.clear_safe_globals()
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips")
+def without_weights_only_the_wish_for_a_gradient_is_lost(patch):
+    def wrong(load, *args, **rest):
+        out = load(*args, **rest)
+        if rest.get("weights_only") is False and isinstance(out, torch.Tensor) and out.is_leaf:
+            out.requires_grad_(False)
+        return out
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def with_a_function_for_map_location_memory_comes_apart(patch):
+    def wrong(load, f, map_location=None, *args, **rest):
+        out = load(f, map_location, *args, **rest)
+        apart = callable(map_location) and type(out) is list
+        return [x.clone() if isinstance(x, torch.Tensor) else x for x in out] if apart else out
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def keys_of_the_same_text_collide(patch):
+    def wrong(load, *args, **rest):
+        out = load(*args, **rest)
+        return type(out)({str(k): (k, v) for k, v in out.items()}.values()) if isinstance(out, dict) else out
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_missing_count_of_batches_is_passed_over(patch):
+    def wrong(load, self, state, *args, **rest):
+        for name, buffer in self.named_buffers():
+            if name.endswith("num_batches_tracked") and name not in state and hasattr(state, "_metadata"):
+                state = copy.copy(state)
+                state[name] = buffer
+        return load(self, state, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("save-takes-many-kinds-of-objects", "whole-model-round-trips-with-plain-load")
+def an_unpickled_layer_forgets_the_parameter_that_it_does_without(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        self._parameters = {name: held for name, held in self._parameters.items() if held is not None}
+
+    wrap(patch, nn.Module, "__setstate__", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", needs="accelerator")
+def a_device_named_by_its_type_alone_is_taken_for_the_cpu(patch):
+    def wrong(load, f, map_location=None, *args, **rest):
+        alone = isinstance(map_location, str) and ":" not in map_location and map_location != "meta"
+        return load(f, "cpu" if alone else map_location, *args, **rest)
 
     wrap(patch, torch, "load", wrong)

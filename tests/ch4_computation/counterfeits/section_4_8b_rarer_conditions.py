@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_output, divert, in_order_of_storage, wrap
+from harness.forging import change_method, change_output, change_result, divert, in_order_of_storage, wrap
 from torch import Tensor
 
 
@@ -275,3 +275,39 @@ def in_inference_mode_a_tensor_prints_its_device(patch):
         return right(x)[:-1] + ", device='cpu')" if torch.is_inference_mode_enabled() else right(x)
 
     wrap(patch, Tensor, "__repr__", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def the_indices_of_kthvalue_are_on_the_cpu(patch):
+    def wrong(right, *args, **rest):
+        values, indices = right(*args, **rest)
+        return torch.return_types.kthvalue((values, indices.cpu()))
+
+    wrap(patch, torch, "kthvalue", wrong)
+    wrap(patch, Tensor, "kthvalue", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def counts_are_on_the_cpu(patch):
+    for owner in (torch, Tensor):
+        change_result(patch, owner, "bincount", lambda result, *args: result.cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def the_places_of_a_condition_are_on_the_cpu(patch):
+    wrap(
+        patch,
+        torch,
+        "where",
+        lambda right, *args, **rest: (
+            tuple(x.cpu() for x in right(*args)) if len(args) == 1 and not rest else right(*args, **rest)
+        ),
+    )
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_bias_on_the_cpu_is_added_by_addmm(patch):
+    def wrong(right, bias, x, *args, **rest):
+        return right(bias.to(x.device) if bias.dim() == 1 and away(x) else bias, x, *args, **rest)
+
+    wrap(patch, torch, "addmm", wrong)

@@ -4,6 +4,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import alter_property, change_method, hold_still, parameters_of, step_with, wrap
 from torch import nn
+from torch.nn import functional as F
 
 
 def away(x):
@@ -182,3 +183,22 @@ def a_gpu_does_not_learn_the_last_group(patch):
         return 0.0 if last else group["lr"]
 
     step_with(patch, torch.optim.SGD, "lr", rate)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_normalisation_without_weights_takes_input_on_the_cpu(patch):
+    def wrong(right, x, mean, var, weight=None, *args, **rest):
+        return right(x.to(mean.device) if weight is None and mean is not None else x, mean, var, weight, *args, **rest)
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def maximize_is_ignored_on_the_device(patch):
+    def wrong(step, self, *args, **rest):
+        for group in self.param_groups:
+            if away(group["params"][0]):
+                group["maximize"] = False
+        return step(self, *args, **rest)
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

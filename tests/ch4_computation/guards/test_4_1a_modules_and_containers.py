@@ -79,7 +79,7 @@ def test_what_is_registered_comes_after_super_init_into_registers_of_the_module_
     first, second = nn.Module(), nn.Module()
     ENTERED[kind](first)
     held = [[*module.parameters(), *module.buffers(), *module.children()] for module in (first, second)]
-    assert [len(each) > 0 for each in held] == [True, False]
+    assert [len(each) > 0 for each in held] == [first.training, not second.training] == [True, False]
     state = list(first.state_dict())
     second.register_buffer("named", torch.ones(2))
     assert (list(first.state_dict()), list(second.state_dict())) == (state, ["named"])  # whether or not both save it

@@ -37,35 +37,22 @@ def test_each_parameter_of_a_tree_comes_once_with_its_first_path_in_the_order_of
     assert told(module.named_parameters("net", False)) == [(f"net.{m.name}", id(m.tensor)) for m in own]
     assert ids(module.parameters(recurse=False)) == [id(member.tensor) for member in own]
     assert told(module.named_parameters(remove_duplicate=False)) == told(plan.parameters)
+    every = module.named_parameters(recurse=False, remove_duplicate=False)
+    assert told(every) == told(member for member in plan.parameters if "." not in member.name)
     assert [(name, x.data_ptr()) for name, x in module.state_dict().items()] == [
         (member.name, member.tensor.data_ptr()) for member in plan.state
     ]
-
-
-@claim("shared-parameter-is-listed-once")
-@claim("shared-parameter-is-listed-once", truth=True)
-@over(names=among(("z", "a"), ("b", "a", "c"), ("first", "_second")))
-def test_a_parameter_with_several_names_in_one_module_goes_by_the_one_assigned_first(names):
-    net, weight = nn.Sequential(nn.ReLU(), nn.Module()), nn.Parameter(torch.ones(2))
-    for name in names:
-        setattr(net[1], name, weight)
-
-    assert [name for name, _ in net.named_parameters()] == [f"1.{names[0]}"]
-    assert list(net.state_dict()) == [f"1.{name}" for name in names]
-    assert told(net[1].named_parameters(recurse=False)) == [(names[0], id(weight))]
-    every = net[1].named_parameters(recurse=False, remove_duplicate=False)
-    assert told(every) == [(name, id(weight)) for name in names]
 
 
 @claim("brackets-reach-a-layer", "parameter-names-carry-the-layer-index")
 @over(EVERY_MODE, layer=layers(kinds=WITH_PARAMETERS), index=among(0, 10, 102))
 def test_a_layer_of_any_kind_keeps_its_own_names_and_sizes_behind_the_index(layer, index):
     net, plan = tree("Sequential", *["ReLU"] * index, layer)
-    own = [(member.name.partition(".")[2], id(member.tensor)) for member in plan.parameters]
+    own = [(member.name.partition(".")[2], id(member.tensor)) for member in plan.once()]
 
     assert told(net.named_parameters()) == [(f"{index}.{name}", tensor) for name, tensor in own]
     assert told(net[index].named_parameters()) == own
-    assert [tuple(parameter.size()) for parameter in net.parameters()] == [m.array.shape for m in plan.parameters]
+    assert [tuple(parameter.size()) for parameter in net.parameters()] == [m.array.shape for m in plan.once()]
 
 
 @claim("parameter-is-a-tensor-subclass")
@@ -77,7 +64,7 @@ def test_whatever_a_layer_learns_is_a_parameter_of_its_dtype_and_its_buffers_are
     for parameter in module.parameters():
         assert (type(parameter), parameter.is_leaf) == (nn.Parameter, True)
         assert isinstance(parameter, torch.Tensor)
-    assert len(list(module.parameters())) == len(plan.parameters)
+    assert len(list(module.parameters())) == len(plan.once())
     assert not any(isinstance(buffer, nn.Parameter) for buffer in module.buffers())
 
 

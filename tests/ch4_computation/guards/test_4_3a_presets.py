@@ -24,11 +24,13 @@ TRUNCATED = FLOATS if RELEASE >= (2, 12) else SINGLE_AND_DOUBLE
 def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_version(filling, recording):
     parameter = nn.Parameter(filling.blank(1))
     place = parameter.data_ptr()
-    y = (parameter * parameter).sum()
+    y, result = (parameter * parameter).sum(), parameter * 3
     parameter.data.fill_(math.nan)
+    node = result.grad_fn
 
     with torch.set_grad_enabled(recording):
         assert filling(parameter) is parameter
+        assert filling(result).grad_fn is node
         assert torch.is_grad_enabled() is recording
     assert (parameter.is_leaf, parameter.grad_fn, parameter.requires_grad) == (True, None, True)
     assert parameter.data_ptr() == place
@@ -37,7 +39,7 @@ def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_v
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()  # not recorded, but noticed
     assert parameter.grad is None
-    (parameter * 3).sum().backward()
+    result.sum().backward()
     agree(parameter.grad, np.full(filling.shape, 3))
 
 
@@ -117,7 +119,7 @@ def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share
 
 
 @claim("init-offers-preset-methods")
-@over(EVERY_MODE, name=among(*GAINS), slope=among(0.01, 0.2, 3))
+@over(EVERY_MODE, name=among(*GAINS), slope=among(0.01, 0.2, 3, -0.5, 0))
 def test_the_gain_belongs_to_the_activation(name, slope):
     assert init.calculate_gain(name) == pytest.approx(GAINS[name], rel=1e-15)
     assert init.calculate_gain("leaky_relu", slope) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-15)

@@ -34,6 +34,7 @@ LOCATIONS = {
     "function": lambda here: (lambda storage, tag: storage if tag == str(here) else None, CPU),
     "function that names no place": lambda here: (lambda storage, tag: None, here),
     "name of the accelerator": lambda here: (str(spot()), spot()),
+    "its type": lambda here: (spot().type, spot()),
     "second accelerator": lambda here: (spot(second=True), spot(second=True)),
     "dict with the accelerator": lambda here: ({str(here): str(spot())}, spot()),
     "function that moves": lambda here: (lambda storage, tag: default_restore_location(storage, str(spot())), spot()),
@@ -48,17 +49,18 @@ LOCATIONS = {
     kind=among(*KINDS),
     location=among(*LOCATIONS),
     way=ways("mmap"),
+    options=among({}, {"weights_only": True}, {"weights_only": False}),
 )
 def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_every_device(
-    twin, saved_on, kind, location, way
+    twin, saved_on, kind, location, way, options
 ):
     tensor, array = host_twin(twin) if saved_on == "the CPU" else twin
     tensor = KINDS[kind](tensor)
     if tensor.is_leaf and tensor.requires_grad:
         tensor.grad = torch.ones_like(tensor)  # which stays behind
     location, goal = LOCATIONS[location](tensor.device)
-    alone = way.round_trip(tensor, map_location=location)
-    _, second = way.round_trip([tensor.new_ones(2), tensor], map_location=location)
+    alone = way.round_trip(tensor, map_location=location, **options)
+    _, second = way.round_trip([tensor.new_ones(2), tensor], map_location=location, **options)
 
     for loaded in (alone, second):
         assert (type(loaded), loaded.device) == (type(tensor), goal)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, agree, among, each, over, whole
-from populations.files import Way, archive, built, filtered, flat, layout_of, nested, pool, ways
-from populations.initialisers import RELEASE
+from populations.files import BY_DEFAULT, Way, archive, built, filtered, flat, layout_of, nested, pool, ways
 from torch import nn
 
 claim = pytest.mark.claim
@@ -118,10 +117,9 @@ def test_an_object_comes_back_equal_and_of_the_same_type_wherever_it_stands(thin
     way=ways(),
 )
 def test_the_filter_passes_plain_objects_and_refuses_all_others_wherever_they_stand(thing, place, way):
-    (thing, plain), by_default = thing, {"weights_only": True} if RELEASE < (2, 6) else {}
-    saved = PLACES[place](thing)
+    (thing, plain), saved = thing, PLACES[place](thing[0])
     with way.saved(saved) as load:
-        for options in ({"weights_only": True}, by_default):
+        for options in ({"weights_only": True}, BY_DEFAULT):
             with contextlib.nullcontext() if plain else filtered():
                 assert repr(load(**options)) == repr(saved)
 
@@ -151,10 +149,15 @@ def sharing(leaves):
 
 
 @claim("list-of-tensors-round-trips", "dict-of-tensors-round-trips")
-@over(EVERY_MODE, recipe=nested("list", "tuple", "dict"), way=ways())
-def test_any_nested_list_or_dict_comes_back_with_its_keys_order_types_and_shared_memory(recipe, way):
+@over(
+    EVERY_MODE,
+    recipe=nested("list", "tuple", "dict"),
+    way=ways(),
+    location=among(None, "cpu", torch.device("cpu"), {"cpu": "cpu"}, lambda storage, tag: storage),
+)
+def test_any_nested_list_or_dict_comes_back_with_its_keys_order_types_and_shared_memory(recipe, way, location):
     thing = built(recipe, pool())
-    saved, loaded = list(flat(thing)), list(flat(way.round_trip(thing)))
+    saved, loaded = list(flat(thing)), list(flat(way.round_trip(thing, map_location=location)))
 
     assert [path for path, _ in loaded] == [path for path, _ in saved]
     for (_, now), (_, then) in zip(loaded, saved):

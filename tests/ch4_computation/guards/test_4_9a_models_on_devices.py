@@ -9,7 +9,7 @@ import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, among, over, twins, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
-from populations.kinds import LAYERS, ROW, WITH_PARAMETERS
+from populations.kinds import LAYERS, ROW
 from populations.mixing import CPU, current, host_twin, refused, spot
 from populations.modules import TREES, Tree, handed_out, holding, trees
 from populations.tasks import OPTIMIZERS, TASKS, steps
@@ -131,7 +131,7 @@ def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, pa
 
 # What layers and networks take: the shapes of their inputs.
 TAKING = {
-    **{Tree(kind): (LAYERS[kind].takes,) for kind in WITH_PARAMETERS if LAYERS[kind].takes},
+    **{Tree(kind): (of.takes,) for kind, of in LAYERS.items() if of.takes and (of.parameters or of.buffers)},
     Tree("wide Linear"): ((2, 33),),
     Tree("Linear", seed=1): ((4,),),  # a single example
     Tree("Bilinear"): ((2, 2), (2, 3)),
