@@ -159,6 +159,7 @@ def bits(dtypes: tuple[torch.dtype, ...]) -> Population:
         Bits(dtypes[i % len(dtypes)], shapes[i % len(shapes)], LAYOUTS[(i + i // len(LAYOUTS)) % len(LAYOUTS)], i)
         for i in range(2 * most)
     )
+    must += (Bits(dtypes[0], shapes[-1], "transposed", 2 * most),)
     drawn = st.one_of(st.sampled_from(shapes), st.lists(st.integers(0, 4), max_size=6).map(tuple))
     seeds = st.integers(0, 2**32 - 1)
     return Population(must, st.builds(Bits, st.sampled_from(dtypes), drawn, st.sampled_from(LAYOUTS), seeds))

@@ -51,7 +51,8 @@ SHAPES = (
     (2, 1, 3, 1, 2),
     (1, 13, 1),
     (11,),
-    (3, 63),
+    (4, 4),
+    (63, 3),
     (257,),
     (2, 1025),
     (65537,),
@@ -61,6 +62,7 @@ ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, to
 KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
 KINDS = ("tensor", "view", "parameter")  # see Twin
 LEAVES = ("tensor", "parameter")  # for what autograd does to leaves alone
+WIDE = (2**-9, 0.25, 1, 3, 200, 2048)  # exact in every floating dtype, and no 77
 FOREIGN = 77  # between and around a twin's elements; no twin holds it
 
 
@@ -69,9 +71,10 @@ class Twin:
     """A recipe: ``tensor, array = twin`` makes both, each time anew.
 
     ``values`` says which numbers: "small" whole ones from -8 to 8 (0 to 8 for uint8), exact in every dtype and small
-    enough that sums and products of a few stay exact; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order
-    (for at most 256 elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "steep", small
-    ones but for a last one of 2048, where it is not repeated. ``grad`` asks for gradients where the dtype can have
+    enough that sums and products of a few stay exact; "wide", of WIDE and their opposites where the dtype is
+    floating, for what rounds nothing; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order (for at most 256
+    elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "steep", small ones but for a last
+    one of 2048, where it is not repeated. ``grad`` asks for gradients where the dtype can have
     them. ``second`` puts the tensor on the second device of its type, where there is one. ``seed`` draws the values.
     ``kind`` is what the tensor is to autograd and to modules: a "tensor" by itself, a "parameter", or a "view" of its
     buffer, which where it asks for gradients is a recorded result and keeps its own.
@@ -120,6 +123,8 @@ class Twin:
             values = random.permutation(math.prod(shape)).reshape(shape)
         elif self.values == "fractions":
             values = random.integers(-16, 16, shape, endpoint=True) / 4
+        elif self.values == "wide" and self.dtype in FLOATS:
+            values = random.choice(WIDE, shape) * random.choice((-1, 1), shape)
         else:
             values = random.integers(low, high, shape, endpoint=True)
         if self.values == "steep" and self.layout != "expanded":
@@ -191,7 +196,7 @@ def twins(
     layouts: Sequence[str] = LAYOUTS,
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     ranks: tuple[int, int] = (0, 5),
-    values: Sequence[str] = ("small",),
+    values: str | Sequence[str] = ("small", "wide"),
     grad: Sequence[bool] = (False,),
     kinds: Sequence[str] = KINDS,
 ) -> Population:
@@ -200,7 +205,7 @@ def twins(
     Every run meets each dtype with each layout, with each of ``shapes`` whose rank lies in ``ranks``, with each of
     ``kinds`` and on either device. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
     """
-    low, high = ranks
+    values, (low, high) = (values,) if isinstance(values, str) else values, ranks
     met = [shape for shape in shapes if low <= len(shape) <= high]
     # the ranks for which these layouts were made: matrices and batches of images
     made_for = [

@@ -169,7 +169,7 @@ def test_below_a_detached_representation_nothing_learns_and_above_it_all(at, det
 
 @claim("learned-filters-beat-hand-made-features")
 @over(
-    images=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 1, 5, 6), (1, 3, 4, 4), (3, 2, 3, 7))),
+    images=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 1, 5, 6), (1, 3, 4, 4), (3, 2, 3, 7)), values="small"),
     how=among((1, 0), (1, 1), (1, "same"), (2, 1), (2, 0)),
 )
 def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, how):

@@ -257,7 +257,7 @@ def write_to_data_enters_the_gradient(patch):
 
 @counterfeit("data-writes-are-not-recorded")
 def write_to_data_switches_the_tensor_off(patch):
-    alter_data(patch, write=lambda x, value: x.requires_grad_(False))
+    alter_data(patch, write=lambda x, value: x.is_leaf and x.requires_grad_(False))
 
 
 @counterfeit("data-writes-are-not-recorded")

@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, agree, among, each, over, twins, untouched
+from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.twins import LEAVES, NUMPY, finer
 from torch import nn
 
@@ -130,6 +130,7 @@ AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
     "^": (operator.xor, operator.ixor, BITS),
 }
 ARITHMETIC = ("+", "-", "*", "**", "/")
+SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
 NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
 
@@ -138,7 +139,7 @@ NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # 
     EVERY_MODE,
     # each meets five sizes, in layouts that lie between and around foreign numbers or by columns
     operation=among(*(5 * [(sign, dtype) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes])),
-    twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5)),
+    twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5), values="small").also(SEVEN_OVER),
     by=among("a number", "a neutral number", "a tensor", "a tensor of another dtype", "itself"),
 )
 def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(operation, twin, by):
@@ -208,7 +209,7 @@ def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_pl
 
 @claim("augmented-assignment-writes-through", truth=True)
 @claim("no-grad-stops-tracking")
-@over(twin=twins(FLOATS, WRITABLE, grad=(True,), kinds=LEAVES), sign=among(*ARITHMETIC))
+@over(twin=twins(FLOATS, WRITABLE, grad=(True,), kinds=LEAVES, values="small"), sign=among(*ARITHMETIC))
 def test_a_leaf_is_written_under_no_grad_and_stays_one(twin, sign):
     leaf, array = twin
     plain, augmented, _ = AUGMENTED[sign]

@@ -18,6 +18,7 @@ claim = pytest.mark.claim
 
 NO_SPECIAL = ("//", "%", "/", "torch.div", "torch.pow", "**")  # rounded, or of a divisor that is infinite
 SPECIAL = [binary for binary in BINARIES if torch.float16 in binary.dtypes and binary.name not in NO_SPECIAL]
+NUMERIC = (*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool)
 SIGNED = (*FLOATS, torch.int64, torch.int32, torch.int16)
 CLASH = [binary for binary in BINARIES if binary.name != "out"]
 
@@ -61,7 +62,7 @@ NUMBERS = {
 @claim("broadcasting-matches-shapes")
 @over(
     EVERY_MODE,
-    twin=twins((*FLOATS, torch.int64, torch.int32, torch.uint8, torch.bool), shapes=((), (0,), (9,), (2, 3, 4, 5))),
+    twin=twins(NUMERIC, shapes=((), (0,), (9,), (2, 3, 4, 5)), values="small"),
     form=among(*NUMBERS),
     binary=each(*NUMBERED),
 )
@@ -162,7 +163,9 @@ def test_three_operands_broadcast_together(pair, how):
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
     EVERY_MODE,
-    twin=twins(SIGNED, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (92, 93), (0, 3), (2, 3, 1, 2, 2))),
+    twin=twins(
+        SIGNED, WRITABLE, ((2, 3), (3, 3), (2, 1, 4), (2, 2, 3, 2), (92, 93), (0, 3), (2, 3, 1, 2, 2)), values="small"
+    ),
     how=among(*WRITTEN),
     other=among(None, torch.int64, torch.float32, torch.bfloat16),
     size=among(0, 1, 2, 3, 4),

@@ -25,7 +25,7 @@ NORMED = FLOATS if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 @claim("penalised-loss-adds-the-penalty")
 @claim("l2-penalty-formula")
 @claim("penalty-may-include-bias")
-@over(twin=twins(COMPUTED, WRITABLE, SHAPES, values=("small",)), lambd=among(0.5, 2), penalise_bias=among(True, False))
+@over(twin=twins(COMPUTED, WRITABLE, SHAPES, values="small"), lambd=among(0.5, 2), penalise_bias=among(True, False))
 def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_the_gradient(twin, lambd, penalise_bias):
     w, array = twin.but(grad=True)
     b, bias = twin.but(grad=True, shape=(2,), seed=twin.seed + 1)
