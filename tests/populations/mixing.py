@@ -95,7 +95,7 @@ def journeys(of: Population, *ways: str) -> Population:
     ways = ways or tuple(COPIES)
     routes = ("there", "back", "across")
     # mixed after the first round, so that none goes in step with a layout
-    mixed = [*ways, *rounds(ways, len(of.must), random.Random(1))]
+    mixed = [*ways, *rounds(ways, len(of.must), random.Random(3))]
     must = [
         Journey(twin, routes[(index + index // 3) % 3], way) for index, (twin, way) in enumerate(zip(of.must, mixed))
     ]
