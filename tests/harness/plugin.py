@@ -64,7 +64,7 @@ PARTS = (
 )
 
 # Beside some fifty examples that every guard always meets, a few by chance keep a run in seconds; acceptance takes 200.
-EXAMPLES = 5
+EXAMPLES = 3
 STEPS = 12  # of a state machine: enough to grow a container, cut it and grow it again
 
 MARKS = (

@@ -182,5 +182,6 @@ def lacking(member) -> str | None:
 
 def nothing_left(guard: Callable) -> str | None:
     """Why no combination of a guard's members can be tried on the device under test, or None where one can."""
-    reasons = [next(filter(None, map(lacking, row.values())), None) for row in getattr(guard, "combined", [])]
-    return reasons[0] if reasons and all(reasons) else None
+    reasons = (next(filter(None, map(lacking, row.values())), None) for row in getattr(guard, "combined", []))
+    first = next(reasons, None)
+    return first if first and all(reasons) else None

@@ -115,23 +115,16 @@ class Twin:
 
     def array(self) -> np.ndarray:
         """The values, of shape ``shape``, in the NumPy dtype that stands for ``dtype``."""
-        random = np.random.default_rng(self.seed)
         shape = (1, *self.shape[1:]) if self.layout == "expanded" and self.shape and self.shape[0] else self.shape
         low = 1 if self.values == "positive" else 0 if self.dtype in (torch.uint8, torch.bool) else -8
         high = 1 if self.dtype == torch.bool else 8
-        if self.values == "distinct":
-            values = random.permutation(math.prod(shape)).reshape(shape)
-        elif self.values == "fractions":
-            values = random.integers(-16, 16, shape, endpoint=True) / 4
-        elif self.values == "wide" and self.dtype in FLOATS:
-            values = random.choice(WIDE, shape) * random.choice((-1, 1), shape)
-        else:
-            values = random.integers(low, high, shape, endpoint=True)
-        if self.values == "steep" and self.layout != "expanded":
-            values.reshape(-1)[-1:] = 2048
-        if self.dtype.is_complex:
-            values = values + 1j * random.integers(-8, 8, shape, endpoint=True)
-        return np.ascontiguousarray(np.broadcast_to(values, self.shape)).astype(NUMPY[self.dtype]).reshape(self.shape)
+        usual = (self.values == "steep" and self.layout == "expanded") or (
+            self.values == "wide" and self.dtype not in FLOATS
+        )
+        kind = "small" if usual else self.values
+        array = np.empty(self.shape, NUMPY[self.dtype])
+        array[...] = _numbers(self.seed, shape, kind, low, high, self.dtype.is_complex)
+        return array
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """A tensor of ``array``'s values in the recipe's dtype, layout and place: a leaf that is marked as no view."""
@@ -146,6 +139,23 @@ class Twin:
                 view.retain_grad()
             return view
         return torch.nn.Parameter(view, grad) if self.kind == "parameter" else view.detach().requires_grad_(grad)
+
+
+@functools.lru_cache(maxsize=1024)  # some 20 MB: twins of several dtypes and layouts hold the same numbers
+def _numbers(seed: int, shape: tuple[int, ...], kind: str, low: int, high: int, imaginary: bool) -> np.ndarray:
+    """The numbers of a twin, before they are of its dtype: only to be read."""
+    random = np.random.default_rng(seed)
+    if kind == "distinct":
+        values = random.permutation(math.prod(shape)).reshape(shape)
+    elif kind == "fractions":
+        values = random.integers(-16, 16, shape, endpoint=True) / 4
+    elif kind == "wide":
+        values = random.choice(WIDE, shape) * random.choice((-1, 1), shape)
+    else:
+        values = random.integers(low, high, shape, endpoint=True)
+    if kind == "steep":
+        values.reshape(-1)[-1:] = 2048
+    return values + 1j * random.integers(-8, 8, shape, endpoint=True) if imaginary else values
 
 
 @functools.lru_cache(maxsize=4096)
@@ -184,9 +194,8 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
         strides[dimension] = step
         step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])
     buffer = np.full(offset + step + offset, FOREIGN, array.dtype)  # foreign numbers before and after
-    view = np.lib.stride_tricks.as_strided(
-        buffer[offset:], array.shape, [stride * array.itemsize for stride in strides]
-    )
+    size = array.itemsize
+    view = np.ndarray(array.shape, array.dtype, buffer, offset * size, [stride * size for stride in strides])
     view[...] = array
     return buffer, tuple(strides), offset
 
