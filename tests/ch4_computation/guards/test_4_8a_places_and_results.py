@@ -212,7 +212,7 @@ def test_what_has_no_gradient_or_is_drawn_is_there_too(accelerator, operation, t
 
 
 @claim("gpu-results-stay-on-gpu")
-@over(write=each(*IN_PLACE), twin=twins(FLOATS, WRITABLE, ((5,), (2, 3), (2, 3, 4, 5), (257,))))
+@over(write=each(*IN_PLACE), twin=twins(FLOATS, WRITABLE, ((5,), (2, 3), (2, 3, 4, 5), (257,)), values="small"))
 def test_a_write_in_place_leaves_the_tensor_where_it_is(accelerator, write, twin):
     (x, array), (change, rule) = twin, IN_PLACE[write]
     place = x.device

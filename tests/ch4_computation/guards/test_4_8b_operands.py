@@ -129,7 +129,7 @@ OF_A_NUMBER += [
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(
-    twin=twins(FLOATS, LAYOUTS, SHAPES[1:]),
+    twin=twins(FLOATS, LAYOUTS, SHAPES[1:], values="small"),
     form=among(*itertools.product(OF_A_NUMBER, (False, True))),
     of=among("number", "element", "sum"),
 )
