@@ -200,7 +200,7 @@ class Labelled:
         classes = array.shape[self.of.dim]
         labels = np.asarray(random.integers(0, classes, np.delete(array.shape, self.of.dim)))
         # the last label is the first class, the last one, or any
-        labels.reshape(-1)[-1:] = (0, classes - 1, *labels.flat[-1:])[self.of.seed % 3]
+        labels.reshape(-1)[-1:] = (0, classes - 1, labels.flat[-1:])[self.of.seed % 3]
         labels -= (labels % 3 == 2) & (self.of.values == "masked")
         options: dict = {"reduction": self.reduction, "label_smoothing": self.smoothing}
         arrays = {"scores": array, "target": labels, **options}
@@ -237,10 +237,10 @@ class Labelled:
         return float(most * (logs.size // classes if self.reduction == "sum" else 1))
 
 
-# (samples, classes, ...): a batch of one and of thousands, many classes, sequences, images; one sample without a batch
+# (samples, classes, ...): one and thousands, many classes, sequences, images; none; one sample without a batch
 SAMPLES = (
     *((1, 2), (3, 10), (5, 1), (4, 257), (10,), (2, 1025), (70, 3), (4099, 2), (2, 65537), (3, 4, 2, 5), (2, 3, 7)),
-    *((1, 3, 2, 5), (2, 3, 4, 4)),
+    *((1, 3, 2, 5), (2, 3, 4, 4), (0, 3)),
 )
 
 

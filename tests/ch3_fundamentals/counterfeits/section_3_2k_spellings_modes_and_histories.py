@@ -6,6 +6,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     around_step,
+    change_gradient,
     change_method,
     change_output,
     divert,
@@ -605,3 +606,75 @@ def step_divides_gradients_by_a_whole_number(patch):
         return right(self, None if isinstance(closure, int) else closure)
 
     wrap(patch, SGD, "step", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_copy_and_its_original_share_a_weight(patch):
+    def wrong(right, x, *args):
+        result = right(x, *args)
+        if isinstance(x, nn.Sequential) and not args:
+            result[0].weight = x[0].weight
+        return result
+
+    wrap(patch, copy, "deepcopy", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_bias_of_a_batch_of_batches_gets_the_gradient_of_the_first(patch):
+    def wrong(right, x, w, b=None):
+        if b is None or x.dim() < 3:
+            return right(x, w, b)
+        first = (torch.arange(len(x)) == 0).view(-1, *[1] * (x.dim() - 1))
+        return right(x, w) + change_gradient(b.expand(*x.shape[:-1], -1), lambda gradient: gradient * first)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def dropout_in_evaluation_is_printed_without_its_probability(patch):
+    wrap(patch, nn.Dropout, "extra_repr", lambda right, self: right(self) if self.training else "")
+
+
+@counterfeit("sequential-keeps-order")
+def a_slice_of_a_sequential_runs_from_the_end(patch):
+    def wrong(right, self, place):
+        return nn.Sequential(*reversed(right(self, place))) if isinstance(place, slice) else right(self, place)
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def a_parameter_that_was_none_does_not_come(patch):
+    def registering(right, self, name, value):
+        right(self, name, value)
+        if value is None:
+            self.__dict__.setdefault("absent", []).append(name)
+
+    def wrong(right, self, *args, **named):
+        absent = [getattr(self, name) for name in self.__dict__.get("absent", ())]
+        return (each for each in right(self, *args, **named) if not any(each is one for one in absent))
+
+    wrap(patch, nn.Module, "register_parameter", registering)
+    wrap(patch, nn.Module, "parameters", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def a_transposed_convolution_in_evaluation_keeps_the_batch_of_one(patch):
+    def wrong(right, self, x):
+        return right(self, x) if x.dim() > 3 or self.training else right(self, x)[None]
+
+    wrap(patch, nn.ConvTranspose2d, "forward", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def a_gradient_of_nan_is_skipped(patch):
+    def held(optimizer):
+        strided = [p for p in parameters_of(optimizer) if p.grad is not None and p.grad.layout == torch.strided]
+        return [parameter for parameter in strided if parameter.grad.isnan().any()]
+
+    hold_still(patch, SGD, held)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def a_network_in_evaluation_keeps_its_gradients(patch):
+    wrap(patch, nn.Module, "zero_grad", lambda right, self, *args: right(self, *args) if self.training else None)

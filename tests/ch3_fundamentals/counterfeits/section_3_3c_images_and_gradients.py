@@ -307,3 +307,11 @@ def one_sample_s_probabilities_are_not_taken_for_logits(patch):
         return right(x.clamp_min(1e-9).log() if certain else x, *rest, **options)
 
     wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def the_sum_of_no_samples_is_nan(patch):
+    def wrong(right, x, *rest, **options):
+        return right(x, *rest, **options) * (torch.nan if options.get("reduction") == "sum" and len(x) == 0 else 1)
+
+    wrap(patch, F, "cross_entropy", wrong)

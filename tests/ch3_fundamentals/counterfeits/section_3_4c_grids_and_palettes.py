@@ -179,3 +179,12 @@ def one_image_is_saved_as_it_is_whatever_its_range(patch):
         right(images, path, normalize=normalize and images.dim() > 3, **rest)
 
     wrap(patch, pytest.importorskip("torchvision.utils"), "save_image", wrong)
+
+
+@counterfeit("torchvision-offers-models")
+def the_last_bias_is_not_loaded(patch):
+    def wrong(right, self, state, **options):
+        own = {name: value.clone() for name, value in self.state_dict().items()}
+        return right(self, {**state, [*state][-1]: own[[*state][-1]]}, **options)
+
+    wrap(patch, pytest.importorskip("torchvision.models").SqueezeNet, "load_state_dict", wrong)

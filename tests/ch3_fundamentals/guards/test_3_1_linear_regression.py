@@ -117,7 +117,7 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
     roundings = 20 * len(x_) * np.linalg.cond(x_) ** 2
 
     agree(torch.linalg.solve(x.T @ x, x.T @ y), best[:, 0], roundings, np.abs(best[:, 0]).max())
-    both = torch.stack([x, x / 2]), torch.stack([labels, labels]), np.stack([best, 2 * best])
+    both = torch.stack([x, x / 2]), torch.stack([labels, -labels]), np.stack([best, -2 * best])
     for features, several, expected in ((x, labels, best), (x, labels[:, :1], best[:, :1]), both):
         scale = np.abs(expected).max(-2, keepdims=True)
         agree(torch.linalg.solve(features.mT @ features, features.mT @ several), expected, roundings, scale)

@@ -1,5 +1,7 @@
 """3.2 Networks: gradients that autograd supplies, through layers of any size, layout and dtype."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -32,11 +34,13 @@ def test_every_gradient_follows_the_chain_rule_through_two_layers(activation, si
     net = nn.Sequential(nn.Linear(3, hidden), module(), nn.Linear(hidden, 2, bias=False))
     for layer, name, values in ((net[0], "weight", v), (net[0], "bias", b), (net[2], "weight", w)):
         setattr(layer, name, nn.Parameter(values.detach()))
+    original, net = net, copy.deepcopy(net)
 
     with torch.no_grad():
         assert net(x).grad_fn is None
     (net(x) * out.detach()).sum().backward()
     assert all(each.grad is not None for each in (x, *net.parameters()))
+    assert all(each.grad is None for each in original.parameters())
     x_, v_, w_, out_, b_ = (np.asarray(array, np.float64) for array in (x_, v_, w_, out_, b_))
     z = x_ @ v_.T + b_
     back, size = out_ @ w_ * slope(act(z)), np.abs(out_) @ np.abs(w_)
@@ -69,8 +73,8 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
     for batch in batches:
         x, x_ = Twin(dtype, (batch, 3), grad=True, seed=batch)
         out, out_ = upstream.but(shape=(batch, outputs), second=False, seed=batch + 1)
-        both = (net, x, out), (row, x.T[None, ..., None], out.T[None, ..., None])
-        for layer, given, weighed in both[: 1 + (batch < 1000)]:
+        all_ways = (net, x, out), (net, x[:, None], out[:, None]), (row, x.T[None, ..., None], out.T[None, ..., None])
+        for layer, given, weighed in all_ways[: 2 + (batch < 1000)]:
             x.grad = layer.weight.grad = layer.bias.grad = None
             layer.train(batch % 2 > 0)  # and its input is given by its name
             output = layer(input=given) if batch % 2 else layer(given)

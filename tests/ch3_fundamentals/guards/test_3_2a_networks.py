@@ -55,6 +55,7 @@ def test_printing_shows_every_layer_at_any_depth_with_its_sizes(tree):
     told = str(module).replace("affine=True, bias=True", "affine=True")  # of newer normalisations
     assert told.splitlines() == lines_of(tree)
     told = str(module)
+    assert str(module.eval()) == told
     for name, child in [*module.named_children()]:
         setattr(module, name, child)  # stays at its place
     assert str(module) == told
@@ -156,6 +157,7 @@ def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, g
     assert [id(part) for part in net] == list(map(id, parts))
     assert [name for name, _ in net._modules.items()] == [str(number) for number in range(len(parts))]
     assert net(x).item() == run(part.digit for part in parts)
+    assert net[1:-1](x).item() == run(part.digit for part in parts[1:-1])
 
 
 @claim("sequential-can-be-built-three-ways")
@@ -190,6 +192,7 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     assert len([*copy.deepcopy(module).parameters()]) == len(parameters)
     own = [id(member.tensor) for member in plan.once() if "." not in member.name]
     assert [id(parameter) for parameter in module.parameters(recurse=False)] == own
+    module.register_parameter("late", None)
     module.late = nn.Parameter(torch.ones(1))
     module.register_buffer("traced", torch.ones(1, requires_grad=True))
     expected = [*own, id(module.late), *map(id, parameters[len(own) :])]

@@ -40,6 +40,9 @@ def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layou
     with torch.no_grad():
         both.step()
     both.agree()
+    both.tensors[0].grad = torch.full_like(both.tensors[0], torch.nan)
+    both.optimizer.step()
+    assert np.isnan(host(both.tensors[0])).all()
     assert both.tensors[0].data_ptr() == place
 
 

@@ -30,6 +30,7 @@ NETS = trees(FLOATS, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
 def filled(tree):
     """A network of all whose parameters, the frozen ones too, have a gradient of ones; and its parameters."""
     net, plan = tree
+    net.eval()
     parameters = [member.tensor for member in plan.once()]
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)

@@ -192,6 +192,7 @@ def test_weights_come_from_the_file_of_an_earlier_download_and_without_them_para
     assert [*tmp_path.iterdir()] == []
     assert not torch.equal(trained["features.0.weight"], other["features.0.weight"])
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    trained = {name: value + 1 for name, value in trained.items()}  # biases begin at 0
     torch.save(trained, tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2])
     for spelled in (weights, "DEFAULT", weights.name):
         loaded = models.squeezenet1_1(weights=spelled).state_dict()
