@@ -95,7 +95,6 @@ def test_a_layer_is_a_module_and_so_is_a_network_that_holds_it():
     assert all(isinstance(part, nn.Module) for part in (net, net[0], net[0].linear))
     net[0].linear.load_state_dict({"weight": torch.tensor([[1.0, 2.0]]), "bias": torch.tensor([0.5])})
     assert list(net.modules()) == [net, net[0], net[0].linear, net[1]]
-    assert list(net.named_children()) == [("0", net[0]), ("1", net[1])]
     assert list(net.state_dict()) == ["0.linear.weight", "0.linear.bias"]
     assert net(torch.tensor([[1.0, 3.0], [1.0, -3.0]])).tolist() == [[7.5], [0.0]]
 
@@ -103,14 +102,14 @@ def test_a_layer_is_a_module_and_so_is_a_network_that_holds_it():
 @claim("module-has-layers-and-forward")
 def test_calling_a_network_returns_what_its_forward_computes_with_its_layers():
     class LinearNet(nn.Module):
-        def __init__(self, features):
+        def __init__(self):
             super().__init__()
-            self.linear = nn.Linear(features, 1)
+            self.linear = nn.Linear(3, 1)
 
         def forward(self, x):
             return self.linear(x)
 
-    net = LinearNet(3)
+    net = LinearNet()
     net.linear.load_state_dict({"weight": torch.tensor([[1.0, -2.0, 0.5]]), "bias": torch.tensor([3.0])})
 
     assert net(torch.tensor([[4.0, 1.0, 2.0]])).tolist() == [[4.0 - 2.0 + 1.0 + 3.0]]

@@ -48,13 +48,8 @@ def test_a_sample_becomes_the_only_row_of_a_batch():
 def test_the_new_dimension_stands_where_the_number_says():
     a = torch.zeros(1, 5, 3)
 
-    assert [tuple(a.unsqueeze(d).shape) for d in (0, 1, 2, 3)] == [
-        (1, 1, 5, 3),
-        (1, 1, 5, 3),
-        (1, 5, 1, 3),
-        (1, 5, 3, 1),
-    ]
-    assert [tuple(a.unsqueeze(d).shape) for d in (-1, -2, -4)] == [(1, 5, 3, 1), (1, 5, 1, 3), (1, 1, 5, 3)]
+    assert [tuple(a.unsqueeze(d).shape) for d in (0, 2, 3)] == [(1, 1, 5, 3), (1, 5, 1, 3), (1, 5, 3, 1)]
+    assert [tuple(a.unsqueeze(d).shape) for d in (-4, -2, -1)] == [(1, 1, 5, 3), (1, 5, 1, 3), (1, 5, 3, 1)]
     assert torch.tensor([[1, 2], [3, 4]]).unsqueeze(-1).tolist() == [[[1], [2]], [[3], [4]]]
 
 
@@ -99,7 +94,6 @@ def test_normal_and_constant_overwrite_the_parameters_of_a_layer():
     # beyond eight standard deviations: once in 10**14 times
     assert max(abs(number) for row in weight.tolist() for number in row) < 0.08
     assert net[0].bias.tolist() == [0.0, 0.0, 0.0]
-    assert weight.requires_grad and weight.is_leaf
 
 
 @claim("data-fill-equals-constant-init")

@@ -25,7 +25,6 @@ def test_a_step_moves_every_element_against_its_gradient_in_place():
 
     assert w.tolist() == [1 - 0.5 * 4, 2 + 0.5 * 2, 3.0]
     assert w.data_ptr() == address
-    assert w.grad.tolist() == [4.0, -2.0, 0.0]  # left for you to clear
 
 
 @claim("step-updates-parameters", truth=True)

@@ -108,15 +108,11 @@ def test_every_epoch_takes_each_example_once_with_its_label(case):
 
 @claim("minibatch-is-uniform-random-sample")
 @claim("dataloader-shuffle-visits-each-example-once")
-def test_every_example_at_every_place_and_every_pair_in_every_mini_batch_is_equally_likely():
+def test_every_example_is_equally_likely_at_every_place():
     batches = shuffled(5, 2).batch_sampler
     orders = np.array([[*itertools.chain(*batches)] for _ in range(5000)])
 
     look_uniformly_shuffled(orders)
-    pairs = [*itertools.combinations(range(5), 2)]
-    for batch in (orders[:, :2], orders[:, 2:4]):
-        drawn = np.sort(batch)[:, None] == pairs
-        occur_as_often(drawn.all(2), 1 / len(pairs), len(pairs))
 
 
 @claim("dataloader-shuffle-visits-each-example-once")

@@ -174,18 +174,18 @@ class OperatorCalls(TorchDispatchMode):
 
 
 @claim("new-optimizer-is-cheap")
-@over(optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop", dtypes=FULL), size=among(9, 65537))
-def test_building_an_optimizer_runs_no_operation_and_allocates_no_memory_of_the_parameters_size(optimizer, size):
-    tensor, _ = Twin(optimizer.dtype, (size,), grad=True)
+@over(optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop"))
+def test_building_an_optimizer_runs_no_operation_and_allocates_no_memory_of_the_parameters_size(optimizer):
+    tensor, _ = Twin(optimizer.dtype, (65537,), grad=True)
     optimizer.new([tensor])  # what a first use imports
 
     tracemalloc.start()
     with OperatorCalls() as building:
         optimizer.new([tensor])
-    _, peak = tracemalloc.get_traced_memory()
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert building.count == 0
-    assert peak < 65537  # a byte for each element of the longer one; the optimizer itself takes some 5,000
+    assert peak < 65537  # a byte for each element; the optimizer itself takes some 5,000
 
 
 @claim("new-optimizer-is-cheap", truth=True)
