@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Population, Twin, agree, among, each, over, twins
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.gradients import grad_of
 from populations.layers import ACTIVATIONS, COMPUTED, summed
 from torch import nn
@@ -101,26 +101,10 @@ NORMALISATIONS = {
     "LayerNorm of rows": (lambda shape: nn.LayerNorm(shape[-1:]), lambda shape: ((-1, shape[-1]), 1)),
 }
 IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))
-NORMED = tuple(  # dtypes and layouts go round; every other round needs no gradient of the input
-    Twin(
-        NORMALISED[(i + turn) % len(NORMALISED)],
-        shape,
-        WRITABLE[(2 * i + turn) % 5],
-        "fractions",
-        i % 2 > 0,
-        turn != 1,
-        i,
-    )
-    for turn in range(3)
-    for i, shape in enumerate(IMAGES)
-)
 
 
 @claim("nn-builds-on-autograd")
-@over(
-    x=Population(NORMED, twins(NORMALISED, WRITABLE, IMAGES, values=("fractions",), grad=(True, False)).more),
-    name=each(*NORMALISATIONS),
-)
+@over(x=twins(NORMALISED, WRITABLE, IMAGES, values=("fractions",), grad=(True, False)), name=each(*NORMALISATIONS))
 def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_layout(x, name):
     """Beside some roundings of the dtype, sums in float32 of 40 numbers, or as many as there are of a channel. With its
     mean moved up, and so the running one, an input gives the same.
