@@ -104,6 +104,17 @@ def run_levels(patch, levels=list, apply=lambda level, x: level(x)):
     patch.setattr(torch.nn.Sequential, "forward", forward)
 
 
+def after_copying(patch, module_class, change):
+    """Call ``change(module)`` of each module of a class that is copied or unpickled."""
+
+    def wrong(right, self, state):
+        right(self, state)
+        if type(self) is module_class:
+            change(self)
+
+    wrap(patch, torch.nn.Module, "__setstate__", wrong)
+
+
 def show_another(patch, owner, method, name, value):
     """Let ``owner.method`` read the attribute ``name`` as ``value(self)``; afterwards the object has its own again."""
 

@@ -44,6 +44,10 @@ SEVERAL = {
     "split": lambda x: x.split(2, -1),
     "einsum": lambda x: (torch.einsum("...i->...", x),),
     "norm": lambda x: (x.norm(), torch.norm(x)),
+    "padded": lambda x: (F.pad(x, (1, 2)), F.pad(x[None].float(), (1, 1), mode="reflect")),
+    "triangle": lambda x: (x[None].tril(), x[None].triu()),
+    "repeated": lambda x: (x.repeat_interleave(2), x.repeat_interleave(torch.tensor(2, device=x.device), 0)),
+    "quantile": lambda x: (x.float().quantile(0.5), x.float().logsumexp(-1), x.float().log_softmax(-1)),
     "unbind": lambda x: x.unbind(),
     "unique": lambda x: x.unique(return_inverse=True),
     "kthvalue": lambda x: torch.kthvalue(x.float(), 1),
@@ -57,6 +61,15 @@ SEVERAL = {
     "searchsorted": lambda x: (torch.searchsorted(x.float(), x.float()), torch.bucketize(x.float(), x[-1:].flatten())),
     "cumsum of whole numbers": lambda x: (x.int().cumsum(0),),
 }
+# Methods that need no argument.
+ALONE = (
+    *("abs", "acos", "amax", "angle", "any", "argmin", "argwhere", "asinh", "atan", "bool", "byte", "ceil", "char"),
+    *("corrcoef", "cos", "cosh", "cov", "deg2rad", "diag", "diag_embed", "diff", "digamma", "double", "erf", "erfinv"),
+    *("exp2", "expm1", "flipud", "floor", "frac", "frexp", "i0", "isinf", "isneginf", "lgamma", "log1p", "logit"),
+    *("max", "mean", "msort", "nan_to_num", "nanmean", "nanmedian", "nansum", "positive", "prod", "ravel"),
+    *("reciprocal", "rsqrt", "sgn", "short", "sigmoid", "signbit", "sinc", "sqrt", "squeeze", "std", "sum", "t"),
+    *("tan", "tanh", "trunc", "unique_consecutive", "var"),
+)
 
 # Tensors that require gradients, made of a leaf that does.
 SOURCES = {

@@ -126,6 +126,17 @@ def current(device: torch.device) -> Iterator[None]:
 
 # ── Operations of two operands ──
 
+ALIKE = ("atan2", "hypot", "copysign", "fmax", "fmin", "heaviside", "logaddexp", "nextafter", "xlogy", "remainder")
+ALIKE += ("inner", "kron", "cdist", "isclose")
+LOSSES = ("l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss")
+LOSSES += ("cosine_similarity", "pairwise_distance")
+
+
+def named(owner, name: str) -> Callable:
+    """The operation ``owner.name(a, b)``, looked up at each call."""
+    return lambda a, b: getattr(owner, name)(a, b)
+
+
 # For operands a and b of shape (2, 2), of whole numbers from 1 to 8.
 OF_TWO: dict[str, Callable] = {
     "a + b": lambda a, b: a + b,
@@ -191,6 +202,8 @@ OF_TWO: dict[str, Callable] = {
     "mse_loss": lambda a, b: F.mse_loss(a, b),
     "binary cross_entropy": lambda a, b: F.binary_cross_entropy_with_logits(a, b),
     "cross_entropy": lambda a, b: F.cross_entropy(a, b[0].long() % 2),
+    **{name: named(torch, name) for name in ALIKE},
+    **{name: named(F, name) for name in LOSSES},
     "weights of cross_entropy": lambda a, b: F.cross_entropy(a, a[0].long() % 2, b[0]),
 }
 # They write into a, or into what out= names: a refusal must leave that as it was.

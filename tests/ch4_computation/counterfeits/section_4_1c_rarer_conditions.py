@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, divert, run_levels, wrap
+from harness.forging import after_copying, change_method, divert, run_levels, wrap
 from torch import nn
 from torch.nn import Module, ModuleList, Sequential
 from torch.nn import functional as F
@@ -321,3 +321,16 @@ def the_running_variance_moves_at_every_other_call(patch):
         return out
 
     wrap(patch, nn.BatchNorm1d, "forward", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def a_copied_dict_of_modules_is_sorted(patch):
+    after_copying(patch, nn.ModuleDict, lambda self: setattr(self, "_modules", dict(sorted(self._modules.items()))))
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def a_group_norm_passes_over_channels_too_many(patch):
+    def wrong(right, x, groups, weight=None, bias=None, eps=1e-5):
+        return right(x[:, : len(weight)] if weight is not None else x, groups, weight, bias, eps)
+
+    wrap(patch, F, "group_norm", wrong)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_result, run_levels, wrap
+from harness.forging import after_copying, change_gradient, change_method, change_result, run_levels, wrap
 from torch import nn
 
 
@@ -897,3 +897,13 @@ def a_tensor_set_at_a_negative_index_stays_plain(patch):
             object.__setattr__(self, name, value)
 
     wrap(patch, nn.ParameterList, "__setitem__", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def a_copied_list_forgets_its_length(patch):
+    after_copying(patch, nn.ParameterList, lambda self: setattr(self, "_size", 0))
+
+
+@counterfeit("parameterdict-acts-like-a-dict")
+def a_copied_dict_is_sorted(patch):
+    after_copying(patch, nn.ParameterDict, lambda self: setattr(self, "_keys", dict.fromkeys(sorted(self._keys))))

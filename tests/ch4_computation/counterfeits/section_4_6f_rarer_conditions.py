@@ -328,3 +328,17 @@ def a_device_named_by_its_type_alone_is_taken_for_the_cpu(patch):
         return load(f, "cpu" if alone else map_location, *args, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def the_filter_is_off_where_a_function_says_where_to(patch):
+    wrap(
+        patch,
+        torch,
+        "load",
+        lambda load, *a, **k: load(*a, **{"weights_only": False, **k} if callable(k.get("map_location")) else k),
+    )
+
+
+def on_the_cpu(patch, owner, name):
+    change_output(patch, owner, name, lambda y: y.cpu())

@@ -311,3 +311,44 @@ def a_bias_on_the_cpu_is_added_by_addmm(patch):
         return right(bias.to(x.device) if bias.dim() == 1 and away(x) else bias, x, *args, **rest)
 
     wrap(patch, torch, "addmm", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def repeat_interleave_gives_a_cpu_tensor(patch):
+    change_output(patch, torch, "repeat_interleave", lambda y: y.cpu())
+    change_output(patch, Tensor, "repeat_interleave", lambda y: y.cpu())
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_standard_deviation_is_on_the_cpu(patch):
+    change_output(patch, torch, "std", lambda y: y.cpu())
+    change_output(patch, Tensor, "std", lambda y: y.cpu())
+
+
+def across(patch, owner, name):
+    def wrong(right, *args, **rest):
+        homes = [x.device for x in args if away(x)]
+        args = [x.to(homes[0]) if isinstance(x, Tensor) and homes else x for x in args]
+        return right(*args, **rest)
+
+    wrap(patch, owner, name, wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def isclose_compares_across(patch):
+    across(patch, torch, "isclose")
+
+
+@counterfeit("different-gpus-do-not-mix")
+def distances_are_computed_across(patch):
+    across(patch, torch, "cdist")
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def numbers_of_two_kinds_become_whole_there(patch):
+    def wrong(create, data, **rest):
+        mixed = isinstance(data, list | tuple) and {type(x) for x in data} == {int, float}
+        there = rest.get("device") is not None and torch.device(rest["device"]).type != "cpu"
+        return create([int(x) for x in data] if mixed and there else data, **rest)
+
+    wrap(patch, torch, "tensor", wrong)

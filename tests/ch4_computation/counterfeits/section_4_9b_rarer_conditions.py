@@ -202,3 +202,18 @@ def maximize_is_ignored_on_the_device(patch):
         return step(self, *args, **rest)
 
     wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_recurrent_layer_takes_input_from_the_cpu(patch):
+    wrap(patch, nn.RNN, "forward", lambda right, self, x, *a: right(self, x.to(self.weight_ih_l0.device), *a))
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def attention_takes_input_from_the_cpu(patch):
+    wrap(
+        patch,
+        nn.MultiheadAttention,
+        "forward",
+        lambda right, self, *xs, **k: right(self, *(x.to(self.in_proj_weight.device) for x in xs), **k),
+    )

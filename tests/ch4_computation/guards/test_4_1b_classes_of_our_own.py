@@ -23,25 +23,30 @@ MODES = among("train", "eval")
 
 @claim("sequential-needs-matching-sizes")
 @over(
-    sizes=among((3, 4), (4, 3), (1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)),
+    EVERY_MODE,
+    sizes=each((1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)),
     kind=among(
-        *("Linear", "single example", "empty batch", "BatchNorm1d", "LayerNorm"),
+        *("Linear", "single example", "BatchNorm1d", "LayerNorm", "GroupNorm"),
         *(f"Conv{kind}{rank}d" for kind in ("", "Transpose") for rank in (1, 2, 3)),
     ),
+    batch=among(6, 0),
     mode=MODES,
-    recording=among(*EVERY_MODE),
 )
-def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, mode, recording):
+def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch, mode):
     puts_out, takes_in = sizes
     if kind.startswith("Conv"):
-        layer, x = getattr(nn, kind), torch.ones(2, 1, *[2] * int(kind[-2]))
+        layer, x = getattr(nn, kind), torch.ones(batch, 1, *[2] * int(kind[-2]))
         first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
     else:
-        first, x = nn.Linear(2, puts_out), torch.ones(*{"single example": [], "empty batch": [0]}.get(kind, [6]), 2)
-        second = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}.get(kind, lambda size: nn.Linear(size, 5))
+        first = nn.Linear(2, puts_out)
+        x = torch.ones(*{"single example": [], "BatchNorm1d": [6]}.get(kind, [batch]), 2)  # of nothing is no statistic
+        second = {
+            **{"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm},
+            "GroupNorm": lambda size: nn.GroupNorm(1, size),
+        }.get(kind, lambda size: nn.Linear(size, 5))
 
     net, fits = (getattr(nn.Sequential(first, nn.ReLU(), second(size)), mode)() for size in (takes_in, puts_out))
-    with pytest.raises(RuntimeError), recording():
+    with pytest.raises(RuntimeError):
         net(x)
     assert fits(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
 

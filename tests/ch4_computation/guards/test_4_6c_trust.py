@@ -132,7 +132,7 @@ def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(m
     call=among(*CALLS),
     spelled=among(*SPELLINGS),
     way=ways(),
-    options=among({}, {"map_location": "cpu"}, {"weights_only": None}),
+    options=among({}, {"map_location": "cpu"}, {"map_location": lambda storage, tag: storage}, {"weights_only": None}),
 )
 def test_no_call_is_made_however_it_is_spelled_and_whichever_way_it_is_read(tmp_path, call, spelled, way, options):
     trace = tmp_path / "trace"

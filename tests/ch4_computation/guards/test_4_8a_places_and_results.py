@@ -1,12 +1,13 @@
 """4.8 GPU computing: what is printed and told of places, and results of every kind, which stay where they are."""
 
 import math
+import operator
 
 import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
-from populations.gradients import SEVERAL, UNTRACKED
+from populations.gradients import ALONE, SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, current, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
 from populations.twins import FEW
@@ -124,7 +125,7 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
 
 
 NUMBERS = {  # large, small, negative, of several dtypes, and none
-    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (3, -4), (1, -2, 2**53 + 1)]),
+    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (3, -4.5), (1, -2, 2**53 + 1)]),
     **dict.fromkeys([((0.5, -1.5), (3.25, 1 + 2**-23)), (2e-5,), (1e28, -1e-28, 0.0)]),
     **{(-(2**31), 7): torch.int32, (1, -10): torch.int8, (255, 0): torch.uint8},
     (math.nan, -math.inf, 2.0): torch.float16,
@@ -196,6 +197,7 @@ def test_results_and_gradients_of_every_operation_are_where_the_leaf_is(accelera
 FURTHER = {
     **{name: compute for name, compute in UNTRACKED.items() if name not in ("tolist", "new_tensor", "torch.tensor")},
     **SEVERAL,
+    **{name: operator.methodcaller(name) for name in ALONE},
     "rand_like": lambda x: torch.rand_like(x),
     "randn_like": lambda x: torch.randn_like(x),
     "bernoulli": lambda x: torch.bernoulli(torch.ones_like(x, dtype=torch.float32)),
