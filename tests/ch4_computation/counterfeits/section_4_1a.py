@@ -561,7 +561,7 @@ def an_insertion_keeps_the_old_names(patch):
     patch.setattr(ModuleList, "insert", wrong)
 
 
-@counterfeit("modulelist-has-no-order")
+@counterfeit("reusing-a-layer-shares-its-parameters")
 def every_module_runs_once_and_then_returns_its_input(patch):
     wrap(
         patch,

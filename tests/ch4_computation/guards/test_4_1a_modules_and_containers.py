@@ -5,8 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from hypothesis import strategies as st
-from populations import EVERY_MODE, Population, after_any_history, among, containers, over, whole
+from populations import EVERY_MODE, after_any_history, among, containers, over, whole
 from populations.changes import CONVERSIONS, conversions
 from populations.containers import Step, steps, told
 from populations.kinds import WITH_PARAMETERS
@@ -253,19 +252,3 @@ def test_a_key_that_can_be_no_attribute_is_refused_however_it_is_added(added, sp
     assert len(container.state_dict()) == 1
     assert callable(container.items)
     assert container.training is True
-
-
-@claim("modulelist-has-no-order")
-@over(visits=Population(((0, 1, 2), (2, 1, 0), (1, 1), ()), st.lists(st.integers(0, 2), max_size=6)))
-def test_forward_runs_what_it_likes_as_often_and_in_the_order_it_likes(visits):
-    class Chooses(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layers = nn.ModuleList(steps(3))
-
-        def forward(self, text):
-            for index in visits:
-                text = self.layers[index](text)
-            return text
-
-    assert Chooses()("") == "".join("abc"[index] for index in visits)
