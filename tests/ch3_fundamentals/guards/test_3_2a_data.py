@@ -10,12 +10,7 @@ import torch
 from hypothesis import strategies as st
 from populations import WRITABLE, Population, Twin, agree, among, over, whole
 from populations.comparing import host
-from populations.statistics import (
-    look_independent_and_uniform,
-    look_uniformly_shuffled,
-    normal_levels,
-    occur_as_often,
-)
+from populations.statistics import look_independent_and_uniform, look_uniformly_shuffled, normal_levels, occur_as_often
 from torch.utils.data import ChainDataset, DataLoader, TensorDataset
 
 claim = pytest.mark.claim

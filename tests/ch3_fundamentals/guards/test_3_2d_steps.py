@@ -3,19 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import (
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Population,
-    Twin,
-    agree,
-    among,
-    in_turn,
-    optimizers,
-    over,
-    places,
-    twins,
-)
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, in_turn, optimizers, over, places, twins
 from populations.comparing import host
 from populations.decay import DECAY
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe
@@ -25,7 +13,7 @@ claim = pytest.mark.claim
 
 
 TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
-PAIRS = in_turn(Population(TWINS.must * 2, TWINS.more), OPTIMIZERS)
+PAIRS = in_turn(TWINS.also(*TWINS.must), OPTIMIZERS)
 
 
 @claim("step-updates-parameters")

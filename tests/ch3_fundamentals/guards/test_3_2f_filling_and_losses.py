@@ -1,25 +1,14 @@
 """3.2 Parameters filled in place, whatever their layout and what they held, and losses of any size."""
 
 import contextlib
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-from populations import (
-    EVERY_MODE,
-    FLOATS,
-    HALVES,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    agree,
-    among,
-    each,
-    over,
-    twins,
-    untouched,
-)
-from populations.comparing import host
+from populations import EVERY_MODE, FLOATS, HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins
+from populations.comparing import host, untouched
 from populations.gradients import grad_of
 from populations.initialisers import Filling
 from populations.layers import LOSSY, twice
@@ -52,16 +41,15 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
     filling.follow(*draws)
 
 
+VALUES = (0, 1.5, -(2.0**15), -math.inf, math.nan)
+FILLED = among(*itertools.product(VALUES, ("constant_", "normal_", "fill_", "fill_ with a tensor")), (0, "zero_"))
+
+
 @claim("init-sets-weights-in-place", "data-fill-equals-constant-init")
-@over(
-    EVERY_MODE,
-    twin=twins(FLOATS, WRITABLE, grad=(True, False), kinds=LEAVES),
-    value=among(0, 1.5, -(2.0**15), -math.inf, math.nan),
-    spelled=among("constant_", "normal_", "fill_", "fill_ with a tensor", "zero_"),
-)
-def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_none_beside_them(twin, value, spelled):
+@over(EVERY_MODE, twin=twins(FLOATS, WRITABLE, grad=(True, False), kinds=LEAVES), filled=FILLED)
+def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_none_beside_them(twin, filled):
     """And so does a normal distribution without deviation."""
-    tensor, array = twin
+    (tensor, array), (value, spelled) = twin, filled
     tensor.grad = gradient = torch.ones_like(tensor)
     place, before = tensor.data_ptr(), tensor.data[-1:] if array.ndim else tensor.data
     before.copy_(torch.full_like(before, math.nan))
@@ -71,7 +59,6 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
     elif spelled == "normal_":
         assert init.normal_(tensor, value, 0) is tensor
     elif spelled == "zero_":
-        value = 0
         tensor.data.zero_()
     else:
         tensor.data.fill_(value if spelled == "fill_" else torch.tensor(value).to(tensor))
