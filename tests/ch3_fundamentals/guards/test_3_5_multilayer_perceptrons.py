@@ -1,6 +1,7 @@
 """3.5 Multilayer perceptrons and activations, for arguments of every size and networks of many depths and widths."""
 
 import functools
+import inspect
 import itertools
 from collections import OrderedDict
 
@@ -50,13 +51,13 @@ def spellings(name):
 
 
 def network(widths, activation, dtype=torch.float32, built="flat", bias=True):
-    """A perceptron of new layers: one after another, each hidden one with its activation in a block, or all of them
+    """A perceptron of new layers: one after another, in blocks, each hidden one with its activation, or all of them
     with the same activation; given together, by names whose order is another, or appended one by one.
     """
     *hidden, last = [nn.Linear(*sizes, bias, dtype=dtype) for sizes in itertools.pairwise(widths)]
     same = activation()
     blocks = [nn.Sequential(layer, same if built == "same" else activation()) for layer in hidden]
-    parts = [*(blocks if built == "blocks" else itertools.chain(*blocks)), last]
+    parts = [*blocks, nn.Sequential(last)] if built == "blocks" else [*itertools.chain(*blocks), last]
     if built == "appended":
         return functools.reduce(nn.Sequential.append, parts, nn.Sequential())
     if built == "named":
@@ -88,7 +89,7 @@ def follow(name, twin, slope, value_roundings=0, slope_roundings=0, scale=1.0):
 
 
 @claim("stacked-linear-layers-collapse")
-@over(widths=WIDTHS, dtype=among(*SINGLE_AND_DOUBLE), bias=among(True, False))
+@over(widths=WIDTHS, dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), bias=among(True, False))
 def test_layers_without_activations_equal_the_one_layer_that_their_product_makes(widths, dtype, bias):
     net = network(widths, nn.Identity, dtype, bias=bias)
     weight, bias = np.eye(widths[0]), np.zeros(widths[0])
@@ -143,7 +144,9 @@ def test_thirteen_more_activations_follow_their_formulas(name, dtype):
     """Of one or two functions, each within 8 roundings, and as many for what stands around them."""
     x = np.arange(-40, 41).reshape(9, 9) / 4
     module, *given, formula = BENDS[name]
-    agree(twice(module(*given).to(dtype), torch.tensor(x, dtype=dtype)), formula(x), 24, 1)
+    ways = [{}, {"inplace": True}] if "inplace" in inspect.signature(module).parameters else [{}]
+    for way in ways:
+        agree(twice(module(*given, **way).to(dtype), torch.tensor(x, dtype=dtype)), formula(x), 24, 1)
 
 
 @claim("relu-formula", "sigmoid-formula", "tanh-formula")

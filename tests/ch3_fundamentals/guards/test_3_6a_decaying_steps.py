@@ -25,6 +25,7 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
     beside = optimizer.on(first, (second, {"weight_decay": 0.5, "lr": 0.125}))
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0.25, 0.5]
     beside.step()
+    beside.step()
     beside.edit(0, weight_decay=0.75)
     beside.reload()
     beside.step(without=(1, 4))
@@ -58,14 +59,18 @@ DECAYING = (
 
 
 @claim("weight-decay-decays-bias-by-default")
-@over(recipe=among(*DECAYING), rank=among(*range(6)), dtype=among(*SINGLE_AND_DOUBLE))
-def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(recipe, rank, dtype):
-    (name, options), (tensor, array) = recipe, Twin(dtype, (3,) * rank, values="positive", grad=True)
-    tensor.grad = torch.zeros_like(tensor)
-    getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.25, **options).step()
-
-    moved = array - host(tensor)
-    assert np.all((moved > 0) & (moved < array))
+@over(recipe=among(*DECAYING), rank=among(*range(6)), dtype=among(*SINGLE_AND_DOUBLE), foreach=among(False, True))
+def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(recipe, rank, dtype, foreach):
+    (name, options), (one, array) = recipe, Twin(dtype, (3,) * rank, values="positive", grad=True)
+    groups = [{"params": [tensor]} for tensor in (one, one.detach().clone().requires_grad_())]
+    optimizer = getattr(torch.optim, name)(groups, lr=0.01, weight_decay=0.25, foreach=foreach, **options)
+    after = [array] * 2
+    for _ in range(3):
+        before = after
+        (0 * sum(group["params"][0].sum() for group in groups)).backward()
+        optimizer.step()
+        after = [host(group["params"][0]).copy() for group in groups]
+        assert all(np.all((new > 0) & (new < old)) for new, old in zip(after, before))
 
 
 # the factor shrinks, is 0, changes the sign, and grows

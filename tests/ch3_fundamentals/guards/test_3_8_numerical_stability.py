@@ -8,7 +8,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, agree, among, normal, over, twins, whole
 from populations.comparing import host
-from populations.layers import passes, sigmoid
+from populations.layers import COMPUTED, passes, sigmoid
 from torch import nn
 
 claim = pytest.mark.claim
@@ -83,19 +83,19 @@ def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_abo
 
 
 @claim("deep-products-vanish-or-explode", "deep-gradients-vanish-or-explode")
-@over(one=ONE, end=among(0.0, 1.0, math.inf))
-def test_every_dtype_ends_in_zero_or_infinity_and_a_wider_one_later(one, end):
-    weight = {0.0: 1e-4, 1.0: 1.0, math.inf: 1e4}[end]
-    net, h, after = chain(weight, 100, one.dtype), torch.tensor([[1.0], [-3.0]], dtype=one.dtype), []
+@over(dtype=among(*COMPUTED), power=among(-13, 0, 13))
+def test_every_dtype_ends_in_zero_or_infinity_and_a_wider_one_later(dtype, power):
+    net, h, after = chain(2.0**power, 100, dtype), torch.tensor([[1.0], [-3.0]], dtype=dtype), []
     for layer in net:
         h = layer(h)
         after.append(host(h).reshape(-1).tolist())
-
-    assert after[4] == pytest.approx([weight**5, -3 * weight**5], rel=1e-5, abs=0)
-    exact = {torch.float32: end, torch.float64: weight**25}[one.dtype]  # 1e-100 or 1e100, of float64 alone
-    assert after[24] == pytest.approx([exact, -3 * exact], rel=1e-5, abs=0)
-    assert after[99] == [end, -3 * end]
     h[1].sum().backward()
+
+    # normal numbers go from 2**-14 to 2**16, in float64 from 2**-1022 to 2**1024, in the others from 2**-126 to 2**128
+    exact = {torch.float16: 1, torch.float64: 78}.get(dtype, 9) if power else 100
+    assert after[:exact] == [[2.0 ** (power * depth), -3 * 2.0 ** (power * depth)] for depth in range(1, exact + 1)]
+    end = {-13: 0.0, 0: 1.0, 13: math.inf}[power]
+    assert after[99] == [end, -3 * end]
     assert net[0].weight.grad.item() == -3 * end
 
 

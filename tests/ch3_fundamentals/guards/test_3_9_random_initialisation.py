@@ -18,7 +18,8 @@ NAMES = among(*ACTIVATIONS)
 UNITS = among(2, 5, 9, 33, 40, 257)
 OPTIMIZERS = among(
     *(("SGD", {"lr": 0.05}), ("SGD", {"lr": 0.05, "momentum": 0.5}), ("Adam", {"lr": 0.05}), ("AdamW", {"lr": 0.05})),
-    *(("RMSprop", {"lr": 0.01}), ("Adagrad", {"lr": 0.05}), ("Adam", {"lr": 0.05, "amsgrad": True})),
+    *(("RMSprop", {"lr": 0.01}), ("Adagrad", {"lr": 0.05}), ("Adam", {"lr": 0.05, "amsgrad": True, "foreach": True})),
+    ("RMSprop", {"lr": 0.01, "centered": True, "momentum": 0.5}),
     ("SGD", {"lr": 0.05, "momentum": 0.5, "nesterov": True, "weight_decay": 0.01, "foreach": True}),
 )
 X = np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0], [2.0, 1.0, -1.0], [-1.0, 0.5, 3.0]])
@@ -32,9 +33,9 @@ def outgoing(units, unequal):
     return weights * np.r_[1, 1, 2 + np.arange(units - 2) / units] if unequal else weights
 
 
-def network(weights, activation=nn.Tanh):
+def network(weights, activation=nn.Tanh, dtype=torch.float32):
     """Three inputs, one unit for each outgoing weight, one output."""
-    net = nn.Sequential(nn.Linear(3, len(weights)), activation(), nn.Linear(len(weights), 1))
+    net = nn.Sequential(nn.Linear(3, len(weights)), activation(), nn.Linear(len(weights), 1)).to(dtype)
     values = np.tile(W, (len(weights), 1)), np.full(len(weights), B), weights[None], np.array([-0.25])
     for parameter, value in zip(net.parameters(), values):
         parameter.data.copy_(torch.tensor(value, dtype=parameter.dtype))
@@ -42,7 +43,7 @@ def network(weights, activation=nn.Tanh):
 
 
 def loss(net):
-    x, y = torch.tensor(X, dtype=torch.float32), torch.tensor(Y, dtype=torch.float32)
+    x, y = (torch.tensor(array, dtype=net[0].weight.dtype) for array in (X, Y))
     return (net(x) - y).square().mean()
 
 
@@ -70,7 +71,7 @@ def spread(units):
 @over(units=UNITS, name=NAMES, other=among(0, -1), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16))
 def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(units, name, other, dtype):
     module, formula, _ = ACTIVATIONS[name]
-    net = network(outgoing(units, unequal=True), module).to(dtype)
+    net = network(outgoing(units, unequal=True), module, dtype)
     x = torch.tensor(X, dtype=dtype)
     value = formula(X @ W + B)
     for outputs in passes(net[:2], x):
@@ -88,11 +89,11 @@ def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(
 
 @claim("equal-units-get-equal-gradients")
 @claim("equal-units-get-equal-gradients", truth=True)
-@over(units=UNITS, name=NAMES, unequal=among(False, True))
-def test_the_gradient_of_each_unit_is_the_chain_rule_s_its_outgoing_weight_times_a_common_factor(units, name, unequal):
+@over(units=UNITS, name=NAMES, unequal=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
+def test_the_gradient_of_each_unit_is_its_outgoing_weight_times_a_common_factor(units, name, unequal, dtype):
     weights = outgoing(units, unequal)
     module, formula, slope = ACTIVATIONS[name]
-    net = network(weights, module)
+    net = network(weights, module, dtype)
 
     h = formula(X @ W + B)[:, None]
     error = 2 * (h * weights.sum() - 0.25 - Y) / 4
@@ -109,6 +110,8 @@ def test_the_gradient_of_each_unit_is_the_chain_rule_s_its_outgoing_weight_times
     for times in (1, 2):  # a second pass adds its gradients to those of the first
         loss(net).backward()
         compare([parameter.grad for parameter in parameters], times)
+    net[2].requires_grad_(False)
+    compare(torch.autograd.grad(loss(net), parameters[:2]), 1)
 
 
 @claim("equal-units-stay-equal")
@@ -189,7 +192,8 @@ UNIFORM = among(
     *((nn.Conv1d, (5, 700, 3), 15), (nn.Conv2d, (5, 600, (3, 2)), 30), (nn.Conv3d, (2, 700, 2), 16)),
     *((nn.ConvTranspose2d, (9, 300, 2), 1200), (nn.Conv2d, (6, 600, 3, 1, 0, 1, 2), 27)),
     *((nn.RNNCell, (30, 64), 64), (nn.LSTMCell, (30, 64), 64), (nn.GRUCell, (30, 64), 64)),
-    *((nn.Bilinear, (9, 4, 700), 9), (nn.RNN, (30, 64), 64), (nn.LSTM, (30, 64), 64), (nn.GRU, (30, 64), 64)),
+    *((nn.Bilinear, (9, 4, 700), 9), (nn.RNN, (30, 64), 64), (nn.GRU, (30, 64), 64)),
+    *((nn.ConvTranspose1d, (9, 300, 2), 600), (nn.LSTM, (30, 64, 2, True, False, 0.0, True), 64)),
 )
 
 
@@ -206,13 +210,15 @@ def test_weighted_sums_start_uniformly_within_one_over_the_root_of_their_inputs_
         assert distance(levels.clip(0, 1)) < distance_bound(levels.size, grain), name
         units = host(parameter).reshape(len(parameter), -1)[:, :20]
         assert units.shape[1] < 8 or len(np.unique(units, axis=0)) == len(units)  # 8 numbers of a half have 64 bits
+    starts = {host(parameter).reshape(-1)[:20].tobytes() for parameter in made.parameters()}
+    assert len(starts) == len([*made.parameters()])
 
 
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
-@over(sizes=among((400, 200), (33, 257)), dtype=among(torch.float32, torch.bfloat16))
-def test_embeddings_draw_standard_normal_vectors_but_zeros_for_padding(sizes, dtype):
-    rows = host(nn.Embedding(*sizes, padding_idx=3, dtype=dtype).weight).astype(np.float64)
+@over(kind=among(nn.Embedding, nn.EmbeddingBag), dtype=among(torch.float32, torch.bfloat16))
+def test_embeddings_draw_standard_normal_vectors_but_zeros_for_padding(kind, dtype):
+    rows = host(kind(400, 257, padding_idx=3, dtype=dtype).weight).astype(np.float64)
     assert not rows[3].any()
     levels = normal_levels(np.delete(rows, 3, 0).reshape(-1))
     assert distance(levels) < distance_bound(levels.size, torch.finfo(dtype).eps)
@@ -237,20 +243,25 @@ def test_attention_starts_uniformly_by_xavier_and_by_its_inputs_and_without_bias
 
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
-@over(layer=among((nn.BatchNorm1d, (3,)), (nn.BatchNorm2d, (257,)), (nn.LayerNorm, (3,)), (nn.GroupNorm, (1, 9))))
+@over(
+    layer=among(
+        *((nn.BatchNorm1d, (3,)), (nn.BatchNorm2d, (257,)), (nn.LayerNorm, (3,)), (nn.GroupNorm, (1, 9))),
+        *((nn.LayerNorm, ((2, 3),)), (nn.InstanceNorm1d, (3, 1e-5, 0.1, True))),
+    )
+)
 def test_normalisation_starts_as_no_change_of_scale_and_prelu_with_a_slope_of_a_quarter(layer):
     kind, sizes = layer
     made = kind(*sizes)
-    agree(made.weight, np.ones(sizes[-1]))
-    agree(made.bias, np.zeros(sizes[-1]))
+    agree(made.weight, np.ones(made.weight.shape))
+    agree(made.bias, np.zeros(made.weight.shape))
     for name, buffer in made.named_buffers():
         agree(buffer, np.full(buffer.shape, name.endswith("var")))
-    agree(nn.PReLU(sizes[-1]).weight, np.full(sizes[-1], 0.25))
+    agree(nn.PReLU(3).weight, np.full(3, 0.25))
 
 
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
-@over(layer=among((nn.Linear, (3, 2)), (nn.Conv1d, (3, 2, 2)), (nn.Conv2d, (3, 2, 2)), (nn.Embedding, (5, 2))))
+@over(layer=among((nn.Linear, (3, 2)), (nn.Conv1d, (3, 2, 2)), (nn.LSTM, (3, 2)), (nn.Embedding, (5, 2))))
 def test_every_layer_and_every_reset_draws_anew(layer):
     kind, sizes = layer
     first, second = kind(*sizes), kind(*sizes)
