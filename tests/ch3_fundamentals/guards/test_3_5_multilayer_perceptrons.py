@@ -111,31 +111,21 @@ def test_relu_is_the_larger_of_zero_and_x_and_nan_for_nan_and_its_slope_one_abov
     follow("relu", twin, twin.array() > 0)
 
 
-MADE = {  # 64 outputs of one sign have a probability of 2^-63
-    "Linear": lambda x: nn.Linear(6, 64)(x),
-    "Conv1d": lambda x: nn.Conv1d(4, 64, 2)(x),
-    "Conv2d": lambda x: nn.Conv2d(1, 64, 2)(x[:, None]),
-    "BatchNorm1d": lambda x: nn.BatchNorm1d(4)(x),
-    "Dropout": lambda x: nn.Dropout(0.5)(x),
-    "softmax": lambda x: torch.softmax(x, 1) - 0.25,
-    "slice": lambda x: (x * 1)[:, 1::2],
-}
+LAYERS = among((nn.Linear, 6, 64), (nn.Conv1d, 4, 64, 2), (nn.BatchNorm1d, 4), (nn.Dropout, 0.5), (nn.Softshrink, 0.1))
 
 
 @claim("relu-formula")
 @claim("nonlinearity-breaks-the-collapse")
-@over(made=among(*MADE), recorded=among(True, False))
-def test_relu_in_place_bends_what_any_operation_made_where_it_lies(made, recorded):
-    layer = nn.ReLU(inplace=True)
-    for mode in (True, False):  # its second call like its first
-        layer.train(mode)
-        with torch.set_grad_enabled(recorded):
-            h = MADE[made](torch.arange(-36.0, 36).view(3, 4, 6).sin())
-            before = host(h).copy()
-            assert layer(h).data_ptr() == h.data_ptr()
+@over(layer=LAYERS, recorded=among(True, False))
+def test_relu_in_place_bends_what_another_layer_made_where_it_lies(layer, recorded):
+    kind, *given = layer
+    with torch.set_grad_enabled(recorded):
+        h = kind(*given)(torch.arange(-36.0, 36).view(3, 4, 6).sin())
+        before = host(h).copy()
+        assert nn.ReLU(inplace=True)(h).data_ptr() == h.data_ptr()
 
-        agree(h, relu(before))
-        assert before.min() < 0
+    agree(h, relu(before))
+    assert before.min() < 0  # 64 outputs of one sign have a probability of 2^-63
 
 
 @claim("nonlinearity-breaks-the-collapse")
@@ -248,27 +238,20 @@ def test_every_unit_is_connected_to_every_feature_by_a_weight_of_its_own(sizes):
 
 @claim("depth-and-width-are-hyperparameters")
 @over(widths=WIDTHS, optimizer=among(torch.optim.SGD, torch.optim.Adam))
-def test_training_lowers_the_loss_of_any_choice_by_the_values_alone_never_by_their_number(widths, optimizer):
-    """An output is at most 17 at the start (256 units and a bias, weights within 1/16), its target at least 29. So all
-    residuals are of one sign, and an output's bias alone, moved by 1e-3, takes 2e-3 / 47 off the loss: 700 roundings.
-    """
+def test_training_changes_the_values_of_any_choice_and_never_their_number(widths, optimizer):
     net = network(widths, nn.Tanh)
     shapes = [shape for sizes in itertools.pairwise(widths) for shape in (sizes[::-1], sizes[1:])]
     assert [tuple(parameter.shape) for parameter in net.parameters()] == shapes
 
     inputs = torch.arange(4.0 * widths[0]).view(4, -1).cos()
-    targets = 30 + torch.arange(4.0 * widths[-1]).view(4, -1).sin()
-    steps, losses, before = optimizer(net.parameters(), lr=1e-3), [], [host(each).copy() for each in net.parameters()]
+    steps, before = optimizer(net.parameters(), lr=1e-3), [host(parameter).copy() for parameter in net.parameters()]
     for _ in range(3):
         steps.zero_grad()
-        loss = F.mse_loss(net(inputs), targets)
-        losses.append(loss.item())
-        loss.backward()
+        net(inputs).square().sum().backward()
         steps.step()
 
     assert [tuple(parameter.shape) for parameter in net.parameters()] == shapes
     assert all(np.any(host(parameter) != old) for parameter, old in zip(net.parameters(), before))
-    assert losses[0] > losses[1] > losses[2]
 
 
 @claim("depth-and-width-are-hyperparameters")

@@ -215,26 +215,23 @@ def test_p_of_one_drops_every_finite_unit_and_its_gradient_and_p_of_zero_keeps_t
 @over(widths=among((5, 99, 3), (9, 133, 117, 2), (784, 256, 128, 10)), p=among(0.2, 0.5, 1.0))
 def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(widths, p):
     layers = [nn.Linear(*sizes) for sizes in itertools.pairwise(widths)]
-    stacked = [part for layer in layers[:-1] for part in (layer, nn.ReLU(), nn.Dropout(p))]
-    net, without = nn.Sequential(*stacked, layers[-1]), []
-    seen = []
-    for part in net:
-        if isinstance(part, nn.Dropout):
-            part.register_forward_hook(lambda _, given, result: seen.append((host(given[0]), host(result))))
-        else:
-            without.append(part)
+    dropouts, seen = [nn.Dropout(p) for _ in layers[1:]], []
+    hidden = [part for layer, dropout in zip(layers, dropouts) for part in (layer, nn.ReLU(), dropout)]
+    net = nn.Sequential(*hidden, layers[-1])
+    without = nn.Sequential(*(part for part in net if part not in dropouts))
+    for dropout in dropouts:
+        dropout.register_forward_hook(lambda _, given, result: seen.append((host(given[0]), host(result))))
     images = torch.arange(7.0 * widths[0]).view(7, -1).sin()
 
     net(images)
-    assert len(seen) == len(widths) - 2
+    assert len(seen) == len(dropouts)
     for before, after in seen:
         assert np.all(before >= 0)  # a ReLU came first
         np.testing.assert_allclose(after, np.where(after == 0, 0, before / (1 - p or 1)), rtol=4 * 2**-23)
-    # some 350 positive numbers or more: that none is dropped has the probability 0.8 ** 350 = 1e-34
-    assert all(np.any((after == 0) != (before == 0)) for before, after in seen)
-    agree(net.eval()(images), host(nn.Sequential(*without)(images)))
-    own = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-    assert [id(parameter) for parameter in net.parameters()] == [id(parameter) for parameter in own]
+        # some 350 positive numbers or more: that none is dropped has the probability 0.8 ** 350 = 1e-34
+        assert np.any((after == 0) != (before == 0))
+    agree(net.eval()(images), host(without(images)))
+    assert [*map(id, net.parameters())] == [id(each) for layer in layers for each in (layer.weight, layer.bias)]
 
 
 @claim("functional-dropout-does-not-know-eval")
