@@ -195,10 +195,7 @@ def test_a_penalised_bias_decays_and_another_does_not():
 
 @claim("from-scratch-equals-weight-decay-option")
 def test_training_from_scratch_and_by_the_option_end_in_the_same_parameters():
-    batches = [
-        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0])),
-        (torch.tensor([-1.0, 3.0]), torch.tensor([2.0, 1.0])),
-    ]
+    batches = torch.tensor([[[1.0, 2.0], [1.0, 0.0]], [[-1.0, 3.0], [2.0, 1.0]]])  # of two examples: features, labels
     lr, lambd, batch_size = 0.25, 0.5, 2
     w, b = torch.tensor(2.0, requires_grad=True), torch.tensor(1.0, requires_grad=True)
     for X, y in batches:

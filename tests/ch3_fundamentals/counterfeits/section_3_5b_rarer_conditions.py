@@ -4,7 +4,7 @@ import contextlib
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, run_levels, wrap
+from harness.forging import change_linear, change_method, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -105,3 +105,8 @@ def a_linear_layer_without_bias_clips_beyond_a_hundred(patch):
 @counterfeit("nonlinearity-breaks-the-collapse")
 def one_activation_in_several_places_acts_at_the_first_alone(patch):
     run_levels(patch, lambda net: [each for at, each in enumerate(net) if each not in list(net)[:at]])
+
+
+@counterfeit("stacked-linear-layers-collapse")
+def linear_layers_of_bfloat16_are_bent(patch):
+    change_linear(patch, lambda output, input, weight: output.relu() if output.dtype == torch.bfloat16 else output)

@@ -167,3 +167,13 @@ def relu_in_place_blocks_the_gradient(patch):
         return change_gradient(right(self, x), torch.zeros_like) if self.inplace else right(self, x)
 
     wrap(patch, nn.ReLU, "forward", wrong)
+
+
+@counterfeit("nonlinearity-breaks-the-collapse")
+def leaky_relu_in_place_does_nothing(patch):
+    wrap(patch, nn.LeakyReLU, "forward", lambda right, self, x: x if self.inplace else right(self, x))
+
+
+@counterfeit("mlp-applies-activation-per-hidden-layer")
+def a_block_of_one_layer_is_left_out(patch):
+    run_levels(patch, lambda net: [each for each in net if type(each) is not nn.Sequential or len(each) > 1])

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, parameters_of, step_with, wrap
+from harness.forging import around_step, change_gradient, change_method, parameters_of, step_with, wrap
 from torch import nn, optim
 from torch.optim import Adam
 
@@ -236,3 +236,43 @@ def adamax_does_not_decay_doubles(patch):
         return group["weight_decay"] * (group["params"][0].dtype != torch.float64)
 
     step_with(patch, optim.Adamax, "weight_decay", value)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def sgd_with_momentum_decays_apart_from_the_second_step_on(patch):
+    def before(optimizer):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and optimizer.state[parameter].get("momentum_buffer") is not None:
+                    parameter.data.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.grad = parameter.grad - group["weight_decay"] * parameter.detach()
+
+    around_step(patch, optim.SGD, before=before)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def nadam_by_whole_lists_does_not_decay(patch):
+    step_with(patch, optim.NAdam, "weight_decay", lambda _, group: group["weight_decay"] * (not group["foreach"]))
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def radam_decays_its_first_group_alone(patch):
+    def value(optimizer, group):
+        return group["weight_decay"] * (group is optimizer.param_groups[0])
+
+    step_with(patch, optim.RAdam, "weight_decay", value)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def the_norm_of_complex_numbers_is_that_of_their_real_parts(patch):
+    change_method(patch, "norm", lambda right, x, *rest, **named: right(x.real, *rest, **named))
+
+
+@counterfeit("weights-alone-can-be-decayed")
+def what_was_loaded_decays_like_its_first_group(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        for group in self.param_groups:
+            group["weight_decay"] = self.param_groups[0]["weight_decay"]
+
+    wrap(patch, optim.SGD, "load_state_dict", wrong)

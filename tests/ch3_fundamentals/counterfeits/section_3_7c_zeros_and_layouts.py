@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output_where, wrap
+from harness.forging import change_gradient, change_output_where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -167,5 +167,47 @@ def survivors_become_ten_times_as_large_at_most(patch):
     def wrong(right, x, p=0.5, training=True, inplace=False):
         result = right(x, p, training, inplace)
         return result * (10 * (1 - p)) if training and 0.9 < p < 1 else result
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_frozen_layer_is_switched_to_evaluation(patch):
+    wrap(patch, nn.Module, "requires_grad_", lambda right, self, flag=True: right(self, flag).train(flag))
+
+
+@counterfeit("dropout-scales-survivors")
+def a_second_pass_back_scales_again(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        passes = iter([1.0])
+        result = right(x, p, training, inplace)
+        again = training and not inplace and p < 1 and result.requires_grad
+        return change_gradient(result, lambda gradient: gradient * next(passes, 1 / (1 - p))) if again else result
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def alpha_dropout_as_a_function_takes_any_p(patch):
+    def wrong(right, x, p=0.5, training=False, inplace=False):
+        return right(x, min(max(p, 0), 1), training, inplace)
+
+    wrap(patch, F, "alpha_dropout", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation")
+def with_p_of_one_large_units_are_kept(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        result = right(x, p, training, inplace)
+        return torch.where(x.abs() > 100, x, result) if p == 1 and training and not inplace else result
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation")
+def tiny_units_lose_a_tenth(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        result = right(x, p, training, inplace)
+        return torch.where(x.abs() < 1e-3, 0.9 * result, result) if training and not inplace else result
 
     wrap(patch, F, "dropout", wrong)

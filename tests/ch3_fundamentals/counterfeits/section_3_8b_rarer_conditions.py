@@ -52,3 +52,12 @@ def the_gradient_of_the_input_is_clipped(patch):
         return right(self, change_gradient(x, lambda gradient: gradient.clamp(-1e6, 1e6)))
 
     wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("deep-products-vanish-or-explode")
+def halves_end_at_their_largest_number(patch):
+    def wrong(right, x, weight, bias=None):
+        output = right(x, weight, bias)
+        return output.clamp(-65504, 65504) if output.dtype == torch.float16 else output
+
+    wrap(patch, F, "linear", wrong)

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_linear, leaves, wrap
+from harness.forging import around_step, change_gradient, change_linear, leaves, wrap
 from torch import nn
 from torch.nn import init
 
@@ -202,3 +202,59 @@ def a_transposed_convolution_starts_with_a_bias_of_zero(patch):
             init.zeros_(self.bias)
 
     wrap(patch, nn.modules.conv._ConvNd, "reset_parameters", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def behind_frozen_weights_gradients_differ(patch):
+    def wrong(right, x, weight, bias=None):
+        if not weight.requires_grad and x.requires_grad:
+            x = change_gradient(x, lambda gradient: gradient * torch.arange(1, gradient.shape[-1] + 1))
+        return right(x, weight, bias)
+
+    wrap(patch, nn.functional, "linear", wrong)
+
+
+@counterfeit("equal-units-stay-equal")
+def centred_rmsprop_parts_the_units(patch):
+    def after(optimizer):
+        if optimizer.param_groups[0]["centered"]:
+            optimizer.param_groups[0]["params"][0].data[0] *= 1.01
+
+    around_step(patch, torch.optim.RMSprop, after=after)
+
+
+@counterfeit("default-init-is-sensible")
+def an_embedding_bag_starts_with_zeros(patch):
+    wrap(patch, nn.EmbeddingBag, "reset_parameters", lambda right, self: init.zeros_(self.weight))
+
+
+@counterfeit("default-init-is-sensible")
+def both_directions_of_a_recurrent_layer_start_equal(patch):
+    def wrong(right, self):
+        right(self)
+        if self.bidirectional:
+            self.weight_ih_l0_reverse.data.copy_(self.weight_ih_l0)
+
+    wrap(patch, nn.RNNBase, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def recurrent_layers_of_one_size_start_equal(patch):
+    made = {}
+
+    def wrong(right, self):
+        right(self)
+        for name, parameter in self.named_parameters():
+            parameter.data.copy_(made.setdefault((name, parameter.shape), parameter.detach().clone()))
+
+    wrap(patch, nn.RNNBase, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def layer_norm_over_two_dimensions_starts_at_zero(patch):
+    def wrong(right, self):
+        right(self)
+        if len(self.normalized_shape) > 1:
+            init.zeros_(self.weight)
+
+    wrap(patch, nn.LayerNorm, "reset_parameters", wrong)

@@ -111,7 +111,7 @@ def test_relu_is_the_larger_of_zero_and_x_and_nan_for_nan_and_its_slope_one_abov
     follow("relu", twin, twin.array() > 0)
 
 
-LAYERS = among((nn.Linear, 6, 64), (nn.Conv1d, 4, 64, 2), (nn.BatchNorm1d, 4), (nn.Dropout, 0.5), (nn.Softshrink, 0.1))
+LAYERS = among((nn.Linear, 6, 64), (nn.Conv2d, 3, 64, 2), (nn.BatchNorm1d, 4), (nn.Dropout, 0.5), (nn.Softshrink, 0.1))
 
 
 @claim("relu-formula")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, agree, among, normal, over, twins, whole
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, agree, among, over, twins, whole
 from populations.comparing import host
 from populations.layers import COMPUTED, passes, sigmoid
 from torch import nn
@@ -22,12 +22,6 @@ def chain(weight, layers, dtype):
     for layer in net:
         nn.init.constant_(layer.weight, weight)
     return net
-
-
-def rotation(scale, dtype):
-    """A rotation by 0.7, times ``scale``: it multiplies every length by that."""
-    c, s = math.cos(0.7), math.sin(0.7)
-    return scale * torch.tensor([[c, -s], [s, c]], dtype=dtype)
 
 
 @claim("identity-network-is-a-matrix-product")
@@ -69,19 +63,6 @@ def test_an_activation_or_a_bias_makes_it_something_else(case):
     assert net(torch.ones(1, 1)).item() == output  # 1 * -2 * -3, or with max(-2, 0), or with -2 + 1
 
 
-@claim("deep-products-vanish-or-explode")
-@over(scale=among(0.5, 1.0, 2.0))
-def test_random_layers_of_deviation_s_over_root_width_multiply_the_length_by_about_s_each(scale):
-    """The base-10 logarithm of a row's length over s ** 50 has the deviation 0.22 (50 chi-squares of 64): 2 is nine."""
-    h = normal(4, 64)
-    start = np.linalg.norm(host(h), axis=1)
-    for _ in range(50):
-        h = h @ (normal(64, 64) * scale / 64**0.5)
-    growth = np.log10(np.linalg.norm(host(h), axis=1) / start)
-
-    assert np.abs(growth - 50 * math.log10(scale)).max() < 2
-
-
 @claim("deep-products-vanish-or-explode", "deep-gradients-vanish-or-explode")
 @over(dtype=among(*COMPUTED), power=among(-13, 0, 13))
 def test_every_dtype_ends_in_zero_or_infinity_and_a_wider_one_later(dtype, power):
@@ -115,20 +96,22 @@ def test_every_layer_contributes_one_factor_to_all_outputs_and_to_the_gradients_
 
 
 @claim("deep-products-vanish-or-explode", "deep-gradients-vanish-or-explode")
-@over(scale=among(0.5, 1.0, 2.0, 5.0), one=ONE)
-def test_layers_that_rotate_and_scale_multiply_the_length_of_outputs_and_gradients_by_the_scale_each(scale, one):
-    x, layer = torch.tensor([[3.0, 4.0]], dtype=one.dtype, requires_grad=True), rotation(scale, one.dtype)
+@over(scale=among(0.5, 1.0, 2.0, 5.0), pairs=among(1, 33), one=ONE)
+def test_layers_that_rotate_and_scale_multiply_all_lengths_and_those_of_gradients_by_the_scale_each(scale, pairs, one):
+    turn = scale * np.array([[math.cos(0.7), -math.sin(0.7)], [math.sin(0.7), math.cos(0.7)]])
+    layer = torch.tensor(np.kron(np.eye(pairs), turn), dtype=one.dtype)
+    x = torch.tensor([[3.0, 4.0] * pairs], dtype=one.dtype, requires_grad=True)
     lengths, h = [], x
     for _ in range(50):
         h = h @ layer
-        lengths.append(np.linalg.norm(host(h).astype(np.float64)))
-    h.backward(torch.tensor([[5.0, 12.0]], dtype=one.dtype))
+        lengths.append(np.linalg.norm(host(h).astype(np.float64).reshape(pairs, 2), axis=1))
+    h.backward(torch.tensor([[5.0, 12.0] * pairs], dtype=one.dtype))
 
     # the cosine, two products and a sum a layer: 4 roundings each, of the length
-    depth = np.arange(1, 51)
+    depth = np.arange(1, 51)[:, None]
     assert np.all(np.abs(lengths / (5 * scale**depth) - 1) < 4 * depth * torch.finfo(one.dtype).eps)
-    back = np.linalg.norm(host(x.grad).astype(np.float64))
-    assert abs(back / (13 * scale**50) - 1) < 4 * 50 * torch.finfo(one.dtype).eps
+    back = np.linalg.norm(host(x.grad).astype(np.float64).reshape(pairs, 2), axis=1)
+    assert np.all(np.abs(back / (13 * scale**50) - 1) < 4 * 50 * torch.finfo(one.dtype).eps)
 
 
 @claim("deep-gradients-vanish-or-explode")
