@@ -115,7 +115,7 @@ def test_grad_fn_is_called_after_the_operation_however_it_is_spelled(name, size)
 
 @claim("add-node-is-named-add-backward", "sum-node-is-named-th-add-backward", truth=True)
 @pytest.mark.cpu  # how numbers are printed is a question of its own
-@over(size=whole(1, 1025, 4))
+@over(size=among(1, 4, 1025))
 def test_every_spelling_of_an_addition_prints_one_name(size):
     for operation in NAMED["Add"]:
         y = operation(torch.ones(size, requires_grad=True))
