@@ -186,6 +186,7 @@ def _settle_hypothesis(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Collect garbage again from here on, but never walk what was imported: torch alone is some 200,000 objects."""
     gc.freeze()
+    gc.set_threshold(10_000)  # new objects between two looks: far more than a test makes, far less than memory holds
     gc.enable()
 
 

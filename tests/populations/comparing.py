@@ -59,7 +59,6 @@ def untouched(tensor: torch.Tensor) -> None:
     size = tensor.untyped_storage().nbytes() // tensor.element_size()
     buffer = host(tensor.detach().as_strided((size,), (1,), 0))
     own = np.zeros(size, bool)
-    own_view = np.lib.stride_tricks.as_strided(own[tensor.storage_offset() :], tuple(tensor.shape), tensor.stride())
-    own_view[...] = True
+    np.ndarray(tuple(tensor.shape), bool, own, tensor.storage_offset(), tensor.stride())[...] = True
     others = buffer[~own]
-    assert np.all(others == np.asarray(FOREIGN, others.dtype)), f"written beside its elements: {told(tensor)}"
+    assert (others == np.asarray(FOREIGN, others.dtype)).all(), f"written beside its elements: {told(tensor)}"
