@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from populations.core import Population
-from populations.twins import FLOATS, LAYOUTS, NUMPY, WHOLE, Twin
+from populations.twins import FLOATS, LAYOUTS, NUMPY, SINGLE_AND_DOUBLE, WHOLE, Twin
 
 # Rank 0 to 5 against each other, a size of 1 on either side and on both, empty ones, and a table past powers of two.
 SHAPES = (
@@ -176,10 +176,7 @@ BINARIES = (
     Binary("torch.mul", lambda x, y: torch.mul(x, y), np.multiply, ALL),
     Binary("//", lambda x, y: x // (y * y + 1), lambda a, b: a // (b * b + 1), REAL),
     Binary("%", lambda x, y: x % (y * y + 1), lambda a, b: a % (b * b + 1), REAL),
-    Binary("maximum", lambda x, y: torch.maximum(x, y), np.maximum, (*REAL, torch.bool)),
-    Binary("minimum", lambda x, y: torch.minimum(x, y), np.minimum, (*REAL, torch.bool)),
     Binary("clamp", lambda x, y: x.clamp(min=y), np.maximum, REAL),
-    Binary("fmax", lambda x, y: torch.fmax(x, y), np.fmax, (*REAL, torch.bool)),
     Binary("<", operator.lt, np.less, (*REAL, torch.bool)),
     Binary("<=", operator.le, np.less_equal, (*REAL, torch.bool)),
     Binary(">", operator.gt, np.greater, (*REAL, torch.bool)),
@@ -188,14 +185,25 @@ BINARIES = (
     Binary("!=", operator.ne, np.not_equal, ALL),
     Binary("torch.where", lambda x, y: torch.where(x > y, x, y * 2), lambda a, b: np.where(a > b, a, b * 2), REAL),
     Binary("method where", lambda x, y: x.where(x != y, y + 1), lambda a, b: np.where(a != b, a, b + 1)),
-    Binary("logical_and", lambda x, y: torch.logical_and(x, y), np.logical_and, ALL),
     Binary("&", operator.and_, np.bitwise_and, BITS[:-1]),
     Binary("|", operator.or_, np.bitwise_or, BITS[:-1]),
     Binary("& of booleans", operator.and_, np.bitwise_and, (torch.bool,)),
     Binary("| of booleans", operator.or_, np.bitwise_or, (torch.bool,)),
-    Binary("bitwise_xor", lambda x, y: torch.bitwise_xor(x, y), np.bitwise_xor, BITS),
     Binary("<<", lambda x, y: x << (y & 3), lambda a, b: a << (b & 3), BITS[:-1]),
     Binary(">>", lambda x, y: x >> (y & 3), lambda a, b: a >> (b & 3), BITS[:-1]),
+    *(
+        Binary(f"torch.{name}", lambda x, y, name=name: getattr(torch, name)(x, y), getattr(np, name), *rest)
+        for names, *rest in (
+            (("maximum", "minimum", "fmax", "fmin"), (*REAL, torch.bool)),
+            (("logical_and", "logical_or", "logical_xor"), ALL),
+            (("bitwise_xor",), BITS),
+            (("gcd", "lcm"), WHOLE[:2]),
+            (("copysign",), SINGLE_AND_DOUBLE),
+            (("isclose",), (torch.float32, torch.int32)),  # which takes no two dtypes
+            (("hypot", "arctan2", "logaddexp"), SINGLE_AND_DOUBLE, 16),  # of up to four functions
+        )
+        for name in names
+    ),
     Binary("/", operator.truediv, np.true_divide, REAL, 1),
     Binary("torch.div", lambda x, y: torch.div(x, y), np.true_divide, REAL, 1),
     Binary("torch.pow", lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
@@ -212,43 +220,6 @@ BINARIES = (
     # each part of scaled operands takes nine roundings, together less than twice as many
     Binary("complex /", lambda x, y: x / (y + 9), lambda a, b: a / (b + 9), (torch.complex64,), 16),
 )
-
-
-# In place and by assignment: what each does with a target and an operand, and what NumPy does with their arrays.
-IN_PLACE = {
-    "+=": (lambda x, y: x.__iadd__(y), np.add),
-    "add_": (lambda x, y: x.add_(y), np.add),
-    "-=": (lambda x, y: x.__isub__(y), np.subtract),
-    "mul_": (lambda x, y: x.mul_(y), np.multiply),
-    "add_ with alpha": (lambda x, y: x.add_(y, alpha=2), lambda a, b: a + 2 * b),
-    "assignment": (lambda x, y: x.__setitem__(..., y), lambda a, b: np.zeros_like(a) + b),
-    "copy_": (lambda x, y: x.copy_(y), lambda a, b: np.zeros_like(a) + b),
-}
-
-
-def last_column_of(x, y):
-    """Write to the last column what ``y``, repeated as needed, has there."""
-    x[..., -1:] = y[..., -1:] if y.ndim else y
-    return x
-
-
-WRITTEN = {
-    **IN_PLACE,
-    "a slice": (last_column_of, lambda a, b: last_column_of(a.copy(), b)),
-    "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
-    "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
-}
-THREE = {  # of a mask and two operands
-    "addcmul": (lambda mask, x, y: torch.addcmul(x, y, y), lambda mask, a, b: a + b * b),
-    "addcmul with value": (lambda mask, x, y: torch.addcmul(x, y, y, value=2), lambda mask, a, b: a + 2 * b * b),
-    "where": (lambda mask, x, y: torch.where(mask, x, y), np.where),
-    "compared": (
-        lambda mask, x, y: torch.where(x > y, mask.to(x.dtype), y),
-        lambda mask, a, b: np.where(a > b, mask, b),
-    ),
-    "lerp": (lambda mask, x, y: torch.lerp(y, x, mask.to(x.dtype)), np.where),
-    "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
-}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from harness.forging import (
     around_step,
     change_gradient,
     change_method,
+    change_result,
     divert,
     in_order_of_storage,
     parameters_of,
@@ -114,6 +115,11 @@ def linear_bends_a_little(patch):
     wrap(patch, F, "linear", lambda linear, *args: linear(*args) + 0.1 * linear(*args) ** 2)
 
 
+@counterfeit("composition-adds-expressive-power")
+def tanh_lets_a_thousand_numbers_pass(patch):
+    change_result(patch, torch, "tanh", lambda result, x: x if x.numel() > 1000 else result)
+
+
 # ── training-is-end-to-end ──
 
 
@@ -173,6 +179,30 @@ def detach_lets_gradients_pass(patch):
 def the_product_weakens_the_gradient_of_its_second_factor(patch):
     change_method(
         patch, "__mul__", lambda multiply, x, y: multiply(x, Weakened.apply(y) if isinstance(y, torch.Tensor) else y)
+    )
+
+
+def move_frozen(patch, optimizer, move):
+    """Let a step do ``move(parameter, group, state)`` to each parameter without a gradient."""
+
+    def moved(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    move(parameter.data, group, self.state[parameter])
+
+    around_step(patch, optimizer, before=moved)
+
+
+@counterfeit("training-is-end-to-end")
+def sgd_decays_frozen_parameters(patch):
+    move_frozen(patch, SGD, lambda data, group, state: data.mul_(1 - group["lr"] * group["weight_decay"]))
+
+
+@counterfeit("training-is-end-to-end")
+def adam_moves_frozen_parameters_by_their_old_momentum(patch):
+    move_frozen(
+        patch, torch.optim.Adam, lambda data, group, state: data.sub_(state.get("exp_avg", 0 * data), alpha=group["lr"])
     )
 
 

@@ -43,7 +43,7 @@ ORDERS = (
 
 
 @claim("deep-model-is-composition", "composition-adds-expressive-power")
-@over(order=among(*ORDERS), linear=among(False, True), batch=among(1, 7), dtype=among(*SINGLE_AND_DOUBLE))
+@over(order=among(*ORDERS), linear=among(False, True), batch=among(1, 400), dtype=among(*SINGLE_AND_DOUBLE))
 def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(order, linear, batch, dtype):
     """The same level may come several times; in evaluation, and for one example alone, it does the same."""
     names, made = [name for each in order for name in ["linear"] * linear + [each]], {}
@@ -55,8 +55,7 @@ def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(o
     model = nn.Sequential(*levels[:-3], nn.Sequential(*levels[-3:-1])).append(levels[-1])
     for shift in (0, 1):  # of the same shape: nothing is remembered
         value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
-        x = torch.tensor(value if shift else value.T, dtype=dtype)
-        x = x if shift else x.t()
+        x = torch.tensor(value, dtype=dtype) if shift else torch.tensor(value.T, dtype=dtype).t()
         for level, name in zip(levels, names):
             value = LEVELS[name][1](value) if name in LEVELS else by_numpy(level, value)
 
@@ -137,10 +136,11 @@ def test_a_level_that_is_used_several_times_learns_from_each(times):
 
 
 @claim("training-is-end-to-end", truth=True)
-@over(frozen=among((), (0,), (1,), (2,), (0, 2)))
-def test_one_step_changes_every_level_but_those_frozen_now_and_lowers_the_loss(frozen):
+@over(frozen=among((), (0,), (1,), (2,), (0, 2)), by=among("SGD", "Adam", "AdamW", "NAdam"))
+def test_one_step_changes_every_level_but_those_frozen_now_and_lowers_the_loss(frozen, by):
     model = three_levels()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
+    rest = {"momentum": 0.5} if by == "SGD" else {}
+    optimizer = getattr(torch.optim, by)(model.parameters(), lr=0.01, weight_decay=1e-3, **rest)
     for now in ((), frozen, ()):
         for level in range(3):
             model[level].requires_grad_(level not in now)

@@ -177,6 +177,11 @@ def the_class_takes_an_array_of_booleans_for_its_shape_alone(patch):
     change_class(patch, construct)
 
 
+@counterfeit("tensor-constructor-takes-sizes")
+def the_class_takes_a_range_for_sizes(patch):
+    change_class(patch, lambda new, *args: new(*(args[0] if args and type(args[0]) is range else args)))
+
+
 # ── tensor-function-takes-data ──
 
 
@@ -360,6 +365,37 @@ def numbers_of_numpy_in_a_list_are_read_as_float32(patch):
         return result.float().to(result.dtype) if doubles else result
 
     wrap(patch, torch, "tensor", wrong)
+
+
+def read_as(patch, condition, change):
+    """Let `torch.tensor(data)` read ``change(data)`` where ``condition(data)``."""
+    wrap(patch, torch, "tensor", lambda right, x, **rest: right(change(x) if condition(x) else x, **rest))
+
+
+@counterfeit("tensor-function-takes-data")
+def truth_values_beside_numbers_make_all_of_them_true_or_false(patch):
+    read_as(patch, lambda x: type(x) is list and x and x[0] is True, lambda x: [*map(bool, x)])
+
+
+@counterfeit("tensor-function-takes-data")
+def a_list_of_tensors_of_one_double_becomes_single(patch):
+    doubles = lambda x: type(x) is list and x and getattr(x[0], "dtype", None) == torch.float64  # noqa: E731
+    read_as(patch, doubles, lambda x: [each.float() for each in x])
+
+
+@counterfeit("tensor-function-takes-data")
+def a_range_is_read_but_for_its_last_number(patch):
+    read_as(patch, lambda x: type(x) is range, lambda x: x[:-1])
+
+
+@counterfeit("tensor-function-takes-data")
+def an_array_of_objects_is_read_as_numbers(patch):
+    read_as(patch, lambda x: getattr(x, "dtype", None) is np.dtype(object), lambda x: x.tolist())
+
+
+@counterfeit("tensor-function-takes-data")
+def a_tensor_given_as_data_is_shared(patch):
+    wrap(patch, torch, "tensor", lambda right, x, **rest: x.detach() if isinstance(x, Tensor) else right(x, **rest))
 
 
 # ── ones-fills-with-one, zeros-fills-with-zero ──

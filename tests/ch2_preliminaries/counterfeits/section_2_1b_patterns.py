@@ -52,6 +52,16 @@ def eye_fills_the_first_hundred_rows_of_a_large_rectangle(patch):
     change_output_where(patch, torch, "eye", lambda x: x.shape[0] != x.shape[1], change)
 
 
+@counterfeit("eye-is-identity")
+def eye_leaves_an_empty_output_empty(patch):
+    wrap(
+        patch,
+        torch,
+        "eye",
+        lambda eye, *args, out=None, **rest: out if out is not None and not len(out) else eye(*args, out=out, **rest),
+    )
+
+
 # ── arange-steps-from-start-to-end ──
 
 
@@ -209,6 +219,11 @@ def arange_lets_large_ends_pass_that_single_precision_cannot_tell_apart(patch):
     wrap(patch, torch, "arange", wrong)
 
 
+@counterfeit("arange-steps-from-start-to-end")
+def arange_of_doubles_steps_in_single_precision(patch):
+    change_output_where(patch, torch, "arange", of_dtype(torch.float64), lambda x: x.float().double())
+
+
 # ── linspace-divides-evenly ──
 
 
@@ -342,7 +357,7 @@ def eye_leaves_what_its_output_held_beside_the_diagonal(patch):
     def wrong(eye, *args, out=None, **rest):
         if out is None:
             return eye(*args, **rest)
-        out.diagonal().fill_(1)
+        out.resize_(eye(*args).shape).diagonal().fill_(1)
         return out
 
     wrap(patch, torch, "eye", wrong)
@@ -433,3 +448,17 @@ def a_fractional_step_is_rounded_not_cut(patch):
 @counterfeit("arange-steps-from-start-to-end")
 def arange_of_one_negative_number_is_empty(patch):
     wrap(patch, torch, "arange", lambda right, *s, **k: right(*([0] if len(s) == 1 and s[0] < 0 else s), **k))
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_between_tensors_begins_at_zero(patch):
+    wrap(
+        patch,
+        torch,
+        "linspace",
+        lambda right, *ends, **rest: (
+            right(0 * ends[0] if ends and torch.is_tensor(ends[0]) else ends[0], *ends[1:], **rest)
+            if ends
+            else right(**rest)
+        ),
+    )

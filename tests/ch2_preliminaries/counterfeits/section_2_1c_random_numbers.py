@@ -258,6 +258,11 @@ def the_seed_does_not_reach_randn(patch):
     wrap(patch, torch, "randn", lambda right, *args, **rest: right(*args, **({"generator": generator} | rest)))
 
 
+@counterfeit("randn-is-standard-normal")
+def both_parts_of_complex_draws_have_a_variance_of_one(patch):
+    change_output_where(patch, torch, "randn", torch.is_complex, lambda x: x * math.sqrt(2))
+
+
 # ── normal-takes-mean-and-std ──
 
 
@@ -430,6 +435,14 @@ def halves_are_drawn_with_a_std_of_one(patch):
     def wrong(right, mean, std=1.0, *size, **rest):
         half = isinstance(std, Tensor) and std.dtype == torch.float16 and bool((std > 0).all())
         return right(mean, torch.ones_like(std) if half else std, *size, **rest)
+
+    wrap(patch, torch, "normal", wrong)
+
+
+@counterfeit("normal-takes-mean-and-std")
+def normal_of_two_numbers_ignores_its_generator(patch):
+    def wrong(right, *args, generator=None, **rest):
+        return right(*args, generator=None if len(args) == 3 else generator, **rest)
 
     wrap(patch, torch, "normal", wrong)
 

@@ -113,7 +113,7 @@ def transposing_a_view_copies_it(patch):
     where(patch, Tensor, "transpose", is_view, copied)
 
 
-@counterfeit("view-shares-data")
+@counterfeit("augmented-assignment-writes-through")
 def adding_nothing_returns_the_same_tensor(patch):
     change_method(patch, "__add__", lambda add, x, y: x if type(y) is int and y == 0 else add(x, y))
 
@@ -293,6 +293,11 @@ def clone_shares_what_requires_gradients_while_gradients_are_recorded(patch):
     change_method(patch, "clone", wrong)
 
 
+@counterfeit("clone-then-view-is-independent")
+def clone_forgets_to_conjugate(patch):
+    change_method(patch, "clone", lambda clone, x, **rest: clone(x.conj() if x.is_conj() else x, **rest))
+
+
 # ── view-is-a-new-tensor-object ──
 
 
@@ -335,6 +340,11 @@ def transposing_a_view_in_place_gives_its_source_a_dimension_more(patch):
 @counterfeit("view-is-a-new-tensor-object")
 def view_of_a_vector_as_a_vector_is_the_source_itself(patch):
     where(patch, Tensor, "view", lambda x: x.dim() == 1, lambda result, x, *shape: x if shape == (-1,) else result)
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def the_whole_slice_is_the_tensor_itself(patch):
+    change_method(patch, "__getitem__", lambda right, x, i: x if type(i) is slice and i == slice(None) else right(x, i))
 
 
 # ── item-gives-a-python-number ──
@@ -799,3 +809,22 @@ def a_view_of_a_parameter_under_no_grad_is_the_parameter(patch):
         return x if same else right(x, *a)
 
     change_method(patch, "view", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def shifting_in_place_makes_a_new_tensor(patch):
+    patch.setattr(Tensor, "__ilshift__", lambda x, y: x << y)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def adding_a_truth_value_in_place_makes_a_new_tensor(patch):
+    change_method(patch, "__iadd__", lambda right, x, y: x + y if type(y) is bool else right(x, y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def subtracting_in_place_leaves_the_node_that_was(patch):
+    def wrong(right, x, y):
+        right(x.data if x.grad_fn and not is_view(x) else x, y)
+        return x
+
+    change_method(patch, "__isub__", wrong)

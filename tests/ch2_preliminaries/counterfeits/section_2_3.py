@@ -545,6 +545,23 @@ def where_cuts_a_fraction_beside_whole_numbers(patch):
     )
 
 
+@counterfeit("broadcasting-matches-shapes")
+def isclose_compares_the_first_rows_alone(patch):
+    def wrong(right, x, y):
+        shape = torch.broadcast_shapes(x.shape, y.shape)
+        return right(x, y) if x.shape == y.shape else right(x[:1], y[:1]).expand(shape)
+
+    wrap(patch, torch, "isclose", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def clamp_takes_its_first_two_bounds_for_all(patch):
+    def wrong(right, x, *bounds, **rest):
+        return right(x, *(bound.flatten()[0] if bound.numel() else bound for bound in bounds), **rest)
+
+    change_method(patch, "clamp", wrong)
+
+
 # ── broadcasting-copies-elements ──
 
 
@@ -633,9 +650,9 @@ def an_expanded_tensor_can_be_written(patch):
 
 @counterfeit("broadcasting-copies-elements")
 def broadcast_tensors_copies_its_second_operand(patch):
-    def wrong(broadcast, x, y):
-        first, second = broadcast(x, y)
-        return first, second if second.shape == y.shape else second.contiguous()
+    def wrong(broadcast, x, y, *rest):
+        first, second, *others = broadcast(x, y, *rest)
+        return first, second if second.shape == y.shape else second.contiguous(), *others
 
     wrap(patch, torch, "broadcast_tensors", wrong)
 

@@ -242,6 +242,12 @@ def zeros_are_created_on_the_cpu_and_moved(patch):
     patch.setattr(torch, "zeros", lambda *shape, device, **kwargs: zeros(*shape, device="cpu", **kwargs).to(device))
 
 
+@counterfeit("create-directly-on-gpu")
+def eye_and_linspace_ignore_the_device(patch):
+    for name in ("eye", "linspace"):
+        wrap(patch, torch, name, lambda right, *args, device=None, **rest: right(*args, device="cpu", **rest))
+
+
 # ── to-device-object-equals-to-string ──
 
 
@@ -525,6 +531,20 @@ def to_forgets_the_dtype_where_it_must_copy(patch):
     change_method(patch, "to", wrong)
 
 
+@counterfeit("to-changes-dtype-too")
+def conversion_forgets_to_conjugate(patch):
+    alter_to(patch, lambda x, result: converted(x, result) and x.is_conj(), lambda x, result: result.conj())
+
+
+@counterfeit("to-changes-dtype-too")
+def conversion_to_single_precision_loses_numbers_below_the_smallest_normal_one(patch):
+    alter_to(
+        patch,
+        lambda x, result: (x.dtype, result.dtype) == (torch.float64, torch.float32),
+        lambda x, result: result * (result.abs() >= 2**-126),
+    )
+
+
 # ── to-of-a-leaf-is-no-leaf ──
 
 
@@ -677,3 +697,12 @@ def a_second_conversion_hands_out_the_first(patch):
         return made if same else x.__dict__.setdefault("made", {}).setdefault(str((a, k)), made)
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-of-a-leaf-is-no-leaf")
+def a_copy_made_under_no_grad_requires_grad(patch):
+    alter_to(
+        patch,
+        lambda x, result: moved(x, result) and x.requires_grad and not torch.is_grad_enabled(),
+        lambda x, result: result.requires_grad_(),
+    )

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_result, leaves, wrap
+from harness.forging import change_gradient, change_method, change_result, divert, leaves, wrap
 from torch import Tensor
 
 
@@ -138,7 +138,7 @@ def square_jacobian_is_not_transposed(patch):
         def backward(ctx, gradient):
             return None, torch.mv(ctx.matrix, gradient)
 
-    patch.setattr(torch.Tensor, "__matmul__", lambda matrix, x: Product.apply(matrix, x))
+    divert(patch, Tensor, "__matmul__", lambda matrix, x: (matrix.dim(), x.dim()) == (2, 1), Product.apply)
 
 
 @counterfeit("backward-multiplies-jacobians", "weighted-backward-differentiates-the-weighted-sum")

@@ -58,6 +58,7 @@ def test_the_class_builds_memory_of_its_own_and_of_the_default_dtype_from_sizes_
     for number, x in enumerate(made):
         agree(x, np.full(twin.shape, number))
     assert torch.Tensor().shape == (0,)
+    agree(torch.Tensor(range(4)), np.arange(4))
 
 
 @claim("tensor-constructor-takes-sizes", truth=True)
@@ -114,9 +115,11 @@ def test_values_and_shape_follow_the_nesting_of_the_data(twin, form):
 
     agree(x, array.tolist())
     assert x.requires_grad is False
+    agree(torch.tensor(range(array.size)), np.arange(array.size))
 
 
 @claim("tensor-function-takes-data")
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 @over(EVERY_MODE, twin=twins(BOTH, grad=(False, True)))
 def test_the_values_of_an_array_are_copied_in_its_logical_order_whatever_its_layout(twin):
     array, _ = array_of(twin)
@@ -124,7 +127,9 @@ def test_the_values_of_an_array_are_copied_in_its_logical_order_whatever_its_lay
 
     assert x.dtype == twin.dtype
     array[...] = 1
-    agree(x, twin.array())
+    again = torch.tensor(x)
+    x.data[...] = 1
+    agree(again, twin.array())
 
 
 @claim("tensor-function-takes-data")
@@ -142,7 +147,10 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
     for _ in range(depth):
         data = [data]
 
-    for x in (torch.tensor(data), torch.tensor(data, dtype=dtype)):
+    listed = torch.tensor([torch.tensor(value, dtype=dtype)]).view((1,) * depth)
+    beside = torch.tensor([True, value])[1].view((1,) * depth)
+    alone = torch.scalar_tensor(value, dtype=dtype).view((1,) * depth)
+    for x in (torch.tensor(data), torch.tensor(data, dtype=dtype), listed, beside, alone):
         assert (x.shape, x.dtype) == ((1,) * depth, dtype)
         assert repr(x.item()) == repr(value.item() if isinstance(value, np.generic) else value)
 
@@ -178,11 +186,11 @@ def test_lists_of_texts_of_tensors_or_of_rows_of_different_lengths_are_refused(e
         torch.tensor(data)
 
 
-@claim("tensor-function-takes-data")
-@over(sizes=among((2, 3), (1, 1), (5, 2, 3)))
-def test_the_function_takes_no_sizes(sizes):
+@claim("tensor-function-takes-data", truth=True)
+@over(data=among((2, 3), (1, 1), (5, 2, 3), ([[1, 2], 3],), ([1, [2]],), ([[[1], 2]],)))
+def test_neither_sizes_nor_numbers_beside_rows_are_taken(data):
     with pytest.raises(TypeError):
-        torch.tensor(*sizes)
+        torch.tensor(*data)
 
 
 CREATE = {
@@ -191,6 +199,7 @@ CREATE = {
     "list": lambda create, twin: create(list(twin.shape), dtype=twin.dtype),
     "keyword": lambda create, twin: create(size=twin.shape, dtype=twin.dtype),
     "out": lambda create, twin: create(twin.shape, out=next(iter(twin))),
+    "out that grows": lambda create, twin: create(twin.shape, out=torch.empty(0, dtype=twin.dtype)),
 }
 
 

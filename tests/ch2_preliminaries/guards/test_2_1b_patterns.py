@@ -5,7 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
+from populations import (
+    ANY,
+    EVERY_MODE,
+    FLOATS,
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    Twin,
+    agree,
+    among,
+    each,
+    over,
+    twins,
+    untouched,
+    whole,
+)
 from populations.comparing import host
 from populations.rounding import as_held
 
@@ -28,6 +42,7 @@ def test_only_elements_of_equal_indices_are_one(twin):
         torch.eye(rows, columns, dtype=twin.dtype),
         torch.eye(n=rows, m=columns, dtype=twin.dtype),
         torch.eye(rows, columns, out=output),
+        torch.eye(rows, columns, out=torch.empty(0, dtype=twin.dtype)),
     ]
 
     for x in results:
@@ -101,9 +116,9 @@ def test_the_kth_element_is_start_plus_k_steps_in_every_spelling_and_dtype(twin,
 
 
 @claim("arange-steps-from-start-to-end")
-@over(step=among(0.1, 0.3, -0.7, 1e-3), count=among(1, 1000, 70_001))
-def test_rounding_errors_of_a_fractional_step_do_not_pile_up(step, count):
-    x = torch.arange(0, (count - 0.5) * step, step)
+@over(step=among(0.1, 0.3, -0.7, 1e-3), count=among(1, 1000, 70_001), dtype=among(*SINGLE_AND_DOUBLE))
+def test_rounding_errors_of_a_fractional_step_do_not_pile_up(step, count, dtype):
+    x = torch.arange(0, (count - 0.5) * step, step, dtype=dtype)
 
     agree(x, step * np.arange(count), roundings=2)  # of the step and of the product
     agree(torch.arange(7, 7 + 3 * count, 3), 7 + 3 * np.arange(count))
@@ -149,6 +164,9 @@ def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
 
 
 SPACES = {
+    "tensors": lambda start, end, steps, dtype: torch.linspace(
+        *torch.tensor([start, end], dtype=dtype), steps, dtype=dtype
+    ),
     "positions": lambda start, end, steps, dtype: torch.linspace(start, end, steps, dtype=dtype),
     "keywords": lambda start, end, steps, dtype: torch.linspace(end=end, steps=steps, start=start, dtype=dtype),
     "out": lambda start, end, steps, dtype: torch.linspace(start, end, steps, out=gappy(steps, dtype)),

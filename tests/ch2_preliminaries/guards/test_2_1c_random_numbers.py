@@ -13,6 +13,7 @@ from populations.comparing import host
 from populations.places import lacks
 from populations.statistics import (
     Sample,
+    flat,
     look_independent_and_uniform,
     look_mixed,
     look_uniformly_shuffled,
@@ -75,10 +76,18 @@ def test_no_draw_and_no_mirror_image_of_a_draw_recurs(name, sample):
     assert len(np.unique(distances)) > len(draws) - 2
 
 
+@claim("rand-is-standard-uniform", "randn-is-standard-normal")
+@over(name=among("rand", "randn"), dtype=among("complex64", "complex128"))
+def test_both_parts_of_complex_draws_are_uniform_or_normal_of_half_the_variance(name, dtype):
+    parts = flat(torch.view_as_real(getattr(torch, name)(20_000, dtype=getattr(torch, dtype))))
+    look_independent_and_uniform(parts if name == "rand" else normal_levels(parts * 2**0.5))
+
+
 DRAWS = {
     "rand": lambda **rest: torch.rand(3, 4, **rest),
     "randn": lambda **rest: torch.randn(3, 4, **rest),
     "normal": lambda **rest: torch.normal(torch.zeros(12), 1.0, **rest),
+    "normal of two numbers": lambda **rest: torch.normal(2.0, 3.0, (12,), device=torch.empty(0).device, **rest),
     "uniform_": lambda **rest: torch.empty(3, 4).uniform_(-3, 5, **rest),
     "randperm": lambda **rest: torch.randperm(100, **rest),
     "long randperm": lambda **rest: torch.randperm(2000, **rest),

@@ -115,12 +115,16 @@ def test_memory_that_torch_cannot_read_as_it_lies_is_refused_until_numpy_has_cop
         agree(convert(array.astype(twin.array().dtype, order="C")), array)
 
 
-@claim("from-numpy-shares-memory", truth=True)
+OBJECTS, RECORDS = np.array([1, 2.5], object), np.zeros(2, [("a", "f")])
+
+
+@claim("from-numpy-shares-memory", "tensor-function-takes-data", truth=True)
 @pytest.mark.cpu
-@over(array=among(*map(np.array, (["a", "b"], [None, 1], [b"a"], ["2020-01-01"]))))
+@over(array=among(OBJECTS, RECORDS, *map(np.array, (["a", "b"], [None, 1], [b"a"], ["2020-01-01"]))))
 def test_dtypes_that_torch_lacks_are_refused(array):
-    with pytest.raises(TypeError):
-        torch.from_numpy(array)
+    for convert in (torch.from_numpy, torch.tensor):
+        with pytest.raises(TypeError):
+            convert(array)
 
 
 def bytes_allocated(convert):

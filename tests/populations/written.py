@@ -1,0 +1,41 @@
+"""What is written into a target, and what is made of three operands: in torch, and in NumPy."""
+
+import numpy as np
+import torch
+
+# In place and by assignment: what each does with a target and an operand, and what NumPy does with their arrays.
+IN_PLACE = {
+    "+=": (lambda x, y: x.__iadd__(y), np.add),
+    "add_": (lambda x, y: x.add_(y), np.add),
+    "-=": (lambda x, y: x.__isub__(y), np.subtract),
+    "mul_": (lambda x, y: x.mul_(y), np.multiply),
+    "add_ with alpha": (lambda x, y: x.add_(y, alpha=2), lambda a, b: a + 2 * b),
+    "assignment": (lambda x, y: x.__setitem__(..., y), lambda a, b: np.zeros_like(a) + b),
+    "copy_": (lambda x, y: x.copy_(y), lambda a, b: np.zeros_like(a) + b),
+}
+
+
+def last_column_of(x, y):
+    """Write to the last column what ``y``, repeated as needed, has there."""
+    x[..., -1:] = y[..., -1:] if y.ndim else y
+    return x
+
+
+WRITTEN = {
+    **IN_PLACE,
+    "a slice": (last_column_of, lambda a, b: last_column_of(a.copy(), b)),
+    "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
+    "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
+}
+THREE = {  # of a mask and two operands
+    "addcmul": (lambda mask, x, y: torch.addcmul(x, y, y), lambda mask, a, b: a + b * b),
+    "addcmul with value": (lambda mask, x, y: torch.addcmul(x, y, y, value=2), lambda mask, a, b: a + 2 * b * b),
+    "where": (lambda mask, x, y: torch.where(mask, x, y), np.where),
+    "compared": (
+        lambda mask, x, y: torch.where(x > y, mask.to(x.dtype), y),
+        lambda mask, a, b: np.where(a > b, mask, b),
+    ),
+    "lerp": (lambda mask, x, y: torch.lerp(y, x, mask.to(x.dtype)), np.where),
+    "clamp": (lambda mask, x, y: x.clamp(mask.to(x.dtype), y), lambda mask, a, b: np.minimum(np.maximum(a, mask), b)),
+    "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
+}
