@@ -72,14 +72,15 @@ class Way:
         """Where in the file the object begins."""
         return 37 if "offset" in self.kind else 0  # no multiple of what anything is aligned to
 
-    def round_trip(self, thing, **options):
-        """What ``load`` with these ``options`` makes of what ``save`` wrote."""
-        with self.saved(thing) as load:
+    def round_trip(self, thing, protocol: int = 2, **options):
+        """What ``load`` with these ``options`` makes of what ``save`` wrote by this protocol of pickle."""
+        with self.saved(thing, protocol) as load:
             return load(**options)
 
-    def saved(self, thing):
+    def saved(self, thing, protocol: int = 2):
         """What ``save`` writes of ``thing``: gives what calls ``load`` on it, with options."""
-        return self.written(lambda file: torch.save(thing, file, **{OLDER: "older" not in self.kind}))
+        how = {OLDER: "older" not in self.kind, "pickle_protocol": protocol}
+        return self.written(lambda file: torch.save(thing, file, **how))
 
     @contextmanager
     def written(self, write: Callable) -> Iterator[Callable]:

@@ -342,3 +342,12 @@ def the_filter_is_off_where_a_function_says_where_to(patch):
 
 def on_the_cpu(patch, owner, name):
     change_output(patch, owner, name, lambda y: y.cpu())
+
+
+@counterfeit("tensor-round-trips")
+def under_a_newer_protocol_strides_are_lost(patch):
+    def wrong(save, obj, *args, **rest):
+        newer = rest.get("pickle_protocol", 2) > 2 and isinstance(obj, torch.Tensor) and obj.is_leaf
+        return save(obj.detach().contiguous() if newer else obj, *args, **rest)
+
+    wrap(patch, torch, "save", wrong)

@@ -37,15 +37,13 @@ class Point:
         self.__dict__.update(state, read_by="__setstate__", seen=str(state["y"]))
 
 
-SETTINGS = {"rate": 0.5, "layers": [4, (3, 2)], "name": "网络", "done": None, "more": [[1]] * 2}
-
-
 @claim("save-uses-pickle")
 @over(way=ways("older", "mmap"))
 def test_load_reads_what_pickle_wrote_and_keeps_one_object_one(way):
-    with way.holding(archive(pickle.dumps(SETTINGS, 2))) as load:
+    settings = {"rate": 0.5, "layers": [4, (3, 2)], "name": "网络", "done": None, "more": [[1]] * 2}
+    with way.holding(archive(pickle.dumps(settings, 2))) as load:
         for loaded in (load(), load(weights_only=True)):
-            assert loaded == SETTINGS
+            assert loaded == settings
             assert loaded["more"][0] is loaded["more"][1]
 
 
