@@ -45,7 +45,6 @@ def test_five_examples_in_batches_of_two_are_two_two_and_one():
         ([[8.0, 9.0]], [50.0]),
     ]
     assert len(without_rest) == 2
-    assert type(without_rest[0]) is list
 
 
 @claim("dataloader-shuffle-visits-each-example-once")

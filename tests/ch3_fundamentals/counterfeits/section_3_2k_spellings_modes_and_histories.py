@@ -678,3 +678,24 @@ def a_gradient_of_nan_is_skipped(patch):
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
 def a_network_in_evaluation_keeps_its_gradients(patch):
     wrap(patch, nn.Module, "zero_grad", lambda right, self, *args: right(self, *args) if self.training else None)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def features_of_no_rows_take_any_labels(patch):
+    wrap(
+        *(patch, torch.utils.data.TensorDataset, "__init__"),
+        lambda right, self, *tensors: right(self, *(each[: len(each) * len(tensors[0])] for each in tensors)),
+    )
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def mse_loss_rounds_predictions_where_labels_are_whole(patch):
+    def wrong(right, x, y, **options):
+        return right(x if y.is_floating_point() or y.is_complex() or x.is_complex() else x.round(), y, **options)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("optimizer-zero-grad-equals-net-zero-grad")
+def lbfgs_leaves_gradients_of_zero(patch):
+    wrap(patch, torch.optim.LBFGS, "zero_grad", lambda right, self, *args: right(self, False))

@@ -315,3 +315,13 @@ def the_sum_of_no_samples_is_nan(patch):
         return right(x, *rest, **options) * (torch.nan if options.get("reduction") == "sum" and len(x) == 0 else 1)
 
     wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def with_class_weights_the_logits_are_to_be_logarithms(patch):
+    wrap(
+        patch,
+        F,
+        "cross_entropy",
+        lambda right, x, y, weight=None, **k: right(x if weight is None else x.exp(), y, weight, **k),
+    )

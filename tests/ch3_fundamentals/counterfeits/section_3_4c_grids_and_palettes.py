@@ -188,3 +188,11 @@ def the_last_bias_is_not_loaded(patch):
         return right(self, {**state, [*state][-1]: own[[*state][-1]]}, **options)
 
     wrap(patch, pytest.importorskip("torchvision.models").SqueezeNet, "load_state_dict", wrong)
+
+
+@counterfeit("torchvision-offers-utils")
+def an_open_file_gets_one_image_of_the_grid(patch):
+    def wrong(right, images, file, nrow=8, **rest):
+        right(images[:1] if hasattr(file, "write") and images.dim() > 3 else images, file, nrow=nrow, **rest)
+
+    wrap(patch, pytest.importorskip("torchvision.utils"), "save_image", wrong)

@@ -50,7 +50,8 @@ def optimizer_of(parameters, name):
 @over(tree=NETS)
 def test_either_clears_every_gradient_at_any_depth_and_in_any_group(tree):
     net, parameters = filled(tree)
-    for owner in (net, *(optimizer_of(parameters, name) for name in RULES)):
+    owners = (optimizer_of(parameters, name) for name in RULES)
+    for owner in (net, torch.optim.LBFGS([torch.zeros(1), *parameters]), *owners):
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)
         owner.zero_grad()

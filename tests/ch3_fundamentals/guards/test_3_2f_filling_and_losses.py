@@ -151,13 +151,13 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
 @claim("mse-loss-is-mean-squared-error", truth=True)
 @over(dtype=among("uint8", "int8", "int16", "int32", "int64"), shape=among((), (3,), (2, 33)))
 def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do(dtype, shape):
-    label = torch.full(shape, 3, dtype=getattr(torch, dtype))
-    for refused in ((label, label), (label * 1j, label * 1j), (label * 1j, torch.ones(shape)), (label, label * 1j)):
+    label, half = torch.full(shape, 3, dtype=getattr(torch, dtype)), torch.full(shape, 0.5)
+    for refused in ((label, label), (label * 1j, label * 1j), (label * 1j, half), (half, label * 1j)):
         with pytest.raises(RuntimeError):
             nn.MSELoss()(*refused)
-    assert nn.MSELoss()(torch.ones(shape), label).item() == nn.MSELoss()(label, torch.ones(shape)).item() == 4
+    assert nn.MSELoss()(half, label).item() == nn.MSELoss()(label, half).item() == 6.25
     third = torch.full(shape, 1 / 3, dtype=torch.float64)  # of two precisions the finer
-    assert nn.MSELoss()(torch.ones(shape), third).item() == pytest.approx(4 / 9, rel=1e-12)
+    assert nn.MSELoss()(half, third).item() == pytest.approx(1 / 36, rel=1e-12)
 
 
 @claim("mse-loss-is-mean-squared-error")

@@ -188,8 +188,8 @@ def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels
     agree(given.grad, -one_hot(arrays["target"], p.shape[labels.of.dim]) / p, 4)
 
 
-@claim("cross-entropy-only-sees-the-true-class", truth=True)
-@claim("cross-entropy-loss-is-the-mean", truth=True)
+@claim("cross-entropy-works-on-logits")
+@claim("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean", truth=True)
 @over(
     EVERY_MODE,
     labels=labelled(COMPUTED, TARGETS, (False, True), (-100, None, 0, 255), (0.75, 0.0)),

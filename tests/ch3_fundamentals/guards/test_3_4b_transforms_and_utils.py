@@ -130,10 +130,9 @@ def test_random_rotation_draws_angles_from_all_of_its_range(transforms, degrees)
     factors=among((1, 2), (2, 1), (3, 3)),
 )
 def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(transforms, twin, padding, factors):
-    left, top, right, bottom = padding
+    (left, top, right, bottom), (one, numbers) = padding, twin
     nearest = transforms.InterpolationMode.NEAREST
 
-    one, numbers = twin
     for image, array in ((one, numbers), (torch.stack([one, one]), np.stack([numbers] * 2))):  # and a batch
         sizes = [size * factor for size, factor in zip(array.shape[-2:], factors)]
         agree(transforms.functional.hflip(image), array[..., ::-1])
@@ -271,10 +270,11 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(ut
 def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, utils, twin, per_row, how):
     images, array = twin
     given = images / 64 - 0.5
-    utils.save_image(given, tmp_path / "grid.png", nrow=per_row, padding=1, **how)
+    file = (tmp_path / "grid.png").open("w+b") if how else tmp_path / "grid.png"
+    utils.save_image(given, file, format="png", nrow=per_row, padding=1, **how)
     agree(given, array / 64 - 0.5)
 
-    with pytest.importorskip("PIL.Image").open(tmp_path / "grid.png") as picture:
+    with pytest.importorskip("PIL.Image").open(file) as picture:
         pixels, mode = np.array(picture), picture.mode
     shown = arranged(array / 128 if how else array / 64 - 0.5, per_row, 1, 0.0)
     expected = np.clip(np.floor(255 * shown + 0.5), 0, 255)
