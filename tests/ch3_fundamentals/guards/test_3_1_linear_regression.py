@@ -37,7 +37,7 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
 
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes", "regression-outputs-are-continuous")
-@claim("unsqueeze-makes-a-batch-of-one")
+@claim("unsqueeze-makes-a-batch-of-one", "identity-network-is-a-matrix-product")
 @claim("nn-only-takes-batches", truth=True)
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # the weight of no feature
 @over(
@@ -71,7 +71,8 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
             layer.weight.neg_()
             agree(layer.eval()(tensor), b * with_bias - products, roundings, part + 8 * power)
             layer.weight.neg_()
-    agree(tensor @ weight.T, products, roundings, part)
+    for multiply in (torch.matmul, torch.Tensor.__matmul__):
+        agree(multiply(tensor, weight.T), products, roundings, part)
     weight[:, :1], weight[:, -1:], tensor = 1, -1, tensor.clone()
     tensor[..., :1], tensor[..., -1:] = math.inf, -math.inf
     agree(nn.functional.linear(tensor, weight, None), np.full_like(products, math.inf if x.shape[-1] else 0))
