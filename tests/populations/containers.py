@@ -52,7 +52,8 @@ def contained(kind: str, twin: list | dict) -> nn.Module:
     """A container of this kind with the members of ``twin``."""
     if kind == "Sequential":
         return nn.Sequential(*twin)
-    return getattr(nn, kind)(twin if type(twin) is list else OrderedDict(twin))
+    made = twin if type(twin) is list else [*twin.items()] if len(twin) % 2 else OrderedDict(twin)  # both spellings
+    return getattr(nn, kind)(made)
 
 
 def another(x, twin: list | dict):
@@ -96,7 +97,7 @@ LIST_EDITS: dict[str, Callable] = {
     "delete": lambda x, at, new: deleted(x, place(x, at)),
     "delete from the back": lambda x, at, new: deleted(x, -1 - place(x, at)),
     "delete a slice": lambda x, at, new: deleted(x, slice(place(x, at), place(x, at) + 2)),
-    "delete every second": lambda x, at, new: deleted(x, slice(at % 2, None, 2)),
+    "delete every second": lambda x, at, new: deleted(x, slice(at % 2 - len(x), None, 2)),
     "delete backwards": lambda x, at, new: deleted(x, slice(None, None, -2)),
     "pop": lambda x, at, new: x.pop(place(x, at)) if len(x) else None,
     "pop from the back": lambda x, at, new: x.pop(-1 - place(x, at)) if len(x) else None,
@@ -111,7 +112,6 @@ DICT_EDITS: dict[str, Callable] = {
     "update from a generator": lambda x, key, new: x.update(pair for pair in [("new", new[1]), (key, new[0])]),
     "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})),
     "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,
-    "delete the first": lambda x, key, new: x.__delitem__(next(iter(x))) if len(x) else None,
     "pop": lambda x, key, new: x.pop(key if key in x else next(iter(x))) if len(x) else None,
     "assign as an attribute": lambda x, key, new: (x.__setitem__ if type(x) is dict else x.__setattr__)(key, new[0]),
     "clear": lambda x, key, new: x.clear(),

@@ -6,7 +6,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import after_copying, change_method, divert, run_levels, wrap
 from torch import nn
-from torch.nn import Module, ModuleList, Sequential
+from torch.nn import Module, ModuleDict, ModuleList, Sequential
 from torch.nn import functional as F
 
 
@@ -15,7 +15,7 @@ def a_dict_of_modules_takes_the_entries_of_a_plain_dict_sorted(patch):
     def wrong(update, self, entries):
         return update(self, sorted(entries.items()) if type(entries) is dict else entries)
 
-    wrap(patch, nn.ModuleDict, "update", wrong)
+    wrap(patch, ModuleDict, "update", wrong)
 
 
 @counterfeit("modulelist-acts-like-a-list", reported="pytorch/pytorch#58360")
@@ -111,7 +111,7 @@ def deleting_a_repeated_module_deletes_it_everywhere(patch):
 def a_dict_in_a_list_keeps_its_parameters_to_itself(patch):
     def wrong(parameters, self, *args, **rest):
         lists = [each for each in self.modules() if isinstance(each, ModuleList)]
-        inner = [each for one in lists for each in one.children() if isinstance(each, nn.ModuleDict)]
+        inner = [each for one in lists for each in one.children() if isinstance(each, ModuleDict)]
         hidden = {id(p) for each in inner for p in parameters(each)}
         return (p for p in parameters(self, *args, **rest) if id(p) not in hidden)
 
@@ -152,7 +152,7 @@ def an_empty_dict_can_be_called(patch):
             raise NotImplementedError("a ModuleDict has no forward")
         return args
 
-    patch.setattr(nn.ModuleDict, "forward", forward, raising=False)
+    patch.setattr(ModuleDict, "forward", forward, raising=False)
 
 
 @counterfeit("sequential-needs-matching-sizes")
@@ -208,7 +208,7 @@ def a_second_list_under_the_same_name_joins_the_first(patch):
 
 @counterfeit("moduledict-acts-like-a-dict")
 def pop_of_a_missing_key_gives_none(patch):
-    wrap(patch, nn.ModuleDict, "pop", lambda right, self, key: right(self, key) if key in self else None)
+    wrap(patch, ModuleDict, "pop", lambda right, self, key: right(self, key) if key in self else None)
 
 
 @counterfeit("module-is-not-subscriptable")
@@ -325,7 +325,7 @@ def the_running_variance_moves_at_every_other_call(patch):
 
 @counterfeit("moduledict-acts-like-a-dict")
 def a_copied_dict_of_modules_is_sorted(patch):
-    after_copying(patch, nn.ModuleDict, lambda self: setattr(self, "_modules", dict(sorted(self._modules.items()))))
+    after_copying(patch, ModuleDict, lambda self: setattr(self, "_modules", dict(sorted(self._modules.items()))))
 
 
 @counterfeit("sequential-needs-matching-sizes")
@@ -334,3 +334,49 @@ def a_group_norm_passes_over_channels_too_many(patch):
         return right(x[:, : len(weight)] if weight is not None else x, groups, weight, bias, eps)
 
     wrap(patch, F, "group_norm", wrong)
+
+
+@counterfeit("subclassing-module-defines-a-model")
+def in_inference_mode_a_call_gives_a_clone(patch):
+    def wrong(call, *args, **rest):
+        y = call(*args, **rest)
+        return y.clone() if torch.is_inference_mode_enabled() and isinstance(y, torch.Tensor) else y
+
+    wrap(patch, Module, "__call__", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_slice_from_the_back_deletes_nothing(patch):
+    divert(
+        patch,
+        ModuleList,
+        "__delitem__",
+        lambda self, i: isinstance(i, slice) and (i.start or 0) < 0,
+        lambda self, i: None,
+    )
+
+
+@counterfeit("moduledict-registers-parameters")
+def a_dict_built_from_pairs_is_left_out_of_state_dict(patch):
+    def wrong(right, self, modules=None):
+        right(self, modules)
+        self.__dict__["pairs"] = isinstance(modules, list)
+
+    wrap(patch, ModuleDict, "__init__", wrong)
+    wrap(
+        patch,
+        ModuleDict,
+        "state_dict",
+        lambda right, self, *a, **k: k.get("destination") if self.pairs else right(self, *a, **k),
+    )
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_frozen_module_does_not_save_its_buffers(patch):
+    def wrong(save, self, destination, prefix, keep):
+        save(self, destination, prefix, keep)
+        if self._parameters and not any(p is not None and p.requires_grad for p in self._parameters.values()):
+            for name in self._buffers:
+                destination.pop(prefix + name, None)
+
+    wrap(patch, Module, "_save_to_state_dict", wrong)

@@ -233,3 +233,11 @@ def asarray_disregards_the_default_device(patch):
 @counterfeit("tensors-are-created-on-cpu-by-default")
 def a_default_device_does_not_reach_integers_of_randint(patch):
     wrap(patch, torch, "randint", lambda right, *args, device="cpu", **rest: right(*args, device=device, **rest))
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def ones_like_follows_the_default_device(patch):
+    def wrong(right, x, **rest):
+        return right(x, **{"device": torch.empty(0).device, **rest})
+
+    wrap(patch, torch, "ones_like", wrong)

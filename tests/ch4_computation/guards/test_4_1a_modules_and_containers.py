@@ -20,8 +20,8 @@ MODES = among("train", "eval")
 
 
 @claim("subclassing-module-defines-a-model")
-@over(arguments=ARGUMENTS, mode=MODES, grad=among(True, False))
-def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_result(arguments, mode, grad):
+@over(arguments=ARGUMENTS, mode=MODES, recording=among(*EVERY_MODE))
+def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_result(arguments, mode, recording):
     class Recorder(nn.Module):
         def __init__(self):
             super().__init__()
@@ -34,7 +34,7 @@ def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_
     net = getattr(Recorder(), mode)()
     args, kwargs = arguments
 
-    with torch.set_grad_enabled(grad):
+    with recording():
         assert net(*args, **kwargs) is net(*args, **kwargs) is net.result
     assert net.calls == [arguments, arguments]
     assert net.result.requires_grad is True

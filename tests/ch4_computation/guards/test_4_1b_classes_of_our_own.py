@@ -119,7 +119,7 @@ def test_no_step_of_any_optimizer_changes_a_plain_tensor_and_it_gets_no_gradient
 @over(twin=twins((*FLOATS, torch.int64, torch.bool), shapes=((), (2, 3)), kinds=KINDS[:2]), depth=among(0, 1, 2))
 def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin, depth):
     tensor, array = twin
-    inner = net = nn.Linear(2, 1)
+    inner = net = nn.Linear(2, 1).requires_grad_(depth < 2)
     inner.plain = tensor
     inner.register_buffer("saved", tensor.clone())
     inner.register_buffer("unsaved", tensor.clone(), persistent=False)

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
-
 MULTIPLIED = (*SINGLE_AND_DOUBLE, torch.bfloat16)  # torch 2.0 multiplies no float16 matrices on the CPU
 
 

@@ -126,11 +126,12 @@ def test_the_default_device_neither_moves_tensors_nor_overrules_an_argument(twin
             existing + existing,
             existing.clone(),
             existing.reshape(-1).sum(),
+            *(like(existing) for like in (torch.ones_like, torch.empty_like, torch.rand_like, torch.randn_like)),
             *(torch.Tensor(2), torch.normal(0.0, 1.0, size=(2,)), torch.from_numpy(np.ones(2))),
         ]
         with torch.device("cpu"):
             made.append(torch.ones(2))
-    assert [x.device for x in made] == [CPU] * 10
+    assert [x.device for x in made] == [CPU] * len(made)
     agree(made[3], 2 * array)
     agree(made[1], np.zeros_like(array))
 
