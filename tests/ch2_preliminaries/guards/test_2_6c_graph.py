@@ -161,16 +161,11 @@ def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only
 
 
 @claim("created-tensors-are-leaves")
-@over(twin=FEW, of=among("parameter", "module", "requires_grad_"))
-def test_parameters_and_what_is_switched_on_are_leaves(twin, of):
+@over(twin=FEW)
+def test_parameters_and_what_is_switched_on_are_leaves(twin):
     tensor, _ = twin.but(grad=False, kind="tensor")
-    x = {
-        "parameter": lambda: nn.Parameter(tensor),
-        "module": lambda: nn.ParameterList([tensor])[0],
-        "requires_grad_": lambda: (tensor * 1).requires_grad_(),
-    }[of]()
-
-    assert (x.requires_grad, x.is_leaf, x.grad_fn) == (True, True, None)
+    for x in (nn.Parameter(tensor), nn.ParameterList([tensor])[0], (tensor * 1).requires_grad_()):
+        assert (x.requires_grad, x.is_leaf, x.grad_fn) == (True, True, None)
 
 
 @claim("requires-grad-defaults-to-false")

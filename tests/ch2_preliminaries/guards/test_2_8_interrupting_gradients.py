@@ -50,8 +50,11 @@ def test_no_branch_under_no_grad_adds_to_the_gradient_whatever_it_computes(trial
     for _ in range(branches):
         with torch.no_grad():
             branch = operation.apply(x)
+            alone = branch.sum()
         assert branch.grad_fn is None
-        total = branch.sum() + total
+        with pytest.raises(RuntimeError, match="does not require grad and does not have a grad_fn"):
+            alone.backward()
+        total = alone + total
     total.backward()
 
     agree(x.grad, 2 * array.astype(np.float64))
