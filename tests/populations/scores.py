@@ -253,11 +253,12 @@ def labelled(
     reductions: Sequence[str] = ("mean",),
     values: Sequence[str] = ("fractions", "far"),
     grad: Sequence[bool] = (False, True),
+    samples: Sequence[tuple[int, ...]] = SAMPLES,
 ) -> Population:
-    """Labelled scores of each of SAMPLES, in turn of each dtype and option; drawn are other combinations."""
+    """Labelled scores of each of ``samples``, in turn of each dtype and option; drawn are other combinations."""
     must = []
     for turn in range(3):
-        for index, shape in enumerate(SAMPLES):
+        for index, shape in enumerate(samples):
             if turn and max(shape) > LONG:
                 continue
             dtype = dtypes[(index + turn) % len(dtypes)]
@@ -278,7 +279,7 @@ def labelled(
                     reductions[n % len(reductions)],
                 )
             )
-    usual = [shape for shape in SAMPLES if max(shape) <= LONG]
+    usual = [shape for shape in samples if max(shape) <= LONG]
     of = st.builds(
         lambda dtype, shape, layout, value, seed: Scores(
             dtype, shape, layout, value, grad=grad[seed % len(grad)], seed=seed, dim=min(1, len(shape) - 1)
