@@ -255,7 +255,7 @@ def labelled(
     grad: Sequence[bool] = (False, True),
     samples: Sequence[tuple[int, ...]] = (*SAMPLES, (0, 3)),
 ) -> Population:
-    """Labelled scores of each of ``samples``, none among them, in turn of each dtype and option; drawn are other combinations."""
+    """Labelled scores of ``samples``, by default none too, in turn of each dtype and option; drawn are others."""
     must = []
     for turn in range(3):
         for index, shape in enumerate(samples):
