@@ -6,7 +6,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
+from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, Twin, agree, among, each, over, twins, untouched, whole
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
@@ -65,9 +65,9 @@ PASSED_OVER = {"below": RELEASE < (2, 4), "longer": RELEASE < (2, 10)}  # by old
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(EVERY_MODE, each=trees(), change=among(*(change for change in MISFITS if not PASSED_OVER.get(change))))
-def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(each, change):
-    (net, plan), (words, end, misfit) = each, MISFITS[change]
+@over(EVERY_MODE, tree=trees(), change=each(*(change for change in MISFITS if not PASSED_OVER.get(change))))
+def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(tree, change):
+    (net, plan), (words, end, misfit) = tree, MISFITS[change]
     names = [member.name for member in plan.state]
     ends = {name.rpartition(".")[2]: name for name in names}  # numbers, and a transposed matrix
     special = [ends[end] for end in ("gate", "across", "num_batches_tracked") if end in ends]
@@ -186,8 +186,8 @@ def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_wit
     assert loaded["param_groups"] == state["param_groups"]
     assert values_in(loaded) == values_in(state)
 
-    for each in (first, resumed, forgetful):
-        each.go_on()
+    for training in (first, resumed, forgetful):
+        training.go_on()
     assert resumed.reached() == first.reached()
     assert forgetful.reached() != first.reached()
     with pytest.raises(ValueError, match="parameter group"):
