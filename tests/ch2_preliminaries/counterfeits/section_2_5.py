@@ -310,7 +310,7 @@ def sum_of_bytes_comes_back_to_the_cpu(patch):
 @counterfeit("gpu-sum-stays-on-gpu")
 def integers_are_added_as_floating_point_numbers(patch):
     add = torch.add
-    patch.setattr(torch.Tensor, "__add__", lambda x, y: add(x.float(), y.float()).to(x.dtype))
+    patch.setattr(torch.Tensor, "__add__", lambda x, y: add(x.float(), torch.as_tensor(y).float()).to(x.dtype))
 
 
 @counterfeit("gpu-sum-stays-on-gpu", reported="pytorch/pytorch#79835")

@@ -100,6 +100,8 @@ def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accel
     assert (total.device, total.dtype) == (x.device, x.dtype)
     agree(total, array + (array.dtype.type(3) if "3" in form else other))
     assert (x.device, y.device) == (total.device, total.device)
+    far = torch.full(x.shape, 2**40, device=x.device)  # past the digits of single precision
+    agree(SUMS[form](far, far + 1), np.full(array.shape, 2**40 + (3 if "3" in form else 2**40 + 1)))
 
 
 REAL = [dtype for dtype in ANY if not dtype.is_complex]
