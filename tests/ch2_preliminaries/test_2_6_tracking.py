@@ -25,7 +25,7 @@ def test_the_chain_rule_goes_back_through_every_operation_of_the_record():
 
 
 @claim("requires-grad-tracks-operations", truth=True)
-def test_what_has_no_derivative_is_not_tracked():
+def test_truth_values_whole_numbers_shapes_and_bare_numbers_carry_no_record():
     x = torch.tensor([1.5, -2.5], requires_grad=True)
 
     assert not (x > 0).requires_grad

@@ -40,7 +40,7 @@ SMOOTH = {
         spelling.format(name): lambda x, name=name, call=call: call(name, x)
         for name in BY_ELEMENT
         for spelling, call in SPELLED.items()
-        if not (spelling == "x.{}_()" and name in ("asinh", "atanh"))  # which torch cannot differentiate in place
+        if not (spelling == "x.{}_()" and name in ("asinh", "atanh"))  # of which torch has no derivative in place
     },
     # powers, and of two operands
     **{f"x ** {n}": lambda x, n=n: x**n for n in (3, -1, 0.5, 2.5)},

@@ -5,21 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    FLOATS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    agree,
-    among,
-    each,
-    over,
-    twins,
-    untouched,
-    whole,
-)
+from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, whole
 from populations.arrays import BOTH, REAL, array_of
+from populations.comparing import untouched
 from populations.initialisers import RELEASE
 from populations.twins import NUMPY, SHAPES
 

@@ -5,22 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    FLOATS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    each,
-    over,
-    twins,
-    untouched,
-    whole,
-)
-from populations.comparing import host
+from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, among, each, over, twins, whole
+from populations.comparing import agree, host, untouched
 from populations.rounding import as_held
 
 claim = pytest.mark.claim

@@ -101,6 +101,24 @@ def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin,
     assert x.requires_grad
 
 
+UNDERIVED = {
+    **{name: lambda x, name=name: getattr(x * 1, name)() for name in ("asinh_", "atanh_")},
+    **{"//": lambda x: x // 2, "floor_divide": lambda x: torch.floor_divide(2, x)},
+    **{name: lambda x, name=name: getattr(torch, name)(x, x) for name in ("heaviside", "igamma", "igammac")},
+}
+
+
+@claim("requires-grad-tracks-operations", truth=True)
+@over(operation=each(*UNDERIVED))
+def test_backward_through_a_tracked_operation_without_a_derivative_is_refused(operation):
+    x = torch.tensor([[0.5, 0.25]], requires_grad=True)
+    y = UNDERIVED[operation](x)
+    assert y.requires_grad
+    with pytest.raises(RuntimeError, match="derivative for .* is not implemented"):
+        y.sum().backward()
+    assert x.grad is None
+
+
 PASSES = {
     "method": lambda y, leaves: y.backward(),
     "function": lambda y, leaves: torch.autograd.backward(y),

@@ -97,7 +97,7 @@ def test_a_write_to_data_reaches_x_and_leaves_gradients_that_do_not_use_it_alone
 
 @claim("data-writes-are-not-recorded", "in-place-write-spoils-backward", truth=True)
 @over(name=among(*USES_INPUT), of=among("leaf", "result"), mode=among(*EVERY_MODE))
-def test_where_it_does_the_gradient_is_that_at_the_overwritten_value_and_detach_is_caught(name, of, mode):
+def test_a_gradient_that_uses_x_is_that_at_the_value_written_to_data_and_one_through_detach_is_caught(name, of, mode):
     operation = OPERATION[name]
     leaf, array = Twin(torch.float32, (2, 3), values="positive", grad=True)
     x = SOURCES[of](leaf)
