@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, agree, among, over, twins, whole
-from populations.files import OLDER, Way, archive, bits, layout_of, memory_of, savable_dtypes, ways
+from populations.files import OLDER, Way, archive, bits, filtered, layout_of, memory_of, savable_dtypes, ways
 from populations.mixing import CPU, host_twin, spot
 from torch import nn
 from torch.serialization import default_restore_location
@@ -119,7 +119,7 @@ IN_OLD_FILES = savable_dtypes(older=True)
 def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format(each):
     tensor, stored = each
     newer = "memory" if Way("mmap").lacking() else "mmap"
-    unfiltered = {"weights_only": False}  # the filter need not read a newer protocol
+    unfiltered = {"weights_only": False}
     tried = (newer, {}), (newer, {"protocol": 5, **unfiltered}), ("older memory", {}), ("older memory", unfiltered)
     for kind, options in tried[: 4 if each.dtype in IN_OLD_FILES else 2]:
         loaded = Way(kind).round_trip(tensor, **options)
@@ -127,6 +127,17 @@ def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format
         assert layout_of(loaded) == layout_of(tensor)
         assert memory_of(loaded) == stored
         assert type(loaded) is torch.Tensor
+
+
+@claim("tensor-round-trips", "save-uses-pickle", truth=True)
+@pytest.mark.cpu
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@over(EVERY_MODE, thing=among(torch.ones(3), [torch.ones(3)]), protocol=among(2, 3, 4, 5), way=ways())
+def test_what_was_saved_by_protocol_4_or_above_passes_no_filter_and_comes_back_without_it(thing, protocol, way):
+    with way.saved(thing, protocol) as load:
+        assert repr(load(weights_only=False)) == repr(thing)
+        with filtered() if protocol >= 4 else contextlib.nullcontext():
+            assert repr(load(weights_only=True)) == repr(thing)
 
 
 @claim("tensor-round-trips")

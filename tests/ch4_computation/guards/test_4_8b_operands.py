@@ -6,22 +6,8 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    FLOATS,
-    LAYOUTS,
-    WHOLE,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    each,
-    over,
-    twins,
-    untouched,
-)
-from populations.comparing import host
+from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations.comparing import host, untouched
 from populations.mixing import CPU, INTO, OF_TWO, WRITES, current, host_twin, refused, spot
 from populations.twins import FEW, NUMPY
 
