@@ -4,7 +4,10 @@ The formulas are written in float64 and take nothing from torch. ``summed`` says
 """
 
 import copy
+import functools
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
@@ -12,7 +15,7 @@ import numpy as np
 import torch
 
 from populations.core import Population
-from populations.twins import FLOATS, NUMPY, Twin, twins
+from populations.twins import FLOATS, NUMPY, SINGLE_AND_DOUBLE, Twin, twins
 
 # The CPU learned to compute in float16 release by release until 2.5; before, a guard tries the other three.
 COMPUTED = FLOATS if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5) else (*FLOATS[:2], torch.bfloat16)
@@ -70,6 +73,25 @@ BENDS = {
     "Hardsigmoid": (torch.nn.Hardsigmoid, lambda x: np.clip(x + 3, 0, 6) / 6),
     "Hardswish": (torch.nn.Hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6),
     "ReLU6": (torch.nn.ReLU6, lambda x: np.clip(x, 0, 6)),
+}
+# Before torch 2.5 the CPU normalised no float16, or with statistics of float32 alone.
+NORMALISED = COMPUTED if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
+
+
+def batch_norm(shape: tuple[int, ...]) -> torch.nn.Module:
+    """The batch normalisation of four channels for inputs of this shape."""
+    return (torch.nn.BatchNorm1d, torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)[len(shape) - 2](4)
+
+
+# The layer for inputs of a shape (samples, four channels, ...), the shape in which it takes their elements, and the
+# axes of that over which it averages.
+NORMALISATIONS = {
+    "BatchNorm": (batch_norm, lambda shape: (shape, (0, *range(2, len(shape))))),
+    "in evaluation": (lambda shape: batch_norm(shape).eval(), lambda shape: (shape, ())),
+    "GroupNorm": (lambda shape: torch.nn.GroupNorm(1, 4), lambda shape: ((shape[0], -1), 1)),
+    "GroupNorm in two": (lambda shape: torch.nn.GroupNorm(2, 4), lambda shape: ((shape[0], 2, -1), 2)),
+    "LayerNorm": (lambda shape: torch.nn.LayerNorm(shape[1:]), lambda shape: ((shape[0], -1), 1)),
+    "LayerNorm of rows": (lambda shape: torch.nn.LayerNorm(shape[-1:]), lambda shape: ((-1, shape[-1]), 1)),
 }
 # The smallest and largest power of two among the arguments: results that are no numbers of the dtype are met as well.
 POWERS = {torch.float64: (-1000, 10), torch.float32: (-120, 8), torch.float16: (-12, 6), torch.bfloat16: (-120, 8)}
@@ -142,3 +164,9 @@ def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], a
         x = x @ weight.T + bias
         x = activation(x) if number < len(layers) else x
     return x
+
+
+@functools.cache  # a Python of its own takes two seconds
+def ends_the_process(code: str) -> bool:
+    """Whether a Python that runs ``code`` ends with an error, as one does that the system has to stop."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0

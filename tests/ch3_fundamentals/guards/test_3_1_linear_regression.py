@@ -129,9 +129,7 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
 @claim("linear-regression-has-closed-form", truth=True)
 @over(sizes=among((1, 2), (3, 9), (5, 20)), seed=whole(1, 2**16, 7), odd=among("no", "feature", "example"))
 @pytest.mark.needs_dtype("float64")
-def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_smallest_of_many_minimisers(
-    sizes, seed, odd
-):
+def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_smallest_minimiser(sizes, seed, odd):
     """Odd is a feature that is always 0, so that elimination meets it, or an example a thousand times larger."""
     (x, x_), (y, y_) = (Twin(torch.float64, shape, seed=seed) for shape in (sizes, sizes[:1]))
     for each in (x, x_):

@@ -5,16 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.gradients import grad_of
-from populations.layers import ACTIVATIONS, COMPUTED, summed
+from populations.layers import ACTIVATIONS, NORMALISATIONS, NORMALISED, ends_the_process, summed
 from torch import nn
 
 claim = pytest.mark.claim
-
-
-# Before torch 2.5 the CPU normalised no float16, or with statistics of float32 alone.
-NORMALISED = COMPUTED if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 
 
 @claim("nn-builds-on-autograd")
@@ -86,20 +82,6 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
             agree(grad_of(x), out_.astype(np.float64) @ w, dtype == torch.bfloat16)
 
 
-def batch_norm(shape):
-    return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[len(shape) - 2](4)
-
-
-# The layer for inputs of a shape (samples, four channels, ...), the shape in which it takes their elements, and the
-# axes of that over which it averages.
-NORMALISATIONS = {
-    "BatchNorm": (batch_norm, lambda shape: (shape, (0, *range(2, len(shape))))),
-    "in evaluation": (lambda shape: batch_norm(shape).eval(), lambda shape: (shape, ())),
-    "GroupNorm": (lambda shape: nn.GroupNorm(1, 4), lambda shape: ((shape[0], -1), 1)),
-    "GroupNorm in two": (lambda shape: nn.GroupNorm(2, 4), lambda shape: ((shape[0], 2, -1), 2)),
-    "LayerNorm": (lambda shape: nn.LayerNorm(shape[1:]), lambda shape: ((shape[0], -1), 1)),
-    "LayerNorm of rows": (lambda shape: nn.LayerNorm(shape[-1:]), lambda shape: ((-1, shape[-1]), 1)),
-}
 IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))
 
 
@@ -125,9 +107,8 @@ def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_
     back, standard = (back / np.sqrt(variance + 1e-5)).reshape(x.shape), standard.reshape(x.shape)
     inverse = np.broadcast_to((variance + 1e-5) ** -0.5, array.shape).reshape(x.shape)
 
-    # on the CPU the process ends (seen on 2.0.1 to 2.12.1, no more on 2.14.1) where GroupNorm of images channels last
-    # is asked for the gradients of its parameters alone
-    tensor.requires_grad_(x.grad or ("Group" in name and torch.__version__ < (2, 14)))
+    ends = "Group" in name and x.layout == "channels last" and torch.__version__ < (2, 14)  # as the next guard shows
+    tensor.requires_grad_(x.grad or ends)
     output = norm(tensor)
     agree(output, standard * s, roundings, scale=32 * np.maximum(inverse, 1))
     leaves = [norm.weight, norm.bias, tensor][: 2 + tensor.requires_grad]
@@ -143,3 +124,11 @@ def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_
     for running in [buffer for name, buffer in norm.named_buffers() if name == "running_mean"]:
         running.fill_(up)
     agree(norm((tensor.detach() + up).clone(memory_format=order)), standard * s, 2 * roundings, (up + 4) * s * inverse)
+
+
+@claim("nn-builds-on-autograd")
+@pytest.mark.cpu
+def test_only_before_torch_2_14_group_norm_of_images_channels_last_ends_the_process_for_its_parameters_alone():
+    code = "import torch; norm, images = torch.nn.GroupNorm(2, 4), torch.ones(2, 4, 3, 3)\n"
+    code += "norm(images.contiguous(memory_format=torch.channels_last)).sum().backward()"
+    assert ends_the_process(code) == (torch.__version__ < (2, 14))  # tried up to 2.12.1, and from 2.14.1 on
