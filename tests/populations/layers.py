@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from populations.core import Population
 from populations.twins import FLOATS, NUMPY, SINGLE_AND_DOUBLE, Twin, twins
@@ -148,13 +149,13 @@ def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
     either way in inference mode, and what a copy of it makes of them. At the end it is in training mode.
     """
     yield net.train()(x)
-    yield torch.stack([net(row) for row in x])
+    yield torch.stack([net(row).cpu() for row in x])
     net.eval()
     yield net(x)
     yield net(x[None])[0]
     with torch.inference_mode():
         yield net(x)
-        yield torch.stack([net(row) for row in x])
+        yield torch.stack([net(row).cpu() for row in x])
     yield copy.deepcopy(net.train())(x)
 
 
@@ -170,3 +171,13 @@ def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], a
 def ends_the_process(code: str) -> bool:
     """Whether a Python that runs ``code`` ends with an error, as one does that the system has to stop."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
+
+
+# Layers with one input feature or channel: of the row of ``x``, a row for each output. Weights are (outputs, 1, 1).
+OF_ONE_INPUT = {
+    "linear": lambda x, w, b: F.linear(x.T, w[..., 0], b).T,
+    "linear, a batch of it": lambda x, w, b: F.linear(x.T[None], w[..., 0], b).flatten(0, 1).T,
+    "linear, by itself": lambda x, w, b: F.linear(x.T[:, None, None], w[..., 0], b).flatten(0, 2).T,
+    "conv1d": lambda x, w, b: F.conv1d(x[None], w, b).flatten(0, 1),
+    "conv2d": lambda x, w, b: F.conv2d(x[None], w[..., None], b).flatten(0, 1),
+}

@@ -136,7 +136,7 @@ NEW = {"new_zeros": (3,), "new_full": ((2,), 7), "new_tensor": ([[1.0], [2.0]],)
 
 def created(name, **flag):
     """What is created by name, where it is like another tensor like one that requires a gradient."""
-    other = torch.zeros(2, requires_grad=True)
+    other = torch.tensor([0.0, 0.0], requires_grad=True)
     if name in NEW:
         return getattr(other, name)(*NEW[name], **flag)
     given = CREATORS[name] if name in CREATORS else (other, *LIKE[name])

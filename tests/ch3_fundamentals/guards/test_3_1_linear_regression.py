@@ -32,7 +32,7 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
     x += 2.0**-30 * (dtype == torch.float64)
     features, weight = torch.tensor(x, dtype=dtype), torch.tensor(w[None], dtype=dtype)
 
-    predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]) for n in sizes]
+    predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]).cpu() for n in sizes]
     agree(torch.cat(predicted, 1), np.stack([x[: 2 * n].reshape(2, n) @ w[:n] for n in sizes], 1))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
-from populations.layers import LOSSY
+from populations.layers import LOSSY, OF_ONE_INPUT
 from torch import nn
 
 claim = pytest.mark.claim
@@ -91,15 +91,11 @@ def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_wei
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")
 @claim("nn-only-takes-batches", truth=True)
-@over(channels=among(1, 33, 257, 65537))
-def test_a_linear_layer_and_a_convolution_have_as_many_outputs_as_asked_for(channels):
+@over(channels=among(1, 33, 257, 65537), form=each(*OF_ONE_INPUT))
+def test_a_linear_layer_and_a_convolution_have_as_many_outputs_as_asked_for(channels, form):
     (weight, w), (x, a) = Twin(torch.float32, (channels, 1, 1)), Twin(torch.float32, (1, 2), values="positive", seed=1)
     bias, b = Twin(torch.float32, (channels,), seed=2)
-    expected = w[..., 0] * a + b[:, None]
-    agree(nn.functional.conv1d(x[None], weight, bias), expected[None])
-    agree(nn.functional.conv2d(x[None], weight[..., None], bias), expected[:, None])
-    for rows in (x.T, x.T[None], x.T[:, None, None]):
-        agree(nn.functional.linear(rows, weight[..., 0], bias), expected.T.reshape(*rows.shape[:-1], channels))
+    agree(OF_ONE_INPUT[form](x, weight, bias), w[..., 0] * a + b[:, None])
 
 
 @claim("nn-only-takes-batches", truth=True)

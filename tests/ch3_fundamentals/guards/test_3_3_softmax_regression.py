@@ -36,6 +36,7 @@ def columns_first(x):
 
 
 TARGETS = ("indices", "probabilities", "indices", "one-hot")
+BOTH = each("softmax", "log_softmax")  # of which a device may have one
 SOFTMAX, LOG_SOFTMAX = spelled("softmax", "Softmax"), spelled("log_softmax", "LogSoftmax")
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
@@ -83,33 +84,32 @@ def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_k
 
 @claim("softmax-gives-a-distribution")
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(scored=scores((torch.bfloat16, torch.float16)), spelled=among("torch", "method", "functional"))
-def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled):
+@over(scored=scores((torch.bfloat16, torch.float16)), spelled=among("torch", "method", "functional"), name=BOTH)
+def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled, name):
     tensor, array = scored
     owner = {"torch": torch, "method": torch.Tensor, "functional": F}[spelled]
     logs = log_softmax(array, scored.dim)
 
-    for name, expected in (("softmax", np.exp(logs)), ("log_softmax", logs)):
-        result = getattr(owner, name)(tensor, dim=scored.dim, dtype=torch.float32)
-        assert result.dtype == torch.float32
-        roundings = 8 + summed(torch.float32, array.shape[scored.dim])
-        agree(result, expected, roundings, np.abs(logs).max(initial=1) * (name == "log_softmax"))
+    expected, scale = {"softmax": (np.exp(logs), 0), "log_softmax": (logs, np.abs(logs).max(initial=1))}[name]
+    result = getattr(owner, name)(tensor, dim=scored.dim, dtype=torch.float32)
+    assert result.dtype == torch.float32
+    agree(result, expected, 8 + summed(torch.float32, array.shape[scored.dim]), scale)
 
 
 @claim("softmax-gives-a-distribution")
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(dtype=among(*SINGLE_AND_DOUBLE))
-def test_no_number_of_classes_up_to_1040_is_an_exception(dtype):
+@over(dtype=among(*SINGLE_AND_DOUBLE), name=BOTH)
+def test_no_number_of_classes_up_to_1040_is_an_exception(dtype, name):
     """Of two samples each: a kernel may go wrong at one number alone, where its blocks of threads meet badly."""
-    flat = torch.arange(2080).remainder(7).to(dtype)
+    flat = torch.tensor(np.arange(2080) % 7, dtype=dtype)
     sums = np.concatenate([[0], np.cumsum(powers := np.exp(np.arange(2080) % 7.0))])
     sizes = range(1, 1041)
     totals = [np.repeat([sums[n], sums[2 * n] - sums[n]], n) for n in sizes]
     p = np.concatenate([powers[: 2 * n] for n in sizes]) / np.concatenate(totals)
 
-    for soft, expected, scale in ((torch.softmax, p, 0), (torch.log_softmax, np.log(p), 16)):
-        results = torch.cat([soft(flat[: 2 * n].view(2, n), 1).view(-1) for n in sizes])
-        agree(results, expected, 8 + summed(dtype, 1040), scale)
+    expected, scale = {"softmax": (p, 0), "log_softmax": (np.log(p), 16)}[name]
+    results = [getattr(torch, name)(flat[: 2 * n].view(2, n), 1).view(-1).cpu() for n in sizes]
+    agree(torch.cat(results), expected, 8 + summed(dtype, 1040), scale)
 
 
 @claim("softmax-gives-a-distribution")
@@ -121,8 +121,10 @@ def test_a_score_without_a_dimension_has_all_the_probability(twin, dim, spelled)
 
 @claim("softmax-gives-a-distribution")
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(scored=scores(values=("fractions", "masked")))
-def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_weight_minus_p_times_its_sum(scored):
+@over(scored=scores(values=("fractions", "masked")), name=BOTH)
+def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_weight_minus_p_times_its_sum(
+    scored, name
+):
     tensor, array = scored
     # since torch 2.9 so large that the sum over many classes is more than float16, which kept it before, can hold
     large = 512 if torch.__version__ >= (2, 9) else 0.5
@@ -131,12 +133,12 @@ def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_w
     roundings, p = 20 + 3 * summed(scored.dtype, array.shape[scored.dim]), softmax(array, scored.dim)
     total = weight.sum(scored.dim, dtype=np.float64, keepdims=True)
 
-    for soft, expected, scale in (
-        (torch.softmax, p * (weight - (p * weight).sum(scored.dim, keepdims=True)), 1.5 * large * np.max(p, initial=0)),
-        (torch.log_softmax, weight - p * total, 1.5 * large + np.abs(p * total).max(initial=0)),
-    ):
-        (gradient,) = torch.autograd.grad((soft(tracked, scored.dim) * upstream).sum(), tracked)
-        agree(gradient, expected, roundings, scale)
+    expected, scale = {
+        "softmax": (p * (weight - (p * weight).sum(scored.dim, keepdims=True)), 1.5 * large * np.max(p, initial=0)),
+        "log_softmax": (weight - p * total, 1.5 * large + np.abs(p * total).max(initial=0)),
+    }[name]
+    result = getattr(torch, name)(tracked, scored.dim)
+    agree(torch.autograd.grad(result, tracked, upstream)[0], expected, roundings, scale)
 
 
 @claim("softmax-gives-a-distribution", truth=True)
@@ -145,19 +147,20 @@ def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_w
     twin=twins(COMPUTED, LAYOUTS[:5], ((2, 3), (3, 33), (2, 257), (4, 1025)), values=("fractions",)),
     value=among(math.nan, math.inf, -math.inf, 2.0),
     others=among(None, -math.inf),
+    name=BOTH,
 )
 def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_and_over_some_them_zero(
-    twin, value, others
+    twin, value, others, name
 ):
     tensor, array = twin
-    torch.softmax(tensor, 1), torch.log_softmax(tensor, 1)  # of what it was before
+    getattr(torch, name)(tensor, 1)  # of what it was before
     tensor[0, :-1], array[0, :-1] = (tensor[0, :-1], array[0, :-1]) if others is None else (others, others)
     tensor[0, -1] = array[0, -1] = value
     with np.errstate(invalid="ignore"):
         logs = log_softmax(array, 1)
 
-    agree(torch.softmax(tensor, 1), np.exp(logs), 8 + summed(twin.dtype, 1025))
-    agree(torch.log_softmax(tensor, 1), logs, 8 + summed(twin.dtype, 1025), 16)
+    expected, scale = {"softmax": (np.exp(logs), 0), "log_softmax": (logs, 16)}[name]
+    agree(getattr(torch, name)(tensor, 1), expected, 8 + summed(twin.dtype, 1025), scale)
 
 
 @claim("cross-entropy-only-sees-the-true-class", "cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")

@@ -28,7 +28,7 @@ def recorded(name):
     module, function, in_place = ACTIVATIONS[name][0], getattr(torch, name), getattr(torch, f"{name}_")
 
     def on_a_view(x):
-        view = torch.stack([x, x], -1)[..., 1]
+        view = x[..., None].expand(*x.shape, 2).clone(memory_format=torch.contiguous_format)[..., 1]
         getattr(view, f"{name}_")()
         return view
 
@@ -97,7 +97,7 @@ def test_layers_without_activations_equal_the_one_layer_that_their_product_makes
     for w, b in arrays(net):
         weight, bias, most, offset = w @ weight, w @ bias + b, np.abs(w) @ most, np.abs(w) @ offset + np.abs(b)
     # many and large: none is cut off
-    inputs = 999 * (torch.arange(4.0 * widths[0], dtype=dtype).view(4, -1) - 5)
+    inputs = torch.tensor(999 * (np.arange(4 * widths[0]).reshape(4, -1) - 5), dtype=dtype)
 
     x = host(inputs).astype(np.float64)
     for outputs in passes(net, inputs):
@@ -120,7 +120,7 @@ LAYERS = among((nn.Linear, 6, 64), (nn.Conv2d, 3, 64, 2), (nn.BatchNorm1d, 4), (
 def test_relu_in_place_bends_what_another_layer_made_where_it_lies(layer, recorded):
     kind, *given = layer
     with torch.set_grad_enabled(recorded):
-        h = kind(*given)(torch.arange(-36.0, 36).view(3, 4, 6).sin())
+        h = kind(*given)(torch.tensor(np.sin(np.arange(-36, 36)).reshape(3, 4, 6), dtype=torch.float32))
         before = host(h).copy()
         assert nn.ReLU(inplace=True)(h).data_ptr() == h.data_ptr()
 
@@ -217,7 +217,7 @@ def test_every_hidden_layer_but_not_the_output_is_followed_by_the_activation(wid
     module, formula, _ = ACTIVATIONS[activation]
     net = network(widths, module, built=built)
     layers = arrays(net)
-    inputs = torch.arange(6.0 * widths[0]).view(2, 3, -1) / 4 - 2
+    inputs = torch.tensor(np.arange(6 * widths[0]).reshape(2, 3, -1) / 4 - 2, dtype=torch.float32)
 
     # no slope is above 1, so that errors grow like the network of absolute values
     most = perceptron(np.abs(host(inputs)), [(np.abs(w), np.abs(b)) for w, b in layers], lambda x: x + 1)
@@ -243,7 +243,7 @@ def test_training_changes_the_values_of_any_choice_and_never_their_number(widths
     shapes = [shape for sizes in itertools.pairwise(widths) for shape in (sizes[::-1], sizes[1:])]
     assert [tuple(parameter.shape) for parameter in net.parameters()] == shapes
 
-    inputs = torch.arange(4.0 * widths[0]).view(4, -1).cos()
+    inputs = torch.tensor(np.cos(np.arange(4 * widths[0])).reshape(4, -1), dtype=torch.float32)
     steps, before = optimizer(net.parameters(), lr=1e-3), [host(parameter).copy() for parameter in net.parameters()]
     for _ in range(3):
         steps.zero_grad()

@@ -221,7 +221,7 @@ def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(w
     without = nn.Sequential(*(part for part in net if part not in dropouts))
     for dropout in dropouts:
         dropout.register_forward_hook(lambda _, given, result: seen.append((host(given[0]), host(result))))
-    images = torch.arange(7.0 * widths[0]).view(7, -1).sin()
+    images = torch.tensor(np.sin(np.arange(7 * widths[0])).reshape(7, -1), dtype=torch.float32)
 
     net(images)
     assert len(seen) == len(dropouts)

@@ -41,7 +41,7 @@ def test_the_output_of_every_layer_is_the_input_times_all_matrices_so_far_and_of
         layer.weight.data.copy_(torch.tensor(weight.T.copy()))
 
     h = inputs = torch.tensor(x, dtype=one.dtype)
-    product, expected = torch.eye(widths[0], dtype=one.dtype), x
+    product, expected = torch.tensor(np.eye(widths[0]), dtype=one.dtype), x
     matrices = [torch.tensor(weight, dtype=one.dtype) for weight in weights]
     for layer, weight, matrix in zip(layers, weights, matrices):
         h, expected, product = layer(h), expected @ weight, product @ matrix
