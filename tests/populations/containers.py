@@ -261,16 +261,16 @@ def looks(kind: str) -> list[Callable]:
 
 
 def edited_alike(kind: str) -> None:
-    """Raise AssertionError unless a container without members, of three or of eleven, edited twice in any way, once
-    with a member that it has, is like its twin, and so is its copy when another member has joined.
+    """Raise AssertionError unless a container of none, three or eleven members is like its twin after an edit, then one
+    with a member that it has, and another member that joins, the last ones of a copy.
     """
-    named = kind.endswith("Dict")
+    named, ways = kind.endswith("Dict"), (*COPYING.values(), tuple)
     for number, (edit, (length, place)) in enumerate(itertools.product(edits(kind), ((0, 0), (3, 1), (11, 10)))):
         made, ats = members(kind, length), [KEYS[number % len(KEYS)]] * 2 if named else [0, place]
-        twin = dict(zip(KEYS, made)) if named else made
+        twin, joins = (dict(zip(KEYS, made)), "add or replace") if named else (made, "append")
         container = contained(kind, twin)
-        joins, way = "add or replace" if named else "append", [*COPYING.values()][number % 2]
-        for each, used, copied in ((edit, False, tuple), (edit, True, tuple), (joins, False, way)):
+        again, last = ways[(number + number // 3) % 3], ways[number % 2]  # each edit meets each way
+        for each, used, copied in ((edit, False, tuple), (edit, True, again), (joins, False, last)):
             container, twin = copied((container, twin))  # together, so that they hold the same members
             edited(each, container, twin, ats[used], fresh(kind, twin, used))
             for look in looks(kind):

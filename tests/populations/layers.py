@@ -133,6 +133,18 @@ def arguments(
 # ── layers ──
 
 
+def correlated(x, w, stride=1, padding=0, dilation=1, groups=1):
+    """What a convolution makes of x (n, c, sizes...) and a weight (outputs, c / groups, sizes...), by NumPy."""
+    places = range(2, x.ndim)
+    padded = np.pad(x.astype(np.float64), [(padding * (axis in places),) * 2 for axis in range(x.ndim)])
+    reach = [dilation * (size - 1) + 1 for size in w.shape[2:]]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(places))
+    windows = windows[(..., *[slice(None, None, stride)] * len(reach), *[slice(None, None, dilation)] * len(reach))]
+    parts = zip(np.split(windows, groups, 1), np.split(w.astype(np.float64), groups))
+    summed = [np.tensordot(part, weight, ([1, *range(x.ndim, windows.ndim)], [1, *places])) for part, weight in parts]
+    return np.moveaxis(np.concatenate(summed, -1), -1, 1)
+
+
 def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **options) -> torch.Tensor:
     """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation.
 

@@ -4,11 +4,18 @@ They stand beside the operations of ``operations``, each of which has its deriva
 itself says what its derivative is, so that one line adds one.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from populations import places
+from populations.comparing import host
+from populations.initialisers import RELEASE
 from populations.operations import pattern
+from populations.twins import Twin
 
 # Where logarithms and inverses of sines are defined; no two elements are equal, none is next to a corner of a function.
 POINT = np.array([[0.3, 0.8, 0.5], [0.15, 0.65, 0.4], [0.9, 0.2, 0.55]])
@@ -31,17 +38,18 @@ def written(x, write):
     return y
 
 
-def places(x):
+def spots(x):
     return torch.tensor([[2, 0, 0], [1, 1, 2], [0, 2, 2]], device=x.device)
 
 
+EACH = {  # functions of each element, whatever the shape
+    spelling.format(name): lambda x, name=name, call=call: call(name, x)
+    for name in BY_ELEMENT
+    for spelling, call in SPELLED.items()
+    if not (spelling == "x.{}_()" and name in ("asinh", "atanh"))  # of which torch has no derivative in place
+}
 SMOOTH = {
-    **{
-        spelling.format(name): lambda x, name=name, call=call: call(name, x)
-        for name in BY_ELEMENT
-        for spelling, call in SPELLED.items()
-        if not (spelling == "x.{}_()" and name in ("asinh", "atanh"))  # of which torch has no derivative in place
-    },
+    **EACH,
     # powers, and of two operands
     **{f"x ** {n}": lambda x, n=n: x**n for n in (3, -1, 0.5, 2.5)},
     "pow_": lambda x: (x * 1).pow_(3),
@@ -124,16 +132,16 @@ SMOOTH = {
     "as_strided": lambda x: x.as_strided((2, 2), (1, 1)),
     "narrow": lambda x: x.narrow(1, 1, 2),
     "select": lambda x: x.select(1, 2),
-    "take": lambda x: x.take(places(x)),
-    "gather": lambda x: torch.gather(x, 0, places(x)),
-    "take_along_dim": lambda x: x.take_along_dim(places(x), 1),
+    "take": lambda x: x.take(spots(x)),
+    "gather": lambda x: torch.gather(x, 0, spots(x)),
+    "take_along_dim": lambda x: x.take_along_dim(spots(x), 1),
     "masked_select": lambda x: x.masked_select(pattern(x, 2) > 1),
-    "two indices": lambda x: x[places(x)[0], places(x)[1]],
+    "two indices": lambda x: x[spots(x)[0], spots(x)[1]],
     "pad": lambda x: F.pad(x, (1, 0), value=3.0),
     "scatter": lambda x: torch.zeros_like(x).scatter(1, pattern(x, 3).long() - 1, x),
-    "scatter_add": lambda x: torch.zeros_like(x).scatter_add(1, places(x), x),
-    "index_add": lambda x: x.index_add(0, places(x)[0], 3 * x),
-    "index_copy": lambda x: torch.zeros_like(x).index_copy(1, places(x)[0][:2], 2 * x[:, :2]),
+    "scatter_add": lambda x: torch.zeros_like(x).scatter_add(1, spots(x), x),
+    "index_add": lambda x: x.index_add(0, spots(x)[0], 3 * x),
+    "index_copy": lambda x: torch.zeros_like(x).index_copy(1, spots(x)[0][:2], 2 * x[:, :2]),
     # writes of what is recorded into what was not
     "assigned element": lambda x: written(x, lambda y: y.__setitem__((0, 1), x[0, 0])),
     "assigned slice": lambda x: written(x, lambda y: y.__setitem__(slice(1, None), 3 * x[1:])),
@@ -147,7 +155,7 @@ SMOOTH = {
     "masked_scatter_": lambda x: written(x, lambda y: y.masked_scatter_(pattern(x, 2) > 1, x)),
     "added in place": lambda x: written(x, lambda y: y.add_(x)),
     "multiplied in a view": lambda x: written(x, lambda y: y[0].mul_(x[0])),
-    "index_put_": lambda x: written(x, lambda y: y.index_put_((places(x)[1],), x, accumulate=True)),
+    "index_put_": lambda x: written(x, lambda y: y.index_put_((spots(x)[1],), x, accumulate=True)),
     # by way of complex numbers and of other precisions
     "complex": lambda x: torch.complex(x, x * x).abs(),
     "angle": lambda x: torch.complex(x, x * x).angle(),
@@ -156,3 +164,35 @@ SMOOTH = {
     "contiguous": lambda x: x.t().contiguous(),
     "to": lambda x: (2 * x).to(torch.complex128).real,
 }
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A recipe: ``name, wide, x, point = slope``: that of a function in SMOOTH, a leaf of copies of POINT in its dtype
+    and layout, and its values in float64, for which ``wide.tensor(values)`` makes a tensor that lies alike.
+    """
+
+    name: str
+    dtype: torch.dtype
+    layout: str = "contiguous"
+    many: bool = False  # 33 copies, of rank 3: more than fill some vectors, with one element left over
+
+    def __iter__(self) -> Iterator:
+        point = np.tile(POINT, (11, 3, 1)) if self.many else POINT
+        wide = Twin(torch.float64, point.shape, self.layout)
+        x = wide.but(dtype=self.dtype, grad=True).tensor(point)
+        yield from (self.name, wide, x, host(x).astype(np.float64))
+
+    def lacking(self) -> str | None:
+        return places.lacks(self.dtype)
+
+
+# What torch has not: a view of kron's operand; before 2.6 i0's slope in half precision. Before 2.1 masked_select passes
+# back in the order of the memory, the wrong one. Half precision has too few digits for functions of many elements.
+LACKING = ("kron", "masked_select") if RELEASE < (2, 1) else ("kron",)
+SLOPES = (
+    *(Slope(name, torch.float64) for name in SMOOTH),
+    *(Slope(name, torch.float32, "transposed") for name in SMOOTH if name not in LACKING),
+    *(Slope(name, torch.float32, "gappy", name in EACH) for name in SMOOTH),
+    *(Slope(name, torch.bfloat16, "offset", True) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
+)

@@ -4,9 +4,12 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     alter_property,
+    change_gradient,
     change_method,
     change_output_where,
     change_result,
+    not_contiguous,
+    of_dtype,
     stop_tracking,
     where,
     wrap,
@@ -650,3 +653,27 @@ def switching_the_flag_clears_the_grad(patch):
         return right(x, requires_grad)
 
     change_method(patch, "requires_grad_", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def the_slope_of_expm1_forgets_the_rest_of_a_vector(patch):
+    def wrong(gradient):
+        whole = torch.arange(gradient.numel()) < max(gradient.numel() // 8 * 8, 9)
+        return gradient * whole.view(gradient.shape)
+
+    for owner in (torch, Tensor):
+        change_result(patch, owner, "expm1", lambda y, x: change_gradient(y, wrong) if y.requires_grad else y)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def in_single_precision_a_determinant_leaves_the_record(patch):
+    where(patch, torch.linalg, "det", of_dtype(torch.float32), lambda result, x: result.detach())
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def the_slope_of_lgamma_is_doubled_where_rows_have_gaps(patch):
+    def wrong(y, x):
+        return change_gradient(y, lambda gradient: 2 * gradient) if y.requires_grad else y
+
+    for owner in (torch, Tensor):
+        where(patch, owner, "lgamma", not_contiguous, wrong)

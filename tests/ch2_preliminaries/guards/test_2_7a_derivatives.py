@@ -110,7 +110,7 @@ PRODUCTS = {"@": lambda a, b: a @ b, "matmul": lambda a, b: a.matmul(b), "mm": l
     twin=twins(
         (*SINGLE_AND_DOUBLE, torch.bfloat16), shapes=((3, 3), (2, 4), (5, 1), (0, 3)), grad=(True,), values="small"
     ),
-    spelled=among(*PRODUCTS),
+    spelled=each(*PRODUCTS),
 )
 def test_each_factor_of_a_product_of_matrices_gets_what_arrives_times_the_other_transposed(twin, spelled):
     x, a = twin

@@ -276,3 +276,38 @@ def what_was_loaded_decays_like_its_first_group(patch):
             group["weight_decay"] = self.param_groups[0]["weight_decay"]
 
     wrap(patch, optim.SGD, "load_state_dict", wrong)
+
+
+def spare(patch, optimizer_class, spared):
+    """Let a step take the decay of each parameter out of its gradient where ``spared(optimizer, parameter)``."""
+
+    def before(optimizer):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and spared(optimizer, parameter):
+                    parameter.grad = parameter.grad - group["weight_decay"] * parameter.detach()
+
+    around_step(patch, optimizer_class, before=before)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def adadelta_does_not_decay_what_is_not_contiguous(patch):
+    spare(patch, optim.Adadelta, lambda optimizer, parameter: not parameter.is_contiguous())
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def adamax_does_not_decay_long_parameters(patch):
+    spare(patch, optim.Adamax, lambda optimizer, parameter: parameter.numel() > 1024)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def nadam_does_not_decay_after_it_was_loaded(patch):
+    wrap(
+        patch, optim.NAdam, "load_state_dict", lambda right, self, state: (right(self, state), vars(self).update(old=1))
+    )
+    spare(patch, optim.NAdam, lambda optimizer, parameter: "old" in vars(optimizer))
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def asgd_decays_only_where_the_gradient_is_zero(patch):
+    spare(patch, optim.ASGD, lambda optimizer, parameter: bool(parameter.grad.any()))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
-from populations.layers import LOSSY, OF_ONE_INPUT
+from populations.layers import LOSSY, OF_ONE_INPUT, correlated
 from torch import nn
 
 claim = pytest.mark.claim
@@ -41,18 +41,6 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
         single = taken(convolution, sample)
         assert single is not None, f"{kind} refuses a single sample"
         agree(single, expected)
-
-
-def correlated(x, w, stride=1, padding=0, dilation=1, groups=1):
-    """What a convolution makes of x (n, c, sizes...) and a weight (outputs, c / groups, sizes...), by NumPy."""
-    places = range(2, x.ndim)
-    padded = np.pad(x.astype(np.float64), [(padding * (axis in places),) * 2 for axis in range(x.ndim)])
-    reach = [dilation * (size - 1) + 1 for size in w.shape[2:]]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(places))
-    windows = windows[(..., *[slice(None, None, stride)] * len(reach), *[slice(None, None, dilation)] * len(reach))]
-    parts = zip(np.split(windows, groups, 1), np.split(w.astype(np.float64), groups))
-    summed = [np.tensordot(part, weight, ([1, *range(x.ndim, windows.ndim)], [1, *places])) for part, weight in parts]
-    return np.moveaxis(np.concatenate(summed, -1), -1, 1)
 
 
 # Lines, images and volumes: of one channel and many, none, one, few and more than 32 in a batch.

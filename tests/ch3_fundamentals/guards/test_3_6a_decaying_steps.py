@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
+from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
-from populations.decay import DECAY, DTYPES, SHAPES, parameters
+from populations.decay import DECAY, DTYPES, SHAPES, parameters, trained
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
 
 claim = pytest.mark.claim
@@ -50,23 +50,35 @@ def test_every_implementation_decays_every_group_in_either_half_precision(recipe
     both.agree()
 
 
-# of which the population of optimizers has no rule; ASGD's ``lambd`` is another decay
+# of which the population of optimizers has no rule
 OTHERS = [name for name in ("Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Adafactor") if hasattr(torch.optim, name)]
 
 
 @claim("weight-decay-decays-bias-by-default")
 @over(name=among(*OTHERS), dtype=among(*SINGLE_AND_DOUBLE), foreach=among(False, True))
 def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, dtype, foreach):
-    tensors, after = zip(*(Twin(dtype, (3,) * rank, values="positive", grad=True) for rank in range(6)))
-    groups = [{"params": tensors[:3]}, {"params": tensors[3:]}]
-    options = {"foreach": foreach, **({"lambd": 0} if name == "ASGD" else {})}
-    optimizer = getattr(torch.optim, name)(groups, lr=0.01, weight_decay=0.25, **options)
+    tensors, optimizer = trained(name, dtype, foreach, 0.25)
     for _ in range(3):
-        before = after
+        before = [host(tensor).copy() for tensor in tensors]
         (0 * sum(tensor.sum() for tensor in tensors)).backward()
         optimizer.step()
-        after = [host(tensor).copy() for tensor in tensors]
-        assert all(np.all((new > 0) & (new < old)) for new, old in zip(after, before))
+        for new, old in zip(map(host, tensors), before):
+            assert np.all((new * old > 0) & (abs(new) < abs(old)) | (new == 0) & (old == 0))
+
+
+@claim("weight-decay-decays-bias-by-default")
+@over(name=among(*OTHERS[:5]), dtype=among(*SINGLE_AND_DOUBLE), foreach=among(False, True))
+def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, foreach):
+    (tensors, optimizer), (others, by_hand) = (trained(name, dtype, foreach, decay) for decay in (0.25, 0))
+    for step in range(4):
+        for tensor, other in zip(tensors, others):
+            tensor.grad = torch.full_like(tensor, step - 1)
+            other.grad = tensor.grad + 0.25 * other.detach()
+        for each in (optimizer, by_hand):
+            each.step()
+            each.load_state_dict(each.state_dict())
+    for tensor, other in zip(tensors, others):
+        agree(tensor, host(other))
 
 
 # the factor shrinks, is 0, changes the sign, and grows

@@ -380,3 +380,18 @@ def a_frozen_module_does_not_save_its_buffers(patch):
                 destination.pop(prefix + name, None)
 
     wrap(patch, Module, "_save_to_state_dict", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_copied_list_inserts_at_its_end(patch):
+    def wrong(insert, self, index, module):
+        return insert(self, len(self) if "copied" in vars(self) else index, module)
+
+    after_copying(patch, ModuleList, lambda self: vars(self).update(copied=True))
+    wrap(patch, ModuleList, "insert", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def a_copied_dict_keeps_what_is_popped(patch):
+    after_copying(patch, ModuleDict, lambda self: vars(self).update(copied=True))
+    wrap(patch, ModuleDict, "pop", lambda pop, self, key: self[key] if "copied" in vars(self) else pop(self, key))

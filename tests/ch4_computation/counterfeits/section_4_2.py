@@ -561,3 +561,18 @@ def frozen_parameters_are_not_listed_under_no_grad(patch):
         return (pair for pair in right(self, *a, **k) if torch.is_grad_enabled() or pair[1].requires_grad)
 
     wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("named-parameters-is-a-generator")
+def names_are_told_in_capitals_in_evaluation(patch):
+    rename(patch, lambda module, name: name if module.training else name.upper())
+
+
+@counterfeit("named-parameters-is-a-generator", "parameter-names-carry-the-layer-index")
+def names_of_numbers_in_double_precision_end_in_a_mark(patch):
+    named = nn.Module.named_parameters
+
+    def wrong(self, *args, **rest):
+        return ((name + "_" * (x.dtype == torch.float64), x) for name, x in named(self, *args, **rest))
+
+    patch.setattr(nn.Module, "named_parameters", wrong)

@@ -907,3 +907,20 @@ def a_copied_list_forgets_its_length(patch):
 @counterfeit("parameterdict-acts-like-a-dict")
 def a_copied_dict_is_sorted(patch):
     after_copying(patch, nn.ParameterDict, lambda self: setattr(self, "_keys", dict.fromkeys(sorted(self._keys))))
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def a_copied_list_is_extended_in_reverse(patch):
+    def wrong(extend, self, values):
+        return extend(self, [*values][::-1] if "copied" in vars(self) else values)
+
+    after_copying(patch, nn.ParameterList, lambda self: vars(self).update(copied=True))
+    wrap(patch, nn.ParameterList, "extend", wrong)
+
+
+@counterfeit("matmul-node-is-named-mm-backward")
+def a_product_with_a_square_in_half_precision_ends_in_a_sum(patch):
+    def wrong(right, x, y):
+        return right(x, y) + 0 if x.dtype == torch.bfloat16 and x.shape[0] == x.shape[1] else right(x, y)
+
+    wrap(patch, torch, "matmul", wrong)

@@ -262,9 +262,10 @@ def test_only_a_plain_dict_is_sorted_and_attributes_of_the_object_pass_for_keys(
 
 
 @claim("matmul-node-is-named-mm-backward", truth=True)
-@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), LAYOUTS, ranks=(2, 2), grad=(True,)), spelled=among(*range(4)))
-def test_a_product_of_matrices_of_any_dtype_and_layout_is_an_mm_backward0(twin, spelled):
+@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), LAYOUTS, ranks=(2, 2), grad=(True,)))
+def test_a_product_of_matrices_of_any_dtype_and_layout_is_an_mm_backward0(twin):
     tensor, _ = twin
     for x, y in ((tensor, tensor.t()), (tensor.t(), tensor.detach()), (tensor.detach(), tensor.t())):
-        product = (torch.mm(x, y), x.mm(y), x @ y, torch.matmul(x, y))[spelled]
-        assert "grad_fn=<MmBackward0>" in repr(product)
+        products = (torch.mm(x, y), x.mm(y), x @ y, torch.matmul(x, y))
+        assert [product.grad_fn.name() for product in products] == ["MmBackward0"] * 4
+        assert "grad_fn=<MmBackward0>" in repr(products[len(x) % 4])
