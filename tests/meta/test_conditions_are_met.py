@@ -29,7 +29,11 @@ CONDITIONS = {
     "empty": lambda x: x.numel() == 0,
     "rank 0": lambda x: x.dim() == 0,
     "rank 4 or 5": lambda x: x.dim() in (4, 5),
+    "square": lambda x: x.dim() == 2 and x.shape[0] == x.shape[1] > 1,
+    "tall": lambda x: x.dim() == 2 and x.shape[0] > x.shape[1] > 1,
+    "wide": lambda x: x.dim() == 2 and x.shape[1] > x.shape[0] > 1,
 }
+FORM = ("square", "tall", "wide")
 LAYOUT, PRECISION, SIZE = ("not contiguous", "gaps", "offset"), ("double", "bfloat16"), ("long", "empty")
 ALL = (*LAYOUT, *PRECISION, *SIZE, "rank 0", "rank 4 or 5")
 # A population, a module of guards that draw from it, kernels of theirs, and what each must be given there.
@@ -55,7 +59,10 @@ MET = [
         *("layers", "ch3_fundamentals/guards/test_3_5_multilayer_perceptrons.py"),
         *(("threshold_backward", "sigmoid_backward", "tanh_backward"), (*PRECISION, *SIZE, "not contiguous")),
     ),
-    ("twins", "ch3_fundamentals/guards/test_3_1_linear_regression.py", ("addmm",), (*LAYOUT, *PRECISION, "half")),
+    (
+        *("twins", "ch3_fundamentals/guards/test_3_1_linear_regression.py"),
+        *(("addmm",), (*LAYOUT, *PRECISION, *FORM, "half")),
+    ),
     (
         *("twins", "ch3_fundamentals/guards/test_3_2b_shapes.py"),
         *(("convolution",), ("not contiguous", "offset", *PRECISION, "half", "long", "empty")),
@@ -68,6 +75,10 @@ MET = [
         *("operations", "ch2_preliminaries/guards/test_2_6a_tracking.py"),
         *(("sort", "bmm", "embedding", "index", "stack", "cat"), PRECISION),
     ),
+    ("smooth", "ch2_preliminaries/guards/test_2_6a_tracking.py", ("lgamma", "expm1"), ("not contiguous", *PRECISION)),
+    ("decay", "ch3_fundamentals/guards/test_3_6a_decaying_steps.py", ("add_",), (*LAYOUT, "double", "rank 4 or 5")),
+    ("twins", "ch2_preliminaries/guards/test_2_7a_derivatives.py", ("mm",), (*FORM, *PRECISION, "not contiguous")),
+    ("twins", "ch4_computation/guards/test_4_5_custom_layers.py", ("mm",), (*FORM, *LAYOUT[::2], *PRECISION)),
     ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("nll_loss_forward",), (*PRECISION, "long")),
     ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("_fused_adam_", "_fused_sgd_"), ("long",)),
     ("optimizers", "ch3_fundamentals/guards/test_3_6a_decaying_steps.py", ("_fused_adam_", "_fused_sgd_"), ("half",)),

@@ -53,6 +53,14 @@ CONDITIONS = {
     "an offset": lambda x: x.storage_offset() > 0,
     "expanded": lambda x: x.dim() > 0 and x.stride(0) == 0 and x.shape[0] > 1,
     "an offset in what is no view": lambda x: x.storage_offset() > 0 and not x._is_view(),
+    "a square matrix": lambda x: x.dim() == 2 and x.shape[0] == x.shape[1] > 1,
+    "a tall matrix": lambda x: x.dim() == 2 and x.shape[0] > 8 * x.shape[1] > 8,
+    "a wide matrix": lambda x: x.dim() == 2 and x.shape[1] > 8 * x.shape[0] > 8,
+    **{
+        f"{told} of {dtype}": lambda x, dtype=dtype, asked=asked: x.dtype == dtype and bool(asked(abs(x)).any())
+        for dtype in FLOATS
+        for told, asked in (("tiny numbers", lambda x: (x > 0) & (x < 2**-8)), ("large ones", lambda x: x > 2000))
+    },
 }
 
 
@@ -70,6 +78,12 @@ def test_every_dtype_is_met_in_every_layout_and_in_every_shape(dtype):
     of_dtype = [twin for twin in twins(ANY).must if twin.dtype == dtype]
     assert {twin.layout for twin in of_dtype} == set(LAYOUTS)
     assert {twin.shape for twin in of_dtype} == {twin.shape for twin in twins().must}
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_numbers_of_either_kind_are_met_in_every_layout(dtype):
+    of_dtype = [(twin.values, twin.layout) for twin in twins().must if twin.dtype == dtype]
+    assert set(of_dtype) == {(values, layout) for values in ("small", "wide") for layout in LAYOUTS}
 
 
 def test_both_devices_and_both_answers_about_gradients_are_met_with_every_dtype():
