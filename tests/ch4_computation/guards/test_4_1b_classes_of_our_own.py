@@ -40,10 +40,8 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, bat
     else:
         first = nn.Linear(2, puts_out)
         x = torch.ones(*{"single example": [], "BatchNorm1d": [6]}.get(kind, [batch]), 2)  # of nothing is no statistic
-        second = {
-            **{"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm},
-            "GroupNorm": lambda size: nn.GroupNorm(1, size),
-        }.get(kind, lambda size: nn.Linear(size, 5))
+        norms = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm, "GroupNorm": lambda n: nn.GroupNorm(1, n)}
+        second = norms.get(kind, lambda size: nn.Linear(size, 5))
 
     net, fits = (getattr(nn.Sequential(first, nn.ReLU(), second(size)), mode)() for size in (takes_in, puts_out))
     with pytest.raises(RuntimeError):
