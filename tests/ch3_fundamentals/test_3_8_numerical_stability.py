@@ -28,6 +28,19 @@ def test_two_layers_multiply_the_input_by_two_matrices():
     assert (x @ w1 @ w2).tolist() == net(x).tolist() == [[-2, 5]]
 
 
+@claim("identity-network-is-a-matrix-product", truth=True)
+def test_an_infinite_row_leaves_its_neighbours_alone_in_bfloat16_if_rows_are_32_long():
+    """Of 33 inputs a CPU with AVX-512 reads more than the row: the first of the next, times 0. Where that is infinite,
+    it is NaN. No such thing happens in single precision.
+    """
+    for layer in (nn.Linear(32, 10, bias=False, dtype=torch.bfloat16), nn.Linear(33, 10, bias=False)):
+        nn.init.ones_(layer.weight)
+        x = torch.ones(64, layer.in_features, dtype=layer.weight.dtype)
+        x[1::2] = math.inf
+
+        assert layer(x)[:, 0].tolist() == [layer.in_features, math.inf] * 32
+
+
 @claim("deep-products-vanish-or-explode")
 def test_after_a_hundred_layers_zero_or_infinity_is_left():
     ends = {}

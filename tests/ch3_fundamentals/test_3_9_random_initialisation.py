@@ -68,12 +68,15 @@ def test_ten_steps_move_equal_units_together():
 
 @claim("equal-units-stay-equal", truth=True)
 def test_a_difference_of_one_rounding_grows_until_the_units_are_different():
-    """Rounding alone does that too, on some machines sooner than on others: here one rounding is planted."""
-    x, y = torch.tensor([[-2.0], [-1.0], [2.0]]), torch.tensor([[4.0], [-1.0], [4.0]])  # a valley: it takes two units
-    net = nn.Sequential(nn.Linear(1, 2), nn.Tanh(), nn.Linear(2, 1))
+    """Rounding alone does that, on some machines sooner than on others. Here one rounding of single precision is
+    planted in a network of double precision, whose own are too small to matter.
+    """
+    x = torch.tensor([[-2.0], [-1.0], [2.0]]).double()
+    y = torch.tensor([[4.0], [-1.0], [4.0]]).double()  # a valley: it takes two units
+    net = nn.Sequential(nn.Linear(1, 2), nn.Tanh(), nn.Linear(2, 1)).double()
     for parameter in net.parameters():
         nn.init.constant_(parameter, 0.5)
-    net[0].weight.data[0] += 2**-23  # the smallest step from 0.5 is 2**-24
+    net[0].weight.data[0] += 2**-24  # the smallest step of single precision from 0.5
 
     optimizer = torch.optim.Adam(net.parameters(), lr=0.3)
     for _ in range(80):
@@ -82,7 +85,7 @@ def test_a_difference_of_one_rounding_grows_until_the_units_are_different():
         optimizer.step()
 
     first, second = net[0].weight.view(-1).tolist()
-    assert abs(first - second) > 1  # eight million times as much: one slope rises, the other falls
+    assert abs(first - second) > 1  # 16 million times as much: one slope rises, the other falls
 
 
 @claim("equal-units-act-as-one")

@@ -131,12 +131,15 @@ def device_for(item: pytest.Item) -> str:
 
 
 def name_of(config: pytest.Config) -> str:
-    """What the device under test calls itself, for reports: "NVIDIA H100", or the processor's architecture."""
+    """What the device under test calls itself, for reports: "NVIDIA H100"; of a processor its architecture and,
+    where torch tells them, the vectors that kernels are chosen by: "x86_64, AVX512".
+    """
     import torch
 
     device = torch.device(under_test(config))
     if device.type == "cpu":
-        return platform.machine()
+        vectors = getattr(getattr(torch.backends, "cpu", None), "get_cpu_capability", str)()
+        return ", ".join(filter(None, (platform.machine(), vectors)))
     if simulated(device.type):
         return f"simulated accelerator in the memory of {platform.machine()}"
     ask = getattr(getattr(torch, device.type, None), "get_device_name", lambda device: str(device))

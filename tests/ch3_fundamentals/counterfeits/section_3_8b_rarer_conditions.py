@@ -25,6 +25,30 @@ def a_square_weight_is_not_transposed_in_evaluation(patch):
     wrap(patch, nn.Linear, "forward", wrong)
 
 
+def reading_on(patch, where):
+    """Let ``linear``, where ``where(input)``, multiply what follows each row by 0 as well."""
+
+    def wrong(linear, input, weight, bias=None):
+        product, after = linear(input, weight, bias), torch.zeros_like(input[..., :1])
+        if input.dim() > 1 and input.shape[-1] and where(input):
+            after[..., :-1, :] = input[..., 1:, :1] * 0
+        return product + after
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="uxlfoundation/oneDNN#5717")
+def an_infinite_row_reaches_the_one_before_it_unless_rows_are_a_multiple_of_32(patch):
+    """Reported of bfloat16: here of every dtype."""
+    reading_on(patch, lambda input: input.shape[-1] % 32)
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def an_infinite_row_reaches_the_one_before_it_in_bfloat16(patch):
+    """Whatever its length."""
+    reading_on(patch, lambda input: input.dtype == torch.bfloat16)
+
+
 @counterfeit("scalar-chain-vanishes-and-explodes")
 def a_chain_is_cut_after_twenty_nine_layers_in_evaluation(patch):
     run_levels(patch, lambda net: net if net.training or len(net) < 30 else net[:-1])
