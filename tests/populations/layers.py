@@ -181,8 +181,10 @@ def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], a
 
 @functools.cache  # a Python of its own takes two seconds
 def ends_the_process(code: str) -> bool:
-    """Whether a Python that runs ``code`` ends with an error, as one does that the system has to stop."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
+    """Whether the system has to stop a Python that runs ``code``, as it does at a bad access to memory. The sign of the
+    return code tells that on POSIX; Windows gives a large number instead of the 1 of an ordinary error.
+    """
+    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode not in (0, 1)
 
 
 # Layers with one input feature or channel: of the row of ``x``, a row for each output. Weights are (outputs, 1, 1).

@@ -131,4 +131,5 @@ def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_
 def test_only_before_torch_2_14_group_norm_of_images_channels_last_ends_the_process_for_its_parameters_alone():
     code = "import torch; norm, images = torch.nn.GroupNorm(2, 4), torch.ones(2, 4, 3, 3)\n"
     code += "norm(images.contiguous(memory_format=torch.channels_last)).sum().backward()"
-    assert ends_the_process(code) == (torch.__version__ < (2, 14))  # tried up to 2.12.1, and from 2.14.1 on
+    before = torch.__version__ < (2, 14)  # tried up to 2.13.0, and from 2.14.1 on
+    assert bool(ends_the_process(code) if before else exec(code)) == before  # a process costs an import
