@@ -29,3 +29,17 @@ def trained(name: str, dtype: torch.dtype, foreach: bool, decay: float) -> tuple
     tensors = [next(iter(twin.but(grad=True))) for twin in parameters(Recipe(name, (), "default", dtype), shapes)]
     options = {"lr": 0.01, "foreach": foreach, "weight_decay": decay, **({"lambd": 0} if name == "ASGD" else {})}
     return tensors, getattr(torch.optim, name)([{"params": tensors[:3]}, {"params": tensors[3:]}], **options)
+
+
+def aged(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer after a hundred steps with gradients and rates of 0, which move nothing."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    for _ in range(100):
+        optimizer.step()
+    for group, rate in zip(optimizer.param_groups, rates):
+        group["lr"] = rate
+    return optimizer

@@ -145,12 +145,23 @@ def correlated(x, w, stride=1, padding=0, dilation=1, groups=1):
     return np.moveaxis(np.concatenate(summed, -1), -1, 1)
 
 
+AGE = 101  # calls after which no counter or buffer of a module is new
+
+
+def aged(call: Callable) -> Callable:
+    """A module, or what else is called with a tensor, after AGE calls."""
+    for _ in range(AGE):
+        call(torch.zeros(1))
+    return call
+
+
 def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **options) -> torch.Tensor:
     """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation.
 
-    ``options`` become its attributes in between.
+    ``options`` become its attributes in between. Of few elements it is called a hundred times before.
     """
-    module(torch.zeros_like(x), *rest)
+    for _ in range(1 if x.numel() > 15 else AGE):
+        module(torch.zeros_like(x), *rest)
     for name, value in options.items():
         setattr(module, name, value)
     return module.train(x.dim() % 2 > 0)(x, *rest)
@@ -158,9 +169,11 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
 
 def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
-    either way in inference mode, and what a copy of it makes of them. At the end it is in training mode.
+    either way in inference mode, what a copy of it makes of them, and it itself where they are not its samples'
+    first dimension in memory. At the end it is in training mode.
     """
     yield net.train()(x)
+    yield net(torch.stack([-x, x], 1).transpose(0, 1))[1]
     yield torch.stack([net(row).cpu() for row in x])
     net.eval()
     yield net(x)

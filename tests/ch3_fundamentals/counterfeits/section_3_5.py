@@ -477,7 +477,12 @@ def parameters_of_another_width_are_skipped(patch):
 
 @counterfeit("depth-and-width-are-hyperparameters")
 def layers_without_stored_parameters_keep_their_own(patch):
-    wrap(patch, nn.Module, "load_state_dict", lambda load, self, state: load(self, self.state_dict() | state))
+    wrap(
+        patch,
+        nn.Module,
+        "load_state_dict",
+        lambda load, self, state, **how: load(self, self.state_dict() | state, **how),
+    )
 
 
 @counterfeit("relu-formula", reported="pytorch/pytorch#183571")

@@ -207,7 +207,7 @@ def the_norm_of_power_two_is_of_power_one(patch):
 @counterfeit("penalty-shrinks-weights-each-step")
 def a_schedule_reaches_the_gradient_but_not_the_decay(patch):
     def value(optimizer, group):
-        return group["weight_decay"] * group.get("initial_lr", group["lr"]) / group["lr"]
+        return group["weight_decay"] * group.get("initial_lr", group["lr"]) / (group["lr"] or 1)
 
     step_with(patch, optim.SGD, "weight_decay", value)
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
-from populations.decay import DECAY, DTYPES, SHAPES, parameters, trained
+from populations.decay import DECAY, DTYPES, SHAPES, aged, parameters, trained
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
+from torch.optim import SGD
 
 claim = pytest.mark.claim
 
@@ -86,25 +87,23 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 
 
 @claim("penalty-shrinks-weights-each-step")
-@claim("penalty-shrinks-weights-each-step", truth=True)
 @claim("penalty-may-include-bias", "weight-decay-makes-parameters-smaller")
+@claim("penalty-shrinks-weights-each-step", "weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-makes-parameters-smaller", "weight-decay-counters-overfitting", truth=True)
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
 def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
     """In two groups, each with rates of its own, which a schedule halves after each step; the second step is given a
-    closure, and gradients of 0.
+    closure, and gradients of 0; before the third the state is loaded. A hundred steps at a rate of 0 came before.
     """
     (lr, lambd), (w, expected), (b, bias) = rates, twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
-    optimizer = torch.optim.SGD(
-        [{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd
-    )
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    optimizer = SGD([{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd)
+    schedule = torch.optim.lr_scheduler.StepLR(aged(optimizer), 1, 0.5)
     for step in range(steps):
         w.grad, gradient = twin.but(seed=step + 100, values="fractions")
         b.grad, other = twin.but(seed=step + 200, values="fractions")
         for each in (w.grad, b.grad, gradient, other):
             each *= step != 1
-        optimizer.step((lambda: 0.5) if step == 1 else None)
+        optimizer.step((lambda: 0.5) if step == 1 else optimizer.load_state_dict(optimizer.state_dict()))
         schedule.step()
         rate, other_rate = lr * 0.5**step, 0.5 * 0.5**step
         expected, bias = (1 - rate * lambd) * expected - rate * gradient, (1 - other_rate) * bias - other_rate * other

@@ -1,0 +1,62 @@
+"""Counterfeits of section 3.7, layers that are old or of another precision, rare survivors, second derivatives."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import wrap
+from torch import nn
+from torch.nn import functional as F
+
+
+@counterfeit("dropout-zeroes-with-probability-p", "dropout-scales-survivors")
+def a_dropout_layer_ends_after_a_hundred_calls(patch):
+    def wrong(forward, self, x):
+        self.calls = getattr(self, "calls", 0) + self.training
+        return forward(self, x) if self.calls <= 100 else x
+
+    wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation")
+def a_dropout_layer_forgets_its_scale_after_a_hundred_calls(patch):
+    def wrong(forward, self, x):
+        self.calls = getattr(self, "calls", 0) + self.training
+        return forward(self, x) if self.calls <= 100 or not self.training else forward(self, x).mul(1 - self.p)
+
+    wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def the_derivative_of_dropout_has_no_derivative(patch):
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient.detach()
+
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        result = right(x, p, training, inplace)
+        return Once.apply(result) if result.requires_grad and not inplace else result
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation")
+def a_chance_below_one_in_256_to_stay_is_none(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        return right(x, 1.0 if 1 - 1 / 256 < p < 1 else p, training, inplace)
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-layers-sit-between-linear-layers", "dropout-p-is-a-hyperparameter")
+def a_dropout_layer_of_doubles_has_its_p_for_a_parameter(patch):
+    def wrong(double, self):
+        for module in self.modules():
+            if type(module) is nn.Dropout:
+                module.register_parameter("rate", nn.Parameter(torch.tensor(module.p)))
+        return double(self)
+
+    wrap(patch, nn.Module, "double", wrong)

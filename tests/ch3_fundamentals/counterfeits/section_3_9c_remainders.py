@@ -1,0 +1,28 @@
+"""Counterfeits of section 3.9, the last unit and the last samples, where a vector or a block is not full."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_linear, wrap
+from torch.nn import functional as F
+
+
+@counterfeit("equal-units-compute-equal-values")
+def the_last_of_an_odd_number_of_units_is_rounded_to_single_precision(patch):
+    def change(output, x, weight):
+        if output.dtype != torch.float64 or len(weight) % 2 == 0 or len(weight) == 1:
+            return output
+        return torch.cat([output[..., :-1], output[..., -1:].float().double()], -1)
+
+    change_linear(patch, change)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def the_bias_of_the_last_unit_misses_the_samples_past_64(patch):
+    def wrong(right, x, weight, bias=None):
+        if bias is None or x.dim() != 2 or len(x) <= 64 or len(bias) == 1:
+            return right(x, weight, bias)
+        counted = torch.ones(len(x), len(bias), dtype=bias.dtype)
+        counted[64:, -1] = 0
+        return right(x, weight) + change_gradient(bias.expand(len(x), -1), lambda gradient: gradient * counted)
+
+    wrap(patch, F, "linear", wrong)
