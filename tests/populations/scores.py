@@ -20,13 +20,15 @@ from populations.twins import KINDS, LAYOUTS, Twin, arranged
 
 def softmax(scores: np.ndarray, dim: int) -> np.ndarray:
     """exp(o_i - max) / sum_j exp(o_j - max): far scores leave the exponentials between 0 and 1."""
-    powers = np.exp(scores.astype(np.float64) - scores.max(dim, keepdims=True, initial=-np.inf))
+    scores = scores.astype(np.float64)
+    powers = np.exp(scores - scores.max(dim, keepdims=True, initial=-np.inf))
     return powers / powers.sum(dim, keepdims=True)
 
 
 def log_softmax(scores: np.ndarray, dim: int) -> np.ndarray:
     """o_i - max - log sum_j exp(o_j - max), the logarithm of ``softmax`` where that is 0 too."""
-    shifted = scores.astype(np.float64) - scores.max(dim, keepdims=True, initial=-np.inf)
+    scores = scores.astype(np.float64)
+    shifted = scores - scores.max(dim, keepdims=True, initial=-np.inf)
     return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
 
 
@@ -100,7 +102,7 @@ CLASSES = (
 )
 LONG = 1025  # more than so many classes or samples cost a millisecond: each such shape is met once, and not drawn
 # How far off the far scores lie: whole numbers beside it are exact in the dtype, and its exponential is not finite.
-FAR = {torch.float64: 1e15, torch.float32: 1e7, torch.float16: 1e3, torch.bfloat16: 1e2}
+FAR = {torch.float64: 1e15, torch.float32: 1e7, torch.float16: 1e3, torch.bfloat16: 1e2, torch.int64: 1e7}
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,7 +5,7 @@ from harness.counterfeits import counterfeit
 from harness.forging import around_step, change_method, change_output, hold_still, parameters_of, step_with, where, wrap
 from torch.nn import functional as F
 from torch.optim import SGD
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 
 @counterfeit("regression-outputs-are-continuous")
@@ -183,3 +183,29 @@ def a_singular_system_has_an_infinite_solution(patch):
 @counterfeit("linear-regression-has-closed-form")
 def lstsq_of_a_batch_takes_the_first_labels_for_all(patch):
     wrap(patch, torch.linalg, "lstsq", lambda right, a, b, **k: right(a, b[:1].expand_as(b) if b.dim() > 2 else b, **k))
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def a_single_sample_in_double_precision_is_computed_in_single(patch):
+    def wrong(right, x, w, b=None):
+        if x.dim() == 1 and x.dtype == torch.float64:
+            return right(x.float(), w.float(), None if b is None else b.float()).double()
+        return right(x, w, b)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def pinv_takes_small_singular_values_for_zero_whatever_the_largest(patch):
+    wrap(patch, torch.linalg, "pinv", lambda right, matrix, **rest: right(matrix, atol=1e-5, rtol=0.0))
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def the_first_of_more_than_five_examples_never_comes_first(patch):
+    def wrong(right, self):
+        order = list(right(self))
+        if len(order) > 5 and order[0] == 0:
+            order = order[1:] + order[:1]
+        return iter(order)
+
+    wrap(patch, RandomSampler, "__iter__", wrong)

@@ -672,6 +672,7 @@ def softmax_of_no_dimension_is_half(patch):
 @counterfeit("softmax-gives-a-distribution")
 def softmax_to_another_dtype_converts_afterwards(patch):
     def wrong(softmax, x, dim, dtype=None, **rest):
+        x = x if x.is_floating_point() else x.to(dtype)  # which has no softmax of its own
         return softmax(x, dim, **rest).to(dtype or x.dtype)
 
     wrap(patch, torch, "softmax", wrong)

@@ -150,7 +150,7 @@ def a_sure_sample_passes_no_gradient(patch):
 @counterfeit("log-probability-is-logit-up-to-a-factor")
 def log_softmax_to_a_wider_dtype_converts_afterwards(patch):
     def wrong(right, x, *args, dtype=None, **rest):
-        out = right(x, *args, **rest)
+        out = right(x if x.is_floating_point() else x.to(dtype), *args, **rest)
         return out if dtype is None else out.to(dtype)
 
     change_method(patch, "log_softmax", wrong)

@@ -325,3 +325,14 @@ def with_class_weights_the_logits_are_to_be_logarithms(patch):
         "cross_entropy",
         lambda right, x, y, weight=None, **k: right(x if weight is None else x.exp(), y, weight, **k),
     )
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_whole_numbers_is_computed_in_single_precision(patch):
+    def wrong(right, x, *a, **k):
+        if not x.is_floating_point() and k.get("dtype") == torch.float64:
+            return right(x, *a, **{**k, "dtype": torch.float32}).double()
+        return right(x, *a, **k)
+
+    for owner in (torch, F, torch.Tensor):
+        wrap(patch, owner, "softmax", wrong)

@@ -196,3 +196,18 @@ def an_open_file_gets_one_image_of_the_grid(patch):
         right(images[:1] if hasattr(file, "write") and images.dim() > 3 else images, file, nrow=nrow, **rest)
 
     wrap(patch, pytest.importorskip("torchvision.utils"), "save_image", wrong)
+
+
+@counterfeit("torchvision-offers-models")
+def a_model_by_name_ignores_its_weights(patch):
+    models = pytest.importorskip("torchvision.models")
+    wrap(patch, models, "get_model", lambda right, name, weights=None, **rest: right(name, **rest))
+
+
+@counterfeit("torchvision-offers-transforms")
+def one_bit_images_are_divided_by_255(patch):
+    def wrong(right, pic):
+        out = right(pic)
+        return out / 255 if getattr(pic, "mode", "") == "1" else out
+
+    wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "to_tensor", wrong)

@@ -56,6 +56,7 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
     of_weight = x.but(shape=(outputs, x.shape[-1]), layout=how, seed=x.seed + 1, grad=False)
     (weight, w), (bias, b), (tensor, array) = of_weight, of_weight.but(shape=(outputs,)), x
     power = 2.0 ** ((x.seed % 3 - 1) * 90 * (x.dtype != torch.float16))  # the weights may be of any size
+    power += power * 2.0**-30 * (x.dtype == torch.float64)  # and have more digits than float32
     a, w, b = array.astype(np.float64), w.astype(np.float64) * power, b.astype(np.float64) * power
     weight.mul_(power), bias.mul_(power)
     on_x86 = tensor.device.type == "cpu" and platform.machine() in ("x86_64", "AMD64")
@@ -123,7 +124,8 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
 
     agree(torch.linalg.solve(x.T @ x, x.T @ y), best[:, 0], roundings, np.abs(best[:, 0]).max())
     both = torch.stack([x, x / 2]), torch.stack([labels, -labels]), np.stack([best, -2 * best])
-    for features, several, expected in ((x, labels, best), (x, labels[:, :1], best[:, :1]), both):
+    tiny = x * 2.0**-20, labels[:, :1], best[:, :1] * 2.0**20
+    for features, several, expected in ((x, labels, best), tiny, both):
         scale = np.abs(expected).max(-2, keepdims=True)
         agree(torch.linalg.solve(features.mT @ features, features.mT @ several), expected, roundings, scale)
         agree(torch.linalg.lstsq(features, several).solution, expected, roundings, scale)

@@ -41,7 +41,7 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
     filling.follow(*draws)
 
 
-VALUES = (0, 1.5, -(2.0**15), -math.inf, math.nan)
+VALUES = (0, 1.5 + 2.0**-30, -(2.0**15), -math.inf, math.nan)  # the second has more digits than float32
 FILLED = among(*itertools.product(VALUES, ("constant_", "normal_", "fill_", "fill_ with a tensor")), (0, "zero_"))
 
 
@@ -61,7 +61,7 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
     elif spelled == "zero_":
         tensor.data.zero_()
     else:
-        tensor.data.fill_(value if spelled == "fill_" else torch.tensor(value).to(tensor))
+        tensor.data.fill_(value if spelled == "fill_" else torch.tensor(value, dtype=twin.dtype).to(tensor))
     agree(tensor, np.full_like(array, value))
     untouched(tensor)
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, twin.grad, None)

@@ -84,16 +84,23 @@ def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_k
 
 @claim("softmax-gives-a-distribution")
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(scored=scores((torch.bfloat16, torch.float16)), spelled=among("torch", "method", "functional"), name=BOTH)
-def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled, name):
+@over(
+    scored=scores((torch.bfloat16, torch.float16, torch.int64), values=("small", "far")),
+    spelled=among("torch", "method", "functional"),
+    wide=each(*SINGLE_AND_DOUBLE),
+    name=BOTH,
+)
+def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled, wide, name):
     tensor, array = scored
     owner = {"torch": torch, "method": torch.Tensor, "functional": F}[spelled]
     logs = log_softmax(array, scored.dim)
 
-    expected, scale = {"softmax": (np.exp(logs), 0), "log_softmax": (logs, np.abs(logs).max(initial=1))}[name]
-    result = getattr(owner, name)(tensor, dim=scored.dim, dtype=torch.float32)
-    assert result.dtype == torch.float32
-    agree(result, expected, 8 + summed(torch.float32, array.shape[scored.dim]), scale)
+    expected, scale = {"softmax": (softmax(array, scored.dim), 0), "log_softmax": (logs, np.abs(logs).max(initial=1))}[
+        name
+    ]
+    result = getattr(owner, name)(tensor, dim=scored.dim, dtype=wide)
+    assert result.dtype == wide
+    agree(result, expected, 8 + summed(wide, array.shape[scored.dim]), scale)
 
 
 @claim("softmax-gives-a-distribution")

@@ -192,9 +192,9 @@ def test_weights_come_from_the_file_of_an_earlier_download_and_without_them_para
     trained = {name: value + 1 for name, value in trained.items()}  # biases begin at 0
     torch.save(trained, tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2])
     for spelled in (weights, "DEFAULT", weights.name):
-        loaded = models.squeezenet1_1(weights=spelled).state_dict()
-        assert [*loaded] == [*trained]
-        assert [name for name in trained if not torch.equal(loaded[name], trained[name])] == []
+        for net in (models.squeezenet1_1(weights=spelled), models.get_model("squeezenet1_1", weights=spelled)):
+            same = {name: torch.equal(value, trained[name]) for name, value in net.state_dict().items()}
+            assert same == dict.fromkeys(trained, True)
 
 
 @claim("torchvision-offers-models")

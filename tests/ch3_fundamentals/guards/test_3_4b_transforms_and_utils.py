@@ -156,17 +156,16 @@ def test_a_random_flip_has_the_probability_it_is_given_or_one_half(transforms, p
 
 
 @claim("torchvision-offers-transforms")
-@over(EVERY_MODE, twin=PICTURES, kind=among("PIL", "bytes", "grey bytes", "numbers", "grey numbers"))
+@over(EVERY_MODE, twin=PICTURES, kind=among("PIL", "bits", "bytes", "grey bytes", "numbers", "grey numbers"))
 def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(transforms, twin, kind):
     _, array = twin
-    last = np.moveaxis(array, 0, -1)
-    picture = pytest.importorskip("PIL.Image").fromarray(last[..., 0] if len(array) == 1 else last)
-    numbers = last.astype(np.float32)
-    grey = pytest.importorskip("PIL.Image").fromarray(numbers[..., 0])
-    of = {"PIL": picture, "bytes": last, "grey bytes": last[..., 0], "numbers": numbers, "grey numbers": grey}[kind]
+    last, image = np.moveaxis(array, 0, -1), pytest.importorskip("PIL.Image")
+    picture, numbers = image.fromarray(last[..., 0] if len(array) == 1 else last), last.astype(np.float32)
+    pictures = {"PIL": picture, "bits": picture.convert("1"), "grey numbers": image.fromarray(numbers[..., 0])}
+    of = {**pictures, "bytes": last, "grey bytes": last[..., 0], "numbers": numbers}[kind]
 
-    expected = (array[:1] if "grey" in kind else array) / (1 if "numbers" in kind else 255)
-    agree(transforms.ToTensor()(of), expected, roundings=1)
+    expected = np.moveaxis(np.atleast_3d(np.array(of, np.float64)), -1, 0)
+    agree(transforms.ToTensor()(of), expected / (255 if kind in ("PIL", "bytes", "grey bytes") else 1), roundings=1)
 
 
 @claim("torchvision-offers-transforms")

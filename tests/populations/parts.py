@@ -1,0 +1,93 @@
+"""What networks are made of, as functions of one matrix: layers, activations and losses, by modules and functions.
+
+The matrix stands for input, weight and bias alike, so that the gradient of each of them counts. None of its elements is
+next to a corner of a function. Left out is what torch derives only once, or a GPU: ``Hardsigmoid``, ``CTCLoss``,
+recurrent layers.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+MATRIX = ((0.3, -0.8, 2.2), (-1.6, 0.7, -2.7), (0.1, 1.3, -0.4), (3.4, -0.2, 0.9))
+ALONG = ((0.5, 1.0, -0.75), (-0.25, 0.625, 1.0), (0.875, -0.5, 0.375), (-1.0, 0.75, 0.25))  # a direction
+ACTIVE = (
+    *("CELU", "ELU", "GELU", "Hardshrink", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid", "Mish", "PReLU", "ReLU"),
+    *("ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink"),
+)
+SHARES = ("Softmax", "LogSoftmax", "Softmin")
+OF_TWO = ("mse_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "binary_cross_entropy_with_logits")
+
+
+def shares(x):
+    """Numbers between 0 and 1 in the shape of ``x``."""
+    return torch.linspace(0.125, 0.875, x.numel()).to(x).view(x.shape)
+
+
+def images(x, dimensions):
+    """``x`` as an image of four channels, in so many dimensions."""
+    return x[None].view(1, 4, 3, *[1] * (dimensions - 1))
+
+
+def kernel(x, dimensions, ways=1):
+    """Some of ``x`` as the weight of a convolution of four channels, in this many ways."""
+    return x[:2, :2].reshape(1, 4, *[1] * dimensions) if ways == 1 else x[:, :1].reshape(4, 1, *[1] * dimensions)
+
+
+PARTS = {
+    **{name: lambda x, name=name: getattr(nn, name)().to(x)(x) for name in ACTIVE},
+    **{name: lambda x, name=name: getattr(nn, name)(-1)(x) for name in SHARES},
+    "GLU": lambda x: nn.GLU(0)(x),
+    # losses
+    **{name: lambda x, name=name: getattr(F, name)(x, shares(x)) for name in OF_TWO},
+    "MSELoss of two": lambda x: nn.MSELoss(reduction="sum")(x[0], x[1]),
+    "BCELoss": lambda x: nn.BCELoss()(x.sigmoid(), shares(x)),
+    "KLDivLoss": lambda x: nn.KLDivLoss(reduction="batchmean")(x, shares(x)),
+    "GaussianNLLLoss": lambda x: nn.GaussianNLLLoss()(x, shares(x), x * x + 1),
+    "SoftMarginLoss": lambda x: nn.SoftMarginLoss()(x, shares(x).round() * 2 - 1),
+    "MultiLabelSoftMarginLoss": lambda x: nn.MultiLabelSoftMarginLoss()(x, shares(x).round()),
+    "CosineEmbeddingLoss": lambda x: nn.CosineEmbeddingLoss()(x[:2], x[2:], x.new_ones(2)),
+    "TripletMarginLoss": lambda x: nn.TripletMarginLoss()(x[:1], x[1:2], x[2:3]),
+    "CrossEntropyLoss": lambda x: nn.CrossEntropyLoss()(x, torch.tensor([0, 2, 1, 1]).to(x.device)),
+    "CrossEntropyLoss, smoothed": lambda x: nn.CrossEntropyLoss(x.new_tensor([1, 0.5, 2]), label_smoothing=0.25)(
+        x, torch.tensor([0, 2, 1, 1]).to(x.device)
+    ),
+    "CrossEntropyLoss of shares": lambda x: nn.CrossEntropyLoss()(x, shares(x)),
+    # layers
+    "linear": lambda x: F.linear(x, x, x[:, 0]),
+    "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
+    "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].view(1, 3, 2), x[0, :1]),
+    "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
+    **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},
+    "conv1d of groups": lambda x: F.conv1d(images(x, 1), kernel(x, 1, 4), x[:, 0], stride=2, padding=1, groups=4),
+    **{
+        f"conv_transpose{n}d": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(images(x, n), kernel(x, n, 4), x[0, :1])
+        for n in (1, 2, 3)
+    },
+    "batch_norm": lambda x: F.batch_norm(x, None, None, x[0], x[1], training=True),
+    "batch_norm in evaluation": lambda x: F.batch_norm(x, x.new_ones(3), x.new_full((3,), 2.0), x[0], x[1]),
+    "layer_norm": lambda x: F.layer_norm(x, (3,), x[0], x[1]),
+    "group_norm": lambda x: F.group_norm(x[None], 2, x[:, 0], x[:, 1]),
+    "instance_norm": lambda x: F.instance_norm(x[None]),
+    "local_response_norm": lambda x: F.local_response_norm(x[None], 3),
+    "normalize": lambda x: F.normalize(x),
+    "cosine_similarity": lambda x: F.cosine_similarity(x[:2], x[2:]),
+    "pairwise_distance": lambda x: F.pairwise_distance(x[:2], x[2:]),
+    **{
+        f"{kind}_pool{n}d": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
+            x.view(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 2)
+        )
+        for kind in ("max", "avg")
+        for n in (1, 2, 3)
+    },
+    "adaptive_avg_pool1d": lambda x: F.adaptive_avg_pool1d(x[None], 2),
+    "adaptive_max_pool1d": lambda x: F.adaptive_max_pool1d(x[None], 2),
+    **{f"interpolate, {how}": lambda x, how=how: F.interpolate(x[None], 5, mode=how) for how in ("nearest", "linear")},
+    "interpolate, bicubic": lambda x: F.interpolate(x[None, None], (5, 4), mode="bicubic"),
+    **{
+        f"pad, {how}": lambda x, how=how: F.pad(x[None], (1, 2), mode=how)
+        for how in ("reflect", "replicate", "circular")
+    },
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x.view(1, 4, 1, 3), 2),
+    "unfold": lambda x: F.unfold(x[None, None], 2),
+}
