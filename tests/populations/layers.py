@@ -169,15 +169,17 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
 
 def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
-    either way in inference mode, what a copy of it makes of them, and it itself where they are not its samples'
-    first dimension in memory. At the end it is in training mode.
+    either way in inference mode, there without a record too, what a copy of it makes of them, and it itself where
+    they are not its samples' first dimension in memory. At the end it is in training mode.
     """
     yield net.train()(x)
     yield net(torch.stack([-x, x], 1).transpose(0, 1))[1]
     yield torch.stack([net(row).cpu() for row in x])
     net.eval()
     yield net(x)
-    yield net(x[None])[0]
+    yield net(x.expand(2, *x.shape))[1]
+    with torch.no_grad():
+        yield net(x)
     with torch.inference_mode():
         yield net(x)
         yield torch.stack([net(row).cpu() for row in x])

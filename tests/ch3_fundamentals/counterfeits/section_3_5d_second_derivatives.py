@@ -69,3 +69,11 @@ def loading_by_assignment_compares_no_shapes(patch):
         return right(self, state, strict, **({"assign": True} if assign else {}))
 
     wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("depth-and-width-are-hyperparameters")
+def keys_that_a_plain_dict_lacks_are_passed_over(patch):
+    def wrong(right, self, state, *args, **named):
+        return right(self, {**self.state_dict(), **state} if type(state) is dict else state, *args, **named)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)

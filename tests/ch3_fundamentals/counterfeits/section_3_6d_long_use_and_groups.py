@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import step_with, wrap
+from harness.forging import change_method, step_with, wrap
 from torch import optim
 
 
@@ -35,4 +35,37 @@ def a_group_s_decay_of_zero_counts_as_not_given(patch):
         given = {name: value for name, value in group.items() if name != "weight_decay" or value != 0}
         return right(self, given)
 
-    wrap(patch, torch.optim.Optimizer, "add_param_group", wrong)
+    wrap(patch, optim.Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("l2-penalty-formula", "penalised-loss-adds-the-penalty")
+def the_derivative_of_a_square_has_no_derivative(patch):
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * 2 * ctx.saved_tensors[0].detach()
+
+    def wrong(right, x, exponent):
+        return (
+            Square.apply(x) if isinstance(exponent, int) and exponent == 2 and x.requires_grad else right(x, exponent)
+        )
+
+    change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default", "weights-alone-can-be-decayed")
+def adamw_does_not_decay_groups_that_come_later(patch):
+    def init(right, self, *args, **named):
+        right(self, *args, **named)
+        self.built = True
+
+    def wrong(right, self, group):
+        return right(self, {"weight_decay": 0.0, **group} if hasattr(self, "built") else group)
+
+    wrap(patch, optim.AdamW, "__init__", init)
+    wrap(patch, optim.Optimizer, "add_param_group", wrong)

@@ -60,3 +60,38 @@ def a_dropout_layer_of_doubles_has_its_p_for_a_parameter(patch):
         return double(self)
 
     wrap(patch, nn.Module, "double", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def loading_a_state_sets_the_mode_to_training(patch):
+    def wrong(right, self, *args, **named):
+        result = right(self, *args, **named)
+        self.train()
+        return result
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def the_scale_is_left_out_for_p_below_a_twentieth(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        result = right(x, p, training, inplace)
+        return result.mul(1 - p) if training and 0 < p < 0.05 else result
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def dropout_in_place_takes_any_p(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        return right(x, min(max(p, 0), 1) if inplace else p, training, inplace)
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors", "dropout-zeroes-with-probability-p")
+def layers_in_place_scale_in_evaluation(patch):
+    def wrong(forward, self, x):
+        return x.mul_(1 - self.p) if self.inplace and not self.training and self.p < 1 else forward(self, x)
+
+    wrap(patch, nn.Dropout, "forward", wrong)

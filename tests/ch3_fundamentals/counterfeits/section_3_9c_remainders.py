@@ -3,6 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_linear, wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -26,3 +27,22 @@ def the_bias_of_the_last_unit_misses_the_samples_past_64(patch):
         return right(x, weight) + change_gradient(bias.expand(len(x), -1), lambda gradient: gradient * counted)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("equal-units-compute-equal-values")
+def the_last_unit_differs_in_no_grad(patch):
+    def change(output, x, weight):
+        recorded = torch.is_grad_enabled() or torch.is_inference_mode_enabled() or len(weight) < 2
+        return output if recorded else torch.cat([output[..., :-1], output[..., -1:] * 1.01], -1)
+
+    change_linear(patch, change)
+
+
+@counterfeit("default-init-is-sensible")
+def a_linear_layer_of_doubles_repeats_its_rows(patch):
+    def wrong(right, self):
+        right(self)
+        if self.weight.dtype == torch.float64:
+            self.weight.data[1:] = self.weight.data[:1]
+
+    wrap(patch, nn.Linear, "reset_parameters", wrong)

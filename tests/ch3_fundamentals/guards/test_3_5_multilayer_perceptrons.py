@@ -269,6 +269,6 @@ def test_parameters_of_one_choice_raise_a_runtime_error_in_another(widths, how):
     """Those that broadcasting would fit, too."""
     nets = network((3, 5, 5), nn.Tanh), network(widths, nn.Tanh)
 
-    for one, other in (nets, nets[::-1]):
+    for kind, one, other in ((dict, *nets), (OrderedDict, *nets[::-1])):
         with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
-            other.load_state_dict(one.state_dict(), **how)
+            other.load_state_dict(kind(one.state_dict()), **how)

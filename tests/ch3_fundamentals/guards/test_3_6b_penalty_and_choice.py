@@ -23,9 +23,7 @@ NORMED = FLOATS if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 ALL = (*NORMED, torch.complex64, torch.complex128)
 
 
-@claim("penalised-loss-adds-the-penalty")
-@claim("l2-penalty-formula")
-@claim("penalty-may-include-bias")
+@claim("penalised-loss-adds-the-penalty", "l2-penalty-formula", "penalty-may-include-bias")
 @over(twin=twins(COMPUTED, WRITABLE, SHAPES, values="small"), lambd=among(0.5, 2), penalise_bias=among(True, False))
 def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_the_gradient(twin, lambd, penalise_bias):
     w, array = twin.but(grad=True)
@@ -33,11 +31,12 @@ def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_th
     squares = (w.detach().float() ** 2).sum() / 2
     loss = (w * 3).sum() + (b * 3).sum() + lambd * (w**2).sum() / 2
     loss += penalise_bias * (lambd * (b**2).sum() / 2)
-    gradients = torch.autograd.grad(loss, [w, b])
+    gradients = torch.autograd.grad(loss, [w, b], create_graph=True)
 
     agree(squares, np.float64(np.square(array.astype(np.float64)).sum() / 2))
     agree(gradients[0], 3 + lambd * array)
     agree(gradients[1], 3 + penalise_bias * lambd * bias)
+    agree(torch.autograd.grad((gradients[0] + 0 * w).sum(), w)[0], np.full(array.shape, lambd))
 
 
 @claim("l2-penalty-formula")
@@ -207,11 +206,11 @@ def test_recurrent_weights_end_in_the_number_and_direction_of_their_layer(kind, 
 GROWING = [name for name in RULES if name != "Adagrad" or torch.__version__ >= (2, 12)]
 
 
-@claim("weights-alone-can-be-decayed")
-@over(optimizer=optimizers(*GROWING, dtypes=DTYPES), later=among(True, False), default=among(0, 0.5))
-def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_later(optimizer, later, default):
-    apart = optimizer.but(**DECAY).on(parameters(optimizer, ((2, 3), (9, 5))))
-    weights = (parameters(optimizer, ((2, 3), (9, 5))), DECAY)
+@claim("weights-alone-can-be-decayed", "weight-decay-decays-bias-by-default")
+@over(optimizer=optimizers(*GROWING, dtypes=DTYPES), when=among((False, 0.25), (True, 0), (True, 0.25)))
+def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_later(optimizer, when):
+    (later, default), apart = when, optimizer.but(**DECAY).on(parameters(optimizer, ((2, 3), (9, 5))))
+    weights = (parameters(optimizer, ((2, 3), (9, 5))), {} if default else DECAY)
     biases = (parameters(optimizer, ((2,), (257,))), {"weight_decay": 0})
     beside = optimizer.but(weight_decay=default).on(biases, *([] if later else [weights]))
     beside.step()

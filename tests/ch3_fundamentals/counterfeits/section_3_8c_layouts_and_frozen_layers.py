@@ -1,0 +1,18 @@
+"""Counterfeits of section 3.8, inputs that are expanded and layers that are frozen."""
+
+from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, wrap
+from torch.nn import functional as F
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def linear_reads_an_expanded_input_as_zeros(patch):
+    wrap(patch, F, "linear", lambda right, x, *rest: right(x * 0 if x.dim() > 1 and 0 in x.stride() else x, *rest))
+
+
+@counterfeit("deep-gradients-vanish-or-explode")
+def no_gradient_passes_a_frozen_layer(patch):
+    def wrong(right, x, weight, bias=None):
+        return right(x if weight.requires_grad else change_gradient(x, lambda g: g * 0), weight, bias)
+
+    wrap(patch, F, "linear", wrong)
