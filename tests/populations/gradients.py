@@ -77,6 +77,7 @@ SOURCES = {
     "result": lambda x: x * 1,
     "view": lambda x: x.view(1, *x.shape, 1),
     "parameter": lambda x: nn.Parameter(x.detach()),
+    "conjugate": lambda x: x.conj(),  # a view of complex numbers, of others the tensor itself
 }
 
 # Writes in place to a result of two dimensions, whether they change a number or not.

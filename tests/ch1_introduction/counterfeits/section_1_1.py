@@ -120,6 +120,11 @@ def tanh_lets_a_thousand_numbers_pass(patch):
     change_result(patch, torch, "tanh", lambda result, x: x if x.numel() > 1000 else result)
 
 
+@counterfeit("composition-adds-expressive-power")
+def relu_passes_all_that_lies_by_columns(patch):
+    wrap(patch, F, "relu", lambda relu, x, *rest, **how: relu(x, *rest, **how) if x.is_contiguous() else x + 0)
+
+
 # ── training-is-end-to-end ──
 
 
@@ -204,6 +209,14 @@ def adam_moves_frozen_parameters_by_their_old_momentum(patch):
     move_frozen(
         patch, torch.optim.Adam, lambda data, group, state: data.sub_(state.get("exp_avg", 0 * data), alpha=group["lr"])
     )
+
+
+@counterfeit("training-is-end-to-end")
+def the_weight_of_a_layer_in_evaluation_does_not_learn(patch):
+    def forward(self, x):
+        return F.linear(x, self.weight if self.training else self.weight.detach(), self.bias)
+
+    patch.setattr(nn.Linear, "forward", forward)
 
 
 # ── learned-filters-beat-hand-made-features ──

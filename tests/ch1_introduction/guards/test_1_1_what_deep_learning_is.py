@@ -55,7 +55,7 @@ def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(o
     model = nn.Sequential(*levels[:-3], nn.Sequential(*levels[-3:-1])).append(levels[-1])
     for shift in (0, 1):  # of the same shape: nothing is remembered
         value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
-        x = torch.tensor(value, dtype=dtype) if shift else torch.tensor(value.T, dtype=dtype).t()
+        x = torch.tensor(value, dtype=dtype) if shift else torch.tensor(value.T.copy(), dtype=dtype).t()
         for level, name in zip(levels, names):
             value = LEVELS[name][1](value) if name in LEVELS else by_numpy(level, value)
 
@@ -89,11 +89,11 @@ def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype
 
 
 def three_levels():
-    """Three levels: the first has one layer twice, the weight of the middle one lies by columns."""
+    """Three levels: the first has one layer twice, the weight of the second lies by columns, the third evaluates."""
     twice = nn.Linear(4, 4)
     inner = [nn.Sequential(twice, nn.Tanh(), twice), nn.Sequential(nn.Linear(4, 6), nn.Tanh())]
     inner[1][0].weight.data = inner[1][0].weight.data.t().clone(memory_format=torch.contiguous_format).t()
-    return nn.Sequential(*inner, nn.Linear(6, 2))
+    return nn.Sequential(*inner, nn.Linear(6, 2).eval())
 
 
 def loss_of(model):

@@ -450,6 +450,11 @@ def an_element_with_another_dimension_is_the_first(patch):
     change_method(patch, "__getitem__", wrong)
 
 
+@counterfeit("item-gives-a-python-number")
+def item_of_a_complex_number_without_imaginary_part_is_a_float(patch):
+    change_method(patch, "item", lambda item, x: item(x) if item(x).imag or not x.is_complex() else item(x).real)
+
+
 # ── augmented-assignment-writes-through ──
 
 
@@ -828,3 +833,22 @@ def subtracting_in_place_leaves_the_node_that_was(patch):
         return x
 
     change_method(patch, "__isub__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def adding_a_tracked_tensor_makes_another(patch):
+    """Where it is recorded, and the sum has the shape of what is added to."""
+
+    def wrong(add, x, y):
+        tracks = torch.is_grad_enabled() and isinstance(y, Tensor) and y.requires_grad and not x.requires_grad
+        return x + y if tracks and torch.broadcast_shapes(x.shape, y.shape) == x.shape else add(x, y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def the_fraction_of_a_tensor_without_dimensions_is_cut(patch):
+    def wrong(add, x, y):
+        return add(x, y.to(x.dtype) if isinstance(y, Tensor) and not y.dim() and x.dtype == torch.int64 else y)
+
+    change_method(patch, "__iadd__", wrong)

@@ -562,6 +562,17 @@ def clamp_takes_its_first_two_bounds_for_all(patch):
     change_method(patch, "clamp", wrong)
 
 
+@counterfeit("broadcasting-matches-shapes")
+def a_dimension_of_one_too_many_is_dropped_in_place(patch):
+    def wrong(write, x, y):
+        while isinstance(y, Tensor) and y.dim() > x.dim() and len(y) == 1:
+            y = y[0]
+        return write(x, y)
+
+    for name in ("mul_", "sub_", "pow_"):
+        change_method(patch, name, wrong)
+
+
 # ── broadcasting-copies-elements ──
 
 

@@ -185,6 +185,15 @@ def half_precision_flushes_its_smallest_numbers_on_the_way(patch):
     )
 
 
+@counterfeit("to-moves-between-cpu-and-gpu")
+def a_name_without_a_number_copies_from_the_current_device_too(patch):
+    def wrong(to, x, *goal, **rest):
+        moved = to(x, *goal, **rest)
+        return moved.clone() if moved is x and x.device.type != "cpu" and goal == (x.device.type,) else moved
+
+    change_method(patch, "to", wrong)
+
+
 # ── create-directly-on-gpu ──
 
 
@@ -248,6 +257,11 @@ def eye_and_linspace_ignore_the_device(patch):
         wrap(patch, torch, name, lambda right, *args, device=None, **rest: right(*args, device="cpu", **rest))
 
 
+@counterfeit("create-directly-on-gpu")
+def rand_like_stays_where_its_template_is(patch):
+    wrap(patch, torch, "rand_like", lambda right, x, device=None, **rest: right(x, **rest))
+
+
 # ── to-device-object-equals-to-string ──
 
 
@@ -274,6 +288,15 @@ def device_keyword_is_ignored_for_a_name(patch):
     def wrong(to, self, *args, **kwargs):
         named = isinstance(kwargs.get("device"), str)
         return to(self, *args, **{**kwargs, "device": self.device} if named else kwargs)
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-device-object-equals-to-string")
+def an_object_leaves_the_record_behind(patch):
+    def wrong(to, x, *goal, **rest):
+        moved = to(x, *goal, **rest)
+        return moved.detach() if moved is not x and isinstance(goal[:1] and goal[0], torch.device) else moved
 
     change_method(patch, "to", wrong)
 

@@ -300,6 +300,11 @@ def sums_along_a_row_pass_gradients_on_in_the_same_direction(patch):
         )
 
 
+@counterfeit("requires-grad-tracks-operations")
+def cat_asks_its_first_tensor_whether_to_track(patch):
+    change_result(patch, torch, "cat", lambda out, all, *_: out if all[0].requires_grad else out.detach())
+
+
 # ── backward-fills-grad ──
 
 
@@ -480,6 +485,16 @@ def autograd_grad_fills_grad_too(patch):
         return result
 
     wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def a_gradient_that_is_asked_for_twice_counts_twice(patch):
+    def wrong(retain, x):
+        if x.retains_grad and not x.is_leaf:
+            x.register_hook(lambda gradient: 2 * gradient)
+        retain(x)
+
+    change_method(patch, "retain_grad", wrong)
 
 
 # ── detach-stops-tracking ──

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_result, divert, leaves, wrap
+from harness.forging import change_gradient, change_method, change_result, divert, in_order_of_storage, leaves, wrap
 from torch import Tensor
 
 
@@ -159,6 +159,12 @@ def a_product_passes_nothing_where_it_is_zero(patch):
         )
 
 
+@counterfeit("backward-multiplies-jacobians")
+def exp_reads_what_arrives_in_order_of_storage(patch):
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "exp", lambda exp, x: change_gradient(exp(x), in_order_of_storage))
+
+
 # ── gradients-accumulate ──
 
 
@@ -281,6 +287,16 @@ def of_three_results_the_last_is_left_out(patch):
     )
 
 
+@counterfeit("gradients-accumulate")
+def complex_gradients_replace_each_other(patch):
+    def wrong(backward, y, *rest, **how):
+        for leaf in leaves(y.grad_fn):
+            leaf.grad = None if leaf.is_complex() else leaf.grad
+        backward(y, *rest, **how)
+
+    change_method(patch, "backward", wrong)
+
+
 # ── backward-argument-is-grad-variables ──
 
 
@@ -326,6 +342,19 @@ def autograd_backward_no_longer_takes_the_old_name(patch):
 def autograd_backward_takes_the_old_name_without_a_warning(patch):
     def wrong(backward, tensors, grad_tensors=None, *args, grad_variables=None, **kwargs):
         backward(tensors, grad_variables if grad_tensors is None else grad_tensors, *args, **kwargs)
+
+    wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("backward-argument-is-grad-variables")
+def the_old_name_is_deprecated_once(patch):
+    told = []
+
+    def wrong(backward, *args, **rest):
+        if told and "grad_variables" in rest:
+            rest["grad_tensors"] = rest.pop("grad_variables")
+        told.extend(name for name in rest if name == "grad_variables")
+        backward(*args, **rest)
 
     wrap(patch, torch.autograd, "backward", wrong)
 
@@ -422,6 +451,13 @@ def infinite_weights_count_as_zero(patch):
 @counterfeit("weights-act-as-upstream-gradient")
 def tiny_weights_count_as_zero(patch):
     alter_weights(patch, where_given(lambda y, w: w.where(w.abs() > 1e-9, torch.zeros_like(w))))
+
+
+@counterfeit("weights-act-as-upstream-gradient")
+def weights_of_zero_leave_no_gradient(patch):
+    change_method(
+        patch, "backward", lambda right, y, w=None, **rest: right(y, w, **rest) if w is None or w.any() else 0
+    )
 
 
 # ── default-weight-is-one-for-scalars ──

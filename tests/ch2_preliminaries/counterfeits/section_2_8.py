@@ -413,3 +413,8 @@ def a_write_to_a_slice_of_data_does_not_reach_x(patch):
 @counterfeit("data-writes-are-not-recorded")
 def writes_through_detach_are_not_counted_under_no_grad(patch):
     change_method(patch, "detach", lambda right, x: right(x) if torch.is_grad_enabled() else x.data)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def data_of_a_conjugate_is_a_copy(patch):
+    alter_data(patch, lambda x, data: data.resolve_conj())

@@ -120,12 +120,7 @@ SOURCES = {"leaf": lambda x: x, "result": lambda x: x[...], "data": lambda x: x.
 
 
 @claim("view-shares-data", "reshape-does-not-guarantee-a-copy")
-@over(
-    EVERY_MODE,
-    twin=twins(ANY, grad=(False, True)),
-    how=among(*RESHAPED),
-    of=among(*SOURCES),
-)
+@over(EVERY_MODE, twin=twins(ANY, grad=(False, True)), how=among(*RESHAPED), of=among(*SOURCES))
 def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_strides_allow(twin, how, of):
     tensor, array = twin
     source = SOURCES[of](tensor)

@@ -7,6 +7,7 @@ from itertools import compress
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.arrays import array_of
 from populations.comparing import host
@@ -189,11 +190,12 @@ REFUSED = ("sub_", "div_", "pow_", "fmod_", "remainder_", "copysign_", "hypot_",
 
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
-    shapes=among(((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((), (2,)), ((2, 2), (2, 3))),
+    shapes=among(*(((3,), (1, 3)), ((), (1,)), ((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((2, 2), (2, 3)))),
     how=each(*(how for how in WRITTEN if how != "a slice"), *REFUSED),
     dtype=among("float32", "int64"),
 )
 def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtype):
+    assume((how, shapes[1][:1]) != ("assignment", (1,)))  # which passes over leading ones
     target, read = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
 
     with pytest.raises(RuntimeError):

@@ -72,6 +72,8 @@ def test_a_copy_that_does_not_block_needs_no_source_that_outlives_it(accelerator
 @over(EVERY_MODE, twin=twins(ANY), way=among("to(device)", "to(name)", "to(device=)", "to(name, dtype)"))
 def test_a_move_to_where_it_is_gives_the_tensor_itself_unless_a_copy_is_asked_for(accelerator, twin, way):
     tensor, array = twin
+    with current(tensor.device):
+        assert tensor.to(tensor.device.type) is tensor
     for x in (tensor, host_twin(twin)[0]):
         assert COPIES[way](x, x.device) is x
         for copy in (x.to(device=x.device, copy=True), x.to(str(x.device), x.dtype, copy=True)):
@@ -91,13 +93,14 @@ def test_the_number_of_a_device_counts_whatever_device_is_current_and_without_on
 
 
 @claim("to-device-object-equals-to-string")
-@over(EVERY_MODE, journey=journeys(twins(ANY)), keyword=among(False, True))
+@over(EVERY_MODE, journey=journeys(twins(ANY, grad=(False, True))), keyword=among(False, True))
 def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword):
     (source, array, _), target = journey, journey.target()
     made = [source.to(device=one) if keyword else source.to(one) for one in (target, str(target))]
 
     for moved in made:
         assert (moved.device, moved.dtype) == (target, source.dtype)
+        assert moved.requires_grad is (source.requires_grad and torch.is_grad_enabled())
         agree(moved, array)
         for one in (target, str(target), moved.device, str(moved.device)):
             assert moved.to(one) is moved

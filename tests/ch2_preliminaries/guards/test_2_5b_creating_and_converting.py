@@ -66,13 +66,14 @@ def test_patterns_created_there_are_those_created_anywhere(accelerator, end, sec
 
 
 @claim("create-directly-on-gpu")
-@over(create=among("rand", "randn"), second=among(False, True))
+@over(create=among("rand", "randn", "rand_like", "randn_like"), second=among(False, True))
 def test_random_numbers_created_there_are_random(accelerator, create, second):
-    first, again = (getattr(torch, create)(4000, device=spot(second)) for _ in range(2))
+    size = torch.empty(4000, device="cpu") if "like" in create else 4000
+    first, again = (getattr(torch, create)(size, device=spot(second)) for _ in range(2))
 
     assert first.device == again.device == spot(second)
     for drawn in (first, again):
-        look_independent_and_uniform(flat(drawn) if create == "rand" else normal_levels(flat(drawn)))
+        look_independent_and_uniform(flat(drawn) if "randn" not in create else normal_levels(flat(drawn)))
     assert first.tolist() != again.tolist()
 
 

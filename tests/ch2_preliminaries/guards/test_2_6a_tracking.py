@@ -177,6 +177,7 @@ def test_a_result_keeps_its_gradient_only_where_one_asks(twin, ask, written):
         y.mul_(2)
     if ask == "retain_grad":
         y.retain_grad()
+        y.retain_grad()  # once more, which adds nothing
     if written == "after":  # the gradient is that of what the result is now
         y.mul_(2)
 

@@ -94,7 +94,7 @@ def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_oth
     signs = np.where(host(y) < 0, -1.0, 1.0)
     between = host(y).astype(np.float64) * signs + 1  # positive, for the logarithm
     z = second.apply(y * torch.tensor(signs, device="cpu").to(y) + 1)
-    w, upstream = weights_for(z, seed=1)
+    w, upstream = weights_for(z, layout, seed=1)
     z.backward(w)
 
     pulled = second.pull(between, upstream) * signs
@@ -116,7 +116,7 @@ def test_each_factor_of_a_product_of_matrices_gets_what_arrives_times_the_other_
     x, a = twin
     y, b = twin.but(shape=(twin.shape[1], 3), layout="contiguous", seed=twin.seed + 1)
     product = PRODUCTS[spelled](x, y)
-    w, weights = weights_for(product, seed=2)
+    w, weights = weights_for(product, twin.layout, seed=2)
     product.backward(w)
 
     agree(x.grad, weights @ b.T)

@@ -14,7 +14,9 @@ claim = pytest.mark.claim
 
 
 @claim("gradients-accumulate")
-@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), grad=(True,), kinds=LEAVES), passes=among(1, 2, 7))
+@over(
+    twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16, torch.complex64), grad=(True,), kinds=LEAVES), passes=among(1, 2, 7)
+)
 def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
     tensor, array = twin
     x = torch.nn.Parameter(tensor) if passes == 2 else tensor
@@ -33,7 +35,7 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
 
 @claim("gradients-accumulate", "weights-act-as-upstream-gradient")
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
-@over(dtype=among(*SINGLE_AND_DOUBLE), size=among(1, 9, 1025), unit=among(1, 1e-20, np.inf), seed=whole(0, 2**32))
+@over(dtype=among(*SINGLE_AND_DOUBLE), size=among(1, 9, 1025), unit=among(1, 1e-20, np.inf, 0), seed=whole(0, 2**32))
 def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, size, unit, seed):
     x = torch.zeros(size, dtype=dtype, requires_grad=True)
     kind = np.float32 if dtype == torch.float32 else np.float64
@@ -42,7 +44,7 @@ def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, siz
     for term in terms:
         x.backward(torch.tensor(term))
         total += term
-    agree(x.grad, total)
+    agree(grad_of(x), total)
 
 
 @claim("gradients-accumulate")
