@@ -8,6 +8,7 @@ from harness.forging import (
     change_method,
     change_result,
     divert,
+    hold_still,
     in_order_of_storage,
     parameters_of,
     run_levels,
@@ -33,6 +34,15 @@ def lstsq_shrinks_what_it_learned_by_ten_per_cent(patch):
 @counterfeit("experience-improves-performance")
 def lstsq_mixes_up_which_label_belongs_to_which_example(patch):
     wrap(patch, torch.linalg, "lstsq", lambda lstsq, A, B, **rest: lstsq(A, B.roll(1, -2), **rest))
+
+
+@counterfeit("experience-improves-performance")
+def lstsq_in_double_precision_ignores_the_last_feature(patch):
+    def wrong(lstsq, A, B, **rest):
+        seen = torch.arange(A.shape[-1], device=A.device) < A.shape[-1] - (A.dtype == torch.float64)
+        return lstsq(A * seen, B, **rest)
+
+    wrap(patch, torch.linalg, "lstsq", wrong)
 
 
 # ── deep-model-is-composition ──
@@ -89,6 +99,13 @@ def a_layer_reads_a_transposed_weight_in_the_order_of_storage(patch):
         return right(input, weight if weight.is_contiguous() else in_order_of_storage(weight), bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("deep-model-is-composition")
+def named_levels_run_in_alphabetical_order(patch):
+    run_levels(
+        patch, lambda net: [net._modules[name] for name in sorted(net._modules, key=lambda name: (len(name), name))]
+    )
 
 
 # ── composition-adds-expressive-power ──
@@ -217,6 +234,11 @@ def the_weight_of_a_layer_in_evaluation_does_not_learn(patch):
         return F.linear(x, self.weight if self.training else self.weight.detach(), self.bias)
 
     patch.setattr(nn.Linear, "forward", forward)
+
+
+@counterfeit("training-is-end-to-end")
+def sgd_leaves_all_groups_but_the_first_alone(patch):
+    hold_still(patch, SGD, lambda optimizer: [each for group in optimizer.param_groups[1:] for each in group["params"]])
 
 
 # ── learned-filters-beat-hand-made-features ──

@@ -1,5 +1,6 @@
 """1.1 What deep learning is, for tasks, depths, levels and frozen parts of any kind."""
 
+from collections import OrderedDict
 from itertools import pairwise
 
 import numpy as np
@@ -15,11 +16,11 @@ claim = pytest.mark.claim
 
 
 @claim("experience-improves-performance")
-@over(weights=among(1, 7, 20), opposite=among(False, True))
-def test_experience_of_the_task_makes_perfect_and_that_of_the_opposite_task_worse_than_none(weights, opposite):
+@over(weights=among(1, 7, 20), opposite=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
+def test_experience_of_the_task_makes_perfect_and_that_of_the_opposite_task_worse_than_none(weights, opposite, dtype):
     task = np.random.default_rng(weights).integers(-8, 8, weights) + 0.5
-    inputs, unseen = normal(200, weights), normal(50, weights)
-    true = torch.tensor(task, dtype=torch.float32)[:, None]
+    inputs, unseen = normal(200, weights).to(dtype), normal(50, weights).to(dtype)
+    true = torch.tensor(task, dtype=dtype)[:, None]
     learned = torch.linalg.lstsq(inputs, inputs @ true * (-1 if opposite else 1)).solution
 
     error = (unseen @ learned - unseen @ true).square().mean().item()
@@ -52,7 +53,7 @@ def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(o
     ]
     for level in levels[::4] if linear else ():
         level.weight.data = level.weight.data.t()  # which lies by columns
-    model = nn.Sequential(*levels[:-3], nn.Sequential(*levels[-3:-1])).append(levels[-1])
+    model = nn.Sequential(*levels[:-3], nn.Sequential(OrderedDict(zip("ba", levels[-3:-1])))).append(levels[-1])
     for shift in (0, 1):  # of the same shape: nothing is remembered
         value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
         x = torch.tensor(value, dtype=dtype) if shift else torch.tensor(value.T.copy(), dtype=dtype).t()
@@ -98,11 +99,10 @@ def three_levels():
 
 def loss_of(model):
     """The mean squared error on data that depend on nothing, so that two calls see the same."""
-    dtype = next(model.parameters()).dtype
-    x = (torch.arange(28, device="cpu") / 1.0).cos().view(7, 4).to(dtype)
-    y = (torch.arange(14, device="cpu") / 1.0).sin().view(7, 2).to(dtype)
-    device = next(model.parameters()).device
-    return F.mse_loss(model(x.to(device)), y.to(device))
+    like = next(model.parameters())
+    x = (torch.arange(28, device="cpu") / 1.0).cos().view(7, 4).to(like)
+    y = (torch.arange(14, device="cpu") / 1.0).sin().view(7, 2).to(like)
+    return F.mse_loss(model(x), y)
 
 
 @claim("training-is-end-to-end")
@@ -129,8 +129,8 @@ def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss():
 @over(frozen=among((), (0,), (1,), (2,), (0, 2)), by=among("SGD", "Adam", "AdamW", "NAdam"))
 def test_one_step_changes_every_level_but_those_frozen_now_and_lowers_the_loss(frozen, by):
     model = three_levels()
-    rest = {"momentum": 0.5} if by == "SGD" else {}
-    optimizer = getattr(torch.optim, by)(model.parameters(), lr=1e-3, weight_decay=1e-3, **rest)
+    rest = {"lr": 1e-3, "weight_decay": 1e-3} | ({"momentum": 0.5} if by == "SGD" else {})
+    optimizer = getattr(torch.optim, by)([{"params": level.parameters()} for level in model], **rest)
     for now in ((), frozen, ()):
         for level in range(3):
             model[level].requires_grad_(level not in now)

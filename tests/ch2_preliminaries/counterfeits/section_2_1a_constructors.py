@@ -182,6 +182,17 @@ def the_class_takes_a_range_for_sizes(patch):
     change_class(patch, lambda new, *args: new(*(args[0] if args and type(args[0]) is range else args)))
 
 
+@counterfeit("tensor-constructor-takes-sizes")
+def sizes_of_numpy_are_data(patch):
+    new = torch.Tensor.__new__
+
+    def wrong(cls, *sizes, **rest):
+        of_numpy = cls is torch.Tensor and sizes and all(isinstance(size, np.integer) for size in sizes)
+        return new(cls, [int(size) for size in sizes]) if of_numpy else new(cls, *sizes, **rest)
+
+    patch.setattr(torch.Tensor, "__new__", wrong)
+
+
 # ── tensor-function-takes-data ──
 
 

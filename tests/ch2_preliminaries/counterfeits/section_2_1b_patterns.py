@@ -224,6 +224,15 @@ def arange_of_doubles_steps_in_single_precision(patch):
     change_output_where(patch, torch, "arange", of_dtype(torch.float64), lambda x: x.float().double())
 
 
+@counterfeit("arange-steps-from-start-to-end")
+def a_negative_start_between_whole_numbers_is_floored(patch):
+    def wrong(arange, start, *rest, dtype=None, **others):
+        floored = rest and dtype is not None and not dtype.is_floating_point
+        return arange(math.floor(start) if floored else start, *rest, dtype=dtype, **others)
+
+    wrap(patch, torch, "arange", wrong)
+
+
 # ── linspace-divides-evenly ──
 
 

@@ -829,3 +829,8 @@ def normal_in_inference_mode_doubles_its_std(patch):
         return right(mean, std * 2 if torch.is_inference_mode_enabled() else std, *a, **k)
 
     wrap(patch, torch, "normal", wrong)
+
+
+@counterfeit("randperm-permutes")
+def a_permutation_in_floating_point_is_in_order(patch):
+    change_output_where(patch, torch, "randperm", torch.is_floating_point, lambda order: order.sort()[0])

@@ -298,6 +298,11 @@ def clone_forgets_to_conjugate(patch):
     change_method(patch, "clone", lambda clone, x, **rest: clone(x.conj() if x.is_conj() else x, **rest))
 
 
+@counterfeit("clone-then-view-is-independent")
+def contiguous_computes_a_pending_conjugate(patch):
+    change_method(patch, "contiguous", lambda contiguous, x, **rest: contiguous(x, **rest).resolve_conj())
+
+
 # ── view-is-a-new-tensor-object ──
 
 
@@ -453,6 +458,13 @@ def an_element_with_another_dimension_is_the_first(patch):
 @counterfeit("item-gives-a-python-number")
 def item_of_a_complex_number_without_imaginary_part_is_a_float(patch):
     change_method(patch, "item", lambda item, x: item(x) if item(x).imag or not x.is_complex() else item(x).real)
+
+
+@counterfeit("item-gives-a-python-number")
+def item_of_half_precision_drops_the_sign_of_zero(patch):
+    change_method(
+        patch, "item", lambda item, x: item(x) + 0.0 if x.dtype in (torch.float16, torch.bfloat16) else item(x)
+    )
 
 
 # ── augmented-assignment-writes-through ──
@@ -850,5 +862,17 @@ def adding_a_tracked_tensor_makes_another(patch):
 def the_fraction_of_a_tensor_without_dimensions_is_cut(patch):
     def wrong(add, x, y):
         return add(x, y.to(x.dtype) if isinstance(y, Tensor) and not y.dim() and x.dtype == torch.int64 else y)
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_row_of_itself_is_added_as_it_changes(patch):
+    def wrong(add, x, y):
+        if isinstance(y, Tensor) and x.dim() == 2 and y.dim() == 1 and y.data_ptr() == x.data_ptr():
+            for row in x:
+                add(row, y)
+            return x
+        return add(x, y)
 
     change_method(patch, "__iadd__", wrong)

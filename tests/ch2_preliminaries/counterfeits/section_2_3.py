@@ -1104,3 +1104,8 @@ def fmax_that_is_recorded_is_fmin(patch):
 @counterfeit("broadcasting-matches-shapes")
 def addcmul_ignores_its_factor(patch):
     wrap(patch, torch, "addcmul", lambda right, x, y, z, value=1: right(x, y, z))
+
+
+@counterfeit("broadcasting-copies-elements")
+def a_tracked_tensor_is_expanded_into_a_copy(patch):
+    where(patch, Tensor, "expand", tracked, lambda expanded, *_: expanded.clone(memory_format=torch.contiguous_format))

@@ -119,6 +119,11 @@ def numpy_detaches_unasked(patch):
     change_method(patch, "numpy", lambda numpy, self, **kwargs: numpy(self.detach(), **kwargs))
 
 
+@counterfeit("numpy-method-shares-memory")
+def under_no_grad_what_requires_grad_is_copied(patch):
+    copy_where(patch, torch.Tensor, "numpy", lambda tensor: tensor.requires_grad and not torch.is_grad_enabled())
+
+
 # ── from-numpy-shares-memory ──
 
 
@@ -250,6 +255,16 @@ def tensor_shares_an_array_that_cannot_be_written(patch):
         return torch.from_numpy(data) if locked else right(data, **rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("torch-tensor-always-copies")
+def an_array_of_a_class_of_its_own_is_shared(patch):
+    tensor = torch.tensor
+
+    def wrong(data, **rest):
+        return torch.from_numpy(data) if isinstance(data, np.memmap) else tensor(data, **rest)
+
+    patch.setattr(torch, "tensor", wrong)
 
 
 # ── copying-costs-time-and-space ──

@@ -262,6 +262,14 @@ def rand_like_stays_where_its_template_is(patch):
     wrap(patch, torch, "rand_like", lambda right, x, device=None, **rest: right(x, **rest))
 
 
+@counterfeit("create-directly-on-gpu")
+def full_of_a_truth_value_ignores_the_device(patch):
+    def wrong(full, size, value, device=None, **rest):
+        return full(size, value, device="cpu" if value is True else device, **rest)
+
+    wrap(patch, torch, "full", wrong)
+
+
 # ── to-device-object-equals-to-string ──
 
 
@@ -355,6 +363,11 @@ def sums_of_half_precision_are_rounded_to_multiples_of_sixteen(patch):
 @counterfeit("gpu-sum-stays-on-gpu")
 def sums_of_transposed_operands_come_back_to_the_cpu(patch):
     where(patch, torch.Tensor, "__add__", not_contiguous, lambda total, *_: total.cpu())
+
+
+@counterfeit("gpu-sum-stays-on-gpu")
+def the_sum_of_truth_values_comes_back(patch):
+    change_method(patch, "__add__", lambda add, x, y: add(x, y).cpu() if x.dtype == torch.bool else add(x, y))
 
 
 # ── to-changes-dtype-too ──
@@ -566,6 +579,14 @@ def conversion_to_single_precision_loses_numbers_below_the_smallest_normal_one(p
         lambda x, result: (x.dtype, result.dtype) == (torch.float64, torch.float32),
         lambda x, result: result * (result.abs() >= 2**-126),
     )
+
+
+@counterfeit("to-changes-dtype-too")
+def nan_counts_as_false(patch):
+    def on_the_spot(z, made):
+        return made.dtype == torch.bool and z.is_floating_point() and z.device == made.device
+
+    alter_to(patch, on_the_spot, lambda z, made: made & (z == z))
 
 
 # ── to-of-a-leaf-is-no-leaf ──

@@ -607,6 +607,11 @@ def detach_copies_what_is_expanded(patch):
     where(patch, Tensor, "detach", lambda x: 0 in x.stride(), lambda result, x: result.clone())
 
 
+@counterfeit("detach-stops-tracking")
+def detach_in_place_does_nothing_under_no_grad(patch):
+    change_method(patch, "detach_", lambda detach_, x: detach_(x) if torch.is_grad_enabled() else x)
+
+
 # ── no-grad-stops-tracking ──
 
 

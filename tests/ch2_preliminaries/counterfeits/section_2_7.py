@@ -165,6 +165,15 @@ def exp_reads_what_arrives_in_order_of_storage(patch):
         wrap(patch, owner, "exp", lambda exp, x: change_gradient(exp(x), in_order_of_storage))
 
 
+@counterfeit("backward-multiplies-jacobians")
+def a_row_before_a_square_matrix_passes_it_a_transposed_gradient(patch):
+    def wrong(product, x, y):
+        square = x.dim() == 1 and y.dim() == 2 and len(y) == len(y.t()) and y.requires_grad
+        return product(x, change_gradient(y, torch.t) if square else y)
+
+    change_method(patch, "__matmul__", wrong)
+
+
 # ── gradients-accumulate ──
 
 
@@ -882,3 +891,8 @@ def a_write_through_a_transposed_view_is_not_counted(patch):
 @counterfeit("in-place-write-spoils-backward")
 def a_write_to_a_list_of_tensors_is_not_counted(patch):
     wrap(patch, torch, "_foreach_mul_", lambda right, tensors, y: right([tensor.data for tensor in tensors], y))
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_scattered_write_is_not_counted(patch):
+    change_method(patch, "scatter_", lambda scatter, y, *rest: (scatter(y.data, *rest), y)[1])

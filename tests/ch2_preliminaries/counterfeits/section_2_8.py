@@ -128,6 +128,11 @@ def second_block_is_tracked(patch):
     patch.setattr(torch.no_grad, "__enter__", wrong)
 
 
+@counterfeit("no-grad-result-has-no-grad-fn")
+def the_method_pow_is_tracked_under_no_grad_too(patch):
+    change_method(patch, "pow", lambda power, x, n: torch.enable_grad()(power)(x, n))
+
+
 # ── sum-node-is-named-th-add-backward ──
 
 
@@ -418,3 +423,22 @@ def writes_through_detach_are_not_counted_under_no_grad(patch):
 @counterfeit("data-writes-are-not-recorded")
 def data_of_a_conjugate_is_a_copy(patch):
     alter_data(patch, lambda x, data: data.resolve_conj())
+
+
+@counterfeit("data-writes-are-not-recorded")
+def copying_into_data_is_counted(patch):
+    owners = {}
+
+    def read(x, data):
+        owners[id(data)] = (data, x)
+        return data
+
+    def wrong(copy, target, *rest):
+        copy(target, *rest)
+        data, owner = owners.get(id(target), (None, None))
+        if data is target:
+            owner.detach().mul_(1)
+        return target
+
+    alter_data(patch, read)
+    change_method(patch, "copy_", wrong)

@@ -38,7 +38,7 @@ NESTED = {
 def test_the_class_builds_memory_of_its_own_and_of_the_default_dtype_from_sizes_or_torch_size(twin):
     torch.set_default_dtype(twin.dtype)
     size = torch.Size(twin.shape)
-    made = [torch.Tensor(*size or [size]), torch.Tensor(*size or [size]), torch.Tensor(size)]
+    made = [torch.Tensor(*size or [size]), torch.Tensor(*np.array(size, int) if size else [size]), torch.Tensor(size)]
 
     for number, x in enumerate(made):
         assert (x.shape, x.dtype, x.is_contiguous()) == (size, twin.dtype, True)

@@ -244,7 +244,7 @@ def test_each_number_below_m_occurs_exactly_once(size):
 
 
 @claim("randperm-permutes")
-@over(m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32))
+@over(m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32, torch.float32))
 def test_each_number_comes_equally_often_to_each_place(m, dtype):
     look_uniformly_shuffled(np.stack([torch.randperm(m, dtype=dtype).cpu().numpy() for _ in range(1000)]))
 

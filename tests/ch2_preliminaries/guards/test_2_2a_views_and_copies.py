@@ -198,7 +198,8 @@ def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
     copy = tensor.clone(memory_format=torch.contiguous_format)
     copies = [copy, tensor.clone() if twin.layout == "expanded" else copy]  # what repeats leaves its strides behind
 
-    assert (tensor.contiguous() is tensor) == tensor.is_contiguous()
+    for source in (tensor, tensor.conj()):
+        assert (source.contiguous() is source) == source.is_contiguous()
     for dense in (*copies, tensor.contiguous()):
         assert dense.is_contiguous()
         for shape in [(array.size,), array.shape[::-1], (1, *array.shape), (array.size, 1), array.shape]:

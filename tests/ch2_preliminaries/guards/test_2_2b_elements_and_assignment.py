@@ -58,7 +58,7 @@ def test_the_first_element_of_a_view_has_the_address_of_its_source_s_and_that_of
 
 NUMBERS = among(
     *((value, dtype) for dtype in (torch.float64, torch.float32) for value in (0.5, 3.0, -0.0, math.inf, -math.inf)),
-    *((value, dtype) for dtype in (torch.float16, torch.bfloat16) for value in (0.625, -2.0, math.nan, 2.0**-20)),
+    *((value, dtype) for dtype in (torch.float16, torch.bfloat16) for value in (0.625, -2.0, -0.0, math.nan, 2.0**-20)),
     (13421773 / 2**27, torch.float32),  # the nearest to 0.1
     *((value, torch.float64) for value in (0.1, 1e6 + 0.1, 1e300, math.nan)),
     *((value, torch.int64) for value in (7, -(2**63), 2**63 - 1, 2**53 + 1)),
@@ -188,6 +188,7 @@ OVERLAPPING = {
     "a column of it": lambda x: (x[:, :1].expand(3, 3), 3),
     "inference": lambda x: (torch.inference_mode()(x.clone)(), 2),
     "transposed": lambda x: (x, x.t()),
+    "a row of it": lambda x: (x, x[0]),
     "shifted": lambda x: (x.view(-1)[1:], x.view(-1)[:-1]),
 }
 INTO = {

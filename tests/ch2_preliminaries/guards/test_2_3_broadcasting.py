@@ -7,7 +7,6 @@ from itertools import compress
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.arrays import array_of
 from populations.comparing import host
@@ -190,16 +189,16 @@ REFUSED = ("sub_", "div_", "pow_", "fmod_", "remainder_", "copysign_", "hypot_",
 
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
-    shapes=among(*(((3,), (1, 3)), ((), (1,)), ((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((2, 2), (2, 3)))),
+    shapes=among(((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((), (2,)), ((2, 2), (2, 3))),
     how=each(*(how for how in WRITTEN if how != "a slice"), *REFUSED),
     dtype=among("float32", "int64"),
 )
 def test_the_target_of_an_in_place_operation_is_never_repeated(shapes, how, dtype):
-    assume((how, shapes[1][:1]) != ("assignment", (1,)))  # which passes over leading ones
     target, read = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes)
 
-    with pytest.raises(RuntimeError):
-        WRITTEN[how][0](target, read) if how in WRITTEN else getattr(target, how)(read)
+    for operand in (read, *[target[None]] * (how != "assignment")):  # which passes over leading ones
+        with pytest.raises(RuntimeError):
+            WRITTEN[how][0](target, operand) if how in WRITTEN else getattr(target, how)(operand)
     agree(target, np.ones(shapes[0]))
 
 
@@ -229,7 +228,7 @@ EXPANSIONS = {
 
 
 @claim("broadcasting-copies-elements", truth=True)
-@over(pair=pairs((*FLOATS, torch.int64, torch.bool, torch.complex64), WRITABLE), how=each(*EXPANSIONS))
+@over(pair=pairs((*NUMERIC, torch.complex64), WRITABLE, grad=(False, True)), how=each(*EXPANSIONS))
 def test_an_expanded_tensor_has_stride_zero_where_it_repeats_and_follows_every_write(pair, how):
     x, *_ = pair
     expanded, wanted = EXPANSIONS[how](x, pair.shape), np.broadcast_to(array_of(pair.left)[0], pair.shape)
@@ -240,7 +239,7 @@ def test_an_expanded_tensor_has_stride_zero_where_it_repeats_and_follows_every_w
     several = [size > 1 for size in pair.shape]  # elements, between which there is a stride
     strides = [stride // wanted.itemsize for stride in wanted.strides]
     assert not x.numel() or [*compress(expanded.stride(), several)] == [*compress(strides, several)]
-    x.fill_(1)
+    x.detach().fill_(1)
     agree(expanded, np.ones(pair.shape))
 
 

@@ -49,9 +49,10 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
     with pytest.raises(TypeError):
         tensor.detach().bfloat16().numpy() if twin.dtype.is_floating_point else tensor.detach().to_sparse().numpy()
 
-    array, conjugate = tensor.numpy(force=True), tensor.detach().cfloat().conj()
-    assert np.array_equal(array, values)
-    assert not values.size or array.ctypes.data == tensor.data_ptr()
+    for array in (tensor.numpy(force=True), torch.no_grad()(tensor.numpy)()):
+        assert np.array_equal(array, values)
+        assert not values.size or array.ctypes.data == tensor.data_ptr()
+    conjugate = tensor.detach().cfloat().conj()
     copy = conjugate.numpy(force=True)
     before = conjugate.tolist()
     assert copy.tolist() == before
@@ -159,11 +160,12 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(twin):
 @over(
     EVERY_MODE,
     twin=twins(BOTH, shapes=LARGE),
-    options=among("none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor"),
+    options=among("none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor", "of a class"),
 )
 def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
     (tensor, _), (array, _) = twin, array_of(twin)
     array = tensor.numpy() if options == "of a tensor" and twin.layout != "expanded" else array
+    array = array.view(np.memmap) if options == "of a class" else array
     if options == "locked":
         array.flags.writeable = False
     every = {"dtype": twin.dtype, "device": "cpu", "requires_grad": twin.dtype.is_floating_point}

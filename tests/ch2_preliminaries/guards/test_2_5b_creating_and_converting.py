@@ -19,6 +19,7 @@ CREATORS = {
     "ones": (lambda x, **at: torch.ones(x.shape, **at), 1),
     "zeros": (lambda x, **at: torch.zeros(x.shape, **at), 0),
     "full": (lambda x, **at: torch.full(x.shape, 1, **at), 1),
+    "full of truth": (lambda x, **at: torch.full(x.shape, True, **at), 1),
     "new_zeros": (lambda x, **at: x.new_zeros(x.shape, **at), 0),
 }
 
@@ -87,13 +88,12 @@ SUMS = {
     "with what was moved": lambda x, y: x.cpu().to(y.device) + y,
     "with a row of 3": lambda x, y: x + y.new_full((1,) * x.dim(), 3),
     "of a 3 without dimensions": lambda x, y: y.new_full((), 3) + x,
-    "with the number 3": lambda x, y: x + 3,
+    "with the number 3": lambda x, y: (x + 3).to(x.dtype),
 }
-NUMBERS = tuple(dtype for dtype in ANY if dtype != torch.bool)
 
 
 @claim("gpu-sum-stays-on-gpu")
-@over(EVERY_MODE, twin=twins(NUMBERS, values="small"), form=among(*SUMS))
+@over(EVERY_MODE, twin=twins(ANY, values="small"), form=among(*SUMS))
 def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accelerator, twin, form):
     (x, array), (y, other) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
     total = SUMS[form](x, y)
@@ -199,6 +199,7 @@ ROUNDED = among(
     (torch.float32, torch.float64, float("nan"), float("nan")),
     (torch.float64, torch.float32, 1e300, float("inf")),
     (torch.float16, torch.float32, 2.0**-24, 2.0**-24),
+    *((source, torch.bool, number, True) for source in FLOATS for number in (float("nan"), 2.0**-24)),
     (torch.float64, torch.float32, 2.0**-140, 2.0**-140),
     *(
         (source, target, number, float(number) if target.is_floating_point else number)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import FLOATS, WRITABLE, Population, Twin, agree, among, normal, over, twins, whole
+from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, normal, over, twins, whole
 from populations.gradients import SOURCES, WRITES, grad_of
 from populations.operations import FEW, ONCE_EACH, TRACKABLE
 from torch import nn
@@ -46,15 +46,11 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of, l
 
 
 @claim("detach-stops-tracking")
-@over(
-    twin=FEW.also(Twin(torch.float32, (2, 3), "expanded", grad=True)),
-    of=among(*SOURCES),
-    spelled=among("method", "function"),
-)
-def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, spelled):
+@over(twin=FEW.also(Twin(torch.float32, (2, 3), "expanded", grad=True)), of=among(*SOURCES), leave=among(*DETACHED))
+def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, leave):
     x, array = twin.but(grad=True)
     source = SOURCES[of](x)
-    y = (source.detach() if spelled == "method" else torch.detach(source)).requires_grad_()
+    y = DETACHED[leave](source).requires_grad_()
     assert (y.data_ptr(), y.stride()) == (source.data_ptr(), source.stride())
     with pytest.raises(RuntimeError, match="does not require grad and does not have a grad_fn"):
         (source.detach() * 3).sum().backward()
@@ -69,7 +65,7 @@ def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_g
 
 
 @claim("detach-stops-tracking", truth=True)
-@over(twin=FEW, of=among("leaf", "result", "parameter"), spelled=among("method", "function"))
+@over(EVERY_MODE[:2], twin=FEW, of=among("leaf", "result", "parameter"), spelled=among("method", "function"))
 def test_detach_in_place_takes_the_tensor_itself_out_of_the_record_and_refuses_a_view(twin, of, spelled):
     x, array = twin
     y = SOURCES[of](x)

@@ -102,7 +102,11 @@ def test_the_gradient_through_two_operations_is_pulled_through_one_after_the_oth
     agree(x.grad, first.pull(array.astype(np.float64), pulled), 24 + first.roundings + second.roundings, largest)
 
 
-PRODUCTS = {"@": lambda a, b: a @ b, "matmul": lambda a, b: a.matmul(b), "mm": lambda a, b: torch.mm(a, b)}
+PRODUCTS = {
+    **{"@": lambda a, b: a @ b, "matmul": lambda a, b: a.matmul(b), "mm": lambda a, b: torch.mm(a, b)},
+    "by rows": lambda a, b: torch.stack([row @ b for row in (*a, a.sum(0))])[:-1],
+    "by columns": lambda a, b: torch.stack([a @ column for column in b.t()], 1),
+}
 
 
 @claim("backward-multiplies-jacobians")
