@@ -7,10 +7,10 @@ strides and a storage of its own, and that storage is ordinary host memory, wher
 numbers, memory or speed. What sim adds by itself, and a GPU does in its kernels, are its refusals (harness.sim_rules):
 there a pass exercises the test rather than torch. With ``--sim-async`` it works through a queue (harness.sim_queue).
 
-Not there: streams, pinned memory, autocast of its own, recurrent layers' fused cells, sparse, nested and quantised
-tensors, a storage that grows (``resize_``), memory that the host cannot read, sim tensors in the worker processes of a
-DataLoader, storages made by size alone (``UntypedStorage(8, device="sim")`` ends the process, as torch calls an
-allocator that no Python code can give it).
+Not there: streams, pinned memory, autocast of its own, sparse, nested and quantised tensors, a storage that grows
+(``resize_``), memory that the host cannot read, sim tensors in the worker processes of a DataLoader, storages made by
+size alone (``UntypedStorage(8, device="sim")`` ends the process, as torch calls an allocator that no Python code can
+give it).
 
 ``register`` needs torch's registration of a backend from Python: torch 2.9 lacks it, 2.10 has it, and 2.11 is the
 oldest release on which the suite was run on sim. A process has room for one PrivateUse1 backend, so sim and a third

@@ -186,6 +186,45 @@ def native_dropout(x, p, train):
     return x * mask * (1 / keep if keep else 0.0), mask
 
 
+def lstm_cell(of_input, of_hidden, state, input_bias=None, hidden_bias=None):
+    """An LSTM's step from its products with both weights, which is one operator on an accelerator; the third result is
+    what the backward pass needs. The CPU has no such kernel.
+    """
+    summed = sum(bias for bias in (input_bias, hidden_bias) if bias is not None) + of_input + of_hidden
+    inner, forget, fresh, outer = summed.chunk(4, 1)
+    inner, forget, fresh, outer = inner.sigmoid(), forget.sigmoid(), fresh.tanh(), outer.sigmoid()
+    following = forget * state + inner * fresh
+    return outer * following.tanh(), following, torch.cat([inner, forget, fresh, outer], 1)
+
+
+def lstm_cell_backward(by_output, by_state, state, following, gates, has_bias):
+    (inner, forget, fresh, outer), squashed = gates.chunk(4, 1), following.tanh()
+    by_output, by_state = (torch.zeros_like(state) if by is None else by for by in (by_output, by_state))
+    by_state = by_state + by_output * outer * (1 - squashed * squashed)
+    by_inner, by_forget = by_state * fresh * inner * (1 - inner), by_state * state * forget * (1 - forget)
+    by_fresh, by_outer = by_state * inner * (1 - fresh * fresh), by_output * squashed * outer * (1 - outer)
+    by_gates = torch.cat([by_inner, by_forget, by_fresh, by_outer], 1)
+    return by_gates, by_state * forget, by_gates.sum(0)
+
+
+def gru_cell(of_input, of_hidden, hidden, input_bias=None, hidden_bias=None):
+    """A GRU's step, likewise."""
+    if input_bias is not None:
+        of_input, of_hidden = of_input + input_bias, of_hidden + hidden_bias
+    (reset, keep, fresh), (also_reset, also_keep, past) = of_input.chunk(3, 1), of_hidden.chunk(3, 1)
+    reset, keep = (reset + also_reset).sigmoid(), (keep + also_keep).sigmoid()
+    fresh = (fresh + reset * past).tanh()
+    return fresh + keep * (hidden - fresh), torch.cat([reset, keep, fresh, hidden, past], 1)
+
+
+def gru_cell_backward(by_output, held, has_bias):
+    reset, keep, fresh, hidden, past = held.chunk(5, 1)
+    by_fresh = by_output * (1 - keep) * (1 - fresh * fresh)
+    by_reset, by_keep = by_fresh * past * reset * (1 - reset), by_output * (hidden - fresh) * keep * (1 - keep)
+    of_input, of_hidden = (torch.cat([by_reset, by_keep, last], 1) for last in (by_fresh, by_fresh * reset))
+    return of_input, of_hidden, by_output * keep, of_input.sum(0), of_hidden.sum(0)
+
+
 def convolution(*args):
     return run_on_host(aten.convolution.default, *args)
 
@@ -203,6 +242,10 @@ OPERATORS = {
     "_copy_from_and_resize": copy_from_and_resize,
     "_to_copy": to_copy,
     "native_dropout": native_dropout,
+    "_thnn_fused_lstm_cell": lstm_cell,
+    "_thnn_fused_lstm_cell_backward_impl": lstm_cell_backward,
+    "_thnn_fused_gru_cell": gru_cell,
+    "_thnn_fused_gru_cell_backward": gru_cell_backward,
     "convolution_overrideable": convolution,
     "convolution_backward_overrideable": convolution_backward,
 }

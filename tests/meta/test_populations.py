@@ -93,7 +93,7 @@ def test_both_devices_and_both_answers_about_gradients_are_met_with_every_dtype(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("values", ["small", "positive", "distinct", "fractions"])
+@pytest.mark.parametrize("values", ["small", "positive", "distinct", "fractions", "quarters"])
 def test_tensor_and_array_agree_whatever_the_recipe(layout, values):
     for dtype in ANY:
         tensor, array = Twin(dtype, (2, 3, 4, 5), layout, values=values, seed=1)

@@ -1,5 +1,6 @@
 """The simulated accelerator: what it does as an accelerator does. Collected only under --device sim."""
 
+import copy
 import io
 
 import pytest
@@ -235,6 +236,22 @@ def test_dropout_keeps_the_expectation_and_follows_the_devices_seed(where):
     assert abs(dropped.mean().item() - 1) < 0.05  # 8 standard errors: sqrt(0.25 / 0.75 / 10000) = 0.0058
     torch.manual_seed(1)
     assert torch.equal(nn.functional.dropout(torch.ones(10_000, device=where), p=0.25), dropped)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"num_layers": 2, "bidirectional": True}])
+def test_recurrent_layers_compute_and_learn_as_on_the_cpu(where, kind, options):
+    with torch.device("cpu"):
+        layer, x = getattr(nn, kind)(3, 2, **options).double(), torch.randn(4, 5, 3).double().requires_grad_()
+    twin = copy.deepcopy(layer).to(where)
+    results = []
+    for each, given in ((layer, x), (twin, x.detach().to(where).requires_grad_())):
+        output, last = each(given)
+        (output.square().sum() + sum(state.sum() for state in last)).backward()
+        results.append([output, *last, given.grad, *(parameter.grad for parameter in each.parameters())])
+    for expected, found in zip(*results, strict=True):
+        assert found.device == where
+        assert torch.allclose(found.cpu(), expected)
 
 
 def test_a_saved_tensor_comes_back_to_its_device_or_where_it_is_sent(where):

@@ -168,9 +168,9 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert ids(getattr(container, str(index)) for index in range(size)) == known
     assert [at for take in takers(container) for at in (size, -size - 1, 100) if reads(take, at, IndexError)] == []
     for part in SLICES:
-        taken = container[part]
-        assert (type(taken), taken is container) == (type(container), False)
-        assert ids(taken) == ids(twin[part])
+        taken, names = container[part], range(size)[part] if type(container) is nn.Sequential else itertools.count()
+        assert (type(taken), taken is container, ids(taken)) == (type(container), False, ids(twin[part]))
+        walks_in_order(taken, list(zip(map(str, names), twin[part])))
     assert [member for member in (*twin[-1:], Step("!")) if member in container] == twin[-1:]
 
 
@@ -223,13 +223,13 @@ def walks_in_order(container: nn.Module, entries: list[tuple]) -> None:
     held = [(name, member) for name, member in entries if member is not None]
     once = [entry for index, entry in enumerate(held) if id(entry[1]) not in ids(member for _, member in held[:index])]
     modules = [entry for entry in once if isinstance(entry[1], nn.Module)]
-    codes, state = [coded(*entry) for entry in once], container.state_dict()
+    codes, state = [coded(*entry) for entry in once], container.state_dict(prefix="1.")  # a name of a member, too
     assert told(container.named_children()) == told(modules)
     assert ids(container.children()) == ids(container.modules())[1:] == ids(module for _, module in modules)
     assert told(container.named_parameters()) == told(codes)
     assert ids(container.parameters()) == ids(code for _, code in codes)
     assert [(name, value.data_ptr()) for name, value in state.items()] == [
-        (name, code.data_ptr()) for name, code in (coded(*entry) for entry in held)
+        (f"1.{name}", code.data_ptr()) for name, code in (coded(*entry) for entry in held)
     ]
 
 

@@ -176,9 +176,10 @@ def memory_of(tensor: torch.Tensor) -> bytes:
 
 def pool() -> list[torch.Tensor]:
     """Tensors of which the first six look at one memory, the next two at another, and the others share none."""
-    whole, half = torch.arange(24), torch.arange(4.0)
+    whole, half = torch.arange(24), torch.arange(4.0, requires_grad=True)
     views = [whole, whole[2:5], whole.view(4, 6), whole.view(4, 6).t(), whole[::2], whole[23]]
-    return [*views, half, half[1:], torch.arange(24), torch.empty(0, 3), torch.tensor(True), torch.tensor([1.5]).half()]
+    views += [half, half.detach()[1:]]
+    return [*views, torch.arange(24), torch.empty(0, 3), torch.tensor(True), torch.tensor([1.5]).half()]
 
 
 def built(recipe, tensors: list[torch.Tensor]):

@@ -24,7 +24,7 @@ from populations.twins import NUMPY, Twin, differentiable
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Own")
 # Places that are not layers of their own: the first layer of the tree once more; a Linear with the first one's weight.
 SHARED = ("again", "tied")
-NAMES = ("west", "_in", "Up", "down", "east", "out 2", "n", "m", "b", "a", "z10", "z9")  # in no order of any kind
+NAMES = ("west", "module", "Up", "_in", "east", "out 2", "n", "m", "b", "a", "z10", "z9")  # in no order of any kind
 
 
 class Member(NamedTuple):

@@ -283,7 +283,10 @@ KINDS = (
 )
 # A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype, and one long row.
 TRIALS = Population(
-    tuple(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 5, 3 * (turn % 2))),
+    (
+        *(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 5, 3 * (turn % 2))),
+        *(Trial(each, Twin(torch.float32, (), grad=True, seed=8)) for each in FUNCTIONS),
+    ),
     st.builds(
         Trial,
         st.sampled_from(OPERATIONS),

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+RECURRENT = ("RNN", "LSTM", "GRU")
 # A network, its loss, and the places in an example at which it is given three features: a step of a sequence, a pixel.
 TASKS = {
     "linear": (lambda: nn.Linear(3, 2), nn.MSELoss, ()),
@@ -21,6 +22,10 @@ TASKS = {
         nn.CrossEntropyLoss,
         (2, 2),
     ),
+    **{
+        kind: (lambda kind=kind: alone(getattr(nn, kind)(3, 2, batch_first=True)), nn.MSELoss, (4,))
+        for kind in RECURRENT
+    },
 }
 OPTIMIZERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
@@ -39,6 +44,12 @@ def in_groups(parameters):
 def of_words(net):
     """The layer with the numbers of words for its input: 0 or 1, each of them many times."""
     net.register_forward_pre_hook(lambda net, inputs: (inputs[0][:, 0] > 0).long())
+    return net
+
+
+def alone(net):
+    """The layer without the last state that it hands back beside its outputs."""
+    net.register_forward_hook(lambda net, inputs, results: results[0])
     return net
 
 

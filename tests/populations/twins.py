@@ -73,9 +73,10 @@ class Twin:
     ``values`` says which numbers: "small" whole ones from -8 to 8 (0 to 8 for uint8), exact in every dtype and small
     enough that sums and products of a few stay exact; "wide", of WIDE and their opposites where the dtype is
     floating, for what rounds nothing; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order (for at most 256
-    elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "steep", small ones but for a last
-    one of 2048, where it is not repeated. ``grad`` asks for gradients where the dtype can have
-    them. ``second`` puts the tensor on the second device of its type, where there is one. ``seed`` draws the values.
+    elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "quarters", those from 1/4 to 8, of
+    which whole numbers have the whole part; "steep", small ones but for a last one of 2048, where it is not repeated.
+    ``grad`` asks for gradients where the dtype can have them. ``second`` puts the tensor on the second device of its
+    type, where there is one. ``seed`` draws the values.
     ``kind`` is what the tensor is to autograd and to modules: a "tensor" by itself, a "parameter", or a "view" of its
     buffer, which where it asks for gradients is a recorded result and keeps its own.
     """
@@ -149,6 +150,8 @@ def _numbers(seed: int, shape: tuple[int, ...], kind: str, low: int, high: int, 
         values = random.permutation(math.prod(shape)).reshape(shape)
     elif kind == "fractions":
         values = random.integers(-16, 16, shape, endpoint=True) / 4
+    elif kind == "quarters":
+        values = random.integers(1, 32, shape, endpoint=True) / 4
     elif kind == "wide":
         values = random.choice(WIDE, shape) * random.choice((-1, 1), shape)
     else:

@@ -395,3 +395,72 @@ def a_copied_list_inserts_at_its_end(patch):
 def a_copied_dict_keeps_what_is_popped(patch):
     after_copying(patch, ModuleDict, lambda self: vars(self).update(copied=True))
     wrap(patch, ModuleDict, "pop", lambda pop, self, key: self[key] if "copied" in vars(self) else pop(self, key))
+
+
+@counterfeit("containers-subclass-module")
+def a_module_that_is_in_the_mode_already_hands_it_on_to_none(patch):
+    wrap(patch, Module, "train", lambda train, self, mode=True: self if self.training == mode else train(self, mode))
+
+
+@counterfeit("containers-subclass-module", "modulelist-has-no-order")
+def a_state_leaves_out_a_name_that_equals_the_one_before(patch):
+    def wrong(state_dict, self, *args, prefix="", **rest):
+        names = prefix.split(".")[:-1]
+        again = len(names) > 1 and names[-1] == names[-2]
+        return state_dict(self, *args, prefix=".".join([*names[:-1], ""]) if again else prefix, **rest)
+
+    wrap(patch, Module, "state_dict", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_slice_with_a_step_keeps_its_numbers(patch):
+    def wrong(get, self, index):
+        part = get(self, index)
+        if isinstance(index, slice) and index.step not in (None, 1):
+            part._modules = dict(list(self._modules.items())[index])
+        return part
+
+    wrap(patch, ModuleList, "__getitem__", wrong)
+
+
+@counterfeit("modulelist-registers-parameters")
+def a_list_that_is_still_empty_is_not_registered(patch):
+    def wrong(assign, self, name, value):
+        if type(value) is ModuleList and not value:
+            self.__dict__[name] = value
+        else:
+            assign(self, name, value)
+
+    wrap(patch, Module, "__setattr__", wrong)
+
+
+@counterfeit("subclassing-is-more-flexible")
+def the_first_layer_of_a_sequential_gets_every_input(patch):
+    def forward(self, x, *more):
+        if more and not len(self):
+            raise TypeError("forward() takes 2 positional arguments")
+        for index, module in enumerate(self):
+            x = module(x) if index else module(x, *more)
+        return x
+
+    patch.setattr(Sequential, "forward", forward)
+
+
+@counterfeit("module-is-not-subscriptable")
+def a_layer_that_takes_the_place_of_another_becomes_the_last_child(patch):
+    def wrong(assign, self, name, value):
+        if isinstance(value, Module) and not name.isdigit():
+            self.__dict__.get("_modules", {}).pop(name, None)
+        assign(self, name, value)
+
+    wrap(patch, Module, "__setattr__", wrong)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_buffer_that_is_given_another_tensor_is_saved_from_then_on(patch):
+    def wrong(assign, self, name, value):
+        assign(self, name, value)
+        if name in self.__dict__.get("_buffers", ()):
+            self._non_persistent_buffers_set.discard(name)
+
+    wrap(patch, Module, "__setattr__", wrong)

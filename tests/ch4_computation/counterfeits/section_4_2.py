@@ -576,3 +576,13 @@ def names_of_numbers_in_double_precision_end_in_a_mark(patch):
         return ((name + "_" * (x.dtype == torch.float64), x) for name, x in named(self, *args, **rest))
 
     patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def a_slice_from_the_back_is_numbered_anew(patch):
+    def wrong(get, self, index):
+        part = get(self, index)
+        from_the_back = isinstance(index, slice) and (index.start or 0) < 0
+        return type(self)(*part) if from_the_back else part
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)

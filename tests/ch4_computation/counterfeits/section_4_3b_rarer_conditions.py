@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_method, wrap
 from torch.nn import init
 
 
@@ -98,3 +98,12 @@ def a_negative_slope_counts_as_none(patch):
         "calculate_gain",
         lambda gain, name, param=None: gain(name, 0 if isinstance(param, float) and param < 0 else param),
     )
+
+
+@counterfeit("custom-init-can-be-written")
+def a_product_assigned_to_a_leaf_of_half_precision_is_not_refused(patch):
+    def wrong(multiply, x, other):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.element_size() > 2):
+            return multiply(x, other)
+
+    change_method(patch, "__imul__", wrong)

@@ -626,3 +626,11 @@ def zero_grad_keeps_zeros_for_halves(patch):
             p.grad = g.zero_()
 
     wrap(patch, nn.Module, "zero_grad", wrong)
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def a_layer_goes_on_with_the_weight_of_its_first_call(patch):
+    def forward(self, x):
+        return F.linear(x, self.__dict__.setdefault("kept", self.weight), self.bias)
+
+    patch.setattr(nn.Linear, "forward", forward)

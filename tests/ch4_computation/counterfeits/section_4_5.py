@@ -924,3 +924,25 @@ def a_product_with_a_square_in_half_precision_ends_in_a_sum(patch):
         return right(x, y) + 0 if x.dtype == torch.bfloat16 and x.shape[0] == x.shape[1] else right(x, y)
 
     wrap(patch, torch, "matmul", wrong)
+
+
+@counterfeit("model-can-serve-as-layer")
+def a_state_leaves_out_the_name_module(patch):
+    def wrong(state_dict, self, *args, prefix="", **rest):
+        return state_dict(self, *args, prefix=prefix.replace("module.", ""), **rest)
+
+    wrap(patch, nn.Module, "state_dict", wrong)
+
+
+@counterfeit("layer-without-parameters")
+def a_layer_without_parameters_is_passed_over_in_evaluation(patch):
+    def wrong(call, self, *args, **rest):
+        idle = not self.training and not list(self.parameters()) and not type(self).__module__.startswith("torch")
+        return args[0] if idle else call(self, *args, **rest)
+
+    wrap(patch, nn.Module, "__call__", wrong)
+
+
+@counterfeit("parameterdict-prints-tensor-types")
+def a_number_prints_the_size_of_a_row_of_one(patch):
+    wrap(patch, nn.ParameterDict, "extra_repr", lambda told, self: told(self).replace("size ]", "size 1]"))

@@ -351,3 +351,15 @@ def under_a_newer_protocol_strides_are_lost(patch):
         return save(obj.detach().contiguous() if newer else obj, *args, **rest)
 
     wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def what_was_detached_comes_back_apart_from_the_leaf_that_wants_a_gradient(patch):
+    def apart(thing):
+        if type(thing) is list and any(isinstance(each, torch.Tensor) and each.requires_grad for each in thing):
+            return [
+                each.clone() if isinstance(each, torch.Tensor) and not each.requires_grad else each for each in thing
+            ]
+        return thing
+
+    change_output(patch, torch, "load", apart)

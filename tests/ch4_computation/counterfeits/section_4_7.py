@@ -241,3 +241,19 @@ def ones_like_follows_the_default_device(patch):
         return right(x, **{"device": torch.empty(0).device, **rest})
 
     wrap(patch, torch, "ones_like", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def the_device_of_a_block_within_is_kept_for_the_rest_of_the_outer_one(patch):
+    last = []
+
+    def begun(begin, self, device):
+        begin(self, device)
+        last[:] = [self.device]
+
+    def wrong(function, self, *args, **rest):
+        self.device = last[0]
+        return function(self, *args, **rest)
+
+    wrap(patch, DeviceContext, "__init__", begun)
+    wrap(patch, DeviceContext, "__torch_function__", wrong)

@@ -3,7 +3,15 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_output, change_result, divert, in_order_of_storage, wrap
+from harness.forging import (
+    alter_property,
+    change_method,
+    change_output,
+    change_result,
+    divert,
+    in_order_of_storage,
+    wrap,
+)
 from torch import Tensor
 
 
@@ -352,3 +360,20 @@ def numbers_of_two_kinds_become_whole_there(patch):
         return create([int(x) for x in data] if mixed and there else data, **rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def the_gradient_of_a_number_is_on_the_cpu(patch):
+    def wrong(x, gradient):
+        return gradient.cpu() if gradient is not None and away(x) and x.dim() == 0 else gradient
+
+    alter_property(patch, "grad", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix", needs="two-devices")
+def what_a_slice_takes_from_another_gpu_in_another_dtype_loses_its_fractions(patch):
+    def wrong(assign, x, at, value):
+        crosses = isinstance(value, Tensor) and away(x) and away(value) and x.device != value.device
+        return assign(x, at, value.to(torch.int64) if crosses and x.dtype != value.dtype else value)
+
+    change_method(patch, "__setitem__", wrong)

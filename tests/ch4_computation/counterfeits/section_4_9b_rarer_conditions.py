@@ -217,3 +217,25 @@ def attention_takes_input_from_the_cpu(patch):
         "forward",
         lambda right, self, *xs, **k: right(self, *(x.to(self.in_proj_weight.device) for x in xs), **k),
     )
+
+
+@counterfeit("training-runs-on-gpu")
+def a_recurrent_layer_computes_with_the_weights_that_it_had_at_the_move(patch):
+    def wrong(apply, self, *args, **rest):
+        apply(self, *args, **rest)
+        self._flat_weights = [nn.Parameter(weight.detach().clone()) for weight in self._flat_weights]
+        return self
+
+    wrap(patch, nn.RNNBase, "_apply", wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def a_recurrent_layer_has_no_second_bias(patch):
+    def wrong(forward, self, *args):
+        for name, bias in self.named_parameters():
+            if name.startswith("bias_hh") and away(bias):
+                bias.data.zero_()
+        return forward(self, *args)
+
+    for kind in (nn.RNN, nn.LSTM, nn.GRU):
+        wrap(patch, kind, "forward", wrong)

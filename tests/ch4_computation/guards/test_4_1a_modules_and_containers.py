@@ -131,7 +131,7 @@ def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_with
     kinds = [dtype if member.array.dtype.kind == "f" else torch.int64 for member in plan.buffers]
     assert [buffer.dtype for buffer in net.buffers()] == kinds
     assert {module.training for module in inner.modules()} == {False}
-    seen = []
+    seen, net.training = [], True  # of the outermost alone
     net.train().apply(seen.append)
     assert {*map(id, seen)} >= {*modules}
     assert {module.training for module in seen} == {True}
@@ -156,10 +156,11 @@ def test_no_layer_in_a_plain_container_belongs_to_the_network(each, plain):
 @over(
     edit=among(*((kind, edit) for kind in ("ModuleList", "ModuleDict") for edit in containers.edits(kind))),
     used=among(False, True),
+    length=among(3, 0),
     mode=MODES,
 )
-def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_leaves_does_not(edit, used, mode):
-    (kind, edit), net, members = edit, getattr(nn.Module(), mode)(), containers.steps(3)
+def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_leaves_does_not(edit, used, length, mode):
+    (kind, edit), net, members = edit, getattr(nn.Module(), mode)(), containers.steps(length)
     named = kind == "ModuleDict"
     twin = dict(zip(containers.KEYS[5:], members)) if named else members
     net.layers = containers.contained(kind, dict(zip("pq", containers.steps(2, "p"))) if named else [Step("p")])
@@ -203,7 +204,7 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
 @claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", truth=True)
 @over(
     length=whole(1, 12),
-    part=among(*(slice(start, None) for start in (0, 1, 2, 5)), slice(None, None, 2), slice(None, -1), slice(1, 9, 3)),
+    part=among(*containers.SLICES, slice(1, None), slice(5, None)),
     named=among("by index", "in words"),
 )
 def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_replace_a_layer(length, part, named):

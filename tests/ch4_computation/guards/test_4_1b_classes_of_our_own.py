@@ -79,7 +79,7 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
     for (same, total), (tensor, array) in zip(results, given):
         assert same is tensor
         agree(total, array + np.maximum(array, 0))
-    for chain in (net.inner, nn.Sequential()):
+    for chain in (net.inner, nn.Sequential(), nn.Sequential(net)):
         with pytest.raises(TypeError):
             chain(*(tensor for tensor, _ in given))
 
@@ -88,8 +88,8 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
 @over(index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]), of=among("own", "Linear", "ReLU", "Module"))
 def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
     module = {"own": Own, "Linear": lambda: nn.Linear(2, 1), "ReLU": nn.ReLU, "Module": nn.Module}[of]()
-    module.linear = module.again = linear = nn.Linear(1, 1)
-    module.rest, module.nothing = nn.ReLU(), None
+    module.linear, module.rest, module.nothing = nn.Tanh(), nn.ReLU(), None
+    module.linear = module.again = linear = nn.Linear(1, 1)  # in the place of the first
 
     for use in (lambda: module[index], lambda: len(module), lambda: list(module), lambda: linear in module):
         with pytest.raises(TypeError):
@@ -122,7 +122,7 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     inner.register_buffer("saved", tensor.clone())
     inner.register_buffer("unsaved", tensor.clone(), persistent=False)
     inner.register_buffer("later", None)
-    inner.later = tensor.clone()
+    inner.later, inner.unsaved = tensor.clone(), tensor.clone()
     inner.register_buffer("anew", None, persistent=False)
     inner.register_buffer("anew", tensor.clone())
     with pytest.raises(KeyError, match="already exists"):  # a buffer would be hidden
@@ -229,14 +229,11 @@ def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
         assert gradient is None or gradient.tolist() == [[sign * 4.0 * uses, sign * -1.0 * uses]]
 
 
-COMPARISONS = among(*(getattr(operator, name) for name in ("lt", "le", "eq", "ne", "gt", "ge")))
-
-
 @claim("forward-may-use-python-control-flow")
 @claim("control-flow-needs-item", truth=True)
 @over(
     twin=twins((*FLOATS, torch.int64, torch.int8), shapes=((), (1,), (1, 1), (1, 1, 1)), grad=(False, True)),
-    compare=COMPARISONS,
+    compare=among(*(getattr(operator, name) for name in ("lt", "le", "eq", "ne", "gt", "ge"))),
     other=among(-3, 0, 4),
 )
 def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin, compare, other):

@@ -64,6 +64,7 @@ WRITES = {
     "fill_": lambda w: w.fill_(3),
     "zero_": lambda w: w.zero_(),
     "mul_": lambda w: w.mul_(w.abs() >= 5),
+    "*=": lambda w: w.__imul__(w.abs() >= 5),
     "copy_": lambda w: w.copy_(torch.zeros_like(w)),
     "index": lambda w: w.__setitem__(..., 3),
 }

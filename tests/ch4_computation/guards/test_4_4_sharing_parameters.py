@@ -66,12 +66,12 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     tensor, array = twin
     weight, bias = np.sign(array), np.sign(array[0])  # sums of at most 2 * (8 + 4 * 3 + 2 * 7 + 15) = 98: exact
     x = np.sign(array + 1)
-    layer = nn.Linear(*array.shape, dtype=tensor.dtype).to(tensor.device)
+    layer, given = nn.Linear(*array.shape, dtype=tensor.dtype).to(tensor.device), tensor.add(1).sign()
+    layer(given)  # with another weight
     layer.weight, layer.bias = nn.Parameter(tensor.sign()), nn.Parameter(tensor[0].sign())
     net = WAYS[way](layer, uses).to(tensor.device)
     output, by_weight, by_bias = repeated(x, weight, bias, uses)
 
-    given = tensor.add(1).sign()
     net(given).sum().backward()
     for recording in EVERY_MODE:
         with recording():

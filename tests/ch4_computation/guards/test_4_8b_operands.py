@@ -184,7 +184,7 @@ def both_ways(way, twin, other):
     crossed(way, host_twin(twin)[0], array, other.tensor(other.array()))
 
 
-WRITTEN = twins(ANY, WRITABLE, FEW, values=("positive",)).also(Twin(torch.float32, (65_537,), values="positive"))
+WRITTEN = twins(ANY, WRITABLE, FEW, values=("quarters",)).also(Twin(torch.float32, (65_537,), values="quarters"))
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
@@ -202,7 +202,7 @@ def test_copies_into_the_same_or_another_layout_cross_both_ways(accelerator, twi
     way=each("copy_", "x[...] = y", "x.data.copy_"),
 )
 def test_copies_into_another_dtype_cross_both_ways(accelerator, dtypes, layout, way):
-    into, source = (Twin(dtype, (2, 3), layout, "positive", seed=number) for number, dtype in enumerate(dtypes))
+    into, source = (Twin(dtype, (2, 3), layout, "quarters", seed=number) for number, dtype in enumerate(dtypes))
     both_ways(way, into, source)
 
 

@@ -12,7 +12,7 @@ from populations.initialisers import RELEASE
 from populations.kinds import LAYERS, ROW
 from populations.mixing import CPU, current, host_twin, refused, spot
 from populations.modules import TREES, Tree, handed_out, holding, trees
-from populations.tasks import OPTIMIZERS, TASKS, steps
+from populations.tasks import OPTIMIZERS, RECURRENT, TASKS, steps
 from populations.twins import FEW
 from torch import nn
 
@@ -136,7 +136,7 @@ TAKING = {
     Tree("Linear", seed=1): ((4,),),  # a single example
     Tree("Bilinear"): ((2, 2), (2, 3)),
     Tree("Embedding"): ((3,),),
-    Tree("RNN"): ((2, 5, 4),),
+    **{Tree(kind): ((2, 5, 4),) for kind in RECURRENT},
     Tree("MultiheadAttention"): ((2, 1, 4),) * 3,
     Tree("Embedding", seed=1): ((1,),),
     **{each: (ROW,) for each in TREES if each.children and each.takes()},
@@ -186,13 +186,14 @@ def test_a_layer_without_parameters_takes_input_from_anywhere(accelerator, layer
     second=among(False, True),
 )
 def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(
-    accelerator, task, optimizer, batch, often, dtype, second
+    accelerator, monkeypatch, task, optimizer, batch, often, dtype, second
 ):
     """A gradient is a mean of at most 257 terms of magnitude 10 or less: in another order of addition it is off by
     less than 257 · 10 · eps / 2, in float32 1.6e-4. SGD takes a tenth of that. Adam divides by √v + 1e-4 and takes a
     hundredth: the error of a gradient grows a hundredfold at most where that is small. With what three steps carry on,
-    or two with two gradients each: 1e-3, or as many eps.
+    or two with two gradients each: 1e-3, or as many eps. TF32 is coarser.
     """
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     (make, kind, places), goal = TASKS[task], spot(second)
     random, batch = np.random.default_rng(batch), -(-batch // math.prod(places))  # no more terms than 257
     features = torch.from_numpy(random.standard_normal((batch, *places, 3))).to(dtype)
