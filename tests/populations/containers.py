@@ -92,15 +92,15 @@ LIST_EDITS: dict[str, Callable] = {
     "insert": lambda x, at, new: x.insert(at % (len(x) + 1), new[0]),
     "insert last": lambda x, at, new: x.insert(len(x), new[0]),
     "insert from the back": lambda x, at, new: x.insert(-1 - place(x, at) if len(x) else 0, new[0]),
-    "replace": lambda x, at, new: replaced(x, place(x, at), new[0]),
+    "replace": lambda x, at, new: replaced(x, np.int64(place(x, at)), new[0]),
     "replace from the back": lambda x, at, new: replaced(x, -1 - place(x, at), new[0]),
-    "delete": lambda x, at, new: deleted(x, place(x, at)),
+    "delete": lambda x, at, new: deleted(x, np.int64(place(x, at))),
     "delete from the back": lambda x, at, new: deleted(x, -1 - place(x, at)),
     "delete a slice": lambda x, at, new: deleted(x, slice(place(x, at), place(x, at) + 2)),
     "delete every second": lambda x, at, new: deleted(x, slice(at % 2 - len(x), None, 2)),
     "delete backwards": lambda x, at, new: deleted(x, slice(None, None, -2)),
     "pop": lambda x, at, new: x.pop(place(x, at)) if len(x) else None,
-    "pop from the back": lambda x, at, new: x.pop(-1 - place(x, at)) if len(x) else None,
+    "pop from the back": lambda x, at, new: x.pop(np.int64(-1 - place(x, at))) if len(x) else None,
 }
 DICT_EDITS: dict[str, Callable] = {
     "add or replace": lambda x, key, new: x.__setitem__(key, new[0]),
@@ -110,7 +110,7 @@ DICT_EDITS: dict[str, Callable] = {
     "update from an ordered dict": lambda x, key, new: x.update(OrderedDict({key: new[0], "west": new[1]})),
     "update from pairs": lambda x, key, new: x.update([("new", new[1]), (key, new[0])]),
     "update from a generator": lambda x, key, new: x.update(pair for pair in [("new", new[1]), (key, new[0])]),
-    "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})),
+    "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})) or x.update(x),
     "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,
     "pop": lambda x, key, new: x.pop(key if key in x else next(iter(x))) if len(x) else None,
     "assign as an attribute": lambda x, key, new: (x.__setitem__ if type(x) is dict else x.__setattr__)(key, new[0]),
@@ -164,7 +164,7 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert len(container) == size
     walks_in_order(container, [(str(index), member) for index, member in enumerate(twin)])
     assert ids(container) == ids(reversed(list(reversed(container)))) == known
-    assert ids(container[index] for index in (*range(-size, size), *map(np.int64, range(size)))) == 3 * known
+    assert ids(container[index] for index in (*range(-size, size), *torch.arange(size, device="cpu"))) == 3 * known
     assert ids(getattr(container, str(index)) for index in range(size)) == known
     assert [at for take in takers(container) for at in (size, -size - 1, 100) if reads(take, at, IndexError)] == []
     for part in SLICES:

@@ -464,3 +464,62 @@ def a_buffer_that_is_given_another_tensor_is_saved_from_then_on(patch):
             self._non_persistent_buffers_set.discard(name)
 
     wrap(patch, Module, "__setattr__", wrong)
+
+
+@counterfeit("subclassing-module-defines-a-model")
+def a_call_whose_forward_returns_none_gives_the_input(patch):
+    def wrong(call, self, *args, **rest):
+        result = call(self, *args, **rest)
+        return args[0] if result is None and args else result
+
+    wrap(patch, Module, "__call__", wrong)
+
+
+@counterfeit("sequential-chains-its-modules")
+def a_layer_that_puts_out_none_is_passed_over(patch):
+    def apply(module, x):
+        y = module(x)
+        return x if y is None else y
+
+    run_levels(patch, apply=apply)
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def a_convolution_of_a_single_image_takes_channels_too_many(patch):
+    def wrong(forward, self, x):
+        return forward(self, x[: self.in_channels] if x.dim() == 3 else x)
+
+    wrap(patch, nn.Conv2d, "forward", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def only_a_python_number_can_be_deleted_at(patch):
+    def wrong(delete, self, index):
+        if type(index) in (int, slice):
+            delete(self, index)
+
+    wrap(patch, ModuleList, "__delitem__", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def an_update_by_itself_clears(patch):
+    def wrong(update, self, entries):
+        if entries is self:
+            self.clear()
+        update(self, entries)
+
+    wrap(patch, ModuleDict, "update", wrong)
+
+
+@counterfeit("control-flow-needs-item")
+def one_element_of_a_row_that_wants_a_gradient_is_true(patch):
+    change_method(patch, "__bool__", lambda truth, x: (x.requires_grad and x.dim() > 0) or truth(x))
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def a_convolution_goes_on_with_the_weight_of_its_first_call(patch):
+    def wrong(convolve, self, x, weight, bias):
+        return convolve(self, x, self.__dict__.setdefault("kept", weight), bias)
+
+    for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
+        wrap(patch, kind, "_conv_forward", wrong)

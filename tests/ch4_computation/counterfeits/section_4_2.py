@@ -586,3 +586,10 @@ def a_slice_from_the_back_is_numbered_anew(patch):
         return type(self)(*part) if from_the_back else part
 
     wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def an_index_that_is_a_tensor_reaches_the_first_layer(patch):
+    wrap(
+        patch, nn.Sequential, "__getitem__", lambda get, self, at: get(self, 0 if isinstance(at, torch.Tensor) else at)
+    )

@@ -1,5 +1,6 @@
 """Counterfeits of 4.5: layers of our own that are overlooked, and containers that are not quite lists and dicts."""
 
+import copy
 from collections import OrderedDict
 
 import torch
@@ -946,3 +947,19 @@ def a_layer_without_parameters_is_passed_over_in_evaluation(patch):
 @counterfeit("parameterdict-prints-tensor-types")
 def a_number_prints_the_size_of_a_row_of_one(patch):
     wrap(patch, nn.ParameterDict, "extra_repr", lambda told, self: told(self).replace("size ]", "size 1]"))
+
+
+@counterfeit("parameter-list-is-a-module-member")
+def a_copy_has_the_dictionary_of_the_first(patch):
+    patch.setattr(nn.Module, "__deepcopy__", lambda self, memo: copy.copy(self), raising=False)
+
+
+@counterfeit("layer-with-parameters-uses-parameter")
+def in_evaluation_a_plain_tensor_that_wants_a_gradient_is_a_parameter(patch):
+    def wrong(parameters, self, recurse=True):
+        yield from parameters(self, recurse)
+        for module in self.modules():
+            plain = filter(is_plain, vars(module).values())
+            yield from (each for each in plain if each.requires_grad and not module.training)
+
+    wrap(patch, nn.Module, "parameters", wrong)

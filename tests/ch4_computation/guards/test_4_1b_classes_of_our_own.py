@@ -26,20 +26,20 @@ MODES = among("train", "eval")
     EVERY_MODE,
     sizes=each((1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)),
     kind=among(
-        *("Linear", "single example", "BatchNorm1d", "LayerNorm", "GroupNorm"),
+        *("Linear", "BatchNorm1d", "LayerNorm", "GroupNorm"),
         *(f"Conv{kind}{rank}d" for kind in ("", "Transpose") for rank in (1, 2, 3)),
     ),
-    batch=among(6, 0),
+    batch=each((6,), (0,), ()),
     mode=MODES,
 )
 def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch, mode):
     puts_out, takes_in = sizes
     if kind.startswith("Conv"):
-        layer, x = getattr(nn, kind), torch.ones(batch, 1, *[2] * int(kind[-2]))
+        layer, x = getattr(nn, kind), torch.ones(*batch, 1, *[2] * int(kind[-2]))
         first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
     else:
         first = nn.Linear(2, puts_out)
-        x = torch.ones(*{"single example": [], "BatchNorm1d": [6]}.get(kind, [batch]), 2)  # of nothing is no statistic
+        x = torch.ones(*{"BatchNorm1d": (6,), "GroupNorm": batch or (6,)}.get(kind, batch), 2)  # or it has no statistic
         norms = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm, "GroupNorm": lambda n: nn.GroupNorm(1, n)}
         second = norms.get(kind, lambda size: nn.Linear(size, 5))
 
@@ -152,9 +152,11 @@ REUSED = ("Linear", "Linear without bias", "Conv1d", "Conv2d", "Conv3d", "PReLU"
 @over(each=layers(kinds=REUSED, dtypes=SINGLE_AND_DOUBLE), uses=whole(1, 3), mode=MODES)
 def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_gradients(each, uses, mode):
     layer, *copies = (getattr(next(iter(each)), mode)() for _ in range(uses + 1))
-    for parameter in nn.ModuleList([layer, *copies]).parameters():
-        parameter.requires_grad_(True).data.div_(8)  # to weights of 1/8 to 1: all sums of their products here are exact
-    x = torch.ones(each.takes(), dtype=each.dtype, device=parameter.device)
+    x = torch.ones(each.takes(), dtype=each.dtype, device=next(layer.parameters()).device)
+    layer(x)  # with other weights
+    for same in (layer, *copies):
+        for name, parameter in list(same.named_parameters()):
+            setattr(same, name, nn.Parameter(parameter.detach() / 8))  # 1/8 to 1: all sums of their products are exact
     reused, apart = nn.Sequential(*[layer] * uses)(x), nn.Sequential(*copies)(x)
     (reused.sum() + apart.sum()).backward()
 
@@ -241,7 +243,7 @@ def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin
     for number in (other, array.item()):
         expected = compare(array.item(), number)
         assert bool(compare(tensor, number)) is expected
-    assert bool(tensor) is bool(tensor / 64) is bool(array.item())  # a fraction is not nothing
+    assert [*map(bool, (tensor, tensor / 64, tensor * 0))] == [bool(array.item())] * 2 + [False]  # a fraction is not 0
 
 
 @claim("control-flow-needs-item", truth=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, after_any_history, agree, among, containers, over, twins
-from populations.changes import CONVERSIONS, conversions
+from populations.changes import CONVERSIONS, COPYING, conversions
 from populations.containers import KEYS, ids, told
 from populations.modules import trees
 from torch import nn
@@ -67,7 +67,7 @@ def test_a_layer_subtracts_the_mean_of_all_elements_and_leaves_its_input_alone(t
 @claim("parameter-list-is-a-module-member")
 @over(tree=trees())
 def test_every_module_of_a_tree_has_a_dictionary_of_its_own_parameters_in_the_order_of_registration(tree):
-    _, plan = tree
+    root, plan = tree
     for path, module in plan.modules:
         parts = [(member.name.rpartition("."), member.tensor) for member in plan.parameters]
         own = told((name, tensor) for (before, _, name), tensor in parts if before == path)
@@ -80,8 +80,8 @@ def test_every_module_of_a_tree_has_a_dictionary_of_its_own_parameters_in_the_or
         assert told(module.named_parameters(recurse=False))[-1:] == [("extra", id(again))]
         del module.extra
         assert "extra" not in register
-    registers = {id(module): id(module._parameters) for _, module in plan.modules}
-    assert len({*registers.values()}) == len(registers)
+    registers = [m._parameters for net in (root, *(copy(root) for copy in COPYING.values())) for m in net.modules()]
+    assert len({*map(id, registers)}) == len(registers)
 
 
 class Scaled(nn.Module):
@@ -107,7 +107,7 @@ def test_of_what_takes_part_only_parameters_are_listed_trained_stored_and_conver
     layer = Scaled(scale, shift)
     net, path = (nn.Sequential(layer), "0.scale") if nested else (layer, "scale")
     x = torch.full_like(scale, 2)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    optimizer = torch.optim.SGD(net.train(twin.second).parameters(), lr=0.5)
     net(x).sum().backward()
     optimizer.step()
 
