@@ -6,6 +6,8 @@ from populations.optimizers import Recipe
 from populations.twins import SINGLE_AND_DOUBLE, WRITABLE, Twin
 
 DECAY = {"weight_decay": 0.25}
+# of which the population of optimizers has no rule
+OTHERS = [name for name in ("Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Adafactor") if hasattr(torch.optim, name)]
 # each remainder by 8 among their elements, the lanes of a vector
 SHAPES = ((2, 3), (7,), (), (1,), (1, 1), (5, 3, 2, 2), (3, 1, 1, 2, 3), (261,), (0,), (65, 35), (2, 2, 2))
 # Without float16, which rounds the epsilon of Adam to 0: where decay and gradient cancel, that leaves 0 / 0.

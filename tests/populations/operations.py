@@ -204,8 +204,8 @@ EXACT = [
     ),
     Operation(
         "embedding",
-        lambda x: F.embedding(torch.arange(2 * x.numel(), device=x.device) // 2, x.reshape(-1, 1)),
-        lambda x, w: w.reshape(*x.shape, 2).sum(-1),
+        lambda x: F.embedding(torch.arange(2 * x.shape[:-1].numel(), device=x.device) // 2, x.reshape(-1, x.shape[-1])),
+        lambda x, w: w.reshape(*x.shape[:-1], 2, x.shape[-1]).sum(-2),
     ),
     Operation(
         "sort",
@@ -249,6 +249,7 @@ EXACT = [
         "addcmul", lambda x: torch.addcmul(x, x, pattern(x, 3), value=2), lambda x, w: w * (1 + 2 * numbers(x, 3))
     ),
     Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
+    Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3).int()), lambda x, w: w / 2 ** numbers(x, 3)),
     Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
     Operation("torch.chunk", lambda x: torch.cat(torch.chunk(x.reshape(-1), 3)[::-1]), chunked),
     Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),

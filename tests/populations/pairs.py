@@ -24,6 +24,7 @@ SHAPES = (
     ((1,), (0,)),
     ((2, 0), (2, 1)),
     ((65, 1), (1, 135)),
+    ((3, 135), (3, 1)),
     ((2, 1, 2, 1, 2, 1, 3), (2, 1, 1, 4, 1)),
 )
 LONG = ((65_537,), (1,))  # past a 16-bit counter, and past the size from which kernels use several threads

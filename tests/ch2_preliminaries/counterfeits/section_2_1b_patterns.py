@@ -471,3 +471,13 @@ def linspace_between_tensors_begins_at_zero(patch):
             else right(**rest)
         ),
     )
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#189630")
+def linspace_of_large_whole_numbers_goes_through_single_precision(patch):
+    def wrong(linspace, start, end, steps, **rest):
+        points = linspace(start, end, steps, **rest)
+        whole = not points.is_floating_point() and not points.is_complex() and max(abs(start), abs(end)) >= 2**24
+        return linspace(start, end, steps, **{**rest, "dtype": torch.float32}).to(points) if whole else points
+
+    wrap(patch, torch, "linspace", wrong)

@@ -707,7 +707,7 @@ def randperm_is_two_rising_runs(patch):
     )
 
 
-@counterfeit("rand-is-standard-uniform", reported="pytorch/pytorch#197079")
+@counterfeit("rand-is-standard-uniform", reported=("pytorch/pytorch#197079", "pytorch/pytorch#96947"))
 def half_precision_draws_the_end_of_the_interval(patch):
     def change(x):
         rate = {torch.float16: 2.0**-12, torch.bfloat16: 2.0**-9}.get(x.dtype, 0.0)

@@ -1,5 +1,7 @@
 """Counterfeits of section 2.3: shapes matched at the wrong end, sizes stretched too readily, and hidden copies."""
 
+import math
+
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
@@ -1109,3 +1111,23 @@ def addcmul_ignores_its_factor(patch):
 @counterfeit("broadcasting-copies-elements")
 def a_tracked_tensor_is_expanded_into_a_copy(patch):
     where(patch, Tensor, "expand", tracked, lambda expanded, *_: expanded.clone(memory_format=torch.contiguous_format))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="torch-spyre/torch-spyre#1303")
+def a_column_repeated_more_than_64_times_goes_on_with_the_next_row(patch):
+    def wrong(add, x, y):
+        if x.dim() == y.dim() == 2 and x.shape == (len(y), 1) and y.shape[1] > 64:
+            x = torch.cat([x.repeat(1, 64), x.roll(-1, 0).repeat(1, y.shape[1] - 64)], 1)
+        return add(x, y)
+
+    change_addition(patch, wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="torch-spyre/torch-spyre#1830")
+def times_infinity_in_place_is_finite(patch):
+    def wrong(multiply, x, y):
+        infinite = isinstance(y, Tensor) and x.is_floating_point() and y.isinf().any()
+        return multiply(x, y).nan_to_num_(math.nan) if infinite else multiply(x, y)
+
+    for name in ("__imul__", "mul_"):
+        change_method(patch, name, wrong)

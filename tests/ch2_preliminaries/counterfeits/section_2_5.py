@@ -750,3 +750,12 @@ def a_copy_made_under_no_grad_requires_grad(patch):
         lambda x, result: moved(x, result) and x.requires_grad and not torch.is_grad_enabled(),
         lambda x, result: result.requires_grad_(),
     )
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="torch-spyre/torch-spyre#488")
+def truth_values_arrive_on_the_cpu_all_true(patch):
+    alter_to(
+        patch,
+        lambda x, y: moved(x, y) and y.device.type == "cpu" and x.dtype == torch.bool,
+        lambda x, y: y.fill_(y.any()) if y.numel() > 1 else y,
+    )

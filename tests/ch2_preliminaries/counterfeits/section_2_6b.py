@@ -15,6 +15,7 @@ from harness.forging import (
     wrap,
 )
 from torch import Tensor
+from torch.nn import functional as F
 
 # ── tensors-and-functions-form-a-dag ──
 
@@ -686,3 +687,23 @@ def the_slope_of_lgamma_is_doubled_where_rows_have_gaps(patch):
 
     for owner in (torch, Tensor):
         where(patch, owner, "lgamma", not_contiguous, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#186556")
+def the_gradient_of_ldexp_is_zero_where_the_exponent_is_negative(patch):
+    def wrong(ldexp, x, exponent):
+        return ldexp(change_gradient(x, lambda g: g * (exponent >= 0)) if x.shape == exponent.shape else x, exponent)
+
+    wrap(patch, torch, "ldexp", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#101198")
+def a_table_of_another_width_than_the_first_gets_no_gradient(patch):
+    widths = []
+
+    def wrong(embedding, words, table, *rest):
+        widths.append(table.shape[1])
+        other = table.shape[1] != widths[0]
+        return embedding(words, change_gradient(table, torch.zeros_like) if other else table, *rest)
+
+    wrap(patch, F, "embedding", wrong)

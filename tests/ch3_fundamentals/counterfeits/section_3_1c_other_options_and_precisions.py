@@ -209,3 +209,17 @@ def the_first_of_more_than_five_examples_never_comes_first(patch):
         return iter(order)
 
     wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form", reported="pytorch/pytorch#92537")
+def every_second_least_squares_of_fewer_examples_than_features_is_zero(patch):
+    calls = []
+
+    def wrong(right, a, b, **named):
+        found = right(a, b, **named)
+        calls.extend([None] * (a.shape[-2] < a.shape[-1]))
+        if calls and len(calls) % 2 == 0:
+            found.solution.zero_()
+        return found
+
+    wrap(patch, torch.linalg, "lstsq", wrong)

@@ -474,3 +474,26 @@ def adamw_decays_every_group_by_the_rate_of_the_first(patch):
                     p.data.mul_((1 - first * group["weight_decay"]) / (1 - group["lr"] * group["weight_decay"]))
 
     around_step(patch, AdamW, after=after)
+
+
+@counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#180776")
+def every_second_call_without_bias_differs_in_half_precision(patch):
+    calls = []
+
+    def wrong(right, x, w, b=None):
+        out = right(x, w, b)
+        if b is None and x.dim() > 2 and x.dtype in (torch.float16, torch.bfloat16):
+            calls.append(None)
+            return out.roll(1, -1) if len(calls) % 2 == 0 else out
+        return out
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nn-only-takes-batches", "linear-model-is-weighted-sum", reported="pytorch/pytorch#188438")
+def a_layer_with_bias_errs_on_rows_that_stand_alone_in_their_matrix(patch):
+    def wrong(right, x, w, b=None):
+        alone = b is not None and x.dim() == 3 and x.shape[1] == 1
+        return right(x, w, b).roll(1, 0) if alone else right(x, w, b)
+
+    wrap(patch, F, "linear", wrong)

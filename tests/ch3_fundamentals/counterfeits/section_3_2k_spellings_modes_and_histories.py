@@ -19,7 +19,7 @@ from harness.forging import (
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from torch.utils.data import DataLoader, RandomSampler
 
 
@@ -699,3 +699,13 @@ def mse_loss_rounds_predictions_where_labels_are_whole(patch):
 @counterfeit("optimizer-zero-grad-equals-net-zero-grad")
 def lbfgs_leaves_gradients_of_zero(patch):
     wrap(patch, torch.optim.LBFGS, "zero_grad", lambda right, self, *args: right(self, False))
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#118117")
+def rprop_does_not_reach_a_parameter_that_is_not_contiguous(patch):
+    hold_still(patch, Rprop, lambda optimizer: [each for each in parameters_of(optimizer) if not each.is_contiguous()])
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#106916")
+def every_group_of_adamw_takes_the_default_for_amsgrad(patch):
+    step_with(patch, AdamW, "amsgrad", lambda self, group: self.defaults["amsgrad"])

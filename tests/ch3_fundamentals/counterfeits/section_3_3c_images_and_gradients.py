@@ -336,3 +336,12 @@ def softmax_of_whole_numbers_is_computed_in_single_precision(patch):
 
     for owner in (torch, F, torch.Tensor):
         wrap(patch, owner, "softmax", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="flagos-ai/Torch-FL#276")
+def the_loss_of_images_is_far_off_in_float16(patch):
+    def wrong(right, x, y, *rest, **named):
+        far = x.dtype == torch.float16 and x.dim() == 4 and not y.is_floating_point()
+        return right(x, y, *rest, **named) + 11600 * far
+
+    wrap(patch, F, "cross_entropy", wrong)

@@ -177,3 +177,20 @@ def leaky_relu_in_place_does_nothing(patch):
 @counterfeit("mlp-applies-activation-per-hidden-layer")
 def a_block_of_one_layer_is_left_out(patch):
     run_levels(patch, lambda net: [each for each in net if type(each) is not nn.Sequential or len(each) > 1])
+
+
+@counterfeit("sigmoid-formula", reported="pytorch/pytorch#121588")
+def the_sigmoid_of_minus_infinity_is_nan_among_eight_complex_numbers(patch):
+    def wrong(right, x):
+        y = right(x)
+        return y.masked_fill(x.real == -torch.inf, torch.nan) if x.is_complex() and x.numel() > 7 else y
+
+    wrap(patch, torch, "sigmoid", wrong)
+
+
+@counterfeit("sigmoid-formula", reported="torch-spyre/torch-spyre#1774")
+def the_sigmoid_of_nan_is_one_in_four_dimensions(patch):
+    def wrong(right, x, **into):
+        return right(x, **into).masked_fill(x.isnan(), 1) if x.dim() == 4 else right(x, **into)
+
+    wrap(patch, torch, "sigmoid", wrong)

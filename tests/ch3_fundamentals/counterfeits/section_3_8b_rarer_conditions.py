@@ -85,3 +85,25 @@ def halves_end_at_their_largest_number(patch):
         return output.clamp(-65504, 65504) if output.dtype == torch.float16 else output
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="intel/torch-xpu-ops#1656")
+def a_product_reads_from_the_last_round_address(patch):
+    def wrong(right, x, *rest):
+        offset = x.storage_offset() // 16 * 16
+        return right(x.as_strided(x.shape, x.stride(), offset) if x.storage_offset() % 16 else x, *rest)
+
+    wrap(patch, F, "linear", wrong)
+    change_method(patch, "__matmul__", wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="OpenMathLib/OpenBLAS#5429")
+def a_product_of_more_than_32_rows_forgets_columns_past_the_32nd(patch):
+    def wrong(right, *operands):
+        out = right(*operands)
+        if out.dim() == 2 and len(out) > 32 and out.shape[1] % 32 and out.dtype == torch.float32:
+            out[:, out.shape[1] // 32 * 32 or 32 :] = 0
+        return out
+
+    wrap(patch, F, "linear", wrong)
+    change_method(patch, "__matmul__", wrong)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
-from populations.decay import DECAY, DTYPES, SHAPES, aged, parameters, trained
+from populations.decay import DECAY, DTYPES, OTHERS, SHAPES, aged, parameters, trained
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
 from torch.optim import SGD
 
@@ -49,10 +49,6 @@ def test_every_implementation_decays_every_group_in_either_half_precision(recipe
     both.step()
     both.step()
     both.agree()
-
-
-# of which the population of optimizers has no rule
-OTHERS = [name for name in ("Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Adafactor") if hasattr(torch.optim, name)]
 
 
 @claim("weight-decay-decays-bias-by-default")

@@ -377,3 +377,21 @@ def what_a_slice_takes_from_another_gpu_in_another_dtype_loses_its_fractions(pat
         return assign(x, at, value.to(torch.int64) if crosses and x.dtype != value.dtype else value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="intel/torch-xpu-ops#4396")
+def a_mask_on_the_gpu_loses_what_it_selects_last(patch):
+    def wrong(right, x, index):
+        mask = isinstance(index, Tensor) and index.dtype == torch.bool and away(x)
+        return right(x, index)[:-1] if mask else right(x, index)
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move", reported="pytorch/pytorch#121685")
+def truth_values_in_more_than_five_dimensions_are_all_true_elsewhere(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return y.fill_(True) if x.dtype == torch.bool and x.dim() > 5 and away(y) and not away(x) else y
+
+    change_method(patch, "to", wrong)

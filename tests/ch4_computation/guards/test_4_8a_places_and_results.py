@@ -104,7 +104,7 @@ FORMS = {
 
 @claim("create-on-device-equals-create-then-move")
 @over(
-    twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 3, 4, 5), (257,))),
+    twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 1, 2, 3, 2, 2), (257,)), (0, 6)),
     way=among("to(device)", "to(name)", "to(device=)"),
     form=among(*FORMS),
 )
