@@ -249,13 +249,13 @@ EXACT = [
         "addcmul", lambda x: torch.addcmul(x, x, pattern(x, 3), value=2), lambda x, w: w * (1 + 2 * numbers(x, 3))
     ),
     Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
-    Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3).int()), lambda x, w: w / 2 ** numbers(x, 3)),
     Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
     Operation("torch.chunk", lambda x: torch.cat(torch.chunk(x.reshape(-1), 3)[::-1]), chunked),
     Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),
     Operation("in place through a view", through_a_view, lambda x, w: w * np.where(np.arange(x.shape[-1]), 1, 10)),
     Operation("assigned to a slice", assigned_rows, lambda x, w: 3 * w),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
+    Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3).int()), lambda x, w: w / 2 ** numbers(x, 3)),
 ]
 # Their results are too large for another function of them.
 LARGE = [

@@ -24,10 +24,10 @@ SHAPES = (
     ((1,), (0,)),
     ((2, 0), (2, 1)),
     ((65, 1), (1, 135)),
-    ((3, 135), (3, 1)),
     ((2, 1, 2, 1, 2, 1, 3), (2, 1, 1, 4, 1)),
 )
 LONG = ((65_537,), (1,))  # past a 16-bit counter, and past the size from which kernels use several threads
+BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 CLASHING = (
     *(((2,), (3,)), ((2, 3), (4,)), ((2, 3), (2,)), ((3, 2), (2, 3)), ((2, 1), (3, 3, 1)), ((0,), (2,))),
     *(((6,), (3,)), ((2, 3), (6,)), ((2, 4, 3), (2, 3)), ((2, 3, 4), (2, 3)), ((2, 0), (3, 0))),
@@ -242,7 +242,7 @@ class Trial:
 def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False, True)) -> Population:
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
-    dtype alone meets a number without dimensions in every layout.
+    dtype alone meets a number without dimensions in every layout. At last each meets BESIDE.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -257,6 +257,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
             must.append(
                 Trial(binary, pair(dtypes, given, count, 3 * index, grad=grad[count // 2 % len(grad)]), both == first)
             )
+    must += [Trial(binary, pair((binary.dtypes[0],) * 2, BESIDE, 0, 0)) for binary in binaries]
     more = st.sampled_from(list(binaries)).flatmap(
         lambda binary: st.builds(
             lambda twice, *rest: Trial(binary, pair(*rest), twice),
