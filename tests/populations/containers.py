@@ -61,9 +61,9 @@ def another(x, twin: list | dict):
     return twin if type(x) in (list, dict) else contained(type(x).__name__, twin)
 
 
-def place(x, at: int) -> int:
-    """An index of ``x``, or 0 where it is empty."""
-    return at % max(len(x), 1)
+def place(x, at: int) -> int | np.int64:
+    """An index of ``x``, or 0 where it is empty; a number of NumPy's where ``at`` is odd."""
+    return (np.int64 if at % 2 else int)(at % max(len(x), 1))
 
 
 def replaced(x, index: int, member) -> None:
@@ -92,15 +92,15 @@ LIST_EDITS: dict[str, Callable] = {
     "insert": lambda x, at, new: x.insert(at % (len(x) + 1), new[0]),
     "insert last": lambda x, at, new: x.insert(len(x), new[0]),
     "insert from the back": lambda x, at, new: x.insert(-1 - place(x, at) if len(x) else 0, new[0]),
-    "replace": lambda x, at, new: replaced(x, np.int64(place(x, at)), new[0]),
+    "replace": lambda x, at, new: replaced(x, place(x, at), new[0]),
     "replace from the back": lambda x, at, new: replaced(x, -1 - place(x, at), new[0]),
-    "delete": lambda x, at, new: deleted(x, np.int64(place(x, at))),
+    "delete": lambda x, at, new: deleted(x, place(x, at)),
     "delete from the back": lambda x, at, new: deleted(x, -1 - place(x, at)),
     "delete a slice": lambda x, at, new: deleted(x, slice(place(x, at), place(x, at) + 2)),
     "delete every second": lambda x, at, new: deleted(x, slice(at % 2 - len(x), None, 2)),
     "delete backwards": lambda x, at, new: deleted(x, slice(None, None, -2)),
     "pop": lambda x, at, new: x.pop(place(x, at)) if len(x) else None,
-    "pop from the back": lambda x, at, new: x.pop(np.int64(-1 - place(x, at))) if len(x) else None,
+    "pop from the back": lambda x, at, new: x.pop(-1 - place(x, at)) if len(x) else None,
 }
 DICT_EDITS: dict[str, Callable] = {
     "add or replace": lambda x, key, new: x.__setitem__(key, new[0]),

@@ -17,6 +17,7 @@ DETACHED = {
     "function": lambda x: torch.detach(x),
     "data": lambda x: x.data,
 }
+EXPANDED = [Twin(dtype, (2, 3), "expanded", grad=True) for dtype in FLOATS]
 
 
 @claim("detach-stops-tracking", "data-is-outside-the-graph", "data-writes-are-not-recorded")
@@ -46,7 +47,7 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of, l
 
 
 @claim("detach-stops-tracking")
-@over(twin=FEW.also(Twin(torch.float32, (2, 3), "expanded", grad=True)), of=among(*SOURCES), leave=among(*DETACHED))
+@over(twin=FEW.also(*EXPANDED), of=among(*SOURCES), leave=among(*DETACHED))
 def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, leave):
     x, array = twin.but(grad=True)
     source = SOURCES[of](x)

@@ -202,7 +202,7 @@ def layers_of_one_size_share_their_weight(patch):
 
     def wrong(init, self, *sizes, **kwargs):
         init(self, *sizes, **kwargs)
-        self.weight = weights.setdefault(sizes, self.weight)
+        self.weight = weights.setdefault((sizes, self.weight.dtype), self.weight)
 
     wrap(patch, Linear, "__init__", wrong)
 

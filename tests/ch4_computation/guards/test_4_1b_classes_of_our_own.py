@@ -154,6 +154,8 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
     layer, *copies = (getattr(next(iter(each)), mode)() for _ in range(uses + 1))
     x = torch.ones(each.takes(), dtype=each.dtype, device=next(layer.parameters()).device)
     layer(x)  # with other weights
+    every = [parameter for same in (layer, *copies) for parameter in same.parameters()]
+    assert len(set(map(id, every))) == len(every)
     for same in (layer, *copies):
         for name, parameter in list(same.named_parameters()):
             setattr(same, name, nn.Parameter(parameter.detach() / 8))  # 1/8 to 1: all sums of their products are exact

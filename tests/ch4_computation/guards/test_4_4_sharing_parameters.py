@@ -7,6 +7,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.changes import CHANGES, COPYING
+from populations.gradients import grad_of
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers
 from torch import nn
@@ -76,8 +77,8 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     for recording in EVERY_MODE:
         with recording():
             agree(net(given), output)
-    agree(layer.weight.grad, by_weight)
-    agree(layer.bias.grad, by_bias)
+    agree(grad_of(layer.weight), by_weight)
+    agree(grad_of(layer.bias), by_bias)
     assert [id(parameter) for parameter in net.parameters()] == [id(layer.weight), id(layer.bias)]
     torch.optim.SGD(net.parameters(), lr=1.0).step()
     agree(layer.weight, weight - by_weight)  # moved once, not once for each use
