@@ -128,6 +128,8 @@ def test_neither_layers_nor_forward_are_enforced():
     unfinished = Unfinished()  # no error yet
     with pytest.raises(NotImplementedError, match="forward"):
         unfinished(torch.ones(1, 2))
+    with pytest.raises(TypeError):
+        unfinished(x=torch.ones(1, 2))
 
 
 @claim("printing-shows-the-structure")

@@ -201,6 +201,19 @@ INTO = {
 
 @pytest.mark.cpu
 @claim("augmented-assignment-writes-through", truth=True)
+@pytest.mark.cpu
+@over(size=among(2, 3, 4), dtype=among(*WHOLE, *FLOATS))
+def test_rows_that_are_cut_are_added_in_place_to_their_own_transpose_without_an_error(size, dtype):
+    """Row by row, so that below the diagonal what has already changed is added."""
+    z = torch.arange(25, dtype=dtype).view(5, 5)[:size, :size]
+    before = z.double().numpy().copy()
+    above = np.triu(before + before.T)
+
+    z += z.t()
+    agree(z, above + np.tril(before + above.T, -1))
+
+
+@claim("augmented-assignment-writes-through", truth=True)
 @over(overlap=each(*OVERLAPPING), into=among(*INTO), dtype=among("float32", "float64"))
 def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_place(overlap, into, dtype):
     x = torch.arange(1, 10, dtype=getattr(torch, dtype)).view(3, 3)
