@@ -169,14 +169,10 @@ EXACT = [
     ),
     Operation("broadcast", lambda x: torch.zeros(2, *x.shape).to(x) + x, lambda x, w: w.sum(0)),
     Operation(
-        "expand and reshape",
-        lambda x: x.expand(3, *x.shape).reshape(-1),
-        lambda x, w: w.reshape(3, *x.shape).sum(0),
+        "expand, reshape", lambda x: x.expand(3, *x.shape).reshape(-1), lambda x, w: w.reshape(3, *x.shape).sum(0)
     ),
     Operation(
-        "cat",
-        lambda x: torch.cat([0 * x.detach(), x, 3 * x]),
-        lambda x, w: w[len(x) : 2 * len(x)] + 3 * w[2 * len(x) :],
+        "cat", lambda x: torch.cat([0 * x.data, x, 3 * x]), lambda x, w: np.split(w, 3)[1] + 3 * np.split(w, 3)[2]
     ),
     Operation("stack", lambda x: torch.stack([0 * x.detach(), x, 3 * x]), lambda x, w: w[1] + 3 * w[2]),
     Operation("sum()", lambda x: x.sum(), lambda x, w: np.full(x.shape, w)),
