@@ -201,7 +201,6 @@ INTO = {
 
 @pytest.mark.cpu
 @claim("augmented-assignment-writes-through", truth=True)
-@pytest.mark.cpu
 @over(size=among(2, 3, 4), dtype=among(*WHOLE, *FLOATS))
 def test_rows_that_are_cut_are_added_in_place_to_their_own_transpose_without_an_error(size, dtype):
     """Row by row, so that below the diagonal what has already changed is added."""
@@ -213,6 +212,7 @@ def test_rows_that_are_cut_are_added_in_place_to_their_own_transpose_without_an_
     agree(z, above + np.tril(before + above.T, -1))
 
 
+@pytest.mark.cpu
 @claim("augmented-assignment-writes-through", truth=True)
 @over(overlap=each(*OVERLAPPING), into=among(*INTO), dtype=among("float32", "float64"))
 def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_place(overlap, into, dtype):
