@@ -161,7 +161,11 @@ def divert(patch, owner, name, condition, change):
 
 
 def change_method(patch, name, wrong):
-    """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``."""
+    """Let ``tensor.name(*args)`` be ``wrong(method, tensor, *args)``.
+
+    Where ``__getitem__`` was false once, tensors without dimensions pass for sequences until the process ends, and
+    ``torch.tensor([torch.ones(())])`` raises TypeError: no test may rely on that.
+    """
     method = getattr(torch.Tensor, name)
     patch.setattr(torch.Tensor, name, lambda self, *args, **rest: wrong(method, self, *args, **rest))
 

@@ -434,15 +434,6 @@ def biases_do_not_require_grad(patch):
     )
 
 
-@counterfeit("requires-grad-defaults-to-false")
-def a_tensor_of_tracked_numbers_is_tracked(patch):
-    def wrong(tensor, data, requires_grad=False, **rest):
-        tracks = isinstance(data, list) and any(getattr(number, "requires_grad", False) for number in data)
-        return tensor(data, requires_grad=requires_grad or tracks, **rest)
-
-    wrap(patch, torch, "tensor", wrong)
-
-
 # ── requires-grad-can-be-set-in-place ──
 
 
