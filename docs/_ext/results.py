@@ -1,7 +1,7 @@
 """The stored runs: verdict documents under docs/results, held against the register before a page shows them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import documents
@@ -68,6 +68,8 @@ def load(folder: Path, register: Register) -> tuple[Run, ...]:
         except documents.Mistake as error:
             errors.append(str(error))
             continue
+        if not everywhere(run.device, run.simulated):
+            run = replace(run, claims={id: entry for id, entry in run.claims.items() if _as_now(id, entry, register)})
         errors.extend(_contradictions(run, register))
         runs.append(run)
     if not runs and not errors:
@@ -92,9 +94,13 @@ def _read(path: Path) -> Run:
 
 def everywhere(device: str, simulated: bool) -> bool:
     """Whether anybody can make a run on this device again. One on a lent or a stranger's is taken as it is: it may have
-    ended early, and a claim may be broken on it.
+    ended early, a claim may be broken on it, and one that was registered otherwise then counts as not tried.
     """
     return simulated or device == "cpu"
+
+
+def _as_now(id: str, entry: dict, register: Register) -> bool:
+    return id not in register.claims or entry["registered"] == register.claims[id].verdict
 
 
 def _contradictions(run: Run, register: Register) -> Iterator[str]:

@@ -80,6 +80,13 @@ def test_a_run_from_when_a_claim_was_registered_otherwise_ends_the_build(site):
     ]
 
 
+def test_where_the_device_was_lent_such_a_claim_counts_as_not_tried(site):
+    run = document() | {"device": "cuda"}
+    run["claims"][0]["registered"] = "caveat"
+    site.store(run, "torch-2.14.1-cuda.json")
+    assert site.build() == []
+
+
 @pytest.mark.parametrize("text", ["no JSON", "{}", '{"benchmarks": [{"group": "g"}]}'])
 def test_a_run_of_the_benchmarks_that_is_not_one_is_named(site, text):
     (site.results / "benchmarks-cpu.json").write_text(text, "utf8")
