@@ -30,8 +30,8 @@ def test_two_layers_multiply_the_input_by_two_matrices():
 
 @claim("identity-network-is-a-matrix-product", truth=True)
 def test_an_infinite_row_leaves_its_neighbours_alone_in_bfloat16_if_rows_are_32_long():
-    """Of 33 inputs a CPU with AVX-512 reads more than the row: the first of the next, times 0. Where that is infinite,
-    it is NaN. No such thing happens in single precision.
+    """In bfloat16 a CPU with AVX-512 reads on behind a row of 33 inputs, in the row that follows, and multiplies what
+    it finds by 0: infinity times 0 is NaN. In single precision it does not.
     """
     for layer in (nn.Linear(32, 10, bias=False, dtype=torch.bfloat16), nn.Linear(33, 10, bias=False)):
         nn.init.ones_(layer.weight)

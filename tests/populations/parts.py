@@ -21,12 +21,12 @@ OF_TWO = ("mse_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "binar
 
 def shares(x):
     """Numbers between 0 and 1 in the shape of ``x``."""
-    return torch.linspace(0.125, 0.875, x.numel()).to(x).view(x.shape)
+    return torch.linspace(0.125, 0.875, x.numel()).view(x.shape).to(x)
 
 
 def images(x, dimensions):
     """``x`` as an image of four channels, in so many dimensions."""
-    return x[None].view(1, 4, 3, *[1] * (dimensions - 1))
+    return x[None].reshape(1, 4, 3, *[1] * (dimensions - 1))
 
 
 def kernel(x, dimensions, ways=1):
@@ -56,7 +56,7 @@ PARTS = {
     # layers
     "linear": lambda x: F.linear(x, x, x[:, 0]),
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
-    "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].view(1, 3, 2), x[0, :1]),
+    "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
     **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},
     "conv1d of groups": lambda x: F.conv1d(images(x, 1), kernel(x, 1, 4), x[:, 0], stride=2, padding=1, groups=4),
@@ -75,7 +75,7 @@ PARTS = {
     "pairwise_distance": lambda x: F.pairwise_distance(x[:2], x[2:]),
     **{
         f"{kind}_pool{n}d": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
-            x.view(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 2)
+            x.reshape(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 2)
         )
         for kind in ("max", "avg")
         for n in (1, 2, 3)
@@ -88,6 +88,6 @@ PARTS = {
         f"pad, {how}": lambda x, how=how: F.pad(x[None], (1, 2), mode=how)
         for how in ("reflect", "replicate", "circular")
     },
-    "pixel_shuffle": lambda x: F.pixel_shuffle(x.view(1, 4, 1, 3), 2),
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 1, 3), 2),
     "unfold": lambda x: F.unfold(x[None, None], 2),
 }

@@ -119,6 +119,17 @@ def test_backward_through_a_tracked_operation_without_a_derivative_is_refused(op
     assert x.grad is None
 
 
+@claim("requires-grad-tracks-operations", truth=True)
+@pytest.mark.cpu
+@over(exponent=among(-3, -1, 0, 2), dtype=among("int32", "int64"))
+def test_from_torch_2_11_to_2_13_no_gradient_passes_ldexp_by_a_negative_whole_exponent(exponent, dtype):
+    x = torch.ones(3, requires_grad=True)
+    torch.ldexp(x, torch.full((3,), exponent, dtype=getattr(torch, dtype))).sum().backward()
+
+    lost = exponent < 0 and (2, 11) <= torch.__version__ < (2, 14)  # tried from 2.10.0 to 2.15.0
+    assert grad_of(x).tolist() == [0 if lost else 2.0**exponent] * 3
+
+
 PASSES = {
     "method": lambda y, leaves: y.backward(),
     "function": lambda y, leaves: torch.autograd.backward(y),

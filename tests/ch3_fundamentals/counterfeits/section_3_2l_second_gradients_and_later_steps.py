@@ -30,6 +30,19 @@ def the_second_gradient_of_the_squared_loss_is_doubled(patch):
 
 
 @counterfeit("nn-builds-on-autograd")
+def the_second_gradient_of_the_squared_loss_is_doubled_in_single_precision(patch):
+    def wrong(right, x, *a, **k):
+        return right(bent_twice(x) if x.requires_grad and x.dtype == torch.float32 else x, *a, **k)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def softplus_passes_no_gradient_back_to_what_is_not_contiguous(patch):
+    wrap(patch, F, "softplus", lambda right, x, *a, **k: right(x if x.is_contiguous() else x.detach() + 0 * x, *a, **k))
+
+
+@counterfeit("nn-builds-on-autograd")
 def the_second_gradient_of_gelu_is_doubled(patch):
     wrap(patch, F, "gelu", lambda right, x, *a, **k: right(bent_twice(x) if x.requires_grad else x, *a, **k))
 

@@ -16,19 +16,23 @@ claim = pytest.mark.claim
 
 
 @claim("nn-builds-on-autograd")
-@pytest.mark.needs_dtype("float64")
-@over(name=among(*PARTS))
-def test_first_and_second_gradients_of_every_layer_activation_and_loss_are_how_its_values_rise_and_bend(name):
-    """Along one direction, by differences whose steps to the fourth power, and 2^-52 over their square, are small."""
-    x, along = torch.tensor(MATRIX, dtype=torch.float64, requires_grad=True), torch.tensor(ALONG, dtype=torch.float64)
-    result, step = PARTS[name](x), 2.0**-10
+@over(name=among(*PARTS), kind=each((torch.float64, "contiguous"), (torch.float32, "transposed")))
+def test_first_and_second_gradients_of_every_layer_activation_and_loss_are_how_its_values_rise_and_bend(name, kind):
+    """Along one direction, by differences of values that the CPU has in double precision: their steps to the fourth
+    power, and 2^-52 over their square, are small.
+    """
+    dtype, layout = kind
+    x, step = Twin(dtype, (4, 3), layout, grad=True).tensor(np.array(MATRIX)), 2.0**-10
+    result = PARTS[name](x)
     weights, factors = weights_for(result)
-    behind, here, ahead = ((host(PARTS[name](x + way * along)) * factors).sum() for way in (-step, 0, step))
+    point, along = x.detach().cpu().double(), torch.tensor(ALONG, dtype=torch.float64, device="cpu")
+    behind, here, ahead = ((host(PARTS[name](point + way * along)) * factors).sum() for way in (-step, 0, step))
 
     (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
-    (second,) = torch.autograd.grad((gradient * along).sum() + 0 * x.sum(), x)
-    assert (gradient * along).sum().item() == pytest.approx((ahead - behind) / (2 * step), rel=1e-4, abs=1e-4)
-    assert (second * along).sum().item() == pytest.approx((ahead - 2 * here + behind) / step**2, rel=1e-4, abs=1e-4)
+    (second,) = torch.autograd.grad((gradient * along.to(x)).sum() + 0 * x.sum(), x)
+    rise, bend = ((host(each) * host(along)).sum() for each in (gradient, second))
+    assert rise == pytest.approx((ahead - behind) / (2 * step), rel=1e-4, abs=1e-4)
+    assert bend == pytest.approx((ahead - 2 * here + behind) / step**2, rel=1e-4, abs=1e-4)
 
 
 # Before torch 2.14 the CPU added the gradients of bfloat16 up in parts that it rounded.
