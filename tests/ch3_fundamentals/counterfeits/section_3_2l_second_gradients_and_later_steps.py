@@ -5,7 +5,7 @@ from collections import OrderedDict
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import after_copying, change_gradient, step_with, wrap
+from harness.forging import after_copying, around_step, change_gradient, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -124,3 +124,16 @@ def sgd_forgets_its_decay_every_twelfth_step(patch):
         "weight_decay",
         lambda optimizer, group: 0 if counted(optimizer) % 12 == 0 else group["weight_decay"],
     )
+
+
+@counterfeit("step-updates-parameters")
+def rprop_leaves_the_last_of_eleven_elements(patch):
+    """Of eleven and of every number that leaves three when vectors of eight are full."""
+
+    def before(optimizer):
+        for parameter in parameters_of(optimizer):
+            if parameter.grad is not None and parameter.numel() % 8 == 3:
+                parameter.grad = parameter.grad.clone(memory_format=torch.contiguous_format)
+                parameter.grad.view(-1)[-1] = 0
+
+    around_step(patch, torch.optim.Rprop, before=before)

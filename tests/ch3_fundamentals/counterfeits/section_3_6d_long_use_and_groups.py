@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, step_with, wrap
+from harness.forging import around_step, change_method, step_with, wrap
 from torch import optim
 
 
@@ -69,3 +69,14 @@ def adamw_does_not_decay_groups_that_come_later(patch):
 
     wrap(patch, optim.AdamW, "__init__", init)
     wrap(patch, optim.Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def nadam_does_not_decay_bfloat16(patch):
+    def before(optimizer):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.dtype == torch.bfloat16:
+                    parameter.grad = parameter.grad - group["weight_decay"] * parameter.detach()
+
+    around_step(patch, torch.optim.NAdam, before=before)

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, in_turn, optimizers, over, places, twins
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, optimizers, over, places, twins
 from populations.comparing import host, untouched
 from populations.decay import DECAY, OTHERS
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, ordinary
@@ -80,12 +80,12 @@ def test_every_row_that_has_a_sparse_gradient_moves_in_every_table(name, way, ta
     sum(each(torch.tensor([1, 3])).sum() for each in words).backward()
 
     optimizer.step()
-    for each, old in zip(words, before):
-        agree(each.weight, old - 0.5 * np.isin(np.arange(5), [1, 3])[:, None], roundings=4, scale=8)
+    for table, old in zip(words, before):
+        agree(table.weight, old - 0.5 * np.isin(np.arange(5), [1, 3])[:, None], roundings=4, scale=8)
 
 
 @claim("step-updates-parameters")
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE), name=among("Rprop", *OTHERS[:5]), foreach=among(False, True))
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE), name=each("Rprop", *OTHERS[:5]), foreach=among(False, True))
 def test_every_element_of_whatever_layout_goes_against_its_gradient_by_the_other_optimizers_too(twin, name, foreach):
     (w, before), (w.grad, _) = twin.but(values="small", grad=True, kind="tensor"), twin.but(values="positive")
     with ordinary():
@@ -157,9 +157,9 @@ UNFUSED = [(name, way) for name in RULES if name != "SGD" for way in ("default",
 def test_in_float16_who_divides_by_the_root_of_a_square_makes_nan_of_an_element_without_a_gradient(recipe, size):
     """1e-8 is less than half of the smallest number of float16, 6e-8; a larger epsilon holds."""
     w, kept = (torch.ones(size, dtype=torch.float16, requires_grad=True) for _ in range(2))
-    for each in (w, kept):
-        each.grad = torch.ones_like(each)
-        each.grad[0], each.grad[1] = 0.0, 1e-4  # 1e-8 is the square
+    for x in (w, kept):
+        x.grad = torch.ones_like(x)
+        x.grad[0], x.grad[1] = 0.0, 1e-4  # 1e-8 is the square
 
     optimizer = recipe.new([w])
     optimizer.step()

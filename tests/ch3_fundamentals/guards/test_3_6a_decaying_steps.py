@@ -64,7 +64,7 @@ def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_z
 
 
 @claim("weight-decay-decays-bias-by-default")
-@over(name=among(*OTHERS[:5]), dtype=among(*SINGLE_AND_DOUBLE), foreach=among(False, True))
+@over(name=among(*OTHERS[:5]), dtype=among(*DTYPES), foreach=among(False, True))
 def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, foreach):
     (tensors, optimizer), (others, by_hand) = (trained(name, dtype, foreach, decay) for decay in (0.25, 0))
     for step in range(4):
