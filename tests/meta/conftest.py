@@ -13,6 +13,7 @@ import numpy  # noqa: F401
 import pytest
 import torch._dynamo
 import torch.testing  # noqa: F401
+from filelock import FileLock  # torch brings it
 from harness import documents
 
 TESTS = Path(__file__).parents[1]
@@ -26,12 +27,16 @@ collect_ignore_glob = [] if SITE and BROWSER else ["test_the_site*.py"]
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory):
-    """The folder of the site, built once, its pages by several processes."""
-    folder = tmp_path_factory.mktemp("site")
+def build(tmp_path_factory, worker_id):
+    """The folder of the site, built once for all workers, its pages by several processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "site"
     command = [sys.executable, "-m", "sphinx", "-j", "auto", "-W", "-n", "-q", TESTS.parent / "docs", folder]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "built").exists():
+            result = subprocess.run(command, capture_output=True, text=True)
+            assert result.returncode == 0, result.stderr
+            (folder / "built").touch()
     return folder
 
 
