@@ -198,7 +198,8 @@ def test_what_is_not_in_the_dict_is_not_restored_and_what_does_not_fit_is_refuse
     scalar.scale = nn.Parameter(torch.tensor(2.0))
     scalar.load_state_dict({"scale": torch.tensor([5.0])})
     assert scalar.scale.tolist() == 5.0
-    nn.BatchNorm1d(1, affine=False).load_state_dict({"running_mean": torch.ones(1), "running_var": torch.ones(1)})
+    nn.BatchNorm1d(1, affine=False).load_state_dict({"running_mean": one, "running_var": one})
+    nn.ModuleList([None]).load_state_dict({"0.weight": one})
 
 
 @claim("state-dict-is-no-copy")

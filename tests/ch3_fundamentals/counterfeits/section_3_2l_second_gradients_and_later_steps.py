@@ -137,3 +137,23 @@ def rprop_leaves_the_last_of_eleven_elements(patch):
                 parameter.grad.view(-1)[-1] = 0
 
     around_step(patch, torch.optim.Rprop, before=before)
+
+
+@counterfeit("step-updates-parameters")
+def nadam_leaves_bfloat16(patch):
+    def before(optimizer):
+        for parameter in parameters_of(optimizer):
+            if parameter.grad is not None and parameter.dtype == torch.bfloat16:
+                parameter.grad = torch.zeros_like(parameter)
+
+    around_step(patch, torch.optim.NAdam, before=before)
+
+
+@counterfeit("step-updates-parameters")
+def rprop_leaves_its_second_parameter_after_the_first_step(patch):
+    def before(optimizer):
+        for parameter in list(parameters_of(optimizer))[1:2]:
+            if parameter.grad is not None and optimizer.state.get(parameter):
+                parameter.grad = torch.zeros_like(parameter)
+
+    around_step(patch, torch.optim.Rprop, before=before)
