@@ -132,7 +132,7 @@ class Twin:
         return self._over(*arranged(array, self.layout))
 
     def _over(self, buffer: np.ndarray, strides: tuple[int, ...], offset: int) -> torch.Tensor:
-        stored = torch.tensor(buffer, dtype=self.dtype, device="cpu").to(places.place(self.second))
+        stored = torch.from_numpy(buffer).to(self.dtype).to(places.place(self.second))
         grad = self.grad and differentiable(self.dtype)
         view = stored.requires_grad_(grad and self.kind == "view").as_strided(self.shape, strides, offset)
         if self.kind == "view":
