@@ -29,15 +29,14 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
     same = values == expected
     if np.count_nonzero(same) == same.size:  # as nearly always: there is nothing left to look for
         return
-    same |= (values != values) & (expected != expected)
     if roundings and (actual.dtype.is_floating_point or actual.dtype.is_complex):
         eps = torch.finfo(actual.dtype).eps
         with np.errstate(invalid="ignore", over="ignore"):
-            wide = np.complex128 if np.iscomplexobj(expected) else np.float64
-            gap = np.abs(values.astype(wide) - expected.astype(wide))
+            gap = np.abs(np.subtract(values, expected, dtype=np.result_type(values, expected, np.float64)))
             # near zero: the smallest normal number, or of float16, whose is large, the smallest of all
             least = torch.finfo(actual.dtype).tiny * (eps if actual.dtype == torch.float16 else 1)
             same |= gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + least
+    same |= (values != values) & (expected != expected)
     if not np.all(same):
         at = tuple(int(index) for index in np.argwhere(~same)[0]) if same.ndim else ()
         count = int(np.size(same) - np.count_nonzero(same))

@@ -158,19 +158,19 @@ def aged(call: Callable) -> Callable:
 def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **options) -> torch.Tensor:
     """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation.
 
-    ``options`` become its attributes in between. Of few elements it is called a hundred times before.
+    ``options`` become its attributes in between. Of two to eleven elements it is called a hundred times before.
     """
-    for _ in range(1 if x.numel() > 15 else AGE):
+    for _ in range(AGE if 2 <= x.numel() <= 11 else 1):
         module(torch.zeros_like(x), *rest)
     for name, value in options.items():
         setattr(module, name, value)
     return module.train(x.dim() % 2 > 0)(x, *rest)
 
 
-def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
+def passes(net: torch.nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
-    either way in inference mode, there without a record too, what a copy of it makes of them, and it itself where
-    they are not its samples' first dimension in memory. At the end it is in training mode.
+    either way in inference mode, there without a record too, what a copy of it makes of them unless it is long, and it
+    itself where they are not its samples' first dimension in memory. At the end it is in training mode.
     """
     yield net.train()(x)
     yield net(torch.stack([-x, x], 1).transpose(0, 1))[1]
@@ -183,7 +183,9 @@ def passes(net: torch.nn.Module, x: torch.Tensor) -> Iterator[torch.Tensor]:
     with torch.inference_mode():
         yield net(x)
         yield torch.stack([net(row).cpu() for row in x])
-    yield copy.deepcopy(net.train())(x)
+    net.train()
+    if len(net) <= 8:  # copying a longer one takes as long as all the others
+        yield copy.deepcopy(net)(x)
 
 
 def perceptron(x: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]], activation: Callable) -> np.ndarray:

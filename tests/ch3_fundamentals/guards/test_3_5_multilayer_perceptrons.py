@@ -71,25 +71,25 @@ def arrays(net):
     return [[0.0 if each is None else host(each).astype(np.float64) for each in pair] for pair in of]
 
 
-def follow(name, twin, turn, slope, bend, value_roundings=0, slope_roundings=0, scale=1.0):
+def follow(name, tensor, x, turn, slope, bend, value_roundings=0, slope_roundings=0, scale=1.0):
     """Raise AssertionError unless an activation, in every second way to call it from ``turn`` on, has its formula's
-    value everywhere, and that ``slope``, for a gradient of twos in another layout, which is 0 for an argument of NaN,
-    and unless the slope has its own derivatives: by the twos it is the slope, by the argument ``bend``.
+    value everywhere in a tensor of ``x``, and that ``slope``, for a gradient of twos in another layout, which is 0 for
+    an argument of NaN, and unless the slope has its own derivatives: by the twos it is the slope, by x ``bend``.
     """
-    tensor, array = twin
-    expected = ACTIVATIONS[name][1](array.astype(np.float64))
+    expected = ACTIVATIONS[name][1](x)
     for way in spellings(name)[turn::2]:
         agree(way(tensor), expected, value_roundings)
-        agree(tensor, array)
+        agree(tensor, x)
 
-    back = tuple(reversed(range(array.ndim)))
+    back = tuple(reversed(range(x.ndim)))
     twos = (2 * (tensor.detach() == tensor)).to(tensor.dtype).permute(back).contiguous().permute(back).requires_grad_()
+    first, second = 2 * (x == x) * slope, ((x == x) / 2 * slope, (x == x) * bend)
     for way in recorded(name)[turn::2]:
         (gradient,) = torch.autograd.grad(way(tensor.requires_grad_()), tensor, twos, create_graph=True)
-        agree(gradient, host(twos) * slope, slope_roundings, 2 * scale)
+        agree(gradient, first, slope_roundings, 2 * scale)
         gradient = gradient + 0 * (twos + tensor)  # of no elements it is a function of nothing
-        for again, expected in zip(torch.autograd.grad(gradient, (twos, tensor), twos.detach()), (slope, 2 * bend)):
-            agree(again / 4, host(twos) / 4 * expected, 2 * slope_roundings, scale)
+        for again, expected in zip(torch.autograd.grad(gradient, (twos, tensor), twos.detach()), second):
+            agree(again / 4, expected, 2 * slope_roundings, scale)
 
 
 @claim("stacked-linear-layers-collapse")
@@ -101,7 +101,7 @@ def test_layers_without_activations_equal_the_one_layer_that_their_product_makes
     for w, b in arrays(net):
         weight, bias, most, offset = w @ weight, w @ bias + b, np.abs(w) @ most, np.abs(w) @ offset + np.abs(b)
     # many and large: none is cut off
-    inputs = torch.tensor(999 * (np.arange(4 * widths[0]).reshape(4, -1) - 5), dtype=dtype)
+    inputs = torch.tensor(999 * (np.arange(3 * widths[0]).reshape(3, -1) - 5), dtype=dtype)
 
     x = host(inputs).astype(np.float64)
     for outputs in passes(net, inputs):
@@ -112,7 +112,8 @@ def test_layers_without_activations_equal_the_one_layer_that_their_product_makes
 @claim("nonlinearity-breaks-the-collapse")
 @over(twin=arguments(grad=(False, True)), turn=among(0, 1))
 def test_relu_is_the_larger_of_zero_and_x_and_nan_for_nan_and_its_slope_one_above_zero_and_zero_elsewhere(twin, turn):
-    follow("relu", twin, turn, twin.array() > 0, 0)
+    tensor, x = twin
+    follow("relu", tensor, x, turn, x > 0, 0)
 
 
 LAYERS = among((nn.Linear, 6, 64), (nn.Conv2d, 3, 64, 2), (nn.BatchNorm1d, 4), (nn.Dropout, 0.5), (nn.Softshrink, 0.1))
@@ -152,7 +153,7 @@ def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_the_default(t
     torch.set_default_dtype(default)
     tensor, array = twin
     ends = torch.iinfo(tensor.dtype)
-    for way in spellings("relu"):
+    for way in spellings("relu")[twin.seed % 4 :: 4]:
         assert way(torch.tensor([ends.min, ends.max - 1, 1], dtype=tensor.dtype)).tolist() == [0, ends.max - 1, 1]
 
     for name, dtype in (("relu", tensor.dtype), ("sigmoid", default), ("tanh", default)):
@@ -170,9 +171,10 @@ def test_relu_of_whole_numbers_is_of_their_dtype_and_of_the_others_the_default(t
 @over(twin=arguments(grad=(False, True)), turn=among(0, 1))
 def test_the_sigmoid_follows_its_formula_with_all_digits_in_either_tail_and_so_does_its_slope(twin, turn):
     """An exponential (4 roundings), a sum, a quotient, the oracle's own; of the slope 1 - s is off by one of 1."""
-    x = twin.array().astype(np.float64)
+    tensor, array = twin
+    x = array.astype(np.float64)
     slope = sigmoid(x) * sigmoid(-x)
-    follow("sigmoid", twin, turn, slope, slope * (sigmoid(-x) - sigmoid(x)), 8, 10, sigmoid(x))
+    follow("sigmoid", tensor, x, turn, slope, slope * (sigmoid(-x) - sigmoid(x)), 8, 10, sigmoid(x))
 
 
 @claim("sigmoid-formula", truth=True)
@@ -211,9 +213,11 @@ def test_of_complex_numbers_the_function_suffers_as_the_formula_does(dtype, imag
 @claim("nonlinearity-breaks-the-collapse")
 @over(twin=arguments(grad=(False, True)), turn=among(0, 1))
 def test_tanh_follows_its_formula_with_all_digits_within_one_and_its_slope_is_one_minus_its_square(twin, turn):
-    h = tanh(twin.array().astype(np.float64))
-    follow("tanh", twin, turn, 1 - h**2, -2 * h * (1 - h**2), 8, 10)
-    assert not np.any(np.abs(host(torch.tanh(twin.tensor(twin.array())))) > 1)
+    tensor, array = twin
+    x = array.astype(np.float64)
+    h = tanh(x)
+    follow("tanh", tensor, x, turn, 1 - h**2, -2 * h * (1 - h**2), 8, 10)
+    assert not np.any(np.abs(host(torch.tanh(tensor))) > 1)
 
 
 @claim("nonlinearity-breaks-the-collapse")

@@ -33,19 +33,15 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
     beside.agree()
 
 
-EVERY = [(name, way, dtype) for name in RULES for way in WAYS for dtype in HALVES]
+ALL = [Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype) for name in RULES for way in WAYS for dtype in HALVES]
 
 
 @claim("step-updates-parameters")
 @claim("weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-decays-bias-by-default")
-@over(
-    recipe=among(
-        *(Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype).but(**DECAY) for name, way, dtype in EVERY)
-    )
-)
+@over(recipe=among(*ALL))
 def test_every_implementation_decays_every_group_in_either_half_precision(recipe):
-    both = recipe.on(parameters(recipe, ((3, 33),)), parameters(recipe, ((5,), (), (4099,))))
+    both = recipe.but(**DECAY).on(parameters(recipe, ((3, 33),)), parameters(recipe, ((5,), (), (4099,))))
     both.step()
     both.step()
     both.agree()
@@ -56,24 +52,24 @@ def test_every_implementation_decays_every_group_in_either_half_precision(recipe
 def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_zero(name, dtype, foreach):
     tensors, optimizer = trained(name, dtype, foreach, 0.25)
     for _ in range(3):
-        before = [host(tensor).copy() for tensor in tensors]
+        old = np.concatenate([host(tensor).ravel() for tensor in tensors])
         (0 * sum(tensor.sum() for tensor in tensors)).backward()
         optimizer.step()
-        for new, old in zip(map(host, tensors), before):
-            assert np.all((new * old > 0) & (abs(new) < abs(old)) | (new == 0) & (old == 0))
+        new = np.concatenate([host(tensor).ravel() for tensor in tensors])
+        assert np.all((new * old > 0) & (abs(new) < abs(old)) | (new == 0) & (old == 0))
 
 
 @claim("weight-decay-decays-bias-by-default")
 @over(name=among(*OTHERS[:5]), dtype=among(*DTYPES), foreach=among(False, True))
 def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, foreach):
     (tensors, optimizer), (others, by_hand) = (trained(name, dtype, foreach, decay) for decay in (0.25, 0))
-    for step in range(4):
+    for step in range(3):
         for tensor, other in zip(tensors, others):
             tensor.grad = torch.full_like(tensor, step - 1)
             other.grad = tensor.grad + 0.25 * other.detach()
         for each in (optimizer, by_hand):
             each.step()
-            each.load_state_dict(each.state_dict())
+            each.load_state_dict(each.state_dict()) if step == 1 else None
     for tensor, other in zip(tensors, others):
         agree(tensor, host(other))
 
@@ -89,11 +85,11 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
 def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
     """In two groups, each with rates of its own, which a schedule halves after each step; the second step is given a
-    closure, and gradients of 0; before the third the state is loaded. A hundred steps at a rate of 0 came before.
+    closure, and gradients of 0; before the third the state is loaded. Before three, a hundred at a rate of 0 came.
     """
     (lr, lambd), (w, expected), (b, bias) = rates, twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
     optimizer = SGD([{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd)
-    schedule = torch.optim.lr_scheduler.StepLR(aged(optimizer), 1, 0.5)
+    schedule = torch.optim.lr_scheduler.StepLR(aged(optimizer) if steps == 3 else optimizer, 1, 0.5)
     for step in range(steps):
         w.grad, gradient = twin.but(seed=step + 100, values="fractions")
         b.grad, other = twin.but(seed=step + 200, values="fractions")

@@ -14,6 +14,7 @@ from populations.kinds import LAYERS
 from populations.layers import COMPUTED
 from populations.modules import layers
 from populations.optimizers import RULES, optimizers
+from torch.optim import SGD, AdamW
 
 claim = pytest.mark.claim
 
@@ -105,28 +106,28 @@ def test_the_norm_of_whole_numbers_is_a_runtime_error(twin):
         twin.tensor(twin.array()).norm()
 
 
-LR, LAMBDA, EPOCHS = 2**-6, 0.5, 20  # more than a hundred steps where each sample is a batch
+LR, LAMBDA, EPOCHS = 2**-6, 0.5, 17  # more than a hundred steps where each sample is a batch
 START = [2.0, -1.0, 0.5]
-X = Twin(torch.float64, (6, 3), values="fractions", seed=3)
+X = Twin(torch.float64, (6, 3), "transposed", "fractions", seed=3)
 Y = Twin(torch.float64, (6,), values="fractions", seed=4)
 
 
-def from_scratch(x, y, batch, once=False):
-    """Weights and bias after EPOCHS over the samples in their order, by NumPy: each sample's loss has the penalty."""
+def from_scratch(x, y, batch, epochs=EPOCHS, once=False):
+    """Weights and bias after epochs over the samples in their order, by NumPy: each sample's loss has the penalty."""
     w, b = np.array(START), 1.0
-    for start in list(range(0, 6, batch)) * EPOCHS:
+    for start in list(range(0, 6, batch)) * epochs:
         X, residual = x[start : start + batch], x[start : start + batch] @ w + b - y[start : start + batch]
         penalty = LAMBDA * w * (1 if once else len(X))
         w, b = w - LR * (X.T @ residual + penalty) / batch, b - LR * residual.sum() / batch
     return np.append(w, b)
 
 
-def by_option(x, y, batch, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce="mean", by=torch.optim.SGD):
+def by_option(x, y, batch, epochs=EPOCHS, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce="mean", by=SGD):
     """The same training by an optimizer and its option, each weight a parameter of its own."""
     *weights, b = [torch.tensor([value], dtype=x.dtype, requires_grad=True) for value in (*START, 1.0)]
     groups = [{"params": weights, "weight_decay": decay}, {"params": [b], "weight_decay": bias_decay}]
     optimizer = by(groups, lr=LR)
-    for start in list(range(0, 6, batch)) * EPOCHS:
+    for start in list(range(0, 6, batch)) * epochs:
         optimizer.zero_grad()
         w = torch.cat(weights)
         losses = factor * (x[start : start + batch] @ w + b - y[start : start + batch]) ** 2 / 2
@@ -135,38 +136,37 @@ def by_option(x, y, batch, decay=LAMBDA, bias_decay=0.0, factor=1.0, reduce="mea
     return torch.cat([*weights, b]).detach()
 
 
-# At most 20 roundings in each of 120 steps, on numbers below 1000.
-SAME = {"roundings": 2400, "scale": 1000}
+# At most 20 roundings in each of 102 steps, on numbers below 1000.
+SAME = {"roundings": 2040, "scale": 1000}
 
 
 @claim("from-scratch-equals-weight-decay-option")
 @claim("from-scratch-equals-weight-decay-option", truth=True)
-@over(x=among(X, X.but(seed=5)), batch=among(2, 3, 6))
-def test_both_trainings_take_the_same_path_and_a_penalty_once_a_batch_is_a_smaller_lambda_and_another_path(x, batch):
-    (features, x), (labels, y) = x, Y
-    for even in (1, batch):
-        agree(by_option(features, labels, even), from_scratch(x, y, even), **SAME)
+@over(batch=among(1, 2, 3, 6))
+def test_both_trainings_take_the_same_path_and_a_penalty_once_a_batch_is_a_smaller_lambda_and_another_path(batch):
+    (features, x), (labels, y) = X, Y
+    agree(by_option(features, labels, batch), from_scratch(x, y, batch), **SAME)
     smaller = by_option(features, labels, batch, decay=LAMBDA / batch)
     agree(smaller, from_scratch(x, y, batch, once=True), **SAME)
-    assert np.abs(host(smaller) - from_scratch(x, y, batch)).max() > 0.01
+    assert (np.abs(host(smaller) - from_scratch(x, y, batch)).max() > 0.01) == (batch > 1)
 
 
 CONDITIONS = {  # each of them left out
     "half the square": {"factor": 2.0},
     "averaged": {"reduce": "sum"},
-    "SGD": {"by": torch.optim.AdamW},
-    "plain SGD": {"by": functools.partial(torch.optim.SGD, momentum=0.5)},
+    "SGD": {"by": AdamW},
+    "plain SGD": {"by": functools.partial(SGD, momentum=0.5)},
     "no decay of the bias": {"bias_decay": LAMBDA},
     "batches that divide the samples": {},
 }
 
 
 @claim("from-scratch-equals-weight-decay-option", truth=True)
-@over(without=each(*CONDITIONS), x=among(X, X.but(seed=5)), batch=among(2, 3, 6))
-def test_any_condition_that_is_left_out_lets_them_end_elsewhere(without, x, batch):
-    (features, x), (labels, y) = x, Y
+@over(without=each(*CONDITIONS), batch=among(2, 3, 6))
+def test_any_condition_that_is_left_out_lets_them_end_elsewhere(without, batch):
+    (features, x), (labels, y) = X, Y
     batch = 4 if without == "batches that divide the samples" else batch
-    gap = host(by_option(features, labels, batch, **CONDITIONS[without])) - from_scratch(x, y, batch)
+    gap = host(by_option(features, labels, batch, 4, **CONDITIONS[without])) - from_scratch(x, y, batch, 4)
     assert np.abs(gap).max() > 0.01
 
 

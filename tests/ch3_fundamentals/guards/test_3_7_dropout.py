@@ -111,9 +111,9 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
 def test_what_survives_is_divided_by_one_minus_p_where_it_lies_if_asked_and_so_is_its_gradient(twin, form, p):
     """The forms in place alone write to their input, and none to what is beside it."""
     (tensor, array), in_place = twin, form.endswith("in place")
-    leaf = tensor.detach().clone().requires_grad_()
+    leaf, drop = tensor.detach().clone().requires_grad_(), DROPOUT[form](p)
     upstream = np.cos(np.arange(array.size)).reshape(array.shape).astype(array.dtype)
-    result = DROPOUT[form](p)(leaf + 0)
+    result = drop(leaf + 0)
     given = torch.tensor(upstream, dtype=tensor.dtype, device="cpu").to(tensor.device).requires_grad_()
     (gradient,) = torch.autograd.grad(result, leaf, given, create_graph=True)
 
@@ -125,7 +125,7 @@ def test_what_survives_is_divided_by_one_minus_p_where_it_lies_if_asked_and_so_i
     agree(gradient, np.where(kept, host(given) / (1 - p), 0), roundings)
     agree(torch.autograd.grad((gradient + 0 * given).sum(), given)[0], np.where(kept, 1 / (1 - p), 0), roundings)
     with torch.no_grad():
-        unrecorded = DROPOUT[form](p)(tensor)
+        unrecorded = drop(tensor)
     agree(unrecorded, np.where(host(unrecorded), array / (1 - p), 0), roundings)
     agree(tensor, host(unrecorded) if in_place else array)
     assert (unrecorded.data_ptr() == tensor.data_ptr()) == in_place or not array.size
