@@ -50,6 +50,9 @@ def test_the_output_of_every_layer_is_the_input_times_all_matrices_so_far_and_of
     agree(torch.linalg.multi_dot([inputs, *matrices]), expected)
     for outputs in passes(net, inputs):
         agree(outputs, expected)
+    layers[-1].bias = nn.Parameter(torch.ones(widths[-1], dtype=dtype))  # with a bias or an activation it is another
+    agree(net(inputs), expected + 1)
+    agree(nn.ReLU()(net(inputs)), np.maximum(expected + 1, 0))
 
 
 @claim("deep-products-vanish-or-explode", "deep-gradients-vanish-or-explode")
