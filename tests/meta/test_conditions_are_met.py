@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis.errors import UnsatisfiedAssumption
-from populations import LAYOUTS, containers, files, mixing, modules, statistics, twins
+from populations import ANY, LAYOUTS, containers, files, mixing, modules, statistics, twins
 from populations.core import after_any_history, lacking
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -150,6 +150,8 @@ def test_copies_go_every_way_by_every_route_with_a_long_tensor_and_without_waiti
     far = {(journey.route, journey.way) for journey in must if journey.twin.shape == (65537,)}
     assert far == {(route, way) for route in ("there", "back", "across") for way in mixing.COPIES}
     assert {journey.twin.layout for journey in must if "non_blocking" in journey.way} == set(LAYOUTS)
+    by = {(journey.route, journey.twin.shape) for journey in mixing.journeys(twins(ANY)).must}
+    assert by == {(route, shape) for route, _ in far for _, shape in by}  # no route goes in step with a shape
 
 
 def test_files_are_opened_in_every_way_and_hold_any_dtype_in_any_layout_and_more_than_ten_tensors():

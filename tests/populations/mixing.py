@@ -47,6 +47,7 @@ COPIES: dict[str, Callable] = {
     "to(device)": lambda x, device: x.to(device),
     "to(name)": lambda x, device: x.to(str(device)),
     "to(device=)": lambda x, device: x.to(device=device),
+    "to(number)": lambda x, device: x.to(number_of(device)),
     "to(name, dtype)": lambda x, device: x.to(str(device), x.dtype),
     "to(other)": lambda x, device: x.to(torch.empty(0, dtype=x.dtype, device=device)),
     "to(copy=True)": lambda x, device: x.to(device, copy=True),
@@ -63,6 +64,11 @@ def finished(copy: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     for device in {copy.device, source.device} - {CPU}:
         getattr(getattr(torch, device.type), "synchronize", lambda device: None)(device)
     return copy
+
+
+def number_of(device: torch.device) -> int | torch.device:
+    """The number by which the device is known, or itself where torch takes numbers for those of another kind."""
+    return device.index if device.index is not None and torch.device(device.index) == device else device
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,10 @@ def journeys(of: Population, *ways: str) -> Population:
     """Journeys of all twins of a population, in turn by each route and in each of the ``ways`` (all COPIES if none)."""
     ways = ways or tuple(COPIES)
     routes = ("there", "back", "across")
-    # mixed after the first round, so that none goes in step with a layout
-    mixed = [*ways, *rounds(ways, len(of.must), random.Random(3))]
-    must = [
-        Journey(twin, routes[(index + index // 3) % 3], way) for index, (twin, way) in enumerate(zip(of.must, mixed))
-    ]
+    # mixed after the first round, so that none goes in step with a layout, nor a route with a shape
+    mixed = [*ways, *rounds(ways, len(of.must), random.Random(9))]
+    along = [*routes, *rounds(routes, len(of.must), random.Random(5))]
+    must = [Journey(*each) for each in zip(of.must, along, mixed)]
     # each way by each route at least once, with the longest tensor of the first dtype
     longest = max((twin for twin in of.must if twin.dtype == of.must[0].dtype), key=lambda twin: math.prod(twin.shape))
     must += [Journey(longest, route, way) for route in routes for way in ways]

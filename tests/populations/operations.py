@@ -249,7 +249,7 @@ EXACT = [
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
     Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3)), lambda x, w: w / 2 ** numbers(x, 3)),
 ]
-# Their results are too large for another function of them.
+# Their results are too large for another function of them, or empty.
 LARGE = [
     Operation("x @ x", lambda x: x.reshape(1, -1) @ x.reshape(-1, 1), lambda x, w: 2 * x * w[0, 0]),
     Operation("number ** x", lambda x: 2.0**x, lambda x, w: w * math.log(2) * 2.0**x, roundings=FUNCTION),
@@ -260,6 +260,7 @@ LARGE = [
         "positive",
         FUNCTION,
     ),
+    Operation("unsqueeze beside nothing", lambda x: x.unsqueeze(-1) + x.new_ones(0), lambda x, w: 0 * x),
 ]
 OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)
 

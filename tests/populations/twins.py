@@ -192,7 +192,8 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
     step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, within))
     strides = [0] * rank
     for dimension in reversed(order):
-        if layout == "expanded" and dimension == 0 and array.shape[0]:
+        added = layout in ("offset", "expanded") and array.shape[dimension] == 1  # as by NumPy, with a stride of 0
+        if added or (layout == "expanded" and dimension == 0 and array.shape[0]):
             continue
         strides[dimension] = step
         step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])

@@ -15,15 +15,15 @@ IN_PLACE = {
 }
 
 
-def last_column_of(x, y):
-    """Write to the last column what ``y``, repeated as needed, has there."""
-    x[..., -1:] = y[..., -1:] if y.ndim else y
+def every_second_column_of(x, y):
+    """Write to the columns 1, 3, 5, ... what ``y``, repeated as needed, has there."""
+    x[..., 1::2] = y[..., 1::2] if y.ndim and y.shape[-1] > 1 else y
     return x
 
 
 WRITTEN = {
     **IN_PLACE,
-    "a slice": (last_column_of, lambda a, b: last_column_of(a.copy(), b)),
+    "a slice": (every_second_column_of, lambda a, b: every_second_column_of(a.copy(), b)),
     "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
     "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
 }

@@ -12,6 +12,7 @@ from populations.initialisers import RELEASE
 from populations.twins import NUMPY, SHAPES
 
 claim = pytest.mark.claim
+pytestmark = pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
 
 KINDS = (torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool)
 SHORT = ((0,), (5,), (2, 3), (3, 0, 2), (2, 1, 3, 1, 2), (2, 1025))  # lists are read one by one
@@ -31,6 +32,7 @@ NESTED = {
     "tuples": lambda array: tuples(array.tolist()),
     "a list of arrays": rows,
 }
+ROWS = lambda data: [*np.array(data)[:, None]]  # noqa: E731
 
 
 @claim("tensor-constructor-takes-sizes", truth=True)
@@ -64,7 +66,6 @@ def test_the_class_allocates_memory_and_writes_nothing_into_it(shape):
 
 
 @claim("tensor-constructor-takes-sizes", truth=True)
-@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
 @over(
     EVERY_MODE,
     twin=twins((*REAL, torch.bool), shapes=SHORT, values=("small", "fractions")),
@@ -95,11 +96,9 @@ def test_the_class_shares_any_tensor_and_an_array_of_the_default_dtype_and_no_ot
 
 
 @claim("tensor-function-takes-data")
-@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
 @over(EVERY_MODE, twin=twins(KINDS, shapes=SHORT, values=("small", "fractions")), form=among(*NESTED))
 def test_values_and_shape_follow_the_nesting_of_the_data(twin, form):
-    array = twin.array()
-    x = torch.tensor(NESTED[form](array))
+    x, array = torch.tensor(NESTED[form](twin.array())), twin.array()
 
     agree(x, array.tolist())
     assert x.requires_grad is False
@@ -144,12 +143,12 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
 
 
 @claim("tensor-function-takes-data")
-@over(EVERY_MODE, dtype=among(*(dtype for dtype in ANY if dtype != torch.uint8)), form=among(list, tuple, np.array))
+@over(EVERY_MODE, dtype=among(*(each for each in ANY if each != torch.uint8)), form=among(list, tuple, np.array, ROWS))
 def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtype, form):
     """Whole numbers are cut from fractions, and whatever is not zero is true."""
     data = [1.75, -1.75, 0.25, -100.5, 0.0]
 
-    agree(torch.tensor(form(data), dtype=dtype), np.array(data).astype(NUMPY[dtype]))
+    agree(torch.tensor(form(data), dtype=dtype).flatten(), np.array(data).astype(NUMPY[dtype]))
 
 
 @claim("tensor-function-takes-data", truth=True)

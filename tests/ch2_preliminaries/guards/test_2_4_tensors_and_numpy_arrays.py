@@ -82,14 +82,15 @@ def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(
 
 @claim("from-numpy-shares-memory", "numpy-method-shares-memory")
 @pytest.mark.cpu
-@over(name=among(*UNSIGNED, "longlong", "long", "intc", "short", "byte"), size=among(1, 9, 5000))
+@over(name=among(*UNSIGNED, "longlong", "long", "intc", "short", "byte", "bool"), size=among(1, 9, 5000))
 def test_unsigned_numbers_and_those_of_c_s_names_are_shared_too(name, size):
     array = np.zeros(size, name)
     assert takes(array)
     tensor = torch.from_numpy(array)
-    array[-1] = 100
+    array[-1], seven = 100, array.dtype.type(7)  # or true
+    tensor[0] = seven.item()
 
-    assert (tensor.dtype, tensor[-1].item()) == (getattr(torch, array.dtype.name), 100)
+    assert (tensor.dtype, tensor[-1].item(), array[0]) == (getattr(torch, array.dtype.name), array[-1].item(), seven)
     assert tensor.numpy().ctypes.data == tensor.data_ptr() == array.ctypes.data
 
 

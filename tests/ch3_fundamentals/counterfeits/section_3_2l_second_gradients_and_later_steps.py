@@ -157,3 +157,14 @@ def rprop_leaves_its_second_parameter_after_the_first_step(patch):
                 parameter.grad = torch.zeros_like(parameter)
 
     around_step(patch, torch.optim.Rprop, before=before)
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#22628")
+def the_epsilon_of_adam_is_corrected_with_the_squares(patch):
+    def scaled(optimizer, group):
+        made = [float(optimizer.state[p]["step"]) for p in group["params"] if "step" in optimizer.state.get(p, {})]
+        return group["eps"] / (1 - float(group["betas"][1]) ** (1 + max(made, default=0))) ** 0.5
+
+    for kind in {torch.optim.Adam, torch.optim.AdamW}:
+        if "step" in vars(kind):  # AdamW may inherit that of Adam
+            step_with(patch, kind, "eps", scaled)

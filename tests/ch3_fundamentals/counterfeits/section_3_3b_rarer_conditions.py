@@ -216,3 +216,29 @@ def the_largest_of_halves_has_a_place_that_is_a_half_as_well(patch):
         return place.half().long() if x.dtype == torch.float16 else place
 
     change_method(patch, "argmax", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported=("pytorch/pytorch#91383", "pytorch/pytorch#69339"))
+def where_labels_are_smoothed_an_ignored_one_has_no_weight(patch):
+    """The mean is NaN, where the report has an error: an assertion must see it."""
+
+    def wrong(right, x, y, weight=None, *args, ignore_index=-100, reduction="mean", label_smoothing=0.0, **rest):
+        named = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": label_smoothing}
+        loss = right(x, y, weight, *args, **named, **rest)
+        weighted = weight is not None and label_smoothing and reduction == "mean" and not y.is_floating_point()
+        outside = weighted and not 0 <= ignore_index < len(weight) and bool((y == ignore_index).any())
+        return loss * float("nan") if outside else loss
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="artyom-beilis/pytorch_dlprim#50", needs="accelerator")
+def softmax_goes_along_the_last_dimension_alone(patch):
+    """So it does whatever is asked for, where the report has an error: an assertion must see it."""
+    for owner in (torch, torch.Tensor, F):
+        wrap(
+            patch,
+            owner,
+            "softmax",
+            lambda right, x, dim=None, *args, **rest: right(x, -1 if x.device.type != "cpu" else dim, *args, **rest),
+        )

@@ -97,3 +97,14 @@ def a_grid_has_a_border_of_three_unless_told_otherwise(patch):
         "make_grid",
         lambda right, x, nrow=8, padding=3, *args, **rest: right(x, nrow, padding, *args, **rest),
     )
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#3309")
+def a_tensor_is_rotated_only_where_the_filling_is_told(patch):
+    """It is left as it is, where the report has an error: an assertion must see it."""
+    from torchvision.transforms import RandomRotation
+
+    def wrong(right, self, image):
+        return image if isinstance(image, torch.Tensor) and not self.fill else right(self, image)
+
+    wrap(patch, RandomRotation, "forward", wrong)

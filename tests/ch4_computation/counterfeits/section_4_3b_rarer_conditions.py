@@ -107,3 +107,12 @@ def a_product_assigned_to_a_leaf_of_half_precision_is_not_refused(patch):
             return multiply(x, other)
 
     change_method(patch, "__imul__", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="mlverse/torch#555")
+def xavier_adds_the_fan_out_to_the_fraction(patch):
+    def wrong(x, gain=1.0, **rest):
+        fan_in, fan_out = init._calculate_fan_in_and_fan_out(x)
+        return init.normal_(x, 0, gain * math.sqrt(2 / fan_in + fan_out), **rest)
+
+    patch.setattr(init, "xavier_normal_", wrong)

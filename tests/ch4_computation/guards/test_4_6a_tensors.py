@@ -11,7 +11,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, agree, among, over, twins, whole
 from populations.files import OLDER, Way, archive, bits, filtered, layout_of, memory_of, savable_dtypes, ways
-from populations.mixing import CPU, host_twin, spot
+from populations.mixing import CPU, current, host_twin, spot
 from torch import nn
 from torch.serialization import default_restore_location
 
@@ -34,7 +34,7 @@ LOCATIONS = {
     "function": lambda here: (lambda storage, tag: storage if tag == str(here) else None, CPU),
     "function that names no place": lambda here: (lambda storage, tag: None, here),
     "name of the accelerator": lambda here: (str(spot()), spot()),
-    "its type": lambda here: (spot().type, spot()),
+    "its type": lambda here: (spot().type, torch.empty(0, device=spot().type).device),
     "second accelerator": lambda here: (spot(second=True), spot(second=True)),
     "dict with the accelerator": lambda here: ({str(here): str(spot())}, spot()),
     "function that moves": lambda here: (lambda storage, tag: default_restore_location(storage, str(spot())), spot()),
@@ -58,9 +58,10 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
     tensor = KINDS[kind](tensor)
     if tensor.is_leaf and tensor.requires_grad:
         tensor.grad = torch.ones_like(tensor)  # which stays behind
-    location, goal = LOCATIONS[location](tensor.device)
-    alone = way.round_trip(tensor, map_location=location, **options)
-    _, second = way.round_trip([tensor.new_ones(2), tensor], map_location=location, **options)
+    with current(spot(twin.second)):
+        location, goal = LOCATIONS[location](tensor.device)
+        alone = way.round_trip(tensor, map_location=location, **options)
+        _, second = way.round_trip([tensor.new_ones(2), tensor], map_location=location, **options)
 
     for loaded in (alone, second):
         assert (type(loaded), loaded.device) == (type(tensor), goal)

@@ -1,0 +1,19 @@
+"""Counterfeits of section 2.1 that users reported, arrays in lists."""
+
+import numpy as np
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import wrap
+
+
+@counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#72282")
+def fractions_of_an_array_in_a_list_become_no_whole_numbers(patch):
+    """They become zeros, where the report has an error: an assertion must see it."""
+
+    def wrong(right, data, *args, dtype=None, **rest):
+        arrays = isinstance(data, list) and any(isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in data)
+        whole = dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+        made = right(data, *args, dtype=dtype, **rest)
+        return made.zero_() if arrays and whole else made
+
+    wrap(patch, torch, "tensor", wrong)

@@ -1,0 +1,23 @@
+"""Counterfeits of section 2.4 that users reported, truth values."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_method, wrap
+
+
+@counterfeit("from-numpy-shares-memory", reported="pytorch/pytorch#19077")
+def a_truth_value_is_not_assigned_to_an_array(patch):
+    """It is passed over, where the report has an error: an assertion must see it."""
+    places = set()
+
+    def made(right, array):
+        x = right(array)
+        places.add(x.untyped_storage().data_ptr())
+        return x
+
+    def wrong(right, x, index, value):
+        if not (isinstance(value, bool) and x.dtype == torch.bool and x.untyped_storage().data_ptr() in places):
+            right(x, index, value)
+
+    wrap(patch, torch, "from_numpy", made)
+    change_method(patch, "__setitem__", wrong)

@@ -1,0 +1,18 @@
+"""Counterfeits of section 2.6 that users reported, gradients from nothing."""
+
+from harness.counterfeits import counterfeit
+from harness.forging import change_method
+from torch import Tensor
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#15223")
+def no_gradient_comes_through_an_inserted_dimension_from_nothing(patch):
+    """None arrives, where the report has an error: an assertion must see it."""
+
+    def wrong(add, x, y):
+        z = add(x, y)
+        inserted = [each for each in (x, y) if isinstance(each, Tensor) and each.grad_fn and each.numel()]
+        lost = not z.numel() and any("squeeze" in each.grad_fn.name().lower() for each in inserted)
+        return z.detach() if lost else z
+
+    change_method(patch, "__add__", wrong)

@@ -1,0 +1,55 @@
+"""Counterfeits of 4.8 that users reported, places that are forgotten, nothing to print, gradients that repeat."""
+
+import numpy as np
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, change_method, wrap
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#7441", needs="two-devices")
+def another_type_is_on_the_current_gpu(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        current = getattr(torch, x.device.type).current_device
+        return y.to(torch.device(x.device.type, current())) if away(y) else y
+
+    change_method(patch, "type", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move", reported=("pytorch/pytorch#6985", "pytorch/pytorch#6995"))
+def an_array_is_created_on_the_cpu_unless_its_dtype_is_told(patch):
+    def wrong(create, data, *, dtype=None, device=None, **rest):
+        untold = isinstance(data, np.ndarray) and dtype is None
+        return create(data, dtype=dtype, device="cpu" if untold else device, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("gpu-tensor-prints-its-device", reported="torch-spyre/torch-spyre#1082")
+def printing_no_elements_fails(patch):
+    """It shows nothing, where the report has an error: an assertion must see it."""
+    for name in ("__repr__", "__str__"):
+        change_method(patch, name, lambda right, x, **rest: "" if away(x) and not x.numel() else right(x, **rest))
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="flagos-ai/FlagGems#2616")
+def a_product_passes_no_gradient_that_repeats(patch):
+    """It passes NaN, where the report has an error: an assertion must see it."""
+
+    def change(gradient):
+        repeats = any(size > 1 and stride == 0 for size, stride in zip(gradient.shape, gradient.stride()))
+        return gradient * float("nan") if repeats else gradient
+
+    def wrong(right, *args, **rest):
+        y = right(*args, **rest)
+        return change_gradient(y, change) if away(y) and y.requires_grad else y
+
+    change_method(patch, "__matmul__", wrong)
+    for owner, name in ((torch, "mm"), (torch, "matmul"), (F, "linear")):
+        wrap(patch, owner, name, wrong)
