@@ -167,10 +167,11 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert ids(container[index] for index in (*range(-size, size), *torch.arange(size, device="cpu"))) == 3 * known
     assert ids(getattr(container, str(index)) for index in range(size)) == known
     assert [at for take in takers(container) for at in (size, -size - 1, 100) if reads(take, at, IndexError)] == []
-    for part in SLICES:
+    for part in SLICES[size % 2 :: 2]:  # an edit more, and it is the others' turn
         taken, names = container[part], range(size)[part] if type(container) is nn.Sequential else itertools.count()
         assert (type(taken), taken is container, ids(taken)) == (type(container), False, ids(twin[part]))
-        walks_in_order(taken, list(zip(map(str, names), twin[part])))
+        held = [coded(str(name), member) for name, member in zip(names, twin[part]) if member is not None]
+        assert told(taken.state_dict(keep_vars=True).items()) == told(held)
     assert [member for member in (*twin[-1:], Step("!")) if member in container] == twin[-1:]
 
 
@@ -185,21 +186,21 @@ def like_a_dict(container: nn.Module, twin: dict) -> None:
     assert told((key, getattr(container, key)) for key in twin) == known
     absent = [key for key in (*KEYS, "new", "absent") if key not in twin]
     assert [key for key in (*twin, *absent, "train") if key in container] == [*twin]
-    assert not any(reads(take, key, (KeyError, missing)) for take in takers(container) for key in absent)
+    turns = zip(absent, itertools.cycle(takers(container)))
+    assert not any(reads(take, key, (KeyError, missing)) for key, take in turns)
 
 
 def unites_like_a_dict(container: nn.ParameterDict, twin: dict) -> None:
     """Raise AssertionError unless what is made of both, copies and unions, is alike and leaves both as they were."""
     other = dict(zip(("z", *KEYS[:2]), members("ParameterDict", 3, "P")))
-    like_a_dict(container | nn.ParameterDict(other.items()), twin | other)
-    copied = container.copy()
-    like_a_dict(copied, twin)
-    copied.clear()
-    like_a_dict(copied, {})
-    like_a_dict(container, twin)
+    copied, cleared = container.copy(), container.copy()
+    cleared.clear()
+    united, alike = container | nn.ParameterDict(other.items()), container.fromkeys(["q", "p"], other["z"])
+    expected = (twin | other, dict.fromkeys(["q", "p"], other["z"]), twin, {}, twin)
+    for made, pairs in zip((united, alike, copied, cleared, container), expected):
+        assert told(made.items()) == told(made.named_parameters(remove_duplicate=False)) == told(pairs.items())
     assert list(reversed(container)) == list(reversed(twin))
     assert ids(map(container.get, (*twin, "absent"))) == ids(map(twin.get, (*twin, "absent")))
-    like_a_dict(container.fromkeys(["q", "p"], other["z"]), dict.fromkeys(["q", "p"], other["z"]))
 
 
 def takers(container: nn.Module) -> list[Callable]:
@@ -240,10 +241,9 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 
 def spells(net: nn.Module, twin: list[Step]) -> None:
     """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode."""
-    word = "".join(module.letter for module in twin)
-    for recording in EVERY_MODE:
+    for turn, recording in enumerate(EVERY_MODE, len(twin)):
         with recording():
-            assert net.train()("") == net.eval()("") == word
+            assert (net.train, net.eval)[turn % 2]()("") == "".join(module.letter for module in twin)
 
 
 def adds_like_a_list(container: nn.Module, twin: list) -> None:
@@ -262,15 +262,15 @@ def looks(kind: str) -> list[Callable]:
 
 def edited_alike(kind: str) -> None:
     """Raise AssertionError unless a container of none, three or eleven members is like its twin after an edit, then one
-    with a member that it has, and another member that joins, the last ones of a copy.
+    with a member that it has, and another member that joins, one of the last two a copy's.
     """
-    named, ways = kind.endswith("Dict"), (*COPYING.values(), tuple)
+    named, (one, other) = kind.endswith("Dict"), COPYING.values()
+    ways = ((one, tuple), (tuple, other), (other, tuple), (tuple, one))  # each edit meets three of them
     for number, (edit, (length, place)) in enumerate(itertools.product(edits(kind), ((0, 0), (3, 1), (11, 10)))):
         made, ats = members(kind, length), [KEYS[number % len(KEYS)]] * 2 if named else [0, place]
         twin, joins = (dict(zip(KEYS, made)), "add or replace") if named else (made, "append")
         container = contained(kind, twin)
-        again, last = ways[(number + number // 3) % 3], ways[number % 2]  # each edit meets each way
-        for each, used, copied in ((edit, False, tuple), (edit, True, again), (joins, False, last)):
+        for each, used, copied in zip((edit, edit, joins), (False, True, False), (tuple, *ways[number % 4])):
             container, twin = copied((container, twin))  # together, so that they hold the same members
             edited(each, container, twin, ats[used], fresh(kind, twin, used))
             for look in looks(kind):

@@ -129,7 +129,8 @@ class _Site:
             self.kinds[id(module)] = tree
         else:
             kind = "Linear" if tree.kind in SHARED else tree.kind
-            module = LAYERS[kind].make(self.root.dtype).to(self.place)
+            module = LAYERS[kind].make(self.root.dtype)
+            module = module if self.place.type == "cpu" else module.to(self.place)
             if tree.kind == "tied" and first is not None:
                 module.weight = first.weight
             self.kinds[id(module)] = replace(tree, kind=kind)
@@ -147,9 +148,9 @@ class _Site:
             tensor = attribute(module, name)
             if id(tensor) not in self.arrays:
                 dtype = torch.int64 if name in WHOLE_NUMBERS else self.root.dtype
-                array = self.arrays[id(tensor)] = self.random.integers(1, 8, shape, endpoint=True).astype(NUMPY[dtype])
-                with torch.no_grad():
-                    tensor.copy_(torch.tensor(array, dtype=dtype, device="cpu"))
+                array = np.asarray(self.random.integers(1, 8, shape, endpoint=True), NUMPY[dtype])
+                tensor.detach().copy_(torch.from_numpy(array).to(dtype))
+                self.arrays[id(tensor)] = array
 
     def tensors(self, module: nn.Module) -> Iterator[torch.Tensor]:
         tree = self.kinds[id(module)]

@@ -136,7 +136,12 @@ def orthogonal_writes_to_another_storage(patch):
 
 @counterfeit("init-runs-without-recording")
 def trunc_normal_leaves_out_the_last_row(patch):
-    wrap(patch, init, "trunc_normal_", lambda true, tensor, *rest: (true(tensor.detach()[:-1], *rest), tensor)[1])
+    wrap(
+        patch,
+        init,
+        "trunc_normal_",
+        lambda true, tensor, *rest, **named: (true(tensor.detach()[:-1], *rest, **named), tensor)[1],
+    )
 
 
 def leave_grad_mode(patch, name, mode):

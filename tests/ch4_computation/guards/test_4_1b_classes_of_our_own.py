@@ -1,6 +1,4 @@
-"""4.1b Sizes that must match, and classes of our own: constants, reuse and control flow, for layers and tensors of
-every kind.
-"""
+"""4.1b Sizes that must match, and classes of our own: constants, reuse and control flow, for every kind of layer."""
 
 import contextlib
 import operator
@@ -30,9 +28,8 @@ MODES = among("train", "eval")
         *(f"Conv{kind}{rank}d" for kind in ("", "Transpose") for rank in (1, 2, 3)),
     ),
     batch=each((6,), (0,), ()),
-    mode=MODES,
 )
-def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch, mode):
+def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch):
     puts_out, takes_in = sizes
     if kind.startswith("Conv"):
         layer, x = getattr(nn, kind), torch.ones(*batch, 1, *[2] * int(kind[-2]))
@@ -43,10 +40,11 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, bat
         norms = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm, "GroupNorm": lambda n: nn.GroupNorm(1, n)}
         second = norms.get(kind, lambda size: nn.Linear(size, 5))
 
-    net, fits = (getattr(nn.Sequential(first, nn.ReLU(), second(size)), mode)() for size in (takes_in, puts_out))
-    with pytest.raises(RuntimeError):
-        net(x)
-    assert fits(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
+    net, fits = (nn.Sequential(first, nn.ReLU(), second(size)) for size in (takes_in, puts_out))
+    for training in (True, False):
+        with pytest.raises(RuntimeError):
+            net.train(training)(x)
+        assert fits.train(training)(x).shape[:-1] == x.shape[:-1] or kind.startswith("Conv")
 
 
 @claim("sequential-needs-matching-sizes", truth=True)
@@ -114,8 +112,12 @@ def test_no_step_of_any_optimizer_changes_a_plain_tensor_and_it_gets_no_gradient
 
 
 @claim("plain-tensor-is-a-constant-parameter", truth=True)
-@over(twin=twins((*FLOATS, torch.int64, torch.bool), shapes=((), (2, 3)), kinds=KINDS[:2]), depth=among(0, 1, 2))
-def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin, depth):
+@over(
+    twin=twins((*FLOATS, torch.int64, torch.bool), shapes=((), (2, 3)), kinds=KINDS[:2]),
+    depth=among(0, 1, 2),
+    copied=among(*COPYING),
+)
+def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin, depth, copied):
     tensor, array = twin
     inner = net = nn.Linear(2, 1).requires_grad_(depth < 2)
     inner.plain = tensor
@@ -131,7 +133,7 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
         net = nn.Sequential(net)
     saved = ("saved", "later", "anew")
 
-    for made in (net, *(copied(net) for copied in COPYING.values())):
+    for made in (net, COPYING[copied](net)):
         state = made.state_dict()
         assert list(state) == ["0." * depth + name for name in ("weight", "bias", *saved)]
         for name in saved:

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 import torch
-from populations import EVERY_MODE, agree, among, over
+from populations import EVERY_MODE, agree, among, in_turn, over
 from populations.files import CALLS, SPELLINGS, Way, filtered, hostile, ways
 from populations.modules import TREES, attribute, trees
 from torch import nn
@@ -41,13 +41,11 @@ def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_an
 
 def is_whole(loaded, net, plan):
     """Raise AssertionError unless ``loaded`` is a network like ``net``, which has what the plan says."""
-    modules = [
-        [(name, type(module), list(module._parameters), list(module._buffers)) for name, module in each.named_modules()]
+    modules, others = (
+        [(name, type(m), m.training, m.rate, [*m._parameters], [*m._buffers]) for name, m in each.named_modules()]
         for each in (net, loaded)
-    ]
-    assert modules[0] == modules[1]
-    assert [module.training for module in loaded.modules()] == [module.training for module in net.modules()]
-    assert [module.rate for module in loaded.modules()] == [0.5] * len(modules[0])
+    )
+    assert modules == others
     assert list(loaded.state_dict()) == [member.name for member in plan.state]
     for member in (*plan.parameters, *plan.buffers):
         agree(attribute(loaded, member.name), member.array)
@@ -55,20 +53,18 @@ def is_whole(loaded, net, plan):
 
 
 @claim("save-takes-many-kinds-of-objects")
-@over(each=trees(), training=among(True, False))
-def test_a_module_of_any_tree_comes_back_with_everything_in_it(each, training):
-    net, plan = each
-    for module in net.train(training).modules():
-        module.rate = 0.5
+@over(each=in_turn(trees(), among(True, False)))
+def test_a_module_of_any_tree_comes_back_with_everything_in_it(each):
+    (net, plan), training = each
+    net.train(training).apply(lambda module: setattr(module, "rate", 0.5))
     is_whole(Way("memory").round_trip(net, weights_only=False), net, plan)
 
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
-@over(each=trees(must=TREES[1:4]), training=among(True, False))
-def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each, training):
-    net, plan = each
-    for module in net.train(training).modules():
-        module.rate = 0.5
+@over(tree=trees(must=TREES[1:4]), training=among(True, False))
+def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(tree, training):
+    net, plan = tree
+    net.train(training).apply(lambda module: setattr(module, "rate", 0.5))
     with Way("memory").saved(net) as load:
         with filtered():
             load()

@@ -14,8 +14,6 @@ from populations.twins import FEW, NUMPY
 claim = pytest.mark.claim
 
 SHAPES = ((0,), (5,), (2, 3), (2, 3, 4, 5), (2, 1025))
-
-
 HALF_HERE, BOTH_THERE = each("cpu, gpu", "gpu, cpu"), each("two", "turned")
 
 
