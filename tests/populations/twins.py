@@ -59,7 +59,7 @@ SHAPES = (
 )
 FEW = ((), (15,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))  # one of each kind: a number, a row, none, images, many
 ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, torch.complex128)
-KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most
+KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most; 32 larger ones, 50 MB
 KINDS = ("tensor", "view", "parameter")  # see Twin
 LEAVES = ("tensor", "parameter")  # for what autograd does to leaves alone
 WIDE = (2**-9, 0.25, 1, 3, 200, 2048)  # exact in every floating dtype, and no 77
@@ -91,7 +91,8 @@ class Twin:
     kind: str = "tensor"
 
     def __iter__(self) -> Iterator:
-        array, buffer, strides, offset = _made(self) if math.prod(self.shape) < KEPT else _made.__wrapped__(self)
+        made = _made if math.prod(self.shape) < KEPT else _large
+        array, buffer, strides, offset = made(self.dtype, self.shape, self.layout, self.values, self.seed)
         yield self._over(buffer.copy(), strides, offset)  # a false torch may share what it should copy
         yield array.copy()
 
@@ -162,10 +163,13 @@ def _numbers(seed: int, shape: tuple[int, ...], kind: str, low: int, high: int, 
 
 
 @functools.lru_cache(maxsize=4096)
-def _made(twin: Twin) -> tuple:
+def _made(dtype: torch.dtype, shape: tuple[int, ...], layout: str, values: str, seed: int) -> tuple:
     """A twin's array, and its numbers in memory as ``arranged`` says. Whoever gets them copies them."""
-    array = twin.array()
-    return (array, *arranged(array, twin.layout))
+    array = Twin(dtype, shape, layout, values, seed=seed).array()
+    return (array, *arranged(array, layout))
+
+
+_large = functools.lru_cache(maxsize=32)(_made.__wrapped__)
 
 
 def differentiable(dtype: torch.dtype) -> bool:

@@ -246,13 +246,13 @@ def test_each_number_below_m_occurs_exactly_once(size):
 @claim("randperm-permutes")
 @over(m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32, torch.float32))
 def test_each_number_comes_equally_often_to_each_place(m, dtype):
-    look_uniformly_shuffled(np.stack([torch.randperm(m, dtype=dtype).cpu().numpy() for _ in range(1000)]))
+    look_uniformly_shuffled(host(torch.stack([torch.randperm(m, dtype=dtype) for _ in range(1000)])))
 
 
 @claim("randperm-permutes")
 def test_all_permutations_of_four_are_equally_likely():
     """Swapping each place with any other, the usual mistake, makes some a third too frequent: 20,000 draws show it."""
-    orders = np.stack([torch.randperm(4).cpu().numpy() for _ in range(20_000)]) @ [64, 16, 4, 1]
+    orders = host(torch.stack([torch.randperm(4) for _ in range(20_000)])) @ [64, 16, 4, 1]
     codes = np.array(list(permutations(range(4)))) @ [64, 16, 4, 1]
 
     occur_as_often(orders[:, None] == codes, 1 / 24, cases=24)

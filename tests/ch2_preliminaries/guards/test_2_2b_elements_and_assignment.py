@@ -127,6 +127,7 @@ AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
     ">>": (operator.rshift, operator.irshift, WHOLE),
 }
 ARITHMETIC = ("+", "-", "*", "**", "/")
+OPERANDS = ("a number", "a neutral number", "a tensor", "a tracked one", "of another dtype", "itself", "a truth value")
 SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
 NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
@@ -134,13 +135,14 @@ NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/
 @claim("augmented-assignment-writes-through")
 @over(
     EVERY_MODE,
-    # each meets two sizes, in layouts that lie between and around foreign numbers or by columns
-    operation=among(*(2 * [(sign, dtype) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes])),
+    # each meets several sizes, in layouts that lie between and around foreign numbers or by columns
+    trial=among(
+        *((sign, dtype, by) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes for by in OPERANDS)
+    ),
     twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5), values="small").also(SEVEN_OVER),
-    by=each("a number", "a neutral number", "a tensor", "a tracked one", "of another dtype", "itself", "a truth value"),
 )
-def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(operation, twin, by):
-    (sign, dtype), (plain, augmented, _) = operation, AUGMENTED[operation[0]]
+def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(trial, twin):
+    (sign, dtype, by), (plain, augmented, _) = trial, AUGMENTED[trial[0]]
     tensor, array = twin.but(dtype=dtype)
     view = tensor.view(finer(array.shape))
     positive = ("**", "/", "//", "%", "<<", ">>")  # not by 0, nor to a negative power

@@ -155,9 +155,14 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
 
 @claim("in-place-write-spoils-backward")
 @claim("grad-fn-is-the-creating-function", truth=True)
-@over(name=each(*NEED_INPUT, *NEED_OUTPUT), write=among(*WRITES), grad=among(True, False))
-def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(name, write, grad):
-    x, _ = Twin(torch.float32, (2, 3), values="positive", grad=True)
+@over(
+    names=among(*zip(NEED_INPUT, (*NEED_OUTPUT, "torch.exp"))),
+    write=among(*WRITES),
+    of=each(0, 1),
+    grad=each(True, False),
+)
+def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, grad):
+    (x, _), name = Twin(torch.float32, (2, 3), values="positive", grad=True), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
     total = z.sum()
