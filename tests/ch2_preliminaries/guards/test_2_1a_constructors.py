@@ -27,11 +27,7 @@ def rows(array):
     return array.tolist() if array.dtype == bool and RELEASE < (2, 9) else list(array)
 
 
-NESTED = {
-    "lists": lambda array: array.tolist(),
-    "tuples": lambda array: tuples(array.tolist()),
-    "a list of arrays": rows,
-}
+NESTED = {"lists": lambda array: array.tolist(), "tuples": lambda array: tuples(array.tolist()), "arrays": rows}
 ROWS = lambda data: [*np.array(data)[:, None]]  # noqa: E731
 
 

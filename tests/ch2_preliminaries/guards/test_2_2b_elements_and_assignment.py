@@ -127,7 +127,7 @@ AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
     ">>": (operator.rshift, operator.irshift, WHOLE),
 }
 ARITHMETIC = ("+", "-", "*", "**", "/")
-OPERANDS = ("a number", "a neutral number", "a tensor", "a tracked one", "of another dtype", "itself", "a truth value")
+BY = ("a number", "a neutral number", "a tensor", "a tracked one", "of another dtype", "itself", "a truth value")
 SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
 NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
@@ -136,9 +136,7 @@ NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/
 @over(
     EVERY_MODE,
     # each meets several sizes, in layouts that lie between and around foreign numbers or by columns
-    trial=among(
-        *((sign, dtype, by) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes for by in OPERANDS)
-    ),
+    trial=among(*((sign, dtype, by) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes for by in BY)),
     twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5), values="small").also(SEVEN_OVER),
 )
 def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(trial, twin):

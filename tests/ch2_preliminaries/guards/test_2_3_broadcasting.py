@@ -2,7 +2,7 @@
 
 import math
 import operator
-from itertools import compress
+from itertools import compress, product
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.arrays import array_of
 from populations.comparing import host
+from populations.core import in_turn
 from populations.gradients import bytes_allocated_by
 from populations.pairs import BINARIES, CLASHING, Binary, category, common, made, pairs, trials
 from populations.twins import NUMPY
@@ -121,24 +122,13 @@ def test_an_output_of_any_layout_or_wider_dtype_gets_every_element_and_nothing_b
 
 
 @claim("broadcasting-matches-shapes", "augmented-assignment-writes-through")
-@over(
-    EVERY_MODE,
-    # in every mode, and each way of writing with every dtype
-    trial=among(
-        *(
-            (dtype, binary, [*IN_PLACE][(turn + mode) % len(IN_PLACE)])
-            for dtype in FLOATS
-            for turn, binary in enumerate(SPECIAL)
-            for mode in range(3)
-        )
-    ),
-)
+@over(trial=in_turn(among(*product(FLOATS, SPECIAL, EVERY_MODE)), among(*IN_PLACE)))
 def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(trial):
     """IEEE 754, which NumPy follows: with NaN every result is NaN and every comparison false."""
-    row, (dtype, binary, into) = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32), trial
-    x, y = torch.tensor(row).to(dtype), torch.tensor(row.T.copy()).to(dtype)
+    row, ((dtype, binary, mode), into) = np.array([[np.nan, np.inf, -np.inf, -0.0, 3.0]], np.float32), trial
 
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"), mode():
+        x, y = torch.tensor(row).to(dtype), torch.tensor(row.T.copy()).to(dtype)
         agree(binary.compute(x, y), binary.expect(row, row.T))
         agree(x**y, row**row.T)  # even of zero
         agree(x / torch.tensor(np.abs(row.T)).to(y), row / np.abs(row.T))

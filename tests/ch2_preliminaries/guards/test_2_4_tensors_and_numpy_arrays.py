@@ -11,7 +11,6 @@ from populations.gradients import bytes_allocated_by
 
 claim = pytest.mark.claim
 
-
 WAYS = {
     "tensor": lambda x: x,
     "detached": lambda x: x.clone().requires_grad_(x.is_floating_point()).detach(),

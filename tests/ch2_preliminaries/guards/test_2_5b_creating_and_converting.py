@@ -11,7 +11,6 @@ from populations.statistics import flat, look_independent_and_uniform, normal_le
 
 claim = pytest.mark.claim
 
-
 CREATORS = {
     "ones_like": (lambda x, **at: torch.ones_like(x, **at), 1),
     "zeros_like": (lambda x, **at: torch.zeros_like(x, **at), 0),

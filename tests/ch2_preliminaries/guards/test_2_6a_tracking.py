@@ -145,7 +145,7 @@ PASSES = {
 @pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True", "ignore:grad and param do not obey")
 @over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 12), way=among(*PASSES))
 def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_added(twin, leaves, way):
-    """The derivative of the sum of all w · x with respect to x is w; no two leaves have a shape in common."""
+    """The derivative of the sum of all w · x with respect to x is w; the leaves differ in shape."""
     shapes = [twin.shape, twin.shape[1:], *((index, 3) for index in range(10))][:leaves]
     pairs = [twin.but(seed=twin.seed + index, shape=shape, grad=True) for index, shape in enumerate(shapes)]
     made = [(*pair, *weights_for(torch.empty(pair.shape, dtype=pair.dtype), index)) for index, pair in enumerate(pairs)]

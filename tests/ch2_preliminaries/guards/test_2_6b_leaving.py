@@ -11,12 +11,7 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-
-DETACHED = {
-    "method": lambda x: x.detach(),
-    "function": lambda x: torch.detach(x),
-    "data": lambda x: x.data,
-}
+DETACHED = {"method": lambda x: x.detach(), "function": lambda x: torch.detach(x), "data": lambda x: x.data}
 EXPANDED = [Twin(dtype, (2, 3), "expanded", grad=True) for dtype in FLOATS]
 
 

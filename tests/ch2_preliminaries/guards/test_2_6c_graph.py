@@ -13,7 +13,6 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-
 # name -> how many operands, and the operation
 STEPS = {
     "+": (2, lambda x, y: x + y),

@@ -13,7 +13,6 @@ from populations.operations import EXACT, FUNCTIONS, ONCE_EACH
 claim = pytest.mark.claim
 REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one
 
-
 ONCE = {
     "default": lambda y: y.backward(),
     "one": lambda y: y.backward(torch.ones_like(y)),

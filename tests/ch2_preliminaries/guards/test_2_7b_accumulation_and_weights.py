@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, whole
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, in_turn, over, twins, whole
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.operations import FEW
 from populations.twins import LEAVES, NUMPY
@@ -116,7 +116,6 @@ def test_weights_that_depend_on_x_count_as_constants(twin, path):
 NEED_INPUT = ("torch.sin", "x.cos()", "torch.log", "x.log()", "x * x", "x ** 2", "x @ x", "abs")
 NEED_OUTPUT = ("torch.exp", "x.exp()", "torch.tanh", "x.sigmoid()", "torch.sqrt", "torch.reciprocal", "relu")
 
-
 PASSES = {
     "method": lambda y, w, x, **rest: y.backward(w, **rest),
     "inputs": lambda y, w, x, **rest: y.backward(w, inputs=[x], **rest),
@@ -156,17 +155,17 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
 @claim("in-place-write-spoils-backward")
 @claim("grad-fn-is-the-creating-function", truth=True)
 @over(
-    names=among(*zip(NEED_INPUT, (*NEED_OUTPUT, "torch.exp"))),
+    names=in_turn(among(*NEED_INPUT), among(*NEED_OUTPUT)),
     write=among(*WRITES),
     of=each(0, 1),
-    grad=each(True, False),
+    mode=each(*EVERY_MODE[:2]),
 )
-def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, grad):
+def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, mode):
     (x, _), name = Twin(torch.float32, (2, 3), values="positive", grad=True), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
     total = z.sum()
-    with torch.set_grad_enabled(grad):
+    with mode():
         WRITES[write](y if name in NEED_INPUT else z)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         total.backward()

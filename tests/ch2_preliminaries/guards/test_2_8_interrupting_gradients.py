@@ -12,12 +12,7 @@ claim = pytest.mark.claim
 USES_INPUT = ("x ** 2", "x * x", "torch.sin", "x.sin()", "x.cos()", "torch.log", "abs")
 USES_RESULT_OR_NOTHING = ("-x", "number - x", "x + x", "torch.exp", "x.exp()", "torch.sqrt", "x.sqrt()", "torch.tanh")
 
-
-ORDERS = {
-    "left": lambda y1, y2: y1 + y2,
-    "right": lambda y1, y2: y2 + y1,
-    "torch.add": lambda y1, y2: torch.add(y1, y2),
-}
+ORDERS = {"left": lambda a, b: a + b, "right": lambda a, b: b + a, "torch.add": lambda a, b: torch.add(a, b)}
 
 
 @claim("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
