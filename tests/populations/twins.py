@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch import from_numpy  # the true one, also where a false one is planted in its place
 
 from populations import places
 from populations.core import Population
@@ -133,7 +134,7 @@ class Twin:
         return self._over(*arranged(array, self.layout))
 
     def _over(self, buffer: np.ndarray, strides: tuple[int, ...], offset: int) -> torch.Tensor:
-        stored = torch.from_numpy(buffer).to(self.dtype).to(places.place(self.second))
+        stored = from_numpy(buffer).to(self.dtype).to(places.place(self.second))
         grad = self.grad and differentiable(self.dtype)
         view = stored.requires_grad_(grad and self.kind == "view").as_strided(self.shape, strides, offset)
         if self.kind == "view":
