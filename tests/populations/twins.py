@@ -92,8 +92,7 @@ class Twin:
     kind: str = "tensor"
 
     def __iter__(self) -> Iterator:
-        made = _made if math.prod(self.shape) < KEPT else _large
-        array, buffer, strides, offset = made(self.dtype, self.shape, self.layout, self.values, self.seed)
+        array, buffer, strides, offset = (_made if math.prod(self.shape) < KEPT else _large)(self)
         yield self._over(buffer.copy(), strides, offset)  # a false torch may share what it should copy
         yield array.copy()
 
@@ -164,10 +163,10 @@ def _numbers(seed: int, shape: tuple[int, ...], kind: str, low: int, high: int, 
 
 
 @functools.lru_cache(maxsize=4096)
-def _made(dtype: torch.dtype, shape: tuple[int, ...], layout: str, values: str, seed: int) -> tuple:
+def _made(twin: Twin) -> tuple:
     """A twin's array, and its numbers in memory as ``arranged`` says. Whoever gets them copies them."""
-    array = Twin(dtype, shape, layout, values, seed=seed).array()
-    return (array, *arranged(array, layout))
+    array = twin.array()
+    return (array, *arranged(array, twin.layout))
 
 
 _large = functools.lru_cache(maxsize=32)(_made.__wrapped__)
