@@ -32,6 +32,12 @@ def log_softmax(scores: np.ndarray, dim: int) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
 
 
+def by_name(name: str, scores: np.ndarray, dim: int) -> tuple[np.ndarray, float]:
+    """``softmax`` or ``log_softmax``, and the size of the largest number on the way to it."""
+    logs = log_softmax(scores, dim)
+    return (softmax(scores, dim), 0) if name == "softmax" else (logs, np.abs(logs).max(initial=1))
+
+
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     """The distributions (samples, classes, ...) that give all to the class in ``labels`` (samples, ...), or to one."""
     return np.moveaxis(labels[..., None] == np.arange(classes), -1, min(1, labels.ndim)).astype(np.float64)

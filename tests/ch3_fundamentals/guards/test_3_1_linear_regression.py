@@ -60,8 +60,9 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
     a, w, b = array.astype(np.float64), w.astype(np.float64) * power, b.astype(np.float64) * power
     weight.mul_(power), bias.mul_(power)
     on_x86 = tensor.device.type == "cpu" and platform.machine() in ("x86_64", "AMD64")
-    products, at_once = a @ w.T, on_x86 and COMPUTED == FLOATS
-    roundings, part = 0 if x.dtype in SINGLE_AND_DOUBLE else 3, np.abs(products) if at_once else np.abs(a) @ np.abs(w).T
+    products, at_once = np.tensordot(a, w, (-1, -1)), on_x86 and COMPUTED == FLOATS
+    roundings = 0 if x.dtype in SINGLE_AND_DOUBLE else 3
+    part = np.abs(products) if at_once else np.tensordot(np.abs(a), np.abs(w), (-1, -1))
 
     agree(tensor.unsqueeze(0), array[None])
     for with_bias in (True, False):

@@ -60,6 +60,8 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
         with torch.no_grad():
             assert (net(x).grad_fn, original.weight.grad) == (None, None)
         out, out_ = upstream.but(shape=(batch, outputs), second=False, seed=batch + 1)
+        wide = out_.astype(np.float64)
+        expected = wide.T @ x_, wide.sum(0), wide @ w
         all_ways = (net, x, out), (net, x[:, None], out[:, None]), (row, x.T[None, ..., None], out.T[None, ..., None])
         for layer, given, weighed in all_ways[: 2 + (batch < 1000)]:
             x.grad = layer.weight.grad = layer.bias.grad = None
@@ -68,9 +70,9 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
             assert output.requires_grad
             output.backward(weighed)
 
-            agree(grad_of(layer.weight).view(outputs, 3), out_.T.astype(np.float64) @ x_, dtype == torch.bfloat16)
-            agree(layer.bias.grad, out_.sum(0, dtype=np.float64), dtype == torch.bfloat16)
-            agree(grad_of(x), out_.astype(np.float64) @ w, dtype == torch.bfloat16)
+            found = grad_of(layer.weight).view(outputs, 3), layer.bias.grad, grad_of(x)
+            for gradient, exact in zip(found, expected):
+                agree(gradient, exact, dtype == torch.bfloat16)
 
 
 IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))

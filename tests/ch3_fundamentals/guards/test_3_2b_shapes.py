@@ -105,6 +105,18 @@ UNITS = (
 )
 
 
+def spelled(tensor, name, place, **dim):
+    """The ways of calling a method that makes a view: three without a record, and three with one where there is one."""
+    views = []
+    for mode in EVERY_MODE[1:]:
+        with mode():
+            views.append(getattr(tensor.detach(), name)(**dim))
+    views.append(getattr(tensor.detach(), f"{name}_")(**dim))
+    views += getattr(tensor, name)(**dim), getattr(torch, name)(tensor, **dim), getattr(tensor, name)(place)
+    assert [view.requires_grad for view in views] == [False] * 3 + [tensor.requires_grad] * 3
+    return views
+
+
 def agree_both_ways(tensor, array, views, expected):
     """Raise AssertionError unless ``views`` of ``tensor`` are all ``expected``, and pass their values back to it."""
     for view in views:
@@ -121,11 +133,9 @@ def test_a_dimension_of_size_one_goes_in_at_every_place_and_nothing_is_copied(tw
     shape, rank = tensor.shape, tensor.dim()
 
     for d in range(-rank - 1, rank + 1):
-        bare = [*(off()(tensor.detach().unsqueeze)(d) for off in EVERY_MODE[1:]), tensor.detach().unsqueeze_(d)]
-        spelled = (*bare, tensor.unsqueeze(d), tensor.unsqueeze(dim=d), torch.unsqueeze(tensor, dim=d))
-        assert [view.requires_grad for view in spelled] == [False] * 3 + [tensor.requires_grad] * 3
-        agree_both_ways(tensor, array, spelled[spelling::3], np.expand_dims(array, d))
-        for view in spelled:
+        views = spelled(tensor, "unsqueeze", d, dim=d)
+        agree_both_ways(tensor, array, views[spelling::3], np.expand_dims(array, d))
+        for view in views:
             assert sorted([*view.stride()][: d % (rank + 1)]) == sorted([*tensor.stride()][: d % (rank + 1)])
     assert tensor.shape == shape
 
@@ -137,13 +147,9 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
     shape, rank = tensor.shape, max(tensor.dim(), 1)
 
     for d in (None, *range(-rank, rank)):
-        named = {} if d is None else {"dim": d}
         expected = np.squeeze(array, d) if d is None or (array.ndim and shape[d] == 1) else array
-        bare = [*(off()(tensor.detach().squeeze)(**named) for off in EVERY_MODE[1:]), tensor.detach().squeeze_(**named)]
-        several = tuple(range(tensor.dim())) if d is None else (d,)
-        spelled = (*bare, tensor.squeeze(**named), torch.squeeze(tensor, **named), tensor.squeeze(several))
-        assert [view.requires_grad for view in spelled] == [False] * 3 + [tensor.requires_grad] * 3
-        agree_both_ways(tensor, array, spelled[spelling::3], expected)
+        several, dim = (tuple(range(array.ndim)), {}) if d is None else ((d,), {"dim": d})
+        agree_both_ways(tensor, array, spelled(tensor, "squeeze", several, **dim)[spelling::3], expected)
     assert tensor.shape == shape
 
 

@@ -14,12 +14,11 @@ from torch import nn
 claim = pytest.mark.claim
 
 
-TWINS, OPTIMIZERS = twins((torch.float32,), WRITABLE), optimizers()
-PAIRS = in_turn(TWINS.also(*TWINS.must), OPTIMIZERS)
+TWINS = twins((torch.float32,), WRITABLE)
 
 
 @claim("step-updates-parameters")
-@over(pair=PAIRS)
+@over(pair=in_turn(TWINS.also(*TWINS.must), optimizers()))
 def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layout(pair):
     twin, optimizer = pair
     both = optimizer.on([twin])

@@ -27,16 +27,6 @@ def test_no_optimizer_s_step_takes_a_batch_size(name, given):
 NETS = trees(FLOATS, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
 
 
-def filled(tree):
-    """A network of all whose parameters, the frozen ones too, have a gradient of ones; and its parameters."""
-    net, plan = tree
-    net.eval()
-    parameters = [member.tensor for member in plan.once()]
-    for parameter in parameters:
-        parameter.grad = torch.ones_like(parameter)
-    return net, parameters
-
-
 def optimizer_of(parameters, name):
     """An optimizer with a group for each parameter, all but the first added later to one of what is nobody's."""
     groups = [{"params": [each]} for each in [torch.zeros(1, requires_grad=True), *parameters]]
@@ -49,9 +39,10 @@ def optimizer_of(parameters, name):
 @claim("optimizer-zero-grad-equals-net-zero-grad")
 @over(tree=NETS)
 def test_either_clears_every_gradient_at_any_depth_and_in_any_group(tree):
-    net, parameters = filled(tree)
+    net, plan = tree
+    parameters = [member.tensor for member in plan.once()]  # the frozen ones too
     owners = (optimizer_of(parameters, name) for name in RULES)
-    for owner in (net, torch.optim.LBFGS([torch.zeros(1), *parameters]), *owners):
+    for owner in (net.eval(), torch.optim.LBFGS([torch.zeros(1), *parameters]), *owners):
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)
         owner.zero_grad()

@@ -9,7 +9,7 @@ import torch
 from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
 from populations.comparing import host
 from populations.layers import COMPUTED, summed, twice
-from populations.scores import SAMPLES, labelled, log_softmax, one_hot, scores, softmax
+from populations.scores import SAMPLES, by_name, labelled, log_softmax, one_hot, scores, softmax
 from populations.scores import cross_entropy as by_definition
 from populations.scores import cross_entropy_gradient as by_derivative
 from torch import nn
@@ -93,11 +93,8 @@ def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_k
 def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled, wide, name):
     tensor, array = scored
     owner = {"torch": torch, "method": torch.Tensor, "functional": F}[spelled]
-    logs = log_softmax(array, scored.dim)
+    expected, scale = by_name(name, array, scored.dim)
 
-    expected, scale = {"softmax": (softmax(array, scored.dim), 0), "log_softmax": (logs, np.abs(logs).max(initial=1))}[
-        name
-    ]
     result = getattr(owner, name)(tensor, dim=scored.dim, dtype=wide)
     assert result.dtype == wide
     agree(result, expected, 8 + summed(wide, array.shape[scored.dim]), scale)
@@ -108,11 +105,10 @@ def test_a_wider_dtype_asked_for_is_computed_in(scored, spelled, wide, name):
 @over(dtype=among(*SINGLE_AND_DOUBLE), name=BOTH)
 def test_no_number_of_classes_up_to_1040_is_an_exception(dtype, name):
     """Of two samples each: a kernel may go wrong at one number alone, where its blocks of threads meet badly."""
-    flat = torch.tensor(np.arange(2080) % 7, dtype=dtype)
+    flat, sizes = torch.tensor(np.arange(2080) % 7, dtype=dtype), np.arange(1, 1041)
     sums = np.concatenate([[0], np.cumsum(powers := np.exp(np.arange(2080) % 7.0))])
-    sizes = range(1, 1041)
-    totals = [np.repeat([sums[n], sums[2 * n] - sums[n]], n) for n in sizes]
-    p = np.concatenate([powers[: 2 * n] for n in sizes]) / np.concatenate(totals)
+    totals = np.stack([sums[sizes], sums[2 * sizes] - sums[sizes]], 1)
+    p = np.concatenate([powers[: 2 * n] for n in sizes]) / np.repeat(totals, np.repeat(sizes, 2))
 
     expected, scale = {"softmax": (p, 0), "log_softmax": (np.log(p), 16)}[name]
     results = [getattr(torch, name)(flat[: 2 * n].view(2, n), 1).view(-1).cpu() for n in sizes]
@@ -175,13 +171,12 @@ def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_an
 @over(EVERY_MODE, labels=labelled(values=("fractions", "far", "apart", "masked", "certain")))
 def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_loss(labels):
     tensor, target, _, arrays = labels
-    scale = labels.scale(arrays)
+    expected, scale = by_definition(**arrays), labels.scale(arrays)
 
     for number, spelling in enumerate(MEAN.values()):
         with EVERY_MODE[(number + labels.of.seed) % 3]():
-            agree(spelling(tensor, target), by_definition(**arrays), labels.roundings(), scale)
-    arrays["reduction"] = "none"
-    losses = F.cross_entropy(tensor, target, reduction="none")
+            agree(spelling(tensor, target), expected, labels.roundings(), scale)
+    losses, arrays["reduction"] = F.cross_entropy(tensor, target, reduction="none"), "none"
     agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), scale)
     agree(tensor, arrays["scores"])
 
@@ -207,9 +202,9 @@ def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels
 def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_says(labels, reduction):
     one = replace(labels, reduction=reduction)
     tensor, target, options, arrays = one
+    expected, scale = by_definition(**arrays), one.scale(arrays)
     for spelling in ("function", "module", "edited"):
-        loss = MEAN[spelling](tensor, target, **options)
-        agree(loss, by_definition(**arrays), one.roundings(), one.scale(arrays))
+        agree(MEAN[spelling](tensor, target, **options), expected, one.roundings(), scale)
 
 
 @claim("large-true-probability-ensures-correctness")
