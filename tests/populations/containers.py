@@ -21,7 +21,8 @@ from populations.core import EVERY_MODE
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
 # Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
-SLICES = tuple(slice(*ends) for ends in ((None,), (1, -1), (-2, None), (None, None, 3), (100, None, -2)))
+ENDS = (None,), (1, -1), (-2, None), (None, None, 3), (None, None, -1), (100, None, -2)
+SLICES = tuple(slice(*ends) for ends in ENDS)
 # In no order of any kind; as a method of a list, as numbers, with signs that a name of Python's may not have
 KEYS = ("west", "East", "b", "a", "10", "9", "append", "with space", "键", "a_b", "weight", "B")
 

@@ -876,3 +876,12 @@ def a_row_of_itself_is_added_as_it_changes(patch):
         return add(x, y)
 
     change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("view-shares-data")
+def view_copies_where_the_open_size_stands_between_others(patch):
+    def wrong(right, x, *shape, **rest):
+        view = right(x, *shape, **rest)
+        return copied(view) if shape[1:-1] == (-1,) else view
+
+    change_method(patch, "view", wrong)

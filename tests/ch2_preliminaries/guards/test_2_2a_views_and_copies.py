@@ -111,7 +111,7 @@ def test_view_refuses_to_read_on_across_dimensions_that_do_not_follow_each_other
 RESHAPED = {
     "view": lambda x, shape: x.view(shape),
     "view of sizes": lambda x, shape: x.view(*shape or [()]),
-    "view with an open size": lambda x, shape: x.view(guessed(shape)),
+    "view with an open size": lambda x, shape: x.view(*guessed(shape) or [()]),
     "view_as": lambda x, shape: x.view_as(torch.empty(shape)),
     "reshape": lambda x, shape: x.reshape(shape),
     "reshape of sizes": lambda x, shape: x.reshape(*shape or [()]),

@@ -138,8 +138,8 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
     x, array = twin.but(values="positive")
     y = operation.apply(x)
     w, weights = weights_for(y)
-    for _ in range(3):
-        PASSES[way](y, w, x, retain_graph=True)
+    for kept in ("retain_graph", "create_graph", "retain_graph"):
+        PASSES[way](y, w, x, **{kept: True})
     PASSES[way](y, w, x, **last)
 
     expected = 4 * operation.pull(array.astype(np.float64), weights)

@@ -523,3 +523,9 @@ def a_convolution_goes_on_with_the_weight_of_its_first_call(patch):
 
     for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
         wrap(patch, kind, "_conv_forward", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_whole_list_backwards_is_in_its_order(patch):
+    backwards = slice(None, None, -1)
+    wrap(patch, nn.ModuleList, "__getitem__", lambda right, x, at: right(x, slice(None) if at == backwards else at))

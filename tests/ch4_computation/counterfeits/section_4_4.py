@@ -634,3 +634,14 @@ def a_layer_goes_on_with_the_weight_of_its_first_call(patch):
         return F.linear(x, self.__dict__.setdefault("kept", self.weight), self.bias)
 
     patch.setattr(nn.Linear, "forward", forward)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def new_data_drop_the_gradient(patch):
+    true = torch.Tensor.data
+
+    def put(self, value):
+        true.__set__(self, value)
+        self.grad = None
+
+    patch.setattr(torch.Tensor, "data", property(true.__get__, put))

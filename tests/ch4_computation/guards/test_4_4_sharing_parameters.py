@@ -122,6 +122,8 @@ def test_data_is_the_memory_and_grad_is_filled_once_with_a_derivative_in_memory_
     assert weight.grad is weight.grad
     assert (weight.grad.dtype, weight.grad.device) == (weight.dtype, weight.device)
     one.grad.zero_()
+    other.data = other.detach() * 2  # of which the gradient knows nothing
+    assert other.grad is not None
     agree(one.grad, np.zeros_like(array))
     agree(other.grad, np.ones_like(array))
     weight.data.zero_()
