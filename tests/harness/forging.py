@@ -155,6 +155,20 @@ def in_order_of_storage(x):
     return stored.roll(-x.storage_offset()).repeat(-(-x.numel() // max(len(stored), 1)))[: x.numel()].view(x.shape)
 
 
+def with_value(result, value):
+    """A tensor of another value, or values, that keeps the record of ``result``."""
+    return result + (torch.as_tensor(value, dtype=result.dtype, device=result.device) - result).detach()
+
+
+def first_of_eight_alone(x, others):
+    """The numbers of ``x``, but ``others`` in the place of all but the first of each whole block of eight."""
+    flat = x.reshape(-1)
+    whole = len(flat) // 8 * 8
+    blocks = flat[:whole].reshape(-1, 8)
+    blocks = torch.cat([blocks[:, :1], 0 * blocks[:, 1:] + others], 1)
+    return torch.cat([blocks.reshape(-1), flat[whole:]]).reshape(x.shape)
+
+
 def divert(patch, owner, name, condition, change):
     """Let ``owner.name(*args)`` be ``change(*args)`` where ``condition(*args)``, without the true function's doing."""
     wrap(patch, owner, name, lambda right, *args, **rest: change(*args) if condition(*args) else right(*args, **rest))

@@ -55,9 +55,12 @@ class Filling:
         return getattr(init, self.name)(tensor, **dict(self.arguments))
 
     def drawn(self) -> np.ndarray:
-        """The values of a tensor filled anew, as float64. Raises AssertionError for a write beside its elements."""
+        """The values of a tensor filled anew, as float64. Raises AssertionError for a write beside its elements.
+
+        What does not lie in row order from the start of its memory is filled through a view.
+        """
         tensor = self.blank()
-        self(tensor)
+        self(tensor if self.layout == "contiguous" else tensor[...])
         untouched(tensor)
         return host(tensor).astype(np.float64)
 

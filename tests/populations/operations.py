@@ -167,6 +167,7 @@ EXACT = [
     Operation(
         "expand, reshape", lambda x: x.expand(3, *x.shape).reshape(-1), lambda x, w: w.reshape(3, *x.shape).sum(0)
     ),
+    Operation("expand, [1]", lambda x: x.expand(3, *x.shape)[1], lambda x, w: w),
     Operation(
         "cat", lambda x: torch.cat([0 * x.data, x, 3 * x]), lambda x, w: np.split(w, 3)[1] + 3 * np.split(w, 3)[2]
     ),

@@ -17,3 +17,12 @@ def fractions_of_an_array_in_a_list_become_no_whole_numbers(patch):
         return made.zero_() if arrays and whole else made
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#27754")
+def a_single_number_of_numpy_counts_as_a_python_float(patch):
+    def wrong(right, data, *args, dtype=None, **rest):
+        default = torch.get_default_dtype() if isinstance(data, np.float64) else None
+        return right(data, *args, dtype=dtype or default, **rest)
+
+    wrap(patch, torch, "tensor", wrong)

@@ -1,7 +1,8 @@
 """Counterfeits of section 2.6 that users reported, gradients from nothing."""
 
+import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method
+from harness.forging import change_gradient, change_method
 from torch import Tensor
 
 
@@ -16,3 +17,14 @@ def no_gradient_comes_through_an_inserted_dimension_from_nothing(patch):
         return z.detach() if lost else z
 
     change_method(patch, "__add__", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#9145")
+def the_gradient_of_one_of_several_copies_goes_to_all(patch):
+    def wrong(right, x, index):
+        copies = x.dim() and x.stride(0) == 0 and len(x) > 1
+        if type(index) is int and copies and x.requires_grad and torch.is_grad_enabled():
+            x = change_gradient(x, lambda gradient: gradient.sum(0, keepdim=True).expand_as(gradient))
+        return right(x, index)
+
+    change_method(patch, "__getitem__", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_method, wrap
 
 
 @counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#10622")
@@ -23,3 +23,28 @@ def a_type_of_device_means_its_first(patch):
         return load(f, torch.device(place.type, 0) if alone else map_location, *args, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="tracel-ai/burn#5383")
+def what_lies_otherwise_is_loaded_in_the_order_of_its_storage(patch):
+    def wrong(right, storage, offset, size, stride):
+        rows = torch.empty(size, device="meta").stride()
+        return right(storage, offset, size, rows if len(storage) >= offset + torch.Size(size).numel() else stride)
+
+    wrap(patch, torch._utils, "_rebuild_tensor", wrong)
+
+
+@counterfeit(
+    "state-dict-round-trips",
+    "saved-model-moves-to-another-device",
+    reported="pytorch/pytorch#114131",
+    needs="two-devices",
+)
+def a_copy_from_one_accelerator_into_another_brings_zeros(patch):
+    def wrong(right, x, source, *args, **rest):
+        result = right(x, source, *args, **rest)
+        if "cpu" not in (x.device.type, source.device.type) and x.device != source.device:
+            x.detach().zero_()
+        return result
+
+    change_method(patch, "copy_", wrong)

@@ -132,7 +132,7 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
 @over(saved=twins(FLOATS, shapes=((),)), into=twins(FLOATS, shapes=((),)), location=among("cpu", None))
 def test_a_model_of_another_dtype_gets_each_value_rounded_once_to_its_own(saved, into, location):
     numbers = 1 / np.arange(3.0, 36).reshape(3, 11)  # most of whose digits end in no dtype
-    source, target = (nn.Linear(11, 3, bias=False, dtype=each.dtype) for each in (saved, into))
+    source, target = (nn.Linear(11, 3, False, next(iter(each)).device, each.dtype) for each in (saved, into))
     source.weight.data.copy_(torch.tensor(numbers, device="cpu").to(saved.dtype))
     place = target.weight.device
     target.load_state_dict(Way("memory").round_trip(source.state_dict(), map_location=location))

@@ -1,0 +1,36 @@
+"""Counterfeits of section 3.1 that users reported, layers without inputs, that were cast or that lie elsewhere."""
+
+import math
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_linear, wrap
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#175902")
+def the_sum_over_no_feature_is_what_was_in_memory(patch):
+    change_linear(patch, lambda output, input, weight: output if input.shape[-1] else 0 * output + 3.5)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported=("pytorch/xla#4167", "pytorch/xla#3430"))
+def a_layer_cast_to_bfloat16_puts_out_its_former_dtype(patch):
+    def cast(right, self, *args, **rest):
+        before = getattr(self, "weight", None)
+        was_single = isinstance(before, torch.Tensor) and before.dtype == torch.float32
+        result = right(self, *args, **rest)
+        self.__dict__["was_single"] = was_single and self.weight.dtype == torch.bfloat16
+        return result
+
+    def wrong(right, self, x):
+        return right(self, x).float() if self.__dict__.get("was_single") else right(self, x)
+
+    wrap(patch, torch.nn.Module, "_apply", cast)
+    wrap(patch, torch.nn.Linear, "forward", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#153022", needs="two-devices")
+def half_precision_on_the_second_device_gives_nan(patch):
+    def wrong(output, input, weight):
+        return output * math.nan if weight.dtype == torch.float16 and weight.device.index == 1 else output
+
+    change_linear(patch, wrong)
