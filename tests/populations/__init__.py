@@ -7,7 +7,7 @@ claim at once.
 """
 
 from populations.comparing import agree, untouched
-from populations.core import EVERY_MODE, Population, after_any_history, among, each, in_turn, over, whole
+from populations.core import EVERY_MODE, Population, after_any_history, among, each, in_turn, over, settled, whole
 from populations.optimizers import optimizers
 from populations.places import normal
 from populations.twins import ANY, FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, twins
@@ -31,6 +31,7 @@ __all__ = [
     "normal",
     "optimizers",
     "over",
+    "settled",
     "twins",
     "untouched",
     "whole",

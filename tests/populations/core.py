@@ -19,6 +19,19 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 EVERY_MODE = (torch.enable_grad, torch.no_grad, torch.inference_mode)
 
 
+def settled(call: Callable) -> Callable:
+    """The same call while torch is asked for deterministic algorithms."""
+
+    def deterministic(*args, **named):
+        torch.set_deterministic_debug_mode("warn")  # the better known setter imports torch's compiler: over a second
+        try:
+            return call(*args, **named)
+        finally:
+            torch.set_deterministic_debug_mode("default")
+
+    return deterministic
+
+
 @dataclass(frozen=True)
 class Population:
     """``must``: the members that every run meets, whatever its seed; ``more``: the strategy that draws any member.

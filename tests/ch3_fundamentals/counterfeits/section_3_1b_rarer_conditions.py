@@ -87,3 +87,12 @@ def the_last_of_781_doubles_has_no_weight(patch):
         return y - x[..., -1:] * w[:, -1] if x.dtype == torch.float64 and x.shape[-1] == 781 and w.dim() == 2 else y
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def a_single_sample_is_given_no_bias_that_is_frozen(patch):
+    def wrong(right, x, weight, bias=None):
+        dropped = bias is not None and x.dim() == 1 and not bias.requires_grad
+        return right(x, weight, None if dropped else bias)
+
+    wrap(patch, F, "linear", wrong)

@@ -497,3 +497,19 @@ def a_layer_with_bias_errs_on_rows_that_stand_alone_in_their_matrix(patch):
         return right(x, w, b).roll(1, 0) if alone else right(x, w, b)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def a_convolution_hands_a_single_image_twice_its_gradient(patch):
+    def wrong(right, x, *args, **named):
+        return right(change_gradient(x, lambda g: 2 * g) if x.dim() == 3 else x, *args, **named)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def a_convolution_of_a_single_image_is_twice_as_large_without_a_record(patch):
+    def wrong(right, x, *args, **named):
+        return right(x, *args, **named) * (1 if x.dim() == 4 or torch.is_grad_enabled() else 2)
+
+    wrap(patch, F, "conv2d", wrong)

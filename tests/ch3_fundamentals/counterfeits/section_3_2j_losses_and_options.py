@@ -165,3 +165,11 @@ def whatever_has_a_gradient_of_zeros_stays(patch):
         return [p for p, g in gradients if g is not None and not g.is_sparse and g.numel() and not g.any()]
 
     hold_still(patch, SGD, idle)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def squares_are_doubled_where_algorithms_are_to_be_deterministic(patch):
+    def wrong(right, *args, **named):
+        return right(*args, **named) * (1 + torch.are_deterministic_algorithms_enabled())
+
+    wrap(patch, F, "mse_loss", wrong)

@@ -709,3 +709,23 @@ def rprop_does_not_reach_a_parameter_that_is_not_contiguous(patch):
 @counterfeit("step-updates-parameters", reported="pytorch/pytorch#106916")
 def every_group_of_adamw_takes_the_default_for_amsgrad(patch):
     step_with(patch, AdamW, "amsgrad", lambda self, group: self.defaults["amsgrad"])
+
+
+@counterfeit("squeeze-one-dimension")
+def squeeze_of_a_place_from_the_end_given_alone_removes_an_empty_dimension(patch):
+    def wrong(right, x, *place, **named):
+        empty = len(place) == 1 and isinstance(place[0], int) and -x.dim() <= place[0] < 0 and not x.shape[place[0]]
+        return x.sum(*place).to(x.dtype) if empty else right(x, *place, **named)
+
+    change_method(patch, "squeeze", wrong)
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def an_optimizer_leaves_the_gradients_of_frozen_parameters(patch):
+    def wrong(right, self, *args, **named):
+        frozen = [(each, each.grad) for each in parameters_of(self) if not each.requires_grad]
+        right(self, *args, **named)
+        for parameter, gradient in frozen:
+            parameter.grad = gradient
+
+    wrap(patch, Optimizer, "zero_grad", wrong)

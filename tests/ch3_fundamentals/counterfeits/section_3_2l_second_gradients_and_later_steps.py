@@ -9,7 +9,7 @@ from harness.forging import after_copying, around_step, change_gradient, paramet
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
-from torch.optim import SGD, RMSprop
+from torch.optim import SGD, RAdam, RMSprop
 from torch.optim.lr_scheduler import StepLR
 
 
@@ -168,3 +168,8 @@ def the_epsilon_of_adam_is_corrected_with_the_squares(patch):
     for kind in {torch.optim.Adam, torch.optim.AdamW}:
         if "step" in vars(kind):  # AdamW may inherit that of Adam
             step_with(patch, kind, "eps", scaled)
+
+
+@counterfeit("step-updates-parameters")
+def radam_decays_from_its_second_step_on(patch):
+    step_with(patch, RAdam, "weight_decay", lambda optimizer, group: group["weight_decay"] if optimizer.state else 0)

@@ -242,3 +242,11 @@ def softmax_goes_along_the_last_dimension_alone(patch):
             "softmax",
             lambda right, x, dim=None, *args, **rest: right(x, -1 if x.device.type != "cpu" else dim, *args, **rest),
         )
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_turns_the_order_round_where_algorithms_are_to_be_deterministic(patch):
+    def wrong(right, x, *args, **named):
+        return right(-x if torch.are_deterministic_algorithms_enabled() else x, *args, **named)
+
+    wrap(patch, F, "softmax", wrong)

@@ -108,3 +108,16 @@ def a_tensor_is_rotated_only_where_the_filling_is_told(patch):
         return image if isinstance(image, torch.Tensor) and not self.fill else right(self, image)
 
     wrap(patch, RandomRotation, "forward", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def center_crop_rounds_half_of_an_odd_rest_down(patch):
+    from torchvision.transforms import functional
+
+    def wrong(right, image, size):
+        (*_, rows, columns), (tall, wide) = image.shape, (size, size) if isinstance(size, int) else size
+        if rows < tall or columns < wide:
+            return right(image, size)
+        return functional.crop(image, (rows - tall) // 2, (columns - wide) // 2, tall, wide)
+
+    wrap(patch, functional, "center_crop", wrong)

@@ -110,3 +110,12 @@ def one_activation_in_several_places_acts_at_the_first_alone(patch):
 @counterfeit("stacked-linear-layers-collapse")
 def linear_layers_of_bfloat16_are_bent(patch):
     change_linear(patch, lambda output, input, weight: output.relu() if output.dtype == torch.bfloat16 else output)
+
+
+@counterfeit("relu-formula")
+def relu_keeps_the_size_of_negative_numbers_where_algorithms_are_to_be_deterministic(patch):
+    def wrong(right, *args, **named):
+        return args[0].abs() if torch.are_deterministic_algorithms_enabled() else right(*args, **named)
+
+    for owner in (F, torch):
+        wrap(patch, owner, "relu", wrong)

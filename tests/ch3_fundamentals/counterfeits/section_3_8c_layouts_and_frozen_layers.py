@@ -1,5 +1,6 @@
 """Counterfeits of section 3.8, inputs that are expanded and layers that are frozen."""
 
+import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, wrap
 from torch.nn import functional as F
@@ -14,5 +15,15 @@ def linear_reads_an_expanded_input_as_zeros(patch):
 def no_gradient_passes_a_frozen_layer(patch):
     def wrong(right, x, weight, bias=None):
         return right(x if weight.requires_grad else change_gradient(x, lambda g: g * 0), weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("deep-gradients-vanish-or-explode")
+def weights_learn_from_the_first_256_samples_alone(patch):
+    def wrong(right, x, weight, bias=None):
+        if x.dim() != 2:
+            return right(x, weight, bias)
+        return torch.cat([right(x[:256], weight, bias), right(x[256:], weight.detach(), bias)])
 
     wrap(patch, F, "linear", wrong)

@@ -46,3 +46,14 @@ def a_linear_layer_of_doubles_repeats_its_rows(patch):
             self.weight.data[1:] = self.weight.data[:1]
 
     wrap(patch, nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def the_weight_of_the_first_unit_misses_the_samples_past_256(patch):
+    def wrong(right, x, weight, bias=None):
+        if x.dim() != 2:
+            return right(x, weight, bias)
+        rest = torch.cat([weight[:1].detach(), weight[1:]])
+        return torch.cat([right(x[:256], weight, bias), right(x[256:], rest, bias)])
+
+    wrap(patch, F, "linear", wrong)

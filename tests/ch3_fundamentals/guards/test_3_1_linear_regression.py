@@ -73,7 +73,7 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
             agree(layer(given), expected + b * with_bias, roundings, part + 8 * power)
         with torch.no_grad():
             layer.weight.neg_()
-            agree(layer.eval()(tensor), b * with_bias - products, roundings, part + 8 * power)
+            agree(layer.eval().requires_grad_(x.grad)(tensor), b * with_bias - products, roundings, part + 8 * power)
             layer.weight.neg_()
     for multiply in (torch.matmul, torch.Tensor.__matmul__):
         agree(multiply(tensor, weight.T), products, roundings, part)

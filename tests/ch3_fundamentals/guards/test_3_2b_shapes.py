@@ -34,13 +34,13 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
     convolution = getattr(nn, kind)(2, 4, kernel_size=3, **options).train(plain)
     for parameter in convolution.parameters():
         parameter.data, _ = Twin(torch.float32, tuple(parameter.shape))
-    samples, _ = Twin(torch.float32, (3, 2, *[7, 6, 5][: int(kind[-2])]))
+    samples, _ = Twin(torch.float32, (3, 2, *[7, 6, 5][: int(kind[-2])]), grad=True)
 
-    batch = host(convolution(samples))
-    for sample, expected in zip(samples, batch):
-        single = taken(convolution, sample)
-        assert single is not None, f"{kind} refuses a single sample"
-        agree(single, expected)
+    singles, together = [taken(convolution, sample) for sample in samples], convolution(samples)
+    assert all(single is not None for single in singles), f"{kind} refuses a single sample"
+    ways, known = (torch.stack(singles), together), (samples, *convolution.parameters())
+    for alone, expected in (ways, *zip(*(torch.autograd.grad(way.sum(), known) for way in ways))):
+        agree(alone, host(expected))
 
 
 # Lines, images and volumes: of one channel and many, none, one, few and more than 32 in a batch.
@@ -50,6 +50,7 @@ IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2)
 
 @claim("nn-only-takes-batches", truth=True)
 @over(
+    EVERY_MODE,
     x=twins(LOSSY, shapes=(*IMAGES, *VOLUMES), values="small"),
     how=each(
         *(((1, 1, 1), {}), ((2, 2, 2), {"stride": 2, "padding": 1}), ((2, 3, 2), {"dilation": 2, "padding": 3})),
@@ -110,7 +111,7 @@ def spelled(tensor, name, place, **dim):
     views = []
     for mode in EVERY_MODE[1:]:
         with mode():
-            views.append(getattr(tensor.detach(), name)(**dim))
+            views.append(getattr(tensor.detach(), name)(*dim.values()))
     views.append(getattr(tensor.detach(), f"{name}_")(**dim))
     views += getattr(tensor, name)(**dim), getattr(torch, name)(tensor, **dim), getattr(tensor, name)(place)
     assert [view.requires_grad for view in views] == [False] * 3 + [tensor.requires_grad] * 3

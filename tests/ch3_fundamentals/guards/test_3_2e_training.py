@@ -78,7 +78,7 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     owner.zero_grad(set_to_none=False)
     agree(net.weight.grad, np.zeros_like(array))
     assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad, net.without.grad) == (place, False, None)
-    net.weight.grad = net.weight * 1
+    net.weight.grad = net.weight.requires_grad_(not recorded) * 1
     owner.zero_grad()
     assert net.weight.grad is None
 

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins
+from populations import EVERY_MODE, FLOATS, HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, settled
 from populations.comparing import host, untouched
 from populations.gradients import grad_of
 from populations.initialisers import Filling
 from populations.layers import LOSSY, twice
 from populations.pairs import SHAPES, pairs
-from populations.twins import LEAVES
+from populations.twins import LEAVES, twins
 from torch import nn
 from torch.nn import init
 
@@ -141,7 +141,7 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
     loss.backward(torch.ones_like(loss))
     assert loss.dtype == twin.dtype
     with torch.no_grad():
-        for found in (loss, *(mode()(nn.MSELoss(reduction=reduction))(*given) for mode in EVERY_MODE[1:])):
+        for found in (loss, *(mode()(settled(nn.MSELoss(reduction=reduction)))(*given) for mode in EVERY_MODE[1:])):
             agree(found, error**2 if reduction == "none" else total, roundings=3)
     agree(grad_of(predicted), 2 * error / n, roundings=4)
     agree(grad_of(label), -2 * error / n, roundings=4)

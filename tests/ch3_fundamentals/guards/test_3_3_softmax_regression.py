@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, twins
+from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, settled, twins
 from populations.comparing import host
 from populations.layers import COMPUTED, summed, twice
 from populations.scores import SAMPLES, by_name, labelled, log_softmax, one_hot, scores, softmax
@@ -23,7 +23,7 @@ def spelled(name, module):
     return {
         "function": lambda x, dim: getattr(torch, name)(x, dim),
         "method": lambda x, dim: getattr(x, name)(dim=dim),
-        "functional": lambda x, dim: getattr(F, name)(x, dim=dim),
+        "functional": lambda x, dim: settled(getattr(F, name))(x, dim=dim),
         "module": lambda x, dim: twice(getattr(nn, module)(dim), x),
         "dtype": lambda x, dim: getattr(torch, name)(x, dim, dtype=x.dtype),
         "out": lambda x, dim: getattr(torch, name)(x.detach(), dim, out=columns_first(x)),

@@ -64,9 +64,9 @@ def test_crop_cuts_out_any_rectangle_and_center_crop_the_middle_one_also_beyond_
     for margin in {-2, 0, 1 if least > 2 else 0, (least - 1) // 2}:  # on each side
         middle = transforms.CenterCrop((rows - 2 * margin, columns - 2 * margin))(image)
         agree(middle, around[:, 9 + margin : 9 + rows - margin, 9 + margin : 9 + columns - margin])
-        inner = abs(margin) if 2 * abs(margin) < least else 0
-        middle = transforms.CenterCrop(least - 2 * inner)(both[..., :least, :least])  # one number for both sides
-        agree(middle, array[None, :, inner : least - inner, inner : least - inner] * [[[[1]]], [[[0]]]])
+        size = max(least - 2 * abs(margin) - 1, 1)  # of both sides; half of an odd rest is rounded to an even number
+        part = np.arange(size) + round((least - size) / 2)
+        agree(transforms.CenterCrop(size)(both[..., :least, :least]), array[:, part][..., part] * [[[[1]]], [[[0]]]])
     agree(image, array)
 
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations import EVERY_MODE, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, settled, twins
 from populations.comparing import host
 from populations.layers import ACTIVATIONS, BENDS, COMPUTED, arguments, passes, perceptron, relu, sigmoid, tanh, twice
 from torch import nn
@@ -32,7 +32,7 @@ def recorded(name):
         getattr(view, f"{name}_")()
         return view
 
-    ways = [function, lambda x: twice(module(), x), getattr(torch.Tensor, name), getattr(F, name), on_a_view]
+    ways = [function, lambda x: twice(module(), x), getattr(torch.Tensor, name), settled(getattr(F, name)), on_a_view]
     ways += [lambda x: in_place(x.clone()), *([torch.special.expit] if name == "sigmoid" else [])]
     return [*ways, lambda x: twice(nn.ReLU(inplace=True), x.clone())] if name == "relu" else ways
 

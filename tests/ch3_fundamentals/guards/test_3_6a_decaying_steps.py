@@ -59,7 +59,7 @@ def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_z
         assert np.all((new * old > 0) & (abs(new) < abs(old)) | (new == 0) & (old == 0))
 
 
-@claim("weight-decay-decays-bias-by-default")
+@claim("weight-decay-decays-bias-by-default", "step-updates-parameters")
 @over(name=among(*OTHERS[:5]), dtype=among(*DTYPES), foreach=among(False, True))
 def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, foreach):
     (tensors, optimizer), (others, by_hand) = (trained(name, dtype, foreach, decay) for decay in (0.25, 0))

@@ -76,7 +76,7 @@ def test_every_dtype_ends_in_zero_or_infinity_and_a_wider_one_later(dtype, power
 @claim("scalar-chain-vanishes-and-explodes", "deep-products-vanish-or-explode", "deep-gradients-vanish-or-explode")
 @over(weight=among(0.2, 5.0, -0.2, -5.0), depth=whole(1, 50, 7), dtype=DTYPES)
 def test_every_layer_contributes_one_factor_to_all_outputs_and_to_the_gradients_of_all_others(weight, depth, dtype):
-    x = np.array([[-2.0], [0.0], [70.0]])
+    x = np.array([[-2.0], *[[0.0]] * 298, [70.0]])
     net = chain(weight, depth, dtype)
     inputs = torch.tensor(x, dtype=dtype, requires_grad=True)
     net[1:-1].requires_grad_(False)
@@ -84,7 +84,7 @@ def test_every_layer_contributes_one_factor_to_all_outputs_and_to_the_gradients_
 
     for outputs in passes(net, inputs):
         agree(outputs, x * weight**depth, 2 * depth)  # the weight rounded, and the product: twice a layer
-    agree(inputs.grad, np.full((3, 1), weight**depth), 2 * depth)
+    agree(inputs.grad, np.full(x.shape, weight**depth), 2 * depth)
     for layer in (net[0], net[-1]):
         agree(layer.weight.grad, [[x.sum() * weight ** (depth - 1)]], 2 * depth + 4, 72 * abs(weight) ** (depth - 1))
 
