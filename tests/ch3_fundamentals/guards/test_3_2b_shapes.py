@@ -35,7 +35,6 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
     for parameter in convolution.parameters():
         parameter.data, _ = Twin(torch.float32, tuple(parameter.shape))
     samples, _ = Twin(torch.float32, (3, 2, *[7, 6, 5][: int(kind[-2])]), grad=True)
-
     singles, together = [taken(convolution, sample) for sample in samples], convolution(samples)
     assert all(single is not None for single in singles), f"{kind} refuses a single sample"
     ways, known = (torch.stack(singles), together), (samples, *convolution.parameters())
