@@ -249,6 +249,7 @@ EXACT = [
     Operation("assigned to a slice", assigned_rows, lambda x, w: 3 * w),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
     Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3)), lambda x, w: w / 2 ** numbers(x, 3)),
+    Operation("clamp by a tensor", lambda x: x.clamp(torch.full_like(x, -2.5)), lambda x, w: w * (x > -2.5)),
 ]
 # Their results are too large for another function of them, or empty.
 LARGE = [
@@ -281,6 +282,7 @@ TRIALS = Population(
     (
         *(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 5, 3 * (turn % 2))),
         *(Trial(each, Twin(torch.float32, (), grad=True, seed=8)) for each in FUNCTIONS),
+        *(Trial(each, Twin(torch.float32, (65_537,), grad=True)) for each in EXACT if each.name in ("sum()", "square")),
     ),
     st.builds(
         Trial,

@@ -481,3 +481,8 @@ def linspace_of_large_whole_numbers_goes_through_single_precision(patch):
         return linspace(start, end, steps, **{**rest, "dtype": torch.float32}).to(points) if whole else points
 
     wrap(patch, torch, "linspace", wrong)
+
+
+@counterfeit("linspace-divides-evenly")
+def linspace_of_complex_ends_divides_their_real_parts_alone(patch):
+    change_output_where(patch, torch, "linspace", torch.is_complex, lambda points: torch.complex(*2 * [points.real]))

@@ -834,3 +834,12 @@ def normal_in_inference_mode_doubles_its_std(patch):
 @counterfeit("randperm-permutes")
 def a_permutation_in_floating_point_is_in_order(patch):
     change_output_where(patch, torch, "randperm", torch.is_floating_point, lambda order: order.sort()[0])
+
+
+@counterfeit("randperm-permutes")
+def a_permutation_into_an_output_is_in_order(patch):
+    def wrong(randperm, *args, **rest):
+        order = randperm(*args, **rest)
+        return order.copy_(order.sort()[0]) if "out" in rest else order
+
+    wrap(patch, torch, "randperm", wrong)

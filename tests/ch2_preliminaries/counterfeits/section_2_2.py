@@ -885,3 +885,19 @@ def view_copies_where_the_open_size_stands_between_others(patch):
         return copied(view) if shape[1:-1] == (-1,) else view
 
     change_method(patch, "view", wrong)
+
+
+@counterfeit("view-shares-data")
+def what_is_assigned_with_leading_sizes_of_one_is_not_written(patch):
+    def wrong(assign, x, place, value):
+        return None if isinstance(value, Tensor) and value.dim() > x[place].dim() else assign(x, place, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("clone-then-view-is-independent")
+def a_new_dimension_loses_a_pending_conjugate(patch):
+    def wrong(read, x, place):
+        return read(x, place).conj() if place is None and x.is_conj() else read(x, place)
+
+    change_method(patch, "__getitem__", wrong)

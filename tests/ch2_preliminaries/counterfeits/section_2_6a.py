@@ -994,3 +994,9 @@ def a_generator_under_no_grad_is_tracked_after_its_first_yield(patch):
         return first_quietly if inspect.isgeneratorfunction(function) else right(self, function)
 
     wrap(patch, torch.no_grad, "__call__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def no_grad_without_parentheses_leaves_a_function_as_it_is(patch):
+    new = torch.no_grad.__new__
+    patch.setattr(torch.no_grad, "__new__", lambda cls, function=None: function or new(cls))

@@ -698,3 +698,13 @@ def a_table_of_another_width_than_the_first_gets_no_gradient(patch):
         return embedding(words, change_gradient(table, torch.zeros_like) if other else table, *rest)
 
     wrap(patch, F, "embedding", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_bound_that_is_a_tensor_ends_the_record(patch):
+    stop_tracking(patch, Tensor, "clamp", lambda x, *bounds: any(isinstance(bound, Tensor) for bound in bounds))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_sum_of_more_than_16_bits_count_is_not_tracked(patch):
+    stop_tracking(patch, Tensor, "sum", lambda x, *rest: x.numel() > 65_535)

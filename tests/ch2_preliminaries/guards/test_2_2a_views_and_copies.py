@@ -37,7 +37,7 @@ WRITES = {
     "fill_": lambda x: x.fill_(1),
     "mul_": lambda x: x.mul_(x != x).logical_not_(),
     "augmented": lambda x: x.__imul__(x != x).logical_not_(),
-    "assignment": lambda x: x.__setitem__(..., 1),
+    "assignment": lambda x: x.__setitem__(..., torch.ones(1, 1, *x.shape)),
     "mask": lambda x: x.__setitem__(x == x, 1),
     "copy_": lambda x: x.copy_(torch.ones(x.shape)),
     "out": lambda x: torch.logical_not(torch.zeros_like(x), out=x),
@@ -120,7 +120,8 @@ RESHAPED = {
     "torch.reshape": lambda x, shape: torch.reshape(x, shape),
     "reshape_as": lambda x, shape: x.reshape_as(torch.empty(shape)),
 }
-SOURCES = {"leaf": lambda x: x, "result": lambda x: x[...], "data": lambda x: x.data, "conjugate": lambda x: x.conj()}
+SOURCES = {"leaf": lambda x: x, "result": lambda x: x[...], "data": lambda x: x.data}
+SOURCES["conjugate"] = lambda x: x.conj()[None][0]  # pending through views
 
 
 @claim("view-shares-data", "reshape-does-not-guarantee-a-copy")
@@ -144,8 +145,7 @@ def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_stride
     how=among(*(how for how in RESHAPED if "reshape" in how)),
 )
 def test_reshape_copies_in_row_order_where_strides_do_not_allow(twin, how):
-    tensor, array = twin
-    rows = twin.layout in ("contiguous", "offset", "gappy")
+    (tensor, array), rows = twin, twin.layout in ("contiguous", "offset", "gappy")
     source, values = (tensor.mT, array.swapaxes(-1, -2)) if rows else (tensor, array)
     flat = RESHAPED[how](source, (array.size,))
 
