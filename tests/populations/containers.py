@@ -21,8 +21,7 @@ from populations.core import EVERY_MODE
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
 # Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
-ENDS = (None,), (1, -1), (-2, None), (None, None, 3), (None, None, -1), (100, None, -2)
-SLICES = tuple(slice(*ends) for ends in ENDS)
+SLICES = tuple(slice(*of) for of in ((None,), (1, -1), (-2, None), (None, None, 3), (None, None, -1), (100, None, -2)))
 # In no order of any kind; as a method of a list, as numbers, with signs that a name of Python's may not have
 KEYS = ("west", "East", "b", "a", "10", "9", "append", "with space", "键", "a_b", "weight", "B")
 
