@@ -90,7 +90,8 @@ DRAWS = {
     "normal of two numbers": lambda **rest: torch.normal(2.0, 3.0, (12,), device=torch.empty(0).device, **rest),
     "uniform_": lambda **rest: torch.empty(3, 4).uniform_(-3, 5, **rest),
     "randperm": lambda **rest: torch.randperm(100, **rest),
-    "long randperm": lambda **rest: torch.randperm(2000, out=torch.empty(2000, dtype=torch.int64), **rest),
+    "long randperm": lambda **rest: torch.randperm(2000, **rest),
+    "randperm into an output": lambda **rest: torch.randperm(2000, out=torch.empty(2000, dtype=torch.int64), **rest),
 }
 
 
