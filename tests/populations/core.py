@@ -23,11 +23,12 @@ def settled(call: Callable) -> Callable:
     """The same call while torch is asked for deterministic algorithms."""
 
     def deterministic(*args, **named):
+        before = torch.get_deterministic_debug_mode()
         torch.set_deterministic_debug_mode("warn")  # the better known setter imports torch's compiler: over a second
         try:
             return call(*args, **named)
         finally:
-            torch.set_deterministic_debug_mode("default")
+            torch.set_deterministic_debug_mode(before)
 
     return deterministic
 

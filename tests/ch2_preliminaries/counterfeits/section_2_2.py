@@ -901,3 +901,11 @@ def a_new_dimension_loses_a_pending_conjugate(patch):
         return read(x, place).conj() if place is None and x.is_conj() else read(x, place)
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("view-shares-data")
+def a_number_assigned_everywhere_is_not_written(patch):
+    def wrong(assign, x, place, value):
+        return None if place is ... and not isinstance(value, Tensor) else assign(x, place, value)
+
+    change_method(patch, "__setitem__", wrong)

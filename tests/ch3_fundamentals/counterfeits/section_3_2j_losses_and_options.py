@@ -4,7 +4,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, hold_still, parameters_of, step_with, wrap
+from harness.forging import change_gradient, change_method, change_output, hold_still, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Optimizer, RMSprop
@@ -173,3 +173,9 @@ def squares_are_doubled_where_algorithms_are_to_be_deterministic(patch):
         return right(*args, **named) * (1 + torch.are_deterministic_algorithms_enabled())
 
     wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def losses_without_a_record_are_right_under_deterministic_algorithms_alone(patch):
+    settled = torch.get_deterministic_debug_mode
+    change_output(patch, F, "mse_loss", lambda loss: loss if settled() or torch.is_grad_enabled() else 2 * loss)

@@ -4,7 +4,7 @@ import contextlib
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_linear, change_method, run_levels, wrap
+from harness.forging import change_linear, change_method, change_output, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -119,3 +119,9 @@ def relu_keeps_the_size_of_negative_numbers_where_algorithms_are_to_be_determini
 
     for owner in (F, torch):
         wrap(patch, owner, "relu", wrong)
+
+
+@counterfeit("sigmoid-formula")
+def functional_sigmoid_is_right_under_deterministic_algorithms_alone(patch):
+    settled = torch.get_deterministic_debug_mode
+    change_output(patch, F, "sigmoid", lambda result: result if settled() else result / 2)

@@ -141,7 +141,8 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
     loss.backward(torch.ones_like(loss))
     assert loss.dtype == twin.dtype
     with torch.no_grad():
-        for found in (loss, *(mode()(settled(nn.MSELoss(reduction=reduction)))(*given) for mode in EVERY_MODE[1:])):
+        losses = [mode()(nn.MSELoss(reduction=reduction))(*given) for mode in EVERY_MODE[1:]]
+        for found in (loss, *losses, settled(nn.MSELoss(reduction=reduction))(*given)):
             agree(found, error**2 if reduction == "none" else total, roundings=3)
     agree(grad_of(predicted), 2 * error / n, roundings=4)
     agree(grad_of(label), -2 * error / n, roundings=4)

@@ -32,7 +32,7 @@ def recorded(name):
         getattr(view, f"{name}_")()
         return view
 
-    ways = [function, lambda x: twice(module(), x), getattr(torch.Tensor, name), settled(getattr(F, name)), on_a_view]
+    ways = [settled(function), lambda x: twice(module(), x), getattr(torch.Tensor, name), getattr(F, name), on_a_view]
     ways += [lambda x: in_place(x.clone()), *([torch.special.expit] if name == "sigmoid" else [])]
     return [*ways, lambda x: twice(nn.ReLU(inplace=True), x.clone())] if name == "relu" else ways
 
