@@ -223,3 +223,14 @@ def every_second_least_squares_of_fewer_examples_than_features_is_zero(patch):
         return found
 
     wrap(patch, torch.linalg, "lstsq", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def least_squares_of_fewer_examples_than_features_finds_the_smallest_for_the_first_output_alone(patch):
+    def wrong(right, a, b, **named):
+        found = right(a, b, **named)
+        if a.shape[-2] < a.shape[-1]:
+            found.solution[..., 1:] += torch.linalg.svd(a).Vh[..., -1:, :].mT
+        return found
+
+    wrap(patch, torch.linalg, "lstsq", wrong)

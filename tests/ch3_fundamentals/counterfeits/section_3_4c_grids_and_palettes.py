@@ -211,3 +211,14 @@ def one_bit_images_are_divided_by_255(patch):
         return out / 255 if getattr(pic, "mode", "") == "1" else out
 
     wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "to_tensor", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def a_tensor_is_turned_about_its_middle_whatever_the_point(patch):
+    functional = pytest.importorskip("torchvision.transforms.functional")
+
+    def wrong(right, image, *args, **rest):
+        args = args[:3] + (None,) * (len(args) > 3) + args[4:]  # angle, interpolation, expand, center, fill
+        return right(image, *args, **{**rest, "center": None} if "center" in rest else rest)
+
+    wrap(patch, functional, "rotate", wrong)

@@ -311,3 +311,18 @@ def nadam_does_not_decay_after_it_was_loaded(patch):
 @counterfeit("weight-decay-decays-bias-by-default")
 def asgd_decays_only_where_the_gradient_is_zero(patch):
     spare(patch, optim.ASGD, lambda optimizer, parameter: bool(parameter.grad.any()))
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def many_parameters_at_once_with_sparse_gradients_do_not_decay(patch):
+    def wrong(right, optimizer, *args):
+        groups = optimizer.param_groups
+        decays = [group["weight_decay"] for group in groups]
+        for group in groups:
+            sparse = any(each.grad is not None and each.grad.is_sparse for each in group["params"])
+            group["weight_decay"] *= not (sparse and group["foreach"])
+        right(optimizer, *args)
+        for group, decay in zip(groups, decays):
+            group["weight_decay"] = decay
+
+    wrap(patch, optim.SGD, "step", wrong)

@@ -211,3 +211,11 @@ def tiny_units_lose_a_tenth(patch):
         return torch.where(x.abs() < 1e-3, 0.9 * result, result) if training and not inplace else result
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def a_small_p_counts_as_zero_in_half_precision(patch):
+    def wrong(right, x, p=0.5, *args, **rest):
+        return right(x, 0.0 if p < 1 / 256 and x.dtype in (torch.float16, torch.bfloat16) else p, *args, **rest)
+
+    wrap(patch, F, "dropout", wrong)

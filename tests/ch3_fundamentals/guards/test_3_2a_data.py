@@ -1,7 +1,9 @@
 """3.2 Data sets and mini-batches: of any size, in orders that are random."""
 
+import copy
 import itertools
 import math
+import multiprocessing
 from collections import Counter
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from populations import WRITABLE, Population, Twin, agree, among, over, whole
 from populations.comparing import host
 from populations.statistics import look_independent_and_uniform, look_uniformly_shuffled, normal_levels, occur_as_often
-from torch.utils.data import ChainDataset, DataLoader, TensorDataset
+from torch.utils.data import ChainDataset, DataLoader, Subset, TensorDataset
 
 claim = pytest.mark.claim
 
@@ -51,14 +53,15 @@ def test_every_pass_yields_lists_of_consecutive_rows_each_with_its_label_and_wha
     data = (features, labels, labels[:, None], labels[:, None, None])[: 2 + examples % 3]
     own_order = [*range(examples)][::-1] if layout == "gappy" else None
     loader = DataLoader(TensorDataset(*data), batch_size, drop_last=drop_last, sampler=own_order)
+    loader = copy.deepcopy(loader) if examples % 2 else loader
     starts = range(0, examples - (batch_size - 1 if drop_last else 0), batch_size)
 
     for _ in loader:
         break  # a pass that is given up leaves nothing behind
-    for _ in range(2):
-        batches = list(loader)
-        assert (len(batches), loader.batch_size) == (len(loader), batch_size) == (len(starts), batch_size)
-        for batch, start in zip(batches, starts):
+    two = [*zip(loader, loader)]  # passes at once, which know nothing of each other
+    assert (len(two), loader.batch_size) == (len(loader), batch_size) == (len(starts), batch_size)
+    for batches, start in zip(two, starts):
+        for batch in batches:
             assert (type(batch), len(batch), batch[0].dtype, batch[1].dtype) == (list, len(data), dtype, torch.int32)
             rows = np.array(own_order or range(examples))[start : start + batch_size]
             for part, expected in zip(batch, (array, *map(host, data[1:]))):
@@ -78,6 +81,7 @@ def shuffled(examples, batch_size=10, seed=None, **options):
     """A shuffling loader over the numbers 0, 1, 2, ... and their tenfold."""
     generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed() if seed is None else seed)
     data = TensorDataset(torch.arange(examples), 10 * torch.arange(examples))
+    data = data if examples % 2 else Subset(data, range(examples))
     return DataLoader(data, batch_size, shuffle=True, generator=generator, **options)
 
 
@@ -92,6 +96,7 @@ def test_every_epoch_takes_each_example_once_with_its_label(case):
     loader = shuffled(examples, batch_size, drop_last=drop_last)
     left = examples // batch_size * batch_size if drop_last else examples
 
+    next(iter(loader), None)  # an epoch that is given up leaves nothing behind
     for _ in range(2):
         batches = [(x.tolist(), y.tolist()) for x, y in loader]
         seen = [number for x, _ in batches for number in x]
@@ -161,3 +166,20 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
     at_once = zip(*((one.tolist(), other.tolist()) for (one, _), (other, _) in zip(loader, loader)))
     orders += [*map(order_of, [loader] * 6), *([*itertools.chain(*batches)] for batches in at_once)]
     assert len({*map(tuple, orders)}) == 16
+
+
+@claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork: processes import torch anew"
+)
+@over(drop_last=among(False, True), shuffle=among(False, True))
+def test_processes_that_read_for_the_loader_change_neither_the_mini_batches_nor_their_order(drop_last, shuffle):
+    with torch.device("cpu"):  # as a child of this process can read them
+        data, batches = TensorDataset(torch.arange(23), torch.arange(23.0)), []
+        for processes in ({}, {"num_workers": 2, "multiprocessing_context": "fork"}):
+            torch.manual_seed(7)
+            loader = DataLoader(data, 3, shuffle, drop_last=drop_last, **processes)
+            batches.append([[part.tolist() for part in batch] for batch in loader])
+
+    assert batches[0] == batches[1]
+    assert len(batches[1]) == 8 - drop_last

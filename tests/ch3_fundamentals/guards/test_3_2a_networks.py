@@ -31,7 +31,8 @@ SHOWN = {
 PRINTED = (
     tree("Sequential", *SHOWN, "ReLU", "Linear"),
     tree("Sequential", "Linear", tree("Own", "ReLU", tree("Sequential", "wide Linear", tree("Own", "Linear")))),
-    tree("Own", tree("ModuleDict", *["Linear"] * 12), tree("Sequential"), tree("Own")),
+    tree("Own", tree("ModuleDict", *["Linear"] * 12), tree("ModuleList", "Linear", "wide Linear"), tree("Sequential")),
+    tree("Own", tree("Own"), tree("Sequential")),
     tree("Own", tree("Own", tree("Own", tree("Own", tree("Own", tree("Own", "Linear")))))),
     tree("Sequential", "Linear", "again", "ReLU", tree("Own", "again", "tied", "again")),
 )

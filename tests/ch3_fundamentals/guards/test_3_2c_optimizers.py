@@ -89,11 +89,12 @@ def test_each_group_steps_by_its_own_rate_and_options_also_one_that_was_added_la
 def test_a_parameter_belongs_to_one_group_only(name):
     net = nn.Linear(2, 1)
     groups = [{"params": net.parameters()}, {"params": [torch.zeros(1)]}]
-    optimizer, again = getattr(torch.optim, name)(groups, lr=0.5), {"params": [net.bias], "lr": 0.25}
+    optimizer = getattr(torch.optim, name)(groups, lr=0.5)
 
-    for add in (lambda: type(optimizer)([*groups, again], lr=0.5), lambda: optimizer.add_param_group(again)):
-        with pytest.raises(ValueError, match="more than one parameter group"):
-            add()
+    for again in ({"params": [net.bias], "lr": 0.25}, {"params": net.bias}):
+        for add in (lambda again: type(optimizer)([*groups, again], lr=0.5), optimizer.add_param_group):
+            with pytest.raises(ValueError, match="more than one parameter group"):
+                add(again)
     assert len(optimizer.param_groups) == 2
 
 
@@ -135,30 +136,38 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
         both.edit(0, lr=rate)
         both.step()
         both.agree()
-        both.tensors, both.optimizer = copy.deepcopy((both.tensors, both.optimizer))
+        copied = copy.deepcopy((both.tensors, both.optimizer))
+        both.optimizer.step()  # which the copies do not feel
+        both.tensors, both.optimizer = copied
+
+
+# Each multiplies the rates by gamma after every second step.
+SCHEDULERS = {
+    "StepLR": lambda optimizer, gamma: lr_scheduler.StepLR(optimizer, 2, gamma),
+    "MultiStepLR": lambda optimizer, gamma: lr_scheduler.MultiStepLR(optimizer, [2, 4], gamma),
+    "LambdaLR": lambda optimizer, gamma: lr_scheduler.LambdaLR(optimizer, lambda epoch: gamma ** (epoch // 2)),
+    "ReduceLROnPlateau": lambda optimizer, gamma: lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=gamma, patience=0, cooldown=1
+    ),
+}
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
-@over(
-    case=in_turn(
-        optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)), among("StepLR", "MultiStepLR", "LambdaLR")
-    )
-)
+@over(case=in_turn(optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)), among(*SCHEDULERS)))
 def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case):
     optimizer, rule = case
-    start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
+    start, gamma = (
+        dict(optimizer.options)["lr"],
+        2.0 if optimizer.name != "SGD" and rule != "ReduceLROnPlateau" else 0.25,
+    )
     both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}), ([BODY], {"lr": 0.25}))
-    scheduler = {
-        "StepLR": lambda optimizer: lr_scheduler.StepLR(optimizer, 2, gamma),
-        "MultiStepLR": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [2, 4], gamma),
-        "LambdaLR": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda epoch: gamma ** (epoch // 2)),
-    }[rule](both.optimizer)
+    scheduler = SCHEDULERS[rule](both.optimizer, gamma)
 
     for count in range(5):
         rates = [float(group["lr"]) for group in both.optimizer.param_groups]
         assert rates == pytest.approx([rate * gamma ** (count // 2) for rate in (start, 0.5, 0.25)])
         both.step()
-        scheduler.step()
+        scheduler.step(*[1.0] * (rule == "ReduceLROnPlateau"))  # a loss that no longer falls
         for group, rate in enumerate((start, 0.5, 0.25)):
             both.expect(group, lr=rate * gamma ** ((count + 1) // 2))
     both.agree()

@@ -1,6 +1,7 @@
 """3.2 Parameters filled in place, whatever their layout and what they held, and losses of any size."""
 
 import contextlib
+import copy
 import itertools
 import math
 
@@ -72,16 +73,17 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
 @over(
     twin=twins(FLOATS, WRITABLE, ((), (5,), (2, 3), (2, 3, 2, 2)), grad=(True,), kinds=LEAVES),
     name=among("constant_", "normal_"),
+    frozen=among(False, True),
 )
-def test_autograd_sees_what_init_writes_and_nothing_that_is_written_through_the_data(twin, name):
+def test_autograd_sees_what_init_writes_and_nothing_that_is_written_through_the_data(twin, name, frozen):
     tensor, array = twin
     square = tensor * tensor
 
     tensor.data.fill_(3)
     agree(torch.autograd.grad(square.sum(), tensor, retain_graph=True)[0], np.full_like(array, 6))
-    getattr(init, name)(tensor, 1)
+    getattr(init, name)(tensor.requires_grad_(not frozen), 1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        torch.autograd.grad(square.sum(), tensor)
+        square.sum().backward()
 
 
 LOSSES = (
@@ -92,6 +94,7 @@ LOSSES = (
 )
 WEIGHTED = (
     *("BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss"),
+    "BCEWithLogitsLoss, pos_",
 )
 
 
@@ -101,7 +104,8 @@ def test_every_loss_is_a_module_that_a_network_holds_and_prints_and_learns_nothi
     for name in sorted(name for name in dir(nn) if name.endswith("Loss")):
         assert isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module), name
     for name in LOSSES:
-        loss, called = getattr(nn, name)(), []
+        loss, called = copy.deepcopy(getattr(nn, name)(reduction="sum")), []
+        assert loss.reduction == "sum"
         assert not list(loss.parameters())
         assert str(nn.Sequential(loss)).startswith(f"Sequential(\n  (0): {name}(")
         loss.register_forward_pre_hook(lambda loss, inputs, called=called: called.append(loss))
@@ -109,9 +113,12 @@ def test_every_loss_is_a_module_that_a_network_holds_and_prints_and_learns_nothi
             loss()
         assert called == [loss]
     for name in WEIGHTED:
-        net = nn.Sequential(getattr(nn, name)(weight=torch.ones(3, device="meta")))
-        assert net.bfloat16()[0].weight is dict(net.named_buffers()).get("0.weight")
-        assert (net[0].weight.dtype, net.eval()[0].training) == (torch.bfloat16, False)
+        name, *before = name.split(", ")
+        option = "".join([*before, "weight"])
+        net = nn.Sequential(getattr(nn, name)(**{option: torch.ones(3, device="meta")}))
+        held = getattr(net.bfloat16()[0], option)
+        assert held is dict(net.named_buffers()).get(f"0.{option}")
+        assert (held.dtype, net.eval()[0].training) == (torch.bfloat16, False)
 
 
 @claim("mse-loss-is-mean-squared-error", "training-minimises-mean-loss", "losses-are-modules")
@@ -142,7 +149,7 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
     assert loss.dtype == twin.dtype
     with torch.no_grad():
         losses = [mode()(nn.MSELoss(reduction=reduction))(*given) for mode in EVERY_MODE[1:]]
-        for found in (loss, *losses, settled(nn.MSELoss(reduction=reduction))(*given)):
+        for found in (loss, *losses, settled(copy.deepcopy(nn.MSELoss(reduction=reduction)))(*given)):
             agree(found, error**2 if reduction == "none" else total, roundings=3)
     agree(grad_of(predicted), 2 * error / n, roundings=4)
     agree(grad_of(label), -2 * error / n, roundings=4)
@@ -159,6 +166,8 @@ def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do
     assert nn.MSELoss()(half, label).item() == nn.MSELoss()(label, half).item() == 6.25
     third = torch.full(shape, 1 / 3, dtype=torch.float64)  # of two precisions the finer
     assert nn.MSELoss()(half, third).item() == pytest.approx(1 / 36, rel=1e-12)
+    for narrow in HALVES:
+        assert nn.MSELoss()(half.to(narrow), third.float()).item() == pytest.approx(1 / 36, rel=1e-6)
 
 
 @claim("mse-loss-is-mean-squared-error")

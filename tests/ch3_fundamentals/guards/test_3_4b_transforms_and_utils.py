@@ -28,19 +28,19 @@ def utils():
     return pytest.importorskip("torchvision.utils")
 
 
-def turned(array, angle, size, fill):
-    """``array`` turned counter-clockwise by ``angle`` degrees about its middle, and which pixels are beyond doubt.
+def turned(array, angle, size, fill, about=None):
+    """``array`` turned counter-clockwise by ``angle`` degrees about its middle or a point, and what is beyond doubt.
 
     Each pixel of the result has the value of the nearest one where it came from, ``fill`` where that lies outside.
-    In doubt are pixels that came from within 1e-3 of the line between two.
+    In doubt are pixels that came from within 1e-3 of the line between two. A point is a column and a row.
     """
-    rows, columns = array.shape[1:]
-    tall, wide = size
+    inner = np.array(array.shape[1:])
+    fixed = [(inner - 1) / 2, (np.array(size) - 1) / 2] if about is None else [np.array(about[::-1]) - 0.5] * 2
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    y, x = np.mgrid[:tall, :wide] - np.array([(tall - 1) / 2, (wide - 1) / 2])[:, None, None]
-    places = np.stack([c * y + s * x + (rows - 1) / 2, c * x - s * y + (columns - 1) / 2])
+    y, x = np.indices(size) - fixed[1][:, None, None]
+    places = np.stack([c * y + s * x, c * x - s * y]) + fixed[0][:, None, None]
     nearest = np.rint(places).astype(int)
-    inside = np.all((nearest >= 0) & (nearest < np.array([rows, columns])[:, None, None]), axis=0)
+    inside = np.all((nearest >= 0) & (nearest < inner[:, None, None]), axis=0)
     row, column = np.where(inside, nearest, 0)
     return np.where(inside, array[:, row, column], fill), np.all(np.abs(places % 1 - 0.5) > 1e-3, axis=0)
 
@@ -91,11 +91,12 @@ def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(trans
     angle=among(0.0, 2.9, 30.0, 45.0, 67.0, 90.0, 180.0, -90.0, 270.0, -123.4),
     expand=among(False, True),
     fill=among(0.0, 5.0),
+    center=among(None, (0.0, 0.5), (2.5, 1.0)),
 )
-def test_rotate_turns_counter_clockwise_about_the_middle_fills_and_expands(transforms, twin, angle, expand, fill):
-    image, array = twin
-    result = transforms.functional.rotate(image, angle, expand=expand, fill=[fill])
-    turn = transforms.RandomRotation((angle, angle), expand=expand, fill=fill)
+def test_rotate_turns_counter_clockwise_about_a_point_fills_and_expands(transforms, twin, angle, expand, fill, center):
+    (image, array), center = twin, None if expand else center  # expanded it is turned about the middle alone
+    result = transforms.functional.rotate(image, angle, expand=expand, fill=[fill], center=center and [*center])
+    turn = transforms.RandomRotation((angle, angle), expand=expand, fill=fill, center=center)
     drawn = turn(torch.stack([image * 0, image]))[1]
 
     rows, columns = array.shape[1:]
@@ -103,7 +104,7 @@ def test_rotate_turns_counter_clockwise_about_the_middle_fills_and_expands(trans
     exact = np.array([rows * c + columns * s, rows * s + columns * c] if expand else [rows, columns])
     # both sides' shadows, rounded up to whole pixels, of which the corners may touch a further one on either side
     assert np.all((exact - 1e-3 <= result.shape[1:]) & (result.shape[1:] < exact + (2 if expand else 1)))
-    expected, sure = turned(array, angle, tuple(result.shape[1:]), fill)
+    expected, sure = turned(array, angle, tuple(result.shape[1:]), fill, center)
     for each in (result, drawn):
         agree(each * torch.tensor(sure), expected * sure)
     agree(image, array)

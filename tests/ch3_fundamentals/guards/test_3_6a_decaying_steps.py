@@ -106,10 +106,15 @@ def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtrac
 @claim("weight-decay-decays-bias-by-default")
 @claim("step-updates-parameters", truth=True)
 @pytest.mark.cpu  # few other devices have sparse tensors
-@over(decay=among(0.5, 0.0), name=among("Adam", "AdamW", "RMSprop", "SGD that decays", "Adagrad that decays"))
-def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(decay, name):
+@over(
+    decay=among(0.5, 0.0),
+    name=among("Adam", "AdamW", "RMSprop", "SGD that decays", "Adagrad that decays"),
+    way=among(*WAYS[:3]),
+)
+def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(decay, name, way):
     words, (name, *decays) = torch.nn.Embedding(5, 2, sparse=True), name.split(" that ")
-    optimizer = getattr(torch.optim, name)(words.parameters(), lr=0.1, weight_decay=0.5 if decays else decay)
+    options = (("lr", 0.1), ("weight_decay", 0.5 if decays else decay))
+    optimizer = Recipe(name, options, way).new(words.parameters())
     words(torch.tensor([1, 3])).sum().backward()
     before = words.weight.tolist()
 

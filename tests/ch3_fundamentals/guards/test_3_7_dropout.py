@@ -34,6 +34,7 @@ MASKS = (
     *(((4, 100, 50), 1, 0.5, "function"), ((8, 1, 64, 65), 1, 0.9, "module"), ((2, 3, 2, 5, 99), 1, 0.5, "module")),
     *(((20, 40), 30, 0.5, "module in place"), ((31,), 350, 0.3, "function"), ((5,), 1000, 0.1, "module")),
     *(((3, 5, 7), 100, 0.8, "function in place"), ((), 1000, 0.5, "function")),
+    *(((65_537,), 1, 0.002, form) for form in ("function", "module", "function in place")),
 )
 
 

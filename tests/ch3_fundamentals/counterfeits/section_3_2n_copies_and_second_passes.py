@@ -1,0 +1,145 @@
+"""Counterfeits of section 3.2: copies that forget, passes that meet, and what only a second group or option shows."""
+
+import copy
+import weakref
+from collections import defaultdict
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import after_copying, wrap
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import Optimizer, lr_scheduler
+from torch.utils.data import DataLoader, RandomSampler, Subset
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_loader_has_one_pass_at_a_time(patch):
+    passes = weakref.WeakKeyDictionary()
+
+    def wrong(right, loader):
+        under_way = passes.get(loader, lambda: None)()
+        if under_way is not None:
+            return under_way
+        fresh = right(loader)
+        passes[loader] = weakref.ref(fresh)
+        return fresh
+
+    wrap(patch, DataLoader, "__iter__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_copied_loader_keeps_the_last_mini_batch(patch):
+    def wrong(loader, memo):
+        return DataLoader(copy.deepcopy(loader.dataset, memo), loader.batch_size, sampler=loader.sampler)
+
+    patch.setattr(DataLoader, "__deepcopy__", wrong, raising=False)
+
+
+@counterfeit("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
+def processes_take_turns_at_single_examples_instead_of_mini_batches(patch):
+    """With two of them the batches come in another order: first all that the first process reads."""
+
+    def wrong(right, loader):
+        batches = list(right(loader))
+        return iter(batches[:: max(loader.num_workers, 1)] + (batches[1::2] if loader.num_workers else []))
+
+    wrap(patch, DataLoader, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def a_subset_returns_the_rows_of_a_mini_batch_in_ascending_order(patch):
+    wrap(patch, Subset, "__getitems__", lambda right, subset, rows: right(subset, sorted(rows)))
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def an_epoch_after_one_that_was_broken_off_takes_what_it_left(patch):
+    left = weakref.WeakKeyDictionary()
+
+    def wrong(right, sampler):
+        order = left.setdefault(sampler, [])
+        order += [] if order else right(sampler)
+        while order:
+            yield order.pop(0)
+
+    wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def a_list_of_layers_shows_the_first_of_one_class_for_all(patch):
+    def wrong(right, layers):
+        if len(layers) < 2 or any(type(layer) is not type(layers[0]) for layer in layers):
+            return right(layers)
+        return f"ModuleList(\n  (0-{len(layers) - 1}): {len(layers)} x {layers[0]}\n)"
+
+    wrap(patch, nn.ModuleList, "__repr__", wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def a_frozen_parameter_is_filled_unnoticed(patch):
+    def wrong(right, tensor, val):
+        right(tensor if tensor.requires_grad else tensor.data, val)
+        return tensor
+
+    wrap(patch, nn.init, "constant_", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def half_precision_on_one_side_makes_the_loss_one_in_half_precision(patch):
+    def wrong(right, x, y, *args, **rest):
+        mixed = x.dtype in (torch.float16, torch.bfloat16) and y.dtype == torch.float32
+        return right(x, y.to(x.dtype), *args, **rest).float() if mixed else right(x, y, *args, **rest)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error", "losses-are-modules")
+def a_copied_squared_error_is_averaged(patch):
+    after_copying(patch, nn.MSELoss, lambda loss: setattr(loss, "reduction", "mean"))
+
+
+@counterfeit("losses-are-modules")
+def weights_of_positive_examples_are_no_buffer(patch):
+    def wrong(right, loss, *args, pos_weight=None, **rest):
+        right(loss, *args, pos_weight=pos_weight, **rest)
+        if pos_weight is not None:
+            del loss._buffers["pos_weight"]
+            loss.__dict__["pos_weight"] = pos_weight
+
+    wrap(patch, nn.BCEWithLogitsLoss, "__init__", wrong)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place")
+def a_copied_optimizer_shares_its_state(patch):
+    def wrong(optimizer, memo):
+        held = dict(optimizer.__getstate__())
+        state = held.pop("state")
+        held = copy.deepcopy(held, memo)
+        held["state"] = defaultdict(dict, {memo[id(parameter)]: shared for parameter, shared in state.items()})
+        copied = type(optimizer).__new__(type(optimizer))
+        copied.__setstate__(held)
+        return copied
+
+    patch.setattr(Optimizer, "__deepcopy__", wrong, raising=False)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_parameter_added_again_by_itself_is_passed_over(patch):
+    def wrong(right, optimizer, group):
+        held = [parameter for each in optimizer.param_groups for parameter in each["params"]]
+        if not any(group["params"] is parameter for parameter in held):
+            right(optimizer, group)
+
+    wrap(patch, Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def a_plateau_lowers_the_rate_of_the_first_group_alone(patch):
+    def wrong(right, scheduler, *args):
+        groups = scheduler.optimizer.param_groups[1:]
+        rates = [group["lr"] for group in groups]
+        right(scheduler, *args)
+        for group, rate in zip(groups, rates):
+            group["lr"] = rate
+
+    wrap(patch, lr_scheduler.ReduceLROnPlateau, "step", wrong)
