@@ -21,7 +21,7 @@ from populations.core import EVERY_MODE
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
 # Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
-SLICES = tuple(slice(*of) for of in ((None,), (1, -1), (-2, None), (None, None, 3), (None, None, -1), (100, None, -2)))
+SLICES = ((None,), (1, -1), (-2, None), (None, None, 3), (None, None, -1), (100, None, -2), (None, None, 2))
 # In no order of any kind; as a method of a list, as numbers, with signs that a name of Python's may not have
 KEYS = ("west", "East", "b", "a", "10", "9", "append", "with space", "键", "a_b", "weight", "B")
 
@@ -167,7 +167,7 @@ def like_a_list(container: nn.Module, twin: list) -> None:
     assert ids(container[index] for index in (*range(-size, size), *torch.arange(size, device="cpu"))) == 3 * known
     assert ids(getattr(container, str(index)) for index in range(size)) == known
     assert [at for take in takers(container) for at in (size, -size - 1, 100) if reads(take, at, IndexError)] == []
-    for part in SLICES[size % 2 :: 2]:  # an edit more, and it is the others' turn
+    for part in itertools.starmap(slice, SLICES[size % 2 :: 2]):  # an edit more, and it is the others' turn
         taken, names = container[part], range(size)[part] if type(container) is nn.Sequential else itertools.count()
         assert (type(taken), taken is container, ids(taken)) == (type(container), False, ids(twin[part]))
         held = [coded(str(name), member) for name, member in zip(names, twin[part]) if member is not None]

@@ -11,7 +11,7 @@ IMAGES = (2, 4, 3, 3)
 
 
 class Own(nn.Module):
-    """A module of one's own: parameters of several layouts, one of them with two names, buffers that came about in
+    """A module of one's own: parameters of several layouts, two of them with two names, buffers that came about in
     several ways, a plain tensor, and two Nones.
 
     ``forward`` runs its submodules in the order of their assignment, those in a list or dict one after another, then
@@ -25,7 +25,7 @@ class Own(nn.Module):
         self.gate = nn.Parameter(torch.empty((), dtype=dtype))
         self.across = nn.Parameter(torch.empty(2, 3, dtype=dtype).t())
         self.none = nn.Parameter(torch.empty(0, 3, dtype=dtype))
-        self.another = self.gate
+        self.another, self.void = self.gate, self.none
         self.register_buffer("shift", torch.empty(4, dtype=dtype))
         self.register_buffer("passing", torch.empty(3, dtype=torch.int64), persistent=False)
         self.register_buffer("nothing", None)
@@ -112,7 +112,7 @@ LAYERS = {
     ),
     "Own": Layer(
         Own,
-        {"scale": (4,), "gate": (), "across": (3, 2), "none": (0, 3), "another": ()},
+        {"scale": (4,), "gate": (), "across": (3, 2), "none": (0, 3), "another": (), "void": (0, 3)},
         {"shift": (4,), "passing": (3,), "later": (2,), "saved": (2, 2), "anew": (1,)},
     ),
     **{name: _plain(name) for name in ("ReLU", "Tanh", "Flatten", "Identity")},

@@ -4,7 +4,9 @@ A route names where a copy begins and ends: "there", from the CPU to the device 
 CPU; "across", to the other device of its type.
 """
 
+import copy
 import math
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -248,6 +250,8 @@ RESULTS = {
     "chosen": (lambda x: x[[1, 0]], lambda array: array[[1, 0]]),
     "cumsum": (lambda x: x.cumsum(0), lambda array: array.cumsum(0)),
     "half": (lambda x: x.half(), lambda array: array),
+    "copied": (lambda x: copy.deepcopy(x), lambda array: array),
+    "pickled": (lambda x: pickle.loads(pickle.dumps(x)), lambda array: array),
     "int": (lambda x: x.int(), lambda array: array),
     "any": (lambda x: (x > 3).any(), lambda array: (array > 3).any()),
     "softmax": (

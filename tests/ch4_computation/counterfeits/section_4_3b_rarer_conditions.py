@@ -116,3 +116,16 @@ def xavier_adds_the_fan_out_to_the_fraction(patch):
         return init.normal_(x, 0, gain * math.sqrt(2 / fan_in + fan_out), **rest)
 
     patch.setattr(init, "xavier_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def a_tensor_that_is_refused_leaves_recording_off(patch):
+    def wrong(right, tensor, *args, **rest):
+        try:
+            return right(tensor, *args, **rest)
+        except ValueError:
+            torch.set_grad_enabled(False)
+            raise
+
+    for name in ("xavier_uniform_", "kaiming_uniform_", "orthogonal_", "eye_"):
+        wrap(patch, init, name, wrong)

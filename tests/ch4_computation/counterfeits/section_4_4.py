@@ -645,3 +645,15 @@ def new_data_drop_the_gradient(patch):
         self.grad = None
 
     patch.setattr(torch.Tensor, "data", property(true.__get__, put))
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def a_shared_parameter_without_elements_is_listed_twice(patch):
+    def wrong(right, self, prefix="", recurse=True, remove_duplicate=True):
+        listed = set()
+        for name, parameter in right(self, prefix, recurse, False):
+            if not remove_duplicate or id(parameter) not in listed or not parameter.numel():
+                yield name, parameter
+            listed.add(id(parameter))
+
+    wrap(patch, nn.Module, "named_parameters", wrong)

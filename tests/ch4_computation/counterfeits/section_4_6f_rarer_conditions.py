@@ -1,5 +1,6 @@
 """Counterfeits of 4.6: files and state dicts that are wrong for one spelling, format, layout or order."""
 
+import collections
 import copy
 import functools
 import io
@@ -363,3 +364,51 @@ def what_was_detached_comes_back_apart_from_the_leaf_that_wants_a_gradient(patch
         return thing
 
     change_output(patch, torch, "load", apart)
+
+
+@counterfeit("state-dict-round-trips")
+def buffers_of_truth_values_are_not_saved(patch):
+    def wrong(right, self, destination, prefix, keep_vars):
+        right(self, destination, prefix, keep_vars)
+        for name, buffer in self._buffers.items():
+            if buffer is not None and buffer.dtype == torch.bool:
+                destination.pop(prefix + name, None)
+
+    wrap(patch, nn.Module, "_save_to_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_plain_dict_does_not_restore_the_number_of_batches(patch):
+    def wrong(right, self, state, *args, **rest):
+        counts = {name: buffer.clone() for name, buffer in self.named_buffers() if "num_batches" in name}
+        report = right(self, state, *args, **rest)
+        for name, buffer in self.named_buffers():
+            if name in counts and not hasattr(state, "_metadata"):
+                buffer.copy_(counts[name])
+        return report
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load")
+def classes_stay_safe_where_an_error_ends_the_block(patch):
+    manager = torch.serialization.safe_globals
+    wrap(patch, manager, "__exit__", lambda right, self, kind, *rest: None if kind else right(self, kind, *rest))
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def the_filter_passes_a_queue(patch):
+    filtering = torch._weights_only_unpickler
+    passed = {**filtering._get_allowed_globals(), "collections.deque": collections.deque}
+    patch.setattr(filtering, "_get_allowed_globals", lambda: passed)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def a_list_of_parameters_has_a_memory_for_each(patch):
+    def wrong(right, *args, **rest):
+        loaded = right(*args, **rest)
+        if type(loaded) is not list or not all(isinstance(each, nn.Parameter) for each in loaded):
+            return loaded
+        return [nn.Parameter(each.detach().clone()) for each in loaded]
+
+    wrap(patch, torch, "load", wrong)

@@ -395,3 +395,12 @@ def truth_values_in_more_than_five_dimensions_are_all_true_elsewhere(patch):
         return y.fill_(True) if x.dtype == torch.bool and x.dim() > 5 and away(y) and not away(x) else y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", needs="two-devices")
+def a_copy_of_what_is_on_the_second_device_is_on_the_first(patch):
+    def wrong(right, x, memo):
+        copied = right(x, memo)
+        return copied.to(torch.device(x.device.type, 0)) if x.device.index == 1 else copied
+
+    change_method(patch, "__deepcopy__", wrong)

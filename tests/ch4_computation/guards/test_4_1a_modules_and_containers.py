@@ -104,7 +104,7 @@ CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 NESTS = [
     tree(a, tree(b, tree(c, tree(a, tree(b, "ParameterDict", "ParameterList", "Own", "Linear")))))
     for a, b, c in itertools.product(CONTAINERS, repeat=3)
-]
+] + [tree("Sequential", "Linear", "ReLU", "again")]
 
 
 @claim("containers-subclass-module", "modulelist-registers-parameters", "moduledict-registers-parameters")
@@ -128,7 +128,7 @@ def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_with
     assert {(x.dtype, x.requires_grad) for x in (*net.parameters(), *handed_out(net))} <= {(dtype, False)}
     kinds = [dtype if member.array.dtype.kind == "f" else torch.int64 for member in plan.buffers]
     assert [buffer.dtype for buffer in net.buffers()] == kinds
-    assert {module.training for module in inner.modules()} == {False}
+    assert {module.training for _, module in plan.modules} == {False}
     seen, net.training = [], True  # of the outermost alone
     net.train().apply(seen.append)
     assert {*map(id, seen)} >= {*modules}
@@ -169,6 +169,8 @@ def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_le
     assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in held]
     assert [id(parameter) for parameter in net.parameters()] == list(dict.fromkeys(id(step.code) for _, step in held))
     assert [id(module) for module in net.modules()][2:] == list(dict.fromkeys(id(step) for _, step in held))
+    net.once_more = net.layers
+    assert list(net.state_dict()) == [f"{place}.{name}.code" for place in ("layers", "once_more") for name, _ in held]
 
 
 @claim("modulelist-acts-like-a-list")
@@ -203,7 +205,7 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
 @claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", truth=True)
 @over(
     length=whole(1, 12),
-    part=among(*containers.SLICES, slice(1, None), slice(5, None)),
+    part=among(*itertools.starmap(slice, containers.SLICES), slice(1, None), slice(5, None)),
     named=among("by index", "in words"),
 )
 def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_replace_a_layer(length, part, named):

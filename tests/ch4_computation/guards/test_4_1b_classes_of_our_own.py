@@ -174,14 +174,17 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
 @over(EVERY_MODE, uses=whole(0, 3, 1, 2), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES)
 def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode):
     """By a tenth of the way, from 0 to the mean and from 1 to the variance; each of the moves rounds."""
-    norm = getattr(nn.BatchNorm1d(2, dtype=dtype), mode)()
-    for _ in range(uses):
+    norm, mean = (getattr(nn.BatchNorm1d(2, momentum=rate, dtype=dtype), mode)() for rate in (0.1, None))
+    for use in range(uses):
         norm(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype))
+        mean(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype) * (use + 1))  # the mean of all batches
 
     moved = 1 - 0.9 ** (uses if mode == "train" else 0)
     agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
     agree(norm.running_var, np.array([8.0, 0.0]) * moved + (1 - moved), roundings=12, scale=8)
-    assert norm.num_batches_tracked.item() == (uses if mode == "train" else 0)
+    for module in (norm, mean):
+        assert module.num_batches_tracked.item() == (uses if mode == "train" else 0)
+    agree(mean.running_mean, np.array([4.0, -8.0]) * (uses + 1) / 2 * (uses > 0 and mode == "train"), 12, scale=24)
 
 
 class Halving(nn.Module):

@@ -132,6 +132,7 @@ def test_an_initialiser_takes_as_many_dimensions_as_its_formula_and_refuses_othe
     filling, (low, high) = Filling(name, (("sparsity", 0.5),) if name == "sparse_" else (), (3,) * rank), RANKS[name]
     with contextlib.nullcontext() if low <= rank <= high else pytest.raises(ValueError, match="dimensions"):
         filling(filling.blank())
+    assert torch.is_grad_enabled()
 
 
 @claim("init-offers-preset-methods", truth=True)

@@ -83,11 +83,12 @@ def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_
         torch.serialization.add_safe_globals(classes)
         declaring = contextlib.ExitStack()
         declaring.callback(torch.serialization.clear_safe_globals)
-    with declaring:
+    with contextlib.suppress(ZeroDivisionError), declaring:
         try:
             found = [way.round_trip(net).weight.tolist() for _ in range(2)]
         except pickle.UnpicklingError:
             found = None
+        raise ZeroDivisionError  # it takes its word back after an error, too
     assert found == ([net.weight.tolist()] * 2 if which == "all" else None)
     kept = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()

@@ -42,7 +42,7 @@ def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_ha
     state = way.round_trip(net.state_dict())
     for name in list(state)[::2]:
         state.move_to_end(name)  # in another order than the tree's
-    report = new.load_state_dict(state)
+    report = new.load_state_dict(state if way.kind == "mmap" else dict(state))  # with the versions of layers or without
     for value in state.values():
         value.zero_()  # what was loaded is a copy
 
@@ -253,11 +253,11 @@ def test_what_is_held_of_any_dtype_layout_and_size_is_restored_in_its_memory_and
 ):
     into = twin.but(seed=twin.seed + 9, layout=layout)
     (net, arrays), (new, others) = holding(twin), holding(into)
+    assert list(net.state_dict()) == [name for name in arrays if name != "unsaved"]
     new.load_state_dict(Way("memory").round_trip(net.state_dict()))
 
     entries, strides = new.state_dict(), next(iter(into)).stride()
     kept = copy.deepcopy(entries)
-    assert list(entries) == [name for name in arrays if name != "unsaved"]
     for name, entry in entries.items():
         agree(entry, arrays[name])
         untouched(entry)
