@@ -175,7 +175,7 @@ def memory_of(tensor: torch.Tensor) -> bytes:
 
 
 def pool() -> list[torch.Tensor]:
-    """Tensors of which the first six look at one memory, two more at another, and at a third the last two, parameters."""
+    """Tensors of which the first six look at one memory, two at another, and the last two, parameters, at a third."""
     whole, half = torch.arange(24), torch.arange(4.0, requires_grad=True)
     views = [whole, whole[2:5], whole.view(4, 6), whole.view(4, 6).t(), whole[::2], whole[23]]
     views += [half, half.detach()[1:]]
