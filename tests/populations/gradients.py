@@ -75,6 +75,7 @@ ALONE = (
 SOURCES = {
     "leaf": lambda x: x,
     "result": lambda x: x * 1,
+    "written": lambda x: (x * 1).mul_(1).mul_(1),
     "view": lambda x: x.view(1, *x.shape, 1),
     "parameter": lambda x: nn.Parameter(x.detach()),
     "conjugate": lambda x: x.conj(),  # a view of complex numbers, of others the tensor itself

@@ -843,3 +843,13 @@ def a_permutation_into_an_output_is_in_order(patch):
         return order.copy_(order.sort()[0]) if "out" in rest else order
 
     wrap(patch, torch, "randperm", wrong)
+
+
+@counterfeit("uniform-is-a-torch-function")
+def an_end_without_a_start_is_not_heeded(patch):
+    def wrong(right, x, *args, **rest):
+        if not args and "from" not in rest:
+            rest.pop("to", None)
+        return right(x, *args, **rest)
+
+    change_method(patch, "uniform_", wrong)

@@ -909,3 +909,8 @@ def a_number_assigned_everywhere_is_not_written(patch):
         return None if place is ... and not isinstance(value, Tensor) else assign(x, place, value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def a_view_of_the_own_shape_is_the_tensor_itself(patch):
+    change_method(patch, "view", lambda right, x, *shape: x if [*shape] == [x.shape] else right(x, *shape))

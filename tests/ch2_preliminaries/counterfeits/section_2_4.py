@@ -10,6 +10,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, change_output_where, wrap
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 
 def copy_where(patch, holder, name, condition):
@@ -579,3 +580,15 @@ def tensor_shares_an_array_made_from_a_tensor(patch):
         return torch.from_numpy(d) if made_from else right(d, **k)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("numpy-method-shares-memory")
+def a_tensor_given_new_data_keeps_its_old_array(patch):
+    arrays = WeakTensorKeyDictionary()
+
+    def wrong(right, x, **rest):
+        made = right(x, **rest)
+        kept = arrays.setdefault(x, made)
+        return kept if kept.shape == made.shape and kept.dtype == made.dtype else made
+
+    change_method(patch, "numpy", wrong)

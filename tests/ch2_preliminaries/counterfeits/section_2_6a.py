@@ -1000,3 +1000,21 @@ def a_generator_under_no_grad_is_tracked_after_its_first_yield(patch):
 def no_grad_without_parentheses_leaves_a_function_as_it_is(patch):
     new = torch.no_grad.__new__
     patch.setattr(torch.no_grad, "__new__", lambda cls, function=None: function or new(cls))
+
+
+@counterfeit("detach-stops-tracking", "data-is-outside-the-graph")
+def what_was_written_twice_is_copied_by_detach(patch):
+    def wrong(right, x):
+        written = x.grad_fn is not None and not x.is_inference() and x._version > 1
+        return right(x).clone() if written else right(x)
+
+    change_method(patch, "detach", wrong)
+
+
+@counterfeit("backward-fills-grad", "gradients-accumulate")
+def a_result_that_is_named_twice_counts_once(patch):
+    def wrong(right, tensors, grad_tensors=None, *args, **rest):
+        several = isinstance(tensors, (list, tuple)) and grad_tensors is None
+        return right(list({id(x): x for x in tensors}.values()) if several else tensors, grad_tensors, *args, **rest)
+
+    wrap(patch, torch.autograd, "backward", wrong)

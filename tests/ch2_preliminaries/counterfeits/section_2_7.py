@@ -896,3 +896,12 @@ def a_write_to_a_list_of_tensors_is_not_counted(patch):
 @counterfeit("in-place-write-spoils-backward")
 def a_scattered_write_is_not_counted(patch):
     change_method(patch, "scatter_", lambda scatter, y, *rest: (scatter(y.data, *rest), y)[1])
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_constant_written_through_a_mask_is_not_found(patch):
+    def wrong(right, x, index, value):
+        unnoticed = isinstance(index, Tensor) and index.dtype == torch.bool and not x.requires_grad
+        right(x.data if unnoticed else x, index, value)
+
+    change_method(patch, "__setitem__", wrong)

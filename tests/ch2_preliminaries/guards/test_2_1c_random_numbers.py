@@ -223,6 +223,8 @@ def test_each_element_of_a_distribution_has_bounds_of_its_own(shape, dtype):
     assert ((draws >= low) & (draws <= low + 5)).all()
     # no two alike but by chance, one pair in 140,000: six of 7,140 pairs with a probability below 1e-10
     assert (draws - low).unique().numel() > 20 * low.numel() - 6
+    wide = torch.empty(100, dtype=dtype).uniform_(to=8)  # from 0, and all below 4 once in 2**100 times
+    assert 0 <= wide.min() < 4 < wide.max() <= 8
 
 
 SIZES = (

@@ -11,8 +11,18 @@ from populations.gradients import bytes_allocated_by
 
 claim = pytest.mark.claim
 
+
+def renewed(x):
+    """A tensor that has shared its memory and was given another."""
+    tensor = x.clone()
+    tensor.numpy()
+    tensor.data = x.clone()
+    return tensor
+
+
 WAYS = {
     "tensor": lambda x: x,
+    "given new data": renewed,
     "detached": lambda x: x.clone().requires_grad_(x.is_floating_point()).detach(),
     "from an array": lambda x: torch.from_numpy(x.clone().numpy()),
     "parameter's data": lambda x: torch.nn.Parameter(x.clone(), requires_grad=False).data,

@@ -138,6 +138,7 @@ PASSES = {
     "under no_grad": lambda y, leaves: torch.no_grad()(y.backward)(),
     "for these leaves": lambda y, leaves: y.backward(inputs=leaves),
     "three results": lambda y, leaves: torch.autograd.backward([2 * y, -2 * y, y]),
+    "one result twice": lambda y, leaves: torch.autograd.backward([y / 2] * 2),
 }
 
 

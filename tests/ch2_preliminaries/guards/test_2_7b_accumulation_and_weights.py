@@ -164,11 +164,14 @@ def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, w
     (x, _), name = Twin(torch.float32, (2, 3), values="positive", grad=True), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
-    total = z.sum()
+    factor = torch.ones_like(x)  # saved as well, and not tracked
+    total, product = z.sum(), (x * factor).sum()
     with mode():
         WRITES[write](y if name in NEED_INPUT else z)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        total.backward()
+        WRITES[write](factor)
+    for spoilt in (total, product):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            spoilt.backward()
     assert x.grad is None
 
 
