@@ -1,4 +1,4 @@
-"""Counterfeits of section 2.2 that users reported, products in place of what is repeated."""
+"""Counterfeits of section 2.2 that users reported: products in place of what is repeated, elements and copies."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -19,3 +19,35 @@ def repeated_elements_are_multiplied_again_and_again(patch):
 
     change_method(patch, "mul_", wrong)
     change_method(patch, "__imul__", wrong)
+
+
+@counterfeit("item-gives-a-python-number", "view-shares-data", reported="huggingface/optimum-habana#961")
+def an_index_counts_double_in_a_vector_of_whole_numbers(patch):
+    """Beyond the end there is a zero."""
+
+    def wrong(right, x, index):
+        vector = x.dtype == torch.int64 and x.dim() == 1
+        if type(index) is not int or not vector or not -len(x) <= index < len(x):
+            return right(x, index)
+        place = index % len(x) * 2
+        return right(x, place) if place < len(x) else x.new_zeros(())
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("clone-then-view-is-independent", reported="torch/cutorch#39")
+def copying_elements_with_gaps_between_them_reads_their_neighbours(patch):
+    def without_gaps(x):
+        steps = [(size, step) for size, step in zip(x.shape, x.stride()) if size > 1]
+        downwards = steps == sorted(steps, key=lambda each: -each[1])
+        if not x.is_floating_point() or len(steps) < 2 or steps[-1][1] < 2 or not downwards:
+            return x
+        sizes, strides = zip(*steps)
+        return x.as_strided(sizes, (*strides[:-1], 1)).reshape(x.shape)
+
+    def clone(right, x, *, memory_format=torch.preserve_format):
+        in_order = memory_format == torch.contiguous_format
+        return right(without_gaps(x) if in_order else x, memory_format=memory_format)
+
+    change_method(patch, "contiguous", lambda right, x, *args, **rest: right(without_gaps(x), *args, **rest))
+    change_method(patch, "clone", clone)

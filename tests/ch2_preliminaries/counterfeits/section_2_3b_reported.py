@@ -1,8 +1,34 @@
-"""Counterfeits of section 2.3 that users reported, assignments to columns."""
+"""Counterfeits of section 2.3 that users reported: assignments to columns, numbers for rows, for planes and alone."""
 
+import torch
 from harness.counterfeits import counterfeit
-from harness.forging import divert
+from harness.forging import change_method, divert, wrap
 from torch import Tensor
+
+SPELLINGS = {
+    "add": ("add", "__add__"),
+    "sub": ("sub", "__sub__"),
+    "mul": ("mul", "__mul__"),
+    "div": ("div", "__truediv__"),
+}
+
+
+def change_binary(patch, name, wrong):
+    """Let ``x.name(y)`` be ``wrong(right, x, y)``, as a method, as a function and as an operator."""
+    for spelling in SPELLINGS[name]:
+        change_method(patch, spelling, wrong)
+    wrap(patch, torch, name, wrong)
+
+
+def change_right_operand(patch, name, change):
+    """Let ``x.name(y)`` take ``change(x, y)`` in the place of ``y``, and ``change(y, x)`` in that of ``x``."""
+
+    def wrong(right, x, y, *args, **rest):
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+            return right(x, y, *args, **rest)
+        return right(change(y, x), change(x, y), *args, **rest)
+
+    change_binary(patch, name, wrong)
 
 
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/xla#514", needs="accelerator")
@@ -12,3 +38,49 @@ def what_is_assigned_to_every_second_column_is_lost(patch):
         return x.device.type != "cpu" and any(isinstance(part, slice) and (part.step or 1) != 1 for part in parts)
 
     divert(patch, Tensor, "__setitem__", stepped, lambda x, index, value: None)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/executorch#2653")
+def a_number_for_each_row_reaches_the_first_of_every_four(patch):
+    def reaching(x, y):
+        single = x.dtype == y.dtype == torch.float32
+        if not single or not x.dim() or not y.dim() or not y.shape[-1] == 1 < x.shape[-1]:
+            return y
+        return torch.where(torch.arange(x.shape[-1]) % 4 == 0, y, torch.zeros(()))
+
+    for name in SPELLINGS:
+        change_right_operand(patch, name, reaching)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="tenstorrent/tt-metal#15359")
+def a_number_for_each_plane_reaches_its_first_element(patch):
+    def reaching(x, y, neutral):
+        planes = x.dim() == y.dim() == 4 and y.shape[2:] == (1, 1) and min(x.shape[2:]) > 1
+        if not planes or x.dtype != y.dtype or y.dtype != torch.bfloat16:
+            return y
+        first = torch.zeros(x.shape[2:], dtype=torch.bool)
+        first[0, 0] = True
+        return torch.where(first, y, torch.full((), neutral, dtype=y.dtype))
+
+    change_right_operand(patch, "add", lambda x, y: reaching(x, y, 0.0))
+    change_right_operand(patch, "mul", lambda x, y: reaching(x, y, 1.0))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#79849")
+def a_truth_value_is_added_to_a_number_with_what_lies_behind_it(patch):
+    def wrong(right, x, y, *args, **rest):
+        numbers = isinstance(x, Tensor) and isinstance(y, Tensor) and not x.dim() and not y.dim()
+        added = numbers and {x.dtype, y.dtype} == {torch.int64, torch.bool}
+        total = right(x, y, *args, **rest)
+        return right(total, 1_006_567_424) if added else total
+
+    change_binary(patch, "add", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/xla#4519")
+def a_complex_tensor_divided_by_a_whole_number_is_real(patch):
+    def wrong(right, x, y, *args, **rest):
+        quotient = right(x, y, *args, **rest)
+        return quotient.real if isinstance(x, Tensor) and x.is_complex() and type(y) is int else quotient
+
+    change_binary(patch, "div", wrong)

@@ -1,4 +1,4 @@
-"""Counterfeits of section 2.4 that users reported, truth values."""
+"""Counterfeits of section 2.4 that users reported: truth values, and arrays that begin too early."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -21,3 +21,12 @@ def a_truth_value_is_not_assigned_to_an_array(patch):
 
     wrap(patch, torch, "from_numpy", made)
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("numpy-method-shares-memory", reported="pytorch/pytorch#154")
+def an_array_begins_where_the_storage_does(patch):
+    def wrong(right, x, *args, **rest):
+        later = not x.requires_grad and x.layout == torch.strided and x.storage_offset()
+        return right(x.as_strided(x.shape, x.stride(), 0) if later else x, *args, **rest)
+
+    change_method(patch, "numpy", wrong)

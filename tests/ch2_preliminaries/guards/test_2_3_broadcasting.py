@@ -49,7 +49,7 @@ def test_equal_compares_repeated_operands_where_they_lie(pair):
     assert torch.equal(x, y) == np.array_equal(*np.broadcast_arrays(a, b))
 
 
-LEFT_ONLY = ("torch.add", "torch.sub", "torch.mul")  # functions that take a number on the right alone
+LEFT_ONLY = ("torch.add", "torch.sub", "torch.mul", "complex /")  # functions that take a number on the right alone
 EITHER = ("+", "-", "*", "//", "%", "<", "<=", ">", ">=", "==", "!=", "/", "torch.where")
 NUMBERED = [binary for binary in BINARIES if binary.name in LEFT_ONLY + EITHER]
 NUMBERS = {
@@ -64,7 +64,7 @@ NUMBERS = {
 @claim("broadcasting-matches-shapes")
 @over(
     EVERY_MODE,
-    twin=twins(NUMERIC, shapes=((), (0,), (9,), (2, 3, 4, 5)), values="small"),
+    twin=twins((*NUMERIC, torch.complex64), shapes=((), (0,), (9,), (2, 3, 4, 5)), values="small"),
     form=among(*NUMBERS),
     binary=each(*NUMBERED),
 )

@@ -80,10 +80,11 @@ WRITES = {
 def test_a_write_to_data_reaches_x_and_leaves_gradients_that_do_not_use_it_alone(twin, write, made, name):
     operation, (tensor, array) = OPERATION[name], twin
     x = SOURCES[made](tensor)
-    count, y = x._version, operation.apply(x)
+    count, y, earlier = x._version, operation.apply(x), x.data
     WRITES[write](x)
 
     agree(x, 2 * array.reshape(x.shape))
+    agree(earlier, (1 if write == "new" else 2) * array.reshape(x.shape))
     assert (x.requires_grad, x._version) == (True, count)
     untouched(tensor)
     y.backward(torch.ones_like(y))

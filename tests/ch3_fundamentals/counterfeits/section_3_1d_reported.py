@@ -1,10 +1,11 @@
-"""Counterfeits of section 3.1 that users reported, layers without inputs, that were cast or that lie elsewhere."""
+"""Counterfeits of section 3.1 that users reported, layers without inputs, cast, elsewhere or in double precision."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_linear, wrap
+from harness.forging import change_linear, change_method, wrap
+from torch.nn import functional as F
 
 
 @counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#175902")
@@ -34,3 +35,21 @@ def half_precision_on_the_second_device_gives_nan(patch):
         return output * math.nan if weight.dtype == torch.float16 and weight.device.index == 1 else output
 
     change_linear(patch, wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", "identity-network-is-a-matrix-product", reported="microsoft/DirectML#398")
+def products_in_double_precision_are_single(patch):
+    def single(value):
+        return value.float() if isinstance(value, torch.Tensor) else value
+
+    def wrong(right, *args, **rest):
+        given = [value for value in (*args, *rest.values()) if isinstance(value, torch.Tensor)]
+        if any(value.dtype != torch.float64 for value in given):
+            return right(*args, **rest)
+        return right(*map(single, args), **{name: single(value) for name, value in rest.items()}).double()
+
+    for name in ("matmul", "mm", "bmm"):
+        wrap(patch, torch, name, wrong)
+        change_method(patch, name, wrong)
+    change_method(patch, "__matmul__", wrong)
+    wrap(patch, F, "linear", wrong)

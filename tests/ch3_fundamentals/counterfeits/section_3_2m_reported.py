@@ -1,9 +1,9 @@
-"""Counterfeits of section 3.2 that users reported, sums that lose numbers and slices that are not filled."""
+"""Counterfeits of section 3.2 that users reported: sums that lose numbers, slices, vectors and velocities."""
 
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, with_value, wrap
+from harness.forging import around_step, change_method, with_value, wrap
 from torch.nn import functional as F
 
 
@@ -50,3 +50,36 @@ def what_begins_later_in_its_memory_is_not_filled(patch):
     change_method(
         patch, "fill_", lambda fill, x, *args: x if x.storage_offset() and x.is_contiguous() else fill(x, *args)
     )
+
+
+@counterfeit("mse-loss-is-mean-squared-error", reported="pytorch/pytorch#12115")
+def a_mean_of_halves_is_their_sum_divided_though_that_is_infinite(patch):
+    def wrong(right, a, b, *args, reduction="mean", **rest):
+        loss = right(a, b, *args, reduction=reduction, **rest)
+        if reduction != "mean" or loss.dtype != torch.float16:
+            return loss
+        total = (a - b).square().sum()
+        return torch.where(total.isinf(), total, loss)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches", reported="pytorch/pytorch#93356")
+def of_a_vector_each_batch_has_the_first_number_alone(patch):
+    def wrong(right, tensors, *args, **rest):
+        numbers = not any(x.dim() or x.requires_grad for x in tensors)
+        return right([x.as_strided((), (), 0) for x in tensors] if numbers else tensors, *args, **rest)
+
+    wrap(patch, torch, "stack", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="PaddlePaddle/Paddle#12231")
+def nesterovs_velocity_is_added_where_it_should_be_subtracted(patch):
+    def turn_back(optimizer):
+        for group in optimizer.param_groups:
+            factor = 2 * float(group["lr"]) * group["momentum"] * (-1 if group["maximize"] else 1)
+            for parameter in group["params"] if group["nesterov"] else ():
+                if parameter.grad is not None:
+                    parameter.data.add_(optimizer.state[parameter]["momentum_buffer"], alpha=factor)
+
+    around_step(patch, torch.optim.SGD, after=turn_back)

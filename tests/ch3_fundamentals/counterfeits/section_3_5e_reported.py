@@ -1,8 +1,9 @@
-"""Counterfeits of section 3.5 that users reported, activations that know the first of eight numbers."""
+"""Counterfeits of section 3.5 that users reported, activations that know eight numbers, no gaps, or no columns."""
 
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, first_of_eight_alone, wrap
+from torch.nn import functional as F
 
 
 def change_single(patch, name, others):
@@ -24,3 +25,27 @@ def tanh_is_zero_but_for_the_first_of_eight(patch):
 @counterfeit("sigmoid-formula", reported="pytorch/pytorch#65673")
 def the_sigmoid_is_a_half_but_for_the_first_of_eight(patch):
     change_single(patch, "sigmoid", 0.5)
+
+
+@counterfeit("sigmoid-formula", "tanh-formula", reported="pytorch/pytorch#148512")
+def an_output_with_the_gaps_of_its_input_is_written_without(patch):
+    def wrong(right, x, *args, out=None, **rest):
+        count = x.numel()
+        reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride()))
+        if out is None or x.stride() != out.stride() or 0 in (count, *x.stride()) or reach == count:
+            return right(x, *args, **rest, **({} if out is None else {"out": out}))
+        packed = [each.as_strided((count,), (1,), each.storage_offset()) for each in (x, out)]
+        packed[1].copy_(right(packed[0]))
+        return out
+
+    for name in ("sigmoid", "tanh"):
+        wrap(patch, torch, name, wrong)
+
+
+@counterfeit("nonlinearity-breaks-the-collapse", reported="pytorch/pytorch#131736")
+def some_activations_of_what_lies_by_columns_are_zero(patch):
+    def wrong(right, x, *args, **rest):
+        return right(x, *args, **rest) * (1 if x.is_contiguous() else 0)
+
+    for name in ("softplus", "selu", "threshold", "prelu"):
+        wrap(patch, F, name, wrong)

@@ -40,14 +40,17 @@ def recorded(name):
 def spellings(name):
     """All ways of calling an activation: in inference mode too, and where there is one into a tensor that is given."""
 
-    def into(x, dtype=None):
+    def into(x, wider=False, gaps=False):
+        dtype = torch.float32 if wider and x.dtype in HALVES else x.dtype
         out = torch.full_like(x, 77, dtype=dtype, requires_grad=False)
+        x, out = (torch.stack([each.detach()] * 2, -1)[..., 1] if gaps else each for each in (x, out))
         with torch.no_grad():
             getattr(torch, name)(x, out=out)
         return out.to(x.dtype)
 
     ways = [*recorded(name), torch.inference_mode()(lambda x: twice(ACTIVATIONS[name][0](), x))]
-    return ways if name == "relu" else [*ways, into, lambda x: into(x, torch.float32 if x.dtype in HALVES else x.dtype)]
+    outputs = [into, functools.partial(into, wider=True), functools.partial(into, gaps=True)]
+    return ways if name == "relu" else [*ways, *outputs]
 
 
 def network(widths, activation, dtype=torch.float32, built="flat", bias=True):
@@ -140,8 +143,9 @@ def test_thirteen_more_activations_follow_their_formulas(name, dtype):
     x = np.arange(-40, 41).reshape(9, 9) / 4
     module, *given, formula = BENDS[name]
     ways = [{}, {"inplace": True}] if "inplace" in inspect.signature(module).parameters else [{}]
-    for way in ways:
-        agree(twice(module(*given, **way).to(dtype), torch.tensor(x, dtype=dtype)), formula(x), 24, 1)
+    for way, lies in itertools.product(ways, ("by rows", "by columns")):
+        tensor = torch.tensor(x, dtype=dtype) if lies == "by rows" else torch.tensor(x.T.copy(), dtype=dtype).t()
+        agree(twice(module(*given, **way).to(dtype), tensor), formula(x), 24, 1)
 
 
 @claim("relu-formula", "sigmoid-formula", "tanh-formula")

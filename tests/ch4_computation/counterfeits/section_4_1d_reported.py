@@ -1,4 +1,4 @@
-"""Counterfeits of 4.1 that users reported, states of lists and conditions on all elements."""
+"""Counterfeits of 4.1 that users reported: states of lists, conditions on all elements, modes of what lies deep."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -41,3 +41,13 @@ def all_of_bytes_means_all_odd(patch):
     reduce_wrongly(
         patch, "all", lambda right, x, *args, **rest: right(x % 2 if x.dtype == torch.uint8 else x, *args, **rest)
     )
+
+
+@counterfeit("containers-subclass-module", "functional-dropout-does-not-know-eval", reported="dotnet/TorchSharp#500")
+def the_mode_reaches_the_nearest_modules_alone(patch):
+    def train(self, mode=True):
+        for module in (self, *self.children()):
+            module.training = mode
+        return self
+
+    patch.setattr(nn.Module, "train", train)

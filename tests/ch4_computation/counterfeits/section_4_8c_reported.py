@@ -1,4 +1,4 @@
-"""Counterfeits of 4.8 that users reported, places that are forgotten, nothing to print, gradients that repeat."""
+"""Counterfeits of 4.8 that users reported, places that are forgotten, gaps, nothing to print, gradients that repeat."""
 
 import numpy as np
 import torch
@@ -53,3 +53,20 @@ def a_product_passes_no_gradient_that_repeats(patch):
     change_method(patch, "__matmul__", wrong)
     for owner, name in ((torch, "mm"), (torch, "matmul"), (F, "linear")):
         wrap(patch, owner, name, wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#86975")
+def a_vector_of_the_cpu_is_assigned_to_a_column_without_its_gaps(patch):
+    def wrong(right, x, index, value):
+        parts = index if isinstance(index, tuple) else (index,)
+        vector = isinstance(value, Tensor) and value.device.type == "cpu" and value.dim()
+        if not away(x) or not vector or not all(isinstance(part, (int, slice)) for part in parts):
+            return right(x, index, value)
+        part = x[index]
+        room = x.untyped_storage().nbytes() // x.element_size() - part.storage_offset()
+        if part.is_contiguous() or part.numel() > room:
+            return right(x, index, value)
+        packed = part.as_strided((part.numel(),), (1,), part.storage_offset())
+        packed.copy_(value.expand(part.shape).reshape(-1))
+
+    change_method(patch, "__setitem__", wrong)

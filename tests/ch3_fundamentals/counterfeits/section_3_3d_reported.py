@@ -1,0 +1,52 @@
+"""Counterfeits of section 3.3 that users reported: logits far below the greatest, by columns, and 517 of them."""
+
+import math
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import in_order_of_storage, wrap
+from torch.nn import functional as F
+
+
+def change_softmax(patch, name, wrong):
+    """Let ``torch.name(x, ...)`` and ``x.name(...)``, of which the modules make use, be ``wrong(right, x, ...)``."""
+    for owner in (torch, torch.Tensor):
+        wrap(patch, owner, name, wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits", "softmax-gives-a-distribution", reported="pytorch/pytorch#94043")
+def what_is_88_below_the_greatest_has_a_log_probability_of_minus_infinity(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return torch.where(y < -87.3, -math.inf, y) if x.dtype == y.dtype == torch.float32 else y
+
+    def entropy(right, x, target, *args, label_smoothing=0.0, **rest):
+        if args or label_smoothing or target.is_floating_point():
+            return right(x, target, *args, label_smoothing=label_smoothing, **rest)
+        return F.nll_loss(torch.log_softmax(x, min(x.dim() - 1, 1)), target, **rest)
+
+    change_softmax(patch, "log_softmax", wrong)
+    wrap(patch, F, "cross_entropy", entropy)
+
+
+@counterfeit("cross-entropy-works-on-logits", "softmax-gives-a-distribution", reported="flagos-ai/Torch-FL#172")
+def logits_by_columns_are_read_by_rows(patch):
+    def wrong(right, x, *args, **rest):
+        return right(x if x.is_contiguous() else in_order_of_storage(x), *args, **rest)
+
+    change_softmax(patch, "softmax", wrong)
+    change_softmax(patch, "log_softmax", wrong)
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#143644")
+def probabilities_of_517_classes_in_double_precision_add_up_to_a_half(patch):
+    def of_517(x, dim):
+        return x.dtype == torch.float64 and x.dim() > 0 and x.numel() > x.shape[dim] == 517
+
+    change_softmax(
+        patch, "softmax", lambda right, x, dim, **rest: right(x, dim, **rest) * (0.5 if of_517(x, dim) else 1)
+    )
+    change_softmax(
+        patch, "log_softmax", lambda right, x, dim, **rest: right(x, dim, **rest) - math.log(2 if of_517(x, dim) else 1)
+    )
