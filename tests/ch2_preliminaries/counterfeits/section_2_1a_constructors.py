@@ -603,3 +603,14 @@ def zeros_hands_out_the_same_memory_twice(patch):
         return x if k or x.dim() != 1 else made.setdefault(tuple(x.shape), x).view(x.shape)
 
     wrap(patch, torch, "zeros", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def digits_that_single_precision_lacks_are_cut_off(patch):
+    def wrong(right, data, *args, dtype=None, **rest):
+        if isinstance(data, np.ndarray) and data.dtype == np.float64 and dtype == torch.float32:
+            nearest = data.astype(np.float32)
+            data = np.where(np.abs(nearest) > np.abs(data), np.nextafter(nearest, np.float32(0)), nearest)
+        return right(data, *args, dtype=dtype, **rest)
+
+    wrap(patch, torch, "tensor", wrong)

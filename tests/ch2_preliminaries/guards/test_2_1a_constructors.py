@@ -9,6 +9,7 @@ from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, ag
 from populations.arrays import BOTH, REAL, array_of
 from populations.comparing import untouched
 from populations.initialisers import RELEASE
+from populations.rounding import as_held
 from populations.twins import NUMPY, SHAPES
 
 claim = pytest.mark.claim
@@ -145,10 +146,10 @@ def test_a_number_at_any_depth_keeps_its_kind_and_its_value(number, depth):
 @claim("tensor-function-takes-data")
 @over(EVERY_MODE, dtype=among(*(each for each in ANY if each != torch.uint8)), form=among(list, tuple, np.array, apart))
 def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtype, form):
-    """Whole numbers are cut from fractions, and whatever is not zero is true."""
-    data = [1.75, -1.75, 0.25, -100.5, 0.0]
+    """Whole numbers are cut from fractions, what is not zero is true, and other digits are rounded to the nearest."""
+    data = [1.75, -1.75, 0.25, -100.5, 0.0, 0.1, -1 / 3, 2 / 3, 2.7]
 
-    agree(torch.tensor(form(data), dtype=dtype).flatten(), np.array(data).astype(NUMPY[dtype]))
+    agree(torch.tensor(form(data), dtype=dtype).flatten(), as_held(np.array(data), dtype))
 
 
 @claim("tensor-function-takes-data", truth=True)
