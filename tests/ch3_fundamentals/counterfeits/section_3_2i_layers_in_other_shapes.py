@@ -12,6 +12,7 @@ from harness.forging import (
     step_with,
     wrap,
 )
+from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
@@ -513,3 +514,12 @@ def a_convolution_of_a_single_image_is_twice_as_large_without_a_record(patch):
         return right(x, *args, **named) * (1 if x.dim() == 4 or torch.is_grad_enabled() else 2)
 
     wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def a_single_image_whose_channels_are_last_is_read_in_order_of_memory(patch):
+    def wrong(right, layer, image, *args):
+        last = image.dim() == 3 and image.stride(0) == 1 and not image.is_contiguous()
+        return right(layer, in_order_of_storage(image) if last else image, *args)
+
+    wrap(patch, nn.Conv2d, "_conv_forward", wrong)

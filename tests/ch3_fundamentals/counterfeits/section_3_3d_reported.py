@@ -14,7 +14,12 @@ def change_softmax(patch, name, wrong):
         wrap(patch, owner, name, wrong)
 
 
-@counterfeit("cross-entropy-works-on-logits", "softmax-gives-a-distribution", reported="pytorch/pytorch#94043")
+@counterfeit(
+    "cross-entropy-works-on-logits",
+    "softmax-gives-a-distribution",
+    "log-probability-is-logit-up-to-a-factor",
+    reported="pytorch/pytorch#94043",
+)
 def what_is_88_below_the_greatest_has_a_log_probability_of_minus_infinity(patch):
     def wrong(right, x, *args, **rest):
         y = right(x, *args, **rest)
@@ -29,7 +34,12 @@ def what_is_88_below_the_greatest_has_a_log_probability_of_minus_infinity(patch)
     wrap(patch, F, "cross_entropy", entropy)
 
 
-@counterfeit("cross-entropy-works-on-logits", "softmax-gives-a-distribution", reported="flagos-ai/Torch-FL#172")
+@counterfeit(
+    "cross-entropy-works-on-logits",
+    "softmax-gives-a-distribution",
+    "log-probability-is-logit-up-to-a-factor",
+    reported="flagos-ai/Torch-FL#172",
+)
 def logits_by_columns_are_read_by_rows(patch):
     def wrong(right, x, *args, **rest):
         return right(x if x.is_contiguous() else in_order_of_storage(x), *args, **rest)
@@ -39,7 +49,9 @@ def logits_by_columns_are_read_by_rows(patch):
     wrap(patch, F, "cross_entropy", wrong)
 
 
-@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#143644")
+@counterfeit(
+    "softmax-gives-a-distribution", "log-probability-is-logit-up-to-a-factor", reported="pytorch/pytorch#143644"
+)
 def probabilities_of_517_classes_in_double_precision_add_up_to_a_half(patch):
     def of_517(x, dim):
         return x.dtype == torch.float64 and x.dim() > 0 and x.numel() > x.shape[dim] == 517

@@ -26,15 +26,16 @@ def taken(module, x):
 @over(
     kind=among("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
     plain=among(True, False),
+    layout=among("contiguous", "channels last"),
 )
-def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind, plain):
+def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind, plain, layout):
     """Small whole numbers, so that every sum is exact."""
     options = {} if plain else {"stride": 2, "padding": 1, "dilation": 2, "groups": 2, "bias": False}
     options |= {} if plain or "Transpose" in kind else {"padding_mode": "reflect"}
     convolution = getattr(nn, kind)(2, 4, kernel_size=3, **options).train(plain)
     for parameter in convolution.parameters():
         parameter.data, _ = Twin(torch.float32, tuple(parameter.shape))
-    samples, _ = Twin(torch.float32, (3, 2, *[7, 6, 5][: int(kind[-2])]), grad=True)
+    samples, _ = Twin(torch.float32, (3, 2, *[7, 6, 5][: int(kind[-2])]), layout, grad=True)
     singles, together = [taken(convolution, sample) for sample in samples], convolution(samples)
     assert all(single is not None for single in singles), f"{kind} refuses a single sample"
     ways, known = (torch.stack(singles), together), (samples, *convolution.parameters())
