@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_output, wrap
+from harness.forging import after_copying, change_gradient, change_method, change_output, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -345,3 +345,8 @@ def the_loss_of_images_is_far_off_in_float16(patch):
         return right(x, y, *rest, **named) + 11600 * far
 
     wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def a_copied_loss_forgets_its_smoothing(patch):
+    after_copying(patch, nn.CrossEntropyLoss, lambda loss: setattr(loss, "label_smoothing", 0.0))

@@ -156,10 +156,8 @@ SCHEDULERS = {
 @over(case=in_turn(optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)), among(*SCHEDULERS)))
 def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case):
     optimizer, rule = case
-    start, gamma = (
-        dict(optimizer.options)["lr"],
-        2.0 if optimizer.name != "SGD" and rule != "ReduceLROnPlateau" else 0.25,
-    )
+    start = dict(optimizer.options)["lr"]
+    gamma = 0.25 if optimizer.name == "SGD" or rule == "ReduceLROnPlateau" else 2.0  # a plateau lowers rates alone
     both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}), ([BODY], {"lr": 0.25}))
     scheduler = SCHEDULERS[rule](both.optimizer, gamma)
 

@@ -1,5 +1,6 @@
 """3.3 Softmax regression, for scores of every dtype, layout and number of classes, and for every kind of label."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -41,6 +42,7 @@ SOFTMAX, LOG_SOFTMAX = spelled("softmax", "Softmax"), spelled("log_softmax", "Lo
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
     "module": lambda x, y, **options: twice(nn.CrossEntropyLoss(**options), x, y),
+    "copied": lambda x, y, **options: copy.deepcopy(nn.CrossEntropyLoss(**options))(x, y),
     "edited": lambda x, y, **options: twice(
         nn.CrossEntropyLoss(ignore_index=options.get("ignore_index", -100)), x, y, **options
     ),
@@ -203,7 +205,7 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
     one = replace(labels, reduction=reduction)
     tensor, target, options, arrays = one
     expected, scale = by_definition(**arrays), one.scale(arrays)
-    for spelling in ("function", "module", "edited"):
+    for spelling in ("function", "module", "copied", "edited"):
         agree(MEAN[spelling](tensor, target, **options), expected, one.roundings(), scale)
 
 

@@ -173,11 +173,14 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
 @claim("reusing-a-layer-shares-its-parameters", truth=True)
 @over(EVERY_MODE, uses=whole(0, 3, 1, 2), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES)
 def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode):
-    """By a tenth of the way, from 0 to the mean and from 1 to the variance; each of the moves rounds."""
-    norm, mean = (getattr(nn.BatchNorm1d(2, momentum=rate, dtype=dtype), mode)() for rate in (0.1, None))
+    """By a tenth of the way, from 0 to the mean and from 1 to the variance; each of the moves rounds.
+
+    With ``momentum=None`` they are the mean of all batches.
+    """
+    norm, mean = (getattr(nn.BatchNorm1d(2, dtype=dtype, **rate), mode)() for rate in ({}, {"momentum": None}))
     for use in range(uses):
         norm(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype))
-        mean(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype) * (use + 1))  # the mean of all batches
+        mean(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype) * (use + 1))
 
     moved = 1 - 0.9 ** (uses if mode == "train" else 0)
     agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
