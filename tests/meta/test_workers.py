@@ -1,8 +1,13 @@
 """A run with workers (pytest-xdist) says what a run without them says."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 MORE = """
 import pytest
@@ -79,3 +84,20 @@ def test_a_usage_error_with_workers_is_the_one_without(project):
     assert alone.ret == workers.ret == pytest.ExitCode.USAGE_ERROR
     assert workers.errlines == alone.errlines
     assert workers.outlines == alone.outlines == []
+
+
+HANDS_OUT = """
+import sys, pytest
+
+class Look:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self):
+        pytest.exit(f"torch is imported: {'torch' in sys.modules}", 0)
+
+pytest.main(["-n", "1"], plugins=[Look()])
+"""
+
+
+def test_a_process_that_only_hands_tests_out_imports_no_torch():
+    ran = subprocess.run([sys.executable, "-c", HANDS_OUT], cwd=ROOT, capture_output=True, text=True)
+    assert "torch is imported: False" in ran.stdout + ran.stderr
