@@ -7,7 +7,7 @@ from populations.twins import SHAPES, Twin, arranged
 
 REAL = (torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 BOTH = (*REAL, torch.bool, torch.complex64, torch.complex128)
-LARGE = (*SHAPES, (333, 334))
+LARGE = (*SHAPES, (363, 364))
 UNSIGNED = ("uint8", *(name for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)))  # since torch 2.3
 
 

@@ -35,7 +35,8 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
             gap = np.abs(np.subtract(values, expected, dtype=np.result_type(values, expected, np.float64)))
             # near zero: the smallest normal number, or of float16, whose is large, the smallest of all
             least = torch.finfo(actual.dtype).tiny * (eps if actual.dtype == torch.float16 else 1)
-            same |= gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + least
+            near = gap <= roundings * eps / 2 * np.maximum(np.abs(expected), scale) + least
+        same |= near & np.isfinite(expected)  # of an infinite one any number would be within infinity
     same |= (values != values) & (expected != expected)
     if not np.all(same):
         at = tuple(int(index) for index in np.argwhere(~same)[0]) if same.ndim else ()

@@ -148,10 +148,11 @@ def correlated(x, w, stride=1, padding=0, dilation=1, groups=1):
 AGE = 101  # calls after which no counter or buffer of a module is new
 
 
-def aged(call: Callable) -> Callable:
-    """A module, or what else is called with a tensor, after AGE calls."""
+def aged(call: torch.nn.Module) -> torch.nn.Module:
+    """A module after AGE calls, with a hook that does nothing."""
     for _ in range(AGE):
         call(torch.zeros(1))
+    call.register_forward_hook(lambda *_: None)
     return call
 
 
@@ -169,8 +170,9 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
 
 def passes(net: torch.nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
-    either way in inference mode, there without a record too, what a copy of it makes of them unless it is long, and it
-    itself where they are not its samples' first dimension in memory. At the end it is in training mode.
+    either way in inference mode, there without a record too, with hooks that do nothing, what a copy of it makes of
+    them unless it is long, and it itself where they are not its samples' first dimension in memory. At the end it is in
+    training mode.
     """
     yield net.train()(x)
     yield net(torch.stack([-x, x], 1).transpose(0, 1))[1]
@@ -183,7 +185,9 @@ def passes(net: torch.nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tensor]:
     with torch.inference_mode():
         yield net(x)
         yield torch.stack([net(row).cpu() for row in x])
-    net.train()
+    for part in net.train():
+        part.register_forward_hook(lambda *_: None)
+    yield net(x)
     if len(net) <= 8:  # copying a longer one takes as long as all the others
         yield copy.deepcopy(net)(x)
 

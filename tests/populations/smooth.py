@@ -68,6 +68,9 @@ SMOOTH = {
     "addcdiv": lambda x: torch.addcdiv(x, x, 1 + x, value=2),
     "in place": lambda x: (x * 1).mul_(x).add_(x, alpha=3).div_(1 + x).sub_(x),
     "where": lambda x: torch.where(pattern(x, 2) > 1, x * x, 3 * x),
+    "add, mul by name": lambda x: torch.add(input=torch.mul(input=x, other=x), other=x, alpha=3),
+    "sub, div by name": lambda x: torch.sub(input=1, other=torch.div(input=x, other=1 + x), alpha=3),
+    "pow, matmul by name": lambda x: torch.matmul(input=torch.pow(input=x, exponent=3), other=x),
     # reductions
     **{
         f"{name} of all": lambda x, name=name: getattr(x - 0.5, name)()
@@ -119,6 +122,10 @@ SMOOTH = {
     "unbind": lambda x: torch.stack([(n + 1) * part for n, part in enumerate(torch.unbind(x, 1))]),
     "permute": lambda x: x[None].permute(2, 0, 1),
     "t": lambda x: x.t(),
+    "unsqueeze_": lambda x: (2 * x).unsqueeze_(0),
+    "squeeze_": lambda x: (2 * x)[None].contiguous().squeeze_(),
+    "t_": lambda x: (2 * x).t_(),
+    "transpose_": lambda x: (2 * x).transpose_(0, 1),
     "movedim": lambda x: x[None].movedim(0, -1),
     "diagonal": lambda x: x.diagonal(1),
     "diag": lambda x: torch.diag(x[0]),

@@ -53,16 +53,16 @@ class Sample:
         """Places between draws that may be confused: near ones, neighbours along each dimension, and two calls'."""
         steps = [math.prod(self.shape[dimension:]) for dimension in range(len(self.shape) + 1)]
         count = self.calls * math.prod(self.shape)
-        return sorted({lag for lag in (*steps, 2, 3, 8, 16, 200) if lag <= count // 2})
+        return sorted({lag for lag in (*steps, 2, 3, 8, 16, 200, 65_536) if lag <= count // 2})
 
 
 def samples(*dtypes: torch.dtype, spellings: tuple[str, ...] = ("",)) -> Population:
-    """Samples of 4,000 to 65,537 draws: rank 0 to 5, odd sizes, sizes past powers of two, and many short tensors, which
-    torch fills in another way than long ones. The dtypes go round, and so do the spellings.
+    """Samples of 4,000 to 131,075 draws: rank 0 to 5, odd sizes, sizes past powers of two, and many short tensors,
+    which torch fills in another way than long ones. The dtypes go round, and so do the spellings.
     """
     asked = [
-        *(((65_537,), 1), ((31,), 400), ((181, 182), 1), ((8, 1, 64, 65), 1)),
-        *(((5,), 1_600), ((3, 5, 7), 120), ((2, 3, 2, 5, 557), 1), ((), 4_000)),
+        *(((131_075,), 1), ((31,), 400), ((181, 182), 1), ((8, 1, 64, 65), 1)),
+        *(((5,), 4_000), ((3, 5, 7), 120), ((2, 3, 2, 5, 557), 1), ((), 4_000)),
     ]
     several = len(spellings)
     return among(

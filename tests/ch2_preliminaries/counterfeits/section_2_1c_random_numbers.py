@@ -853,3 +853,22 @@ def an_end_without_a_start_is_not_heeded(patch):
         return right(x, *args, **rest)
 
     change_method(patch, "uniform_", wrong)
+
+
+@counterfeit("rand-is-standard-uniform")
+def rand_counts_with_sixteen_bits(patch):
+    change_output(patch, torch, "rand", lambda x: x.reshape(-1)[torch.arange(x.numel()) % 65_536].reshape(x.shape))
+
+
+@counterfeit("rand-is-standard-uniform")
+def rand_without_elements_has_one_dimension(patch):
+    change_output_where(patch, torch, "rand", lambda x: x.numel() == 0, torch.flatten)
+
+
+@counterfeit("randn-is-standard-normal")
+def randn_into_double_precision_has_the_digits_of_single(patch):
+    def wrong(right, *sizes, **rest):
+        result = right(*sizes, **rest)
+        return result.copy_(result.float()) if "out" in rest and result.dtype == torch.float64 else result
+
+    wrap(patch, torch, "randn", wrong)

@@ -914,3 +914,12 @@ def a_number_assigned_everywhere_is_not_written(patch):
 @counterfeit("view-is-a-new-tensor-object")
 def a_view_of_the_own_shape_is_the_tensor_itself(patch):
     change_method(patch, "view", lambda right, x, *shape: x if [*shape] == [x.shape] else right(x, *shape))
+
+
+@counterfeit("item-gives-a-python-number")
+def item_of_a_column_s_only_element_forgets_its_offset(patch):
+    def wrong(item, x):
+        alone = x.dim() == 1 and x.stride() != (1,)
+        return item(x.detach().as_strided(x.shape, x.stride(), 0) if alone else x)
+
+    change_method(patch, "item", wrong)

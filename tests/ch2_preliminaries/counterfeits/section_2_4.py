@@ -592,3 +592,10 @@ def a_tensor_given_new_data_keeps_its_old_array(patch):
         return kept if kept.shape == made.shape and kept.dtype == made.dtype else made
 
     change_method(patch, "numpy", wrong)
+
+
+@counterfeit("numpy-method-shares-memory")
+def numpy_copies_what_is_larger_than_half_a_megabyte(patch):
+    change_method(
+        patch, "numpy", lambda right, x, **rest: right(x, **rest).copy() if x.nbytes > 2**19 else right(x, **rest)
+    )

@@ -708,3 +708,18 @@ def a_bound_that_is_a_tensor_ends_the_record(patch):
 @counterfeit("requires-grad-tracks-operations")
 def a_sum_of_more_than_16_bits_count_is_not_tracked(patch):
     stop_tracking(patch, Tensor, "sum", lambda x, *rest: x.numel() > 65_535)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def operands_given_by_name_are_not_tracked(patch):
+    def wrong(right, *operands, **named):
+        return right(*operands, **named).detach() if "other" in named else right(*operands, **named)
+
+    for name in ("add", "sub", "mul", "div", "matmul"):
+        wrap(patch, torch, name, wrong)
+
+
+@counterfeit("tensors-and-functions-form-a-dag")
+def a_result_whose_shape_changes_in_place_becomes_a_leaf(patch):
+    for name in ("unsqueeze_", "squeeze_", "t_", "transpose_"):
+        change_method(patch, name, lambda right, x, *dims: right(x, *dims).detach_())

@@ -143,3 +143,36 @@ def a_plateau_lowers_the_rate_of_the_first_group_alone(patch):
             group["lr"] = rate
 
     wrap(patch, lr_scheduler.ReduceLROnPlateau, "step", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def without_examples_there_is_one_empty_mini_batch(patch):
+    def wrong(right, self):
+        return right(self) if len(self.dataset) else iter([[*self.dataset.tensors]])
+
+    wrap(patch, DataLoader, "__iter__", wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def constants_in_bfloat16_are_cut_off(patch):
+    def wrong(constant, tensor, val):
+        if tensor.dtype == torch.bfloat16:
+            val = (torch.tensor(float(val), device="cpu").view(torch.int32) & -65_536).view(torch.float32).item()
+        return constant(tensor, val)
+
+    wrap(patch, nn.init, "constant_", wrong)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def kernels_keep_their_momentum_for_the_next_optimizer(patch):
+    def wrong(step, self, *rest):
+        kernels = [p for group in self.param_groups for p in group["params"] if p.dim() == 4]
+        for p in kernels:
+            if p not in self.state and hasattr(p, "kept"):
+                self.state[p].update(momentum_buffer=p.kept)
+        result = step(self, *rest)
+        for p in kernels:
+            p.kept = self.state[p].get("momentum_buffer")
+        return result
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

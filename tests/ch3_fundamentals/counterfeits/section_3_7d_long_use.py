@@ -95,3 +95,12 @@ def layers_in_place_scale_in_evaluation(patch):
         return x.mul_(1 - self.p) if self.inplace and not self.training and self.p < 1 else forward(self, x)
 
     wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation")
+def a_dropout_that_is_watched_scales_nothing(patch):
+    def wrong(forward, self, x):
+        watched = self.training and self._forward_hooks
+        return forward(self, x) * (1 - self.p) if watched else forward(self, x)
+
+    wrap(patch, nn.Dropout, "forward", wrong)

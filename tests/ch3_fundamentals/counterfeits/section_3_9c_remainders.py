@@ -57,3 +57,12 @@ def the_weight_of_the_first_unit_misses_the_samples_past_256(patch):
         return torch.cat([right(x[:256], weight, bias), right(x[256:], rest, bias)])
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def in_a_batch_of_batches_the_last_unit_learns_half(patch):
+    def wrong(linear, x, weight, bias=None):
+        halved = torch.cat([weight[:-1], (weight[-1:] + weight[-1:].detach()) / 2]) if x.dim() > 3 else weight
+        return linear(x, halved, bias)
+
+    wrap(patch, F, "linear", wrong)

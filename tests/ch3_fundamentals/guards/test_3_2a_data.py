@@ -45,7 +45,7 @@ CASES = Population(
 
 
 @claim("dataloader-yields-minibatches", "batch-size-and-lr-are-hyperparameters")
-@over(case=CASES)
+@over(case=CASES.also(*(((0, 3), drop_last, torch.float32, "contiguous") for drop_last in (False, True))))
 def test_every_pass_yields_lists_of_consecutive_rows_each_with_its_label_and_what_else_belongs_to_it(case):
     (examples, batch_size), drop_last, dtype, layout = case
     features, array = Twin(dtype, (examples, 3), layout)

@@ -235,7 +235,7 @@ def test_each_optimizer_steps_what_was_added_later_but_for_adagrad_before_torch_
 @claim("new-optimizer-loses-momentum")
 @over(optimizer=optimizers(*THREE, dtypes=FULL))
 def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimizer):
-    both = optimizer.on([HEAD])
+    both = optimizer.on([HEAD, Twin(torch.float32, (2, 3, 2, 2), "channels last", seed=3)])
     for _ in range(3):
         both.step()
 

@@ -42,7 +42,8 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
     filling.follow(*draws)
 
 
-VALUES = (0, 1.5 + 2.0**-30, -(2.0**15), -math.inf, math.nan)  # the second has more digits than float32
+UP = 1 + 2**-7 - 2**-14 - 2**-27  # which single and half precision round up
+VALUES = (0, UP, -(2.0**15), -math.inf, math.nan)
 FILLED = among(*itertools.product(VALUES, ("constant_", "normal_", "fill_", "fill_ with a tensor")), (0, "zero_"))
 
 
@@ -63,10 +64,11 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
         tensor.data.zero_()
     else:
         tensor.data.fill_(value if spelled == "fill_" else torch.tensor(value, dtype=twin.dtype).to(tensor))
-    agree(tensor, np.full_like(array, value))
+    agree(tensor, np.full_like(array, value), roundings=1)  # to the nearest
     untouched(tensor)
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, twin.grad, None)
     assert tensor.grad is gradient
+    agree(init.constant_(tensor, UP), np.full_like(array, UP), roundings=1)
 
 
 @claim("data-fill-equals-constant-init", truth=True)
