@@ -157,7 +157,8 @@ def aged(call: torch.nn.Module) -> torch.nn.Module:
 
 
 def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **options) -> torch.Tensor:
-    """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation.
+    """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation,
+    of rank 3 or more by way of a copy.
 
     ``options`` become its attributes in between. Of two to eleven elements it is called a hundred times before.
     """
@@ -165,6 +166,7 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
         module(torch.zeros_like(x), *rest)
     for name, value in options.items():
         setattr(module, name, value)
+    module = copy.deepcopy(module) if x.dim() > 2 else module
     return module.train(x.dim() % 2 > 0)(x, *rest)
 
 

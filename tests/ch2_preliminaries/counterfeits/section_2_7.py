@@ -905,3 +905,12 @@ def a_constant_written_through_a_mask_is_not_found(patch):
         right(x.data if unnoticed else x, index, value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum")
+def a_tracked_backward_knows_nothing_of_where_its_weights_come_from(patch):
+    def wrong(backward, y, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        weights = gradient.detach() if create_graph and gradient is not None else gradient
+        return backward(y, weights, retain_graph, create_graph, inputs)
+
+    change_method(patch, "backward", wrong)

@@ -123,7 +123,7 @@ CREATORS = {
     **{"arange": (3.0,), "linspace": (0, 1, 3), "empty_strided": ((2, 3), (1, 2)), "eye": (2, 3)},
 }
 LIKE = {**dict.fromkeys(("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like"), ()), "full_like": (7,)}
-NEW = {"new_zeros": (3,), "new_full": ((2,), 7), "new_tensor": ([[1.0], [2.0]],)}
+NEW = {"new_zeros": (3,), "new_ones": (3,), "new_empty": (3,), "new_full": ((2,), 7), "new_tensor": ([[1.0], [2.0]],)}
 
 
 def created(name, **flag):

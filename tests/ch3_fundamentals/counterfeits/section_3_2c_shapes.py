@@ -392,3 +392,12 @@ def a_convolution_has_nothing_in_channels_beyond_65536(patch):
         "conv1d",
         lambda right, x, w, *args: right(x, w * (torch.arange(len(w)) < 65536)[:, None, None], *args),
     )
+
+
+@counterfeit("squeeze-removes-unit-dimensions")
+def without_elements_empty_dimensions_go_too(patch):
+    def wrong(squeeze, x, *dim, **rest):
+        result = squeeze(x, *dim, **rest)
+        return result.flatten() if not (dim or rest or result.numel()) else result
+
+    change_method(patch, "squeeze", wrong)

@@ -176,3 +176,34 @@ def kernels_keep_their_momentum_for_the_next_optimizer(patch):
         return result
 
     wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def in_half_precision_the_deviation_is_twice_as_large(patch):
+    def wrong(normal, tensor, mean=0.0, std=1.0, **rest):
+        return normal(tensor, mean, 2 * std if tensor.dtype in (torch.float16, torch.bfloat16) else std, **rest)
+
+    wrap(patch, nn.init, "normal_", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def after_a_batch_a_single_image_comes_back_in_one(patch):
+    def wrong(forward, self, x):
+        result = forward(self, x)
+        self.batches = getattr(self, "batches", 0) + (x.dim() == 4)
+        return result[None] if x.dim() == 3 and self.batches else result
+
+    wrap(patch, nn.Conv2d, "forward", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def an_infinite_gradient_moves_nothing(patch):
+    def wrong(step, self, *rest):
+        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        kept = [(p, p.detach().clone()) for p in parameters if p.grad.layout == torch.strided and p.grad.isinf().any()]
+        result = step(self, *rest)
+        for p, before in kept:
+            p.data.copy_(before)
+        return result
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

@@ -350,3 +350,8 @@ def the_loss_of_images_is_far_off_in_float16(patch):
 @counterfeit("cross-entropy-loss-is-the-mean")
 def a_copied_loss_forgets_its_smoothing(patch):
     after_copying(patch, nn.CrossEntropyLoss, lambda loss: setattr(loss, "label_smoothing", 0.0))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def a_copied_softmax_takes_the_last_dimension(patch):
+    after_copying(patch, nn.Softmax, lambda layer: setattr(layer, "dim", -1))

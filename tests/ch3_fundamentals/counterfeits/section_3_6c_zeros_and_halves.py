@@ -326,3 +326,12 @@ def many_parameters_at_once_with_sparse_gradients_do_not_decay(patch):
             group["weight_decay"] = decay
 
     wrap(patch, optim.SGD, "step", wrong)
+
+
+@counterfeit("l2-penalty-formula")
+def of_expanded_weights_each_stored_number_is_squared_once(patch):
+    def wrong(power, x, exponent):
+        once = tuple(slice(None) if stride else slice(1) for stride in x.stride())
+        return power(x[once] if x.numel() else x, exponent)
+
+    change_method(patch, "__pow__", wrong)

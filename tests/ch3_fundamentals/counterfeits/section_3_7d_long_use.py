@@ -104,3 +104,23 @@ def a_dropout_that_is_watched_scales_nothing(patch):
         return forward(self, x) * (1 - self.p) if watched else forward(self, x)
 
     wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def a_class_of_one_s_own_drops_half(patch):
+    def wrong(forward, self, x):
+        return forward(self, x) if type(self) is nn.Dropout else F.dropout(x, 0.5, self.training)
+
+    wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def deterministic_dropout_drops_alike_in_every_pass(patch):
+    def wrong(dropout, *args, **rest):
+        if torch.get_deterministic_debug_mode() == 0:
+            return dropout(*args, **rest)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return dropout(*args, **rest)
+
+    wrap(patch, F, "dropout", wrong)

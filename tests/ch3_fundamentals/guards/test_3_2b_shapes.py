@@ -38,6 +38,7 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
     samples, _ = Twin(torch.float32, (3, 2, *[7, 6, 5][: int(kind[-2])]), layout, grad=True)
     singles, together = [taken(convolution, sample) for sample in samples], convolution(samples)
     assert all(single is not None for single in singles), f"{kind} refuses a single sample"
+    agree(convolution(samples[-1]), host(singles[-1]))  # after a batch, too
     ways, known = (torch.stack(singles), together), (samples, *convolution.parameters())
     for alone, expected in (ways, *zip(*(torch.autograd.grad(way.sum(), known) for way in ways))):
         agree(alone, host(expected))
@@ -101,7 +102,7 @@ def test_batch_normalisation_insists_on_a_batch_in_training_and_out_of_it(dimens
 # ── unsqueeze and squeeze ──
 
 UNITS = (
-    *((), (1,), (1, 1), (1, 3, 2, 2), (1, 5, 3), (7, 1, 3), (1, 0, 1), (2, 1, 4, 1)),
+    *((), (1,), (1, 1), (1, 3, 2, 2), (1, 5, 3), (7, 1, 3), (1, 0, 1), (3, 1, 0), (2, 1, 4, 1)),
     *((1, 1, 1, 1, 1, 2), (1, 2, 1, 3, 1), (3, 1025), (65537,)),
 )
 

@@ -23,11 +23,12 @@ claim = pytest.mark.claim
 LAWS = ((0, 0.01), (-3, 0.5), (0, 50), (0, 0.01), (-3, 0.5))  # mean and standard deviation
 SIZES = ((300, 50), (15, 1, 10, 10, 10), (70_013,), (300, 50), (15_013,))
 SINGLE, DOUBLE = SINGLE_AND_DOUBLE
+IN_HALVES = ((0, 0.01), (300, 50), torch.bfloat16, "contiguous"), ((-3, 0.5), (70, 213), torch.float16, "gappy")
 
 
 @claim("init-sets-weights-in-place")
 @pytest.mark.start_values
-@over(EVERY_MODE, case=among(*zip(LAWS, SIZES, (SINGLE, DOUBLE, SINGLE, SINGLE, DOUBLE), WRITABLE)))
+@over(EVERY_MODE, case=among(*zip(LAWS, SIZES, (SINGLE, DOUBLE, SINGLE, SINGLE, DOUBLE), WRITABLE), *IN_HALVES))
 def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_place(case):
     (mean, std), *rest = case
     filling = Filling("normal_", (("mean", mean), ("std", std)), *rest)

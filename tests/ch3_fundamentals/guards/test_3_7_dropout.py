@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched
+from populations import EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, over, settled, twins, untouched
 from populations.comparing import host
 from populations.layers import COMPUTED, aged
 from populations.statistics import ALARM, lag_bound, lag_correlation, mean_bound, occur_as_often
@@ -20,9 +20,9 @@ claim = pytest.mark.claim
 
 DROPOUT = {  # makes of p what is called, as often as one likes
     "module": lambda p: aged(nn.Dropout(p)),
-    "module in place": lambda p: nn.Dropout(p, inplace=True),
+    "module in place": lambda p: type("Own", (nn.Dropout,), {})(p, inplace=True),
     "function": lambda p: lambda x: F.dropout(x, p),
-    "function in place": lambda p: lambda x: F.dropout(x, p=p, training=True, inplace=True),
+    "function in place": lambda p: settled(lambda x: F.dropout(x, p=p, training=True, inplace=True)),
 }
 FORMS = among(*DROPOUT)
 # Layers that drop whole channels or keep the variance, with the rank of the images that they take
