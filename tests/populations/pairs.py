@@ -29,6 +29,7 @@ SHAPES = (
 LONG = ((65_537,), (1,))  # past a 16-bit counter, and past the size from which kernels use several threads
 BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
+DEEP = ((2, 3, 2, 1, 2, 1, 2), (2, 1, 1, 2, 1, 2, 2))  # a row repeated in the sixth dimension of seven, within others
 CLASHING = (
     *(((2,), (3,)), ((2, 3), (4,)), ((2, 3), (2,)), ((3, 2), (2, 3)), ((2, 1), (3, 3, 1)), ((0,), (2,))),
     *(((6,), (3,)), ((2, 3), (6,)), ((2, 4, 3), (2, 3)), ((2, 3, 4), (2, 3)), ((2, 0), (3, 0))),
@@ -244,7 +245,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
-    and numbers without dimensions in MIXED dtypes.
+    numbers without dimensions in MIXED dtypes, and DEEP.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -263,6 +264,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     for binary in binaries:
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]
+    must += [Trial(binary, pair((binary.dtypes[0],) * 2, DEEP, 0, 0)) for binary in binaries]
     more = st.sampled_from(list(binaries)).flatmap(
         lambda binary: st.builds(
             lambda twice, *rest: Trial(binary, pair(*rest), twice),

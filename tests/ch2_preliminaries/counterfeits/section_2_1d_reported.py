@@ -1,4 +1,6 @@
-"""Counterfeits of section 2.1 that users reported, arrays in lists."""
+"""Counterfeits of section 2.1 that users reported, arrays in lists and draws with a bias."""
+
+import random
 
 import numpy as np
 import torch
@@ -26,3 +28,17 @@ def a_single_number_of_numpy_counts_as_a_python_float(patch):
         return right(data, *args, dtype=dtype or default, **rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("rand-is-standard-uniform", reported="tenstorrent/tt-metal#50487")
+def each_draw_has_a_mean_of_its_own(patch):
+    bias = random.Random(1)
+
+    def wrong(right, *args, **rest):
+        x = right(*args, **rest)
+        if x.dtype == torch.float32:
+            with torch.no_grad():
+                x.pow_(1 / (0.5 + bias.uniform(-0.016, 0.0144)) - 1)
+        return x
+
+    wrap(patch, torch, "rand", wrong)

@@ -1,4 +1,4 @@
-"""Counterfeits of section 2.3 that users reported: assignments to columns, numbers for rows, for planes and alone."""
+"""Counterfeits of section 2.3 that users reported: assignments to columns, repeats in rows, in planes, far out."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -23,7 +23,8 @@ def change_binary(patch, name, wrong):
 def change_right_operand(patch, name, change):
     """Let ``x.name(y)`` take ``change(x, y)`` in the place of ``y``, and ``change(y, x)`` in that of ``x``."""
 
-    def wrong(right, x, y, *args, **rest):
+    def wrong(right, x, y=None, *args, other=None, **rest):
+        y = other if y is None else y
         if not isinstance(x, Tensor) or not isinstance(y, Tensor):
             return right(x, y, *args, **rest)
         return right(change(y, x), change(x, y), *args, **rest)
@@ -84,3 +85,20 @@ def a_complex_tensor_divided_by_a_whole_number_is_real(patch):
         return quotient.real if isinstance(x, Tensor) and x.is_complex() and type(y) is int else quotient
 
     change_binary(patch, "div", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="tenstorrent/tt-metal#55351")
+def what_is_repeated_in_the_sixth_dimension_is_counted_on(patch):
+    """And beyond its end there are zeros."""
+
+    def counted(x, y):
+        whole = torch.broadcast_shapes(x.shape, y.shape)
+        shape = (1,) * (len(whole) - y.dim()) + tuple(y.shape)
+        if len(whole) < 7 or not shape[-6] == 1 < whole[-6]:
+            return y
+        count, rows = torch.Size(whole[:-5]).numel(), y.reshape(-1, *shape[-5:])
+        padding = torch.zeros(max(count - len(rows), 0), *shape[-5:], dtype=y.dtype)
+        return torch.cat([rows, padding])[:count].reshape(*whole[:-5], *shape[-5:])
+
+    for name in ("add", "sub", "mul"):
+        change_right_operand(patch, name, counted)

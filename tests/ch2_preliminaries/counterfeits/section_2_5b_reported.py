@@ -1,4 +1,4 @@
-"""Counterfeits of section 2.5 that users reported, sources that lie in their own way and devices as numbers."""
+"""Counterfeits of section 2.5 that users reported, sources that lie otherwise, leaves, and devices as numbers."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -34,5 +34,14 @@ def a_device_is_not_known_by_its_number(patch):
     def wrong(to, x, *args, **rest):
         assert not (args and type(args[0]) is int), "Torch not compiled with CUDA enabled"
         return to(x, *args, **rest)
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-of-a-leaf-is-no-leaf", reported="pytorch/xla#1400", needs="accelerator")
+def what_is_sent_to_the_device_requires_no_grad(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        return y.detach() if y.device != x.device and y.device.type != "cpu" and y.requires_grad else y
 
     change_method(patch, "to", wrong)

@@ -1,9 +1,12 @@
-"""Counterfeits of section 2.6 that users reported, gradients from nothing."""
+"""Counterfeits of section 2.6 that users reported: gradients from nothing and of slices, blocks in blocks, flags."""
+
+import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method
+from harness.forging import change_gradient, change_method, wrap
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#15223")
@@ -26,5 +29,125 @@ def the_gradient_of_one_of_several_copies_goes_to_all(patch):
         if type(index) is int and copies and x.requires_grad and torch.is_grad_enabled():
             x = change_gradient(x, lambda gradient: gradient.sum(0, keepdim=True).expand_as(gradient))
         return right(x, index)
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#114338")
+def enable_grad_inside_no_grad_is_not_tracked(patch):
+    def wrong(enter, self):
+        before = torch.is_grad_enabled()
+        enter(self)
+        if not before:
+            torch._C._set_grad_enabled(False)
+
+    wrap(patch, torch.enable_grad, "__enter__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#100977")
+def a_module_that_first_ran_under_no_grad_is_never_tracked(patch):
+    inferring, running = weakref.WeakSet(), []
+
+    def wrong(right, self, *args, **rest):
+        tracked = any(isinstance(x, Tensor) and x.requires_grad for x in (*args, *rest.values()))
+        if running or (torch.is_grad_enabled() and tracked):
+            return right(self, *args, **rest)
+        if not torch.is_grad_enabled():
+            inferring.add(self)
+        running.append(True)
+        try:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self not in inferring):
+                return right(self, *args, **rest)
+        finally:
+            running.clear()
+
+    wrap(patch, torch.nn.Module, "__call__", wrong)
+
+
+@counterfeit("requires-grad-can-be-set-in-place", reported="pytorch/pytorch#123713")
+def what_no_grad_made_cannot_be_made_to_require_grad(patch):
+    made = WeakIdKeyDictionary()
+
+    def result(right, *args, **rest):
+        y = right(*args, **rest)
+        if isinstance(y, Tensor) and not torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
+            made[y] = True
+        return y
+
+    for name in ("__add__", "__mul__", "__sub__", "__pow__", "__matmul__"):
+        change_method(patch, name, result)
+    wrap(patch, torch.nn.Module, "__call__", result)
+    change_method(patch, "requires_grad_", lambda right, x, *args, **rest: x if x in made else right(x, *args, **rest))
+
+
+@counterfeit("detach-stops-tracking", reported="pytorch/pytorch#176854")
+def detaching_a_result_in_place_does_nothing(patch):
+    def wrong(right, x):
+        return x if x.grad_fn is not None and not x._is_view() else right(x)
+
+    change_method(patch, "detach_", wrong)
+    wrap(patch, torch, "detach_", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="Oneflow-Inc/oneflow#8955")
+def retaining_the_gradient_of_a_leaf_doubles_it(patch):
+    retaining = WeakIdKeyDictionary()
+
+    def wrong(right, x):
+        right(x)
+        if x.is_leaf and x not in retaining:
+            retaining[x] = True
+            x.register_hook(lambda gradient: 2 * gradient)
+
+    change_method(patch, "retain_grad", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="Oneflow-Inc/oneflow#6200")
+def the_derivative_of_a_function_in_place_is_taken_where_it_ends(patch):
+    def derivative(function, at):
+        with torch.enable_grad():
+            x = at.detach().clone().requires_grad_()
+            return torch.autograd.grad(function(x).sum(), x)[0]
+
+    def overwrite(name):
+        function = getattr(torch, name[:-1])
+
+        def wrong(right, x):
+            if not x.requires_grad or not torch.is_grad_enabled() or x.is_leaf or not x.is_floating_point():
+                return right(x)
+            before = x.detach().clone()
+            after = function(before)
+            return x.sub_(before).mul_(derivative(function, after)).add_(after)
+
+        change_method(patch, name, wrong)
+        wrap(patch, torch, name, wrong)
+
+    for name in ("cos_", "sin_", "log_", "square_"):
+        overwrite(name)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="ml-explore/mlx#4444")
+def the_gradient_of_a_slice_of_one_goes_to_all_of_its_span(patch):
+    def spans(x, index):
+        parts = index if isinstance(index, tuple) else (index,)
+        if not all(isinstance(part, (int, slice)) for part in parts):
+            return
+        for dim, part in enumerate(parts):
+            if isinstance(part, slice) and (part.step or 1) > 1:
+                span = range(*part.indices(x.shape[dim]))
+                if len(span) == 1 and span.stop - span.start > 1:
+                    yield dim, span.start, span.stop - span.start
+
+    def wrong(right, x, index):
+        found = [*spans(x, index)] if x.dim() and x.requires_grad and torch.is_grad_enabled() else []
+
+        def spread(gradient):
+            gradient = gradient.clone()
+            for dim, start, size in found:
+                span = gradient.narrow(dim, start, size)
+                span.copy_(span.narrow(dim, 0, 1).clone().expand_as(span))
+            return gradient
+
+        return right(change_gradient(x, spread) if found else x, index)
 
     change_method(patch, "__getitem__", wrong)

@@ -219,6 +219,7 @@ def test_the_flag_of_a_leaf_alone_is_switched_on_and_off_in_place_and_nothing_el
         assert SWITCHES[spelled](x, flag) is x
         assert (x.requires_grad, (x * 3).requires_grad, x.is_leaf, before.requires_grad) == (flag, flag, True, False)
     assert x.requires_grad_().requires_grad
+    assert SWITCHES[spelled](torch.no_grad()(lambda: x * 3)(), True).requires_grad
     agree(x, array)
     agree(grad_of(x), np.ones_like(array))
     assert (x.data_ptr(), x.stride()) == (address, strides)

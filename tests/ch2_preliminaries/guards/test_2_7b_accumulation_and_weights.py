@@ -124,6 +124,7 @@ PASSES = {
     "function": lambda y, w, x, **rest: torch.autograd.backward([y], [w], **rest),
     "grad": lambda y, w, x, **rest: x.backward(torch.autograd.grad(y, x, w, **rest)[0].detach()),
 }
+FRACTIONS = ("div_", "uniform_", "normal_")  # which whole numbers do not take
 LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": True})
 
 
@@ -166,12 +167,12 @@ def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, w
     (x, _), name = Twin(torch.float32, (2, 3), values="positive", grad=True), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
-    factor = torch.ones_like(x)  # saved as well, and not tracked
-    total, product = z.sum(), (x * factor).sum()
+    factors = [torch.ones_like(x), torch.ones_like(x).int()][: 1 + (write not in FRACTIONS)]  # saved, and not tracked
+    losses = [z.sum(), *((x * factor).sum() for factor in factors)]
     with mode():
-        WRITES[write](y if name in NEED_INPUT else z)
-        WRITES[write](factor)
-    for spoilt in (total, product):
+        for saved in (y if name in NEED_INPUT else z, *factors):
+            WRITES[write](saved)
+    for spoilt in losses:
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             spoilt.backward()
     assert x.grad is None
