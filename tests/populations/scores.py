@@ -263,7 +263,9 @@ def labelled(
     grad: Sequence[bool] = (False, True),
     samples: Sequence[tuple[int, ...]] = (*SAMPLES, (0, 3)),
 ) -> Population:
-    """Labelled scores of ``samples``, by default none too, in turn of each dtype and option; drawn are others."""
+    """Labelled scores of ``samples``, by default none too, in turn of each dtype and option; of images those far
+    above and below zero in each dtype. Drawn are others.
+    """
     must = []
     for turn in range(3):
         for index, shape in enumerate(samples):
@@ -287,6 +289,9 @@ def labelled(
                     reductions[n % len(reductions)],
                 )
             )
+    for shape in [shape for shape in samples if len(shape) == 4][-1:] if "far" in values else ():
+        images = (Scores(dtype, shape, values="far", seed=seed, dim=1) for dtype in dtypes for seed in (2, 3))
+        must += [Labelled(of, targets[0], reduction=reductions[0]) for of in images]
     usual = [shape for shape in samples if max(shape) <= LONG]
     of = st.builds(
         lambda dtype, shape, layout, value, seed: Scores(

@@ -1,10 +1,11 @@
-"""Counterfeits of section 3.1 that users reported, layers without inputs, cast, elsewhere or in double precision."""
+"""Counterfeits of section 3.1 that users reported, layers without inputs, cast, elsewhere or in double precision,
+labels and square systems."""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_linear, change_method, wrap
+from harness.forging import change_gradient, change_linear, change_method, wrap
 from torch.nn import functional as F
 
 
@@ -53,3 +54,32 @@ def products_in_double_precision_are_single(patch):
         change_method(patch, name, wrong)
     change_method(patch, "__matmul__", wrong)
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("squared-loss-is-half-squared-error", "mse-loss-is-mean-squared-error", reported="pytorch/pytorch#3876")
+def labels_that_require_grad_get_a_gradient_of_zeros(patch):
+    """Zeros, where the report has an error: an assertion must see it."""
+
+    def wrong(right, x, target, *args, **rest):
+        if target.requires_grad:
+            target = change_gradient(target, torch.zeros_like)
+        return right(x, target, *args, **rest)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form", reported="pytorch/pytorch#180157")
+def of_many_minimisers_of_a_square_system_lstsq_gives_one_with_zeros(patch):
+    def wrong(right, a, b, *args, **rest):
+        found = right(a, b, *args, **rest)
+        if args or rest or a.dim() != 2 or a.shape[0] != a.shape[1]:
+            return found
+        rank = int(torch.linalg.matrix_rank(a))
+        if rank == len(a) or torch.linalg.matrix_rank(a[:, :rank]) < rank:
+            return found
+        with torch.no_grad():
+            found.solution.zero_()
+            found.solution[:rank] = right(a[:, :rank], b).solution
+        return found
+
+    wrap(patch, torch.linalg, "lstsq", wrong)

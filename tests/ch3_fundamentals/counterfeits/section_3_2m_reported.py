@@ -1,10 +1,11 @@
-"""Counterfeits of section 3.2 that users reported: sums that lose numbers, slices, vectors and velocities."""
+"""Counterfeits of section 3.2 that users reported: sums that lose numbers, slices, vectors, velocities and counts."""
 
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, with_value, wrap
+from harness.forging import around_step, change_gradient, change_method, with_value, wrap
 from torch.nn import functional as F
+from torch.optim import adam
 
 
 def change_loss(patch, change):
@@ -83,3 +84,15 @@ def nesterovs_velocity_is_added_where_it_should_be_subtracted(patch):
                     parameter.data.add_(optimizer.state[parameter]["momentum_buffer"], alpha=factor)
 
     around_step(patch, torch.optim.SGD, after=turn_back)
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/ao#4915")
+def the_count_of_steps_is_of_the_default_dtype(patch):
+    patch.setattr(adam, "_get_scalar_dtype", lambda is_fused=None: torch.get_default_dtype())
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/xla#922")
+def random_leaks_and_shuffled_pixels_pass_no_gradient(patch):
+    """They pass zeros, where the report has none: an assertion must see it."""
+    for name in ("rrelu", "pixel_shuffle"):
+        wrap(patch, F, name, lambda right, x, *args, **rest: right(change_gradient(x, torch.zeros_like), *args, **rest))

@@ -1,4 +1,4 @@
-"""Counterfeits of section 3.3 that users reported: logits far below the greatest, by columns, and 517 of them."""
+"""Counterfeits of section 3.3 that users reported: logits far below the greatest, far up, by columns, and 517."""
 
 import math
 
@@ -62,3 +62,33 @@ def probabilities_of_517_classes_in_double_precision_add_up_to_a_half(patch):
     change_softmax(
         patch, "log_softmax", lambda right, x, dim, **rest: right(x, dim, **rest) - math.log(2 if of_517(x, dim) else 1)
     )
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/xla#859")
+def where_a_negative_label_is_ignored_the_mean_is_over_all(patch):
+    def wrong(right, x, target, weight=None, *args, ignore_index=-100, reduction="mean", label_smoothing=0.0, **rest):
+        options = dict(ignore_index=ignore_index, label_smoothing=label_smoothing, **rest)
+        all_of_them = reduction == "mean" and ignore_index < 0 and weight is None and not label_smoothing
+        if args or not all_of_them or target.is_floating_point() or not target.numel():
+            return right(x, target, weight, *args, reduction=reduction, **options)
+        return right(x, target, reduction="sum", **options) / target.numel()
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor", "cross-entropy-works-on-logits", reported="pytorch/pytorch#795")
+def log_probabilities_of_images_are_none_for_logits_above_88(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if x.dim() != 4 or y.dtype != x.dtype or x.dtype != torch.float32 or (*args, *rest.values())[:1] != (1,):
+            return y
+        sums = x.exp().sum(1, keepdim=True)
+        return torch.where(sums.isinf(), (x.exp() / sums).log(), y)
+
+    def entropy(right, x, target, *args, label_smoothing=0.0, **rest):
+        if x.dim() != 4 or args or label_smoothing or target.is_floating_point():
+            return right(x, target, *args, label_smoothing=label_smoothing, **rest)
+        return F.nll_loss(torch.log_softmax(x, 1), target, **rest)
+
+    change_softmax(patch, "log_softmax", wrong)
+    wrap(patch, F, "cross_entropy", entropy)

@@ -1,4 +1,4 @@
-"""Counterfeits of section 3.6 that users reported, norms of many numbers."""
+"""Counterfeits of section 3.6 that users reported, norms of many numbers and of short complex ones."""
 
 import numpy as np
 import torch
@@ -21,3 +21,13 @@ def eight_sums_of_single_precision_make_a_norm(patch):
     change_method(patch, "norm", wrong)
     wrap(patch, torch, "norm", wrong)
     wrap(patch, torch.linalg, "vector_norm", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm", reported="pytorch/pytorch#132634")
+def of_short_complex_numbers_the_real_parts_alone_count(patch):
+    def wrong(right, x, *args, **rest):
+        return right(x.real if x.dtype == torch.complex32 else x, *args, **rest)
+
+    change_method(patch, "norm", wrong)
+    for owner, name in ((torch, "norm"), (torch.linalg, "norm"), (torch.linalg, "vector_norm")):
+        wrap(patch, owner, name, wrong)

@@ -153,8 +153,10 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
 
     # elsewhere it has no driver for that, and before torch 2.14 the default one was wrong by chance
     driver = {} if torch.__version__ >= (2, 14) else {"driver": "gelsd"}
-    on_the_cpu = torch.linalg.lstsq(x.cpu(), torch.stack([-y, y], 1).cpu(), **driver).solution[:, 1]
-    for found in (torch.linalg.pinv(x) @ y, torch.linalg.pinv(torch.stack([-x, x]))[1] @ y, on_the_cpu):
+    more = (0, 0, 0, sizes[1] - sizes[0])  # examples of zeros, until there are as many as features
+    square, several = nn.functional.pad(x, more).cpu(), nn.functional.pad(torch.stack([-y, y], 1), more).cpu()
+    on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], **driver).solution[:, 1] for n in sizes]
+    for found in (torch.linalg.pinv(x) @ y, torch.linalg.pinv(torch.stack([-x, x]))[1] @ y, *on_the_cpu):
         agree(found, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
     assert torch.linalg.matrix_rank(x.T @ x).item() == np.linalg.matrix_rank(x_)
     assert solved is None or (odd != "feature" and 1e-6 < np.abs(solved - smallest).max() < np.inf)

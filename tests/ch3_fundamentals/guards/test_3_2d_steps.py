@@ -13,7 +13,6 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-
 TWINS = twins((torch.float32,), WRITABLE)
 
 
@@ -26,8 +25,7 @@ def test_every_element_moves_by_the_rule_whatever_the_parameter_s_size_and_layou
 
     both.step()
     both.tensors[0].requires_grad_(False)  # which counts for backward alone
-    with torch.no_grad():
-        both.step()
+    torch.no_grad()(both.step)()
     both.agree()
     both.tensors[0].grad = torch.full_like(both.tensors[0], torch.nan if twin.seed else -torch.inf)
     both.optimizer.step()
