@@ -1,4 +1,4 @@
-"""Counterfeits of section 4.3 that users reported: slices that are not reached, rows and columns that are confused."""
+"""Counterfeits of section 4.3 that users reported: slices that are not reached, strides, rows and columns."""
 
 import math
 
@@ -23,3 +23,20 @@ def sparse_zeroes_a_share_of_the_number_of_columns(patch):
         return x
 
     wrap(patch, init, "sparse_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="Oneflow-Inc/oneflow#8907")
+def initialisers_fill_memory_whatever_the_strides(patch):
+    def wrong(right, x, *args, **rest):
+        room = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
+        if x.is_contiguous() or x.numel() > room:
+            return right(x, *args, **rest)
+        made = right(torch.empty(x.shape, dtype=x.dtype), *args, **rest)
+        x.detach().as_strided((x.numel(),), (1,), x.storage_offset()).copy_(made.reshape(-1))
+        return x
+
+    for name in (
+        *("uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "xavier_uniform_", "xavier_normal_"),
+        *("kaiming_uniform_", "kaiming_normal_", "orthogonal_", "eye_", "dirac_", "sparse_"),
+    ):
+        wrap(patch, init, name, wrong)

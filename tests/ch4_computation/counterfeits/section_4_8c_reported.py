@@ -1,4 +1,4 @@
-"""Counterfeits of 4.8 that users reported, places that are forgotten, gaps, nothing to print, gradients that repeat."""
+"""Counterfeits of 4.8 that users reported, forgotten places, offsets, gaps, nothing to print, gradients that repeat."""
 
 import numpy as np
 import torch
@@ -10,6 +10,10 @@ from torch.nn import functional as F
 
 def away(x):
     return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+def near(x):
+    return isinstance(x, Tensor) and x.device.type == "cpu"
 
 
 @counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#7441", needs="two-devices")
@@ -70,3 +74,27 @@ def a_vector_of_the_cpu_is_assigned_to_a_column_without_its_gaps(patch):
         packed.copy_(value.expand(part.shape).reshape(-1))
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#193057", needs="accelerator")
+def a_number_of_the_cpu_is_the_first_of_its_memory(patch):
+    def first(x, y):
+        number = away(x) and near(y) and not y.dim() and y.storage_offset()
+        return y.as_strided((), (), 0) if number else y
+
+    def wrong(right, x, y, *args, **rest):
+        return right(first(y, x), first(x, y), *args, **rest)
+
+    for name in ("add", "sub", "mul", "div"):
+        wrap(patch, torch, name, wrong)
+        change_method(patch, name, wrong)
+    for name in ("__add__", "__sub__", "__mul__", "__truediv__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/xla#1616", needs="accelerator")
+def a_copy_into_every_second_place_on_the_device_is_lost(patch):
+    def wrong(right, x, source, *args, **rest):
+        return x if away(x) and near(source) and not x.is_contiguous() else right(x, source, *args, **rest)
+
+    change_method(patch, "copy_", wrong)

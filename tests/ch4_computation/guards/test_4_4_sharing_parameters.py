@@ -74,18 +74,16 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     output, by_weight, by_bias = repeated(x, weight, bias, uses)
 
     net(given).sum().backward()
-    for recording in EVERY_MODE:
-        with recording():
-            agree(net(given), output)
+    for mode in EVERY_MODE:
+        agree(mode()(lambda: net(given))(), output)
     agree(grad_of(layer.weight), by_weight)
     agree(grad_of(layer.bias), by_bias)
     assert [id(parameter) for parameter in net.parameters()] == [id(layer.weight), id(layer.bias)]
     torch.optim.SGD(net.parameters(), lr=1.0).step()
     agree(layer.weight, weight - by_weight)  # moved once, not once for each use
     layer.weight.data.zero_()
-    for recording in EVERY_MODE:
-        with recording():
-            agree(net(given), np.broadcast_to(bias - by_bias, output.shape))
+    for mode in EVERY_MODE:
+        agree(mode()(lambda: net(given))(), np.broadcast_to(bias - by_bias, output.shape))
     assert len({layer.weight.data_ptr() for layer in [nn.Linear(2, 2), nn.Linear(2, 2)]}) == 2  # of one shape, yet two
 
 
@@ -159,6 +157,7 @@ USES = {
         lambda w, x: (F.linear(x, w) * 10 - F.linear(x + 1, w) * 4).sum(),
         lambda w, x: np.ones((3, 1)) * (10 * x - 4 * (x + 1)).sum(0),
     ),
+    "squared": (lambda w, x: (w * w).sum(), lambda w, x: 2 * w),
     "transposed": (
         lambda w, x: F.linear(F.linear(x, w), w.t()).sum(),
         lambda w, x: (x @ w.T).sum(0)[:, None] + w.sum(1)[:, None] * x.sum(0),
@@ -176,17 +175,18 @@ USES = {
 
 @claim("shared-gradients-accumulate")
 @claim("shared-gradients-accumulate", truth=True)
-@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES))
-def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use):
+@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES), start=among(None, 0))
+def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use, start):
     (tensor, array), (compute, derivative) = twin, USES[use]
     weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
+    weight.grad = zeros = None if start is None else torch.zeros_like(weight)
     y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
 
     expected = derivative(np.sign(array), x)
     for graph in (False, True):
         (gradient,) = torch.autograd.grad(y, [weight], retain_graph=True, create_graph=graph)
         agree(gradient, expected)
-        assert weight.grad is None
+        assert weight.grad is zeros
     for passes in (1, 2):
         y.backward(retain_graph=True)
         agree(weight.grad, passes * expected)
