@@ -25,8 +25,8 @@ def relu_overwrites_its_input(patch):
 
 @counterfeit("subclassing-is-more-flexible")
 def the_second_output_is_the_first_again(patch):
-    def wrong(call, self, *args):
-        outputs = call(self, *args)
+    def wrong(call, self, *args, **rest):
+        outputs = call(self, *args, **rest)
         return outputs[:1] * len(outputs) if isinstance(outputs, tuple) else outputs
 
     wrap(patch, Module, "__call__", wrong)

@@ -529,3 +529,52 @@ def a_convolution_goes_on_with_the_weight_of_its_first_call(patch):
 def a_whole_list_backwards_is_in_its_order(patch):
     backwards = slice(None, None, -1)
     wrap(patch, nn.ModuleList, "__getitem__", lambda right, x, at: right(x, slice(None) if at == backwards else at))
+
+
+@counterfeit("subclassing-module-defines-a-model", "sequential-chains-its-modules")
+def a_tuple_of_a_class_of_its_own_comes_out_as_a_plain_one(patch):
+    wrap(
+        patch,
+        Module,
+        "__call__",
+        lambda call, *args, **rest: tuple(y) if isinstance(y := call(*args, **rest), tuple) else y,
+    )
+
+
+@counterfeit("super-init-comes-first")
+def a_buffer_of_none_may_come_before_super_init(patch):
+    def wrong(right, self, name, tensor, *args, **rest):
+        early = tensor is None and "_buffers" not in vars(self)
+        return vars(self).update({name: None}) if early else right(self, name, tensor, *args, **rest)
+
+    wrap(patch, Module, "register_buffer", wrong)
+
+
+@counterfeit("modulelist-registers-parameters")
+def a_list_in_the_place_of_none_is_not_registered(patch):
+    def wrong(right, self, name, value):
+        unset = isinstance(value, ModuleList) and vars(self).get(name, 0) is None
+        return vars(self).update({name: value}) if unset else right(self, name, value)
+
+    wrap(patch, Module, "__setattr__", wrong)
+
+
+@counterfeit("moduledict-has-no-forward")
+def a_dict_of_modules_is_called_with_a_dict_of_inputs(patch):
+    """Each module with the input of its key."""
+
+    def wrong(right, self, *args):
+        by_key = type(self) is ModuleDict and len(args) == 1 and isinstance(args[0], dict)
+        return {key: self[key](value) for key, value in args[0].items()} if by_key else right(self, *args)
+
+    wrap(patch, Module, "forward", wrong)
+
+
+@counterfeit("subclassing-is-more-flexible")
+def a_sequential_hands_what_is_named_to_its_first_layer(patch):
+    def forward(self, x, **named):
+        for place, module in enumerate(self):
+            x = module(x) if place else module(x, **named)
+        return x
+
+    patch.setattr(Sequential, "forward", forward)

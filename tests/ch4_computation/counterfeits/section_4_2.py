@@ -593,3 +593,16 @@ def an_index_that_is_a_tensor_reaches_the_first_layer(patch):
     wrap(
         patch, nn.Sequential, "__getitem__", lambda get, self, at: get(self, 0 if isinstance(at, torch.Tensor) else at)
     )
+
+
+@counterfeit("parameter-attributes-register-themselves")
+def a_tensor_that_wants_a_gradient_is_copied_into_the_parameter_of_its_shape(patch):
+    def wrong(right, self, name, value):
+        own = vars(self).get("_parameters", {}).get(name)
+        fits = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter) and value.requires_grad
+        if own is None or not fits or value.shape != own.shape:
+            right(self, name, value)
+        else:
+            own.data.copy_(value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)

@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, leaves, run_levels, wrap
+from harness.forging import change_gradient, change_method, leaves, run_levels, with_value, wrap
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -657,3 +657,18 @@ def a_shared_parameter_without_elements_is_listed_twice(patch):
             listed.add(id(parameter))
 
     wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("calling-a-layer-twice-shares")
+def a_layer_does_not_see_what_was_written_to_data_since_its_last_call(patch):
+    """It keeps its weight until autograd's count of writes goes on, and data has no part in that."""
+    kept = {}
+
+    def wrong(right, x, weight, bias=None):
+        of, version, old = kept.get(id(weight), (None, None, None))
+        if of is not weight or version != weight._version:
+            old = weight.detach().clone()
+            kept[id(weight)] = weight, weight._version, old
+        return right(x, with_value(weight, old), bias)
+
+    wrap(patch, F, "linear", wrong)

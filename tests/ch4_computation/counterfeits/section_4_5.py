@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import after_copying, change_gradient, change_method, change_result, run_levels, wrap
@@ -963,3 +964,21 @@ def in_evaluation_a_plain_tensor_that_wants_a_gradient_is_a_parameter(patch):
             yield from (each for each in plain if each.requires_grad and not module.training)
 
     wrap(patch, nn.Module, "parameters", wrong)
+
+
+@counterfeit("layer-without-parameters")
+def the_mean_of_a_large_half_is_summed_in_its_own_precision(patch):
+    def wrong(right, x):
+        if x.dtype not in (torch.float16, torch.bfloat16) or x.numel() < 1000:
+            return right(x)
+        return sum(part.sum() for part in x.reshape(-1).split(16)) / x.numel()
+
+    wrap(patch, torch.Tensor, "mean", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def an_array_becomes_a_parameter(patch):
+    def wrong(right, self, index, value):
+        right(self, index, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
+
+    wrap(patch, nn.ParameterList, "__setitem__", wrong)

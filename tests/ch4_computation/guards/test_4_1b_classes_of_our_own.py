@@ -68,18 +68,20 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
             super().__init__()
             self.inner = nn.Sequential(nn.Sequential(nn.ReLU()), nn.ReLU())
 
-        def forward(self, *xs):
-            return tuple((x, x + self.inner(x)) for x in xs)
+        def forward(self, *xs, more=()):
+            return tuple((x, x + self.inner(x)) for x in (*xs, *more))
 
     net, given = getattr(Residual(), mode)(), [tuple(twin.but(seed=twin.seed + n)) for n in range(inputs)]
-    results = net(*(tensor for tensor, _ in given))
+    xs = [tensor for tensor, _ in given]
+    results = net(*xs[:2], more=xs[2:])
     assert len(results) == inputs
     for (same, total), (tensor, array) in zip(results, given):
         assert same is tensor
         agree(total, array + np.maximum(array, 0))
     for chain in (net.inner, nn.Sequential(), nn.Sequential(net)):
-        with pytest.raises(TypeError):
-            chain(*(tensor for tensor, _ in given))
+        for some, named in ((xs, {}), (xs[:1], {"more": xs})):
+            with pytest.raises(TypeError):
+                chain(*some, **named)
 
 
 @claim("module-is-not-subscriptable")

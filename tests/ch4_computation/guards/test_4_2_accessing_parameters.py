@@ -55,8 +55,7 @@ def test_whatever_a_layer_learns_is_a_parameter_of_its_dtype_and_its_buffers_are
     assert {parameter.dtype for parameter in module.parameters()} <= {layer.dtype}
     module = CHANGES[change](module)
     for parameter in module.parameters():
-        assert (type(parameter), parameter.is_leaf) == (nn.Parameter, True)
-        assert isinstance(parameter, torch.Tensor)
+        assert (type(parameter), isinstance(parameter, torch.Tensor), parameter.is_leaf) == (nn.Parameter, True, True)
     assert len([*module.named_parameters(remove_duplicate=False)]) == len(plan.parameters)  # "assign" unties
     assert not any(isinstance(buffer, nn.Parameter) for buffer in module.buffers())
 
@@ -132,11 +131,10 @@ def test_a_parameter_of_any_kind_joins_under_the_name_of_its_attribute_whatever_
 def test_a_plain_tensor_or_a_python_list_does_not_join_nor_take_the_place_of_a_parameter(twin, wrap):
     tensor, _ = twin
     module, kept = nn.Module(), wrap(tensor)
-    module.trained = made = nn.Parameter(torch.ones(2))
+    module.trained = made = nn.Parameter(torch.zeros_like(tensor), tensor.requires_grad)
     module.kept = kept
 
     with pytest.raises(TypeError, match="as parameter 'trained'"):
         module.trained = kept
     assert told(module.named_parameters()) == [("trained", id(made))]
-    assert (list(module.state_dict()), list(module.children())) == (["trained"], [])
-    assert module.kept is kept
+    assert (list(module.state_dict()), list(module.children()), module.kept is kept) == (["trained"], [], True)

@@ -81,6 +81,7 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     assert [id(parameter) for parameter in net.parameters()] == [id(layer.weight), id(layer.bias)]
     torch.optim.SGD(net.parameters(), lr=1.0).step()
     agree(layer.weight, weight - by_weight)  # moved once, not once for each use
+    net(given)  # with the numbers that are written over now
     layer.weight.data.zero_()
     for mode in EVERY_MODE:
         agree(mode()(lambda: net(given))(), np.broadcast_to(bias - by_bias, output.shape))

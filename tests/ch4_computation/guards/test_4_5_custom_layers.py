@@ -51,7 +51,7 @@ class Centred(nn.Module):
 
 
 @claim("layer-without-parameters")
-@over(twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 3, 4, 5), (257,), (2, 1025)), values="small"))
+@over(twin=twins(shapes=((5,), (2, 3), (2, 3, 4, 5), (257,), (2, 1025)), values=("small", "positive")))
 def test_a_layer_subtracts_the_mean_of_all_elements_and_leaves_its_input_alone(twin):
     tensor, array = twin
     net = nn.Sequential(nn.Identity(), Centred()).train(twin.second)
@@ -171,7 +171,7 @@ def test_a_tensor_becomes_a_parameter_on_its_memory_however_it_is_added(twin, wa
 
 
 @claim("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict", truth=True)
-@over(other=among(5, "text", None, [nn.Parameter(torch.ones(2, device="cpu"))]), way=WAYS)
+@over(other=among(5, "text", None, np.ones(2), [nn.Parameter(torch.ones(2, device="cpu"))]), way=WAYS)
 def test_what_is_no_tensor_stays_what_it_is_however_it_is_added(other, way):
     params, at = added(way, other)
     assert params[at] is other

@@ -73,6 +73,7 @@ MISFITS = [
     ("Unexpected key", lambda name, x: {name: x, f"{name}s": x}),
     ("size mismatch", lambda name, x: {name: torch.ones(1, *x.shape[:-1], 99)}),
     ("size mismatch", lambda name, x: {name: x.reshape(-1, 1, 1)}),
+    ("size mismatch", lambda name, x: {name: x[:1] if x.dim() and len(x) > 1 else x[None, None]}),
     ("size mismatch", lambda name, x: {name: x[..., :1] if x.dim() and x.shape[-1] > 1 else x[None, None]}),
 ]
 MISFITS += [("Unexpected key", lambda name, x: {name: x, f"{name}.more": x})] if RELEASE >= (2, 4) else []
@@ -295,6 +296,5 @@ def test_assigned_parameters_lie_on_the_loaded_memory_untied_and_frozen_as_befor
 
     again, copied = tied(), tied()
     again.load_state_dict(state)  # the dict remembers
-    assert again[0].weight is not again[1].weight
     copied.load_state_dict(tied().state_dict())
-    assert copied[0].weight is copied[1].weight
+    assert [net[0].weight is net[1].weight for net in (again, copied)] == [False, True]
