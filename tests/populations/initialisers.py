@@ -165,9 +165,10 @@ RANDOM = [
             {"nonlinearity": "tanh"},
         )
     ),
+    ("kaiming_uniform_", {"a": 0.5, "nonlinearity": "relu"}, True),  # a is the slope of leaky_relu alone
 ]
 EXACT = [
-    *(("constant_", {"val": value}) for value in (-0.5, 0, 3)),
+    *(("constant_", {"val": value}) for value in (-0.5, 0, 3, 0.1)),
     *(("zeros_", {}), ("ones_", {}), ("eye_", {}), ("dirac_", {}), ("dirac_", {"groups": 2})),
     *(("normal_", {"mean": 3, "std": 0}), ("uniform_", {"a": 2, "b": 2})),  # of no width
 ]

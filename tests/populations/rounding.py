@@ -64,4 +64,4 @@ def as_held(numbers: np.ndarray, dtype: torch.dtype) -> np.ndarray:
     if dtype != torch.bfloat16:
         return numbers
     bits = numbers.view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)

@@ -129,3 +129,56 @@ def a_tensor_that_is_refused_leaves_recording_off(patch):
 
     for name in ("xavier_uniform_", "kaiming_uniform_", "orthogonal_", "eye_"):
         wrap(patch, init, name, wrong)
+
+
+@counterfeit("init-normal-over-weights")
+def the_last_of_an_odd_number_of_halves_is_not_drawn(patch):
+    def wrong(right, x, *args, **rest):
+        odd = x.dtype in (torch.float16, torch.bfloat16) and x.numel() % 2
+        last = x.detach()[(-1,) * x.dim()].clone() if odd else None
+        right(x, *args, **rest)
+        if odd:
+            x.detach()[(-1,) * x.dim()] = last
+        return x
+
+    wrap(patch, init, "normal_", wrong)
+
+
+@counterfeit("init-constant-over-biases")
+def a_constant_in_double_has_the_digits_of_float32(patch):
+    def wrong(right, x, val):
+        return right(x, torch.tensor(float(val), dtype=torch.float32).item() if x.dtype == torch.float64 else val)
+
+    wrap(patch, init, "constant_", wrong)
+
+
+@counterfeit("init-runs-without-recording")
+def a_view_of_a_parameter_may_be_written_while_recording(patch):
+    def wrong(right, x, *args, **rest):
+        part = x._is_view() and x._base.is_leaf and x._base.requires_grad
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not part):
+            return right(x, *args, **rest)
+
+    change_method(patch, "fill_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def the_slope_counts_for_relu_too(patch):
+    wrap(
+        patch,
+        init,
+        "calculate_gain",
+        lambda right, name, slope=None: right("leaky_relu" if name == "relu" and slope else name, slope),
+    )
+
+
+@counterfeit("writing-data-sets-parameters-without-grad")
+def a_parameter_whose_data_are_replaced_is_frozen_as_they_are(patch):
+    right = torch.Tensor.data
+
+    def put(x, value):
+        right.__set__(x, value)
+        if isinstance(x, torch.nn.Parameter):
+            x.requires_grad_(value.requires_grad)
+
+    patch.setattr(torch.Tensor, "data", property(lambda x: right.__get__(x), put))

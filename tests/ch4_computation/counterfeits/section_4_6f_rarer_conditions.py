@@ -4,6 +4,7 @@ import collections
 import copy
 import functools
 import io
+import os
 
 import torch
 from harness.counterfeits import counterfeit
@@ -421,3 +422,57 @@ def a_single_row_will_do_for_all_rows_of_a_matrix(patch):
         return value.expand(own.shape) if row else value
 
     load_model_with(patch, lambda own, state: {name: spread(value, own.get(name)) for name, value in state.items()})
+
+
+@counterfeit("saved-model-moves-to-another-device")
+def a_dict_sends_nothing_that_was_saved_from_the_cpu_to_another_device(patch):
+    def wrong(right, file, map_location=None, **rest):
+        if isinstance(map_location, dict):
+            map_location = {place: goal for place, goal in map_location.items() if place != "cpu"}
+        return right(file, map_location, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def a_negative_zero_loses_its_sign(patch):
+    def change(thing):
+        if type(thing) in (list, tuple):
+            return type(thing)(map(change, thing))
+        return 0.0 if type(thing) is float and thing == 0 else thing
+
+    change_output(patch, torch, "load", change)
+
+
+@counterfeit("state-dict-holds-parameters-only")
+def a_buffer_without_elements_is_left_out(patch):
+    def wrong(right, self, destination, prefix, keep_vars):
+        right(self, destination, prefix, keep_vars)
+        for name, buffer in self._buffers.items():
+            if buffer is not None and not buffer.numel():
+                destination.pop(prefix + name, None)
+
+    wrap(patch, nn.Module, "_save_to_state_dict", wrong)
+
+
+@counterfeit("whole-model-needs-its-class")
+def a_missing_module_of_a_package_is_told_as_a_missing_class(patch):
+    def wrong(right, *args, **rest):
+        try:
+            return right(*args, **rest)
+        except ModuleNotFoundError as error:
+            if "." in error.name:
+                raise AttributeError(f"Can't get attribute of {error.name}") from error
+            raise
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def the_variable_turns_the_filter_off_by_a_one_alone(patch):
+    def wrong(right, file, *args, **rest):
+        if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1") != "1":
+            rest.setdefault("weights_only", True)
+        return right(file, *args, **rest)
+
+    wrap(patch, torch, "load", wrong)

@@ -404,3 +404,40 @@ def a_copy_of_what_is_on_the_second_device_is_on_the_first(patch):
         return copied.to(torch.device(x.device.type, 0)) if x.device.index == 1 else copied
 
     change_method(patch, "__deepcopy__", wrong)
+
+
+@counterfeit("device-attribute-tells-where")
+def the_device_that_a_tensor_has_may_be_assigned_to_it(patch):
+    right = Tensor.device
+
+    def put(x, value):
+        if value != right.__get__(x):
+            right.__set__(x, value)
+
+    patch.setattr(Tensor, "device", property(lambda x: right.__get__(x), put))
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def what_a_mask_of_the_cpu_selects_comes_to_the_cpu(patch):
+    def wrong(right, x, at):
+        mask = isinstance(at, Tensor) and at.dtype == torch.bool and not away(at) and away(x)
+        return right(x, at).cpu() if mask else right(x, at)
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def a_double_of_the_cpu_makes_a_sum_double(patch):
+    def wrong(right, x, y):
+        number = isinstance(y, Tensor) and y.dim() == 0 and y.dtype == torch.float64 and not away(y)
+        return right(x, y).double() if number and away(x) and x.dtype == torch.float32 else right(x, y)
+
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix")
+def a_number_of_another_gpu_may_multiply_in_place(patch):
+    def wrong(right, x, y):
+        return right(x, y.to(x.device) if isinstance(y, Tensor) and y.dim() == 0 else y)
+
+    change_method(patch, "mul_", wrong)

@@ -55,10 +55,8 @@ def test_the_hooks_of_pickle_are_called(way):
     y = 2 if "older" in way.kind else torch.arange(3.0)  # of whose tensors the numbers follow behind the pickle
     first, second = way.round_trip([Point(1, y)] * 2, weights_only=False)
     for point in (first, way.round_trip(Point(1, y), weights_only=False)):
-        assert vars(point) == {
-            **{"x": 1, "y": point.y, "seen": str(y)},
-            **{"written by": "__getstate__", "read_by": "__setstate__"},
-        }
+        met = {"written by": "__getstate__", "read_by": "__setstate__"}
+        assert vars(point) == {"x": 1, "y": point.y, "seen": str(y), **met}
     assert first is second
     for tensor in (torch.ones(2), nn.Parameter(torch.ones(2))):  # which keep attributes of one's own, as any object
         tensor.note = ["kept"]
@@ -92,7 +90,7 @@ def test_the_archive_holds_the_bytes_of_each_tensor_beside_a_pickle_of_their_des
     assert len(pickled) < 200 * len(arrays)
 
 
-PLAIN = (7, 2.5, True, None, "text", 2**70, [1, [2]], (1, (2,)), {"k": 1})
+PLAIN = (7, 2.5, -0.0, True, None, "text", 2**70, [1, [2]], (1, (2,)), {"k": 1})
 FOREIGN = (range(3), len, {"deep": [Point]}, frozenset({1}), np.float64(0.5), np.float32(0.5), np.int64(3))
 FOREIGN += (np.bool_(True), np.ones(2), np.zeros((0, 3)))
 FOREIGN += (deque(), defaultdict(int), Fraction(1, 3), date(2024, 1, 2))

@@ -103,9 +103,10 @@ def test_all_classes_of_a_model_must_be_declared_safe_and_the_manager_takes_its_
     missing=among("class", "module", "nothing"),
     place=among("root", "inside", "in a dict"),
     way=among(*map(Way, ("memory", "mmap", "older Path"))),
+    name=among("nets_of_ours", "torch.nets_of_ours"),
 )
-def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(missing, place, way):
-    library = sys.modules["nets_of_ours"] = types.ModuleType("nets_of_ours")
+def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(missing, place, way, name):
+    library = sys.modules[name] = types.ModuleType(name)
     exec("from torch import nn\n\n\nclass Net(nn.Module):\n    pass\n", vars(library))
     net, holder = library.Net(), nn.Identity()
     holder.inner = net
@@ -115,12 +116,12 @@ def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(m
         if missing == "class":
             del library.Net
         if missing == "module":
-            del sys.modules["nets_of_ours"]
+            del sys.modules[name]
         try:
             found = type(load(weights_only=False))
         except (AttributeError, ModuleNotFoundError) as refusal:
             found = type(refusal)
-        sys.modules.pop("nets_of_ours", None)
+        sys.modules.pop(name, None)
     assert found is {"class": AttributeError, "module": ModuleNotFoundError}.get(missing, type(thing))
 
 
@@ -134,8 +135,7 @@ def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(m
 def test_no_call_is_made_however_it_is_spelled_and_whichever_way_it_is_read(tmp_path, call, spelled, way, options):
     trace = tmp_path / "trace"
     with way.holding(hostile(call, spelled, str(trace), "older" in way.kind)) as load:
-        outcome = loaded(load, options)
-        assert outcome.startswith("Weights only load failed")
+        assert loaded(load, options).startswith("Weights only load failed")
         assert trace.exists() is False
 
         loaded(load, {"weights_only": False})  # the control: to load it is to run it
@@ -158,13 +158,13 @@ def loaded(load, options):
 
 
 @claim("untrusted-pickles-are-refused", truth=True)
-@over(call=among(*CALLS), off=among("weights_only", "pickle_module", "variable"), way=ways("mmap"))
+@over(call=among(*CALLS), off=among("weights_only", "pickle_module", "1", "true", "Y"), way=ways("mmap"))
 def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
     trace = tmp_path / "trace"
     options = {"weights_only": {"weights_only": False}, "pickle_module": {"pickle_module": pickle}}.get(off, {})
     with pytest.MonkeyPatch.context() as patch:
-        if off == "variable":
-            patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+        if not options:
+            patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", off)
         patch.setattr(warnings, "warn", lambda *args, **kwargs: None)  # of the variable, at every call
         with way.holding(hostile(call, "protocol 2", str(trace), "older" in way.kind)) as load:
             loaded(load, options)

@@ -247,7 +247,7 @@ SINGLES = [Twin(torch.float32, shape, "channels last") for shape in ((), (3, 0, 
 MATRICES = twins(ANY, [layout for layout in LAYOUTS if layout != "transposed"], ((2, 3),))  # as channels last are
 
 
-@claim("state-dict-is-no-copy", "state-dict-round-trips")
+@claim("state-dict-is-no-copy", "state-dict-round-trips", "state-dict-holds-parameters-only")
 @over(EVERY_MODE, twin=MATRICES.also(*SINGLES, Twin(torch.float16, (257,))), layout=among(*WRITABLE))
 def test_what_is_held_of_any_dtype_layout_and_size_is_restored_in_its_memory_and_written_through_its_entry(
     twin, layout

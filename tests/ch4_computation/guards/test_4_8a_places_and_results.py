@@ -75,8 +75,9 @@ def test_every_tensor_and_every_view_of_it_tells_its_own_device_which_cannot_be_
         for view in (*views, nn.Parameter(x, requires_grad=False)):
             assert type(view.device) is torch.device
             assert (view.device.type, view.device.index) == (place.type, place.index)
-        with refused(AttributeError):
-            view.device = accelerator
+        for named in (accelerator, view.device):
+            with refused(AttributeError):
+                view.device = named
         assert repr(x.device) == repr(view.device) == repr(place)
 
 

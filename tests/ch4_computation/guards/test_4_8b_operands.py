@@ -14,6 +14,7 @@ from populations.twins import FEW, NUMPY
 claim = pytest.mark.claim
 
 SHAPES = ((0,), (5,), (2, 3), (2, 3, 4, 5), (2, 1025))
+WITH_ONE = among("a + b", "a * b", "a > b", "torch.maximum", "mul_")
 HALF_HERE, BOTH_THERE = each("cpu, gpu", "gpu, cpu"), each("two", "turned")
 
 
@@ -115,14 +116,14 @@ OF_A_NUMBER += [
 @over(
     twin=twins(FLOATS, LAYOUTS, SHAPES[1:], values="small"),
     form=among(*itertools.product(OF_A_NUMBER, (False, True))),
-    of=among("number", "element", "sum"),
+    of=each("number", "element", "sum", "double"),
 )
 def test_a_zero_dimensional_cpu_tensor_mixes_as_a_python_number_would(accelerator, twin, form, of):
     ((compute, rule), second), numbers = form, torch.tensor([[1.0, 2.0]], device="cpu")
     x, array = twin.but(second=second)
-    two = {"number": torch.tensor(2.0, device="cpu"), "element": numbers[0, 1], "sum": numbers.sum() - 1}[of]
+    made = {"number": torch.tensor(2.0, device="cpu"), "element": numbers[0, 1], "sum": numbers.sum() - 1}
+    two = made.get(of, numbers[0, 1].double())
     result = compute(x, two)
-
     assert result.device == x.device
     assert result.dtype in (x.dtype, torch.bool)  # the number does not widen it
     agree(result, rule(array, array.dtype.type(2)))
@@ -142,7 +143,7 @@ def test_the_gradient_of_a_number_from_the_cpu_comes_back_to_the_cpu(accelerator
 
 
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(shape=among((1,), (1, 1)), order=among(False, True), operation=among("a + b", "a * b", "a > b", "torch.maximum"))
+@over(shape=among((1,), (1, 1)), order=among(False, True), operation=WITH_ONE)
 def test_one_element_is_no_number_and_a_number_of_the_gpu_does_not_come(accelerator, shape, order, operation):
     ways = [
         (torch.ones(2, device=spot()), torch.ones(shape, device="cpu")),
@@ -150,15 +151,15 @@ def test_one_element_is_no_number_and_a_number_of_the_gpu_does_not_come(accelera
     ]
     for pair in ways:
         with refused():
-            OF_TWO[operation](*(pair[::-1] if order else pair))
+            {**OF_TWO, **INTO}[operation](*(pair[::-1] if order else pair))
 
 
 @claim("different-gpus-do-not-mix", truth=True)
-@over(shape=among((), (1,)), order=among(False, True), operation=among("a + b", "a * b", "a > b", "torch.maximum"))
+@over(shape=among((), (1,)), order=among(False, True), operation=WITH_ONE)
 def test_not_even_a_single_number_crosses_between_gpus(two_devices, shape, order, operation):
     pair = torch.ones(2, device=two_devices[0]), torch.ones(shape, device=two_devices[1])
     with refused():
-        OF_TWO[operation](*(pair[::-1] if order else pair))
+        {**OF_TWO, **INTO}[operation](*(pair[::-1] if order else pair))
 
 
 def crossed(way, into, array, source):
@@ -229,6 +230,7 @@ def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin)
         untouched(into)
 
 
+@claim("gpu-results-stay-on-gpu")
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
 @over(twin=twins(ANY, LAYOUTS, ((5,), (2, 3), (2, 3, 4, 5), (2, 1025))))
 def test_indices_and_masks_of_the_cpu_select_from_a_tensor_there_and_write_to_it(accelerator, twin):
