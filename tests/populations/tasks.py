@@ -9,13 +9,14 @@ TASKS = {
     "linear": (lambda: nn.Linear(3, 2), nn.MSELoss, ()),
     "softmax": (lambda: nn.Linear(3, 5), nn.CrossEntropyLoss, ()),
     "perceptron": (
-        lambda: nn.Sequential(nn.Linear(3, 40), nn.Tanh(), nn.Linear(40, 1), nn.Linear(1, 2)),
+        lambda: nn.Sequential(nn.Linear(3, 65), nn.Tanh(), nn.Linear(65, 1), nn.Linear(1, 2)),
         nn.MSELoss,
         (),
     ),
     "words": (lambda: of_words(nn.Embedding(2, 5)), nn.CrossEntropyLoss, ()),
     "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)), nn.CrossEntropyLoss, ()),
     "transposed": (lambda: transposing(nn.Linear(3, 2)), nn.MSELoss, ()),
+    "shared": (lambda: twice(nn.Linear(3, 3)), nn.MSELoss, ()),
     "sequences": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), nn.MSELoss, (4,)),
     "images": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Conv2d(4, 5, 2), nn.Flatten()),
@@ -51,6 +52,11 @@ def alone(net):
     """The layer without the last state that it hands back beside its outputs."""
     net.register_forward_hook(lambda net, inputs, results: results[0])
     return net
+
+
+def twice(layer):
+    """A network that runs the layer twice."""
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(3, 2))
 
 
 def transposing(net):

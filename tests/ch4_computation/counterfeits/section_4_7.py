@@ -257,3 +257,31 @@ def the_device_of_a_block_within_is_kept_for_the_rest_of_the_outer_one(patch):
 
     wrap(patch, DeviceContext, "__init__", begun)
     wrap(patch, DeviceContext, "__torch_function__", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def none_for_the_default_device_ends_an_enclosing_block_too(patch):
+    def wrong(right, device):
+        right(device)
+        for mode in torch.overrides._get_current_function_mode_stack() if device is None else ():
+            if hasattr(mode, "device"):
+                mode.device = torch.device("cpu")
+
+    wrap(patch, torch, "set_default_device", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def as_tensor_of_a_list_stays_on_the_cpu(patch):
+    def wrong(right, data, *args, **rest):
+        return right(data, *args, **{"device": "cpu", **rest} if isinstance(data, list) else rest)
+
+    wrap(patch, torch, "as_tensor", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def the_default_device_overrules_the_argument_of_tensor(patch):
+    def wrong(right, data, *args, **rest):
+        default = torch.empty(0).device
+        return right(data, *args, **{**rest, "device": default} if default.type != "cpu" else rest)
+
+    wrap(patch, torch, "tensor", wrong)

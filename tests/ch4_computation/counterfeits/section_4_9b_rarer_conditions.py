@@ -239,3 +239,39 @@ def a_recurrent_layer_has_no_second_bias(patch):
 
     for kind in (nn.RNN, nn.LSTM, nn.GRU):
         wrap(patch, kind, "forward", wrong)
+
+
+def fetch_input(patch, wanted):
+    """Let a linear layer take input that is ``wanted(x, bias)`` from any device."""
+
+    def wrong(right, x, weight, bias=None):
+        return right(x.to(weight.device) if wanted(x, bias) else x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_single_row_comes_to_a_layer_without_bias(patch):
+    fetch_input(patch, lambda x, bias: bias is None and x.shape[0] == 1 and x.dim() == 2)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def input_without_elements_comes_from_anywhere(patch):
+    fetch_input(patch, lambda x, bias: x.numel() == 0)
+
+
+@counterfeit("training-runs-on-gpu")
+def only_the_first_use_of_a_layer_since_backward_has_a_gradient(patch):
+    used = set()
+
+    def wrong(right, x, weight, bias=None):
+        again = id(weight) in used and away(weight)
+        used.add(id(weight))
+        return right(x, weight.detach() if again else weight, bias)
+
+    def backward(right, x, *args, **rest):
+        used.clear()
+        return right(x, *args, **rest)
+
+    wrap(patch, F, "linear", wrong)
+    change_method(patch, "backward", backward)

@@ -134,6 +134,8 @@ TAKING = {
     **{Tree(kind): (of.takes,) for kind, of in LAYERS.items() if of.takes and (of.parameters or of.buffers)},
     Tree("wide Linear"): ((2, 33),),
     Tree("Linear", seed=1): ((4,),),  # a single example
+    Tree("Linear without bias", seed=1): ((1, 4),),
+    Tree("Linear without bias", seed=2): ((1, 0, 4),),
     Tree("Bilinear"): ((2, 2), (2, 3)),
     Tree("Embedding"): ((3,),),
     **{Tree(kind): ((2, 5, 4),) for kind in RECURRENT},
