@@ -15,8 +15,6 @@ from populations.core import Population
 from populations.layers import COMPUTED, summed
 from populations.twins import KINDS, LAYOUTS, Twin, arranged
 
-# ── softmax and the cross entropy ──
-
 
 def softmax(scores: np.ndarray, dim: int) -> np.ndarray:
     """exp(o_i - max) / sum_j exp(o_j - max): far scores leave the exponentials between 0 and 1."""
@@ -279,16 +277,10 @@ def labelled(
                 *(dtype, shape, LAYOUTS[m % 5], values[n % len(values)], index % 2 == 1, grad[m % len(grad)], n),
                 dim=min(1, len(shape) - 1),
             )
-            must.append(
-                Labelled(
-                    of,
-                    targets[n % len(targets)],
-                    weighted[(m + turn) % len(weighted)],  # in another turn the same shape otherwise
-                    ignored[n % len(ignored)],
-                    smoothing[(n + m) % len(smoothing)],  # not with the weights
-                    reductions[n % len(reductions)],
-                )
-            )
+            weigh = weighted[(m + turn) % len(weighted)]  # in another turn the same shape otherwise
+            smooth = smoothing[(n + m) % len(smoothing)]  # not with the weights
+            rest = ignored[n % len(ignored)], smooth, reductions[n % len(reductions)]
+            must.append(Labelled(of, targets[n % len(targets)], weigh, *rest))
     for shape in [shape for shape in samples if len(shape) == 4][-1:] if "far" in values else ():
         images = (Scores(dtype, shape, values="far", seed=seed, dim=1) for dtype in dtypes for seed in (2, 3))
         must += [Labelled(of, targets[0], reduction=reductions[0]) for of in images]
