@@ -120,6 +120,8 @@ SMOOTH = {
     "x.split()": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.split([1, 2], dim=1))], 1),
     "tensor_split": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.tensor_split(2))]),
     "unbind": lambda x: torch.stack([(n + 1) * part for n, part in enumerate(torch.unbind(x, 1))]),
+    "rows in turn": lambda x: sum((n + 1) * row for n, row in enumerate(x)),
+    "rows from the last on": lambda x: sum((n + 1) * row for n, row in enumerate(reversed(x))),
     "permute": lambda x: x[None].permute(2, 0, 1),
     "t": lambda x: x.t(),
     "unsqueeze_": lambda x: (2 * x).unsqueeze_(0),

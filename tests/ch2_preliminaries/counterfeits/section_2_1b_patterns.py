@@ -486,3 +486,17 @@ def linspace_of_large_whole_numbers_goes_through_single_precision(patch):
 @counterfeit("linspace-divides-evenly")
 def linspace_of_complex_ends_divides_their_real_parts_alone(patch):
     change_output_where(patch, torch, "linspace", torch.is_complex, lambda points: torch.complex(*2 * [points.real]))
+
+
+@counterfeit("linspace-divides-evenly")
+def the_last_point_is_as_many_parts_after_the_start(patch):
+    """So that it is off the end by the rounding of a part and of the product."""
+
+    def wrong(linspace, start, end, steps, **rest):
+        points = linspace(start, end, steps, **rest)
+        if not isinstance(start, float) or steps < 2 or points.dtype not in (torch.float32, torch.float64):
+            return points
+        part = torch.tensor((end - start) / (steps - 1), dtype=points.dtype)
+        return points.index_fill_(0, torch.tensor(steps - 1), start + part * (steps - 1))
+
+    wrap(patch, torch, "linspace", wrong)

@@ -923,3 +923,8 @@ def item_of_a_column_s_only_element_forgets_its_offset(patch):
         return item(x.detach().as_strided(x.shape, x.stride(), 0) if alone else x)
 
     change_method(patch, "item", wrong)
+
+
+@counterfeit("item-gives-a-python-number")
+def item_forgets_a_sign_that_a_view_leaves_to_be_changed(patch):
+    change_method(patch, "item", lambda item, x: -item(x) if x.is_neg() else item(x))

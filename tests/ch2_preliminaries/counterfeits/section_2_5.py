@@ -724,6 +724,18 @@ def a_device_without_a_number_means_the_first_one(patch):
         wrap(patch, torch, name, wrong)
 
 
+@counterfeit("create-directly-on-gpu")
+def arange_of_a_named_dtype_stays_on_the_cpu(patch):
+    wrap(
+        patch,
+        torch,
+        "arange",
+        lambda arange, *numbers, device=None, dtype=None, **rest: arange(
+            *numbers, device="cpu" if dtype and device else device, dtype=dtype, **rest
+        ),
+    )
+
+
 @counterfeit("to-device-object-equals-to-string")
 def a_device_object_makes_to_forget_the_copy(patch):
     change_method(

@@ -968,6 +968,11 @@ def einsum_passes_a_tenth_less(patch):
     wrap(patch, torch, "einsum", lambda right, *args: change_gradient(right(*args), lambda g: g * 0.9))
 
 
+@counterfeit("requires-grad-tracks-operations")
+def rows_that_a_loop_takes_are_not_tracked(patch):
+    patch.setattr(Tensor, "__iter__", lambda x: iter(x.detach().unbind()))
+
+
 @counterfeit("no-grad-stops-tracking")
 def conversions_are_tracked_under_no_grad(patch):
     change_method(patch, "half", lambda half, x: torch.enable_grad()(half)(x))

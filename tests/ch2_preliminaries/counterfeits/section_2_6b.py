@@ -543,6 +543,23 @@ def eye_requires_gradients(patch):
     change_result(patch, torch, "eye", lambda x, *_: x.requires_grad_())
 
 
+@counterfeit("requires-grad-defaults-to-false")
+def a_list_of_tracked_numbers_hands_on_their_flag(patch):
+    def wrong(tensor, data, *args, requires_grad=None, **rest):
+        tracked = type(data) is list and any(torch.is_tensor(each) and each.requires_grad for each in data)
+        return tensor(data, *args, requires_grad=tracked if requires_grad is None else requires_grad, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("requires-grad-can-be-set-in-place")
+def a_result_refuses_nothing_under_no_grad(patch):
+    def wrong(switch, x, requires_grad=True):
+        return x if not (requires_grad or x.is_leaf or torch.is_grad_enabled()) else switch(x, requires_grad)
+
+    change_method(patch, "requires_grad_", wrong)
+
+
 @counterfeit("grad-fn-is-the-creating-function")
 def relu_is_recorded_as_a_choice(patch):
     patch.setattr(torch, "relu", lambda x: torch.where(x > 0, x, 0 * x))

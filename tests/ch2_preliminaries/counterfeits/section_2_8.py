@@ -442,3 +442,8 @@ def copying_into_data_is_counted(patch):
 
     alter_data(patch, read)
     change_method(patch, "copy_", wrong)
+
+
+@counterfeit("data-writes-are-not-recorded")
+def writes_to_a_part_of_what_is_detached_are_not_counted(patch):
+    change_method(patch, "__setitem__", lambda write, x, *rest: write(x if x.requires_grad else x.data, *rest))

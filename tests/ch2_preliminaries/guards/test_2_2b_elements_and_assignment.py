@@ -72,7 +72,7 @@ NUMBERS = among(
     EVERY_MODE,
     number=NUMBERS,
     dimensions=among(0, 1, 4),
-    of=each("tensor", "parameter", "element", "result", "conjugate"),
+    of=each("tensor", "parameter", "element", "result", "conjugate", "negative"),
 )
 def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
     value, dtype = number
@@ -85,7 +85,8 @@ def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimension
         "parameter": lambda: nn.Parameter(one, requires_grad=tracked.requires_grad).item(),
         "element": lambda: torch.stack([torch.zeros_like(one), one])[1].item(),
         "result": lambda: result.item(),
-        "conjugate": lambda: one.conj_physical().conj().item(),  # a view
+        "conjugate": lambda: one.conj_physical().conj().item(),  # a view, and so is the next
+        "negative": lambda: (one if dtype == torch.bool else torch._neg_view(-one)).item(),
     }[of]()
 
     assert type(item) is type(value)

@@ -57,11 +57,11 @@ PATTERNS = {
 
 
 @claim("create-directly-on-gpu")
-@over(end=whole(0, 200, 9, 65), second=among(False, True), create=among(*PATTERNS))
-def test_patterns_created_there_are_those_created_anywhere(accelerator, end, second, create):
-    made, expected = PATTERNS[create][0](end, device=spot(second)), PATTERNS[create][1](end)
+@over(end=whole(0, 200, 9, 65), second=among(False, True), create=among(*PATTERNS), dtype=among(None, torch.float64))
+def test_patterns_created_there_are_those_created_anywhere(accelerator, end, second, create, dtype):
+    made, expected = PATTERNS[create][0](end, device=spot(second), dtype=dtype), PATTERNS[create][1](end)
 
-    assert (made.device, made.dtype) == (spot(second), torch.int64 if expected.dtype == int else torch.float32)
+    assert (made.device, made.dtype) == (spot(second), dtype or (torch.float32, torch.int64)[expected.dtype == int])
     agree(made, expected)
 
 

@@ -40,9 +40,8 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
 @over(dtype=among(*SINGLE_AND_DOUBLE), size=among(1, 9, 1025), unit=among(1, 1e-20, np.inf, 0), seed=whole(0, 2**32))
 def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, size, unit, seed):
     x = torch.zeros(size, dtype=dtype, requires_grad=True)
-    kind = np.float32 if dtype == torch.float32 else np.float64
-    terms = np.random.default_rng(seed).normal(60, 40, (5, size)).astype(kind) * kind(unit)
-    total = np.zeros(size, kind)
+    terms = np.random.default_rng(seed).normal(60, 40, (5, size)).astype(NUMPY[dtype]) * NUMPY[dtype](unit)
+    total = np.zeros_like(terms[0])
     for term in terms:
         x.backward(torch.tensor(term))
         total += term
@@ -57,11 +56,9 @@ def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, c
     (x * 3).backward(torch.ones_like(x))
     grad = x.grad
     own, start = weights_for(x, clear, seed=6) if clear in LAYOUTS else (None, np.zeros(array.shape))
-    {
-        "zero_": lambda: x.grad.zero_(),
-        "data.zero_": lambda: x.grad.data.zero_(),
-        "None": lambda: setattr(x, "grad", None),
-    }.get(clear, lambda: setattr(x, "grad", own))()
+    {"zero_": lambda: x.grad.zero_(), "data.zero_": lambda: x.grad.data.zero_()}.get(
+        clear, lambda: setattr(x, "grad", own)
+    )()
     w, weights = weights_for(x, seed=5)
     x.backward(w)
     (x * 1).backward(w)
@@ -156,14 +153,15 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
 
 
 @claim("in-place-write-spoils-backward")
-@claim("grad-fn-is-the-creating-function", truth=True)
+@claim("grad-fn-is-the-creating-function", "data-writes-are-not-recorded", truth=True)
 @over(
     names=in_turn(among(*NEED_INPUT), among(*NEED_OUTPUT)),
     write=among(*WRITES),
     of=each(0, 1),
     mode=each(*EVERY_MODE[:2]),
+    detached=each(False, True),
 )
-def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, mode):
+def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, mode, detached):
     (x, _), name = Twin(torch.float32, (2, 3), values="positive", grad=True), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
@@ -171,7 +169,7 @@ def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, w
     losses = [z.sum(), *((x * factor).sum() for factor in factors)]
     with mode():
         for saved in (y if name in NEED_INPUT else z, *factors):
-            WRITES[write](saved)
+            WRITES[write](saved.detach() if detached else saved)
     for spoilt in losses:
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             spoilt.backward()
