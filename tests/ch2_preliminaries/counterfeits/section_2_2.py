@@ -911,6 +911,19 @@ def a_number_assigned_everywhere_is_not_written(patch):
     change_method(patch, "__setitem__", wrong)
 
 
+@counterfeit("view-shares-data")
+def view_copies_what_strides_cannot_read_where_nothing_is_recorded(patch):
+    def wrong(view, x, *shape):
+        try:
+            return view(x, *shape)
+        except RuntimeError as error:
+            if torch.is_grad_enabled() or "not compatible" not in str(error):
+                raise
+            return x.reshape(*shape)
+
+    change_method(patch, "view", wrong)
+
+
 @counterfeit("view-is-a-new-tensor-object")
 def a_view_of_the_own_shape_is_the_tensor_itself(patch):
     change_method(patch, "view", lambda right, x, *shape: x if [*shape] == [x.shape] else right(x, *shape))

@@ -165,7 +165,7 @@ REFUSED = among("text", torch.ones(2), torch.ones(2, 3), torch.ones(0), [[1, 2],
 
 
 @claim("tensor-function-takes-data", truth=True)
-@over(element=REFUSED, depth=whole(1, 3), form=among(list, tuple))
+@over(EVERY_MODE, element=REFUSED, depth=whole(1, 3), form=among(list, tuple))
 def test_lists_of_texts_of_tensors_or_of_rows_of_different_lengths_are_refused(element, depth, form):
     data = element
     for _ in range(depth):
@@ -175,7 +175,7 @@ def test_lists_of_texts_of_tensors_or_of_rows_of_different_lengths_are_refused(e
 
 
 @claim("tensor-function-takes-data", truth=True)
-@over(data=among((2, 3), (1, 1), (5, 2, 3), ([[1, 2], 3],), ([1, [2]],), ([[[1], 2]],)))
+@over(EVERY_MODE, data=among((2, 3), (1, 1), (5, 2, 3), ([[1, 2], 3],), ([1, [2]],), ([[[1], 2]],)))
 def test_neither_sizes_nor_numbers_beside_rows_are_taken(data):
     with pytest.raises(TypeError):
         torch.tensor(*data)
@@ -208,7 +208,7 @@ def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
 
 
 @claim("ones-fills-with-one", "zeros-fills-with-zero")
-@over(name=among("ones", "zeros"), sizes=among((-1,), (2, -1), (-3, 0), (0, 2, -5)))
+@over(EVERY_MODE, name=among("ones", "zeros"), sizes=among((-1,), (2, -1), (-3, 0), (0, 2, -5)))
 def test_a_negative_size_is_refused(name, sizes):
     for given in (sizes, [sizes], [list(sizes)]):
         with pytest.raises(RuntimeError):

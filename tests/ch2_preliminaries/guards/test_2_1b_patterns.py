@@ -35,7 +35,7 @@ def test_only_elements_of_equal_indices_are_one(twin):
 
 
 @claim("eye-is-identity", truth=True)
-@over(sizes=among((), (2, 3, 4), (3, 3, 3), (1, 1, 1), (2, 2, 2, 2), ((2, 3),)))
+@over(EVERY_MODE, sizes=among((), (2, 3, 4), (3, 3, 3), (1, 1, 1), (2, 2, 2, 2), ((2, 3),)))
 def test_eye_refuses_any_other_number_of_sizes(sizes):
     with pytest.raises(TypeError):
         torch.eye(*sizes)

@@ -97,7 +97,7 @@ def test_a_view_as_another_dtype_shows_the_same_bits_and_writes_them(twin, other
 
 
 @claim("view-shares-data", truth=True)
-@over(twin=twins((torch.float32, torch.int64, torch.bool), ("contiguous", "offset", "gappy"), NONE_EMPTY))
+@over(EVERY_MODE, twin=twins((torch.float32, torch.int64, torch.bool), ("contiguous", "offset", "gappy"), NONE_EMPTY))
 def test_view_refuses_to_read_on_across_dimensions_that_do_not_follow_each_other_in_memory(twin):
     tensor, _ = twin
 
@@ -186,7 +186,7 @@ def test_no_write_to_a_copy_in_any_shape_reaches_its_source_nor_the_other_way_ro
 
 
 @claim("clone-then-view-is-independent", truth=True)
-@over(twin=twins(ANY, ("transposed", "channels last"), ((2, 3), (2, 3, 4), (2, 3, 4, 5), (60, 50))))
+@over(EVERY_MODE, twin=twins(ANY, ("transposed", "channels last"), ((2, 3), (2, 3, 4), (2, 3, 4, 5), (60, 50))))
 def test_a_copy_of_permuted_dimensions_keeps_their_strides_so_that_view_refuses_it(twin):
     tensor, array = twin
     copy = tensor.clone()

@@ -130,7 +130,7 @@ OBJECTS, RECORDS = np.array([1, 2.5], object), np.zeros(2, [("a", "f")])
 
 @claim("from-numpy-shares-memory", "tensor-function-takes-data", truth=True)
 @pytest.mark.cpu
-@over(array=among(OBJECTS, RECORDS, *map(np.array, (["a", "b"], [None, 1], [b"a"], ["2020-01-01"]))))
+@over(EVERY_MODE, array=among(OBJECTS, RECORDS, *map(np.array, (["a", "b"], [None, 1], [b"a"], ["2020-01-01"]))))
 def test_dtypes_that_torch_lacks_are_refused(array):
     for convert in (torch.from_numpy, torch.tensor):
         with pytest.raises(TypeError):
