@@ -101,7 +101,13 @@ class Filling:
         return 10 * torch.finfo(self.dtype).eps
 
     def follow(self, *draws: np.ndarray) -> None:
-        """Raise AssertionError unless the draws of several calls look like independent ones from the law."""
+        """Raise AssertionError unless the draws of several calls look like independent ones from the law.
+
+        A complex normal number of mean 0 has two parts that are independent, and half of the variance in each.
+        """
+        if self.dtype.is_complex:
+            draws = [math.sqrt(2) * np.concatenate([each.real, each.imag]) for each in draws]
+        draws = [each.astype(np.float64) for each in draws]
         parts, grain = [self.levels(each.reshape(-1)) for each in draws], self.grain()
         levels = np.concatenate(parts)
         assert -grain <= levels.min() <= levels.max() <= 1 + grain, f"beyond its bounds: {levels.min()}, {levels.max()}"
@@ -143,6 +149,20 @@ def look_normal_to_the_fourth_moment(z: np.ndarray) -> None:
         assert abs(off) < most, f"{order} moment off by {off:.3f}, at most {most:.3f}"
 
 
+# Normal draws of every kind: mean, standard deviation, shape, dtype and layout.
+NORMALS = [
+    Filling("normal_", (("mean", mean), ("std", std)), *rest)
+    for mean, std, *rest in (
+        (0, 0.01, (300, 50), torch.float32, "contiguous"),
+        (-3, 0.5, (15, 1, 10, 10, 10), torch.float64, "gappy"),
+        (0, 50, (70_013,), torch.float32, "transposed"),
+        (0, 0.01, (300, 50), torch.float32, "offset"),
+        (-3, 0.5, (15_013,), torch.float64, "channels last"),
+        (0, 0.01, (300, 50), torch.bfloat16, "contiguous"),
+        (-3, 0.5, (70, 213), torch.float16, "gappy"),
+        (0, 0.5, (71, 113), torch.complex64, "transposed"),
+    )
+]
 PLAIN = ("normal_", "trunc_normal_")  # their width is given, not computed
 # Calls with a random law: name, arguments, and whether the tensor needs a fan.
 RANDOM = [

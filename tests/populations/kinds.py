@@ -83,6 +83,7 @@ LAYERS = {
     "Embedding": _of("Embedding", 5, 4, takes=None, weight=(5, 4)),
     "Conv1d": _of("Conv1d", 4, 4, 3, 1, 1, takes=(2, 4, 5), weight=(4, 4, 3), bias=(4,)),
     "Conv2d": _of("Conv2d", 4, 4, 3, 1, 1, takes=IMAGES, weight=(4, 4, 3, 3), bias=(4,)),
+    "oblong Conv2d": _of("Conv2d", 4, 4, (1, 3), (2, 1), (0, 1), (1, 2), takes=None, weight=(4, 4, 1, 3), bias=(4,)),
     "Conv3d": _of("Conv3d", 4, 4, 1, 1, 0, 1, 1, False, takes=(1, 4, 2, 2, 2), weight=(4, 4, 1, 1, 1)),
     "ConvTranspose2d": _of("ConvTranspose2d", 4, 4, 1, takes=IMAGES, weight=(4, 4, 1, 1), bias=(4,)),
     "BatchNorm1d": _of("BatchNorm1d", 4, buffers=STATISTICS, weight=(4,), bias=(4,)),

@@ -172,9 +172,9 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
 
 def passes(net: torch.nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of the rows of ``x``: all at once, one at a time, in a batch of batches, in evaluation and
-    either way in inference mode, there without a record too, with hooks that do nothing, what a copy of it makes of
-    them unless it is long, and it itself where they are not its samples' first dimension in memory. At the end it is in
-    training mode.
+    each way in inference mode, there without a record too unless it is one at a time, with hooks that do nothing, what
+    a copy of it makes of them unless it is long, and it itself where they are not its samples' first dimension in
+    memory. At the end it is in training mode.
     """
     yield net.train()(x)
     yield net(torch.stack([-x, x], 1).transpose(0, 1))[1]
@@ -182,10 +182,11 @@ def passes(net: torch.nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tensor]:
     net.eval()
     yield net(x)
     yield net(x.expand(2, *x.shape))[1]
-    with torch.no_grad():
-        yield net(x)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            yield net(x)
+            yield net(x.expand(2, *x.shape))[1]
     with torch.inference_mode():
-        yield net(x)
         yield torch.stack([net(row).cpu() for row in x])
     for part in net.train():
         part.register_forward_hook(lambda *_: None)

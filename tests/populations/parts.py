@@ -34,6 +34,11 @@ def kernel(x, dimensions, ways=1):
     return x[:2, :2].reshape(1, 4, *[1] * dimensions) if ways == 1 else x[:, :1].reshape(4, 1, *[1] * dimensions)
 
 
+def pairs(x, dimensions, outputs):
+    """Some of ``x`` as the weight of a convolution, of two pixels in a column, from four channels or to four."""
+    return x[:, :2].reshape(outputs, 4 // outputs, 2, *[1] * (dimensions - 1))
+
+
 PARTS = {
     **{name: lambda x, name=name: getattr(nn, name)().to(x)(x) for name in ACTIVE},
     **{name: lambda x, name=name: getattr(nn, name)(-1)(x) for name in SHARES},
@@ -59,9 +64,19 @@ PARTS = {
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
     **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},
+    **{
+        f"conv{n}d with holes": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), pairs(x, n, 1), dilation=2)
+        for n in (1, 2, 3)
+    },
     "conv1d of groups": lambda x: F.conv1d(images(x, 1), kernel(x, 1, 4), x[:, 0], stride=2, padding=1, groups=4),
     **{
         f"conv_transpose{n}d": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(images(x, n), kernel(x, n, 4), x[0, :1])
+        for n in (1, 2, 3)
+    },
+    **{
+        f"conv_transpose{n}d with holes": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(
+            images(x, n), pairs(x, n, 4), dilation=2
+        )
         for n in (1, 2, 3)
     },
     "batch_norm": lambda x: F.batch_norm(x, None, None, x[0], x[1], training=True),

@@ -193,6 +193,17 @@ def a_frozen_level_learns(patch):
 
 
 @counterfeit("training-is-end-to-end")
+def freezing_reaches_no_deeper_than_the_children(patch):
+    def wrong(self, requires_grad=True):
+        for module in (self, *self.children()):
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(requires_grad)
+        return self
+
+    patch.setattr(nn.Module, "requires_grad_", wrong)
+
+
+@counterfeit("training-is-end-to-end")
 def detach_lets_gradients_pass(patch):
     patch.setattr(torch.Tensor, "detach", lambda self: self * 1)
 

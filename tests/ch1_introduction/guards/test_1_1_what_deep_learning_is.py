@@ -92,8 +92,8 @@ def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype
 def three_levels():
     """Three levels: the first has one layer twice, the weight of the second lies by columns, the third evaluates."""
     twice = nn.Linear(4, 4)
-    inner = [nn.Sequential(twice, nn.Tanh(), twice), nn.Sequential(nn.Linear(4, 6), nn.Tanh())]
-    inner[1][0].weight.data = inner[1][0].weight.data.t().clone(memory_format=torch.contiguous_format).t()
+    inner = [nn.Sequential(twice, nn.Tanh(), twice), nn.Sequential(nn.Sequential(nn.Linear(4, 6)), nn.Tanh())]
+    inner[1][0][0].weight.data = inner[1][0][0].weight.data.t().clone(memory_format=torch.contiguous_format).t()
     return nn.Sequential(*inner, nn.Linear(6, 2).eval())
 
 

@@ -125,3 +125,11 @@ def relu_keeps_the_size_of_negative_numbers_where_algorithms_are_to_be_determini
 def functional_sigmoid_is_right_under_deterministic_algorithms_alone(patch):
     settled = torch.get_deterministic_debug_mode
     change_output(patch, F, "sigmoid", lambda result: result if settled() else result / 2)
+
+
+@counterfeit("stacked-linear-layers-collapse")
+def without_a_record_a_batch_of_batches_has_no_bias(patch):
+    def wrong(right, input, weight, bias=None):
+        return right(input, weight, None if input.dim() == 3 and not torch.is_grad_enabled() else bias)
+
+    wrap(patch, F, "linear", wrong)

@@ -335,3 +335,11 @@ def of_expanded_weights_each_stored_number_is_squared_once(patch):
         return power(x[once] if x.numel() else x, exponent)
 
     change_method(patch, "__pow__", wrong)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def where_whole_lists_are_maximised_adam_adds_the_penalty(patch):
+    def decay(optimizer, group):
+        return -group["weight_decay"] if group["foreach"] and group["maximize"] else group["weight_decay"]
+
+    step_with(patch, Adam, "weight_decay", decay)

@@ -109,10 +109,7 @@ UNITS = (
 
 def spelled(tensor, name, place, **dim):
     """The ways of calling a method that makes a view: three without a record, and three with one where there is one."""
-    views = []
-    for mode in EVERY_MODE[1:]:
-        with mode():
-            views.append(getattr(tensor.detach(), name)(*dim.values()))
+    views = [mode()(getattr(tensor.detach(), name))(*dim.values()) for mode in EVERY_MODE[1:]]
     views.append(getattr(tensor.detach(), f"{name}_")(**dim))
     views += getattr(tensor, name)(**dim), getattr(torch, name)(tensor, **dim), getattr(tensor, name)(place)
     assert [view.requires_grad for view in views] == [False] * 3 + [tensor.requires_grad] * 3
@@ -156,14 +153,14 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
 
 
 @claim("unsqueeze-out-of-range-raises", "squeeze-one-dimension")
-@over(twin=twins(ANY, shapes=((), (2,), (1, 5, 3), (2, 3, 4, 5)), grad=(False, True)), beyond=among(0, 1, 100))
-def test_every_place_out_of_range_is_an_index_error_that_names_the_range(twin, beyond):
+@over(twin=twins(ANY, shapes=((), (2,), (1, 5, 3), (2, 3, 4, 5), (1, 0, 3)), grad=(False, True)), far=among(0, 1, 100))
+def test_every_place_out_of_range_is_an_index_error_that_names_the_range(twin, far):
     (tensor, _), rank = twin, len(twin.shape)
     bare = tensor.detach()  # a leaf may not be changed in place
     inserting = [(rank + 1, way) for way in (tensor.unsqueeze, bare.unsqueeze_, partial(torch.unsqueeze, tensor))]
     removing = [(max(rank, 1), way) for way in (tensor.squeeze, bare.squeeze_, partial(torch.squeeze, tensor))]
     for places, way in (*inserting, *removing):
-        for d in (places + beyond, -places - 1 - beyond):
+        for d in (places + far, -places - 1 - far):
             with pytest.raises(IndexError, match=re.escape(f"[{-places}, {places - 1}], but got {d}")):
                 way(d)
     assert tensor.shape == bare.shape == twin.shape
