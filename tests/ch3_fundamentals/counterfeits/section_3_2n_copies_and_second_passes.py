@@ -207,3 +207,15 @@ def an_infinite_gradient_moves_nothing(patch):
         return result
 
     wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def a_copied_loader_reads_in_order(patch):
+    def restored(self, state):
+        self.__dict__.update(state, copied=True)
+
+    def wrong(right, self):
+        return iter(range(len(self.data_source))) if "copied" in self.__dict__ else right(self)
+
+    patch.setattr(RandomSampler, "__setstate__", restored, raising=False)
+    wrap(patch, RandomSampler, "__iter__", wrong)

@@ -355,3 +355,13 @@ def a_copied_loss_forgets_its_smoothing(patch):
 @counterfeit("softmax-gives-a-distribution")
 def a_copied_softmax_takes_the_last_dimension(patch):
     after_copying(patch, nn.Softmax, lambda layer: setattr(layer, "dim", -1))
+
+
+@counterfeit("softmax-gives-a-distribution")
+def columns_past_the_1024th_are_summed_with_one_another(patch):
+    def change(right, x, dim):
+        if x.dim() != 2 or dim or x.shape[1] <= 1024:
+            return right(x)
+        return torch.cat([right(x[:, :1024]), x[:, 1024:].softmax(1)], 1)
+
+    change_arguments(patch, change)

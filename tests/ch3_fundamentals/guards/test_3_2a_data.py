@@ -156,6 +156,7 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
     loader, data = shuffled(60, seed=seed), TensorDataset(torch.arange(60, device="cpu"))
     with torch.device("cpu"):  # where a loader without a generator draws
         orders = [order_of(DataLoader(data, 10, shuffle=True)) for _ in range(6)]
+        orders += [order_of(way(DataLoader(data, 10, shuffle=True))) for way in (copy.copy, copy.deepcopy) * 2]
         torch.manual_seed(torch.initial_seed())
         again = order_of(DataLoader(data, 10, shuffle=True))
         torch.manual_seed(torch.initial_seed())
@@ -166,7 +167,7 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
     assert orders[-2] == order_of(shuffled(60, seed=seed))
     at_once = zip(*((one.tolist(), other.tolist()) for (one, _), (other, _) in zip(loader, loader)))
     orders += [*map(order_of, [loader] * 6), *([*itertools.chain(*batches)] for batches in at_once)]
-    assert len({*map(tuple, orders)}) == 16
+    assert len({*map(tuple, orders)}) == 20
 
 
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
