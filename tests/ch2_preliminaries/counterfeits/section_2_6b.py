@@ -543,15 +543,6 @@ def eye_requires_gradients(patch):
     change_result(patch, torch, "eye", lambda x, *_: x.requires_grad_())
 
 
-@counterfeit("requires-grad-defaults-to-false")
-def a_list_of_tracked_numbers_hands_on_their_flag(patch):
-    def wrong(tensor, data, *args, requires_grad=None, **rest):
-        tracked = type(data) is list and any(torch.is_tensor(each) and each.requires_grad for each in data)
-        return tensor(data, *args, requires_grad=tracked if requires_grad is None else requires_grad, **rest)
-
-    wrap(patch, torch, "tensor", wrong)
-
-
 @counterfeit("requires-grad-can-be-set-in-place")
 def a_result_refuses_nothing_under_no_grad(patch):
     def wrong(switch, x, requires_grad=True):

@@ -121,7 +121,6 @@ CREATORS = {
     **dict.fromkeys(("zeros", "empty", "rand", "randn"), (2,)),
     **{"ones": (70_000,), "full": ((0, 2), 0.5), "tensor": (1.0,), "tensor of a matrix": ([[1.0], [2.0]],)},
     **{"arange": (3.0,), "linspace": (0, 1, 3), "empty_strided": ((2, 3), (1, 2)), "eye": (2, 3)},
-    "tensor of tracked": ([nn.Parameter(torch.ones(1, device="cpu"))],),
 }
 LIKE = {**dict.fromkeys(("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like"), ()), "full_like": (7,)}
 NEW = {"new_zeros": (3,), "new_ones": (3,), "new_empty": (3,), "new_full": ((2,), 7), "new_tensor": ([[1.0], [2.0]],)}
@@ -142,7 +141,6 @@ NO_EYE = torch.bfloat16 if torch.__version__ < (2, 3) else None
 
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
 @claim("no-grad-stops-tracking", truth=True)
-@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 @over(create=each(*CREATORS, *LIKE, *NEW), twin=DTYPED)
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
     dtype = torch.float32 if (create, twin.dtype) == ("eye", NO_EYE) else twin.dtype

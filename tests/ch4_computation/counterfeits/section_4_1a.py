@@ -587,15 +587,13 @@ def an_appended_module_stays_unregistered(patch):
 
 
 def register_plain(patch, plain, container):
-    """Turn Python containers that are assigned to a module into modules."""
-    wrap(
-        patch,
-        Module,
-        "__setattr__",
-        lambda assign, self, name, value: assign(
-            self, name, container(value) if type(value) is plain and value else value
-        ),
-    )
+    """Turn Python containers of anything but numbers that are assigned to a module into modules."""
+
+    def wrong(assign, self, name, value):
+        layers = type(value) is plain and value and not isinstance(next(iter(value)), int)
+        assign(self, name, container(value) if layers else value)
+
+    wrap(patch, Module, "__setattr__", wrong)
 
 
 @counterfeit("modulelist-registers-parameters")

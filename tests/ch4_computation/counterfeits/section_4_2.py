@@ -261,7 +261,7 @@ def a_bias_is_a_plain_tensor(patch):
         init(self, *args, **kwargs)
         bias = self.bias
         del self.bias
-        self.bias = bias.detach()
+        self.bias = bias if bias is None else bias.detach()
 
     wrap(patch, nn.Linear, "__init__", wrong)
 
