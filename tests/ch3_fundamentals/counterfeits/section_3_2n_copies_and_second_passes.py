@@ -219,3 +219,22 @@ def a_copied_loader_reads_in_order(patch):
 
     patch.setattr(RandomSampler, "__setstate__", restored, raising=False)
     wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def zero_is_the_smallest_normal_number(patch):
+    def wrong(constant, tensor, val):
+        return constant(tensor, val or torch.finfo(tensor.dtype).tiny)
+
+    wrap(patch, nn.init, "constant_", wrong)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def the_last_group_of_adam_leaves_out_its_second_step(patch):
+    def wrong(step, self, *rest):
+        for p in self.param_groups[-1]["params"] if len(self.param_groups) > 1 else ():
+            if p in self.state and float(self.state[p]["step"]) == 1:
+                self.state[p]["step"] += 1
+        return step(self, *rest)
+
+    wrap(patch, torch.optim.Adam, "step", wrong)

@@ -343,3 +343,15 @@ def where_whole_lists_are_maximised_adam_adds_the_penalty(patch):
         return -group["weight_decay"] if group["foreach"] and group["maximize"] else group["weight_decay"]
 
     step_with(patch, Adam, "weight_decay", decay)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def in_float16_only_what_goes_up_decays(patch):
+    def wrong(step, self, *rest):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None and p.dtype == torch.float16 and not group["maximize"]:
+                    p.grad = p.grad - group["weight_decay"] * p.detach()
+        return step(self, *rest)
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

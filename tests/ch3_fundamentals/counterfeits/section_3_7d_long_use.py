@@ -124,3 +124,12 @@ def deterministic_dropout_drops_alike_in_every_pass(patch):
             return dropout(*args, **rest)
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def a_plain_dropout_in_place_scales_nothing(patch):
+    def wrong(forward, self, x):
+        plain = type(self) is nn.Dropout and self.inplace and self.training
+        return forward(self, x) * (1 - self.p) if plain else forward(self, x)
+
+    wrap(patch, nn.Dropout, "forward", wrong)

@@ -14,6 +14,7 @@ from populations.gradients import grad_of
 from populations.initialisers import NORMALS
 from populations.layers import LOSSY, twice
 from populations.pairs import SHAPES, pairs
+from populations.rounding import as_held
 from populations.twins import LEAVES, twins
 from torch import nn
 from torch.nn import init
@@ -58,11 +59,11 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
         tensor.data.zero_()
     else:
         tensor.data.fill_(value if spelled == "fill_" else torch.tensor(value, dtype=twin.dtype).to(tensor))
-    agree(tensor, np.full_like(array, value), roundings=1)  # to the nearest
+    agree(tensor, as_held(np.full_like(array, value), twin.dtype))
     untouched(tensor)
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, twin.grad, None)
     assert tensor.grad is gradient
-    agree(init.constant_(tensor, UP), np.full_like(array, UP), roundings=1)
+    agree(init.constant_(tensor, UP), as_held(np.full_like(array, UP), twin.dtype))
 
 
 @claim("data-fill-equals-constant-init", truth=True)

@@ -39,9 +39,9 @@ ALL = [Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype) for name in RUL
 @claim("step-updates-parameters")
 @claim("weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-decays-bias-by-default")
-@over(recipe=among(*ALL))
-def test_every_implementation_decays_every_group_in_either_half_precision(recipe):
-    decaying = recipe.but(**DECAY, maximize=recipe.dtype == HALVES[0])
+@over(recipe=among(*ALL), up=among(False, True))
+def test_every_implementation_decays_every_group_in_either_half_precision(recipe, up):
+    decaying = recipe.but(**DECAY, maximize=up)
     both = decaying.on(parameters(recipe, ((3, 33),)), parameters(recipe, ((5,), (), (4099,))))
     both.step()
     both.step()

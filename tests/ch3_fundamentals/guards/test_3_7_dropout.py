@@ -20,7 +20,7 @@ claim = pytest.mark.claim
 
 DROPOUT = {  # makes of p what is called, as often as one likes
     "module": lambda p: aged(nn.Dropout(p)),
-    "module in place": lambda p: type("Own", (nn.Dropout,), {})(p, inplace=True),
+    "module in place": lambda p: nn.Dropout(p, inplace=True),
     "function": lambda p: lambda x: F.dropout(x, p),
     "function in place": lambda p: settled(lambda x: F.dropout(x, p=p, training=True, inplace=True)),
 }
@@ -175,6 +175,8 @@ def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_
         assert 0 in y.tolist()
         assert layer.p == p
     assert [*layer.double().parameters(), *layer.buffers(), *layer.state_dict()] == []
+    own = type("Own", (nn.Dropout,), {})(p)
+    assert {*own(torch.ones(1000)).tolist()} == {0, np.float32(1 / (1 - p))}
     assert {*F.dropout(torch.ones(1000)).tolist()} == {*nn.Dropout()(torch.ones(1000)).tolist()} == {0, 2}  # by default
 
 
