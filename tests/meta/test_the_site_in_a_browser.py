@@ -34,14 +34,36 @@ def test_a_page_loads_its_own_files_only_and_reports_no_error(site, reader, name
     assert len(requests) > 5  # the page, styles and scripts: the list above is not empty for want of requests
 
 
-def test_every_link_within_the_site_leads_somewhere(site, reader):
-    page = reader()
-    links, anchors = {}, {}
+@pytest.fixture(scope="module")
+def held(site, chromium):
+    """What each page holds, read once: its links and ids; of a card its text, and in both languages its badge, its
+    sentence and its truth; of a picture on a card its address and its width in pixels.
+    """
+    holds = """({
+      links: [...document.links].map(a => a.href),
+      ids: [...document.querySelectorAll('[id]')].map(e => e.id),
+      text: Object.fromEntries([...document.querySelectorAll('.claim')].map(card => [card.id, card.textContent])),
+      said: Object.fromEntries([...document.querySelectorAll('.claim')].map(card => [card.id,
+        ['.badge', '.claim-says', '.claim-truth > p:last-child'].map(part => ['en', 'zh'].map(
+          language => card.querySelector(`${part} .lang-${language}`)?.textContent ?? ''))])),
+      pictures: [...document.querySelectorAll('.claim-plot img')].map(image => [image.src, image.naturalWidth]),
+    })"""
+    page, held = chromium.new_page(), {}
     for name in PAGES:
         page.goto(f"{site}/{name}.html")
-        links[name] = page.evaluate("[...document.links].map(a => a.href)")
-        anchors[name] = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")) | {""}
-    inner = [(name, urlsplit(url)) for name in PAGES for url in links[name] if url.startswith("file:")]
+        held[name] = page.evaluate(holds)
+    page.close()
+    return held
+
+
+def cards(held, what):
+    """``what`` the cards of all chapters show, by claim."""
+    return {id: shown for name in CHAPTERS for id, shown in held[name][what].items()}
+
+
+def test_every_link_within_the_site_leads_somewhere(held):
+    inner = [(name, urlsplit(url)) for name in PAGES for url in held[name]["links"] if url.startswith("file:")]
+    anchors = {name: {"", *held[name]["ids"]} for name in PAGES}
     broken = [
         f"{name}: {url.geturl()}"
         for name, url in inner
@@ -49,7 +71,7 @@ def test_every_link_within_the_site_leads_somewhere(site, reader):
     ]
     assert len(inner) > len(CLAIMS.claims)
     assert broken == []
-    outer = {urlsplit(url).hostname for name in PAGES for url in links[name] if not url.startswith("file:")}
+    outer = {urlsplit(url).hostname for name in PAGES for url in held[name]["links"] if not url.startswith("file:")}
     assert outer == {"docs.pytorch.org", "github.com"}
 
 
@@ -90,13 +112,8 @@ def test_the_link_of_a_claim_appears_under_the_mouse(site, reader):
     assert link.evaluate("e => getComputedStyle(e).opacity") == "1"
 
 
-def test_every_card_shows_its_lessons_as_they_run_and_names_its_guards(site, reader):
-    page, shown = reader(), {}
-    for name in CHAPTERS:
-        page.goto(f"{site}/{name}.html")
-        shown |= page.evaluate(
-            "Object.fromEntries([...document.querySelectorAll('.claim')].map(c => [c.id, c.textContent]))"
-        )
+def test_every_card_shows_its_lessons_as_they_run_and_names_its_guards(held):
+    shown = cards(held, "text")
     tests = ROOT / "tests"
     spec = Specification(CLAIMS, gate.pass_through(tests, CLAIMS), (), frozenset(CLAIMS.claims))
     assert list(shown) == list(CLAIMS.claims)
@@ -134,16 +151,9 @@ def test_the_search_page_says_so_where_no_claim_answers(site, reader):
 NAMES = {"holds": "成立", "caveat": "有条件", "superseded": "已过时", "mistaken": "有误"}
 
 
-def test_every_card_shows_its_verdict_its_sentence_and_its_truth_in_both_languages(site, reader):
+def test_every_card_shows_its_verdict_its_sentence_and_its_truth_in_both_languages(held):
     """The verdict is that of the newest stored run, on the CPU, where that run tried the claim."""
-    page, shown = reader(), {}
-    for name in CHAPTERS:
-        page.goto(f"{site}/{name}.html")
-        shown |= page.evaluate(
-            """Object.fromEntries([...document.querySelectorAll('.claim')].map(card => [card.id,
-              ['.badge', '.claim-says', '.claim-truth > p:last-child'].map(part => ['en', 'zh'].map(
-                language => card.querySelector(`${part} .lang-${language}`)?.textContent ?? ''))]))"""
-        )
+    shown = cards(held, "said")
     runs = [json.loads(file.read_text("utf8")) for file in (ROOT / "docs/results").glob("torch-*-cpu.json")]
     newest = max(runs, key=lambda run: register.release(run["torch"]))
     tried = {one["id"]: one["verdict"] for one in newest["claims"] if one["verdict"] != "not tried"}
@@ -163,12 +173,8 @@ def said(id):
     return claim.says + claim.says_zh + claim.truth + claim.truth_zh
 
 
-def test_every_picture_on_a_card_is_drawn(site, reader):
-    page, widths = reader(), {}
-    for name in CHAPTERS:
-        page.goto(f"{site}/{name}.html")
-        images = "[...document.querySelectorAll('.claim-plot img')]"
-        widths |= dict(page.evaluate(f"{images}.map(image => [image.src, image.naturalWidth])"))
+def test_every_picture_on_a_card_is_drawn(held):
+    widths = {address: width for name in CHAPTERS for address, width in held[name]["pictures"]}
     assert len(widths) > 10
     assert [address[:80] for address, width in widths.items() if width < 200] == []
 
