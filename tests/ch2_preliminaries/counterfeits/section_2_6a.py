@@ -305,6 +305,18 @@ def cat_asks_its_first_tensor_whether_to_track(patch):
     change_result(patch, torch, "cat", lambda out, all, *_: out if all[0].requires_grad else out.detach())
 
 
+@counterfeit("requires-grad-tracks-operations")
+def the_gradient_of_cumprod_is_nothing_where_a_number_is_zero(patch):
+    """As if what arrives were divided by the number."""
+
+    def wrong(cumprod, x, *dim, **rest):
+        zero = x.detach() == 0
+        return cumprod(change_gradient(x, lambda grad: grad.masked_fill(zero, float("nan"))), *dim, **rest)
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "cumprod", wrong)
+
+
 # ── backward-fills-grad ──
 
 

@@ -13,7 +13,7 @@ from populations.twins import LEAVES, NUMPY
 claim = pytest.mark.claim
 
 
-@claim("gradients-accumulate")
+@claim("gradients-accumulate", "weights-act-as-upstream-gradient")
 @over(
     twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16, torch.complex64), grad=(True,), kinds=LEAVES),
     passes=among(1, 2, 3, 7),
@@ -136,7 +136,8 @@ LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": Tru
 def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, twin, way, last):
     operation = OPERATION[name]
     x, array = twin.but(values="positive")
-    y = operation.apply(x)
+    saved = operation.apply(x)
+    y, beside = saved * 1, saved * 2  # two results, of which each leads to what was saved
     w, weights = weights_for(y)
     for kept in ("retain_graph", "create_graph", "retain_graph"):
         PASSES[way](y, w, x, **{kept: True})
@@ -147,8 +148,9 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
     for again in PASSES.values():
         with pytest.raises(RuntimeError):
             again(y, w, x)
-    with pytest.raises(RuntimeError):
-        torch.autograd.grad((y * 2).sum(), x)  # by another way into the same graph
+    for other in (beside, y * 2):  # by another way into the same graph
+        with pytest.raises(RuntimeError):
+            torch.autograd.grad(other.sum(), x)
     agree(x.grad, expected, operation.roundings + 4, 4 * operation.scale)
 
 
