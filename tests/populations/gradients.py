@@ -130,6 +130,26 @@ def weights_for(
     return tensor.to(result.device), array
 
 
+def of_a_later_loss(y, w):
+    """Pass back from a loss of which ``w`` is the derivative with respect to ``y``, and from ``y`` on what arrives."""
+    later = y.detach().requires_grad_()
+    loss = (later * w.detach()).sum()
+    assert loss.requires_grad
+    loss.backward()
+    y.backward(later.grad)
+
+
+# Ways to give the weights of a result that is no scalar.
+WEIGHTED = {
+    "by position": lambda y, w: y.backward(w),
+    "by name": lambda y, w: y.backward(gradient=w),
+    "in lists": lambda y, w: torch.autograd.backward([y], [w]),
+    "grad_tensors": lambda y, w: torch.autograd.backward(y, grad_tensors=w),
+    "grad_variables": lambda y, w: torch.autograd.backward([2 * y, y], grad_variables=[w, -w]),
+    "of a later loss": of_a_later_loss,
+}
+
+
 def grad_of(x: torch.Tensor) -> torch.Tensor:
     """The gradient of ``x``. Raises AssertionError where there is none."""
     assert x.grad is not None

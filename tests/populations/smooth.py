@@ -92,6 +92,10 @@ SMOOTH = {
         for name in ("prod", "sum", "mean", "std", "var", "amax", "amin", "logsumexp", "cumsum", "cumprod", "softmax")
         for dim in (0, -1)
     },
+    **{
+        f"{name} as double": lambda x, name=name: getattr(x, name)(0, dtype=torch.float64)
+        for name in ("prod", "sum", "mean", "cumsum", "cumprod", "softmax", "log_softmax")
+    },
     "sum over both": lambda x: x.sum(dim=(0, 1), keepdim=True),
     "max of all": lambda x: x.max(),
     "max": lambda x: x.max(dim=0).values,

@@ -431,3 +431,11 @@ def relu_in_place_does_nothing_where_nothing_is_recorded(patch):
         return right(self, x) if torch.is_grad_enabled() or not self.inplace else x
 
     wrap(patch, nn.ReLU, "forward", wrong)
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def an_image_without_a_batch_teaches_its_filter_nothing(patch):
+    def wrong(conv2d, x, weight, *rest):
+        return conv2d(x, weight if x.dim() == 4 else weight.detach(), *rest)
+
+    wrap(patch, F, "conv2d", wrong)

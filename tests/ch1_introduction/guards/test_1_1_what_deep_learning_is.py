@@ -161,16 +161,16 @@ def test_below_a_detached_representation_nothing_learns_and_above_it_all(at, det
 @over(
     images=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 1, 5, 6), (1, 3, 4, 4), (3, 2, 3, 7)), values="small"),
     how=among((1, 0), (1, 1), (1, "same"), (2, 1), (2, 0)),
+    alone=among(False, True),
 )
-def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, how):
+def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, how, alone):
     """Small whole numbers, so that every sum is exact."""
     (x, a), (weight, w) = images, images.but(shape=(2, images.shape[1], 3, 3), seed=images.seed + 1, grad=True)
     (bias, b), (stride, padding) = images.but(shape=(2,), seed=images.seed + 3, grad=True), how
-    edge = int(padding != 0)
-    padded = np.pad(a, [(0, 0), (0, 0), (edge, edge), (edge, edge)])
+    padded = np.pad(a, [(0, 0), (0, 0), *[(int(padding != 0),) * 2] * 2])
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))  # (sample, channel, place, within)
     windows = windows[:, :, ::stride, ::stride]
-    seen = F.conv2d(x, weight, bias, stride, padding)
+    seen = torch.stack([F.conv2d(each, weight, bias, stride, padding) for each in (x if alone else [x])]).flatten(0, -4)
     agree(seen, np.einsum("nchwij,ocij->nohw", windows, w) + b[:, None, None])
 
     upstream, out = images.but(shape=tuple(seen.shape), seed=images.seed + 2)

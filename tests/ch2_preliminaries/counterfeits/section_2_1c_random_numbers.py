@@ -883,3 +883,8 @@ def each_thread_draws_from_a_generator_of_its_own(patch):
 
     for name in ("rand", "randn"):
         wrap(patch, torch, name, wrong)
+
+
+@counterfeit("uniform-is-a-torch-function")
+def uniform_between_one_number_and_itself_is_zero(patch):
+    divert(patch, Tensor, "uniform_", lambda x, *ends: len(set(ends)) < len(ends), lambda x, *_: x.zero_())

@@ -962,3 +962,11 @@ def the_whole_of_a_dimension_is_the_tensor_itself(patch):
         return self if (start, length) == (0, self.shape[dim]) else narrow(self, dim, start, length)
 
     wrap(patch, Tensor, "narrow", wrong)
+
+
+@counterfeit("item-gives-a-python-number")
+def item_of_what_is_repeated_reads_the_beginning_of_the_memory(patch):
+    def wrong(item, x):
+        return item(x.as_strided((), (), 0) if x.dim() > 1 and x.stride()[:2] == (0, 0) else x)
+
+    wrap(patch, Tensor, "item", wrong)

@@ -317,6 +317,14 @@ def the_gradient_of_cumprod_is_nothing_where_a_number_is_zero(patch):
         wrap(patch, owner, "cumprod", wrong)
 
 
+@counterfeit("requires-grad-tracks-operations")
+def a_sum_in_a_dtype_that_is_named_is_not_tracked(patch):
+    def wrong(right, *args, **rest):
+        return right(*args, **rest).detach() if rest.get("dtype") else right(*args, **rest)
+
+    wrap(patch, Tensor, "sum", wrong)
+
+
 # ── backward-fills-grad ──
 
 
@@ -507,6 +515,17 @@ def a_gradient_that_is_asked_for_twice_counts_twice(patch):
         retain(x)
 
     change_method(patch, "retain_grad", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def a_leaf_that_is_named_twice_counts_twice(patch):
+    def wrong(backward, y, *args, inputs=None, **rest):
+        twice = isinstance(inputs, list) and len({id(each) for each in inputs}) < len(inputs)
+        backward(y, *args, inputs=inputs, **(rest | {"retain_graph": True} if twice else rest))
+        if twice:
+            backward(y, *args, inputs=inputs, **rest)
+
+    wrap(patch, Tensor, "backward", wrong)
 
 
 # ── detach-stops-tracking ──

@@ -443,6 +443,11 @@ def what_is_created_in_enable_grad_requires_a_gradient(patch):
         require_grad(patch, torch, name, lambda x: inside)
 
 
+@counterfeit("requires-grad-defaults-to-false")
+def logarithmic_points_require_grad(patch):
+    require_grad(patch, torch, "logspace")
+
+
 # ── requires-grad-can-be-set-in-place ──
 
 

@@ -316,6 +316,18 @@ def complex_gradients_replace_each_other(patch):
     change_method(patch, "backward", wrong)
 
 
+@counterfeit("gradients-accumulate")
+def a_sparse_gradient_is_replaced(patch):
+    def wrong(backward, tensors, *args, **rest):
+        for each in [tensors] if isinstance(tensors, Tensor) else tensors:
+            for leaf in leaves(each.grad_fn):
+                if leaf.grad is not None and leaf.grad.is_sparse:
+                    leaf.grad = None
+        return backward(tensors, *args, **rest)
+
+    wrap(patch, torch.autograd, "backward", wrong)
+
+
 # ── backward-argument-is-grad-variables ──
 
 

@@ -231,6 +231,7 @@ def test_each_element_of_a_distribution_has_bounds_of_its_own(shape, dtype):
     draws = torch.distributions.Uniform(low, low + 5).sample((20,))
 
     assert ((draws >= low) & (draws <= low + 5)).all()
+    agree(torch.empty(shape, dtype=dtype).uniform_(-3, -3), np.full(shape, -3))
     # no two alike but by chance, one pair in 140,000: six of 7,140 pairs with a probability below 1e-10
     assert (draws - low).unique().numel() > 20 * low.numel() - 6
 

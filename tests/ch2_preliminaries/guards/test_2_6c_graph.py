@@ -122,6 +122,7 @@ def test_every_spelling_of_an_addition_prints_one_name(size):
 CREATORS = {
     **dict.fromkeys(("zeros", "empty", "rand", "randn"), (2,)),
     **{"ones": (70_000,), "full": ((0, 2), 0.5), "tensor": (1.0,), "tensor of a matrix": ([[1.0], [2.0]],)},
+    **{"normal": (0.0, 1.0, (2,)), "logspace": (0, 1, 3), "scalar_tensor": (1.0,), "asarray": ([1.0],)},
     **{"arange": (3.0,), "linspace": (0, 1, 3), "empty_strided": ((2, 3), (1, 2)), "eye": (2, 3)},
 }
 LIKE = {**dict.fromkeys(("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like"), ()), "full_like": (7,)}
@@ -138,14 +139,14 @@ def created(name, **flag):
 
 
 DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
-NO_EYE = torch.bfloat16 if torch.__version__ < (2, 3) else None
+LACKED = [("logspace", torch.float16), *[("eye", torch.bfloat16)] * (torch.__version__ < (2, 3))]
 
 
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
 @claim("no-grad-stops-tracking", truth=True)
 @over(create=each(*CREATORS, *LIKE, *NEW), twin=DTYPED)
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
-    dtype = torch.float32 if (create, twin.dtype) == ("eye", NO_EYE) else twin.dtype
+    dtype = torch.float32 if (create, twin.dtype) in LACKED else twin.dtype
     for asked, mode in product(({}, {"requires_grad": False}, {"requires_grad": True}), (nullcontext, *EVERY_MODE)):
         with mode():  # whichever it is
             x = created(create, dtype=dtype, **asked)

@@ -9,6 +9,7 @@ from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, amo
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.operations import FEW
 from populations.twins import LEAVES, NUMPY
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
@@ -65,6 +66,19 @@ def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, c
 
     agree(x.grad, start + 2 * weights)
     agree(grad, 2 * weights if "zero_" in clear else np.full(array.shape, 3))
+
+
+@claim("gradients-accumulate")
+@pytest.mark.cpu
+@over(passes=among(1, 2, 5), dtype=among("float32", "float64"))
+def test_sparse_gradients_are_added_to_each_other_and_to_one_that_is_not(passes, dtype):
+    x, counts = torch.ones(4, 3, dtype=getattr(torch, dtype), requires_grad=True), np.array([[1], [0], [2], [0]])
+    for _ in range(passes):
+        F.embedding(torch.tensor([2, 0, 2]), x, sparse=True).sum().backward()
+
+    agree(grad_of(x).to_dense(), passes * counts.repeat(3, 1))
+    (x * 4).sum().backward()
+    agree(grad_of(x), passes * counts.repeat(3, 1) + 4)
 
 
 @claim("backward-argument-is-grad-variables", truth=True)
