@@ -292,10 +292,10 @@ def sums_along_a_row_pass_gradients_on_in_the_same_direction(patch):
             patch,
             owner,
             "cumsum",
-            lambda right, x, dim: (
+            lambda right, x, dim, **rest: (
                 change_gradient_of(x, right(x.detach(), dim), lambda gradient: right(gradient, dim))
                 if x.dim() == 1
-                else right(x, dim)
+                else right(x, dim, **rest)
             ),
         )
 
