@@ -1,8 +1,13 @@
-"""Arrays in the layouts of twins, of the dtypes that torch and NumPy both have."""
+"""Arrays in the layouts of twins, of the dtypes that torch and NumPy both have, and what converting them costs."""
+
+import time
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from populations.gradients import bytes_allocated_by
 from populations.twins import SHAPES, Twin, arranged
 
 REAL = (torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -26,3 +31,29 @@ def takes(array: np.ndarray) -> bool:
     except TypeError:
         return False
     return True
+
+
+def bytes_allocated(convert: Callable[[], object]) -> int:
+    """Count the bytes of data that one call of ``convert`` asks for, exactly.
+
+    torch's share is every block that its allocator hands out, released or not; NumPy's is the blocks its result keeps.
+    """
+    results = []
+    tracemalloc.start()
+    try:
+        from_torch = bytes_allocated_by(lambda: results.append(convert()))
+        from_numpy = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+        blocks = tracemalloc.take_snapshot().filter_traces([from_numpy]).traces
+    finally:
+        tracemalloc.stop()
+    return from_torch + sum(block.size for block in blocks)
+
+
+def seconds_of(convert: Callable[[], object]) -> float:
+    """The processor's time, of this thread alone, that ``convert`` takes: the shortest of three calls'."""
+    seconds = []
+    for _ in range(3):
+        start = time.thread_time()
+        convert()
+        seconds.append(time.thread_time() - start)
+    return min(seconds)

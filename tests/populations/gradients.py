@@ -92,7 +92,7 @@ WRITES = {
     "element": lambda y: y.__setitem__((0,) * y.dim(), 7),
     "slice": lambda y: y[-1].__setitem__(slice(1, None), 7),
     "mask": lambda y: y.__setitem__(y > 3, 7),
-    "index": lambda y: y.__setitem__(torch.tensor([1]), 7),
+    "index": lambda y: y.__setitem__(torch.tensor([1], device=y.device), 7),
     "view": lambda y: y[-1:].fill_(3),
     "copy_": lambda y: y.copy_(torch.ones_like(y)),
     "detach": lambda y: y.detach().add_(1),
@@ -113,6 +113,8 @@ WRITES = {
     "index_copy_": lambda y: y.index_copy_(0, torch.tensor([1], device=y.device), torch.ones_like(y[:1])),
     "masked_scatter_": lambda y: y.masked_scatter_(y > 3, torch.ones_like(y)),
     "random_": lambda y: y.detach().random_(),
+    "no element": lambda y: y[:0].mul_(2),
+    "no element set": lambda y: y.__setitem__(slice(0, 0), 7),
     "relu": lambda y: F.relu(y, inplace=True),
     "initialised": lambda y: nn.init.ones_(y),
 }
@@ -126,6 +128,26 @@ def weights_for(
     """
     tensor, array = Twin(dtype or result.dtype, tuple(result.shape), layout, seed=seed)
     return tensor.to(result.device), array
+
+
+def of_a_later_loss(y, w):
+    """Pass back from a loss of which ``w`` is the derivative with respect to ``y``, and from ``y`` on what arrives."""
+    later = y.detach().requires_grad_()
+    loss = (later * w.detach()).sum()
+    assert loss.requires_grad
+    loss.backward()
+    y.backward(later.grad)
+
+
+# Ways to give the weights of a result that is no scalar.
+WEIGHTED = {
+    "by position": lambda y, w: y.backward(w),
+    "by name": lambda y, w: y.backward(gradient=w),
+    "in lists": lambda y, w: torch.autograd.backward([y], [w]),
+    "grad_tensors": lambda y, w: torch.autograd.backward(y, grad_tensors=w),
+    "grad_variables": lambda y, w: torch.autograd.backward([2 * y, y], grad_variables=[w, -w]),
+    "of a later loss": of_a_later_loss,
+}
 
 
 def grad_of(x: torch.Tensor) -> torch.Tensor:

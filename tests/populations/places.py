@@ -1,5 +1,8 @@
 """Where a population's tensors live, and what the device under test cannot hold."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from harness import capabilities
@@ -16,6 +19,18 @@ def place(second: bool = False) -> torch.device:
 def normal(*shape: int) -> torch.Tensor:
     """Standard normal numbers on the default device, drawn by NumPy: a device may be unable to draw."""
     return torch.tensor(np.random.standard_normal(shape), dtype=torch.float32)
+
+
+def in_a_thread(call: Callable, **options):
+    """What ``call(**options)`` returns in another thread, to which the default device goes along."""
+    here = torch.empty(0).device
+
+    def away():
+        with here:
+            return call(**options)
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(away).result()
 
 
 def lacks(dtype: torch.dtype) -> str | None:

@@ -71,6 +71,17 @@ SMOOTH = {
     "add, mul by name": lambda x: torch.add(input=torch.mul(input=x, other=x), other=x, alpha=3),
     "sub, div by name": lambda x: torch.sub(input=1, other=torch.div(input=x, other=1 + x), alpha=3),
     "pow, matmul by name": lambda x: torch.matmul(input=torch.pow(input=x, exponent=3), other=x),
+    # at zero, where a slope must not be divided by the number
+    **{
+        f"{name} at zero": lambda x, name=name: getattr(torch, name)(x - 0.5)
+        for name in ("asinh", "atan", "erf", "erfinv", "expm1", "i0", "log1p", "sinc", "sinh", "square", "tan", "tanh")
+    },
+    **{f"{name} with zeros": lambda x, name=name: getattr(x - 0.5, name)(1) for name in ("cumprod", "prod")},
+    "cumprod_ with zeros": lambda x: (x - 0.5).cumprod_(0),
+    "x ** 3 at zero": lambda x: (x - 0.5) ** 3,
+    "hypot of zero": lambda x: torch.hypot(x - 0.5, pattern(x, 3)),
+    "xlogy of zero": lambda x: torch.xlogy(x - 0.5, pattern(x, 3)),
+    "tensor ** x at zero": lambda x: pattern(x, 4) ** (x - 0.5),
     # reductions
     **{
         f"{name} of all": lambda x, name=name: getattr(x - 0.5, name)()
@@ -80,6 +91,10 @@ SMOOTH = {
         f"{name} of dim {dim}": lambda x, name=name, dim=dim: getattr(torch, name)(x, dim=dim)
         for name in ("prod", "sum", "mean", "std", "var", "amax", "amin", "logsumexp", "cumsum", "cumprod", "softmax")
         for dim in (0, -1)
+    },
+    **{
+        f"{name} as double": lambda x, name=name: getattr(x, name)(0, dtype=torch.float64)
+        for name in ("prod", "sum", "mean", "cumsum", "cumprod", "softmax", "log_softmax")
     },
     "sum over both": lambda x: x.sum(dim=(0, 1), keepdim=True),
     "max of all": lambda x: x.max(),

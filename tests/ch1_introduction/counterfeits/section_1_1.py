@@ -418,3 +418,24 @@ def a_sequential_in_a_sequential_runs_its_first_level_alone(patch):
 @counterfeit("composition-adds-expressive-power")
 def tanh_of_doubles_is_single(patch):
     wrap(patch, nn.Tanh, "forward", lambda right, self, x: right(self, x.float()).to(x.dtype))
+
+
+@counterfeit("experience-improves-performance")
+def lstsq_reads_the_first_thousand_examples_alone(patch):
+    wrap(patch, torch.linalg, "lstsq", lambda right, a, b: right(a[:1000], b[:1000]))
+
+
+@counterfeit("composition-adds-expressive-power")
+def relu_in_place_does_nothing_where_nothing_is_recorded(patch):
+    def wrong(right, self, x):
+        return right(self, x) if torch.is_grad_enabled() or not self.inplace else x
+
+    wrap(patch, nn.ReLU, "forward", wrong)
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def an_image_without_a_batch_teaches_its_filter_nothing(patch):
+    def wrong(conv2d, x, weight, *rest):
+        return conv2d(x, weight if x.dim() == 4 else weight.detach(), *rest)
+
+    wrap(patch, F, "conv2d", wrong)

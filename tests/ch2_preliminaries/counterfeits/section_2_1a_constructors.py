@@ -614,3 +614,15 @@ def digits_that_single_precision_lacks_are_cut_off(patch):
         return right(data, *args, dtype=dtype, **rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_fill_the_memory_of_an_output_with_gaps_from_its_start(patch):
+    def wrong(ones, *args, **rest):
+        output = rest.get("out")
+        if output is None or output.is_contiguous():
+            return ones(*args, **rest)
+        output.as_strided((output.numel(),), (1,)).fill_(1)
+        return output
+
+    wrap(patch, torch, "ones", wrong)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_output, change_output_where, change_result, of_dtype, recycle, wrap
+from torch import Tensor
 
 # ── eye-is-identity ──
 
@@ -498,5 +499,24 @@ def the_last_point_is_as_many_parts_after_the_start(patch):
             return points
         part = torch.tensor((end - start) / (steps - 1), dtype=points.dtype)
         return points.index_fill_(0, torch.tensor(steps - 1), start + part * (steps - 1))
+
+    wrap(patch, torch, "linspace", wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end")
+def arange_of_tensors_is_floating(patch):
+    def wrong(arange, *args, **rest):
+        given = args and isinstance(args[0], Tensor) and "dtype" not in rest
+        return arange(*args, **rest).float() if given else arange(*args, **rest)
+
+    wrap(patch, torch, "arange", wrong)
+
+
+@counterfeit("linspace-divides-evenly")
+def an_end_beside_a_tensor_is_cut(patch):
+    def wrong(linspace, start=None, end=None, *steps, **rest):
+        beside = isinstance(start, Tensor) and isinstance(end, float)
+        given = [each for each in (start, math.trunc(end) if beside else end, *steps) if each is not None]
+        return linspace(*given, **rest)
 
     wrap(patch, torch, "linspace", wrong)

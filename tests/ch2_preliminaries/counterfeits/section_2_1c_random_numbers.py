@@ -1,6 +1,7 @@
 """Counterfeits of section 2.1, random numbers: samples that only look random."""
 
 import math
+import threading
 
 import torch
 from harness.counterfeits import counterfeit
@@ -872,3 +873,18 @@ def randn_into_double_precision_has_the_digits_of_single(patch):
         return result.copy_(result.float()) if "out" in rest and result.dtype == torch.float64 else result
 
     wrap(patch, torch, "randn", wrong)
+
+
+@counterfeit("rand-is-standard-uniform", "randn-is-standard-normal")
+def each_thread_draws_from_a_generator_of_its_own(patch):
+    def wrong(draw, *args, **rest):
+        own = threading.current_thread() is not threading.main_thread() and "generator" not in rest
+        return draw(*args, **rest, **({"generator": torch.Generator().manual_seed(0)} if own else {}))
+
+    for name in ("rand", "randn"):
+        wrap(patch, torch, name, wrong)
+
+
+@counterfeit("uniform-is-a-torch-function")
+def uniform_between_one_number_and_itself_is_zero(patch):
+    divert(patch, Tensor, "uniform_", lambda x, *ends: len(set(ends)) < len(ends), lambda x, *_: x.zero_())

@@ -941,3 +941,32 @@ def item_of_a_column_s_only_element_forgets_its_offset(patch):
 @counterfeit("item-gives-a-python-number")
 def item_forgets_a_sign_that_a_view_leaves_to_be_changed(patch):
     change_method(patch, "item", lambda item, x: -item(x) if x.is_neg() else item(x))
+
+
+@counterfeit("view-shares-data")
+def view_copies_where_it_splits_a_repeated_dimension(patch):
+    def repeated(x):
+        return sum(size > 1 and stride == 0 for size, stride in zip(x.shape, x.stride()))
+
+    def wrong(view, self, *shape):
+        result = view(self, *shape)
+        split = repeated(result) > repeated(self) and self.numel()
+        return result.clone(memory_format=torch.contiguous_format) if split else result
+
+    wrap(patch, Tensor, "view", wrong)
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def the_whole_of_a_dimension_is_the_tensor_itself(patch):
+    def wrong(narrow, self, dim, start, length):
+        return self if (start, length) == (0, self.shape[dim]) else narrow(self, dim, start, length)
+
+    wrap(patch, Tensor, "narrow", wrong)
+
+
+@counterfeit("item-gives-a-python-number")
+def item_of_what_is_repeated_reads_the_beginning_of_the_memory(patch):
+    def wrong(item, x):
+        return item(x.as_strided((), (), 0) if x.dim() > 1 and x.stride()[:2] == (0, 0) else x)
+
+    wrap(patch, Tensor, "item", wrong)

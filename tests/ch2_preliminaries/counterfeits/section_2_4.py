@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_output_where, wrap
+from harness.forging import change_method, change_output_where, in_order_of_storage, wrap
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -599,3 +599,22 @@ def numpy_copies_what_is_larger_than_half_a_megabyte(patch):
     change_method(
         patch, "numpy", lambda right, x, **rest: right(x, **rest).copy() if x.nbytes > 2**19 else right(x, **rest)
     )
+
+
+@counterfeit("numpy-conversion-is-fast")
+def from_numpy_looks_at_every_truth_value(patch):
+    def wrong(from_numpy, array):
+        if array.dtype == bool:
+            array.view(np.uint8).max(initial=0)
+        return from_numpy(array)
+
+    wrap(patch, torch, "from_numpy", wrong)
+
+
+@counterfeit("gpu-tensor-has-no-numpy")
+def forced_numpy_reads_what_requires_grad_in_the_order_of_storage(patch):
+    def wrong(numpy, x, **force):
+        odd = bool(force) and x.requires_grad and x.device.type != "cpu" and not x.is_contiguous()
+        return in_order_of_storage(x.detach().cpu()).numpy() if odd else numpy(x, **force)
+
+    wrap(patch, Tensor, "numpy", wrong)

@@ -194,6 +194,15 @@ def a_name_without_a_number_copies_from_the_current_device_too(patch):
     change_method(patch, "to", wrong)
 
 
+@counterfeit("to-moves-between-cpu-and-gpu")
+def the_dtype_of_another_tensor_does_not_count(patch):
+    def wrong(to, self, *args, **rest):
+        other = args[:1] if args and isinstance(args[0], Tensor) else ()
+        return to(self, *(each.device for each in other), *args[len(other) :], **rest)
+
+    wrap(patch, Tensor, "to", wrong)
+
+
 # ── create-directly-on-gpu ──
 
 
@@ -270,6 +279,19 @@ def full_of_a_truth_value_ignores_the_device(patch):
     wrap(patch, torch, "full", wrong)
 
 
+@counterfeit("create-directly-on-gpu")
+def a_default_device_overrules_the_one_that_is_named(patch):
+    empty = torch.empty
+
+    def wrong(make, *args, **rest):
+        if empty(0).device.type == "cpu" and rest.get("device") is not None:
+            rest["device"] = "cpu"
+        return make(*args, **rest)
+
+    for name in ("ones_like", "zeros", "full"):
+        wrap(patch, torch, name, wrong)
+
+
 # ── to-device-object-equals-to-string ──
 
 
@@ -307,6 +329,16 @@ def an_object_leaves_the_record_behind(patch):
         return moved.detach() if moved is not x and isinstance(goal[:1] and goal[0], torch.device) else moved
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-device-object-equals-to-string")
+def a_move_by_name_lays_out_by_rows(patch):
+    def wrong(to, self, *args, **rest):
+        result = to(self, *args, **rest)
+        named = any(isinstance(each, str) for each in (*args, *rest.values()))
+        return result.contiguous() if named and result is not self else result
+
+    wrap(patch, Tensor, "to", wrong)
 
 
 # ── gpu-sum-stays-on-gpu ──
@@ -587,6 +619,15 @@ def nan_counts_as_false(patch):
         return made.dtype == torch.bool and z.is_floating_point() and z.device == made.device
 
     alter_to(patch, on_the_spot, lambda z, made: made & (z == z))
+
+
+@counterfeit("to-changes-dtype-too")
+def to_in_a_memory_format_keeps_the_dtype(patch):
+    def wrong(to, self, *args, **rest):
+        result = to(self, *args, **rest)
+        return to(result, self.dtype) if "memory_format" in rest else result
+
+    wrap(patch, Tensor, "to", wrong)
 
 
 # ── to-of-a-leaf-is-no-leaf ──

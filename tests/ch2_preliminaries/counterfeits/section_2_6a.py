@@ -292,10 +292,10 @@ def sums_along_a_row_pass_gradients_on_in_the_same_direction(patch):
             patch,
             owner,
             "cumsum",
-            lambda right, x, dim: (
+            lambda right, x, dim, **rest: (
                 change_gradient_of(x, right(x.detach(), dim), lambda gradient: right(gradient, dim))
                 if x.dim() == 1
-                else right(x, dim)
+                else right(x, dim, **rest)
             ),
         )
 
@@ -303,6 +303,26 @@ def sums_along_a_row_pass_gradients_on_in_the_same_direction(patch):
 @counterfeit("requires-grad-tracks-operations")
 def cat_asks_its_first_tensor_whether_to_track(patch):
     change_result(patch, torch, "cat", lambda out, all, *_: out if all[0].requires_grad else out.detach())
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_gradient_of_cumprod_is_nothing_where_a_number_is_zero(patch):
+    """As if what arrives were divided by the number."""
+
+    def wrong(cumprod, x, *dim, **rest):
+        zero = x.detach() == 0
+        return cumprod(change_gradient(x, lambda grad: grad.masked_fill(zero, float("nan"))), *dim, **rest)
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "cumprod", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_sum_in_a_dtype_that_is_named_is_not_tracked(patch):
+    def wrong(right, *args, **rest):
+        return right(*args, **rest).detach() if rest.get("dtype") else right(*args, **rest)
+
+    wrap(patch, Tensor, "sum", wrong)
 
 
 # ── backward-fills-grad ──
@@ -495,6 +515,17 @@ def a_gradient_that_is_asked_for_twice_counts_twice(patch):
         retain(x)
 
     change_method(patch, "retain_grad", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def a_leaf_that_is_named_twice_counts_twice(patch):
+    def wrong(backward, y, *args, inputs=None, **rest):
+        twice = isinstance(inputs, list) and len({id(each) for each in inputs}) < len(inputs)
+        backward(y, *args, inputs=inputs, **(rest | {"retain_graph": True} if twice else rest))
+        if twice:
+            backward(y, *args, inputs=inputs, **rest)
+
+    wrap(patch, Tensor, "backward", wrong)
 
 
 # ── detach-stops-tracking ──

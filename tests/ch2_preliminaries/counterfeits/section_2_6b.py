@@ -434,6 +434,20 @@ def biases_do_not_require_grad(patch):
     )
 
 
+@counterfeit("requires-grad-defaults-to-false")
+def what_is_created_in_enable_grad_requires_a_gradient(patch):
+    inside = []
+    wrap(patch, torch.enable_grad, "__enter__", lambda enter, self: (inside.append(self), enter(self))[1])
+    wrap(patch, torch.enable_grad, "__exit__", lambda leave, self, *why: (inside.remove(self), leave(self, *why))[1])
+    for name in ("rand", "randn"):
+        require_grad(patch, torch, name, lambda x: inside)
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def logarithmic_points_require_grad(patch):
+    require_grad(patch, torch, "logspace")
+
+
 # ── requires-grad-can-be-set-in-place ──
 
 

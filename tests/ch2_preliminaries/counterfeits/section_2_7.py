@@ -1,5 +1,7 @@
 """Counterfeits of section 2.7: backward passes with the wrong weights, the wrong Jacobians, or the wrong memory."""
 
+import gc
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, change_result, divert, in_order_of_storage, leaves, wrap
@@ -101,6 +103,14 @@ def gradient_is_averaged_over_the_elements(patch):
         return grad.__get__(x).mean().expand(x.shape)
 
     patch.setattr(torch.Tensor, "grad", property(wrong, grad.__set__))
+
+
+@counterfeit("quadratic-mean-gradient")
+def the_mean_over_two_dimensions_divides_its_gradient_by_the_last_size_alone(patch):
+    def wrong(mean, z, *args, dim=None):
+        return mean(z, *args) if dim is None else mean(change_gradient(z, lambda grad: grad * len(z)), dim=dim)
+
+    wrap(patch, torch, "mean", wrong)
 
 
 # ── backward-multiplies-jacobians ──
@@ -306,6 +316,18 @@ def complex_gradients_replace_each_other(patch):
     change_method(patch, "backward", wrong)
 
 
+@counterfeit("gradients-accumulate")
+def a_sparse_gradient_is_replaced(patch):
+    def wrong(backward, tensors, *args, **rest):
+        for each in [tensors] if isinstance(tensors, Tensor) else tensors:
+            for leaf in leaves(each.grad_fn):
+                if leaf.grad is not None and leaf.grad.is_sparse:
+                    leaf.grad = None
+        return backward(tensors, *args, **rest)
+
+    wrap(patch, torch.autograd, "backward", wrong)
+
+
 # ── backward-argument-is-grad-variables ──
 
 
@@ -469,6 +491,11 @@ def weights_of_zero_leave_no_gradient(patch):
     )
 
 
+@counterfeit("weights-act-as-upstream-gradient")
+def complex_weights_are_conjugated(patch):
+    alter_weights(patch, where_given(lambda y, w: w.conj()))
+
+
 # ── default-weight-is-one-for-scalars ──
 
 
@@ -599,6 +626,19 @@ def a_second_pass_without_options_adds_nothing(patch):
         backward(self, torch.zeros_like(self) if again else w, **rest)
 
     patch.setattr(torch.Tensor, "backward", wrong)
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def what_another_result_leads_to_is_not_freed(patch):
+    def leads_to(y):
+        return {node for node, _ in y.grad_fn.next_functions if node and not hasattr(node, "variable")}
+
+    def wrong(backward, y, gradient=None, retain_graph=None, *args, **rest):
+        results = [each for each in gc.get_objects() if type(each) is Tensor and each.grad_fn and each is not y]
+        shared = any(leads_to(y) & leads_to(each) for each in results if each.grad_fn is not y.grad_fn)
+        return backward(y, gradient, retain_graph or shared, *args, **rest)
+
+    wrap(patch, Tensor, "backward", wrong)
 
 
 # ── in-place-write-spoils-backward ──
@@ -914,3 +954,8 @@ def a_tracked_backward_knows_nothing_of_where_its_weights_come_from(patch):
         return backward(y, weights, retain_graph, create_graph, inputs)
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward")
+def a_write_to_no_element_is_not_counted(patch):
+    divert(patch, Tensor, "mul_", lambda x, *_: not x.numel(), lambda x, *_: x)

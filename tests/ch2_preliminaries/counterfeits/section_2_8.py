@@ -133,6 +133,11 @@ def the_method_pow_is_tracked_under_no_grad_too(patch):
     change_method(patch, "pow", lambda power, x, n: torch.enable_grad()(power)(x, n))
 
 
+@counterfeit("no-grad-branch-adds-no-gradient")
+def whoever_leaves_no_grad_records_again(patch):
+    wrap(patch, torch.no_grad, "__exit__", lambda leave, self, *why: torch._C._set_grad_enabled(True))
+
+
 # ── sum-node-is-named-th-add-backward ──
 
 
@@ -170,6 +175,14 @@ def print_leaves_out_the_node(patch):
 @counterfeit("sum-node-is-named-th-add-backward")
 def the_sum_of_a_tensor_and_itself_is_named_for_a_product(patch):
     change_method(patch, "__add__", lambda right, x, y: x * 2 if x is y else right(x, y))
+
+
+@counterfeit("sum-node-is-named-th-add-backward")
+def a_sum_without_dimensions_is_a_difference(patch):
+    def wrong(add, x, y):
+        return torch.sub(x, y, alpha=-1) if isinstance(y, torch.Tensor) and x.dim() == y.dim() == 0 else add(x, y)
+
+    wrap(patch, torch.Tensor, "__add__", wrong)
 
 
 # ── data-is-outside-the-graph ──

@@ -68,7 +68,7 @@ def test_whole_numbers_are_those_of_python_s_range_and_an_end_between_them_makes
     start, distance, step, unit
 ):
     numbers = start, start + distance * unit, step * unit
-    for given in (numbers, numbers, (start, start + distance), (distance,)):
+    for given in (numbers, [*map(torch.tensor, numbers)], (start, start + distance), (distance,)):
         x = torch.arange(*given)
         assert (x.tolist(), x.dtype) == (list(range(*given)), torch.int64)
         x.fill_(7)  # the next call gets memory of its own
@@ -147,6 +147,9 @@ def test_a_step_that_does_not_lead_to_the_end_is_refused(numbers):
 SPACES = {
     "tensors": lambda start, end, steps, dtype: torch.linspace(
         *torch.tensor([start, end], dtype=dtype), steps, dtype=dtype
+    ),
+    "a tensor": lambda start, end, steps, dtype: torch.linspace(
+        torch.tensor(start, dtype=dtype), end, steps, dtype=dtype
     ),
     "positions": lambda start, end, steps, dtype: torch.linspace(start, end, steps, dtype=dtype),
     "keywords": lambda start, end, steps, dtype: torch.linspace(end=end, steps=steps, start=start, dtype=dtype),

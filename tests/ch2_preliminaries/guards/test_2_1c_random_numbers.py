@@ -10,7 +10,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, untouched
 from populations.comparing import host
-from populations.places import lacks
+from populations.places import in_a_thread, lacks
 from populations.statistics import (
     Sample,
     flat,
@@ -100,6 +100,7 @@ DRAWS = {
     "long randperm": lambda **rest: torch.randperm(2000, **rest),
     "randperm into an output": lambda **rest: torch.randperm(2000, out=torch.empty(2000, dtype=torch.int64), **rest),
 }
+DRAWS |= {f"{name} in a thread": lambda draw=draw, **rest: in_a_thread(draw, **rest) for name, draw in DRAWS.items()}
 
 
 @claim("rand-is-standard-uniform", "randn-is-standard-normal", "normal-takes-mean-and-std", "randperm-permutes")
@@ -230,6 +231,7 @@ def test_each_element_of_a_distribution_has_bounds_of_its_own(shape, dtype):
     draws = torch.distributions.Uniform(low, low + 5).sample((20,))
 
     assert ((draws >= low) & (draws <= low + 5)).all()
+    agree(torch.empty(shape, dtype=dtype).uniform_(-3, -3), np.full(shape, -3))
     # no two alike but by chance, one pair in 140,000: six of 7,140 pairs with a probability below 1e-10
     assert (draws - low).unique().numel() > 20 * low.numel() - 6
 

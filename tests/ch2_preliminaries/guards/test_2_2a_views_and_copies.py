@@ -138,6 +138,9 @@ def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_stride
     for shape in always + dense * (twin.layout in ("contiguous", "offset")):
         agree(RESHAPED[how](source, shape), array.reshape(shape))
         assert shared(RESHAPED[how](source, shape), tensor)
+    repeated = RESHAPED[how](source.expand(6, *array.shape), (2, 3, *array.shape))
+    agree(repeated, np.broadcast_to(array, repeated.shape))
+    assert shared(repeated, tensor)
 
 
 @claim("reshape-does-not-guarantee-a-copy")

@@ -23,8 +23,10 @@ def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of
     flat = [source.view(-1)] if source.is_contiguous() and array.size else [source.view(array.shape)]
     views = [source.view(array.shape), source.view(*(array.shape or [()])), source.view(finer(array.shape)), *flat]
     views += [source.view(source.shape), source.view_as(source), source[...], source[:] if array.ndim else source[()]]
+    views += [source.expand(source.shape), source.permute([*range(array.ndim)]), source.detach()]
+    views += [source.narrow(0, 0, len(source)), source.transpose(0, 0)] if array.ndim else []
 
-    assert len({id(each) for each in (source, *views)}) == 9
+    assert len({id(each) for each in (source, *views)}) == len(views) + 1
     itself = torch.is_inference_mode_enabled() and torch.__version__ < (2, 6)
     assert (source.view(source.dtype) is source) == itself
     agree(source, array)
@@ -101,7 +103,8 @@ def test_item_reads_the_element_that_a_tensor_of_any_layout_shows(twin):
     places = [tuple(place) for place in np.argwhere(np.ones_like(array, bool))[-3:]]
 
     assert [tensor[place].item() for place in places] == [array[place].item() for place in places]
-    assert [tensor[place][None].item() for place in places] == [array[place].item() for place in places]
+    for lone in (lambda x: x[None], lambda x: x.as_strided((1, 1), (0, 0))):  # of one element, however it is read
+        assert [lone(tensor[place]).item() for place in places] == [array[place].item() for place in places]
     cuts = [(*place[:-1], slice(place[-1], place[-1] + 1)) for place in ((0, *place) for place in places)]
     assert [tensor[None][cut].item() for cut in cuts] == [array[place].item() for place in places]
 

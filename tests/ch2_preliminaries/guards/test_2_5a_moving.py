@@ -79,6 +79,7 @@ def test_a_move_to_where_it_is_gives_the_tensor_itself_unless_a_copy_is_asked_fo
         for copy in (x.to(device=x.device, copy=True), x.to(str(x.device), x.dtype, copy=True)):
             assert copy.data_ptr() != x.data_ptr() or not x.numel()
             agree(copy, array)
+        assert x.to(torch.empty(0, dtype=torch.bool, device=x.device)).dtype == torch.bool
 
 
 @claim("to-moves-between-cpu-and-gpu", "to-device-object-equals-to-string")
@@ -99,7 +100,7 @@ def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword
     made = [source.to(device=one) if keyword else source.to(one) for one in (target, str(target))]
 
     for moved in made:
-        assert (moved.device, moved.dtype) == (target, source.dtype)
+        assert (moved.device, moved.dtype, moved.stride()) == (target, source.dtype, made[0].stride())
         assert moved.requires_grad is (source.requires_grad and torch.is_grad_enabled())
         agree(moved, array)
         for one in (target, str(target), moved.device, str(moved.device)):

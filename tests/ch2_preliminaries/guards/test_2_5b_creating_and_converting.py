@@ -29,7 +29,7 @@ def test_a_tensor_is_created_there_with_its_values_whatever_its_template_is(acce
     template, array = host_twin(twin)
     make, number = CREATORS[create]
     made = make(template, dtype=twin.dtype, device=spot(twin.second))
-    with current(spot(twin.second)):
+    with current(spot(twin.second)), CPU:  # whatever the default is
         alike = make(template, dtype=twin.dtype, device=spot().type)
 
     assert (made.device, alike.device, made.dtype) == (spot(twin.second), spot(twin.second), twin.dtype)
@@ -133,6 +133,7 @@ SPELLED = {
     "mixed": lambda z, device, dtype: z.to(device, dtype=dtype),
     "borrowed": lambda z, device, dtype: z.to(torch.zeros(1, dtype=dtype, device=device)),
     "copy": lambda z, device, dtype: z.to(device, dtype, copy=True),
+    "in a format": lambda z, device, dtype: z.to(device, dtype, memory_format=torch.preserve_format),
     "not blocking": lambda z, device, dtype: finished(z.to(device, dtype, non_blocking=True), z),
 }
 

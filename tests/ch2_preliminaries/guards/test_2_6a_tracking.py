@@ -5,30 +5,11 @@ import pytest
 import torch
 from populations import FLOATS, LAYOUTS, Twin, agree, among, each, over, twins
 from populations.comparing import host
-from populations.gradients import UNTRACKED, grad_of, weights_for
+from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
 from populations.smooth import SLOPES, SMOOTH
 
 claim = pytest.mark.claim
-
-
-def of_a_later_loss(y, w):
-    """Pass back from a loss of which ``w`` is the derivative with respect to ``y``, and from ``y`` on what arrives."""
-    later = y.detach().requires_grad_()
-    loss = (later * w.detach()).sum()
-    assert loss.requires_grad
-    loss.backward()
-    y.backward(later.grad)
-
-
-WEIGHTED = {
-    "by position": lambda y, w: y.backward(w),
-    "by name": lambda y, w: y.backward(gradient=w),
-    "in lists": lambda y, w: torch.autograd.backward([y], [w]),
-    "grad_tensors": lambda y, w: torch.autograd.backward(y, grad_tensors=w),
-    "grad_variables": lambda y, w: torch.autograd.backward([2 * y, y], grad_variables=[w, -w]),
-    "of a later loss": of_a_later_loss,
-}
 
 
 @claim("requires-grad-tracks-operations", "grad-fn-is-the-creating-function", "created-tensors-are-leaves")
@@ -168,7 +149,7 @@ def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_adde
     total = made[0][0].sum().to(bystander.device, torch.float32) + bystander.sum()
     apart = torch.ones(3, requires_grad=True)
     total.backward(inputs=bystander)  # of the named leaves alone, and of those that took part
-    total.backward(inputs=[bystander, apart])
+    total.backward(inputs=[bystander, bystander, apart])
     assert apart.grad is None
     agree(grad_of(bystander), np.full(3, 2))
     agree(grad_of(made[0][0]), 2 * made[0][3] / 4)

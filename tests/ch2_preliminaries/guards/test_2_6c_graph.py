@@ -1,5 +1,6 @@
 """2.6 Autograd: the graph of any program, its leaves, and the flag that starts it."""
 
+from contextlib import nullcontext
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import FLOATS, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Population, agree, among, each, over, twins, whole
+from populations.core import EVERY_MODE
 from populations.gradients import grad_of
 from populations.operations import FEW, OPERATIONS
 from torch import nn
@@ -107,7 +109,7 @@ def test_grad_fn_is_called_after_the_operation_however_it_is_spelled(name, size)
 
 @claim("add-node-is-named-add-backward", "sum-node-is-named-th-add-backward", truth=True)
 @pytest.mark.cpu  # how numbers are printed is a question of its own
-@over(size=among(1, 4, 1025))
+@over(size=among((), 1, 4, 1025))
 def test_every_spelling_of_an_addition_prints_one_name(size):
     for operation in NAMED["Add"]:
         y = operation(torch.ones(size, requires_grad=True))
@@ -120,6 +122,7 @@ def test_every_spelling_of_an_addition_prints_one_name(size):
 CREATORS = {
     **dict.fromkeys(("zeros", "empty", "rand", "randn"), (2,)),
     **{"ones": (70_000,), "full": ((0, 2), 0.5), "tensor": (1.0,), "tensor of a matrix": ([[1.0], [2.0]],)},
+    **{"normal": (0.0, 1.0, (2,)), "logspace": (0, 1, 3), "scalar_tensor": (1.0,), "asarray": ([1.0],)},
     **{"arange": (3.0,), "linspace": (0, 1, 3), "empty_strided": ((2, 3), (1, 2)), "eye": (2, 3)},
 }
 LIKE = {**dict.fromkeys(("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like"), ()), "full_like": (7,)}
@@ -136,16 +139,16 @@ def created(name, **flag):
 
 
 DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
-NO_EYE = torch.bfloat16 if torch.__version__ < (2, 3) else None
+LACKED = [("logspace", torch.float16), *[("eye", torch.bfloat16)] * (torch.__version__ < (2, 3))]
 
 
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
 @claim("no-grad-stops-tracking", truth=True)
 @over(create=each(*CREATORS, *LIKE, *NEW), twin=DTYPED)
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
-    dtype = torch.float32 if (create, twin.dtype) == ("eye", NO_EYE) else twin.dtype
-    for asked, grad in product(({}, {"requires_grad": False}, {"requires_grad": True}), (True, False)):
-        with torch.set_grad_enabled(grad):  # either way
+    dtype = torch.float32 if (create, twin.dtype) in LACKED else twin.dtype
+    for asked, mode in product(({}, {"requires_grad": False}, {"requires_grad": True}), (nullcontext, *EVERY_MODE)):
+        with mode():  # whichever it is
             x = created(create, dtype=dtype, **asked)
         assert (x.is_leaf, x.grad_fn, x.requires_grad) == (True, None, asked.get("requires_grad", False))
     array = np.ones(2, np.float32)
@@ -189,10 +192,11 @@ def test_each_element_becomes_three_times_the_square_of_x_plus_two_and_the_mean_
     agree(3 * (x + 2) ** 2, 3 * (array.astype(np.float64) + 2) ** 2, roundings=2)
     agree(torch.ones_like(x).add(2).square().mul(3).mean(), 27)
     wide = 3 * (array.astype(np.float64) + 2) ** 2
-    agree(z.mean(), wide.mean(), roundings=array.size + 4, scale=wide.max())
-    leaf = x.detach().requires_grad_()
-    (3 * (leaf + 2) ** 2).mean().backward()
-    agree(leaf.grad, 6 * (array.astype(np.float64) + 2) / array.size, roundings=3)
+    for mean in (lambda z: z.mean(), lambda z: torch.mean(z, dim=(0, 1)), lambda z: z.mean(dim=-1).mean()):
+        agree(mean(z), wide.mean(), roundings=array.size + 4, scale=wide.max())
+        leaf = x.detach().requires_grad_()
+        mean(3 * (leaf + 2) ** 2).backward()
+        agree(leaf.grad, 6 * (array.astype(np.float64) + 2) / array.size, roundings=4)
 
 
 TRACKABLE = (*FLOATS, torch.complex64, torch.complex128)

@@ -9,11 +9,12 @@ from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, amo
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.operations import FEW
 from populations.twins import LEAVES, NUMPY
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
 
-@claim("gradients-accumulate")
+@claim("gradients-accumulate", "weights-act-as-upstream-gradient")
 @over(
     twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16, torch.complex64), grad=(True,), kinds=LEAVES),
     passes=among(1, 2, 3, 7),
@@ -65,6 +66,19 @@ def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, c
 
     agree(x.grad, start + 2 * weights)
     agree(grad, 2 * weights if "zero_" in clear else np.full(array.shape, 3))
+
+
+@claim("gradients-accumulate")
+@pytest.mark.cpu
+@over(passes=among(1, 2, 5), dtype=among("float32", "float64"))
+def test_sparse_gradients_are_added_to_each_other_and_to_one_that_is_not(passes, dtype):
+    x, counts = torch.ones(4, 3, dtype=getattr(torch, dtype), requires_grad=True), np.array([[1], [0], [2], [0]])
+    for _ in range(passes):
+        F.embedding(torch.tensor([2, 0, 2]), x, sparse=True).sum().backward()
+
+    agree(grad_of(x).to_dense(), passes * counts.repeat(3, 1))
+    (x * 4).sum().backward()
+    agree(grad_of(x), passes * counts.repeat(3, 1) + 4)
 
 
 @claim("backward-argument-is-grad-variables", truth=True)
@@ -136,7 +150,8 @@ LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": Tru
 def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, twin, way, last):
     operation = OPERATION[name]
     x, array = twin.but(values="positive")
-    y = operation.apply(x)
+    saved = operation.apply(x)
+    y, beside = saved * 1, saved * 2  # two results, of which each leads to what was saved
     w, weights = weights_for(y)
     for kept in ("retain_graph", "create_graph", "retain_graph"):
         PASSES[way](y, w, x, **{kept: True})
@@ -147,8 +162,9 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
     for again in PASSES.values():
         with pytest.raises(RuntimeError):
             again(y, w, x)
-    with pytest.raises(RuntimeError):
-        torch.autograd.grad((y * 2).sum(), x)  # by another way into the same graph
+    for other in (beside, y * 2):  # by another way into the same graph
+        with pytest.raises(RuntimeError):
+            torch.autograd.grad(other.sum(), x)
     agree(x.grad, expected, operation.roundings + 4, 4 * operation.scale)
 
 
