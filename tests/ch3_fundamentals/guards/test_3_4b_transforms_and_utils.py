@@ -216,6 +216,8 @@ def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters, 
     assert np.array(functional.vflip(picture)).tolist() == pixels[::-1].tolist()
     turned = functional.rotate(picture, 90 * quarters, expand=True)
     assert np.array(turned).tolist() == np.rot90(pixels, quarters).tolist()
+    newer = pytest.importorskip("torchvision.transforms.v2.functional")
+    assert newer.rotate(picture, 90 * quarters, expand=True, center=[0, 1]).size == turned.size
 
 
 def arranged(images, per_row, padding, value):
