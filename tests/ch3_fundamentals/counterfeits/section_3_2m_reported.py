@@ -134,3 +134,14 @@ def mse_loss_broadcasts_only_where_a_gradient_is_wanted(patch):
         return right(input, target, *rest, **options)
 
     wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#68868")
+def the_weight_of_a_grouped_convolution_of_volumes_gets_a_wrong_gradient(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        steps = (stride,) * 3 if isinstance(stride, int) else tuple(stride)
+        if groups > 1 and max(steps) > weight.shape[-1]:
+            weight = change_gradient(weight, lambda g: torch.cat([g[: len(g) // groups], 0 * g[len(g) // groups :]]))
+        return right(x, weight, bias, stride, padding, dilation, groups)
+
+    wrap(patch, F, "conv3d", wrong)

@@ -57,3 +57,14 @@ def the_layer_relu_makes_nan_zero(patch):
         return right(self, torch.where(x.isnan(), torch.zeros_like(x), x))
 
     wrap(patch, torch.nn.ReLU, "forward", wrong)
+
+
+@counterfeit("relu-formula", reported="pytorch/pytorch#7999")
+def the_function_relu_makes_nan_zero(patch):
+    for owner in (torch, F):
+        wrap(
+            patch,
+            owner,
+            "relu",
+            lambda right, x, *a, **o: right(torch.where(x.isnan(), torch.zeros_like(x), x), *a, **o),
+        )

@@ -53,3 +53,12 @@ def dropout_between_gru_layers_drops_all_from_the_second_pass_on(patch):
             self.dropout, self.__dict__["passed"] = own, True
 
     wrap(patch, torch.nn.GRU, "forward", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation", reported="pytorch/pytorch#190059")
+def two_lstm_layers_with_all_dropped_between_them_give_nan(patch):
+    def wrong(right, self, *args):
+        output, state = right(self, *args)
+        return (output * torch.nan if self.training and self.dropout == 1 and self.num_layers > 1 else output), state
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)

@@ -121,7 +121,7 @@ def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
 
 
 @claim("dropout-zeroes-with-probability-p", "dropout-scales-survivors", "dropout-keeps-the-expectation")
-@over(kind=each(*RECURRENT), p=among(0.25, 0.5, 0.9))
+@over(kind=each(*RECURRENT), p=among(0.25, 0.5, 0.9, 1.0))
 def test_between_recurrent_layers_each_pass_drops_anew_and_scales_values_and_gradients(kind, p):
     net, first, second = stacked(kind, p)
     x, upstream = (normal(1, 300, 8).requires_grad_(tracked) for tracked in (True, False))
@@ -130,7 +130,7 @@ def test_between_recurrent_layers_each_pass_drops_anew_and_scales_values_and_gra
         kept = host(output) != 0
         assert chance or kept.all()
         occur_as_often(~kept.reshape(-1, 1), chance or 1e-9)
-        apart = second(states * torch.tensor(kept / (1 - chance), dtype=x.dtype))[0]
+        apart = second(states * torch.tensor(kept / (1 - chance or 1), dtype=x.dtype))[0]
         agree(output, host(apart), roundings=32)
         gradients = (torch.autograd.grad(each, [x, *net.parameters()], upstream) for each in (output, apart))
         for found, expected in zip(*gradients):
