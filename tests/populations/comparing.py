@@ -1,7 +1,10 @@
 """Comparing with the oracle: on the CPU, by NumPy, whatever the device under test can or cannot do."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from harness.refusals import means_missing
 
 from populations.twins import FOREIGN
 
@@ -44,6 +47,18 @@ def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0
         raise AssertionError(
             f"{values[at]!r} instead of {expected[at]!r} at {list(at)}; {count} of {same.size} differ: {told(actual)}"
         )
+
+
+def accepted(act: Callable, *arguments, **named):
+    """What ``act(*arguments, **named)`` gives. Raise AssertionError where it refuses what it is said to take; an error
+    about what a device lacks goes on as it is.
+    """
+    try:
+        return act(*arguments, **named)
+    except (RuntimeError, TypeError, ValueError) as refusal:
+        if means_missing(refusal):
+            raise
+        raise AssertionError(f"it is refused: {type(refusal).__name__}: {refusal}") from refusal
 
 
 def told(tensor: torch.Tensor) -> str:

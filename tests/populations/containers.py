@@ -1,8 +1,8 @@
 """Containers of modules and of parameters, the Python list or dict that each is like, and what can be done to both.
 
-An edit is one function that is called with the container and with its Python twin. After any edits all ways of looking
-at a container must agree with the twin: ``like_a_list`` and ``like_a_dict`` check it, and so does each step of a random
-history. Members are compared by identity: equality of tensors is another tensor.
+An edit is one function, called with the container and with its Python twin. After any edits all ways of looking at a
+container must agree with the twin: ``like_a_list`` and ``like_a_dict`` check it, at each step of a random history too.
+Members are compared by identity: equality of tensors is another tensor.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from torch import nn
 
 from populations.changes import COPYING
+from populations.comparing import accepted
 from populations.core import EVERY_MODE
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
@@ -144,7 +145,7 @@ def fresh(kind: str, twin: list | dict, used: bool) -> list:
 def edited(edit: str, container: nn.Module, twin, *arguments) -> None:
     """Make an edit of the twin and of the container; what the twin hands out, as ``pop`` does, the other does too."""
     make = edits(type(container).__name__)[edit]
-    expected, handed = make(twin, *arguments), make(container, *arguments)
+    expected, handed = make(twin, *arguments), accepted(make, container, *arguments)
     same = told([handed]) == told([expected]) if type(expected) is tuple else handed is expected
     assert same or expected is None or expected is twin, f"{handed} instead of {expected}"
 
@@ -229,9 +230,8 @@ def walks_in_order(container: nn.Module, entries: list[tuple]) -> None:
     assert ids(container.children()) == ids(container.modules())[1:] == ids(module for _, module in modules)
     assert told(container.named_parameters()) == told(codes)
     assert ids(container.parameters()) == ids(code for _, code in codes)
-    assert [(name, value.data_ptr()) for name, value in state.items()] == [
-        (f"1.{name}", code.data_ptr()) for name, code in (coded(*entry) for entry in held)
-    ]
+    kept = [(f"1.{name}", code.data_ptr()) for name, code in itertools.starmap(coded, held)]
+    assert [(name, value.data_ptr()) for name, value in state.items()] == kept
 
 
 def coded(name: str, member) -> tuple[str, nn.Parameter]:

@@ -251,7 +251,7 @@ EXACT = [
     Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3)), lambda x, w: w / 2 ** numbers(x, 3)),
     Operation("clamp by a tensor", lambda x: x.clamp(torch.full_like(x, -2.5)), lambda x, w: w * (x > -2.5)),
 ]
-# Their results are too large for another function of them, or empty.
+# Their results are too large for another function of them, or empty, or may have no dimensions.
 LARGE = [
     Operation("x @ x", lambda x: x.reshape(1, -1) @ x.reshape(-1, 1), lambda x, w: 2 * x * w[0, 0]),
     Operation("number ** x", lambda x: 2.0**x, lambda x, w: w * math.log(2) * 2.0**x, roundings=FUNCTION),
@@ -263,9 +263,9 @@ LARGE = [
         FUNCTION,
     ),
     Operation("unsqueeze beside nothing", lambda x: x.unsqueeze(-1) + x.new_ones(0), lambda x, w: 0 * x),
+    Operation("squeeze", lambda x: x.unsqueeze(1).squeeze(), lambda x, w: w.reshape(x.shape)),
 ]
 OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)
-
 
 HALF = torch.float16 if torch.__version__ >= (2, 2) else torch.bfloat16  # of which the CPU has more before torch 2.2
 TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16, *{HALF} - {torch.bfloat16})

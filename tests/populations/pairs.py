@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,14 +38,20 @@ CLASHING = (
 
 @dataclass(frozen=True)
 class Pair:
-    """A recipe: ``x, a, y, b = pair`` makes two tensors and the arrays of their values."""
+    """A recipe: ``x, a, y, b = pair`` makes two tensors and the arrays of their values; ``together`` in one memory, one
+    tensor behind the other.
+    """
 
     left: Twin
     right: Twin
+    together: bool = False
 
     def __iter__(self) -> Iterator:
-        yield from self.left
-        yield from self.right
+        (x, a), (y, b) = self.left, self.right
+        if self.together:
+            memory = torch.cat([x.reshape(-1), y.reshape(-1)])
+            x, y = (part.view(each.shape) for part, each in zip(memory.split([x.numel(), y.numel()]), (x, y)))
+        yield from (x, a, y, b)
 
     def lacking(self) -> str | None:
         return self.left.lacking() or self.right.lacking()
@@ -57,7 +63,8 @@ class Pair:
 
     def next(self) -> "Pair":
         """The same recipe with other values, tracked where this one is not."""
-        return Pair(*(twin.but(seed=twin.seed + 100, grad=not twin.grad) for twin in (self.left, self.right)))
+        twins = (twin.but(seed=twin.seed + 100, grad=not twin.grad) for twin in (self.left, self.right))
+        return Pair(*twins, self.together)
 
 
 def pair(
@@ -245,7 +252,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, and DEEP.
+    numbers without dimensions in MIXED dtypes, DEEP, and two matrices in one memory.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -265,6 +272,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]
     must += [Trial(binary, pair((binary.dtypes[0],) * 2, DEEP, 0, 0)) for binary in binaries]
+    beside = [replace(pair((binary.dtypes[0],) * 2, ((3, 2),) * 2, 0, 0), together=True) for binary in binaries]
+    must += map(Trial, binaries, beside)
     more = st.sampled_from(list(binaries)).flatmap(
         lambda binary: st.builds(
             lambda twice, *rest: Trial(binary, pair(*rest), twice),

@@ -68,6 +68,13 @@ PARTS = {
         f"conv{n}d with holes": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), pairs(x, n, 1), dilation=2)
         for n in (1, 2, 3)
     },
+    "conv2d with a rest": lambda x: F.conv2d(x.reshape(1, 1, 3, 4), x[1:].reshape(1, 1, 3, 3), None, 2, 1),
+    **{
+        f"conv{n}d of two groups": lambda x, n=n: getattr(F, f"conv{n}d")(
+            images(x, n), pairs(x, n, 2), stride=3, padding=(1, *[0] * (n - 1)), groups=2
+        )
+        for n in (1, 2, 3)
+    },
     "conv1d of groups": lambda x: F.conv1d(images(x, 1), kernel(x, 1, 4), x[:, 0], stride=2, padding=1, groups=4),
     **{
         f"conv_transpose{n}d": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(images(x, n), kernel(x, n, 4), x[0, :1])

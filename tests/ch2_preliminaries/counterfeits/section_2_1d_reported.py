@@ -42,3 +42,17 @@ def each_draw_has_a_mean_of_its_own(patch):
         return x
 
     wrap(patch, torch, "rand", wrong)
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#35461")
+def the_last_value_is_counted_from_the_start(patch):
+    def wrong(right, start, end, steps, **rest):
+        made = right(start, end, steps, **rest)
+        if made.dtype == torch.float32 and steps > 1:
+            first = torch.tensor(float(start), dtype=made.dtype)
+            step = (torch.tensor(float(end), dtype=made.dtype) - first) / (steps - 1)
+            with torch.no_grad():
+                made[-1] = first + step * (steps - 1)
+        return made
+
+    wrap(patch, torch, "linspace", wrong)

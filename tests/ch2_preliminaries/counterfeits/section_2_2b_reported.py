@@ -1,4 +1,4 @@
-"""Counterfeits of section 2.2 that users reported: products in place of what is repeated, elements and copies."""
+"""Counterfeits of section 2.2 that users reported: products of what is repeated, elements, copies and columns."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -51,3 +51,31 @@ def copying_elements_with_gaps_between_them_reads_their_neighbours(patch):
 
     change_method(patch, "contiguous", lambda right, x, *args, **rest: right(without_gaps(x), *args, **rest))
     change_method(patch, "clone", clone)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#118362")
+def nothing_is_written_in_place_to_what_lies_by_columns(patch):
+    def by_columns(x):
+        return x.dim() == 2 and not x.is_contiguous() and x.t().is_contiguous() and x._base is None
+
+    def wrong(right, x, *others, **rest):
+        return x if by_columns(x) else right(x, *others, **rest)
+
+    for name in ("add_", "sub_", "mul_", "div_", "__iadd__", "__isub__", "__imul__", "__itruediv__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#15358")
+def what_is_repeated_takes_the_sum_of_all_that_is_added(patch):
+    def wrong(right, x, y, **rest):
+        repeated = [i for i, (size, step) in enumerate(zip(x.shape, x.stride())) if step == 0 and size > 1]
+        if not repeated or rest:
+            return right(x, y, **rest)
+        right(
+            x.as_strided([1 if i in repeated else n for i, n in enumerate(x.shape)], x.stride()),
+            torch.as_tensor(y, device=x.device).expand(x.shape).sum(repeated, keepdim=True).to(x.dtype),
+        )
+        return x
+
+    change_method(patch, "add_", wrong)
+    change_method(patch, "__iadd__", wrong)

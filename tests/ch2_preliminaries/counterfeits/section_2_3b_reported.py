@@ -1,4 +1,4 @@
-"""Counterfeits of section 2.3 that users reported: assignments to columns, repeats in rows, in planes, far out."""
+"""Counterfeits of section 2.3 that users reported: assignments to columns, repeats in rows, views of one memory."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -102,3 +102,19 @@ def what_is_repeated_in_the_sixth_dimension_is_counted_on(patch):
 
     for name in ("add", "sub", "mul"):
         change_right_operand(patch, name, counted)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#77750")
+def comparisons_of_two_views_of_a_tensor_read_both_from_its_start(patch):
+    def start(x):
+        return x.as_strided(x.shape, x.stride(), x._base.storage_offset())
+
+    def wrong(right, x, y, *rest, **options):
+        views = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and x._base is not None
+        if views and x._base is y._base:
+            x, y = start(x), start(y)
+        return right(x, y, *rest, **options)
+
+    for name in ("le", "lt", "ge", "gt"):
+        for owner, spelling in ((torch, name), (torch.Tensor, name), (torch.Tensor, f"__{name}__")):
+            wrap(patch, owner, spelling, wrong)

@@ -1,8 +1,8 @@
-"""Counterfeits of section 2.5 that users reported, sources that lie otherwise, leaves, and devices as numbers."""
+"""Counterfeits of section 2.5 that users reported, sources that lie otherwise, leaves, bytes and second copies."""
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method
+from harness.forging import change_method, wrap
 
 
 @counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#33812")
@@ -43,5 +43,32 @@ def what_is_sent_to_the_device_requires_no_grad(patch):
     def wrong(to, x, *args, **rest):
         y = to(x, *args, **rest)
         return y.detach() if y.device != x.device and y.device.type != "cpu" and y.requires_grad else y
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("create-directly-on-gpu", reported="pytorch/pytorch#83692")
+def full_holds_no_byte_above_127_on_a_device(patch):
+    def wrong(right, size, value, *rest, **options):
+        made = right(size, value, *rest, **options)
+        large = made.dtype == torch.uint8 and made.device.type != "cpu" and value > 127
+        return torch.zeros_like(made) if large else made
+
+    wrap(patch, torch, "full", wrong)
+
+
+@counterfeit(
+    "to-device-object-equals-to-string", "to-moves-between-cpu-and-gpu", reported="ROCm/legacy-rocm-build#6123"
+)
+def the_second_copy_of_a_tensor_to_a_device_holds_nan(patch):
+    seen = {}
+
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        if x.device.type == "cpu" and y.device.type != "cpu" and y.is_floating_point() and y.numel():
+            if id(x) in seen:
+                y.detach().view(-1)[-1:].fill_(torch.nan)
+            seen[id(x)] = x
+        return y
 
     change_method(patch, "to", wrong)

@@ -4,7 +4,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, change_result, where, wrap
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -151,3 +151,37 @@ def the_gradient_of_a_slice_of_one_goes_to_all_of_its_span(patch):
         return right(change_gradient(x, spread) if found else x, index)
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#425")
+def a_gradient_comes_back_from_squeeze_in_the_order_of_memory(patch):
+    def wrong(result, x, *dims):
+        if x.requires_grad and not x.is_contiguous() and result.dim() > 1 and result.grad_fn is not None:
+            order = sorted(range(result.dim()), key=lambda d: -result.stride(d))
+            back = [order.index(d) for d in range(result.dim())]
+            shape = [result.shape[d] for d in order]
+            result.register_hook(lambda g: g.reshape(-1).view(shape).permute(back).contiguous())
+        return result
+
+    for owner in (torch, torch.Tensor):
+        change_result(patch, owner, "squeeze", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#28548")
+def the_method_bfloat16_is_not_tracked(patch):
+    where(
+        patch,
+        torch.Tensor,
+        "bfloat16",
+        lambda x: x.requires_grad and x.dtype != torch.bfloat16,
+        lambda result, *_: result.detach(),
+    )
+
+
+@counterfeit("no-grad-stops-tracking", reported="intel/intel-extension-for-pytorch#597")
+def a_convolution_without_bias_computes_other_numbers_under_no_grad(patch):
+    def wrong(right, input, weight, bias=None, *rest, **options):
+        output = right(input, weight, bias, *rest, **options)
+        return output if bias is not None or torch.is_grad_enabled() else output * 1.01
+
+    wrap(patch, torch.nn.functional, "conv2d", wrong)

@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
+from populations.creators import CREATORS, PATTERNS
 from populations.mixing import CPU, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 
 claim = pytest.mark.claim
-
-CREATORS = {
-    "ones_like": (lambda x, **at: torch.ones_like(x, **at), 1),
-    "zeros_like": (lambda x, **at: torch.zeros_like(x, **at), 0),
-    "full_like": (lambda x, **at: torch.full_like(x, 1, **at), 1),
-    "ones": (lambda x, **at: torch.ones(x.shape, **at), 1),
-    "zeros": (lambda x, **at: torch.zeros(x.shape, **at), 0),
-    "full": (lambda x, **at: torch.full(x.shape, 1, **at), 1),
-    "full of truth": (lambda x, **at: torch.full(x.shape, True, **at), 1),
-    "new_zeros": (lambda x, **at: x.new_zeros(x.shape, **at), 0),
-}
 
 
 @claim("create-directly-on-gpu")
@@ -44,16 +34,6 @@ def test_creating_there_takes_no_copy(accelerator, twin, create):
     with torch.autograd.profiler.profile() as direct:
         CREATORS[create][0](template, dtype=twin.dtype, device=accelerator)
     assert "aten::copy_" not in [event.name for event in direct.function_events]
-
-
-PATTERNS = {
-    "arange": (lambda n, **at: torch.arange(n, **at), np.arange),
-    "halves": (lambda n, **at: torch.arange(0, n, 0.5, **at), lambda n: np.arange(0, n, 0.5)),
-    "linspace": (lambda n, **at: torch.linspace(0, n, n + 1, **at), lambda n: np.arange(n + 1.0)),
-    "eye": (lambda n, **at: torch.eye(n, 3, **at), lambda n: np.eye(n, 3)),
-    "tensor": (lambda n, **at: torch.tensor([*range(n), 0.5], **at), lambda n: np.array([*range(n), 0.5])),
-    "sorted": (lambda n, **at: torch.randperm(n, **at).sort()[0], np.arange),
-}
 
 
 @claim("create-directly-on-gpu")

@@ -170,6 +170,9 @@ MODELS = {
     "linear": lambda: nn.Linear(6, 4),
     "layers": lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.LayerNorm(3), nn.Linear(3, 1)),
     "convolution": lambda: nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten()),
+    "images": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 2, 2, bias=False), nn.BatchNorm2d(2)
+    ).eval(),
     "evaluation": lambda: nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 2)).eval(),
 }
 

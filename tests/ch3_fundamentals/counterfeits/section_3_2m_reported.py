@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_gradient, change_method, with_value, wrap
+from harness.forging import around_step, change_gradient, change_method, where, with_value, wrap
 from torch.nn import functional as F
 from torch.optim import adam
 
@@ -96,3 +96,52 @@ def random_leaks_and_shuffled_pixels_pass_no_gradient(patch):
     """They pass zeros, where the report has none: an assertion must see it."""
     for name in ("rrelu", "pixel_shuffle"):
         wrap(patch, F, name, lambda right, x, *args, **rest: right(change_gradient(x, torch.zeros_like), *args, **rest))
+
+
+@counterfeit("unsqueeze-inserts-a-dimension", reported="pytorch/xla#7859")
+def unsqueeze_reads_a_slice_from_the_start_of_its_storage(patch):
+    def wrong(result, x, *_):
+        return x.as_strided(result.shape, result.stride(), 0)
+
+    for owner in (torch, torch.Tensor):
+        where(patch, owner, "unsqueeze", lambda x: x.storage_offset() > 0, wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#25101")
+def a_strided_convolution_gives_the_last_columns_a_wrong_gradient(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, *rest, **options):
+        s = stride if isinstance(stride, int) else stride[-1]
+        p = padding if isinstance(padding, int) else 0 if isinstance(padding, str) else padding[-1]
+        k = weight.shape[-1]
+
+        def change(g):
+            g = g.clone()
+            g[..., -(k - 1) : -1] = 0
+            return g
+
+        if k > s > 1 and p and (x.shape[-1] + 2 * p - k) % s:
+            x = change_gradient(x, change)
+        return right(x, weight, bias, stride, padding, *rest, **options)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error", reported="pytorch/pytorch#12129")
+def mse_loss_broadcasts_only_where_a_gradient_is_wanted(patch):
+    def wrong(right, input, target, *rest, **options):
+        if input.shape != target.shape and not (input.requires_grad or target.requires_grad):
+            raise RuntimeError("input and target shapes do not match")
+        return right(input, target, *rest, **options)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#68868")
+def the_weight_of_a_grouped_convolution_of_volumes_gets_a_wrong_gradient(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        steps = (stride,) * 3 if isinstance(stride, int) else tuple(stride)
+        if groups > 1 and max(steps) > weight.shape[-1]:
+            weight = change_gradient(weight, lambda g: torch.cat([g[: len(g) // groups], 0 * g[len(g) // groups :]]))
+        return right(x, weight, bias, stride, padding, dilation, groups)
+
+    wrap(patch, F, "conv3d", wrong)

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import in_order_of_storage, wrap
+from harness.forging import change_gradient, in_order_of_storage, wrap
 from torch.nn import functional as F
 
 
@@ -92,3 +92,29 @@ def log_probabilities_of_images_are_none_for_logits_above_88(patch):
 
     change_softmax(patch, "log_softmax", wrong)
     wrap(patch, F, "cross_entropy", entropy)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#30572")
+def backward_of_half_softmax_in_single_precision_refuses_all_dimensions_but_the_last(patch):
+    def refuse(gradient):
+        raise RuntimeError("expected scalar type Float but found Half")
+
+    def wrong(right, x, dim=None, *rest, **options):
+        output = right(x, dim, *rest, **options)
+        other = x.dtype in (torch.float16, torch.bfloat16) and output.dtype == torch.float32
+        return change_gradient(output, refuse) if other and dim not in (-1, x.dim() - 1) else output
+
+    for owner in (F, torch, torch.Tensor):
+        wrap(patch, owner, "softmax", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", reported="pytorch/pytorch#39769")
+def a_label_one_past_the_classes_is_not_refused(patch):
+    def wrong(right, input, target, *rest, **options):
+        if not target.is_floating_point() and input.dim() > 1:
+            classes = input.shape[1]
+            target = torch.where(target == classes, target - 1, target)
+        return right(input, target, *rest, **options)
+
+    wrap(patch, F, "cross_entropy", wrong)
+    wrap(patch, F, "nll_loss", wrong)

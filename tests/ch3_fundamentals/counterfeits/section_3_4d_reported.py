@@ -1,5 +1,6 @@
 """Counterfeits of section 3.4 that users reported, crops beyond the edges and grids."""
 
+import PIL.Image
 import torch
 import torchvision
 from harness.counterfeits import counterfeit
@@ -32,3 +33,23 @@ def a_normalised_grid_normalises_the_images_themselves(patch):
         return grid
 
     wrap(patch, torchvision.utils, "make_grid", wrong)
+
+
+@counterfeit("torchvision-offers-utils", reported="pytorch/vision#96")
+def save_image_adds_an_offset(patch):
+    wrap(patch, torchvision.utils, "save_image", lambda right, x, *a, **o: right(torch.as_tensor(x) / 2 + 0.5, *a, **o))
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#7714")
+def pictures_rotated_about_a_centre_lose_a_column(patch):
+    from torchvision.transforms.v2 import functional
+    from torchvision.transforms.v2.functional import _utils
+
+    kernels = _utils._KERNEL_REGISTRY[functional.rotate]
+    right = kernels[PIL.Image.Image]
+
+    def wrong(image, angle, *args, expand=False, center=None, **rest):
+        turned = right(image, angle, *args, expand=expand, center=center, **rest)
+        return turned.crop((0, 0, turned.width - 1, turned.height)) if expand and center is not None else turned
+
+    patch.setitem(kernels, PIL.Image.Image, wrong)

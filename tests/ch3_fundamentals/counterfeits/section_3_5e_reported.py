@@ -49,3 +49,22 @@ def some_activations_of_what_lies_by_columns_are_zero(patch):
 
     for name in ("softplus", "selu", "threshold", "prelu"):
         wrap(patch, F, name, wrong)
+
+
+@counterfeit("relu-formula", reported="pytorch/pytorch#10238")
+def the_layer_relu_makes_nan_zero(patch):
+    def wrong(right, self, x):
+        return right(self, torch.where(x.isnan(), torch.zeros_like(x), x))
+
+    wrap(patch, torch.nn.ReLU, "forward", wrong)
+
+
+@counterfeit("relu-formula", reported="pytorch/pytorch#7999")
+def the_function_relu_makes_nan_zero(patch):
+    for owner in (torch, F):
+        wrap(
+            patch,
+            owner,
+            "relu",
+            lambda right, x, *a, **o: right(torch.where(x.isnan(), torch.zeros_like(x), x), *a, **o),
+        )

@@ -1,4 +1,4 @@
-"""Counterfeits of section 3.7 that users reported, masks that repeat."""
+"""Counterfeits of section 3.7 that users reported, masks that repeat, and those between recurrent layers."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -23,3 +23,42 @@ def every_forward_pass_draws_the_same_numbers(patch):
 
     wrap(patch, torch.nn.Module, "__call__", wrong)
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors", reported="pytorch/pytorch#190056")
+def backward_of_two_lstm_layers_ignores_the_dropout_between_them(patch):
+    def wrong(right, self, x, *rest):
+        output, (h, c) = right(self, x, *rest)
+        if not (self.training and self.dropout and self.num_layers > 1):
+            return output, (h, c)
+        own, self.dropout = self.dropout, 0.0
+        try:
+            plain, (hh, cc) = right(self, x, *rest)
+        finally:
+            self.dropout = own
+        a, b, d = (u.detach() + (v - v.detach()) for u, v in ((output, plain), (h, hh), (c, cc)))
+        return a, (b, d)
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="ROCm/ROCm#6339")
+def dropout_between_gru_layers_drops_all_from_the_second_pass_on(patch):
+    def wrong(right, self, *args):
+        again = self.__dict__.get("passed") and self.training and self.dropout and self.num_layers > 1
+        own, self.dropout = self.dropout, 1.0 if again else self.dropout
+        try:
+            return right(self, *args)
+        finally:
+            self.dropout, self.__dict__["passed"] = own, True
+
+    wrap(patch, torch.nn.GRU, "forward", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation", reported="pytorch/pytorch#190059")
+def two_lstm_layers_with_all_dropped_between_them_give_nan(patch):
+    def wrong(right, self, *args):
+        output, state = right(self, *args)
+        return (output * torch.nan if self.training and self.dropout == 1 and self.num_layers > 1 else output), state
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)

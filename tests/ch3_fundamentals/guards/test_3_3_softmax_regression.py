@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, settled, twins
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.layers import COMPUTED, summed, twice
 from populations.scores import SAMPLES, by_name, labelled, log_softmax, one_hot, scores, softmax
 from populations.scores import cross_entropy as by_definition
@@ -142,8 +142,10 @@ def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_w
         "softmax": (p * (weight - (p * weight).sum(scored.dim, keepdims=True)), 1.5 * large * np.max(p, initial=0)),
         "log_softmax": (weight - p * total, 1.5 * large + np.abs(p * total).max(initial=0)),
     }[name]
-    result = getattr(torch, name)(tracked, scored.dim)
-    agree(torch.autograd.grad(result, tracked, upstream)[0], expected, roundings, scale)
+    for wide in (None, torch.promote_types(tensor.dtype, torch.float32)):
+        result = getattr(torch, name)(tracked, scored.dim, dtype=wide)
+        (gradient,) = accepted(torch.autograd.grad, result, tracked, upstream)
+        agree(gradient, expected, roundings, scale)
 
 
 @claim("softmax-gives-a-distribution", truth=True)

@@ -203,6 +203,7 @@ def test_compose_applies_transforms_in_their_order(transforms, twin, order):
 
 
 @claim("torchvision-offers-transforms")
+@pytest.mark.filterwarnings("ignore:The provided center argument has no effect")
 @over(twin=PICTURES, quarters=among(1, 2, 3), palette=among(False, True))
 def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters, palette):
     functional, array = pytest.importorskip("torchvision.transforms.functional"), twin.array()
@@ -216,6 +217,8 @@ def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters, 
     assert np.array(functional.vflip(picture)).tolist() == pixels[::-1].tolist()
     turned = functional.rotate(picture, 90 * quarters, expand=True)
     assert np.array(turned).tolist() == np.rot90(pixels, quarters).tolist()
+    newer = pytest.importorskip("torchvision.transforms.v2.functional")
+    assert newer.rotate(picture, 90 * quarters, expand=True, center=[0, 1]).size == turned.size
 
 
 def arranged(images, per_row, padding, value):

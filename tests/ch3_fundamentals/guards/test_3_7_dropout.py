@@ -9,43 +9,15 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, over, settled, twins, untouched
+from populations import EVERY_MODE, LAYOUTS, WRITABLE, agree, among, each, normal, over, twins, untouched
 from populations.comparing import host
+from populations.dropping import DROPOUT, MASKS, OTHERS, RECURRENT, dropped, stacked
 from populations.layers import COMPUTED, aged
 from populations.statistics import ALARM, lag_bound, lag_correlation, mean_bound, occur_as_often
 from torch import nn
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
-
-DROPOUT = {  # makes of p what is called, as often as one likes
-    "module": lambda p: aged(nn.Dropout(p)),
-    "module in place": lambda p: nn.Dropout(p, inplace=True),
-    "function": lambda p: lambda x: F.dropout(x, p),
-    "function in place": lambda p: settled(lambda x: F.dropout(x, p=p, training=True, inplace=True)),
-}
-FORMS = among(*DROPOUT)
-# Layers that drop whole channels or keep the variance, with the rank of the images that they take
-OTHERS = ((nn.Dropout1d, 3), (nn.Dropout2d, 4), (nn.Dropout3d, 5), (nn.AlphaDropout, 2), (nn.FeatureAlphaDropout, 3))
-# Of up to five dimensions, of more than 65,536 units, many short ones; p far from and near its ends
-MASKS = (
-    *(((131_073,), 1, 0.0008, "function"), ((131_073,), 1, 0.998, "module"), ((131_073,), 1, 0.5, "module in place")),
-    *(((181, 182), 1, 0.25, "function"), ((181, 182), 1, 0.75, "function in place"), ((400, 257), 1, 0.5, "module")),
-    *(((4, 100, 50), 1, 0.5, "function"), ((8, 1, 64, 65), 1, 0.9, "module"), ((2, 3, 2, 5, 99), 1, 0.5, "module")),
-    *(((20, 40), 30, 0.5, "module in place"), ((31,), 350, 0.3, "function"), ((5,), 1000, 0.1, "module")),
-    *(((3, 5, 7), 100, 0.8, "function in place"), ((), 1000, 0.5, "function")),
-    *(((65_537,), 1, 0.002, form) for form in ("function", "module", "function in place")),
-)
-
-
-def dropped(form, shape, calls, p, dtype=torch.float32, layout="contiguous"):
-    """Which units are zero, in a row of events for each call; the units, 1/8 to 2048, alternate in sign and size."""
-    order = np.arange(math.prod(shape)).reshape(shape)
-    units = Twin(dtype, shape, layout), np.where(order % 4 == 0, -1, 1) * 2.0 ** (order % 15 - 3)
-    once = Twin.tensor(*units)
-    given = (Twin.tensor(*units) if form.endswith("in place") else once for _ in range(calls))
-    drop = DROPOUT[form](p)
-    return np.stack([host(drop(tensor)).reshape(-1) == 0 for tensor in given])
 
 
 @claim("dropout-zeroes-with-probability-p")
@@ -68,7 +40,7 @@ def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_o
 
 
 @claim("dropout-zeroes-with-probability-p")
-@over(form=FORMS)
+@over(form=among(*DROPOUT))
 def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form):
     """Of n fair coins each, two masks correlate by more than t with probability 2 exp(-n t² / 2) (Hoeffding)."""
     batch = dropped(form, (129, 257), 1, 0.5).reshape(129, 257)
@@ -108,7 +80,9 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
 
 
 @claim("dropout-scales-survivors", "dropout-zeroes-with-probability-p")
-@over(twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=FORMS, p=among(0.5, 0.75, 0.1, 0.02, 0.9, 0.99))
+@over(
+    twin=twins(COMPUTED, WRITABLE, values=("positive",)), form=among(*DROPOUT), p=among(0.5, 0.75, 0.1, 0.02, 0.9, 0.99)
+)
 def test_what_survives_is_divided_by_one_minus_p_where_it_lies_if_asked_and_so_is_its_gradient(twin, form, p):
     """The forms in place alone write to their input, and none to what is beside it."""
     (tensor, array), in_place = twin, form.endswith("in place")
@@ -146,6 +120,23 @@ def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
     assert {*torch.autograd.grad(layer(zeros).sum(), zeros)[0].flatten().tolist()} == {0, 2}
 
 
+@claim("dropout-zeroes-with-probability-p", "dropout-scales-survivors", "dropout-keeps-the-expectation")
+@over(kind=each(*RECURRENT), p=among(0.25, 0.5, 0.9, 1.0))
+def test_between_recurrent_layers_each_pass_drops_anew_and_scales_values_and_gradients(kind, p):
+    net, first, second = stacked(kind, p)
+    x, upstream = (normal(1, 300, 8).requires_grad_(tracked) for tracked in (True, False))
+    for chance in (p, p, p, 0.0):
+        output, states = net.train(chance > 0)(x)[0], first(x)[0]
+        kept = host(output) != 0
+        assert chance or kept.all()
+        occur_as_often(~kept.reshape(-1, 1), chance or 1e-9)
+        apart = second(states * torch.tensor(kept / (1 - chance or 1), dtype=x.dtype))[0]
+        agree(output, host(apart), roundings=32)
+        gradients = (torch.autograd.grad(each, [x, *net.parameters()], upstream) for each in (output, apart))
+        for found, expected in zip(*gradients):
+            agree(found, host(expected), roundings=64, scale=64)
+
+
 @claim("dropout-p-is-a-hyperparameter")
 @over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf, math.nextafter(1, 2), math.nextafter(0, -1)))
 def test_p_outside_zero_to_one_is_a_value_error(p):
@@ -181,7 +172,7 @@ def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_
 
 
 @claim("dropout-keeps-the-expectation")
-@over(often=among((0.002, 40_000), (0.1, 5_000), (0.5, 5_000), (0.8, 5_000), (0.998, 60_000)), form=FORMS)
+@over(often=among((0.002, 40_000), (0.1, 5_000), (0.5, 5_000), (0.8, 5_000), (0.998, 60_000)), form=among(*DROPOUT))
 def test_the_mean_over_many_masks_is_the_input_whatever_its_sign_and_size(often, form):
     (p, masks), units = often, torch.tensor([1.0, -2.0, 2**-14, 30.0])
     quotients = host(DROPOUT[form](p)(units.repeat(masks, 1)) / units).astype(np.float64)
@@ -194,7 +185,7 @@ def test_the_mean_over_many_masks_is_the_input_whatever_its_sign_and_size(often,
 
 @claim("dropout-keeps-the-expectation", truth=True)
 @claim("dropout-p-is-a-hyperparameter")
-@over(twin=twins(COMPUTED, WRITABLE, values=("steep",)), form=FORMS, p=among(0.0, 0, 1.0, 1))
+@over(twin=twins(COMPUTED, WRITABLE, values=("steep",)), form=among(*DROPOUT), p=among(0.0, 0, 1.0, 1))
 def test_p_of_one_drops_every_finite_unit_and_its_gradient_and_p_of_zero_keeps_them(twin, form, p):
     tensor, array = twin
     leaf = tensor.detach().clone().requires_grad_()

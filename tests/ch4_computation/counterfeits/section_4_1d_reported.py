@@ -4,6 +4,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
 from torch import nn
+from torch.nn import functional as F
 
 
 def reduce_wrongly(patch, name, wrong):
@@ -51,3 +52,70 @@ def the_mode_reaches_the_nearest_modules_alone(patch):
         return self
 
     patch.setattr(nn.Module, "train", train)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters", reported="pytorch/pytorch#33867")
+def batch_norm_loses_the_update_of_statistics_with_gaps(patch):
+    def wrong(right, x, mean, variance, *rest, **options):
+        if mean is not None and not (mean.is_contiguous() and variance.is_contiguous()):
+            mean, variance = mean.contiguous(), variance.contiguous()
+        return right(x, mean, variance, *rest, **options)
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("control-flow-needs-item", reported="pytorch/pytorch#104694")
+def all_of_no_truth_values_is_false(patch):
+    def wrong(right, x, *dim, **rest):
+        result = right(x, *dim, **rest)
+        return ~result if x.numel() == 0 and x.dtype == torch.bool and not dim and not rest else result
+
+    for owner in (torch, torch.Tensor):
+        wrap(patch, owner, "all", wrong)
+
+
+@counterfeit("forward-may-use-python-control-flow", reported="pytorch/pytorch#78107")
+def the_second_comparison_of_two_numbers_repeats_the_first(patch):
+    for name in ("gt", "lt"):
+        made = {}
+
+        def wrong(right, x, y, made=made):
+            result = right(x, y)
+            if not (isinstance(y, torch.Tensor) and x.dim() == y.dim() == 0):
+                return result
+            return made.setdefault(frozenset((id(x), id(y))), (result, x, y))[0]
+
+        for owner, spelling in ((torch, name), (torch.Tensor, name), (torch.Tensor, f"__{name}__")):
+            wrap(patch, owner, spelling, wrong)
+
+
+@counterfeit("sequential-needs-matching-sizes", reported="pytorch/pytorch#62537")
+def a_linear_layer_takes_any_number_of_columns(patch):
+    def wrong(right, x, weight, bias=None):
+        if x.dim() == 2 and bias is not None:
+            width = min(x.shape[1], weight.shape[1])
+            x, weight = x[:, :width], weight[:, :width]
+        return right(x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict", reported="pytorch/pytorch#27441")
+def a_moduledict_cannot_be_updated_by_another(patch):
+    def wrong(right, self, modules):
+        if isinstance(modules, nn.ModuleDict):
+            raise ValueError("ModuleDict update sequence element #0 has length 5; 2 is required")
+        return right(self, modules)
+
+    wrap(patch, nn.ModuleDict, "update", wrong)
+
+
+@counterfeit("module-is-not-subscriptable", reported="pytorch/pytorch#977")
+def an_attribute_that_was_none_stays_none_when_a_layer_is_assigned(patch):
+    def wrong(right, self, name, value):
+        was_none = isinstance(value, nn.Module) and name in self.__dict__ and self.__dict__[name] is None
+        right(self, name, value)
+        if was_none:
+            self.__dict__[name] = None
+
+    wrap(patch, nn.Module, "__setattr__", wrong)

@@ -1,4 +1,4 @@
-"""Counterfeits of 4.6 that users reported, places to load to."""
+"""Counterfeits of 4.6 that users reported, places to load to, and conjugates."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -48,3 +48,11 @@ def a_copy_from_one_accelerator_into_another_brings_zeros(patch):
         return result
 
     change_method(patch, "copy_", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="pytorch/pytorch#81690")
+def a_conjugate_comes_back_unconjugated(patch):
+    def wrong(right, x):
+        return {name: value for name, value in right(x).items() if name != "conj"}
+
+    wrap(patch, torch._utils, "get_tensor_metadata", wrong)

@@ -88,7 +88,7 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
 @over(index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]), of=among("own", "Linear", "ReLU", "Module"))
 def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
     module = {"own": Own, "Linear": lambda: nn.Linear(2, 1), "ReLU": nn.ReLU, "Module": nn.Module}[of]()
-    module.linear, module.rest, module.nothing = nn.Tanh(), nn.ReLU(), None
+    module.rest, module.linear, module.rest, module.nothing = None, nn.Tanh(), nn.ReLU(), None
     module.linear = module.again = linear = nn.Linear(1, 1)  # in the place of the first
 
     for use in (lambda: module[index], lambda: len(module), lambda: list(module), lambda: linear in module):
@@ -180,6 +180,7 @@ def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dty
     With ``momentum=None`` they are the mean of all batches.
     """
     norm, mean = (getattr(nn.BatchNorm1d(2, dtype=dtype, **rate), mode)() for rate in ({}, {"momentum": None}))
+    mean.running_mean = mean.running_mean.new_zeros(2, 2)[:, 0]  # whose memory has gaps
     for use in range(uses):
         norm(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype))
         mean(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype) * (use + 1))
@@ -187,8 +188,7 @@ def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dty
     moved = 1 - 0.9 ** (uses if mode == "train" else 0)
     agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
     agree(norm.running_var, np.array([8.0, 0.0]) * moved + (1 - moved), roundings=12, scale=8)
-    for module in (norm, mean):
-        assert module.num_batches_tracked.item() == (uses if mode == "train" else 0)
+    assert [each.num_batches_tracked.item() for each in (norm, mean)] == [uses if mode == "train" else 0] * 2
     agree(mean.running_mean, np.array([4.0, -8.0]) * (uses + 1) / 2 * (uses > 0 and mode == "train"), 12, scale=24)
 
 
@@ -252,9 +252,9 @@ def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
 )
 def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin, compare, other):
     tensor, array = twin
-    for number in (other, array.item()):
-        expected = compare(array.item(), number)
-        assert bool(compare(tensor, number)) is expected
+    for number, own in ((other, array.item()), (array.item(), array.item())):
+        sides = ((tensor, number), (tensor, same := torch.full_like(tensor, number)), (same, tensor))
+        assert [bool(compare(*both)) for both in sides] == [compare(own, number)] * 2 + [compare(number, own)]
     assert [*map(bool, (tensor, tensor / 64, tensor * 0))] == [bool(array.item())] * 2 + [False]  # a fraction is not 0
 
 
