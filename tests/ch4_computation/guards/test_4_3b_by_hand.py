@@ -89,6 +89,7 @@ CUSTOM = (
     Filling("uniform_", shape=(120, 300)),
     Filling("uniform_", shape=(15, 80, 5, 5), dtype=torch.float64, layout="channels last", second=True),
     Filling("uniform_", shape=(181, 181), layout="transposed", dtype=torch.bfloat16),
+    Filling("uniform_", shape=(512, 256)),  # twice as many as 16 bits count
     Filling("uniform_", shape=(36_001,), layout="gappy", dtype=torch.float16),
 )
 
@@ -116,6 +117,7 @@ DATA = {  # ways to make all elements 5 through data
     "fill_": lambda w: w.data.fill_(5),
     "add_": lambda w: w.data.mul_(0).add_(5),
     "index": lambda w: w.data.__setitem__(..., 5),
+    "+=": lambda w: setattr(w, "data", w.data.mul_(0).__iadd__(5)),
     "view": lambda w: w.data.unsqueeze(0).fill_(5),
     "init": lambda w: init.constant_(w.data, 5),
 }

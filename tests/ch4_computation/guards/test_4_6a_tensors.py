@@ -35,6 +35,7 @@ LOCATIONS = {
     "name of the accelerator": lambda here: (str(spot()), spot()),
     "its type": lambda here: (spot().type, torch.empty(0, device=spot().type).device),
     "second accelerator": lambda here: (spot(second=True), spot(second=True)),
+    "dict of others": lambda here: ({"xpu:9": "meta"}, here),
     "dict with the accelerator": lambda here: ({str(here): str(spot())}, spot()),
     "function that moves": lambda here: (lambda storage, tag: default_restore_location(storage, str(spot())), spot()),
 }
