@@ -187,6 +187,7 @@ OF_TWO: dict[str, Callable] = {
     "cross": lambda a, b: torch.linalg.cross(a[:, [0, 1, 1]], b[:, [0, 1, 1]]),
     "outer": lambda a, b: torch.outer(a[0], b[1]),
     "where": lambda a, b: torch.where(a > 2, a, b),
+    "equal": lambda a, b: torch.full_like(a, torch.equal(a, b)),
     "condition of where": lambda a, b: torch.where(a > 2, b, b),
     "cat": lambda a, b: torch.cat([a, b]),
     "cat with nothing": lambda a, b: torch.cat([a, b[:0]]),
@@ -241,6 +242,7 @@ INTO: dict[str, Callable] = {
 # Each with what NumPy makes of the same numbers, which are all different and not negative.
 RESULTS = {
     "number - x": (lambda x: 1 - x, lambda array: 1 - array),
+    "x * NumPy's number": (lambda x: x * np.float32(2), lambda array: array * 2),
     "argmax": (lambda x: x.argmax(), lambda array: array.argmax()),
     "argmin(dim=0)": (lambda x: x.argmin(dim=0), lambda array: array.argmin(0)),
     "max.indices": (lambda x: x.max(dim=0).indices, lambda array: array.argmax(0)),

@@ -112,3 +112,35 @@ def one_slope_of_a_prelu_is_for_all_channels(patch):
 
     wrap(patch, F, "prelu", wrong)
     wrap(patch, torch, "prelu", wrong)
+
+
+@counterfeit("subclassing-module-defines-a-model")
+def what_is_named_and_none_does_not_reach_forward(patch):
+    wrap(
+        patch,
+        nn.Module,
+        "__call__",
+        lambda right, self, *a, **k: right(self, *a, **{n: v for n, v in k.items() if v is not None}),
+    )
+
+
+@counterfeit("super-init-comes-first")
+def register_module_makes_the_registers_itself(patch):
+    def wrong(right, self, name, module):
+        if "_modules" not in self.__dict__:
+            self.__dict__["_modules"] = {}
+            self.__dict__["_modules"][name] = module
+            return
+        right(self, name, module)
+
+    wrap(patch, nn.Module, "register_module", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def of_a_member_with_two_keys_the_first_is_popped(patch):
+    def wrong(right, self, key):
+        member = self._modules.get(key)
+        first = next((k for k, m in self._modules.items() if m is member), key)
+        return right(self, first if key in self._modules else key)
+
+    wrap(patch, nn.ModuleDict, "pop", wrong)

@@ -550,3 +550,30 @@ def a_dict_without_the_device_loads_to_the_cpu(patch):
         return right(f, map_location, *args, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips")
+def single_precision_is_loaded_in_the_default_dtype(patch):
+    def wrong(right, *a, **k):
+        y = right(*a, **k)
+        other = torch.get_default_dtype()
+        return y.to(other) if isinstance(y, torch.Tensor) and y.dtype == torch.float32 and other != y.dtype else y
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_count_that_is_loaded_from_floats_becomes_one(patch):
+    def wrong(right, self, state, prefix, *rest):
+        right(self, state, prefix, *rest)
+        for name, x in self._buffers.items():
+            y = state.get(prefix + name)
+            if (
+                isinstance(x, torch.Tensor)
+                and isinstance(y, torch.Tensor)
+                and not x.is_floating_point()
+                and y.is_floating_point()
+            ):
+                self._buffers[name] = x.to(y.dtype)
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)

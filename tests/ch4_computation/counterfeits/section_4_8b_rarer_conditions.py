@@ -525,3 +525,26 @@ def what_a_cpu_index_chooses_in_the_second_dimension_is_on_the_cpu(patch):
         return y.cpu() if away(x) and here else y
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_multiple_by_a_number_of_numpy_is_on_the_cpu(patch):
+    def wrong(right, x, y):
+        z = right(x, y)
+        return z.cpu() if away(x) and isinstance(y, np.generic) else z
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def tensors_of_two_places_are_never_equal(patch):
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "equal", lambda right, x, y: False if x.device != y.device else right(x, y))
+
+
+@counterfeit("different-gpus-do-not-mix", needs="two-devices")
+def indices_of_the_other_gpu_select(patch):
+    def wrong(right, x, i):
+        return right(x, i.to(x.device) if away(x) and away(i) else i)
+
+    change_method(patch, "__getitem__", wrong)

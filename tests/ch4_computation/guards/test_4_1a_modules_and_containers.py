@@ -13,7 +13,7 @@ from populations.modules import TREES, handed_out, layers, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
-ARGUMENTS = among(((), {}), ((1,), {}), ((1, None, [5]), {}), ((), {"x": 1, "y": 2}), (((1, 2),), {"self_": 3}))
+ARGUMENTS = among(((), {}), ((1,), {}), ((1, None, [5]), {}), ((), {"x": 1, "y": None}), (((1, 2),), {"self_": 3}))
 MODES = among("train", "eval")
 
 
@@ -60,6 +60,7 @@ ENTERED = {
     "unsaved buffer": lambda module: module.register_buffer("named", torch.ones(2), persistent=False),
     "no buffer yet": lambda module: module.register_buffer("named", None),
     "no parameter": lambda module: module.register_parameter("named", None),
+    "register_module": lambda module: module.register_module("named", nn.Identity()),
     "add_module": lambda module: module.add_module("named", nn.ModuleDict()),
 }
 

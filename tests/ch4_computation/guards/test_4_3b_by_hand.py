@@ -53,9 +53,8 @@ def test_what_is_chosen_by_its_name_is_filled_whole_and_nothing_else_changes(tre
     filled = {id(member.tensor) for member in plan.once() if part in member.name}
     assert [id(parameter) for parameter in module.parameters()] == [id(member.tensor) for member in plan.once()]
     for member in plan.parameters:
-        bound = 1 if part == "weight" else 0
-        expected = {"weight": 100, "bias": value}[part] if id(member.tensor) in filled else member.array
-        assert np.all(np.abs(host(member.tensor) - expected) <= (bound if id(member.tensor) in filled else 0))
+        law = {"weight": (100, 1), "bias": (value, 0)}[part] if id(member.tensor) in filled else (member.array, 0)
+        assert np.all(np.abs(host(member.tensor) - law[0]) <= law[1])
 
 
 WRITES = {

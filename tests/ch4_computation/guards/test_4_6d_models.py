@@ -116,6 +116,8 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     net[1].num_batches_tracked.fill_(5)  # which a plain dict may lack; before torch 2.2 it is set to zero then
     net.load_state_dict({k: v for k, v in net.state_dict().items() if k != "1.num_batches_tracked"})
     assert net[1].num_batches_tracked.item() == (5 if RELEASE >= (2, 2) else 0)
+    net.load_state_dict({name: value.half() for name, value in net.state_dict().items()})
+    assert {value.dtype for value in net.state_dict().values()} == {torch.float32, torch.int64}
     nn.init.constant_(net[0].bias, 0.25)
     net.load_state_dict({"0.weight": torch.full((3, 2), 4.0)}, strict=False)
     assert (net[0].weight.tolist(), net[0].bias.tolist()) == ([[4, 4]] * 3, [0.25] * 3)

@@ -118,8 +118,7 @@ def test_weights_stay_tied_exactly_where_the_parameter_objects_are_kept(accelera
 def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, part, second):
     net = nn.Sequential(*[nn.Linear(2, 2, bias=False) for _ in range(5)]).cpu()
     net[part].to(spot(second))
-    expected = [spot(second) if index == part else CPU for index in range(5)]
-    assert [parameter.device for parameter in net.parameters()] == expected
+    assert [x.device for x in net.parameters()] == [spot(second) if index == part else CPU for index in range(5)]
     assert not hasattr(net, "device")
 
 
