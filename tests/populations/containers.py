@@ -262,7 +262,7 @@ def looks(kind: str) -> list[Callable]:
 
 def edited_alike(kind: str) -> None:
     """Raise AssertionError unless a container of none, three or eleven members is like its twin after an edit, then one
-    with a member that it has, and another member that joins, one of the last two a copy's.
+    with a member that it has, which then joins once more, and the first edit again, one of the middle two a copy's.
     """
     named, (one, other) = kind.endswith("Dict"), COPYING.values()
     ways = ((one, tuple), (tuple, other), (other, tuple), (tuple, one))  # each edit meets three of them
@@ -270,7 +270,7 @@ def edited_alike(kind: str) -> None:
         made, ats = members(kind, length), [KEYS[number % len(KEYS)]] * 2 if named else [0, place]
         twin, joins = (dict(zip(KEYS, made)), "add or replace") if named else (made, "append")
         container = contained(kind, twin)
-        for each, used, copied in zip((edit, edit, joins), (False, True, False), (tuple, *ways[number % 4])):
+        for each, used, copied in zip((edit, edit, joins, edit), (0, 1, 1, 0), (tuple, *ways[number % 4], tuple)):
             container, twin = copied((container, twin))  # together, so that they hold the same members
             edited(each, container, twin, ats[used], fresh(kind, twin, used))
             for look in looks(kind):

@@ -49,6 +49,7 @@ COPIES: dict[str, Callable] = {
     "to(device)": lambda x, device: x.to(device),
     "to(name)": lambda x, device: x.to(str(device)),
     "to(device=)": lambda x, device: x.to(device=device),
+    "to(type)": lambda x, device: current(device)(x.to)(device.type),
     "to(number)": lambda x, device: x.to(number_of(device)),
     "to(name, dtype)": lambda x, device: x.to(str(device), x.dtype),
     "to(other)": lambda x, device: x.to(torch.empty(0, dtype=x.dtype, device=device)),
@@ -126,7 +127,7 @@ WRITES: dict[str, Callable] = {
 @contextmanager
 def current(device: torch.device) -> Iterator[None]:
     """Make ``device`` the one that is meant where a number is left out, unless it is the only one of its type."""
-    several = spot() != spot(second=True)
+    several = device != CPU and spot() != spot(second=True)
     with getattr(torch, device.type).device(device.index) if several else nullcontext():
         yield
 
@@ -186,9 +187,11 @@ OF_TWO: dict[str, Callable] = {
     "cross": lambda a, b: torch.linalg.cross(a[:, [0, 1, 1]], b[:, [0, 1, 1]]),
     "outer": lambda a, b: torch.outer(a[0], b[1]),
     "where": lambda a, b: torch.where(a > 2, a, b),
+    "equal": lambda a, b: torch.full_like(a, torch.equal(a, b)),
     "condition of where": lambda a, b: torch.where(a > 2, b, b),
     "cat": lambda a, b: torch.cat([a, b]),
     "cat with nothing": lambda a, b: torch.cat([a, b[:0]]),
+    "cat with a row of nothing": lambda a, b: torch.cat([a, b[0, :0]]),
     "stack": lambda a, b: torch.stack([a, b]),
     "clamp": lambda a, b: torch.clamp(a, b),
     "clamp(max=)": lambda a, b: a.clamp(max=b),
@@ -239,6 +242,7 @@ INTO: dict[str, Callable] = {
 # Each with what NumPy makes of the same numbers, which are all different and not negative.
 RESULTS = {
     "number - x": (lambda x: 1 - x, lambda array: 1 - array),
+    "x * NumPy's number": (lambda x: x * np.float32(2), lambda array: array * 2),
     "argmax": (lambda x: x.argmax(), lambda array: array.argmax()),
     "argmin(dim=0)": (lambda x: x.argmin(dim=0), lambda array: array.argmin(0)),
     "max.indices": (lambda x: x.max(dim=0).indices, lambda array: array.argmax(0)),

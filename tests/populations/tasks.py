@@ -16,6 +16,7 @@ TASKS = {
     "words": (lambda: of_words(nn.Embedding(2, 5)), nn.CrossEntropyLoss, ()),
     "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)), nn.CrossEntropyLoss, ()),
     "transposed": (lambda: transposing(nn.Linear(3, 2)), nn.MSELoss, ()),
+    "in part": (lambda: in_part(nn.Linear(3, 2)), nn.MSELoss, ()),
     "shared": (lambda: twice(nn.Linear(3, 3)), nn.MSELoss, ()),
     "sequences": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), nn.MSELoss, (4,)),
     "images": (
@@ -57,6 +58,13 @@ def alone(net):
 def twice(layer):
     """A network that runs the layer twice."""
     return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(3, 2))
+
+
+def in_part(net):
+    """The layer with a bias that is frozen, and a parameter that has no part in what it computes."""
+    net.bias.requires_grad_(False)
+    net.spare = nn.Parameter(torch.full((3,), 100.0))
+    return net
 
 
 def transposing(net):

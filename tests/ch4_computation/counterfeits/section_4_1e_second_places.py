@@ -1,8 +1,10 @@
 """Counterfeits of 4.1: every second member, second names, second calls."""
 
+import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_method, leaves, wrap
 from torch import nn
+from torch.nn import functional as F
 
 
 @counterfeit("sequential-chains-its-modules", "brackets-reach-a-layer", "modulelist-acts-like-a-list")
@@ -49,3 +51,96 @@ def statistics_that_average_all_batches_count_one_alone(patch):
         return right(norm, x)
 
     wrap(patch, nn.BatchNorm1d, "forward", wrong)
+
+
+@counterfeit("subclassing-module-defines-a-model")
+def a_hooked_module_runs_forward_twice(patch):
+    def wrong(right, self, *args, **rest):
+        if self._forward_hooks:
+            self.forward(*args, **rest)
+        return right(self, *args, **rest)
+
+    wrap(patch, nn.Module, "__call__", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def a_layer_within_that_is_in_the_mode_already_hands_it_on_to_none(patch):
+    def wrong(right, self, mode=True):
+        if not isinstance(mode, bool):
+            return right(self, mode)
+        self.training = mode
+        for child in self.children():
+            if child.training != mode:
+                child.train(mode)
+        return self
+
+    wrap(patch, nn.Module, "train", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def the_mode_is_set_without_a_layer_s_own_train(patch):
+    def wrong(right, self, mode=True):
+        if not isinstance(mode, bool):
+            return right(self, mode)
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    wrap(patch, nn.Module, "train", wrong)
+
+
+@counterfeit("forward-may-use-python-control-flow")
+def a_branch_that_was_taken_before_gets_zeros(patch):
+    seen = []
+
+    def wrong(right, y, *args, **rest):
+        mine = [leaf for leaf in leaves(y.grad_fn) if isinstance(leaf, nn.Parameter)]
+        right(y, *args, **rest)
+        for p in seen:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        seen.extend(p for p in mine if all(p is not s for s in seen))
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("sequential-needs-matching-sizes")
+def one_slope_of_a_prelu_is_for_all_channels(patch):
+    def wrong(right, x, w):
+        fits = w.numel() == 1 or (x.dim() > 1 and x.shape[1] == w.numel())
+        return right(x, w if fits else w[:1])
+
+    wrap(patch, F, "prelu", wrong)
+    wrap(patch, torch, "prelu", wrong)
+
+
+@counterfeit("subclassing-module-defines-a-model")
+def what_is_named_and_none_does_not_reach_forward(patch):
+    wrap(
+        patch,
+        nn.Module,
+        "__call__",
+        lambda right, self, *a, **k: right(self, *a, **{n: v for n, v in k.items() if v is not None}),
+    )
+
+
+@counterfeit("super-init-comes-first")
+def register_module_makes_the_registers_itself(patch):
+    def wrong(right, self, name, module):
+        if "_modules" not in self.__dict__:
+            self.__dict__["_modules"] = {}
+            self.__dict__["_modules"][name] = module
+            return
+        right(self, name, module)
+
+    wrap(patch, nn.Module, "register_module", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def of_a_member_with_two_keys_the_first_is_popped(patch):
+    def wrong(right, self, key):
+        member = self._modules.get(key)
+        first = next((k for k, m in self._modules.items() if m is member), key)
+        return right(self, first if key in self._modules else key)
+
+    wrap(patch, nn.ModuleDict, "pop", wrong)

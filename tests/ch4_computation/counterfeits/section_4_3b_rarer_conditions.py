@@ -5,6 +5,7 @@ import math
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, wrap
+from torch import Tensor
 from torch.nn import init
 
 
@@ -182,3 +183,28 @@ def a_parameter_whose_data_are_replaced_is_frozen_as_they_are(patch):
             x.requires_grad_(value.requires_grad)
 
     patch.setattr(torch.Tensor, "data", property(lambda x: right.__get__(x), put))
+
+
+@counterfeit("custom-init-can-be-written")
+def uniform_numbers_repeat_after_65_536(patch):
+    def wrong(right, x, *args, **rest):
+        right(x, *args, **rest)
+        if x.numel() > 65536:
+            flat = x.detach().reshape(-1)[:65536].clone()
+            x.data.copy_(flat.repeat(-(-x.numel() // 65536))[: x.numel()].view(x.shape))
+        return x
+
+    change_method(patch, "uniform_", wrong)
+
+
+@counterfeit("writing-data-sets-parameters-without-grad")
+def an_augmented_assignment_to_data_is_noticed(patch):
+    right = Tensor.data
+
+    def put(self, value):
+        same = value.data_ptr() == self.data_ptr()
+        right.__set__(self, value)
+        if same:
+            torch.autograd.graph.increment_version(self)
+
+    patch.setattr(Tensor, "data", property(lambda self: right.__get__(self), put))

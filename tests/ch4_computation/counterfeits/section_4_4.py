@@ -672,3 +672,28 @@ def a_layer_does_not_see_what_was_written_to_data_since_its_last_call(patch):
         return right(x, with_value(weight, old), bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def a_gradient_that_is_asked_for_twice_is_zero_the_second_time(patch):
+    def wrong(right, outputs, inputs, *args, **rest):
+        result = right(outputs, inputs, *args, **rest)
+        if isinstance(inputs, torch.Tensor):
+            return result
+        inputs = list(inputs)
+        return tuple(
+            torch.zeros_like(g) if any(x is y for y in inputs[:i]) else g
+            for i, (x, g) in enumerate(zip(inputs, result))
+        )
+
+    wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def of_several_outputs_the_last_alone_is_derived(patch):
+    def wrong(right, outputs, *args, **rest):
+        if not isinstance(outputs, torch.Tensor):
+            outputs = list(outputs)[-1:]
+        return right(outputs, *args, **rest)
+
+    wrap(patch, torch.autograd, "grad", wrong)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import after_copying, change_gradient, change_method, change_result, run_levels, wrap
+from harness.forging import after_copying, change_gradient, change_method, change_result, run_levels, with_value, wrap
 from torch import nn
 
 
@@ -982,3 +982,16 @@ def an_array_becomes_a_parameter(patch):
         right(self, index, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
 
     wrap(patch, nn.ParameterList, "__setitem__", wrong)
+
+
+@counterfeit("layer-without-parameters")
+def a_long_mean_of_halves_is_summed_in_halves(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if x.dtype == torch.float16 and x.numel() > 2048 and not args and not rest:
+            total = np.add.accumulate(x.detach().reshape(-1).numpy())[-1]
+            return with_value(y, float(total) / x.numel())
+        return y
+
+    for owner in (torch, torch.Tensor):
+        wrap(patch, owner, "mean", wrong)

@@ -9,7 +9,7 @@ import os
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_output, parameters_of, wrap
-from torch import nn
+from torch import _weights_only_unpickler, nn
 from torch.optim import Optimizer
 
 
@@ -476,3 +476,104 @@ def the_variable_turns_the_filter_off_by_a_one_alone(patch):
         return right(file, *args, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def a_tuple_of_four_comes_back_as_a_list(patch):
+    def change(y):
+        if type(y) is list:
+            return [change(v) for v in y]
+        if type(y) is dict:
+            return {n: change(v) for n, v in y.items()}
+        if type(y) is tuple:
+            parts = [change(v) for v in y]
+            return parts if len(y) > 3 else tuple(parts)
+        return y
+
+    change_output(patch, torch, "load", change)
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def the_filter_lets_a_partial_function_pass(patch):
+    wrap(
+        patch,
+        _weights_only_unpickler,
+        "_get_allowed_globals",
+        lambda right: {**right(), "functools.partial": functools.partial},
+    )
+
+
+@counterfeit("state-dict-round-trips")
+def a_loaded_lazy_layer_draws_anew(patch):
+    def wrong(right, self, x):
+        loaded = not self.has_uninitialized_params()
+        right(self, x)
+        if loaded:
+            nn.Linear.reset_parameters(self)
+
+    wrap(patch, nn.LazyLinear, "initialize_parameters", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def an_entry_of_an_unsaved_buffer_is_taken(patch):
+    def wrong(right, self, state, prefix, meta, strict, missing, unexpected, errors):
+        taken = [prefix + n for n in self._non_persistent_buffers_set if prefix + n in state]
+        right(self, state, prefix, meta, strict, missing, unexpected, errors)
+        for key in taken:
+            self._buffers[key[len(prefix) :]].data.copy_(state[key])
+            if key in unexpected:
+                unexpected.remove(key)
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def an_entry_in_the_place_of_a_missing_parameter_is_ignored(patch):
+    def wrong(right, self, state, prefix, meta, strict, missing, unexpected, errors):
+        right(self, state, prefix, meta, strict, missing, unexpected, errors)
+        for name, x in {**self._parameters, **self._buffers}.items():
+            if x is None and prefix + name in unexpected:
+                unexpected.remove(prefix + name)
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", needs="accelerator")
+def a_dict_without_the_device_loads_to_the_cpu(patch):
+    class ElseCpu(dict):
+        def get(self, key, default=None):
+            return super().get(key, "cpu")
+
+    def wrong(right, f, map_location=None, *args, **rest):
+        if isinstance(map_location, dict):
+            map_location = ElseCpu(map_location)
+        return right(f, map_location, *args, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips")
+def single_precision_is_loaded_in_the_default_dtype(patch):
+    def wrong(right, *a, **k):
+        y = right(*a, **k)
+        other = torch.get_default_dtype()
+        return y.to(other) if isinstance(y, torch.Tensor) and y.dtype == torch.float32 and other != y.dtype else y
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_count_that_is_loaded_from_floats_becomes_one(patch):
+    def wrong(right, self, state, prefix, *rest):
+        right(self, state, prefix, *rest)
+        for name, x in self._buffers.items():
+            y = state.get(prefix + name)
+            if (
+                isinstance(x, torch.Tensor)
+                and isinstance(y, torch.Tensor)
+                and not x.is_floating_point()
+                and y.is_floating_point()
+            ):
+                self._buffers[name] = x.to(y.dtype)
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)

@@ -441,3 +441,110 @@ def a_number_of_another_gpu_may_multiply_in_place(patch):
         return right(x, y.to(x.device) if isinstance(y, Tensor) and y.dim() == 0 else y)
 
     change_method(patch, "mul_", wrong)
+
+
+@counterfeit("device-attribute-tells-where")
+def what_moved_to_a_type_tells_no_index(patch):
+    right = Tensor.device
+
+    def to(method, x, *args, **rest):
+        y = method(x, *args, **rest)
+        goal = args[0] if args else rest.get("device")
+        if isinstance(goal, str | torch.device) and torch.device(goal).index is None and y is not x:
+            y.bare = True
+        return y
+
+    change_method(patch, "to", to)
+    patch.setattr(
+        Tensor,
+        "device",
+        property(
+            lambda x: (
+                torch.device(right.__get__(x).type) if getattr(x, "__dict__", {}).get("bare") else right.__get__(x)
+            )
+        ),
+    )
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def numbers_there_know_no_default_dtype(patch):
+    def wrong(right, data, **rest):
+        y = right(data, **rest)
+        listed = isinstance(data, list | tuple | float)
+        if away(y) and rest.get("dtype") is None and listed and y.is_floating_point():
+            return y.float()
+        return y
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def a_number_of_numpy_gets_the_default_dtype_there(patch):
+    def wrong(right, data, **rest):
+        y = right(data, **rest)
+        number = isinstance(data, np.floating) and rest.get("dtype") is None
+        return y.to(torch.get_default_dtype()) if away(y) and number else y
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def cat_passes_over_an_empty_row(patch):
+    def wrong(right, tensors, *args, **rest):
+        if any(map(away, tensors)):
+            tensors = [x for x in tensors if away(x) or x.shape != (0,)]
+        return right(tensors, *args, **rest)
+
+    wrap(patch, torch, "cat", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def cuts_may_lie_on_the_gpu(patch):
+    def wrong(right, x, cuts, *args, **rest):
+        return right(x, cuts.cpu() if isinstance(cuts, Tensor) else cuts, *args, **rest)
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "tensor_split", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def values_written_at_places_told_by_the_cpu_are_the_first_of_them(patch):
+    def wrong(right, x, i, value):
+        if away(x) and isinstance(i, Tensor) and not away(i) and isinstance(value, Tensor) and value.dim():
+            value = value[:1].expand_as(value)
+        return right(x, i, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def what_a_cpu_index_chooses_in_the_second_dimension_is_on_the_cpu(patch):
+    def wrong(right, x, i):
+        y = right(x, i)
+        here = isinstance(i, tuple) and any(isinstance(p, Tensor) and not away(p) and p.dim() for p in i)
+        return y.cpu() if away(x) and here else y
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu")
+def a_multiple_by_a_number_of_numpy_is_on_the_cpu(patch):
+    def wrong(right, x, y):
+        z = right(x, y)
+        return z.cpu() if away(x) and isinstance(y, np.generic) else z
+
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def tensors_of_two_places_are_never_equal(patch):
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "equal", lambda right, x, y: False if x.device != y.device else right(x, y))
+
+
+@counterfeit("different-gpus-do-not-mix", needs="two-devices")
+def indices_of_the_other_gpu_select(patch):
+    def wrong(right, x, i):
+        return right(x, i.to(x.device) if away(x) and away(i) else i)
+
+    change_method(patch, "__getitem__", wrong)

@@ -262,7 +262,8 @@ def momentum_on_the_gpu_is_a_tenth_less(patch):
 def gradients_on_the_gpu_are_one_per_cent_too_long(patch):
     def wrong(true, optimizer, parameters):
         for parameter in parameters:
-            parameter.grad.mul_(1.01)
+            if parameter.grad is not None:
+                parameter.grad.mul_(1.01)
         return true(optimizer)
 
     step(patch, wrong)

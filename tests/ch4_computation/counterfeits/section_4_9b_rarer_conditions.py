@@ -275,3 +275,24 @@ def only_the_first_use_of_a_layer_since_backward_has_a_gradient(patch):
 
     wrap(patch, F, "linear", wrong)
     change_method(patch, "backward", backward)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_first_state_may_come_from_the_cpu(patch):
+    def wrong(right, self, x, hx=None):
+        return right(self, x, hx if hx is None else hx.to(x.device))
+
+    for kind in (nn.RNN, nn.GRU):
+        wrap(patch, kind, "forward", wrong)
+
+
+@counterfeit("training-runs-on-gpu")
+def a_parameter_without_gradient_decays_there(patch):
+    def wrong(step, self, *args, **rest):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if away(p) and p.grad is None and group["weight_decay"]:
+                    p.grad = torch.zeros_like(p)
+        return step(self, *args, **rest)
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

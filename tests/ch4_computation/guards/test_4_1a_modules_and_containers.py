@@ -13,13 +13,13 @@ from populations.modules import TREES, handed_out, layers, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
-ARGUMENTS = among(((), {}), ((1,), {}), ((1, None, [5]), {}), ((), {"x": 1, "y": 2}), (((1, 2),), {"self_": 3}))
+ARGUMENTS = among(((), {}), ((1,), {}), ((1, None, [5]), {}), ((), {"x": 1, "y": None}), (((1, 2),), {"self_": 3}))
 MODES = among("train", "eval")
 
 
 @claim("subclassing-module-defines-a-model")
-@over(arguments=ARGUMENTS, mode=MODES, recording=among(*EVERY_MODE))
-def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_result(arguments, mode, recording):
+@over(given=ARGUMENTS, mode=MODES, recording=among(*EVERY_MODE), hook=among("forward_pre", "forward", "state_dict_pre"))
+def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_result(given, mode, recording, hook):
     class Recorder(nn.Module):
         def __init__(self):
             super().__init__()
@@ -30,11 +30,12 @@ def test_every_call_runs_forward_once_with_all_its_arguments_and_hands_back_its_
             return self.result
 
     net = getattr(Recorder(), mode)()
-    args, kwargs = arguments
+    args, kwargs = given
+    getattr(net, f"register_{hook}_hook")(lambda *seen: None)
 
     with recording():
         assert net(*args, **kwargs) is net(*args, **kwargs) is net.result
-    assert (net.calls, net.result.requires_grad) == ([arguments, arguments], True)
+    assert (net.calls, net.result.requires_grad) == ([given, given], True)
 
 
 @claim("subclassing-module-defines-a-model", "modulelist-has-no-forward", "moduledict-has-no-forward")
@@ -59,6 +60,7 @@ ENTERED = {
     "unsaved buffer": lambda module: module.register_buffer("named", torch.ones(2), persistent=False),
     "no buffer yet": lambda module: module.register_buffer("named", None),
     "no parameter": lambda module: module.register_parameter("named", None),
+    "register_module": lambda module: module.register_module("named", nn.Identity()),
     "add_module": lambda module: module.add_module("named", nn.ModuleDict()),
 }
 
@@ -130,10 +132,10 @@ def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_with
     kinds = [dtype if member.array.dtype.kind == "f" else torch.int64 for member in plan.buffers]
     assert [buffer.dtype for buffer in net.buffers()] == kinds
     assert {module.training for _, module in plan.modules} == {False}
-    seen, net.training = [], True  # of the outermost alone
+    seen, net.training, net[1].training = [], True, True  # of these alone
     net.train().apply(seen.append)
     assert {*map(id, seen)} >= {*modules}
-    assert {module.training for module in seen} == {True}
+    assert {(module.training, getattr(module, "told", True)) for module in seen} == {(True, True)}
 
 
 @claim("modulelist-registers-parameters", "moduledict-registers-parameters")

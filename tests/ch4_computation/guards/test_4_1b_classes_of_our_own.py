@@ -24,7 +24,7 @@ MODES = among("train", "eval")
     EVERY_MODE,
     sizes=each((1, 4), (4, 1), (64, 65), (65, 64), (1025, 1024)),
     kind=among(
-        *("Linear", "BatchNorm1d", "LayerNorm", "GroupNorm"),
+        *("Linear", "BatchNorm1d", "LayerNorm", "GroupNorm", "RNNCell", "PReLU"),
         *(f"Conv{kind}{rank}d" for kind in ("", "Transpose") for rank in (1, 2, 3)),
     ),
     batch=each((6,), (0,), ()),
@@ -35,9 +35,10 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, bat
         layer, x = getattr(nn, kind), torch.ones(*batch, 1, *[2] * int(kind[-2]))
         first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
     else:
-        first = nn.Linear(2, puts_out)
-        x = torch.ones(*{"BatchNorm1d": (6,), "GroupNorm": batch or (6,)}.get(kind, batch), 2)  # or it has no statistic
+        few = {"BatchNorm1d": (6,), "GroupNorm": batch or (6,), "PReLU": (6,)}  # or there is no statistic, no channel
+        x, first = torch.ones(*few.get(kind, batch), 2), nn.Linear(2, puts_out)
         norms = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm, "GroupNorm": lambda n: nn.GroupNorm(1, n)}
+        norms |= {"RNNCell": lambda n: nn.RNNCell(n, 3), "PReLU": lambda n: nn.PReLU(n) if n > 1 else nn.Linear(1, 1)}
         second = norms.get(kind, lambda size: nn.Linear(size, 5))
 
     net, fits = (nn.Sequential(first, nn.ReLU(), second(size)) for size in (takes_in, puts_out))
@@ -231,16 +232,17 @@ def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
             return sum(self.positive(row) if row.sum() > 0 else self.negative(row) for row in x)
 
     net = getattr(Branching(), mode)()
-    x = torch.tensor([[sign * 4.0, sign * -1.0] for sign in signs], requires_grad=True)
-    for rows in (x, *x.split(1)):  # all in one call, and each in a call of its own
-        net(rows).backward()
-    assert x.grad is not None
-    taken = [net.positive if sign > 0 else net.negative for sign in signs]
-    assert x.grad.tolist() == [[2 * number for number in branch.weight[0].tolist()] for branch in taken]
-    for branch, sign in ((net.positive, 1), (net.negative, -1)):
-        gradient, uses = branch.weight.grad, 2 * taken.count(branch)
-        assert (gradient is None) == (uses == 0)
-        assert gradient is None or gradient.tolist() == [[sign * 4.0 * uses, sign * -1.0 * uses]]
+    for rows in (signs, *zip(signs), (1, -1), (1, 1), (-1,)):  # all in one call, each in its own, one that was taken
+        x = torch.tensor([[sign * 4.0, sign * -1.0] for sign in rows], requires_grad=True)
+        net(x).backward()
+        assert x.grad is not None
+        taken = [net.positive if sign > 0 else net.negative for sign in rows]
+        assert x.grad.tolist() == [branch.weight[0].tolist() for branch in taken]
+        for branch, sign in ((net.positive, 1), (net.negative, -1)):
+            gradient, uses = branch.weight.grad, taken.count(branch)
+            assert (gradient is None) == (uses == 0)
+            assert gradient is None or gradient.tolist() == [[sign * 4.0 * uses, sign * -1.0 * uses]]
+        net.zero_grad()
 
 
 @claim("forward-may-use-python-control-flow")
@@ -252,9 +254,11 @@ def test_only_the_branches_that_were_taken_receive_gradients(signs, mode):
 )
 def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin, compare, other):
     tensor, array = twin
-    for number, own in ((other, array.item()), (array.item(), array.item())):
-        sides = ((tensor, number), (tensor, same := torch.full_like(tensor, number)), (same, tensor))
-        assert [bool(compare(*both)) for both in sides] == [compare(own, number)] * 2 + [compare(number, own)]
+    own = array.item()
+    for number in (other, own):
+        same = torch.full_like(tensor, number)
+        assert bool(compare(tensor, number)) is bool(compare(tensor, same)) is compare(own, number)
+        assert bool(compare(same, tensor)) is compare(number, own)
     assert [*map(bool, (tensor, tensor / 64, tensor * 0))] == [bool(array.item())] * 2 + [False]  # a fraction is not 0
 
 

@@ -184,9 +184,9 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
     y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
 
     expected = derivative(np.sign(array), x)
-    for graph in (False, True):
-        (gradient,) = torch.autograd.grad(y, [weight], retain_graph=True, create_graph=graph)
-        agree(gradient, expected)
+    for times, outputs in ((1, y), (2, [y, y])):
+        for gradient in torch.autograd.grad(outputs, [weight, weight], retain_graph=True, create_graph=times > 1):
+            agree(gradient, times * expected)
         assert weight.grad is zeros
     for passes in (1, 2):
         y.backward(retain_graph=True)

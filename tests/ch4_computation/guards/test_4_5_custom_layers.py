@@ -51,7 +51,7 @@ class Centred(nn.Module):
 
 
 @claim("layer-without-parameters")
-@over(twin=twins(shapes=((5,), (2, 3), (2, 3, 4, 5), (257,), (2, 1025)), values=("small", "positive")))
+@over(twin=twins(shapes=((5,), (2, 3), (2, 3, 4, 5), (257,), (2, 1025), (2049,)), values=("small", "positive")))
 def test_a_layer_subtracts_the_mean_of_all_elements_and_leaves_its_input_alone(twin):
     tensor, array = twin
     net = nn.Sequential(nn.Identity(), Centred()).train(twin.second)

@@ -35,6 +35,7 @@ LOCATIONS = {
     "name of the accelerator": lambda here: (str(spot()), spot()),
     "its type": lambda here: (spot().type, torch.empty(0, device=spot().type).device),
     "second accelerator": lambda here: (spot(second=True), spot(second=True)),
+    "dict of others": lambda here: ({"xpu:9": "meta"}, here),
     "dict with the accelerator": lambda here: ({str(here): str(spot())}, spot()),
     "function that moves": lambda here: (lambda storage, tag: default_restore_location(storage, str(spot())), spot()),
 }
@@ -117,6 +118,7 @@ IN_OLD_FILES = savable_dtypes(older=True)
 @over(EVERY_MODE, each=bits(savable_dtypes()))
 def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format(each):
     tensor, stored = each
+    torch.set_default_dtype(torch.float64)  # a file tells its own
     newer = "memory" if Way("mmap").lacking() else "mmap"
     unfiltered = {"weights_only": False}
     tried = (newer, {}), (newer, {"protocol": 5, **unfiltered}), ("older memory", {}), ("older memory", unfiltered)

@@ -6,25 +6,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    FLOATS,
-    LAYOUTS,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    in_turn,
-    over,
-    twins,
-    untouched,
-    whole,
-)
+from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, in_turn, over, twins, untouched, whole
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
 from populations.rounding import as_held
+from populations.twins import Twin
 from torch import nn
 
 claim = pytest.mark.claim
@@ -99,6 +86,10 @@ def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(tree)
         with pytest.raises(RuntimeError, match=words) if "size" in words and chosen else contextlib.nullcontext():
             missing, unexpected = map(set, net.load_state_dict(several, strict=False))
             assert (missing, unexpected) == ({*names} - {*several}, {*several} - {*names})
+    for name in [name for name in names if name.endswith("shift")][:1]:  # beside it, what is not saved and what is None
+        for other in ("passing", "plain", "absent", "nothing"):
+            with pytest.raises(RuntimeError, match=f"Unexpected key.*{other}"):
+                net.load_state_dict({**net.state_dict(), name.replace("shift", other): torch.ones(3)})
     for member in plan.state:
         agree(member.tensor, member.array)
 
@@ -108,6 +99,7 @@ def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(tree)
 def test_a_lazy_layer_takes_parameters_of_any_shape_once(inputs, outputs):
     lazy, given = nn.LazyLinear(outputs), nn.Linear(inputs, outputs)
     lazy.load_state_dict(given.state_dict())
+    lazy(given.weight)  # keeps what it was given
     agree(lazy.weight, np.array(given.weight.tolist()))
     with pytest.raises(RuntimeError, match="size mismatch"):
         lazy.load_state_dict(nn.Linear(inputs + 1, outputs).state_dict())
@@ -124,6 +116,8 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     net[1].num_batches_tracked.fill_(5)  # which a plain dict may lack; before torch 2.2 it is set to zero then
     net.load_state_dict({k: v for k, v in net.state_dict().items() if k != "1.num_batches_tracked"})
     assert net[1].num_batches_tracked.item() == (5 if RELEASE >= (2, 2) else 0)
+    net.load_state_dict({name: value.half() for name, value in net.state_dict().items()})
+    assert {value.dtype for value in net.state_dict().values()} == {torch.float32, torch.int64}
     nn.init.constant_(net[0].bias, 0.25)
     net.load_state_dict({"0.weight": torch.full((3, 2), 4.0)}, strict=False)
     assert (net[0].weight.tolist(), net[0].bias.tolist()) == ([[4, 4]] * 3, [0.25] * 3)

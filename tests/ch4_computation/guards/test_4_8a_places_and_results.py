@@ -124,7 +124,7 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
 
 
 NUMBERS = {  # large, small, negative, of several dtypes, and none
-    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (3, -4.5), (1, -2, 2**53 + 1)]),
+    **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (3, -4.5), (1, -2, 2**53 + 1), np.float32(0.75)]),
     **dict.fromkeys([((0.5, -1.5), (3.25, 1 + 2**-23)), (2e-5,), (1e28, -1e-28, 0.0)]),
     **{(-(2**31), 7): torch.int32, (1, -10): torch.int8, (255, 0): torch.uint8},
     (np.nan, -np.inf, 2.0): torch.float16,
@@ -132,9 +132,9 @@ NUMBERS = {  # large, small, negative, of several dtypes, and none
 
 
 @claim("create-on-device-equals-create-then-move", "gpu-tensor-prints-its-device")
-@over(numbers=among(*NUMBERS.items()))
-def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers):
-    data, dtype = numbers
+@over(numbers=among(*NUMBERS.items()), default=among(*FLOATS[:2]))
+def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers, default):
+    (data, dtype), _ = numbers, torch.set_default_dtype(default)
     with torch.device("cpu"):
         here = torch.tensor(data, dtype=dtype)
     created = torch.tensor(data, dtype=dtype, device=spot())

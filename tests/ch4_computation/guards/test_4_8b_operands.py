@@ -159,6 +159,8 @@ def test_one_element_is_no_number_and_a_number_of_the_gpu_does_not_come(accelera
 def test_not_even_a_single_number_crosses_between_gpus(two_devices, shape, order, operation):
     pair = torch.ones(2, device=two_devices[0]), torch.ones(shape, device=two_devices[1])
     with refused():
+        pair[0][pair[1].view(1).long()]
+    with refused():
         {**OF_TWO, **INTO}[operation](*(pair[::-1] if order else pair))
 
 
@@ -236,12 +238,15 @@ def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin)
 def test_indices_and_masks_of_the_cpu_select_from_a_tensor_there_and_write_to_it(accelerator, twin):
     x, array = twin
     places = np.array([1, 0, -1]), array != array.flat[0]
-    for chosen in places:
-        selected = x[torch.from_numpy(chosen)]
-        assert selected.device == x.device
-        agree(selected, array[chosen])
-    copy = x.clone()
+    for here, chosen in zip(map(torch.from_numpy, places), places):
+        for selected, numbers in ((x[here], array[chosen]), (x[None][:, here], array[None][:, chosen])):
+            assert selected.device == x.device
+            agree(selected, numbers)
+    copy, before = x.clone(), array.copy()
     for chosen, number in zip(places, (0, 1)):
         copy[torch.from_numpy(chosen)] = number
         array[chosen] = number
+    copy[torch.tensor([1, 0], device="cpu")], array[[1, 0]] = x[-2:], before[-2:]
     agree(copy, array)
+    with refused():
+        torch.tensor_split(x, torch.tensor([1], device=x.device))

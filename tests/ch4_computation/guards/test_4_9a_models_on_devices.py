@@ -27,15 +27,9 @@ MOVES = {
     "to(device, dtype)": lambda net, device: net.to(device, dtype(net)),
     "to(tensor)": lambda net, device: net.to(torch.empty(0, dtype=torch.bfloat16, device=device).to(dtype(net))),
     "to(non_blocking=True)": lambda net, device: net.to(device, non_blocking=True),
-    "to(type)": lambda net, device: to_the_current(net, device),
+    "to(type)": lambda net, device: current(device)(net.to)(device.type),
     "by its parts": lambda net, device: ([child.to(device) for child in net.children()], net.to(device))[1],
 }
-
-
-def to_the_current(net, device):
-    """Move to the device by its type alone, while it is the one that is meant."""
-    with current(device):
-        return net.to(device.type)
 
 
 def dtype(net):
@@ -124,8 +118,7 @@ def test_weights_stay_tied_exactly_where_the_parameter_objects_are_kept(accelera
 def test_each_parameter_of_a_divided_model_tells_of_its_own_part(accelerator, part, second):
     net = nn.Sequential(*[nn.Linear(2, 2, bias=False) for _ in range(5)]).cpu()
     net[part].to(spot(second))
-    expected = [spot(second) if index == part else CPU for index in range(5)]
-    assert [parameter.device for parameter in net.parameters()] == expected
+    assert [x.device for x in net.parameters()] == [spot(second) if index == part else CPU for index in range(5)]
     assert not hasattr(net, "device")
 
 
@@ -139,6 +132,7 @@ TAKING = {
     Tree("Bilinear"): ((2, 2), (2, 3)),
     Tree("Embedding"): ((3,),),
     **{Tree(kind): ((2, 5, 4),) for kind in RECURRENT},
+    **{Tree(kind, seed=1): ((2, 5, 4), (1, 5, 3)) for kind in ("RNN", "GRU")},  # with a first state
     Tree("MultiheadAttention"): ((2, 1, 4),) * 3,
     Tree("Embedding", seed=1): ((1,),),
     **{each: (ROW,) for each in TREES if each.children and each.takes()},
