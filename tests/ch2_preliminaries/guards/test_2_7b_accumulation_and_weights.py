@@ -176,9 +176,10 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
     of=each(0, 1),
     mode=each(*EVERY_MODE[:2]),
     detached=each(False, True),
+    twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), ("contiguous", "gappy"), ((2, 3), (9, 2), (2, 1025)), grad=(True,)),
 )
-def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, mode, detached):
-    (x, _), name = Twin(torch.float32, (2, 3), values="positive", grad=True), names[of]
+def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, mode, detached, twin):
+    (x, _), name = twin.but(values="positive"), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
     factors = [torch.ones_like(x), torch.ones_like(x).int()][: 1 + (write not in FRACTIONS)]  # saved, and not tracked
