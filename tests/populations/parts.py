@@ -39,6 +39,14 @@ def pairs(x, dimensions, outputs):
     return x[:, :2].reshape(outputs, 4 // outputs, 2, *[1] * (dimensions - 1))
 
 
+def used_twice(x):
+    """What a layer makes of what it makes of ``x``; weight and bias are some of ``x`` as well."""
+    layer = nn.Linear(3, 3)
+    del layer.weight, layer.bias
+    layer.weight, layer.bias = x[:3], x[0]
+    return layer(layer(x))
+
+
 PARTS = {
     **{name: lambda x, name=name: getattr(nn, name)().to(x)(x) for name in ACTIVE},
     **{name: lambda x, name=name: getattr(nn, name)(-1)(x) for name in SHARES},
@@ -60,6 +68,7 @@ PARTS = {
     "CrossEntropyLoss of shares": lambda x: nn.CrossEntropyLoss()(x, shares(x)),
     # layers
     "linear": lambda x: F.linear(x, x, x[:, 0]),
+    "a layer used twice": used_twice,
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
@@ -91,6 +100,13 @@ PARTS = {
     **{
         f"{kind}_pool{n}d": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
             x.reshape(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 2)
+        )
+        for kind in ("max", "avg")
+        for n in (1, 2, 3)
+    },
+    **{  # in windows that overlap each other and the border
+        f"{kind}_pool{n}d, overlapping": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
+            x.reshape(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 3), stride=1, padding=(*[0] * (n - 1), 1)
         )
         for kind in ("max", "avg")
         for n in (1, 2, 3)

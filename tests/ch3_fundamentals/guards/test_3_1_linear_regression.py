@@ -127,7 +127,7 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
 
     agree(torch.linalg.solve(x.T @ x, x.T @ y), best[:, 0], roundings, np.abs(best[:, 0]).max())
     both = torch.stack([x, x / 2]), torch.stack([labels, -labels]), np.stack([best, -2 * best])
-    tiny = x * 2.0**-20, labels[:, :1], best[:, :1] * 2.0**20
+    tiny = x * 2.0**-50, labels[:, :1], best[:, :1] * 2.0**50
     for features, several, expected in ((x, labels, best), tiny, both):
         scale = np.abs(expected).max(-2, keepdims=True)
         agree(torch.linalg.solve(features.mT @ features, features.mT @ several), expected, roundings, scale)

@@ -9,6 +9,7 @@ from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, i
 from populations.comparing import host, untouched
 from populations.decay import DECAY, OTHERS
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, ordinary
+from populations.twins import HALVES
 from torch import nn
 
 claim = pytest.mark.claim
@@ -44,9 +45,12 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long
     taken = SINGLE_AND_DOUBLE if real else (*SINGLE_AND_DOUBLE, *COMPLEX)
     dtypes = [dtype for dtype in taken if not places.lacks(dtype)]
     shapes = (3, 5, 1), (13,), (2, 6), (), (2, 3, 2, 2), (3, 1, 1, 2, 3), (11, 1), (2, 7)  # each remainder by 8
-    many = 13 if recipe.name == "SGD" else 1
+    many = 13 if recipe.name == "SGD" or recipe.way == "foreach" else 1
     small = [Twin(dtypes[-n % len(dtypes)], shape, WRITABLE[n % 5], seed=n) for n, shape in enumerate(shapes * many)]
-    both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
+    halves = [half for half in HALVES[::-1] if not Recipe(recipe.name, (), recipe.way, half).lacking()]
+    both = recipe.on(
+        [*(Twin(dtype, (5,)) for dtype in halves), *small, *map(Twin, [torch.float32] * 2, ((65537,), (0,)))]
+    )
     both.step()
     both.agree()
 
