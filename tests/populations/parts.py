@@ -35,7 +35,9 @@ def kernel(x, dimensions, ways=1):
 
 
 def pairs(x, dimensions, outputs):
-    """Some of ``x`` as the weight of a convolution, of two pixels in a column, from four channels or to four."""
+    """Some of ``x`` as the weight of a convolution, of two pixels in a column, from four channels or to four, or from
+    two to two.
+    """
     return x[:, :2].reshape(outputs, 4 // outputs, 2, *[1] * (dimensions - 1))
 
 
@@ -75,6 +77,18 @@ PARTS = {
     **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},
     **{
         f"conv{n}d with holes": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), pairs(x, n, 1), dilation=2)
+        for n in (1, 2, 3)
+    },
+    **{
+        f"conv{n}d of two groups": lambda x, n=n: getattr(F, f"conv{n}d")(
+            images(x, n), pairs(x, n, 2), x[0, :2], groups=2
+        )
+        for n in (1, 2, 3)
+    },
+    **{
+        f"conv_transpose{n}d of two groups in strides": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(
+            images(x, n), pairs(x, n, 4), x[0, :2], stride=2, groups=2
+        )
         for n in (1, 2, 3)
     },
     "conv1d of groups": lambda x: F.conv1d(images(x, 1), kernel(x, 1, 4), x[:, 0], stride=2, padding=1, groups=4),

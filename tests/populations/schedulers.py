@@ -30,6 +30,16 @@ SCHEDULERS = {
     "ConstantLR": (lambda optimizer, _: of.ConstantLR(optimizer, 0.25, 2), lambda _, n: 0.25 if n < 2 else 1),
     "LinearLR": (lambda optimizer, _: of.LinearLR(optimizer, 0.5, total_iters=3), lambda _, n: 0.5 + min(n, 3) / 6),
     "PolynomialLR": (lambda optimizer, _: of.PolynomialLR(optimizer, 8), lambda _, n: 1 - n / 8),
+    "SequentialLR": (
+        lambda optimizer, gamma: of.SequentialLR(
+            optimizer, [of.ConstantLR(optimizer, 0.5, 100), of.ExponentialLR(optimizer, gamma)], [2]
+        ),
+        lambda gamma, n: 0.5 if n < 2 else gamma ** (n - 2),
+    ),
+    "CosineAnnealingWarmRestarts": (
+        lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 3),
+        lambda _, n: (1 + math.cos(math.pi * (n % 3) / 3)) / 2,
+    ),
     "CosineAnnealingLR": (
         lambda optimizer, _: of.CosineAnnealingLR(optimizer, 3),
         lambda _, n: (1 + math.cos(math.pi * n / 3)) / 2,

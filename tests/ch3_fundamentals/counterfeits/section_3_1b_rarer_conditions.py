@@ -7,6 +7,7 @@ from harness.counterfeits import counterfeit
 from harness.forging import change_method, hold_still, parameters_of, step_with, wrap
 from torch.nn import functional as F
 from torch.optim import SGD
+from torch.utils.data import BatchSampler, RandomSampler
 
 
 @counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#171034")
@@ -123,3 +124,19 @@ def a_parameter_whose_data_were_replaced_is_no_longer_moved(patch):
         return [p for p in parameters_of(optimizer) if first.setdefault(id(p), p.data_ptr()) != p.data_ptr()]
 
     hold_still(patch, SGD, moved)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def complex_features_meet_the_conjugate_weights(patch):
+    wrap(patch, F, "linear", lambda right, x, w, *b, **r: right(x, w.conj() if w.is_complex() else w, *b, **r))
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def what_fits_into_one_mini_batch_is_not_shuffled(patch):
+    def wrong(right, self):
+        order = getattr(self, "sampler", None)
+        if isinstance(order, RandomSampler) and len(order) == self.batch_size:
+            return iter([[*range(len(order))]])
+        return right(self)
+
+    wrap(patch, BatchSampler, "__iter__", wrong)

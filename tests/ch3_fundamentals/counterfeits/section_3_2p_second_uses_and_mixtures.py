@@ -63,6 +63,34 @@ def of_two_uses_of_a_layer_only_the_last_counts_for_its_weight(patch):
     wrap(patch, nn.Linear, "forward", wrong)
 
 
+@counterfeit("nn-builds-on-autograd")
+def the_weights_of_two_groups_get_each_other_s_gradient(patch):
+    def wrong(right, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        weight = change_gradient(weight, lambda gradient: gradient.roll(len(gradient) // groups, 0))
+        return right(input, weight, bias, stride, padding, dilation, groups)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_transposed_convolution_in_strides_passes_nothing_to_the_last_column(patch):
+    def wrong(right, input, weight, bias=None, stride=1, *args, **rest):
+        last = torch.arange(input.shape[-1]) < input.shape[-1] - (stride != 1)
+        return right(change_gradient(input, lambda gradient: gradient * last), weight, bias, stride, *args, **rest)
+
+    wrap(patch, F, "conv_transpose2d", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def a_convolution_in_double_precision_is_computed_in_single(patch):
+    def wrong(right, input, weight, bias=None, *args, **rest):
+        if input.dtype != torch.float64:
+            return right(input, weight, bias, *args, **rest)
+        return right(input.float(), weight.float(), bias if bias is None else bias.float(), *args, **rest).double()
+
+    wrap(patch, F, "conv2d", wrong)
+
+
 @counterfeit("module-has-layers-and-forward")
 def a_module_without_forward_gives_none_to_its_hooks(patch):
     right = nn.Module.forward
@@ -221,3 +249,19 @@ def by_whole_lists_only_gradients_of_the_first_dtype_become_zero(patch):
             gradient.detach().copy_(old)
 
     wrap(patch, Optimizer, "zero_grad", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def schedules_one_after_another_reach_the_first_group_alone(patch):
+    def wrong(right, self):
+        rates = [copy.deepcopy(group["lr"]) for group in self.optimizer.param_groups]
+        right(self)
+        for group, rate in list(zip(self.optimizer.param_groups, rates))[1:]:
+            group["lr"] = rate
+
+    wrap(patch, lr_scheduler.SequentialLR, "step", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def lbfgs_moves_its_first_parameter_alone(patch):
+    hold_still(patch, torch.optim.LBFGS, lambda self: parameters_of(self)[1:])
