@@ -150,6 +150,7 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
+@pytest.mark.filterwarnings("ignore:The epoch parameter")  # torch 2.0 uses it itself
 @over(case=in_turn(optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)), among(*SCHEDULERS)))
 def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case):
     optimizer, name = case
