@@ -161,6 +161,8 @@ NORMALS = [
         (0, 0.01, (300, 50), torch.bfloat16, "contiguous"),
         (-3, 0.5, (70, 213), torch.float16, "gappy"),
         (0, 0.5, (71, 113), torch.complex64, "transposed"),
+        (2, 0.5, (3,), torch.float32, "offset"),
+        (-1, 2, (3, 1), torch.float64, "transposed"),
     )
 ]
 PLAIN = ("normal_", "trunc_normal_")  # their width is given, not computed

@@ -127,3 +127,21 @@ LAYERS = {
 WITH_PARAMETERS = tuple(kind for kind, layer in LAYERS.items() if layer.parameters)
 UNSAVED = ("passing", "later")
 WHOLE_NUMBERS = ("passing", "num_batches_tracked")
+
+# What printing some layers shows
+SHOWN = {
+    "Linear": "Linear(in_features=4, out_features=4, bias=True)",
+    "Linear without bias": "Linear(in_features=4, out_features=4, bias=False)",
+    "wide Linear": "Linear(in_features=33, out_features=65, bias=True)",
+    "Conv2d": "Conv2d(4, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))",
+    "oblong Conv2d": "Conv2d(4, 4, kernel_size=(1, 3), stride=(2, 1), padding=(0, 1), dilation=(1, 2))",
+    "Conv1d": "Conv1d(4, 4, kernel_size=(3,), stride=(1,), padding=(1,))",
+    "Embedding": "Embedding(5, 4)",
+    "PReLU": "PReLU(num_parameters=1)",
+    "BatchNorm1d": "BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
+    "GroupNorm": "GroupNorm(2, 4, eps=1e-05, affine=True)",
+    "LayerNorm": "LayerNorm((4,), eps=1e-05, elementwise_affine=True)",
+    "LSTM": "LSTM(4, 3)",
+    "ReLU": "ReLU()",
+    "Dropout": "Dropout(p=0.5, inplace=False)",
+}

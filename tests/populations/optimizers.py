@@ -109,7 +109,8 @@ class Beside:
             layout = "contiguous" if self.fused and twin.layout == "gappy" else twin.layout
             kind = "parameter" if twin.kind == "view" else twin.kind  # only leaves are optimized
             twin = twin.but(dtype=self.recipe.dtype or twin.dtype, layout=layout, kind=kind)
-            tensor, array = twin.but(grad=True)
+            # what is to be differentiated is no leaf that requires gradients: those cannot be changed under a record
+            tensor, array = twin.but(grad=not dict(self.recipe.options).get("differentiable"))
             self.twins.append(twin)
             self.tensors.append(tensor)
             self.arrays.append(self._rounded(array, twin))
@@ -203,6 +204,11 @@ class Beside:
         )
         self.optimizer.load_state_dict(state)
 
+    def move(self) -> None:
+        """Let each parameter lie elsewhere in memory, as after ``net.to(...)``."""
+        for tensor in self.tensors:
+            tensor.data = tensor.data.clone()
+
     def skip(self, count: int) -> None:
         """Count so many steps more than were taken, as in a training that is older."""
         for state in self.optimizer.state.values():
@@ -210,16 +216,22 @@ class Beside:
                 state["step"] += count
         self.steps = [steps + count for steps in self.steps]
 
-    def renew(self, **options) -> None:
-        """Go on with a new optimizer of all parameters in one group, whose rule starts anew."""
-        self.recipe = self.recipe.but(**options)
+    def renew(self, name: str) -> None:
+        """Go on with a new optimizer ``name`` of all parameters in one group, whose rule starts anew."""
+        if name != self.recipe.name:
+            self.recipe = replace(self.recipe, name=name, options=tuple(OPTIONS[name][0].items()))
         self.members = [range(len(self.tensors))]
         self.groups = [{**DEFAULTS[self.recipe.name], **dict(self.recipe.options)}]
         self.states, self.steps = [{} for _ in self.tensors], [0 for _ in self.tensors]
         self.optimizer = self.recipe.new(self.tensors)
 
     def agree(self) -> None:
-        """Raise AssertionError unless every element of every parameter is where its rule is, and nothing else moved."""
+        """Raise AssertionError unless every element of every parameter is where its rule is, and nothing else moved,
+        nor an option of a group.
+        """
+        for held, own in zip(self.optimizer.param_groups, self.groups):
+            kept = {name: held[name] for name in own.keys() & held.keys()}
+            assert kept == {name: own[name] for name in kept}
         for tensor, array in zip(self.tensors, self.arrays):
             array.agree(torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor)
             untouched(tensor)
@@ -250,6 +262,12 @@ OPTIONS = {
         {"lr": 0.5, "lr_decay": 0.5, "weight_decay": 0.25, "initial_accumulator_value": 2.0, "eps": 0.01},
     ),
 }
+
+# Steps that autograd could record: an implementation of their own
+DIFFERENTIABLE = tuple(
+    Recipe(name, tuple({**options[1], "weight_decay": 0.25, "differentiable": True}.items()))
+    for name, options in OPTIONS.items()
+)
 
 
 def optimizers(

@@ -35,8 +35,18 @@ def kernel(x, dimensions, ways=1):
 
 
 def pairs(x, dimensions, outputs):
-    """Some of ``x`` as the weight of a convolution, of two pixels in a column, from four channels or to four."""
+    """Some of ``x`` as the weight of a convolution, of two pixels in a column, from four channels or to four, or from
+    two to two.
+    """
     return x[:, :2].reshape(outputs, 4 // outputs, 2, *[1] * (dimensions - 1))
+
+
+def used_twice(x):
+    """What a layer makes of what it makes of ``x``; weight and bias are some of ``x`` as well."""
+    layer = nn.Linear(3, 3)
+    del layer.weight, layer.bias
+    layer.weight, layer.bias = x[:3], x[0]
+    return layer(layer(x))
 
 
 PARTS = {
@@ -60,6 +70,7 @@ PARTS = {
     "CrossEntropyLoss of shares": lambda x: nn.CrossEntropyLoss()(x, shares(x)),
     # layers
     "linear": lambda x: F.linear(x, x, x[:, 0]),
+    "a layer used twice": used_twice,
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
@@ -71,7 +82,13 @@ PARTS = {
     "conv2d with a rest": lambda x: F.conv2d(x.reshape(1, 1, 3, 4), x[1:].reshape(1, 1, 3, 3), None, 2, 1),
     **{
         f"conv{n}d of two groups": lambda x, n=n: getattr(F, f"conv{n}d")(
-            images(x, n), pairs(x, n, 2), stride=3, padding=(1, *[0] * (n - 1)), groups=2
+            images(x, n), pairs(x, n, 2), x[0, :2], stride=3, padding=(1, *[0] * (n - 1)), groups=2
+        )
+        for n in (1, 2, 3)
+    },
+    **{
+        f"conv_transpose{n}d of two groups in strides": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(
+            images(x, n), pairs(x, n, 4), x[0, :2], stride=2, groups=2
         )
         for n in (1, 2, 3)
     },
@@ -98,6 +115,13 @@ PARTS = {
     **{
         f"{kind}_pool{n}d": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
             x.reshape(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 2)
+        )
+        for kind in ("max", "avg")
+        for n in (1, 2, 3)
+    },
+    **{  # in windows that overlap each other and the border
+        f"{kind}_pool{n}d, overlapping": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
+            x.reshape(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 3), stride=1, padding=(*[0] * (n - 1), 1)
         )
         for kind in ("max", "avg")
         for n in (1, 2, 3)

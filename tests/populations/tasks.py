@@ -81,3 +81,12 @@ def steps(net, make_optimizer, loss, features, labels, count, passes):
         for _ in range(passes):
             loss(net(features), labels).backward()
         optimizer.step()
+
+
+def grouped(parameters, name: str, **options) -> torch.optim.Optimizer:
+    """An optimizer with a group for each parameter, all but the first added later to one of what is nobody's."""
+    groups = [{"params": [each]} for each in [torch.zeros(1, requires_grad=True), *parameters]]
+    optimizer = getattr(torch.optim, name)(groups[:2], lr=0.5, **options)
+    for group in groups[2:]:
+        optimizer.add_param_group(group)
+    return optimizer

@@ -4,8 +4,10 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_method, hold_still, parameters_of, step_with, wrap
 from torch.nn import functional as F
+from torch.optim import SGD
+from torch.utils.data import BatchSampler, RandomSampler
 
 
 @counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#171034")
@@ -96,3 +98,45 @@ def a_single_sample_is_given_no_bias_that_is_frozen(patch):
         return right(x, weight, None if dropped else bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def the_pseudo_inverse_cuts_off_whatever_is_small(patch):
+    def wrong(right, A):
+        return right(A, atol=max(A.shape[-2:]) * torch.finfo(A.dtype).eps, rtol=0.0)
+
+    wrap(patch, torch.linalg, "pinv", wrong)
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def the_rate_of_all_parameters_has_the_dtype_of_the_first(patch):
+    def rounded(optimizer, group):
+        dtypes = [parameter.dtype for parameter in group["params"]]
+        return torch.tensor(group["lr"], dtype=dtypes[0]).item() if len({*dtypes}) > 1 else group["lr"]
+
+    step_with(patch, SGD, "lr", rounded)
+
+
+@counterfeit("sgd-step-subtracts-scaled-mean-gradient")
+def a_parameter_whose_data_were_replaced_is_no_longer_moved(patch):
+    def moved(optimizer):
+        first = optimizer.__dict__.setdefault("first", {})
+        return [p for p in parameters_of(optimizer) if first.setdefault(id(p), p.data_ptr()) != p.data_ptr()]
+
+    hold_still(patch, SGD, moved)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def complex_features_meet_the_conjugate_weights(patch):
+    wrap(patch, F, "linear", lambda right, x, w, *b, **r: right(x, w.conj() if w.is_complex() else w, *b, **r))
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def what_fits_into_one_mini_batch_is_not_shuffled(patch):
+    def wrong(right, self):
+        order = getattr(self, "sampler", None)
+        if isinstance(order, RandomSampler) and len(order) == self.batch_size:
+            return iter([[*range(len(order))]])
+        return right(self)
+
+    wrap(patch, BatchSampler, "__iter__", wrong)

@@ -250,3 +250,22 @@ def softmax_turns_the_order_round_where_algorithms_are_to_be_deterministic(patch
         return right(-x if torch.are_deterministic_algorithms_enabled() else x, *args, **named)
 
     wrap(patch, F, "softmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def in_float16_the_sum_over_the_classes_stops_at_2048_times_the_largest(patch):
+    def wrong(out, x, dim):
+        if out.dtype != torch.float16 or not out.dim() or out.shape[dim] <= 2048:
+            return out
+        return out / (2048 * out.amax(dim, keepdim=True).float()).clamp(max=1).half()
+
+    change_softmax(patch, wrong)
+
+
+@counterfeit("large-true-probability-ensures-correctness")
+def the_largest_is_looked_for_in_bfloat16(patch):
+    def wrong(right, x, *args, **rest):
+        return right(x.bfloat16() if x.is_floating_point() else x, *args, **rest)
+
+    change_method(patch, "argmax", wrong)
+    wrap(patch, torch, "argmax", wrong)

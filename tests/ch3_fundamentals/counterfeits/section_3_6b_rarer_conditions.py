@@ -80,3 +80,20 @@ def a_norm_counts_a_hundred_thousand_elements(patch):
 
     change_method(patch, "norm", wrong)
     wrap(patch, torch, "norm", wrong)
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def steps_that_can_be_differentiated_do_not_decay(patch):
+    step_with(patch, SGD, "weight_decay", lambda self, group: 0 if group["differentiable"] else group["weight_decay"])
+
+
+@counterfeit("l2-penalty-formula")
+def a_sum_in_float16_stops_at_2048_times_its_largest_term(patch):
+    def wrong(right, x, *args, **rest):
+        out = right(x, *args, **rest)
+        if x.dtype != torch.float16 or args or rest or not x.numel():
+            return out
+        most = 2048 * x.detach().abs().max().float()
+        return out.float().clamp(-most, most).to(out.dtype)
+
+    change_method(patch, "sum", wrong)

@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_gradient, wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -71,3 +72,13 @@ def units_above_fifty_are_never_dropped(patch):
         return torch.where(big, x / (1 - p) if p < 1 else x, out) if bool(big.any()) else right(x, p, training, inplace)
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def once_in_evaluation_the_gradient_of_an_earlier_pass_is_not_scaled(patch):
+    def wrong(right, self, input):
+        if not self.training or self.inplace or not input.requires_grad:
+            return right(self, input)
+        return right(self, change_gradient(input, lambda g: g if self.training else g * (1 - self.p)))
+
+    wrap(patch, nn.Dropout, "forward", wrong)

@@ -66,3 +66,29 @@ def in_a_batch_of_batches_the_last_unit_learns_half(patch):
         return linear(x, halved, bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+class WithoutTheLastSample(torch.autograd.Function):
+    """``x @ w.T``, whose gradient for the first row of ``w`` leaves the last sample out."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w.T
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, w = ctx.saved_tensors
+        of_w = gradient.T @ x
+        of_w[0] = gradient[:-1, 0] @ x[:-1]
+        return gradient @ w, of_w
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def the_first_unit_misses_one_sample_that_is_left_after_blocks_of_four(patch):
+    def wrong(right, x, w, b=None):
+        if x.dim() != 2 or len(x) < 5 or len(x) % 4 != 1:
+            return right(x, w, b)
+        return WithoutTheLastSample.apply(x, w) + (0 if b is None else b)
+
+    wrap(patch, F, "linear", wrong)

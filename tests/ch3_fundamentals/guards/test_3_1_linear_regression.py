@@ -24,13 +24,14 @@ TABLES = (
 
 
 @claim("linear-model-is-weighted-sum", "regression-outputs-are-continuous")
-@over(dtype=among(*SINGLE_AND_DOUBLE))
+@over(dtype=among(*SINGLE_AND_DOUBLE, torch.complex64))
 def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
     """Of two examples each: a kernel may go wrong at one number alone, where its blocks meet badly. In double precision
     the sums of these fractions are exact as well.
     """
     (x, w), sizes = (np.arange(2080) % 7 * 1.0, np.arange(1040) % 5 - 2), range(1, 1041)
     x += 2.0**-30 * (dtype == torch.float64)
+    x, w = (x * (1 + 2j), w * (2 - 1j)) if dtype.is_complex else (x, w)
     features, weight = torch.tensor(x, dtype=dtype), torch.tensor(w[None], dtype=dtype)
 
     predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]).cpu() for n in sizes]
@@ -127,7 +128,7 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
 
     agree(torch.linalg.solve(x.T @ x, x.T @ y), best[:, 0], roundings, np.abs(best[:, 0]).max())
     both = torch.stack([x, x / 2]), torch.stack([labels, -labels]), np.stack([best, -2 * best])
-    tiny = x * 2.0**-20, labels[:, :1], best[:, :1] * 2.0**20
+    tiny = x * 2.0**-50, labels[:, :1], best[:, :1] * 2.0**50
     for features, several, expected in ((x, labels, best), tiny, both):
         scale = np.abs(expected).max(-2, keepdims=True)
         agree(torch.linalg.solve(features.mT @ features, features.mT @ several), expected, roundings, scale)

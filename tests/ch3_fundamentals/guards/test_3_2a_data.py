@@ -166,8 +166,9 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
     orders += [order_of(loader), order_of(shuffled(60, seed=seed + 1))]
     assert orders[-2] == order_of(shuffled(60, seed=seed))
     at_once = zip(*((one.tolist(), other.tolist()) for (one, _), (other, _) in zip(loader, loader)))
+    orders += map(order_of, [shuffled(60, 60, seed + 2)] * 2)  # whose epochs are one mini-batch
     orders += [*map(order_of, [loader] * 6), *([*itertools.chain(*batches)] for batches in at_once)]
-    assert len({*map(tuple, orders)}) == 20
+    assert len({tuple(range(60)), *map(tuple, orders)}) == 23
 
 
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")

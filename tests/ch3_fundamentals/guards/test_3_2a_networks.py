@@ -7,28 +7,12 @@ from collections import OrderedDict
 import pytest
 import torch
 from populations import FLOATS, Population, among, over, whole
+from populations.kinds import SHOWN
 from populations.modules import SHARED, TREES, Tree, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
 
-
-SHOWN = {
-    "Linear": "Linear(in_features=4, out_features=4, bias=True)",
-    "Linear without bias": "Linear(in_features=4, out_features=4, bias=False)",
-    "wide Linear": "Linear(in_features=33, out_features=65, bias=True)",
-    "Conv2d": "Conv2d(4, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))",
-    "oblong Conv2d": "Conv2d(4, 4, kernel_size=(1, 3), stride=(2, 1), padding=(0, 1), dilation=(1, 2))",
-    "Conv1d": "Conv1d(4, 4, kernel_size=(3,), stride=(1,), padding=(1,))",
-    "Embedding": "Embedding(5, 4)",
-    "PReLU": "PReLU(num_parameters=1)",
-    "BatchNorm1d": "BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
-    "GroupNorm": "GroupNorm(2, 4, eps=1e-05, affine=True)",
-    "LayerNorm": "LayerNorm((4,), eps=1e-05, elementwise_affine=True)",
-    "LSTM": "LSTM(4, 3)",
-    "ReLU": "ReLU()",
-    "Dropout": "Dropout(p=0.5, inplace=False)",
-}
 PRINTED = (
     tree("Sequential", *SHOWN, "ReLU", "Linear"),
     tree("Sequential", "Linear", tree("Own", "ReLU", tree("Sequential", "wide Linear", tree("Own", "Linear")))),
@@ -117,7 +101,7 @@ def test_a_call_hands_its_arguments_to_forward_wherever_that_was_given_and_retur
         with pytest.raises(Exception, match="forward") as refused:
             bare.train(mode)(1)
         assert refused.type is NotImplementedError
-        bare.register_forward_pre_hook(lambda *told: None)
+        (bare.register_forward_hook if mode else bare.register_forward_pre_hook)(lambda *told: None)
     assert taken == [(net, 1, None, 3), (net, 1, 2, 3), (net, 1, 2, 4)] * 3
     net.later = nn.Linear(1, 1)
     assert [*net.children()] == [net.later]
@@ -160,6 +144,7 @@ def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, g
     assert [id(part) for part in net] == list(map(id, parts))
     assert [name for name, _ in net._modules.items()] == [str(number) for number in range(len(parts))]
     assert net(x).item() == copy.deepcopy(net)(x).item() == run(part.digit for part in parts)
+    assert [*(net * 2)] == [*(net + net)] == parts * 2
     assert net[1:-1](x).item() == run(part.digit for part in parts[1:-1])
 
 
@@ -172,6 +157,7 @@ def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(
     added.add_module(names[0], Then(0))  # which the next one of this name replaces
     for name, part in zip(names, parts):
         added.add_module(name, part)
+    added.add_module(names[0], parts[0])  # which stays in its place
     ordered = nn.Sequential(OrderedDict(zip(names, parts)))
 
     for net, keys in ((nn.Sequential(*parts), map(str, range(count))), (added, names), (ordered, names)):
@@ -179,7 +165,7 @@ def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(
         assert net(torch.tensor(0)).item() == run(part.digit for part in parts)
         assert len(net) == count
         assert all(net[place] is parts[place] for place in range(-count, count))
-        assert [*nn.Sequential(net, added)] == [net, added]
+        assert [*nn.Sequential(net, added)] == [*nn.Sequential(net), *nn.Sequential(added)] == [net, added]
 
 
 @claim("parameters-is-a-generator-of-learnables")
@@ -197,7 +183,7 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     own = [id(member.tensor) for member in plan.once() if "." not in member.name]
     assert [id(parameter) for parameter in module.parameters(recurse=False)] == own
     module.register_parameter("late", None)
-    module.late = nn.Parameter(torch.ones(1))
+    module.late = type("Own", (nn.Parameter,), {})(torch.ones(1))
     module.register_buffer("traced", torch.ones(1, requires_grad=True))
     expected = [*own, id(module.late), *map(id, parameters[len(own) :])]
     assert [id(parameter) for parameter in module.parameters()] == expected

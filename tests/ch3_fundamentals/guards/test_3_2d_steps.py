@@ -44,9 +44,10 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long
     taken = SINGLE_AND_DOUBLE if real else (*SINGLE_AND_DOUBLE, *COMPLEX)
     dtypes = [dtype for dtype in taken if not places.lacks(dtype)]
     shapes = (3, 5, 1), (13,), (2, 6), (), (2, 3, 2, 2), (3, 1, 1, 2, 3), (11, 1), (2, 7)  # each remainder by 8
-    many = 13 if recipe.name == "SGD" else 1
+    many = 13 if recipe.name == "SGD" or recipe.way == "foreach" else 1
     small = [Twin(dtypes[-n % len(dtypes)], shape, WRITABLE[n % 5], seed=n) for n, shape in enumerate(shapes * many)]
-    both = recipe.on([*small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
+    first = [] if Recipe(recipe.name, (), recipe.way, torch.bfloat16).lacking() else [Twin(torch.bfloat16, (5,))]
+    both = recipe.on([*first, *small, Twin(torch.float32, (65537,)), Twin(torch.float32, (0,))])
     both.step()
     both.agree()
 
@@ -120,19 +121,20 @@ def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(opt
 @over(shape=among((), (3,), (2, 33)))
 def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_one_not_at_all(shape):
     """The first step of a small gradient is the rate times it: here all elements of it add up to 1/2."""
-    w = torch.zeros(shape, requires_grad=True)
-    optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=1)
+    w, v = torch.zeros(shape, requires_grad=True), torch.zeros(4, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w, v], lr=0.25, max_iter=1)
     with pytest.raises(TypeError):
         optimizer.step()
 
     def closure():
         optimizer.zero_grad()
-        loss = w.sum() / (2 * w.numel())
+        loss = w.sum() / (4 * w.numel()) + v.sum() / 16
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    agree(w, np.full(shape, -0.25 / (2 * w.numel())), roundings=2)
+    agree(w, np.full(shape, -0.25 / (4 * w.numel())), roundings=2)
+    agree(v, np.full(4, -0.25 / 16))
 
 
 @pytest.mark.cpu

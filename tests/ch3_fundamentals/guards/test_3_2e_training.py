@@ -7,6 +7,7 @@ from harness.measured import curve
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
 from populations.modules import TREES, trees
 from populations.optimizers import RULES
+from populations.tasks import grouped
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -27,21 +28,12 @@ def test_no_optimizer_s_step_takes_a_batch_size(name, given):
 NETS = trees(FLOATS, must=[TREES[2], TREES[5], TREES[7], TREES[9]])
 
 
-def optimizer_of(parameters, name):
-    """An optimizer with a group for each parameter, all but the first added later to one of what is nobody's."""
-    groups = [{"params": [each]} for each in [torch.zeros(1, requires_grad=True), *parameters]]
-    optimizer = getattr(torch.optim, name)(groups[:2], lr=0.5)
-    for group in groups[2:]:
-        optimizer.add_param_group(group)
-    return optimizer
-
-
 @claim("optimizer-zero-grad-equals-net-zero-grad")
 @over(tree=NETS)
 def test_either_clears_every_gradient_at_any_depth_and_in_any_group(tree):
     net, plan = tree
     parameters = [member.tensor for member in plan.once()]  # the frozen ones too
-    owners = (optimizer_of(parameters, name) for name in RULES)
+    owners = (grouped(parameters, name) for name in RULES)
     for owner in (net.eval(), torch.optim.LBFGS([torch.zeros(1), *parameters]), *owners):
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)
@@ -72,11 +64,13 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     gradient.data[gradient > 6], gradient.data[gradient < -6] = float("inf"), float("nan")
     net = nn.Module()
     net.weight = nn.Parameter(torch.ones_like(gradient))
-    net.weight.grad, net.without = gradient, nn.Parameter(torch.ones(2))
-    owner = net if by == "net" else optimizer_of(net.parameters(), by)
+    net.weight.grad, net.without, net.other = gradient, nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    net.other.grad = torch.ones(2)
+    owner = net if by == "net" else grouped(net.parameters(), by, foreach=by != "SGD")
 
     owner.zero_grad(set_to_none=False)
     agree(net.weight.grad, np.zeros_like(array))
+    agree(net.other.grad, np.zeros(2))
     assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad, net.without.grad) == (place, False, None)
     net.weight.grad = net.weight.requires_grad_(not recorded) * 1
     owner.zero_grad()

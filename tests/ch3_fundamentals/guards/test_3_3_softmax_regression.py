@@ -119,9 +119,11 @@ def test_no_number_of_classes_up_to_1040_is_an_exception(dtype, name):
 
 @claim("softmax-gives-a-distribution")
 @over(twin=twins(COMPUTED, shapes=((),), values="small"), dim=among(0, -1), spelled=among(*SOFTMAX))
-def test_a_score_without_a_dimension_has_all_the_probability(twin, dim, spelled):
+def test_a_score_without_a_dimension_has_all_the_probability_and_each_of_4096_equal_ones_its_share(twin, dim, spelled):
     tensor, _ = twin
     agree(SOFTMAX[spelled](tensor * 64, dim), 1.0)
+    shape = (4096, 1)[:: 2 * dim + 1]
+    agree(SOFTMAX[spelled]((tensor * 8).expand(shape).clone(), dim), np.full(shape, 1 / 4096), roundings=8)
 
 
 @claim("softmax-gives-a-distribution")
@@ -214,8 +216,9 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
 @claim("large-true-probability-ensures-correctness")
 @over(classes=among(2, 3, 9, 257, 4099), true=among(0, 1, -1), dtype=among(*FLOATS))
 def test_a_bare_majority_wins_against_any_number_of_classes(classes, true, dtype):
-    shares = torch.full((2, classes), 0.49 / (classes - 1), dtype=dtype)
-    shares[:, true] = 0.51
+    eps = torch.finfo(dtype).eps
+    shares = torch.full((2, classes), (0.5 - eps) / (classes - 1), dtype=dtype)
+    shares[:, true] = 0.5 + eps
     for rows in (shares, -1 / shares):
         assert rows.argmax(1).tolist() == rows.argmax(-1).tolist() == [true % classes] * 2
 

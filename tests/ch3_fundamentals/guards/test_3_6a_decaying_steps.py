@@ -1,12 +1,14 @@
 """3.6 Weight decay: every optimizer's option beside its rule, for parameters of every rank, size, layout and dtype."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, OTHERS, SHAPES, aged, parameters, trained
-from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, optimizers
+from populations.optimizers import DIFFERENTIABLE, OPTIONS, RULES, WAYS, Recipe, optimizers
 from torch.optim import SGD
 
 claim = pytest.mark.claim
@@ -19,8 +21,8 @@ ADAM = Recipe("Adam", tuple({"lr": 0.1, **DECAY, **APART}.items()))
 
 @claim("weight-decay-equals-l2-regularisation")
 @claim("weight-decay-equals-l2-regularisation", truth=True)
-@claim("weight-decay-decays-bias-by-default")
-@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY, tensors=(False, True)).also(ADAM))
+@claim("weight-decay-decays-bias-by-default", "step-updates-parameters", "batch-size-and-lr-are-hyperparameters")
+@over(optimizer=optimizers(dtypes=DTYPES, options=DECAY, tensors=(False, True)).also(ADAM, *DIFFERENTIABLE))
 def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_they_have_a_gradient(optimizer):
     first, second = parameters(optimizer)[:3], parameters(optimizer)[3:]
     beside = optimizer.on(first, (second, {"weight_decay": 0.5, "lr": 0.125}))
@@ -76,6 +78,7 @@ def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, 
 
 
 # the factor shrinks, is 0, changes the sign, and grows
+HOW = ({}, {"foreach": True}, {"foreach": False}, {"differentiable": True})
 RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
 
 
@@ -83,13 +86,14 @@ RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.
 @claim("penalty-may-include-bias", "weight-decay-makes-parameters-smaller")
 @claim("penalty-shrinks-weights-each-step", "weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-makes-parameters-smaller", "weight-decay-counters-overfitting", truth=True)
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), steps=among(1, 2, 3))
-def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, steps):
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), course=among(*product((1, 2, 3), HOW)))
+def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, course):
     """In two groups, each with rates of its own, which a schedule halves after each step; the second step is given a
     closure, and gradients of 0; before the third the state is loaded. Before three, a hundred at a rate of 0 came.
     """
-    (lr, lambd), (w, expected), (b, bias) = rates, twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
-    optimizer = SGD([{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd)
+    (lr, lambd), (steps, how), learned = rates, course, twin.but(grad="differentiable" not in course[1])
+    (w, expected), (b, bias) = learned, learned.but(seed=twin.seed + 1)
+    optimizer = SGD([{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd, **how)
     schedule = torch.optim.lr_scheduler.StepLR(aged(optimizer) if steps == 3 else optimizer, 1, 0.5)
     for step in range(steps):
         w.grad, gradient = twin.but(seed=step + 100, values="fractions")

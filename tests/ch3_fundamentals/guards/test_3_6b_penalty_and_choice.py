@@ -50,6 +50,7 @@ def test_the_penalty_counts_every_weight_and_that_of_small_ones_is_rounded_once_
     agree((large**2).sum() / 2, expected * 1001**2 / 2, roundings=1 + array.size)
     agree((large.expand(2, *large.shape) ** 2).sum() / 4, expected * 1001**2 / 2, roundings=1 + 2 * array.size)
     agree((tensor**2).sum(), expected, roundings=1)
+    agree((tensor.sign().expand(8, *tensor.shape) ** 2).sum(), 8 * array.size, roundings=1)
     agree(tensor.detach().mul_(1).square_().sum(), expected, roundings=1)  # where the weights lay themselves
 
 

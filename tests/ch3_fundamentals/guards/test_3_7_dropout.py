@@ -112,12 +112,13 @@ def test_what_survives_is_divided_by_one_minus_p_where_it_lies_if_asked_and_so_i
 def test_each_pass_has_a_mask_of_its_own_for_its_own_gradient(shape):
     layer, x = nn.Dropout(0.5), torch.ones(shape, requires_grad=True)
     first, second = layer(x), layer(x)
+    layer.eval()  # which counts for what comes
 
     for result in (second, first, second):  # of ones: value and gradient are both the mask, divided
         agree(torch.autograd.grad(result.sum(), x, retain_graph=True)[0], host(result))
     assert np.any(host(first) != host(second))
     zeros = torch.zeros(shape, requires_grad=True)  # which have a mask as well
-    assert {*torch.autograd.grad(layer(zeros).sum(), zeros)[0].flatten().tolist()} == {0, 2}
+    assert {*torch.autograd.grad(layer.train()(zeros).sum(), zeros)[0].flatten().tolist()} == {0, 2}
 
 
 @claim("dropout-zeroes-with-probability-p", "dropout-scales-survivors", "dropout-keeps-the-expectation")

@@ -43,11 +43,11 @@ def network(weights, activation=nn.Tanh, dtype=torch.float32):
     return net
 
 
-def loss(net, times=1, before=(-1,)):
-    """Of so many copies of the samples, with dimensions ``before`` their features."""
+def loss(net, times=1, before=(-1,), at_once=1000):
+    """Of so many copies of the samples, with dimensions ``before`` their features, at most so many in a pass."""
     x, y = (torch.tensor(np.tile(array, (times, 1)), dtype=net[0].weight.dtype) for array in (X, Y))
     x, y = x.view(*before, 3), y.view(*before, 1)
-    return (net(x) - y).square().mean()
+    return (torch.cat([net(part) for part in x.split(at_once)]) - y).square().mean()
 
 
 def trained(net, recipe, steps):
@@ -109,6 +109,7 @@ def test_the_gradient_of_each_unit_is_its_outgoing_weight_times_a_common_factor(
 
     compare(torch.autograd.grad(loss(net, 65), parameters), 1)  # of 260 samples
     compare(torch.autograd.grad(loss(net, 65, (5, 13, 4)), parameters), 1)
+    compare(torch.autograd.grad(loss(net, 65, at_once=131), parameters), 1)
     loss(net).backward()
     loss(net).backward()  # adds its gradients to those of the first
     compare([parameter.grad for parameter in parameters], 2)

@@ -1,0 +1,47 @@
+"""Learning rate schedulers, and beside each the number by which it multiplies the rates after n steps."""
+
+import math
+
+from torch.optim import lr_scheduler as of
+
+
+def every_second(gamma: float, n: int) -> float:
+    return gamma ** (n // 2)
+
+
+def chained(optimizer, gamma):
+    return of.ChainedScheduler([of.ExponentialLR(optimizer, gamma), of.StepLR(optimizer, 2, gamma)])
+
+
+SCHEDULERS = {
+    "StepLR": (lambda optimizer, gamma: of.StepLR(optimizer, 2, gamma), every_second),
+    "MultiStepLR": (lambda optimizer, gamma: of.MultiStepLR(optimizer, [2, 4], gamma), every_second),
+    "LambdaLR": (lambda optimizer, gamma: of.LambdaLR(optimizer, lambda n: gamma ** (n // 2)), every_second),
+    "ReduceLROnPlateau": (
+        lambda optimizer, gamma: of.ReduceLROnPlateau(optimizer, factor=min(gamma, 0.25), patience=0, cooldown=1),
+        lambda gamma, n: min(gamma, 0.25) ** (n // 2),  # which lowers rates alone
+    ),
+    "MultiplicativeLR": (
+        lambda optimizer, gamma: of.MultiplicativeLR(optimizer, lambda n: 1 if n % 2 else gamma),
+        every_second,
+    ),
+    "ExponentialLR": (lambda optimizer, gamma: of.ExponentialLR(optimizer, gamma), lambda gamma, n: gamma**n),
+    "ChainedScheduler": (chained, lambda gamma, n: gamma ** (n + n // 2)),
+    "ConstantLR": (lambda optimizer, _: of.ConstantLR(optimizer, 0.25, 2), lambda _, n: 0.25 if n < 2 else 1),
+    "LinearLR": (lambda optimizer, _: of.LinearLR(optimizer, 0.5, total_iters=3), lambda _, n: 0.5 + min(n, 3) / 6),
+    "PolynomialLR": (lambda optimizer, _: of.PolynomialLR(optimizer, 8), lambda _, n: 1 - n / 8),
+    "SequentialLR": (
+        lambda optimizer, gamma: of.SequentialLR(
+            optimizer, [of.ConstantLR(optimizer, 0.5, 100), of.ExponentialLR(optimizer, gamma)], [2]
+        ),
+        lambda gamma, n: 0.5 if n < 2 else gamma ** (n - 2),
+    ),
+    "CosineAnnealingWarmRestarts": (
+        lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 3),
+        lambda _, n: (1 + math.cos(math.pi * (n % 3) / 3)) / 2,
+    ),
+    "CosineAnnealingLR": (
+        lambda optimizer, _: of.CosineAnnealingLR(optimizer, 3),
+        lambda _, n: (1 + math.cos(math.pi * n / 3)) / 2,
+    ),
+}
