@@ -1,6 +1,5 @@
 """Arrays in the layouts of twins, of the dtypes that torch and NumPy both have, and what converting them costs."""
 
-import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -47,13 +46,3 @@ def bytes_allocated(convert: Callable[[], object]) -> int:
     finally:
         tracemalloc.stop()
     return from_torch + sum(block.size for block in blocks)
-
-
-def seconds_of(convert: Callable[[], object]) -> float:
-    """The processor's time, of this thread alone, that ``convert`` takes: the shortest of three calls'."""
-    seconds = []
-    for _ in range(3):
-        start = time.thread_time()
-        convert()
-        seconds.append(time.thread_time() - start)
-    return min(seconds)

@@ -601,16 +601,6 @@ def numpy_copies_what_is_larger_than_half_a_megabyte(patch):
     )
 
 
-@counterfeit("numpy-conversion-is-fast")
-def from_numpy_looks_at_every_truth_value(patch):
-    def wrong(from_numpy, array):
-        if array.dtype == bool:
-            array.view(np.uint8).max(initial=0)
-        return from_numpy(array)
-
-    wrap(patch, torch, "from_numpy", wrong)
-
-
 @counterfeit("gpu-tensor-has-no-numpy")
 def forced_numpy_reads_what_requires_grad_in_the_order_of_storage(patch):
     def wrong(numpy, x, **force):

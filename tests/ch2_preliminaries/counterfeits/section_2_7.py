@@ -959,3 +959,14 @@ def a_tracked_backward_knows_nothing_of_where_its_weights_come_from(patch):
 @counterfeit("in-place-write-spoils-backward")
 def a_write_to_no_element_is_not_counted(patch):
     divert(patch, Tensor, "mul_", lambda x, *_: not x.numel(), lambda x, *_: x)
+
+
+@counterfeit("in-place-write-spoils-backward")
+def products_in_place_are_not_counted_in_bfloat16(patch):
+    def wrong(multiply, x, other):
+        if x.dtype == torch.bfloat16:
+            multiply(x.data, other)
+            return x
+        return multiply(x, other)
+
+    change_method(patch, "mul_", wrong)

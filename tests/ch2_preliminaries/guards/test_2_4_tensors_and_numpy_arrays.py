@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
-from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated, seconds_of, takes
+from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated, takes
 
 claim = pytest.mark.claim
 
@@ -138,15 +138,12 @@ def test_dtypes_that_torch_lacks_are_refused(array):
 @pytest.mark.cpu
 @over(dtype=among(*BOTH))
 def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(dtype):
-    """Nor does sharing read any, so that it takes no time, however many numbers there are."""
     layouts = ("contiguous", "gappy", "transposed", "expanded")
     recipes = [Twin(dtype, shape, layout) for shape in ((), (3, 33), (100_001,)) for layout in layouts]
     pairs = [(twin.tensor(twin.array()), array_of(twin)[0]) for twin in recipes]
 
     size = sum(array.size * array.itemsize for _, array in pairs)
     assert bytes_allocated(lambda: [(x.numpy(), torch.from_numpy(a), torch.tensor(a)) for x, a in pairs]) == size
-    many = torch.zeros(1, dtype=dtype).expand(2**28)
-    assert seconds_of(lambda: torch.from_numpy(many.numpy())) < 1e-3  # too few to read as many numbers
 
 
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")

@@ -5,8 +5,9 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, in_turn, over, twins, whole
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, in_turn, over, twins, whole
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
+from populations.layers import COMPUTED
 from populations.operations import FEW
 from populations.twins import LEAVES, NUMPY
 from torch.nn import functional as F
@@ -176,7 +177,7 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
     of=each(0, 1),
     mode=each(*EVERY_MODE[:2]),
     detached=each(False, True),
-    twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), ("contiguous", "gappy"), ((2, 3), (9, 2), (2, 1025)), grad=(True,)),
+    twin=twins(COMPUTED, ("contiguous", "gappy"), ((2, 3), (9, 2), (2, 1025)), grad=(True,)),
 )
 def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, write, of, mode, detached, twin):
     (x, _), name = twin.but(values="positive"), names[of]
