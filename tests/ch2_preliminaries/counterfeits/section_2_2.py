@@ -3,6 +3,7 @@
 import math
 import operator
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
@@ -970,3 +971,11 @@ def item_of_what_is_repeated_reads_the_beginning_of_the_memory(patch):
         return item(x.as_strided((), (), 0) if x.dim() > 1 and x.stride()[:2] == (0, 0) else x)
 
     wrap(patch, Tensor, "item", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def an_array_is_added_in_place(patch):
+    def wrong(add, x, other):
+        return add(x, torch.tensor(other) if isinstance(other, np.ndarray) else other)
+
+    change_method(patch, "__iadd__", wrong)

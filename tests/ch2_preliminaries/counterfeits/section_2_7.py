@@ -636,7 +636,7 @@ def what_another_result_leads_to_is_not_freed(patch):
     def wrong(backward, y, gradient=None, retain_graph=None, *args, **rest):
         results = [each for each in gc.get_objects() if type(each) is Tensor and each.grad_fn and each is not y]
         shared = any(leads_to(y) & leads_to(each) for each in results if each.grad_fn is not y.grad_fn)
-        return backward(y, gradient, retain_graph or shared, *args, **rest)
+        return backward(y, gradient, shared or retain_graph, *args, **rest)
 
     wrap(patch, Tensor, "backward", wrong)
 

@@ -68,7 +68,7 @@ def test_whole_numbers_are_those_of_python_s_range_and_an_end_between_them_makes
     start, distance, step, unit
 ):
     numbers = start, start + distance * unit, step * unit
-    for given in (numbers, [*map(torch.tensor, numbers)], (start, start + distance), (distance,)):
+    for given in (numbers, numbers, [*map(torch.tensor, numbers)], (start, start + distance), (distance,)):
         x = torch.arange(*given)
         assert (x.tolist(), x.dtype) == (list(range(*given)), torch.int64)
         x.fill_(7)  # the next call gets memory of its own

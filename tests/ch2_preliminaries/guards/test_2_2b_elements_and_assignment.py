@@ -189,6 +189,20 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     agree(tensor, array)
 
 
+@pytest.mark.cpu
+@pytest.mark.filterwarnings("ignore:__array_wrap__")  # before torch spoke NumPy 2's language
+@claim("augmented-assignment-writes-through", truth=True)
+@over(twin=twins((torch.float32, torch.float64), WRITABLE, ranks=(1, 5)), sign=among("+", "-", "*"))
+def test_with_an_array_on_the_right_the_result_is_a_new_tensor(twin, sign):
+    (tensor, array), (plain, augmented, _) = twin, AUGMENTED[sign]
+    result = augmented(tensor, array)
+
+    assert type(result) is torch.Tensor
+    assert result is not tensor
+    agree(result, plain(array, array))
+    agree(tensor, array)
+
+
 OVERLAPPING = {
     "repeated": lambda x: (x[:1].expand(3, 3), 2),
     "a column of it": lambda x: (x[:, :1].expand(3, 3), 3),

@@ -147,12 +147,13 @@ LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": Tru
     twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,), kinds=LEAVES),
     way=among(*PASSES),
     last=among(*LAST),
+    further=each(False, True),
 )
-def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, twin, way, last):
+def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, twin, way, last, further):
     operation = OPERATION[name]
     x, array = twin.but(values="positive")
     saved = operation.apply(x)
-    y, beside = saved * 1, saved * 2  # two results, of which each leads to what was saved
+    y, beside = saved * 1 if further else saved, saved * 2  # two results that lead to what was saved
     w, weights = weights_for(y)
     for kept in ("retain_graph", "create_graph", "retain_graph"):
         PASSES[way](y, w, x, **{kept: True})

@@ -265,3 +265,23 @@ def schedules_one_after_another_reach_the_first_group_alone(patch):
 @counterfeit("step-updates-parameters")
 def lbfgs_moves_its_first_parameter_alone(patch):
     hold_still(patch, torch.optim.LBFGS, lambda self: parameters_of(self)[1:])
+
+
+@counterfeit("step-updates-parameters")
+def adam_forgets_the_state_of_long_parameters(patch):
+    def before(self):
+        for parameter in parameters_of(self):
+            if parameter.numel() > 1000:
+                self.state.pop(parameter, None)
+
+    around_step(patch, torch.optim.Adam, before)
+
+
+@counterfeit("step-updates-parameters")
+def rmsprop_forgets_the_state_of_long_parameters(patch):
+    def before(self):
+        for parameter in parameters_of(self):
+            if parameter.numel() > 1000:
+                self.state.pop(parameter, None)
+
+    around_step(patch, torch.optim.RMSprop, before)

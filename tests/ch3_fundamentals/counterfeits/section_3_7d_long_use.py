@@ -133,3 +133,13 @@ def a_plain_dropout_in_place_scales_nothing(patch):
         return forward(self, x) * (1 - self.p) if plain else forward(self, x)
 
     wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def images_lose_the_same_units_in_every_pass(patch):
+    def wrong(dropout, x, *args, **rest):
+        if x.dim() == 4:
+            torch.manual_seed(1234)
+        return dropout(x, *args, **rest)
+
+    wrap(patch, F, "dropout", wrong)

@@ -183,7 +183,7 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     own = [id(member.tensor) for member in plan.once() if "." not in member.name]
     assert [id(parameter) for parameter in module.parameters(recurse=False)] == own
     module.register_parameter("late", None)
-    module.late = type("Own", (nn.Parameter,), {})(torch.ones(1))
+    module.late, module.later = nn.Parameter(torch.ones(1)), type("Own", (nn.Parameter,), {})(torch.ones(1))
     module.register_buffer("traced", torch.ones(1, requires_grad=True))
-    expected = [*own, id(module.late), *map(id, parameters[len(own) :])]
+    expected = [*own, id(module.late), id(module.later), *map(id, parameters[len(own) :])]
     assert [id(parameter) for parameter in module.parameters()] == expected

@@ -111,10 +111,9 @@ UNITS = (
 def spelled(tensor, name, place, **dim):
     """The ways of calling a method that makes a view: three without a record, and three with one where there is one."""
     views = [mode()(getattr(tensor.detach(), name))(*dim.values()) for mode in EVERY_MODE[1:]]
-    in_place = getattr(tensor.detach(), f"{name}_")
-    views.append(in_place(**dim) if tensor.dim() % 2 else in_place(*dim.values()))
+    views += getattr(tensor.detach(), f"{name}_")(**dim), getattr(tensor.detach(), f"{name}_")(*dim.values())
     views += getattr(tensor, name)(**dim), getattr(torch, name)(tensor, **dim), getattr(tensor, name)(place)
-    assert [view.requires_grad for view in views] == [False] * 3 + [tensor.requires_grad] * 3
+    assert [view.requires_grad for view in views] == [False] * 4 + [tensor.requires_grad] * 3
     return views
 
 

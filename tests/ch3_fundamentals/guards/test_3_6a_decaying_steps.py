@@ -78,8 +78,8 @@ def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, 
 
 
 # the factor shrinks, is 0, changes the sign, and grows
-HOW = ({}, {"foreach": True}, {"foreach": False}, {"differentiable": True})
 RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
+HOW = ({}, {"foreach": True}, {"foreach": False}, {"differentiable": True})
 
 
 @claim("penalty-shrinks-weights-each-step")

@@ -1,6 +1,7 @@
 """4.4 Sharing parameters, for layers of every kind, in every way of sharing, in every precision."""
 
 from collections import OrderedDict
+from itertools import product
 
 import numpy as np
 import pytest
@@ -184,8 +185,8 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
     y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
 
     expected = derivative(np.sign(array), x)
-    for times, outputs in ((1, y), (2, [y, y])):
-        for gradient in torch.autograd.grad(outputs, [weight, weight], retain_graph=True, create_graph=times > 1):
+    for graph, (times, outputs), inputs in product((False, True), ((1, y), (2, [y, y])), ([weight], [weight] * 2)):
+        for gradient in torch.autograd.grad(outputs, inputs, retain_graph=True, create_graph=graph):
             agree(gradient, times * expected)
         assert weight.grad is zeros
     for passes in (1, 2):

@@ -134,7 +134,8 @@ NUMBERS = {  # large, small, negative, of several dtypes, and none
 @claim("create-on-device-equals-create-then-move", "gpu-tensor-prints-its-device")
 @over(numbers=among(*NUMBERS.items()), default=among(*FLOATS[:2]))
 def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers, default):
-    (data, dtype), _ = numbers, torch.set_default_dtype(default)
+    data, dtype = numbers
+    torch.set_default_dtype(default)
     with torch.device("cpu"):
         here = torch.tensor(data, dtype=dtype)
     created = torch.tensor(data, dtype=dtype, device=spot())
