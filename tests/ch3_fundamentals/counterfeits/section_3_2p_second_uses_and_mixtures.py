@@ -267,21 +267,17 @@ def lbfgs_moves_its_first_parameter_alone(patch):
     hold_still(patch, torch.optim.LBFGS, lambda self: parameters_of(self)[1:])
 
 
+def forget_long_ones(optimizer):
+    for parameter in parameters_of(optimizer):
+        if parameter.numel() > 1000:
+            optimizer.state.pop(parameter, None)
+
+
 @counterfeit("step-updates-parameters")
 def adam_forgets_the_state_of_long_parameters(patch):
-    def before(self):
-        for parameter in parameters_of(self):
-            if parameter.numel() > 1000:
-                self.state.pop(parameter, None)
-
-    around_step(patch, torch.optim.Adam, before)
+    around_step(patch, torch.optim.Adam, before=forget_long_ones)
 
 
 @counterfeit("step-updates-parameters")
 def rmsprop_forgets_the_state_of_long_parameters(patch):
-    def before(self):
-        for parameter in parameters_of(self):
-            if parameter.numel() > 1000:
-                self.state.pop(parameter, None)
-
-    around_step(patch, torch.optim.RMSprop, before)
+    around_step(patch, torch.optim.RMSprop, before=forget_long_ones)
