@@ -279,6 +279,8 @@ def test_a_key_must_be_fit_for_an_attribute():
     for refused in (lambda: net.pop("two", None), lambda: net.update(three=nn.Tanh())):
         with pytest.raises(TypeError, match="argument"):
             refused()
+    with pytest.raises(KeyError):
+        next(reversed(net))
     assert [hasattr(net, name) for name in ("get", "setdefault", "popitem", "copy", "__or__")] == 5 * [False]
 
 

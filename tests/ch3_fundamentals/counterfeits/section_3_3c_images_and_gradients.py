@@ -365,3 +365,13 @@ def columns_past_the_1024th_are_summed_with_one_another(patch):
         return torch.cat([right(x[:, :1024]), x[:, 1024:].softmax(1)], 1)
 
     change_arguments(patch, change)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def the_sum_of_half_losses_is_kept_in_single_precision(patch):
+    def wrong(right, input, target, *args, **rest):
+        if input.dtype != torch.float16 or rest.get("weight") is not None or target.is_floating_point():
+            return right(input, target, *args, **rest)
+        return right(input.float(), target, *args, **rest).half()
+
+    wrap(patch, F, "cross_entropy", wrong)

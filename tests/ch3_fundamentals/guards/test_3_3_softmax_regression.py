@@ -266,6 +266,22 @@ def test_its_gradient_follows_from_the_definition_with_every_option_and_without(
 
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)
+@pytest.mark.cpu
+@over(
+    samples=among(63, 64, 65, 65_504, 70_000),
+    label=each(0, 1),
+    dtype=among(*(dtype for dtype in COMPUTED if dtype != torch.bfloat16)),
+)
+def test_a_sum_that_the_dtype_does_not_hold_is_infinite_and_so_is_such_a_number_of_labels(samples, label, dtype):
+    logits = torch.tensor([[0, -1024]], dtype=dtype).repeat(samples, 1)  # cost 0 for label 0, 1024 for label 1
+    limit = torch.finfo(dtype).max
+    total, count = (np.float64(number if number <= limit else np.inf) for number in (1024 * label * samples, samples))
+
+    with np.errstate(invalid="ignore"):
+        agree(F.cross_entropy(logits, torch.full((samples,), label)), total / count)
+
+
+@claim("cross-entropy-loss-is-the-mean", truth=True)
 @pytest.mark.cpu  # an accelerator reports a bad label late and may leave the process unusable
 @over(
     labels=labelled(FLOATS[:2], samples=SAMPLES), wrong=among(0, 1, 5, -1, -99), reduction=among("mean", "sum", "none")

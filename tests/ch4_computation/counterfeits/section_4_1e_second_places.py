@@ -144,3 +144,8 @@ def of_a_member_with_two_keys_the_first_is_popped(patch):
         return right(self, first if key in self._modules else key)
 
     wrap(patch, nn.ModuleDict, "pop", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def reversed_gives_the_keys_from_the_last_on(patch):
+    patch.setattr(nn.ModuleDict, "__reversed__", lambda self: reversed(self._modules), raising=False)
