@@ -365,3 +365,12 @@ def columns_past_the_1024th_are_summed_with_one_another(patch):
         return torch.cat([right(x[:, :1024]), x[:, 1024:].softmax(1)], 1)
 
     change_arguments(patch, change)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def cross_entropy_halves_the_gradient_of_scores_that_a_network_made(patch):
+    def wrong(right, x, *rest, **named):
+        made = x.requires_grad and not x.is_leaf
+        return right(change_gradient(x, lambda g: g / 2) if made else x, *rest, **named)
+
+    wrap(patch, F, "cross_entropy", wrong)
