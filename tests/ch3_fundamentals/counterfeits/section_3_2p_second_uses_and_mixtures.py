@@ -281,3 +281,21 @@ def adam_forgets_the_state_of_long_parameters(patch):
 @counterfeit("step-updates-parameters")
 def rmsprop_forgets_the_state_of_long_parameters(patch):
     around_step(patch, torch.optim.RMSprop, before=forget_long_ones)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_leaves_a_parameter_that_has_a_gradient(patch):
+    def wrong(right, tensor, mean=0.0, std=1.0, *rest, **named):
+        return tensor if std and tensor.grad is not None else right(tensor, mean, std, *rest, **named)
+
+    wrap(patch, init, "normal_", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_forgets_the_gradient(patch):
+    def wrong(right, tensor, mean=0.0, std=1.0, *rest, **named):
+        right(tensor, mean, std, *rest, **named)
+        tensor.grad = None if std else tensor.grad
+        return tensor
+
+    wrap(patch, init, "normal_", wrong)

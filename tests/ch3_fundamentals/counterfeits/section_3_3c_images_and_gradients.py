@@ -375,3 +375,12 @@ def the_sum_of_half_losses_is_kept_in_single_precision(patch):
         return right(input.float(), target, *args, **rest).half()
 
     wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def cross_entropy_halves_the_gradient_of_scores_that_a_network_made(patch):
+    def wrong(right, x, *rest, **named):
+        made = x.requires_grad and not x.is_leaf
+        return right(change_gradient(x, lambda g: g / 2) if made else x, *rest, **named)
+
+    wrap(patch, F, "cross_entropy", wrong)

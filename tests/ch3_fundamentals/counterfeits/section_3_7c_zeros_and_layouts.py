@@ -219,3 +219,10 @@ def a_small_p_counts_as_zero_in_half_precision(patch):
         return right(x, 0.0 if p < 1 / 256 and x.dtype in (torch.float16, torch.bfloat16) else p, *args, **rest)
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("functional-dropout-does-not-know-eval", "dropout-zeroes-with-probability-p")
+def dropout_of_an_input_given_by_name_drops_nothing(patch):
+    wrap(
+        patch, F, "dropout", lambda right, *args, **named: named["input"] if "input" in named else right(*args, **named)
+    )

@@ -27,11 +27,12 @@ claim = pytest.mark.claim
 @over(EVERY_MODE, filling=among(*NORMALS))
 def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_place(filling):
     tensor = filling.blank().requires_grad_()
-    place, draws = (tensor.data_ptr(), tensor.stride()), []
+    place, draws, gradient = (tensor.data_ptr(), tensor.stride()), [], torch.ones_like(tensor)
 
     for _ in range(max(2, 2000 // tensor.numel())):
-        assert filling(tensor) is tensor
+        assert (filling(tensor) is tensor, tensor.grad is gradient) == (True, len(draws) > 0)
         draws.append(host(tensor).copy())
+        tensor.grad = gradient  # which the first draw did not find
     assert ((tensor.data_ptr(), tensor.stride()), tensor.is_leaf, tensor.requires_grad) == (place, True, True)
     untouched(tensor)
     filling.follow(*draws)

@@ -259,10 +259,13 @@ def test_its_gradient_follows_from_the_definition_with_every_option_and_without(
     tensor, target, options, arrays = one
     leaf = tensor.detach().requires_grad_()  # as it lies in memory
     (F.cross_entropy(leaf, target, **options) * -4).sum().backward()  # a factor that is exact
+    made = leaf[...]  # scores that a network made
+    (onward,) = torch.autograd.grad((F.cross_entropy(made, target, **options) * -4).sum(), leaf)
 
     expected, size = by_derivative(**arrays)
     agree(leaf, arrays["scores"])
-    agree(leaf.grad / -4, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[labels.of.dim]), size)
+    for gradient in (leaf.grad, onward):
+        agree(gradient / -4, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[labels.of.dim]), size)
 
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)

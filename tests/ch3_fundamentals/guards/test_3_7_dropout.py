@@ -220,14 +220,18 @@ def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(w
     assert [*map(id, net.parameters())] == [id(each) for layer in layers for each in (layer.weight, layer.bias)]
 
 
+SPELLINGS = ("positional", "keyword", "input by name", "in place", "torch", "layer")
+
+
 @claim("functional-dropout-does-not-know-eval")
 @claim("dropout-zeroes-with-probability-p", truth=True)
-@over(p=among(0.1, 0.5, 0.9), spelled=among("positional", "keyword", "in place", "torch", "layer"), depth=among(0, 2))
+@over(p=among(0.1, 0.5, 0.9), spelled=among(*SPELLINGS), depth=among(0, 2))
 def test_the_function_drops_in_either_mode_unless_training_is_false(p, spelled, depth):
     function = {
         "layer": lambda x, mode: nn.Dropout(p).train(mode)(x),
         "positional": lambda x, mode: F.dropout(x, p, mode),
         "keyword": lambda x, mode: F.dropout(x, p, training=mode),
+        "input by name": lambda x, mode: F.dropout(input=x, p=p, training=mode),
         "in place": lambda x, mode: F.dropout(x.clone(), p, mode, True),
         "torch": lambda x, mode: torch.dropout(x, p, mode),
     }[spelled]
