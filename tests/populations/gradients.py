@@ -151,8 +151,9 @@ WEIGHTED = {
 
 
 def grad_of(x: torch.Tensor) -> torch.Tensor:
-    """The gradient of ``x``. Raises AssertionError where there is none."""
+    """The gradient of ``x``. Raises AssertionError where there is none, or one of another shape."""
     assert x.grad is not None
+    assert x.grad.shape == x.shape
     return x.grad
 
 

@@ -120,13 +120,17 @@ class Arguments(Twin):
 def arguments(
     dtypes: Sequence[torch.dtype] = COMPUTED, values: Sequence[str] = ("any",), grad: Sequence[bool] = (False,)
 ) -> Population:
-    """Arguments in the dtypes, shapes and layouts of twins; those that cost a millisecond in the first dtype alone."""
+    """Arguments in the dtypes, shapes and layouts of twins; those that cost a millisecond in the first dtype alone.
+    Beside them volumes of several channels, which have an order of their own in memory.
+    """
     of = twins(dtypes, values=values, grad=grad)
 
     def of_every_size(twin: Twin) -> Arguments:
         return Arguments(*(getattr(twin, field.name) for field in fields(twin)))
 
     must = [twin for twin in of.must if twin.dtype == dtypes[0] or np.prod(twin.shape) <= 4096]
+    volumes = (2, 3, 2, 2, 2)
+    must += [Twin(dtype, volumes, "channels last", values[0], grad=grad[-1], seed=n) for n, dtype in enumerate(dtypes)]
     return Population(tuple(map(of_every_size, must)), of.more.map(of_every_size))
 
 
@@ -134,10 +138,13 @@ def arguments(
 
 
 def correlated(x, w, stride=1, padding=0, dilation=1, groups=1):
-    """What a convolution makes of x (n, c, sizes...) and a weight (outputs, c / groups, sizes...), by NumPy."""
+    """What a convolution makes of x (n, c, sizes...) and a weight (outputs, c / groups, sizes...), by NumPy. Padded to
+    the "same" size, an odd number of zeros has the larger part behind.
+    """
     places = range(2, x.ndim)
-    padded = np.pad(x.astype(np.float64), [(padding * (axis in places),) * 2 for axis in range(x.ndim)])
     reach = [dilation * (size - 1) + 1 for size in w.shape[2:]]
+    around = [((each - 1) // 2, each // 2) if padding == "same" else (padding, padding) for each in reach]
+    padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), *around])
     windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(places))
     windows = windows[(..., *[slice(None, None, stride)] * len(reach), *[slice(None, None, dilation)] * len(reach))]
     parts = zip(np.split(windows, groups, 1), np.split(w.astype(np.float64), groups))

@@ -6,6 +6,7 @@ The formulas are written in float64 and take nothing from torch.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -112,9 +113,9 @@ FAR = {torch.float64: 1e15, torch.float32: 1e7, torch.float16: 1e3, torch.bfloat
 @dataclass(frozen=True, repr=False)
 class Scores(Twin):
     """A twin with classes along ``dim``. Further kinds of ``values``: "far", small whole numbers plus or minus FAR;
-    "apart", small ones, but every other score is -640, so that its exponential is 0 in float32; "masked", small ones,
-    but those of classes 2, 5, 8, ... are minus infinity; "certain", 1 for the first class and 0 for all others, which
-    are probabilities as well.
+    "farther", 128 times small ones, 20,096 from zero; "apart", small ones, but every other score is -640, so that its
+    exponential is 0 in float32; "masked", small ones, but those of classes 2, 5, 8, ... are minus infinity; "certain",
+    1 for the first class and 0 for all others, which are probabilities as well.
     """
 
     dim: int = 0
@@ -123,6 +124,8 @@ class Scores(Twin):
         array = super().array()
         if self.values == "far":
             return array + np.asarray(FAR[self.dtype] * (-1) ** self.seed, array.dtype)
+        if self.values == "farther":  # 128 divides 20,096, which bfloat16 holds
+            return array * np.asarray(128, array.dtype) + np.asarray(20_096 * (-1) ** self.seed, array.dtype)
         if self.values == "certain":
             return (np.indices(array.shape)[self.dim] == 0).astype(array.dtype)
         if self.values in ("apart", "masked"):
@@ -159,6 +162,8 @@ def scores(
                     *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, KINDS[index % len(KINDS)], dim),
                 )
             )
+    beyond = dtypes if "far" in values else ()
+    must += [Scores(dtype, (2, 4, 3, 5), values="farther", seed=seed, dim=-2) for dtype in beyond for seed in (2, 3)]
     small = [(shape, dim) for shape, dim in CLASSES if shape[dim] <= LONG]
     return Population(
         tuple(must),
@@ -166,10 +171,7 @@ def scores(
             lambda dtype, where, *rest, seed, kind: Scores(
                 dtype, where[0], *rest, grad[seed % len(grad)], seed, kind, where[1]
             ),
-            st.sampled_from(list(dtypes)),
-            st.sampled_from(small),
-            st.sampled_from(list(layouts)),
-            st.sampled_from(list(values)),
+            *(st.sampled_from(list(members)) for members in (dtypes, small, layouts, values)),
             st.booleans(),
             seed=st.integers(0, 2**32 - 1),
             kind=st.sampled_from(KINDS),
@@ -229,6 +231,11 @@ class Labelled:
         yield options
         yield arrays
 
+    def in_bytes(self, target: torch.Tensor) -> torch.Tensor:
+        """Labels as bytes where torch takes such: of no images, none below 0 or above 255, no weights and smoothing."""
+        narrow = target if target.dim() > 1 or (self.weighted and self.smoothing) else target.byte()
+        return narrow if self.target == "indices" and torch.equal(narrow.to(target), target) else target
+
     def roundings(self) -> float:
         """Of a loss, beside ``scale``: logarithm and exponential 4 each, then the sums over classes and samples."""
         classes = self.of.shape[self.of.dim]
@@ -261,8 +268,8 @@ def labelled(
     grad: Sequence[bool] = (False, True),
     samples: Sequence[tuple[int, ...]] = (*SAMPLES, (0, 3)),
 ) -> Population:
-    """Labelled scores of ``samples``, by default none too, in turn of each dtype and option; of images those far
-    above and below zero in each dtype. Drawn are others.
+    """Labelled scores of ``samples``, by default none too, in turn of each dtype and option; of images and of a table
+    those far above and below zero in each dtype. Drawn are others.
     """
     must = []
     for turn in range(3):
@@ -281,16 +288,17 @@ def labelled(
             smooth = smoothing[(n + m) % len(smoothing)]  # not with the weights
             rest = ignored[n % len(ignored)], smooth, reductions[n % len(reductions)]
             must.append(Labelled(of, targets[n % len(targets)], weigh, *rest))
-    for shape in [shape for shape in samples if len(shape) == 4][-1:] if "far" in values else ():
+    for shape in ((33, 10), *[shape for shape in samples if len(shape) == 4][-1:]) if "far" in values else ():
         images = (Scores(dtype, shape, values="far", seed=seed, dim=1) for dtype in dtypes for seed in (2, 3))
         must += [Labelled(of, targets[0], reduction=reductions[0]) for of in images]
+    for n, (weigh, left) in enumerate(product(weighted, ignored)):  # side by side with the targets these miss some
+        of = Scores(dtypes[n % len(dtypes)], (33, 10), values=values[0], seed=n, dim=1)
+        must.append(Labelled(of, targets[0], weigh, left, smoothing[n // 2 % len(smoothing)], reductions[0]))
     usual = [shape for shape in samples if max(shape) <= LONG]
     of = st.builds(
-        lambda dtype, shape, layout, value, seed: Scores(
-            dtype, shape, layout, value, grad=grad[seed % len(grad)], seed=seed, dim=min(1, len(shape) - 1)
-        ),
+        lambda *of, seed: Scores(*of, grad=grad[seed % len(grad)], seed=seed, dim=min(1, len(of[1]) - 1)),
         *(st.sampled_from(list(kinds)) for kinds in (dtypes, usual, LAYOUTS[:5], values)),
-        st.integers(0, 2**32 - 1),
+        seed=st.integers(0, 2**32 - 1),
     )
     kinds = (targets, weighted, ignored, smoothing, reductions)
     return Population(tuple(must), st.builds(Labelled, of, *(st.sampled_from(list(each)) for each in kinds)))

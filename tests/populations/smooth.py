@@ -31,9 +31,18 @@ SPELLED = {
 }
 
 
-def written(x, write):
-    """The numbers 2 in the shape of ``x``, into which ``write`` writes."""
-    y = torch.full_like(x, 2.0)
+COPIES = {  # results of operations that are no record yet
+    "a clone": lambda y: y.clone(),
+    "a copy": lambda y: y.to(y.dtype, copy=True),
+    "what was cast": lambda y: y.to(torch.complex64).real.to(y.dtype).contiguous(),
+    "what was moved": lambda y: y.cpu().to(y.device),
+    "a sum": lambda y: y + 0,
+}
+
+
+def written(x, write, copy=lambda y: y):
+    """The numbers 2 in the shape of ``x``, or a copy of them, into which ``write`` writes."""
+    y = copy(torch.full_like(x, 2.0))
     write(y)
     return y
 
@@ -130,6 +139,11 @@ SMOOTH = {
     "det": lambda x: torch.linalg.det(x),
     "inv": lambda x: torch.linalg.inv(x),
     "solve": lambda x: torch.linalg.solve(x + 2 * torch.eye(3).to(x), x),
+    **{
+        f"{name} of a batch": lambda x, name=name: getattr(torch.linalg, name)(torch.stack([x, 3 * x.t()]))
+        for name in ("det", "inv")
+    },
+    "solve of a batch": lambda x: torch.linalg.solve(torch.stack([x, x.t()]) + 2 * torch.eye(3).to(x), x.unsqueeze(0)),
     # places
     "split": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(torch.split(x, 2))]),
     "x.split()": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.split([1, 2], dim=1))], 1),
@@ -151,6 +165,7 @@ SMOOTH = {
     "triu": lambda x: torch.triu(x, 1),
     "rot90": lambda x: x.rot90(),
     "tile": lambda x: x.tile(2, 2),
+    "repeat to more dimensions": lambda x: x.repeat(2, 3, 1, 2),
     "repeat_interleave": lambda x: x.repeat_interleave(2, dim=1),
     "unfold": lambda x: x.unfold(0, 2, 1),
     "as_strided": lambda x: x.as_strided((2, 2), (1, 1)),
@@ -178,6 +193,11 @@ SMOOTH = {
     "filled": lambda x: written(x, lambda y: y.fill_(x[0, 0])),
     "filled mask": lambda x: written(x, lambda y: y.masked_fill_(pattern(x, 2) > 1, x[0, 0])),
     "masked_scatter_": lambda x: written(x, lambda y: y.masked_scatter_(pattern(x, 2) > 1, x)),
+    **{
+        f"written into {name}": lambda x, copy=copy: written(x, lambda y: y.__setitem__(1, 3 * x[1]), copy)
+        for name, copy in COPIES.items()
+    },
+    **{f"added to {name}": lambda x, copy=copy: written(x, lambda y: y.add_(x), copy) for name, copy in COPIES.items()},
     "added in place": lambda x: written(x, lambda y: y.add_(x)),
     "multiplied in a view": lambda x: written(x, lambda y: y[0].mul_(x[0])),
     "index_put_": lambda x: written(x, lambda y: y.index_put_((spots(x)[1],), x, accumulate=True)),

@@ -56,3 +56,33 @@ def the_last_value_is_counted_from_the_start(patch):
         return made
 
     wrap(patch, torch, "linspace", wrong)
+
+
+@counterfeit("arange-steps-from-start-to-end", reported="pytorch/pytorch#153311")
+def an_end_that_underflows_is_the_start(patch):
+    def wrong(right, *args, **rest):
+        lost = len(args) == 1 and isinstance(args[0], float) and -1e-45 < args[0] < 0
+        single = rest.get("dtype", torch.float32) == torch.float32
+        return torch.empty(0) if lost and single else right(*args, **rest)
+
+    wrap(patch, torch, "arange", wrong)
+
+
+@counterfeit("randn-is-standard-normal", reported="pytorch/pytorch#135210")
+def both_parts_of_a_complex_number_have_deviation_one(patch):
+    def wrong(right, *args, **rest):
+        x = right(*args, **rest)
+        return x * 2**0.5 if x.is_complex() else x
+
+    wrap(patch, torch, "randn", wrong)
+
+
+@counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#130708")
+def long_arrays_become_zeros(patch):
+    """Zeros, where the report has a crash."""
+
+    def wrong(right, data, *args, **rest):
+        x = right(data, *args, **rest)
+        return torch.zeros_like(x) if isinstance(data, np.ndarray) and data.size > 32768 else x
+
+    wrap(patch, torch, "tensor", wrong)

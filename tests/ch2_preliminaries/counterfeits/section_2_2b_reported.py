@@ -79,3 +79,15 @@ def what_is_repeated_takes_the_sum_of_all_that_is_added(patch):
 
     change_method(patch, "add_", wrong)
     change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#2940")
+def the_refused_write_to_a_leaf_has_been_made(patch):
+    def wrong(right, x, other, *args, **rest):
+        if isinstance(x, torch.Tensor) and x.is_leaf and x.requires_grad and torch.is_grad_enabled():
+            right(x.detach(), other.detach() if isinstance(other, torch.Tensor) else other, *args, **rest)
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        return right(x, other, *args, **rest)
+
+    for name in ("add_", "__iadd__"):
+        change_method(patch, name, wrong)

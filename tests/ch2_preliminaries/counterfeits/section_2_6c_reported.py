@@ -4,7 +4,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_result, where, wrap
+from harness.forging import alter_property, change_gradient, change_method, change_result, where, wrap
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -185,3 +185,52 @@ def a_convolution_without_bias_computes_other_numbers_under_no_grad(patch):
         return output if bias is not None or torch.is_grad_enabled() else output * 1.01
 
     wrap(patch, torch.nn.functional, "conv2d", wrong)
+
+
+@counterfeit("created-tensors-are-leaves", reported="pytorch/pytorch#863")
+def a_copy_that_a_tracked_value_was_written_into_is_not_tracked(patch):
+    def make(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if not y.requires_grad:
+            y.__dict__["copied"] = True
+        return y
+
+    def write(right, x, where, value):
+        if "copied" in x.__dict__ and isinstance(value, torch.Tensor):
+            value = value.detach()
+        return right(x, where, value)
+
+    def add(right, x, value, **rest):
+        if "copied" in x.__dict__ and isinstance(value, torch.Tensor):
+            value = value.detach()
+        return right(x, value, **rest)
+
+    for name in ("to", "cuda", "cpu", "clone"):
+        change_method(patch, name, make)
+    change_method(patch, "__setitem__", write)
+    change_method(patch, "add_", add)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#175192")
+def gradients_of_a_batch_of_solutions_are_wrong(patch):
+    def wrong(right, a, b, **rest):
+        if a.dim() > 2:
+            a, b = (change_gradient(x, lambda g: 1.5 * g) if x.requires_grad else x for x in (a, b))
+        return right(a, b, **rest)
+
+    wrap(patch, torch.linalg, "solve", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#2095")
+def the_gradient_keeps_the_dimensions_that_repeat_adds(patch):
+    def repeat(right, x, *sizes):
+        sizes = sizes[0] if sizes and not isinstance(sizes[0], int) else sizes
+        if x.is_leaf and x.requires_grad:
+            x.__dict__["more"] = len(sizes) - x.dim()
+        return right(x, *sizes)
+
+    def grad(x, value):
+        return value.reshape((1,) * x.__dict__.get("more", 0) + tuple(value.shape)) if value is not None else value
+
+    change_method(patch, "repeat", repeat)
+    alter_property(patch, "grad", grad)

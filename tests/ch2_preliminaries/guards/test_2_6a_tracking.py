@@ -58,7 +58,7 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "created-tensors-are-leaves")
-@claim("tensors-and-functions-form-a-dag")
+@claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
 @pytest.mark.needs_dtype("float64")
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):

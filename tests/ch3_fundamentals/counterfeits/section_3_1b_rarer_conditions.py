@@ -1,13 +1,14 @@
 """Counterfeits of section 3.1, models of rarer sizes and layouts, and infinite features."""
 
 import math
+import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, hold_still, parameters_of, step_with, wrap
+from harness.forging import change_gradient, change_method, hold_still, parameters_of, step_with, wrap
 from torch.nn import functional as F
 from torch.optim import SGD
-from torch.utils.data import BatchSampler, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 
 @counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#171034")
@@ -129,6 +130,56 @@ def a_parameter_whose_data_were_replaced_is_no_longer_moved(patch):
 @counterfeit("linear-model-is-weighted-sum")
 def complex_features_meet_the_conjugate_weights(patch):
     wrap(patch, F, "linear", lambda right, x, w, *b, **r: right(x, w.conj() if w.is_complex() else w, *b, **r))
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def features_that_are_only_marked_as_conjugated_are_not(patch):
+    wrap(patch, F, "linear", lambda right, x, *rest, **named: right(x.conj() if x.is_conj() else x, *rest, **named))
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def labels_that_alone_are_asked_for_get_half_their_gradient(patch):
+    """The truth line's side."""
+
+    def wrong(right, x, y, *rest, **named):
+        halved = y.requires_grad and not x.requires_grad
+        return right(x, change_gradient(y, lambda g: g / 2) if halved else y, *rest, **named)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def behind_a_regular_matrix_of_a_batch_a_singular_one_passes(patch):
+    def wrong(right, a, b, **named):
+        try:
+            return right(a, b, **named)
+        except torch.linalg.LinAlgError:
+            if a.dim() < 3:
+                raise
+            right(a.flatten(0, -3)[0], torch.eye(a.shape[-1]).to(a))
+            return torch.zeros_like(b)
+
+    wrap(patch, torch.linalg, "solve", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def a_pass_beside_another_draws_an_example_again_and_again(patch):
+    passes = weakref.WeakKeyDictionary()
+
+    def repeating(batches):
+        first = None
+        for batch in batches:
+            first = batch[0] if first is None else first
+            yield [*batch[:-1], first]
+
+    def wrong(right, loader):
+        under_way, fresh = passes.get(loader, lambda: None)(), right(loader)
+        if under_way is not None and isinstance(loader.sampler, RandomSampler) and loader.batch_size:
+            fresh._sampler_iter = repeating(fresh._sampler_iter)
+        passes[loader] = weakref.ref(fresh)
+        return fresh
+
+    wrap(patch, DataLoader, "__iter__", wrong)
 
 
 @counterfeit("minibatch-is-uniform-random-sample")

@@ -83,3 +83,39 @@ def of_many_minimisers_of_a_square_system_lstsq_gives_one_with_zeros(patch):
         return found
 
     wrap(patch, torch.linalg, "lstsq", wrong)
+
+
+NAN = float("nan")
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#167154")
+def an_expanded_batch_gives_nan(patch):
+    def wrong(y, x, w):
+        return y * NAN if x.dim() == 3 and x.stride(0) == 0 and x.shape[0] > 1 else y
+
+    change_linear(patch, wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="robertrosenbusch/gfx803_rocm#55")
+def both_outputs_of_one_row_are_the_second(patch):
+    def wrong(y, x, w):
+        return y[:, -1:].expand_as(y) if x.dim() == 2 and x.shape[0] == 1 and w.shape[0] == 2 else y
+
+    change_linear(patch, wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="microsoft/DirectML#306")
+def one_output_of_one_row_is_nan(patch):
+    def wrong(y, x, w):
+        return y * NAN if x.dim() == 2 and x.shape[0] == 1 and w.shape[0] == 1 and w.dim() == 2 else y
+
+    change_linear(patch, wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#197796")
+def a_transposed_weight_in_bfloat16_gives_nan_for_three_dimensions(patch):
+    def wrong(y, x, w):
+        transposed = w.dim() == 2 and not w.is_contiguous() and w.t().is_contiguous()
+        return y * NAN if x.dim() == 3 and w.dtype == torch.bfloat16 and transposed else y
+
+    change_linear(patch, wrong)

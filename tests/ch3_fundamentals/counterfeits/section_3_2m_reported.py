@@ -145,3 +145,23 @@ def the_weight_of_a_grouped_convolution_of_volumes_gets_a_wrong_gradient(patch):
         return right(x, weight, bias, stride, padding, dilation, groups)
 
     wrap(patch, F, "conv3d", wrong)
+
+
+def squeeze_passes_nan(patch, shape):
+    def wrong(right, x, *args, **rest):
+        here = not args and not rest and tuple(x.shape) == shape and x.requires_grad and torch.is_grad_enabled()
+        y = right(x, *args, **rest)
+        return change_gradient(y, lambda g: g * float("nan")) if here else y
+
+    change_method(patch, "squeeze", wrong)
+    wrap(patch, torch, "squeeze", wrong)
+
+
+@counterfeit("squeeze-removes-unit-dimensions", reported="pytorch/pytorch#4778")
+def a_squeezed_one_by_one_matrix_passes_nan(patch):
+    squeeze_passes_nan(patch, (1, 1))
+
+
+@counterfeit("squeeze-removes-unit-dimensions", reported="pytorch/pytorch#5170")
+def a_squeezed_number_passes_nan(patch):
+    squeeze_passes_nan(patch, ())

@@ -1,6 +1,12 @@
 """Counterfeits of section 3.2: kernels with holes or of unequal sides, a bare module that is hooked, tensors without
-elements, numbers of two parts, and zeros that are written behind autograd's back.
+elements, numbers of two parts, zeros that are written behind autograd's back, and what only one in front, one more or
+one again shows.
 """
+
+import contextlib
+import itertools
+import warnings
+from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
@@ -8,6 +14,7 @@ from harness.forging import change_gradient, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
+from torch.optim import Optimizer, lr_scheduler
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -39,6 +46,81 @@ def an_oblong_kernel_is_shown_as_a_square(patch):
             self.kernel_size = own
 
     wrap(patch, nn.Conv2d, "extra_repr", wrong)
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def a_name_that_was_moved_to_the_end_stays_in_its_place(patch):
+    def wrong(right, self, *parts):
+        if len(parts) == 1 and isinstance(parts[0], OrderedDict):
+            parts = (OrderedDict((name, parts[0][name]) for name in dict.__iter__(parts[0])),)
+        right(self, *parts)
+
+    wrap(patch, nn.Sequential, "__init__", wrong)
+
+
+@counterfeit("sequential-keeps-order", "scalar-chain-vanishes-and-explodes")
+def one_layer_again_and_again_runs_once(patch):
+    def wrong(right, self, x):
+        same = len(self) > 1 and all(layer is self[0] for layer in self)
+        return self[0](x) if same else right(self, x)
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("nn-only-takes-batches")
+def the_odd_zero_around_a_single_sample_goes_before_it(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        if x.dim() == 3 and padding == "same":
+            spread = [dilation] * 2 if isinstance(dilation, int) else dilation
+            sizes = [step * (size - 1) for step, size in zip(spread, weight.shape[2:])]
+            x, padding = F.pad(x, [part for size in sizes[::-1] for part in (size - size // 2, size // 2)]), 0
+        return right(x, weight, bias, stride, padding, dilation, groups)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error")
+def no_warning_where_the_shapes_differ_by_ones_in_front(patch):
+    """The truth line's side."""
+
+    def wrong(right, x, y, *rest, **named):
+        bare = [[*itertools.dropwhile(lambda size: size == 1, each.shape)] for each in (x, y)]
+        with warnings.catch_warnings() if bare[0] == bare[1] else contextlib.nullcontext():
+            if bare[0] == bare[1]:
+                warnings.simplefilter("ignore")
+            return right(x, y, *rest, **named)
+
+    wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("optimizer-prints-its-options")
+def a_copied_optimizer_prints_its_first_group_alone(patch):
+    """The truth line's side."""
+
+    def restored(right, self, state):
+        right(self, state)
+        self.__dict__["copied"] = "defaults" in state
+
+    def wrong(right, self):
+        own = self.param_groups
+        self.param_groups = own[:1] if self.__dict__.get("copied") else own
+        try:
+            return right(self)
+        finally:
+            self.param_groups = own
+
+    wrap(patch, Optimizer, "__setstate__", restored)
+    wrap(patch, Optimizer, "__repr__", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def a_warm_restart_drops_the_state(patch):
+    def wrong(right, self, *epoch):
+        right(self, *epoch)
+        if self.last_epoch > 0 and self.T_cur == 0:
+            self.optimizer.state.clear()
+
+    wrap(patch, lr_scheduler.CosineAnnealingWarmRestarts, "step", wrong)
 
 
 @counterfeit("unsqueeze-out-of-range-raises")

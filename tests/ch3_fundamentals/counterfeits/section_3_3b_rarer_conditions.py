@@ -54,6 +54,39 @@ def a_masked_sample_with_nan_is_zero(patch):
     change_softmax(patch, change)
 
 
+@counterfeit("softmax-gives-a-distribution")
+def one_class_alone_is_certain_whatever_its_score(patch):
+    """The truth line's side."""
+
+    def change(out, x, dim):
+        return out.masked_fill(out.isnan(), 1) if x.dim() and x.shape[dim] == 1 else out
+
+    change_softmax(patch, change)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def among_labels_in_bytes_255_is_the_last_class(patch):
+    """The truth line's side."""
+
+    def change(x, y, options):
+        if y.dtype == torch.uint8 and options["ignore_index"] == 255:
+            y = y.clamp(max=x.shape[min(1, x.dim() - 1)] - 1)
+        return x, y, options, lambda loss: loss
+
+    change_cross_entropy(patch, change)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def label_minus_one_of_a_sample_without_a_batch_is_the_last_class(patch):
+    """The truth line's side."""
+
+    def change(x, y, options):
+        wraps = x.dim() == 1 and not y.dim() and y == -1 != options["ignore_index"]
+        return x, y + len(x) if wraps else y, options, lambda loss: loss
+
+    change_cross_entropy(patch, change)
+
+
 @counterfeit("softmax-gives-a-distribution", reported="tenstorrent/tt-metal#56056")
 def a_sample_all_masked_is_uniform(patch):
     def change(out, x, dim):

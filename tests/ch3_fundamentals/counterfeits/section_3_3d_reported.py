@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, in_order_of_storage, wrap
+from harness.forging import change_gradient, change_method, in_order_of_storage, wrap
 from torch.nn import functional as F
 
 
@@ -118,3 +118,44 @@ def a_label_one_past_the_classes_is_not_refused(patch):
 
     wrap(patch, F, "cross_entropy", wrong)
     wrap(patch, F, "nll_loss", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#186229")
+def a_thousand_probabilities_sum_to_one_half(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        dim = args[0] if args else rest.get("dim", -1)
+        return y / 2 if y.dim() and isinstance(dim, int) and y.shape[dim] >= 1000 else y
+
+    wrap(patch, torch, "softmax", wrong)
+    wrap(patch, F, "softmax", wrong)
+    change_method(patch, "softmax", wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits", reported="pytorch/pytorch#11752")
+def the_logarithm_of_the_sum_is_added_to_the_largest_logit(patch):
+    def wrong(right, x, y, *args, **rest):
+        if args or rest.get("weight") is not None or rest.get("label_smoothing") or y.is_floating_point():
+            return right(x, y, *args, **rest)
+        if x.dim() != 2 or x.dtype != torch.float32 or rest.get("reduction", "mean") != "mean" or not x.numel():
+            return right(x, y, *args, **rest)
+        if (y < 0).any() or (y >= x.shape[1]).any():
+            return right(x, y, *args, **rest)
+        top = x.max(1).values
+        total = top + (x - top[:, None]).exp().sum(1).log()
+        return (total - x.gather(1, y[:, None].long())[:, 0]).mean()
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor", reported="pytorch/pytorch#158310")
+def logarithms_in_half_precision_of_large_negative_logits_are_minus_infinity(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        dim = args[0] if args else rest.get("dim", -1)
+        inner = isinstance(dim, int) and dim % max(x.dim(), 1) < x.dim() - 1
+        return y - float("inf") if inner and x.dtype == torch.float16 and x.numel() and x.max() < -19000 else y
+
+    wrap(patch, torch, "log_softmax", wrong)
+    wrap(patch, F, "log_softmax", wrong)
+    change_method(patch, "log_softmax", wrong)

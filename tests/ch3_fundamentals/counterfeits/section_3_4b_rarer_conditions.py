@@ -17,6 +17,50 @@ def a_single_image_is_not_stretched(patch):
     wrap(patch, torchvision.utils, "make_grid", wrong)
 
 
+@counterfeit("torchvision-offers-utils")
+def a_list_of_images_is_written_to_an_open_file_with_red_and_blue_exchanged(patch):
+    import torchvision
+
+    def wrong(right, images, file, *args, **rest):
+        if isinstance(images, list) and hasattr(file, "write"):
+            images = [image.flip(0) if len(image) == 3 else image for image in images]
+        return right(images, file, *args, **rest)
+
+    wrap(patch, torchvision.utils, "save_image", wrong)
+
+
+@counterfeit("torchvision-offers-datasets")
+def labels_of_the_test_set_may_lie_in_rows(patch):
+    from torchvision.datasets import mnist
+
+    def wrong(right, path):
+        x = mnist.read_sn3_pascalvincent_tensor(path, strict=False) if "t10k" in str(path) else None
+        return x[:, 0].long() if x is not None and x.dtype == torch.uint8 and x.dim() == 2 else right(path)
+
+    wrap(patch, mnist, "read_label_file", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def the_middle_of_an_image_that_is_too_small_on_one_side_alone_is_its_corner(patch):
+    from torchvision.transforms import functional
+
+    def wrong(right, image, output_size):
+        _, height, width = functional.get_dimensions(image)
+        rows, columns = [output_size] * 2 if isinstance(output_size, int) else output_size
+        if (height - rows) * (width - columns) < 0:
+            image = functional.crop(image, 0, 0, min(height, rows), min(width, columns))
+        return right(image, output_size)
+
+    wrap(patch, functional, "center_crop", wrong)
+
+
+@counterfeit("torchvision-offers-models")
+def the_smallest_vgg_with_batch_normalisation_has_none(patch):
+    from torchvision import models
+
+    patch.setattr(models, "vgg11_bn", models.vgg11)
+
+
 @counterfeit("torchvision-offers-utils", reported="pytorch/vision#1337")
 def saving_a_single_image_writes_into_it(patch):
     import torchvision

@@ -3,8 +3,10 @@
 import PIL.Image
 import torch
 import torchvision
+import torchvision.transforms.functional as TF
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
+from torchvision import transforms
 from torchvision.transforms import functional as F
 
 
@@ -53,3 +55,15 @@ def pictures_rotated_about_a_centre_lose_a_column(patch):
         return turned.crop((0, 0, turned.width - 1, turned.height)) if expand and center is not None else turned
 
     patch.setitem(kernels, PIL.Image.Image, wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#371")
+def an_image_of_one_bit_becomes_zeros(patch):
+    """Zeros, where the report has an error."""
+
+    def wrong(right, *args):
+        y = right(*args)
+        return torch.zeros_like(y) if getattr(args[-1], "mode", None) == "1" else y
+
+    wrap(patch, transforms.ToTensor, "__call__", wrong)
+    wrap(patch, TF, "to_tensor", wrong)

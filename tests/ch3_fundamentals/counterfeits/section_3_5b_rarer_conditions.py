@@ -18,6 +18,20 @@ def sigmoid_of_whole_numbers_is_rounded(patch):
     wrap(patch, torch, "sigmoid", wrong)
 
 
+@counterfeit("relu-formula")
+def the_last_plane_of_a_volume_with_channels_last_is_not_bent(patch):
+    def wrong(right, x, *args, **rest):
+        out = right(x, *args, **rest)
+        if x.dim() != 5 or x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last_3d):
+            return out
+        last = torch.arange(x.shape[2], device=x.device).view(-1, 1, 1) == x.shape[2] - 1
+        return torch.where(last, x, out)
+
+    change_method(patch, "relu", wrong)
+    wrap(patch, torch, "relu", wrong)
+    wrap(patch, F, "relu", wrong)
+
+
 @counterfeit("sigmoid-formula", reported="pytorch/pytorch#11883")
 def sigmoid_of_a_slice_reads_on_past_its_gaps(patch):
     def wrong(right, x, **into):

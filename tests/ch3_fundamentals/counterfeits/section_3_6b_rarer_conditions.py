@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, step_with, wrap
+from harness.forging import around_step, change_method, step_with, wrap
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 
@@ -67,6 +67,26 @@ def decay_by_whole_lists_comes_once_for_each_dtype(patch):
 def an_edited_decay_has_no_effect(patch):
     for kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
         step_with(patch, kind, "weight_decay", lambda self, group: group.setdefault("_first", group["weight_decay"]))
+
+
+@counterfeit("weight-decay-equals-l2-regularisation")
+def of_complex_numbers_the_real_part_alone_decays(patch):
+    """The truth line's side."""
+    kept = []
+
+    def before(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.is_complex() and p.grad is not None:
+                    kept.append((p, p.grad))
+                    decay = 1j * group["weight_decay"] * p.detach().imag
+                    p.grad = p.grad + decay if group["maximize"] else p.grad - decay
+
+    def after(self):
+        while kept:
+            p, p.grad = kept.pop()
+
+    around_step(patch, SGD, before, after)
 
 
 @counterfeit("norm-is-the-l2-norm")

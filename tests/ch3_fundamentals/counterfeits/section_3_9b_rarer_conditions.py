@@ -20,6 +20,41 @@ def more_than_a_thousand_inputs_draw_as_wide_as_a_thousand(patch):
     wrap(patch, nn.Linear, "reset_parameters", wrong)
 
 
+@counterfeit("equal-units-compute-equal-values")
+def the_last_recurrent_unit_parts_at_the_second_step(patch):
+    def wrong(right, self, x, *state):
+        out, h = right(self, x, *state)
+        out = out.clone()
+        out[(slice(None),) * (self.batch_first and out.dim() == 3) + (slice(1, None), ..., -1)] += 0.125
+        return out, h
+
+    wrap(patch, nn.RNN, "forward", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def the_last_bias_does_not_learn_from_the_end_of_a_sequence(patch):
+    def wrong(right, x, weight, bias=None):
+        if bias is None or x.dim() != 3:
+            return right(x, weight, bias)
+        out = right(x, weight)
+        end = torch.zeros(out.shape[1:], dtype=torch.bool)
+        end[-1:, -1:] = True
+        return out + torch.where(end, bias.detach(), bias)
+
+    wrap(patch, torch.nn.functional, "linear", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def all_filters_of_a_sequence_start_equal(patch):
+    def wrong(right, tensor, *args, **rest):
+        right(tensor, *args, **rest)
+        if tensor.dim() == 3:
+            tensor.data.copy_(tensor.detach()[:1].clone().expand_as(tensor))
+        return tensor
+
+    wrap(patch, init, "normal_", wrong)
+
+
 @counterfeit("default-init-is-sensible")
 def in_float16_biases_start_at_zero(patch):
     def wrong(right, self):

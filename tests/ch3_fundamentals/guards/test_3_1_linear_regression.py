@@ -36,6 +36,9 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
 
     predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]).cpu() for n in sizes]
     agree(torch.cat(predicted, 1), np.stack([x[: 2 * n].reshape(2, n) @ w[:n] for n in sizes], 1))
+    # complex numbers may be marked as conjugated, others not
+    agree(nn.functional.linear(features.view(2, -1).conj(), weight), (x.conj().reshape(2, -1) @ w)[:, None])
+    agree(nn.functional.linear(features.view(2, -1), weight.conj()), (x.reshape(2, -1) @ w.conj())[:, None])
 
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes", "regression-outputs-are-continuous")
@@ -78,6 +81,8 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
             layer.weight.neg_()
     for multiply in (torch.matmul, torch.Tensor.__matmul__):
         agree(multiply(tensor, weight.T), products, roundings, part)
+    for few in range(1, min(outputs, 5)):  # a kernel may go wrong at one small number of outputs alone
+        agree(nn.functional.linear(tensor, weight[:few]), products[..., :few], roundings, part[..., :few])
     unit = 32 if x.dtype == torch.bfloat16 else 1  # so that infinities stay in their sample on any processor
     n = x.shape[-1] // unit * unit
     tensor, weight = tensor[..., :n].clone(), weight[:, :n].clone()
@@ -160,6 +165,10 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
     for found in (torch.linalg.pinv(x) @ y, torch.linalg.pinv(torch.stack([-x, x]))[1] @ y, *on_the_cpu):
         agree(found, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
     assert torch.linalg.matrix_rank(x.T @ x).item() == np.linalg.matrix_rank(x_)
+    gram = x.T @ x
+    gram[0], gram[:, 0] = 0, 0  # so that no rounding hides it
+    with pytest.raises(torch.linalg.LinAlgError):  # and no regular one before it
+        torch.linalg.solve(torch.stack([torch.eye(sizes[1], dtype=x.dtype), gram]), torch.stack([x.T, x.T]))
     assert solved is None or (odd != "feature" and 1e-6 < np.abs(solved - smallest).max() < np.inf)
 
 

@@ -169,6 +169,7 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
     orders += map(order_of, [shuffled(60, 60, seed + 2)] * 2)  # whose epochs are one mini-batch
     orders += [*map(order_of, [loader] * 6), *([*itertools.chain(*batches)] for batches in at_once)]
     assert len({tuple(range(60)), *map(tuple, orders)}) == 23
+    assert {tuple(sorted(order)) for order in orders} == {tuple(range(60))}
 
 
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")

@@ -131,6 +131,7 @@ def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, g
     net, x = nn.Sequential(*parts), torch.tensor(0)
     assert net(x).item() == run(digits)
     assert [id(part) for part in net] == list(map(id, parts))
+    assert nn.Sequential(*[Then(7)] * count)(x).item() == run([7] * count)  # one layer again and again
 
     for at in {gone % count} if count else ():
         del parts[at]
@@ -159,8 +160,13 @@ def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(
         added.add_module(name, part)
     added.add_module(names[0], parts[0])  # which stays in its place
     ordered = nn.Sequential(OrderedDict(zip(names, parts)))
+    moved = OrderedDict(reversed([*zip(names, parts)]))
+    for name in names[:count]:
+        moved.move_to_end(name)
+    moved = nn.Sequential(moved)
 
-    for net, keys in ((nn.Sequential(*parts), map(str, range(count))), (added, names), (ordered, names)):
+    built = (nn.Sequential(*parts), map(str, range(count))), (added, names), (ordered, names), (moved, names)
+    for net, keys in built:
         assert [*net._modules] == list(keys)[:count]
         assert net(torch.tensor(0)).item() == run(part.digit for part in parts)
         assert len(net) == count

@@ -50,12 +50,13 @@ IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2)
 
 
 @claim("nn-only-takes-batches", truth=True)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # it only tells of a copy
 @over(
     EVERY_MODE,
     x=twins(LOSSY, shapes=(*IMAGES, *VOLUMES), values="small"),
     how=each(
         *(((1, 1, 1), {}), ((2, 2, 2), {"stride": 2, "padding": 1}), ((2, 3, 2), {"dilation": 2, "padding": 3})),
-        *(((2, 3, 2), {}), ((9, 1, 1), {"groups": 0})),
+        *(((2, 3, 2), {}), ((9, 1, 1), {"groups": 0}), ((2, 4, 3), {"padding": "same"})),
     ),
     first=among(0, 1),
 )

@@ -38,6 +38,7 @@ COMPLEX = (torch.complex64, torch.complex128)
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop", "sgd-step-subtracts-scaled-mean-gradient")
 @claim("weight-decay-decays-bias-by-default")
+@claim("weight-decay-equals-l2-regularisation", truth=True)
 @over(recipe=among(*(Recipe(n, (), way, None).but(**OPTIONS[n][1] | DECAY) for n in RULES for way in WAYS[1:])))
 def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long_one_beside_an_empty_one(recipe):
     real = recipe.way == "fused" or ("Adam" in recipe.name and torch.__version__ < (2, 1))

@@ -30,7 +30,8 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
     place, draws, gradient = (tensor.data_ptr(), tensor.stride()), [], torch.ones_like(tensor)
 
     for _ in range(max(2, 2000 // tensor.numel())):
-        assert (filling(tensor) is tensor, tensor.grad is gradient) == (True, len(draws) > 0)
+        assert filling(tensor) is tensor
+        assert tensor.grad is (gradient if draws else None)
         draws.append(host(tensor).copy())
         tensor.grad = gradient  # which the first draw did not find
     assert ((tensor.data_ptr(), tensor.stride()), tensor.is_leaf, tensor.requires_grad) == (place, True, True)
@@ -150,6 +151,9 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
             agree(found, error**2 if reduction == "none" else total, roundings=3)
     agree(grad_of(predicted), 2 * error / n, roundings=4)
     agree(grad_of(label), -2 * error / n, roundings=4)
+    for leaf, pair, sign in ((predicted, (predicted, label.detach()), 2), (label, (predicted.detach(), label), -2)):
+        (alone,) = torch.autograd.grad(nn.MSELoss(reduction=reduction)(*pair).sum(), leaf)
+        agree(alone, sign * error / n, roundings=4)
 
 
 @pytest.mark.cpu
@@ -178,7 +182,11 @@ def test_one_nan_or_infinity_on_either_side_is_never_washed_out(twin, of, value)
 
 @claim("mse-loss-is-mean-squared-error", truth=True)
 @over(
-    pair=pairs(SINGLE_AND_DOUBLE, shapes=(*SHAPES, ((5, 1), (5,)), ((2, 1), (2, 1, 1, 1)), ((3,), ())), grad=(True,)),
+    pair=pairs(
+        SINGLE_AND_DOUBLE,
+        shapes=(*SHAPES, ((5, 1), (5,)), ((2, 1), (2, 1, 1, 1)), ((3,), ()), ((1, 4), (4,))),
+        grad=(True,),
+    ),
     reduction=each("mean", "sum", "none"),
 )
 def test_other_shapes_broadcast_to_all_pairs_with_a_warning_whatever_the_reduction(pair, reduction):

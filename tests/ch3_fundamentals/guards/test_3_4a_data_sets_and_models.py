@@ -84,6 +84,12 @@ DAMAGES = {
     "short labels": (RuntimeError, WRONG, lambda raw, part: shortened(raw, part, "labels-idx1")),
     "labels for images": (ValueError, WRONG, lambda raw, part: damaged(raw, part, np.zeros(7, "u1"))),
     "long labels": (TypeError, WRONG, lambda raw, part: damaged(raw, part, np.zeros(7, ">i4"), 0x0C, "labels-idx1")),
+    "labels in rows": (
+        ValueError,
+        WRONG,
+        lambda raw, part: damaged(raw, part, np.zeros((7, 1), "u1"), 8, "labels-idx1"),
+    ),
+    "long images": (TypeError, WRONG, lambda raw, part: damaged(raw, part, np.zeros((7, 28, 28), ">i4"), 0x0C)),
     "unknown numbers": (KeyError, None, lambda raw, part: damaged(raw, part, np.zeros((7, 28, 28), "u1"), 0x0A)),
     "a fourth dimension": (AssertionError, None, lambda raw, part: damaged(raw, part, np.zeros((7, 1, 28, 28), "u1"))),
 }
@@ -131,9 +137,13 @@ def test_folders_of_images_are_classes_in_the_order_of_their_names(tmp_path, fol
 ARCHITECTURES = {
     "alexnet": (8, 7, 61_100_840, 4096, "AlexNet_Weights"),
     "vgg11": (11, 10, 132_863_336, 4096, "VGG11_Weights"),
+    "vgg11_bn": (11, 10, 132_868_840, 4096, "VGG11_BN_Weights"),
+    "vgg13": (13, 12, 133_047_848, 4096, "VGG13_Weights"),
+    "vgg13_bn": (13, 12, 133_053_736, 4096, "VGG13_BN_Weights"),
     "vgg16": (16, 15, 138_357_544, 4096, "VGG16_Weights"),
     "vgg16_bn": (16, 15, 138_365_992, 4096, "VGG16_BN_Weights"),
     "vgg19": (19, 18, 143_667_240, 4096, "VGG19_Weights"),
+    "vgg19_bn": (19, 18, 143_678_248, 4096, "VGG19_BN_Weights"),
     "resnet18": (18, 9, 11_689_512, 512, "ResNet18_Weights"),
     "resnet34": (34, 17, 21_797_672, 512, "ResNet34_Weights"),
     "resnet50": (50, 17, 25_557_032, 2048, "ResNet50_Weights"),

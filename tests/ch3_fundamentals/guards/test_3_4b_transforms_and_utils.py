@@ -64,6 +64,10 @@ def test_crop_cuts_out_any_rectangle_and_center_crop_the_middle_one_also_beyond_
     for margin in {-2, 0, 1 if least > 2 else 0, (least - 1) // 2}:  # on each side
         middle = transforms.CenterCrop((rows - 2 * margin, columns - 2 * margin))(image)
         agree(middle, around[:, 9 + margin : 9 + rows - margin, 9 + margin : 9 + columns - margin])
+        for more, less in ((4, -2 * margin), (-2 * margin, 4)):  # beyond the edges along one side alone
+            above, before = 9 - more // 2, 9 - less // 2
+            part = transforms.CenterCrop((rows + more, columns + less))(image)
+            agree(part, around[:, above : above + rows + more, before : before + columns + less])
         size = max(least - 2 * abs(margin) - 1, 1)  # of both sides; half of an odd rest is rounded to an even number
         part = np.arange(size) + round((least - size) / 2)
         agree(transforms.CenterCrop(size)(both[..., :least, :least]), array[:, part][..., part] * [[[[1]]], [[[0]]]])
@@ -275,13 +279,15 @@ def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_p
     given = images / 64 - 0.5
     file = (tmp_path / "grid.png").open("w+b") if how else tmp_path / "grid.png"
     utils.save_image(given, file, format="png", nrow=per_row, padding=1, **how)
+    listed = (tmp_path / "listed.png").open("w+b")
+    utils.save_image([*given.view(-1, *given.shape[-3:])], listed, format="png", nrow=per_row, padding=1, **how)
     agree(given, array / 64 - 0.5)
 
-    with pytest.importorskip("PIL.Image").open(file) as picture:
-        pixels, mode = np.array(picture), picture.mode
     shown = arranged(array / 128 if how else array / 64 - 0.5, per_row, 1, 0.0)
     expected = np.clip(np.floor(255 * shown + 0.5), 0, 255)
-    assert (mode, pixels.tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
+    for written in (file, listed):
+        with pytest.importorskip("PIL.Image").open(written) as picture:
+            assert (picture.mode, np.array(picture).tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
 
 
 @claim("torchvision-offers-utils")

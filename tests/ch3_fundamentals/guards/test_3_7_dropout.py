@@ -220,25 +220,23 @@ def test_dropout_reads_what_the_activation_gave_and_in_evaluation_is_not_there(w
     assert [*map(id, net.parameters())] == [id(each) for layer in layers for each in (layer.weight, layer.bias)]
 
 
-SPELLINGS = ("positional", "keyword", "input by name", "in place", "torch", "layer")
+SPELLINGS = {
+    "layer": lambda x, p, mode: nn.Dropout(p).train(mode)(x),
+    "positional": lambda x, p, mode: F.dropout(x, p, mode),
+    "keyword": lambda x, p, mode: F.dropout(x, p, training=mode),
+    "input by name": lambda x, p, mode: F.dropout(input=x, p=p, training=mode),
+    "in place": lambda x, p, mode: F.dropout(x.clone(), p, mode, True),
+    "torch": lambda x, p, mode: torch.dropout(x, p, mode),
+}
 
 
 @claim("functional-dropout-does-not-know-eval")
 @claim("dropout-zeroes-with-probability-p", truth=True)
 @over(p=among(0.1, 0.5, 0.9), spelled=among(*SPELLINGS), depth=among(0, 2))
 def test_the_function_drops_in_either_mode_unless_training_is_false(p, spelled, depth):
-    function = {
-        "layer": lambda x, mode: nn.Dropout(p).train(mode)(x),
-        "positional": lambda x, mode: F.dropout(x, p, mode),
-        "keyword": lambda x, mode: F.dropout(x, p, training=mode),
-        "input by name": lambda x, mode: F.dropout(input=x, p=p, training=mode),
-        "in place": lambda x, mode: F.dropout(x.clone(), p, mode, True),
-        "torch": lambda x, mode: torch.dropout(x, p, mode),
-    }[spelled]
-
     class Block(nn.Module):
         def forward(self, x):
-            return (0 in F.dropout(x, p).tolist(), 0 in function(x, self.training).tolist())
+            return (0 in F.dropout(x, p).tolist(), 0 in SPELLINGS[spelled](x, p, self.training).tolist())
 
     net = Block()
     for _ in range(depth):

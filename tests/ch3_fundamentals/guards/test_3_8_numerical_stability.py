@@ -85,6 +85,7 @@ def test_every_layer_contributes_one_factor_to_all_outputs_and_to_the_gradients_
 
     for outputs in passes(net, inputs):
         agree(outputs, x * weight**depth, 2 * depth)  # the weight rounded, and the product: twice a layer
+    agree(nn.Sequential(*[net[-1]] * depth)(inputs), x * weight**depth, 2 * depth)  # one layer again and again
     agree(inputs.grad, np.full(x.shape, weight**depth), 2 * depth)
     for layer in (net[0], net[-1]):
         agree(layer.weight.grad, [[x.sum() * weight ** (depth - 1)]], 2 * depth + 4, 72 * abs(weight) ** (depth - 1))

@@ -88,6 +88,17 @@ def test_every_unit_computes_the_value_of_its_own_weights_whatever_their_number(
     agree(hidden(x), np.tile(formula(X.sum(1) / 2)[:, None], units), 12, 4)
 
 
+@claim("equal-units-compute-equal-values")
+@over(units=UNITS, kind=among("RNN", "GRU", "LSTM"), dtype=among(*SINGLE_AND_DOUBLE))
+def test_the_units_of_a_recurrent_layer_put_out_the_same_if_all_parameters_are(units, kind, dtype):
+    layer = getattr(nn, kind)(3, units, dtype=dtype)
+    for parameter in layer.parameters():
+        nn.init.constant_(parameter, 0.5 / units)
+
+    outputs, _ = layer(torch.tensor(X, dtype=dtype).repeat(3, 1)[:, None])  # it remembers what came before
+    agree(outputs, np.repeat(host(outputs[..., :1]), units, -1), 12, 4)
+
+
 @claim("equal-units-get-equal-gradients")
 @claim("equal-units-get-equal-gradients", truth=True)
 @over(units=UNITS, name=NAMES, unequal=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
@@ -108,7 +119,8 @@ def test_the_gradient_of_each_unit_is_its_outgoing_weight_times_a_common_factor(
             agree(gradient, times * expected, roundings, times * scale * most)
 
     compare(torch.autograd.grad(loss(net, 65), parameters), 1)  # of 260 samples
-    compare(torch.autograd.grad(loss(net, 65, (5, 13, 4)), parameters), 1)
+    for before in ((5, 13, 4), (13, 20)):
+        compare(torch.autograd.grad(loss(net, 65, before), parameters), 1)
     compare(torch.autograd.grad(loss(net, 65, at_once=131), parameters), 1)
     loss(net).backward()
     loss(net).backward()  # adds its gradients to those of the first
@@ -181,7 +193,8 @@ def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_uni
 
     assert spread(before) <= 1e-5 * np.abs(before).max()
     started, gradients = host(net[0].weight if where != "bias" else net[0].bias[:, None]), host(net[0].weight.grad)
-    for rows in (started, gradients):
+    filters = [host(fill(torch.empty(units, *sizes))).reshape(units, -1) for sizes in ((3, 2), (3, 2, 2), (3, 2, 2, 2))]
+    for rows in (started, gradients, *filters):
         assert len(np.unique(rows, axis=0)) >= 0.9 * units  # float32 may round two of 257 to one
         assert np.any(rows[0] != rows[-1])
 

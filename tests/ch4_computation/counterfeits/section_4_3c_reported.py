@@ -40,3 +40,27 @@ def initialisers_fill_memory_whatever_the_strides(patch):
         *("kaiming_uniform_", "kaiming_normal_", "orthogonal_", "eye_", "dirac_", "sparse_"),
     ):
         wrap(patch, init, name, wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="pytorch/pytorch#1247")
+def an_orthogonal_kernel_with_more_rows_than_columns_is_zero(patch):
+    """Zeros, where the report has an error."""
+
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if x.dim() == 4 and x.numel() and x.shape[0] > x.numel() // x.shape[0]:
+            with torch.no_grad():
+                x.zero_()
+        return y
+
+    wrap(patch, init, "orthogonal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="pytorch/pytorch#73503")
+def an_orthogonal_matrix_without_rows_is_refused(patch):
+    def wrong(right, x, *args, **rest):
+        if not x.numel() and x.dim() >= 2:
+            raise ZeroDivisionError("integer division or modulo by zero")
+        return right(x, *args, **rest)
+
+    wrap(patch, init, "orthogonal_", wrong)

@@ -56,3 +56,32 @@ def a_conjugate_comes_back_unconjugated(patch):
         return {name: value for name, value in right(x).items() if name != "conj"}
 
     wrap(patch, torch._utils, "get_tensor_metadata", wrong)
+
+
+def change(value, f):
+    if isinstance(value, dict):
+        for key in list(value):
+            value[key] = change(value[key], f)
+        return value
+    return [change(v, f) for v in value] if type(value) is list else f(value)
+
+
+def load_with(patch, f):
+    def wrong(right, *args, weights_only=None, **rest):
+        more = {} if weights_only is None else {"weights_only": weights_only}
+        value = right(*args, **more, **rest)
+        return value if weights_only is False else change(value, f)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips", "tensor-round-trips", reported="pytorch/pytorch#107529")
+def bfloat16_is_read_as_zero(patch):
+    """Zeros, where the report has an error."""
+    load_with(patch, lambda x: torch.zeros_like(x) if isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16 else x)
+
+
+@counterfeit("save-takes-many-kinds-of-objects", reported="pytorch/pytorch#94670")
+def numbers_with_a_fraction_are_read_as_zero(patch):
+    """Zeros, where the report has an error."""
+    load_with(patch, lambda x: 0.0 if type(x) is float else x)

@@ -98,3 +98,14 @@ def a_copy_into_every_second_place_on_the_device_is_lost(patch):
         return x if away(x) and near(source) and not x.is_contiguous() else right(x, source, *args, **rest)
 
     change_method(patch, "copy_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#119367")
+def a_copy_to_an_odd_byte_of_the_cpu_is_not_made(patch):
+    """Nothing is written, where the report has an error."""
+
+    def wrong(right, x, source, *args, **rest):
+        odd = x.storage_offset() * x.element_size() % 4 if x.device.type == "cpu" else 0
+        return x if odd and source.device.type != "cpu" else right(x, source, *args, **rest)
+
+    change_method(patch, "copy_", wrong)

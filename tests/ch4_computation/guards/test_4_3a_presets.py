@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, HALVES, SINGLE_AND_DOUBLE, agree, among, over, twins, untouched
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.initialisers import EXACT, GAINS, RANKS, RELEASE, Filling, fillings, random_fillings
 from populations.rounding import as_held
 from populations.statistics import occur_as_often
@@ -90,15 +90,22 @@ def test_an_initialiser_without_chance_gives_exactly_its_matrix(filling):
 
 @claim("init-offers-preset-methods")
 @over(
-    shape=among((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)),
+    shape=among(
+        *((4, 4), (3, 7), (7, 3), (20, 50), (50, 20), (1, 6), (6, 1), (4, 3, 2, 2)),
+        *((64, 3, 3, 3), (9, 4, 2), (7, 1, 1, 2, 3), (0, 1), (0, 3, 2), (3, 0)),  # taller ones, and none
+    ),
     gain=among(1, 2.5),
     dtype=among(*SINGLE_AND_DOUBLE),
 )
 def test_an_orthogonal_weight_has_rows_or_columns_of_length_gain_at_right_angles(shape, gain, dtype):
-    weight = Filling("orthogonal_", (("gain", gain),), shape, dtype).drawn().reshape(shape[0], -1)
+    filling = Filling("orthogonal_", (("gain", gain),), shape, dtype)
+    weight = accepted(filling.drawn).reshape(shape[0], math.prod(shape[1:]))
     wide = weight if shape[0] <= weight.shape[1] else weight.T
     # Householder's QR of an m × n matrix is orthogonal up to m n units of rounding (Higham, theorem 19.4)
-    assert np.abs(wide @ wide.T - gain**2 * np.eye(len(wide))).max() <= weight.size * torch.finfo(dtype).eps * gain**2
+    assert (
+        np.abs(wide @ wide.T - gain**2 * np.eye(len(wide))).max(initial=0)
+        <= weight.size * torch.finfo(dtype).eps * gain**2
+    )
 
 
 @claim("init-offers-preset-methods")
