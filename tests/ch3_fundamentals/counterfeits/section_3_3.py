@@ -207,7 +207,7 @@ def linear_forgets_the_bias_of_the_last_output(patch):
 
 @counterfeit("softmax-outputs-equal-classes")
 def linear_forgets_the_bias_for_a_single_sample(patch):
-    wrap(patch, F, "linear", lambda linear, x, weight, bias: linear(x, weight, bias if x.dim() > 1 else None))
+    wrap(patch, F, "linear", lambda linear, x, weight, bias=None: linear(x, weight, bias if x.dim() > 1 else None))
 
 
 @counterfeit("softmax-outputs-equal-classes")

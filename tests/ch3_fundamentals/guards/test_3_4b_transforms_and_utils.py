@@ -272,6 +272,13 @@ def test_make_grid_can_stretch_the_values_of_all_or_each_to_the_unit_interval(ut
     agree(images, array)
 
 
+def assert_shows(file, numbers):
+    """Raise AssertionError unless the picture in ``file`` has ``numbers`` (3, rows, columns), rounded and clipped."""
+    expected = np.clip(np.floor(255 * numbers + 0.5), 0, 255)
+    with pytest.importorskip("PIL.Image").open(file) as picture:
+        assert (picture.mode, np.array(picture).tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
+
+
 @claim("torchvision-offers-utils")
 @over(twin=GRIDS, per_row=among(2, 8), how=among({}, {"normalize": True, "value_range": (-0.5, 1.5)}))
 def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, utils, twin, per_row, how):
@@ -279,15 +286,17 @@ def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_p
     given = images / 64 - 0.5
     file = (tmp_path / "grid.png").open("w+b") if how else tmp_path / "grid.png"
     utils.save_image(given, file, format="png", nrow=per_row, padding=1, **how)
-    listed = (tmp_path / "listed.png").open("w+b")
-    utils.save_image([*given.view(-1, *given.shape[-3:])], listed, format="png", nrow=per_row, padding=1, **how)
     agree(given, array / 64 - 0.5)
+    assert_shows(file, arranged(array / 128 if how else array / 64 - 0.5, per_row, 1, 0.0))
 
-    shown = arranged(array / 128 if how else array / 64 - 0.5, per_row, 1, 0.0)
-    expected = np.clip(np.floor(255 * shown + 0.5), 0, 255)
-    for written in (file, listed):
-        with pytest.importorskip("PIL.Image").open(written) as picture:
-            assert (picture.mode, np.array(picture).tolist()) == ("RGB", np.moveaxis(expected, 0, -1).tolist())
+
+@claim("torchvision-offers-utils")
+@over(twin=GRIDS)
+def test_save_image_takes_a_list_of_images_for_the_grid_that_they_make(tmp_path, utils, twin):
+    images, array = twin
+    for number, target in enumerate((tmp_path / "grid.png", (tmp_path / "open.png").open("w+b"))):
+        utils.save_image([*images.view(-1, *images.shape[-3:]) / 64], target, format="png", nrow=2 + number, padding=1)
+        assert_shows(target, arranged(array / 64, 2 + number, 1, 0.0))
 
 
 @claim("torchvision-offers-utils")
