@@ -76,6 +76,17 @@ def tracked(x):
     return x.requires_grad
 
 
+def is_pending(x):
+    """The condition that a tensor's numbers are conjugated or negated only when they are read."""
+    return isinstance(x, torch.Tensor) and (x.is_conj() or x.is_neg())
+
+
+def as_in_memory(x, *args):
+    """The numbers of ``x`` as they lie in memory, without the conjugation and the sign that are pending."""
+    x = torch._neg_view(x) if x.is_neg() else x
+    return x.conj() if x.is_conj() else x
+
+
 def calls_after(count):
     """The condition that there were ``count`` calls before: a fault that a first call does not show."""
     calls = iter(range(count))

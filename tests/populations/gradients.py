@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from populations.operations import OPERATIONS
-from populations.twins import Twin
+from populations.twins import Twin, pending
 
 OPERATION = {operation.name: operation for operation in OPERATIONS}
 # Their results have no derivative, being whole numbers or truth values, use the shape of x alone, or copy its numbers.
@@ -79,6 +79,7 @@ SOURCES = {
     "view": lambda x: x.view(1, *x.shape, 1),
     "parameter": lambda x: nn.Parameter(x.detach()),
     "conjugate": lambda x: x.conj(),  # a view of complex numbers, of others the tensor itself
+    "pending": pending,
 }
 
 # Writes in place to a result of two dimensions, whether they change a number or not.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from populations.core import Population
-from populations.twins import FLOATS, LAYOUTS, NUMPY, SINGLE_AND_DOUBLE, WHOLE, Twin
+from populations.twins import FLOATS, LAYOUTS, NUMPY, SINGLE_AND_DOUBLE, WHOLE, WRITABLE, Twin, pending
 
 # Rank 0 to 5 against each other, a size of 1 on either side and on both, empty ones, and a table past powers of two.
 SHAPES = (
@@ -38,17 +38,19 @@ CLASHING = (
 
 @dataclass(frozen=True)
 class Pair:
-    """A recipe: ``x, a, y, b = pair`` makes two tensors and the arrays of their values; ``together`` in one memory, one
-    tensor behind the other.
+    """A recipe: ``x, a, y, b = pair`` makes two tensors and the arrays of their values; ``held`` "together" in one
+    memory, one tensor behind the other, or both "pending" (see there).
     """
 
     left: Twin
     right: Twin
-    together: bool = False
+    held: str = "apart"
 
     def __iter__(self) -> Iterator:
         (x, a), (y, b) = self.left, self.right
-        if self.together:
+        if self.held == "pending":
+            x, y = pending(x), pending(y)
+        if self.held == "together":
             memory = torch.cat([x.reshape(-1), y.reshape(-1)])
             x, y = (part.view(each.shape) for part, each in zip(memory.split([x.numel(), y.numel()]), (x, y)))
         yield from (x, a, y, b)
@@ -64,7 +66,7 @@ class Pair:
     def next(self) -> "Pair":
         """The same recipe with other values, tracked where this one is not."""
         twins = (twin.but(seed=twin.seed + 100, grad=not twin.grad) for twin in (self.left, self.right))
-        return Pair(*twins, self.together)
+        return Pair(*twins, self.held)
 
 
 def pair(
@@ -252,7 +254,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, DEEP, and two matrices in one memory.
+    numbers without dimensions in MIXED dtypes, DEEP, two matrices in one memory, and pending ones.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -272,8 +274,13 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]
     must += [Trial(binary, pair((binary.dtypes[0],) * 2, DEEP, 0, 0)) for binary in binaries]
-    beside = [replace(pair((binary.dtypes[0],) * 2, ((3, 2),) * 2, 0, 0), together=True) for binary in binaries]
-    must += map(Trial, binaries, beside)
+    for binary in binaries:
+        first, lazy = binary.dtypes[0], [dtype for dtype in binary.dtypes if dtype.is_complex]
+        must.append(Trial(binary, replace(pair((first,) * 2, ((3, 2),) * 2, 0, 0), held="together")))
+        must += [
+            Trial(binary, replace(pair((dtype,) * 2, BESIDE, turn, 0, WRITABLE), held="pending"))
+            for turn, dtype in enumerate((first, *lazy))
+        ]
     more = st.sampled_from(list(binaries)).flatmap(
         lambda binary: st.builds(
             lambda twice, *rest: Trial(binary, pair(*rest), twice),

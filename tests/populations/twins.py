@@ -177,6 +177,15 @@ def differentiable(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex
 
 
+def pending(x: torch.Tensor) -> torch.Tensor:
+    """The values of ``x`` as a lazily conjugated or negated view, the numbers of which in memory are others: as torch
+    gives ``z.conj()`` and ``z.conj().imag``. Truth values stay as they are.
+    """
+    if x.is_complex():
+        return x.conj().resolve_conj().conj()
+    return x if x.dtype == torch.bool else torch._neg_view(-x)
+
+
 def finer(shape: tuple[int, ...]) -> list[int]:
     """``shape`` with every even size halved and a 2 before it: strides can always express that."""
     return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output, change_output_where, of_dtype, recycle, wrap
+from harness.forging import as_in_memory, change_output, change_output_where, is_pending, of_dtype, recycle, wrap
 from torch import Tensor
 
 # ── tensor-constructor-takes-sizes ──
@@ -626,3 +626,8 @@ def ones_fill_the_memory_of_an_output_with_gaps_from_its_start(patch):
         return output
 
     wrap(patch, torch, "ones", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def a_copy_of_a_tensor_forgets_a_pending_sign_or_conjugate(patch):
+    wrap(patch, torch, "tensor", lambda right, x, **k: right(as_in_memory(x) if is_pending(x) else x, **k))

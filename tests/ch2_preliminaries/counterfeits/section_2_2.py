@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
+    as_in_memory,
     beyond,
     change_method,
     change_output_where,
     copied,
+    is_pending,
     not_contiguous,
     of_dtype,
     tracked,
@@ -979,3 +981,37 @@ def an_array_is_added_in_place(patch):
         return add(x, torch.tensor(other) if isinstance(other, np.ndarray) else other)
 
     change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("view-shares-data")
+def view_forgets_a_pending_sign(patch):
+    where(patch, Tensor, "view", Tensor.is_neg, as_in_memory)
+
+
+@counterfeit("reshape-does-not-guarantee-a-copy")
+def reshape_forgets_a_pending_sign(patch):
+    where(patch, Tensor, "reshape", Tensor.is_neg, as_in_memory)
+
+
+@counterfeit("clone-then-view-is-independent")
+def clone_forgets_a_pending_sign(patch):
+    change_method(patch, "clone", lambda clone, x, **k: clone(torch._neg_view(x) if x.is_neg() else x, **k))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def in_place_the_memory_of_a_pending_operand_is_added(patch):
+    change_method(patch, "__iadd__", lambda add, x, y: add(x, as_in_memory(y) if is_pending(y) else y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def what_is_added_in_place_to_a_pending_tensor_is_added_to_its_memory(patch):
+    def wrong(add, x, y):
+        add(as_in_memory(x), y)
+        return x
+
+    change_method(patch, "__iadd__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_product_forgets_the_pending_conjugate_of_its_second_operand(patch):
+    change_method(patch, "__imul__", lambda multiply, x, y: multiply(x, as_in_memory(y) if is_pending(y) else y))

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
+    as_in_memory,
     beyond,
     change_method,
     change_output,
     copied,
     in_order_of_storage,
+    is_pending,
     not_contiguous,
     of_dtype,
     tracked,
@@ -1131,3 +1133,18 @@ def times_infinity_in_place_is_finite(patch):
 
     for name in ("__imul__", "mul_"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_sum_reads_the_memory_of_a_pending_operand(patch):
+    change_addition(patch, lambda add, x, y: add(x, as_in_memory(y) if is_pending(y) else y))
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_comparison_reads_the_memory_of_a_pending_operand(patch):
+    change_method(patch, "__lt__", lambda less, x, y: less(x, as_in_memory(y) if is_pending(y) else y))
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_quotient_forgets_to_conjugate_its_divisor(patch):
+    change_method(patch, "__truediv__", lambda divide, x, y: divide(x, as_in_memory(y) if is_pending(y) else y))

@@ -7,7 +7,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, not_contiguous, of_dtype, where, wrap
+from harness.forging import as_in_memory, change_method, change_result, not_contiguous, of_dtype, where, wrap
 from torch import Tensor
 
 
@@ -812,3 +812,8 @@ def truth_values_arrive_on_the_cpu_all_true(patch):
         lambda x, y: moved(x, y) and y.device.type == "cpu" and x.dtype == torch.bool,
         lambda x, y: y.fill_(y.any()) if y.numel() > 1 else y,
     )
+
+
+@counterfeit("to-changes-dtype-too")
+def a_conversion_forgets_a_pending_sign(patch):
+    change_method(patch, "to", lambda to, x, *a, **k: to(as_in_memory(x) if x.is_neg() else x, *a, **k))

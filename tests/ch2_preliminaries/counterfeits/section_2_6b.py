@@ -4,6 +4,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     alter_property,
+    as_in_memory,
     change_gradient,
     change_method,
     change_output_where,
@@ -745,3 +746,8 @@ def operands_given_by_name_are_not_tracked(patch):
 def a_result_whose_shape_changes_in_place_becomes_a_leaf(patch):
     for name in ("unsqueeze_", "squeeze_", "t_", "transpose_"):
         change_method(patch, name, lambda right, x, *dims: right(x, *dims).detach_())
+
+
+@counterfeit("detach-stops-tracking")
+def detach_forgets_a_pending_sign(patch):
+    where(patch, Tensor, "detach", Tensor.is_neg, as_in_memory)

@@ -10,7 +10,7 @@ from populations.arrays import BOTH, REAL, array_of
 from populations.comparing import untouched
 from populations.initialisers import RELEASE
 from populations.rounding import as_held
-from populations.twins import NUMPY, SHAPES
+from populations.twins import NUMPY, SHAPES, pending
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
@@ -115,9 +115,10 @@ def test_the_values_of_an_array_are_copied_in_its_logical_order_whatever_its_lay
 
     assert x.dtype == twin.dtype
     array[...] = 1
-    again = torch.tensor(x)
+    again, late = torch.tensor(x), torch.tensor(pending(x))
     x.data[...] = 1
     agree(again, twin.array())
+    agree(late, twin.array())
 
 
 @claim("tensor-function-takes-data")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
-from populations.twins import LEAVES, NUMPY, finer
+from populations.twins import LEAVES, NUMPY, finer, pending
 from torch import nn
 
 claim = pytest.mark.claim
@@ -74,7 +74,7 @@ NUMBERS = among(
     EVERY_MODE,
     number=NUMBERS,
     dimensions=among(0, 1, 4),
-    of=each("tensor", "parameter", "element", "result", "conjugate", "negative"),
+    of=each("tensor", "parameter", "element", "result", "pending"),
 )
 def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
     value, dtype = number
@@ -87,8 +87,7 @@ def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimension
         "parameter": lambda: nn.Parameter(one, requires_grad=tracked.requires_grad).item(),
         "element": lambda: torch.stack([torch.zeros_like(one), one])[1].item(),
         "result": lambda: result.item(),
-        "conjugate": lambda: one.conj_physical().conj().item(),  # a view, and so is the next
-        "negative": lambda: (one if dtype == torch.bool else torch._neg_view(-one)).item(),
+        "pending": lambda: pending(one).item(),
     }[of]()
 
     assert type(item) is type(value)
@@ -133,7 +132,10 @@ AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
     ">>": (operator.rshift, operator.irshift, WHOLE),
 }
 ARITHMETIC = ("+", "-", "*", "**", "/")
-BY = ("a number", "a neutral number", "a tensor", "a tracked one", "of another dtype", "itself", "a truth value")
+BY = (
+    *("a number", "a neutral number", "a tensor", "a tracked one", "a pending one", "of another dtype", "itself"),
+    "a truth value",
+)
 SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
 NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
@@ -161,6 +163,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
         "a neutral number": lambda: (bool(neutral) if dtype == torch.bool else neutral, neutral),
         "a tensor": lambda: (alike, twos),
         "a tracked one": lambda: (alike.requires_grad_(dtype not in BITS), twos),
+        "a pending one": lambda: (pending(alike), twos),
         "of another dtype": lambda: (alike.to(other), twos),
         "itself": lambda: (view.view(view.shape), array),
     }[by]()
@@ -173,6 +176,17 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
     agree(tensor, array)
     assert augmented(view, operand) is view
     agree(tensor, expected)
+    untouched(tensor)
+
+
+@claim("augmented-assignment-writes-through")
+@over(EVERY_MODE, twin=twins((*FLOATS, torch.int64, torch.complex64), WRITABLE, values="small"), sign=among("+", "*"))
+def test_through_a_conjugated_or_negated_view_the_memory_gets_what_the_view_then_shows(twin, sign):
+    (tensor, array), (plain, augmented, _) = twin, AUGMENTED[sign]
+    view, read = (tensor.conj(), np.conj) if tensor.is_complex() else (torch._neg_view(tensor), np.negative)
+
+    assert augmented(view, 3) is view
+    agree(tensor, read(plain(read(array), np.asarray(3, array.dtype))))
     untouched(tensor)
 
 

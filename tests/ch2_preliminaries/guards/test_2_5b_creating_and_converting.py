@@ -9,6 +9,7 @@ from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree,
 from populations.creators import CREATORS, PATTERNS
 from populations.mixing import CPU, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
+from populations.twins import pending
 
 claim = pytest.mark.claim
 
@@ -131,6 +132,7 @@ def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversi
         converted.fill_(0)
         agree(z, array)
         untouched(z)
+    agree(convert(pending(z), device, target), array.astype(bool) if target == torch.bool else array)
 
 
 @claim("to-changes-dtype-too")
@@ -220,4 +222,4 @@ def test_nothing_is_copied_where_nothing_changes_unless_one_asks(twin):
     copy = z.to("cpu", z.dtype, copy=True)
     assert copy is not z
     agree(copy, array)
-    agree(z.conj().to("cpu", torch.complex128), array.conj().astype(complex))
+    agree(pending(z).to("cpu", torch.complex128), array.astype(complex))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, normal, over, twins, whole
+from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, each, normal, over, twins, whole
 from populations.gradients import SOURCES, WRITES, grad_of
 from populations.operations import FEW, ONCE_EACH, TRACKABLE
 from torch import nn
@@ -42,7 +42,7 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of, l
 
 
 @claim("detach-stops-tracking")
-@over(twin=FEW.also(*EXPANDED), of=among(*SOURCES), leave=among(*DETACHED))
+@over(twin=FEW.also(*EXPANDED), of=among(*SOURCES), leave=each(*DETACHED))
 def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, leave):
     x, array = twin.but(grad=True)
     source = SOURCES[of](x)
