@@ -225,7 +225,9 @@ class Labelled:
         target = torch.tensor(buffer, dtype=dtype, device="cpu").to(scores.device)
         if self.weighted:
             arrays["weight"] = random.integers(1, 8, classes, endpoint=True) / (4 if self.of.seed % 3 else -4)
-            options["weight"] = torch.tensor(arrays["weight"], dtype=scores.dtype, device="cpu").to(scores.device)
+            step = 1 + self.of.seed % 2  # with gaps or without
+            weight = torch.tensor(np.repeat(arrays["weight"], step), dtype=scores.dtype, device="cpu")
+            options["weight"] = weight.to(scores.device)[::step]
         yield scores
         yield target.as_strided(arrays["target"].shape, strides, offset)
         yield options

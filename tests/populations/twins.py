@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from torch import from_numpy  # the true one, also where a false one is planted in its place
+from torch import detach, from_numpy  # the true ones, also where false ones are planted in their place
 
 from populations import places
 from populations.core import Population
@@ -140,7 +140,7 @@ class Twin:
             if view.requires_grad:
                 view.retain_grad()
             return view
-        return torch.nn.Parameter(view, grad) if self.kind == "parameter" else view.detach().requires_grad_(grad)
+        return torch.nn.Parameter(view, grad) if self.kind == "parameter" else detach(view).requires_grad_(grad)
 
 
 @functools.lru_cache(maxsize=1024)  # some 20 MB: twins of several dtypes and layouts hold the same numbers

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import after_copying, change_gradient, change_method, change_output, wrap
+from harness.forging import after_copying, change_gradient, change_method, change_output, in_order_of_storage, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -384,3 +384,46 @@ def cross_entropy_halves_the_gradient_of_scores_that_a_network_made(patch):
         return right(change_gradient(x, lambda g: g / 2) if made else x, *rest, **named)
 
     wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def the_functional_softmax_halves_the_gradient_of_what_has_gaps(patch):
+    def wrong(right, input, *rest, **named):
+        gaps = input.requires_grad and not input.is_contiguous()
+        return right(change_gradient(input, lambda g: g / 2) if gaps else input, *rest, **named)
+
+    wrap(patch, F, "softmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def what_arrives_at_softmax_by_columns_is_read_by_rows(patch):
+    change_method(patch, "softmax", lambda right, *a, **k: change_gradient(right(*a, **k), in_order_of_storage))
+
+
+@counterfeit("cross-entropy-only-sees-the-true-class")
+def nll_loss_halves_the_gradient_of_what_lies_by_columns(patch):
+    def wrong(right, input, *rest, **named):
+        return right(input if input.is_contiguous() else change_gradient(input, lambda g: g / 2), *rest, **named)
+
+    wrap(patch, F, "nll_loss", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def class_weights_with_gaps_are_read_without_them(patch):
+    def wrong(right, *scores, weight=None, **named):
+        return right(*scores, weight=weight if weight is None else in_order_of_storage(weight), **named)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def given_by_name_the_loss_is_a_sum(patch):
+    def wrong(right, *scores, **named):
+        return right(*scores, **named | {"reduction": "sum"} if "input" in named else named)
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def given_by_name_softmax_takes_the_last_dimension(patch):
+    wrap(patch, F, "softmax", lambda right, *x, **k: right(*x, **k | {"dim": -1} if "input" in k else k))

@@ -37,8 +37,8 @@ def columns_first(x):
 
 
 TARGETS = ("indices", "probabilities", "indices", "one-hot")
-BOTH = each("softmax", "log_softmax")  # of which a device may have one
-SOFTMAX, LOG_SOFTMAX = spelled("softmax", "Softmax"), spelled("log_softmax", "LogSoftmax")
+SPELLED = {"softmax": spelled("softmax", "Softmax"), "log_softmax": spelled("log_softmax", "LogSoftmax")}
+BOTH = each(*SPELLED)  # of which a device may have one
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
     "module": lambda x, y, **options: twice(nn.CrossEntropyLoss(**options), x, y),
@@ -73,7 +73,7 @@ def test_softmax_divides_the_exponentials_by_their_sum_along_any_dimension_and_k
     tensor, array = scored
     expected = softmax(array, scored.dim)
 
-    for number, spelling in enumerate(SOFTMAX.values()):  # of scores 640 apart 1e-274 or, in float32, 0
+    for number, spelling in enumerate(SPELLED["softmax"].values()):  # of scores 640 apart 1e-274 or, in float32, 0
         with EVERY_MODE[(number + scored.seed) % 3]():
             probabilities = spelling(tensor, scored.dim)
         assert probabilities.dtype == tensor.dtype
@@ -118,12 +118,12 @@ def test_no_number_of_classes_up_to_1040_is_an_exception(dtype, name):
 
 
 @claim("softmax-gives-a-distribution")
-@over(twin=twins(COMPUTED, shapes=((),), values="small"), dim=among(0, -1), spelled=among(*SOFTMAX))
+@over(twin=twins(COMPUTED, shapes=((),), values="small"), dim=among(0, -1), spelled=among(*SPELLED["softmax"]))
 def test_a_score_without_a_dimension_has_all_the_probability_and_each_of_4096_equal_ones_its_share(twin, dim, spelled):
     tensor, _ = twin
-    agree(SOFTMAX[spelled](tensor * 64, dim), 1.0)
+    agree(SPELLED["softmax"][spelled](tensor * 64, dim), 1.0)
     shape = (4096, 1)[:: 2 * dim + 1]
-    agree(SOFTMAX[spelled]((tensor * 8).expand(shape).clone(), dim), np.full(shape, 1 / 4096), roundings=8)
+    agree(SPELLED["softmax"][spelled]((tensor * 8).expand(shape).clone(), dim), np.full(shape, 1 / 4096), roundings=8)
 
 
 @claim("softmax-gives-a-distribution")
@@ -136,7 +136,8 @@ def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_w
     # since torch 2.9 so large that the sum over many classes is more than float16, which kept it before, can hold
     large = 512 if torch.__version__ >= (2, 9) else 0.5
     weight = (large + large / 2 * np.cos(np.arange(array.size))).reshape(array.shape).astype(array.dtype)
-    upstream, tracked = torch.tensor(weight, device="cpu").to(tensor.device), tensor.clone().requires_grad_()
+    leaf = tensor.detach().requires_grad_()  # as it lies in memory
+    upstream = columns_first(leaf).copy_(torch.tensor(weight, device="cpu"))
     roundings, p = 20 + 3 * summed(scored.dtype, array.shape[scored.dim]), softmax(array, scored.dim)
     total = weight.sum(scored.dim, dtype=np.float64, keepdims=True)
 
@@ -144,9 +145,12 @@ def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_w
         "softmax": (p * (weight - (p * weight).sum(scored.dim, keepdims=True)), 1.5 * large * np.max(p, initial=0)),
         "log_softmax": (weight - p * total, 1.5 * large + np.abs(p * total).max(initial=0)),
     }[name]
-    for wide in (None, torch.promote_types(tensor.dtype, torch.float32)):
-        result = getattr(torch, name)(tracked, scored.dim, dtype=wide)
-        (gradient,) = accepted(torch.autograd.grad, result, tracked, upstream)
+    wide = torch.promote_types(tensor.dtype, torch.float32)
+    ways = {**SPELLED[name], "out": lambda x, dim: getattr(torch, name)(x, dim, dtype=wide)}  # out= is not recorded
+    for number, way in enumerate([*ways.values()][scored.seed % 2 :: 2], scored.seed // 2):  # half of them each
+        result = way(leaf[...] if number % 2 else leaf, scored.dim)
+        arriving = upstream.contiguous() if number % 3 else upstream
+        (gradient,) = accepted(torch.autograd.grad, result, leaf, arriving)
         agree(gradient, expected, roundings, scale)
 
 
@@ -192,7 +196,10 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
 def test_the_loss_of_given_probabilities_has_no_gradient_but_at_the_label(labels):
     _, target, _, arrays = labels
     p = softmax(arrays["scores"], labels.of.dim).astype(arrays["scores"].dtype)
-    given = torch.tensor(p, device="cpu").to(target.device).requires_grad_()
+    given = torch.tensor(p, device="cpu").to(target.device)
+    if given.dim() < 4 and labels.of.seed % 2:  # nll_loss itself refuses to go back to images in another order
+        given = columns_first(given).copy_(given)
+    given.requires_grad_()
     F.nll_loss(given.log(), target, reduction="sum").backward()
 
     agree(given.grad, -one_hot(arrays["target"], p.shape[labels.of.dim]) / p, 4)
@@ -304,7 +311,7 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
     roundings = 8 + summed(scored.dtype, array.shape[scored.dim])
     size = np.abs(logs).max(initial=1, where=np.isfinite(logs))
 
-    for number, spelling in enumerate(LOG_SOFTMAX.values()):
+    for number, spelling in enumerate(SPELLED["log_softmax"].values()):
         with EVERY_MODE[(number + scored.seed) % 3]():
             once = spelling(tensor, scored.dim)
         agree(once, logs, roundings, size)
@@ -312,3 +319,14 @@ def test_the_log_probability_is_the_score_minus_one_number_for_every_class_of_a_
     # logsumexp is itself a number as large as the scores
     total = torch.logsumexp(tensor, scored.dim, keepdim=True)
     agree(tensor - total, logs, roundings, np.abs(array).max(initial=size, where=np.isfinite(array)))
+
+
+@claim("softmax-gives-a-distribution", "cross-entropy-loss-is-the-mean")
+@over(EVERY_MODE, labels=labelled(values=("fractions",), reductions=("mean", "sum")))
+def test_scores_and_labels_may_be_given_by_name_in_any_order(labels):
+    tensor, target, options, arrays = labels
+    p = F.softmax(dim=labels.of.dim, input=tensor)
+
+    agree(p, softmax(arrays["scores"], labels.of.dim), 8 + summed(labels.of.dtype, tensor.shape[labels.of.dim]))
+    loss = F.cross_entropy(target=target, **options, input=tensor)
+    agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
