@@ -234,3 +234,11 @@ def least_squares_of_fewer_examples_than_features_finds_the_smallest_for_the_fir
         return found
 
     wrap(patch, torch.linalg, "lstsq", wrong)
+
+
+@counterfeit("squared-loss-is-half-squared-error")
+def a_square_in_float16_keeps_its_sign(patch):
+    def wrong(power, x, exponent):
+        return power(x, exponent) * (x.sign() if x.dtype == torch.float16 and exponent == 2 else 1)
+
+    change_method(patch, "__pow__", wrong)

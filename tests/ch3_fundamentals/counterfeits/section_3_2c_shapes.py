@@ -401,3 +401,12 @@ def without_elements_empty_dimensions_go_too(patch):
         return result.flatten() if not (dim or rest or result.numel()) else result
 
     change_method(patch, "squeeze", wrong)
+
+
+@counterfeit("squeeze-removes-unit-dimensions", "squeeze-one-dimension")
+def squeezed_in_place_the_last_truth_value_is_false(patch):
+    def wrong(squeeze, x, *dim, **rest):
+        x.reshape(-1)[-1:].zero_() if x.dtype == torch.bool and x.is_contiguous() else x
+        return squeeze(x, *dim, **rest)
+
+    change_method(patch, "squeeze_", wrong)

@@ -400,3 +400,17 @@ def squared_error_of_transposed_target_is_read_in_storage_order(patch):
         return mse(x, y, *a, **r)
 
     wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def normal_ignores_the_generator_that_it_is_given(patch):
+    change_method(patch, "normal_", lambda draw, x, *given, generator=None, **named: draw(x, *given, **named))
+
+
+@counterfeit("init-sets-weights-in-place")
+def with_a_generator_normal_draws_from_that_of_all_others_too(patch):
+    def wrong(draw, x, *given, generator=None, **named):
+        draw(x, *given, **named)
+        return draw(x, *given, generator=generator, **named)
+
+    change_method(patch, "normal_", wrong)

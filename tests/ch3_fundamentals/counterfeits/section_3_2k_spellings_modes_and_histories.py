@@ -1,6 +1,7 @@
 """Counterfeits of section 3.2, modules in other modes, other spellings, what was replaced, added later or copied."""
 
 import copy
+import re
 
 import torch
 from harness.counterfeits import counterfeit
@@ -729,3 +730,11 @@ def an_optimizer_leaves_the_gradients_of_frozen_parameters(patch):
             parameter.grad = gradient
 
     wrap(patch, Optimizer, "zero_grad", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def a_list_tells_one_equal_layer_too_few(patch):
+    def wrong(right, self):
+        return re.sub(r": (\d+) x", lambda found: f": {int(found[1]) - 1} x", right(self))
+
+    wrap(patch, nn.ModuleList, "__repr__", wrong)

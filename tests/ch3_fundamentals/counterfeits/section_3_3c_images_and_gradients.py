@@ -427,3 +427,25 @@ def given_by_name_the_loss_is_a_sum(patch):
 @counterfeit("softmax-gives-a-distribution")
 def given_by_name_softmax_takes_the_last_dimension(patch):
     wrap(patch, F, "softmax", lambda right, *x, **k: right(*x, **k | {"dim": -1} if "input" in k else k))
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def of_volumes_the_last_slice_is_left_out(patch):
+    def wrong(right, input, target, *rest, **named):
+        return (
+            right(input[..., :-1], target[..., :-1], *rest, **named)
+            if input.dim() == 5
+            else right(input, target, *rest, **named)
+        )
+
+    wrap(patch, F, "cross_entropy", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def given_probabilities_get_half_their_gradient(patch):
+    def wrong(right, input, target, *rest, **named):
+        return right(
+            input, change_gradient(target, lambda g: g / 2) if target.requires_grad else target, *rest, **named
+        )
+
+    wrap(patch, F, "cross_entropy", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, step_with, wrap
+from harness.forging import around_step, change_gradient, change_method, step_with, wrap
 from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 
@@ -117,3 +117,13 @@ def a_sum_in_float16_stops_at_2048_times_its_largest_term(patch):
         return out.float().clamp(-most, most).to(out.dtype)
 
     change_method(patch, "sum", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def the_norm_of_zeros_has_the_gradient_nan(patch):
+    def wrong(norm, x, *given, **named):
+        return norm(
+            change_gradient(x, lambda g: g if x.any() else g * torch.nan) if x.requires_grad else x, *given, **named
+        )
+
+    change_method(patch, "norm", wrong)

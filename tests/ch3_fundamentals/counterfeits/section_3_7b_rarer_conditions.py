@@ -82,3 +82,13 @@ def once_in_evaluation_the_gradient_of_an_earlier_pass_is_not_scaled(patch):
         return right(self, change_gradient(input, lambda g: g if self.training else g * (1 - self.p)))
 
     wrap(patch, nn.Dropout, "forward", wrong)
+
+
+@counterfeit("dropout-keeps-the-expectation", "dropout-scales-survivors")
+def in_evaluation_whole_channels_keep_half_their_gradient(patch):
+    for name in ("dropout2d", "alpha_dropout"):
+
+        def wrong(right, x, p=0.5, training=True, inplace=False):
+            return right(x if training else change_gradient(x, lambda g: g / 2), p, training, inplace)
+
+        wrap(patch, F, name, wrong)

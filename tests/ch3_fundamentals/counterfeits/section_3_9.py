@@ -433,3 +433,12 @@ def adam_makes_equal_what_is_nearly_equal(patch):
                 units.copy_(units[-1:].expand_as(units).clone())
 
     before_step(patch, Adam, level)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def past_sixteen_units_the_last_one_gets_half_its_gradient(patch):
+    def wrong(right, x, w, *bias):
+        halved = len(w) % 16 == 1 < len(w)
+        return right(x, change_gradient(w, lambda g: torch.cat([g[:-1], g[-1:] / 2])) if halved else w, *bias)
+
+    wrap(patch, F, "linear", wrong)

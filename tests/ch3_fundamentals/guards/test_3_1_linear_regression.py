@@ -91,7 +91,11 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
 
 
 @claim("squared-loss-is-half-squared-error", "sgd-step-subtracts-scaled-mean-gradient")
-@over(twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), ("contiguous", "gappy", "transposed"), ranks=(1, 3)))
+@over(
+    twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), ("contiguous", "gappy", "transposed"), ranks=(1, 3)).also(
+        *(Twin(torch.float16, shape, layout) for shape in ((2, 3), (257,)) for layout in ("contiguous", "gappy"))
+    )
+)
 def test_the_mean_of_half_the_squares_has_the_error_over_the_number_as_its_gradient(twin):
     (leaf, x), (label, y) = twin, twin.but(seed=twin.seed + 1, layout="contiguous")
     predicted, error, n = leaf.requires_grad_(), x.astype(np.float64) - y, max(x.size, 1)

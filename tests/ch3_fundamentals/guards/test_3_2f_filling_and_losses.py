@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import itertools
 import math
 
@@ -37,6 +38,27 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
     assert ((tensor.data_ptr(), tensor.stride()), tensor.is_leaf, tensor.requires_grad) == (place, True, True)
     untouched(tensor)
     filling.follow(*draws)
+
+
+BY_GENERATOR = {"method": lambda x, generator: x.detach().normal_(generator=generator)}
+if "generator" in inspect.signature(init.normal_).parameters:  # not so in the oldest releases
+    BY_GENERATOR["function"] = lambda x, generator: init.normal_(x, generator=generator)
+
+
+@claim("init-sets-weights-in-place")
+@over(fill=among(*BY_GENERATOR), size=among(3, 20, 1000), dtype=among(*SINGLE_AND_DOUBLE))
+def test_a_generator_that_is_given_draws_by_its_seed_and_the_one_of_all_others_stays_where_it_was(fill, size, dtype):
+    x = torch.empty(size, dtype=dtype, requires_grad=True)
+
+    def drawn(seed):
+        BY_GENERATOR[fill](x, torch.Generator(x.device).manual_seed(seed))
+        return x.tolist()
+
+    torch.manual_seed(3)
+    following = torch.randn(size).tolist()
+    torch.manual_seed(3)
+    assert drawn(7) == drawn(7) != drawn(8)
+    assert torch.randn(size).tolist() == following
 
 
 UP = 1 + 2**-7 - 2**-14 - 2**-27  # which single and half precision round up

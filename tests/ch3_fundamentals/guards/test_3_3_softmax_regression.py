@@ -276,6 +276,18 @@ def test_its_gradient_follows_from_the_definition_with_every_option_and_without(
         agree(gradient / -4, expected, 20 + summed(labels.of.dtype, 3 * tensor.shape[labels.of.dim]), size)
 
 
+@claim("cross-entropy-loss-is-the-mean")
+@over(labels=labelled(COMPUTED, ("probabilities",), (False, True), smoothing=(0.0, 0.25), values=("fractions",)))
+def test_a_given_probability_has_the_gradient_minus_weight_times_log_probability_over_the_number_of_samples(labels):
+    tensor, target, options, arrays = labels
+    F.cross_entropy(tensor.detach(), target.requires_grad_(), **options).backward()
+
+    logs, classes = log_softmax(arrays["scores"], labels.of.dim), tensor.shape[labels.of.dim]
+    weight = np.broadcast_to(arrays.get("weight", 1), classes).reshape(-1, *[1] * (tensor.dim() - 1 - labels.of.dim))
+    expected = -logs * weight * (1 - labels.smoothing) / max(logs.size // classes, 1)
+    agree(target.grad, expected, 12 + summed(labels.of.dtype, 2 * classes), np.abs(expected).max(initial=0))
+
+
 @claim("cross-entropy-loss-is-the-mean", truth=True)
 @pytest.mark.cpu
 @over(

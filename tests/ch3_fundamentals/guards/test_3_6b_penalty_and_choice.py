@@ -90,6 +90,8 @@ def test_the_gradient_of_the_norm_is_the_unit_vector_and_of_zeros_it_is_zero(twi
         norms = np.sqrt(np.square(array.astype(np.float64)).sum(named.get("dim"), keepdims=True))
         (gradient,) = torch.autograd.grad(tensor.requires_grad_().norm(**named).sum(), tensor)
         agree(gradient, array / np.where(norms, norms, 1), roundings=4)
+        zeros = torch.zeros_like(tensor).requires_grad_()
+        agree(torch.autograd.grad(zeros.norm(**named).sum(), zeros)[0], 0 * array)
 
 
 @claim("norm-is-the-l2-norm")

@@ -15,7 +15,7 @@ from torch import nn
 claim = pytest.mark.claim
 
 NAMES = among(*ACTIVATIONS)
-UNITS = among(2, 5, 9, 33, 40, 257)
+UNITS = among(2, 5, 9, 17, 33, 40, 257)
 OPTIMIZERS = among(
     *(("SGD", {"lr": 0.05}), ("SGD", {"lr": 0.05, "momentum": 0.5}), ("Adam", {"lr": 0.05}), ("AdamW", {"lr": 0.05})),
     *(("RMSprop", {"lr": 0.01}), ("Adagrad", {"lr": 0.05}), ("Adam", {"lr": 0.05, "amsgrad": True, "foreach": True})),
