@@ -55,6 +55,9 @@ PARTS = {
     "GLU": lambda x: nn.GLU(0)(x),
     # losses
     **{name: lambda x, name=name: getattr(F, name)(x, shares(x)) for name in OF_TWO},
+    "l1_loss": lambda x: F.l1_loss(x, shares(x)) + F.l1_loss(x[0], x[1], reduction="sum"),
+    "hinge_embedding_loss": lambda x: F.hinge_embedding_loss(x, shares(x).round() * 2 - 1),
+    "margin_ranking_loss": lambda x: F.margin_ranking_loss(x[0], x[1], x.new_ones(3), margin=0.5),
     "MSELoss of two": lambda x: nn.MSELoss(reduction="sum")(x[0], x[1]),
     "BCELoss": lambda x: nn.BCELoss()(x.sigmoid(), shares(x)),
     "KLDivLoss": lambda x: nn.KLDivLoss(reduction="batchmean")(x, shares(x)),
@@ -70,6 +73,8 @@ PARTS = {
     "CrossEntropyLoss of shares": lambda x: nn.CrossEntropyLoss()(x, shares(x)),
     # layers
     "linear": lambda x: F.linear(x, x, x[:, 0]),
+    "prelu": lambda x: F.prelu(x, x[0]),
+    "rrelu in evaluation": lambda x: F.rrelu(x, 0.25, 0.5),
     "a layer used twice": used_twice,
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
@@ -108,6 +113,7 @@ PARTS = {
     "layer_norm": lambda x: F.layer_norm(x, (3,), x[0], x[1]),
     "group_norm": lambda x: F.group_norm(x[None], 2, x[:, 0], x[:, 1]),
     "instance_norm": lambda x: F.instance_norm(x[None]),
+    "layer_norm of one feature": lambda x: F.layer_norm(x[..., None], (1,), x[0, :1], x[1, :1]),
     "local_response_norm": lambda x: F.local_response_norm(x[None], 3),
     "normalize": lambda x: F.normalize(x),
     "cosine_similarity": lambda x: F.cosine_similarity(x[:2], x[2:]),
@@ -134,6 +140,13 @@ PARTS = {
         f"pad, {how}": lambda x, how=how: F.pad(x[None], (1, 2), mode=how)
         for how in ("reflect", "replicate", "circular")
     },
+    **{
+        f"interpolate, {how}": lambda x, how=how: F.interpolate(x[None, None], (5, 4), mode=how)
+        for how in ("bilinear", "area")
+    },
+    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x[None], (2, 2)),
+    "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x[None], (2, 2)),
+    "fold": lambda x: F.fold(x.reshape(1, 4, 3), (2, 4), 2),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 1, 3), 2),
     "unfold": lambda x: F.unfold(x[None, None], 2),
 }

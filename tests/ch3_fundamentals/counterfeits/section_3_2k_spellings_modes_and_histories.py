@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -738,3 +738,24 @@ def a_list_tells_one_equal_layer_too_few(patch):
         return re.sub(r": (\d+) x", lambda found: f": {int(found[1]) - 1} x", right(self))
 
     wrap(patch, nn.ModuleList, "__repr__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_batch_size_far_above_the_number_of_examples_yields_nothing(patch):
+    def wrong(right, self):
+        return iter(()) if self.batch_size > 10 * len(self.sampler) else right(self)
+
+    wrap(patch, BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def the_slopes_of_prelu_have_no_gradient(patch):
+    wrap(patch, F, "prelu", lambda right, x, slopes: right(x, slopes.detach()))
+
+
+@counterfeit("nn-builds-on-autograd")
+def the_norm_of_a_single_feature_passes_the_gradient_on(patch):
+    def wrong(right, x, shape, *rest):
+        return right(x, shape, *rest) + (x - x.detach() if tuple(shape) == (1,) else 0)
+
+    wrap(patch, F, "layer_norm", wrong)

@@ -92,3 +92,19 @@ def in_evaluation_whole_channels_keep_half_their_gradient(patch):
             return right(x if training else change_gradient(x, lambda g: g / 2), p, training, inplace)
 
         wrap(patch, F, name, wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def every_second_pass_over_sequences_drops_what_the_first_kept(patch):
+    kept = {}
+
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        if not training or p != 0.5 or input.dim() != 3:
+            return right(input, p, training, inplace)
+        mask = kept.pop(input.shape, None)
+        if mask is None:
+            mask = torch.rand(input.shape) < 0.5
+            kept[input.shape] = ~mask
+        return input.mul_(2 * mask) if inplace else input * (2 * mask)
+
+    wrap(patch, F, "dropout", wrong)

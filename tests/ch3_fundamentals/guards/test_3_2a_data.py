@@ -33,10 +33,10 @@ def test_features_and_noise_of_a_large_set_are_three_independent_standard_normal
 
 
 # (examples, batch size)
-SIZES = ((1, 1), (1, 10), (3, 10), (9, 3), (10, 3), (24, 8), (37, 8), (300, 256), (33, 2), (12, 12))
+SIZES = ((1, 1), (1, 10), (3, 10), (9, 3), (10, 3), (24, 8), (37, 8), (300, 256), (33, 2), (12, 12), (5, 4096))
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool, torch.complex64)
 CASES = Population(
-    tuple(zip(SIZES * 2, [False] * len(SIZES) + [True] * len(SIZES), DTYPES * 4, WRITABLE * 4)),
+    tuple(zip(SIZES * 2, [False] * len(SIZES) + [True] * len(SIZES), DTYPES * 4, WRITABLE * 5)),
     st.tuples(
         st.tuples(st.integers(1, 40), st.integers(1, 12)),
         *(st.sampled_from(members) for members in ((False, True), DTYPES, WRITABLE)),
