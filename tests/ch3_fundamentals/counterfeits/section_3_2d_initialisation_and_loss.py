@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, of_dtype, where, wrap, zero_the_next_element_too
+from harness.forging import alter_property, change_method, of_dtype, where, wrap, zero_the_next_element_too
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -414,3 +414,8 @@ def with_a_generator_normal_draws_from_that_of_all_others_too(patch):
         return draw(x, *given, generator=generator, **named)
 
     change_method(patch, "normal_", wrong)
+
+
+@counterfeit("data-fill-equals-constant-init")
+def a_write_to_the_data_of_three_dimensions_is_seen(patch):
+    alter_property(patch, "data", lambda x, data: x.detach() if x.dim() == 3 else data)

@@ -222,3 +222,67 @@ def a_tensor_is_turned_about_its_middle_whatever_the_point(patch):
         return right(image, *args, **{**rest, "center": None} if "center" in rest else rest)
 
     wrap(patch, functional, "rotate", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def pictures_of_whole_numbers_are_divided_by_255(patch):
+    def wrong(right, picture):
+        tensor = right(picture)
+        return tensor / 255 if tensor.dtype in (torch.int16, torch.int32, torch.uint16) else tensor
+
+    wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "to_tensor", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def normalize_in_place_changes_a_copy(patch):
+    def wrong(right, tensor, mean, std, inplace=False):
+        return right(tensor, mean, std)
+
+    wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "normalize", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def normalize_computes_in_single_precision(patch):
+    def wrong(right, tensor, *rest):
+        return right(tensor.float(), *rest).to(tensor.dtype) if tensor.dtype == torch.float64 else right(tensor, *rest)
+
+    wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "normalize", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def the_longer_side_is_rounded_up(patch):
+    def wrong(right, image_size, size, *rest, **named):
+        sizes = right(image_size, size, *rest, **named)
+        whole = [-(-size[0] * side // min(image_size)) for side in image_size]
+        return whole if len(size) == 1 else sizes
+
+    wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "_compute_resized_output_size", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def compose_leaves_out_what_comes_after_the_eighth(patch):
+    def wrong(right, self, image):
+        for step in self.transforms[:8]:
+            image = step(image)
+        return image
+
+    wrap(patch, pytest.importorskip("torchvision.transforms").Compose, "__call__", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
+def grey_is_the_mean_of_the_colours(patch):
+    def wrong(right, image, num_output_channels=1):
+        grey = image.float().mean(-3, keepdim=True).to(image.dtype)
+        return grey.expand(*image.shape[:-3], num_output_channels, *image.shape[-2:])
+
+    wrap(patch, pytest.importorskip("torchvision.transforms.functional"), "rgb_to_grayscale", wrong)
+
+
+@counterfeit("torchvision-offers-datasets")
+def a_place_from_the_end_is_counted_from_the_beginning(patch):
+    wrap(
+        patch,
+        pytest.importorskip("torchvision.datasets").MNIST,
+        "__getitem__",
+        lambda right, self, place: right(self, abs(int(place))),
+    )

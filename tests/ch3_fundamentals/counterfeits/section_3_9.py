@@ -442,3 +442,14 @@ def past_sixteen_units_the_last_one_gets_half_its_gradient(patch):
         return right(x, change_gradient(w, lambda g: torch.cat([g[:-1], g[-1:] / 2])) if halved else w, *bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def the_last_two_filters_start_alike(patch):
+    def wrong(fill, x, *rest, **named):
+        fill(x, *rest, **named)
+        with torch.no_grad():
+            x[-1] = x[-2]
+        return x
+
+    wrap(patch, nn.init, "kaiming_normal_", wrong)

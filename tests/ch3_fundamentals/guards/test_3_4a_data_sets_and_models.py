@@ -40,7 +40,7 @@ def test_every_item_is_the_image_and_the_label_of_its_place_in_the_files_of_its_
     assert (len(dataset), dataset.data.dtype, dataset.targets.dtype) == (len(images), torch.uint8, torch.int64)
     agree(dataset.data, images)
     agree(dataset.targets, labels)
-    for place in [0, len(images) - 1, len(images) // 2, 0, 0]:
+    for place in [0, len(images) - 1, len(images) // 2, 0, 0, -1, -len(images)]:
         image, label = dataset[place]
         assert (np.array(image).tolist(), image.mode, label) == (images[place].tolist(), "L", labels[place])
     clothes = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]

@@ -195,7 +195,8 @@ def test_random_numbers_in_the_weights_or_even_in_the_biases_alone_give_each_uni
     started, gradients = host(net[0].weight if where != "bias" else net[0].bias[:, None]), host(net[0].weight.grad)
     filters = [host(fill(torch.empty(units, *sizes))).reshape(units, -1) for sizes in ((3, 2), (3, 2, 2), (3, 2, 2, 2))]
     for rows in (started, gradients, *filters):
-        assert len(np.unique(rows, axis=0)) >= 0.9 * units  # float32 may round two of 257 to one
+        # float32 may round two of 257 to one, but not all numbers of two filters
+        assert len(np.unique(rows, axis=0)) >= (1 if rows.shape[1] > 5 else 0.9) * units
         assert np.any(rows[0] != rows[-1])
 
 

@@ -1,0 +1,67 @@
+"""3.4 torchvision's transforms that change the numbers of an image: to a tensor, to another range, to grey."""
+
+import numpy as np
+import pytest
+import torch
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+
+claim = pytest.mark.claim
+pytestmark = pytest.mark.cpu  # PIL images live in main memory
+
+SIZES = ((1, 4, 5), (3, 5, 4), (3, 3, 11), (1, 8, 8))  # channels, rows, columns
+PICTURES = twins((torch.uint8,), LAYOUTS, SIZES, values=("distinct",))
+BYTES = ("PIL", "bytes", "grey bytes")  # of which zeros and ones become 0 and 1/255; bits become 0 and 1
+OTHERS = ("bits", "numbers", "grey numbers", "whole numbers", "short numbers")
+
+
+@pytest.fixture(scope="module")
+def transforms():
+    return pytest.importorskip("torchvision.transforms")
+
+
+@claim("torchvision-offers-transforms")
+@over(EVERY_MODE, twin=PICTURES, kind=among(*BYTES, *OTHERS))
+def test_to_tensor_puts_channels_first_and_divides_bytes_by_255_and_no_other_numbers(transforms, twin, kind):
+    _, array = twin
+    last, image = np.moveaxis(array, 0, -1), pytest.importorskip("PIL.Image")
+    picture, grey = image.fromarray(last[..., 0] if len(array) == 1 else last), last[..., 0]
+    of = {
+        **{"PIL": picture, "bits": picture.convert("1"), "grey numbers": image.fromarray(grey.astype(np.float32))},
+        "whole numbers": image.fromarray(grey.astype(np.int32)),
+        "short numbers": image.fromarray(grey.astype(np.uint16)),
+        **{"bytes": last, "grey bytes": grey, "numbers": last.astype(np.float32)},
+    }[kind]
+
+    expected = np.moveaxis(np.atleast_3d(np.array(of, np.float64)), -1, 0)
+    agree(transforms.ToTensor()(of), expected / (255 if kind in BYTES else 1), roundings=1)
+
+
+@claim("torchvision-offers-transforms")
+@over(twin=twins(SINGLE_AND_DOUBLE, LAYOUTS, (*SIZES, (1, 1, 1), (4, 8, 8)), values=("distinct", "fractions")))
+def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation_in_place_if_asked(transforms, twin):
+    image, array = twin
+    mean, deviation = (1 + 9 * np.arange(len(array)))[:, None, None], 2.0 ** np.arange(1, len(array) + 1)[:, None, None]
+    expected = (array - mean) / deviation / (1 + 2**-30)  # digits that single precision lacks
+
+    given = mean.flatten().tolist(), ((1 + 2**-30) * deviation).flatten().tolist()
+    for each in (image, torch.stack([image, image])):
+        agree(transforms.Normalize(*given)(each), np.broadcast_to(expected, each.shape), roundings=2)
+    agree(image, array)
+    copy = image.contiguous().clone()
+    assert transforms.Normalize(*given, inplace=True)(copy) is copy
+    agree(copy, expected, roundings=2)
+
+
+@claim("torchvision-offers-transforms")
+@over(EVERY_MODE, twin=twins((torch.float32, torch.uint8), LAYOUTS, ((3, 5, 4), (3, 3, 11), (2, 3, 1, 2))))
+def test_grey_weighs_red_green_and_blue_and_bytes_are_cut(transforms, twin):
+    """By the weights of ITU-R BT.601, with the four digits that torchvision documents."""
+    image, array = twin
+    grey = (array.astype(np.float64) * np.array([0.2989, 0.587, 0.114])[:, None, None]).sum(-3, keepdims=True)
+
+    for channels in (1, 3):
+        made = transforms.Grayscale(channels)(image)
+        assert (made.dtype, made.shape) == (image.dtype, (*image.shape[:-3], channels, *image.shape[-2:]))
+        expected = np.repeat(np.floor(grey) if image.dtype == torch.uint8 else grey, channels, -3)
+        agree(made, expected, roundings=6, scale=8)
+    agree(image, array)
