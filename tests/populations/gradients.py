@@ -78,6 +78,7 @@ SOURCES = {
     "written": lambda x: (x * 1).mul_(1).mul_(1),
     "view": lambda x: x.view(1, *x.shape, 1),
     "parameter": lambda x: nn.Parameter(x.detach()),
+    "switched on": lambda x: x.detach()[...].requires_grad_(),  # a leaf that is a view
     "conjugate": lambda x: x.conj(),  # a view of complex numbers, of others the tensor itself
     "pending": pending,
 }
@@ -97,6 +98,7 @@ WRITES = {
     "view": lambda y: y[-1:].fill_(3),
     "copy_": lambda y: y.copy_(torch.ones_like(y)),
     "detach": lambda y: y.detach().add_(1),
+    "torch.detach": lambda y: torch.detach(y).add_(1),
     "out": lambda y: torch.add(torch.ones_like(y), 1, out=y.detach()),
     "square_": lambda y: y.square_(),
     "sub_": lambda y: y.sub_(1),

@@ -212,6 +212,8 @@ BINARIES = (
             (("gcd", "lcm"), WHOLE[:2]),
             (("copysign",), SINGLE_AND_DOUBLE),
             (("isclose",), (torch.float32, torch.int32)),  # which takes no two dtypes
+            (("fmod", "nextafter"), SINGLE_AND_DOUBLE),
+            (("heaviside",), (torch.float32,)),  # nor does this
             (("hypot", "arctan2", "logaddexp"), SINGLE_AND_DOUBLE, 16),  # of up to four functions
         )
         for name in names
@@ -220,6 +222,7 @@ BINARIES = (
     Binary("torch.div", lambda x, y: torch.div(x, y), np.true_divide, REAL, 1),
     Binary("torch.pow", lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
     Binary("**", lambda x, y: x ** (y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
+    Binary("float_power", lambda x, y: torch.float_power(x, y % 3), lambda a, b: a ** (b % 3), (torch.float64,), 2),
     Binary("whole **", lambda x, y: x ** (y & 1), lambda a, b: a ** (b & 1), BITS[:-1]),
     # exp(y log x): |y log x| is below 8, and its three roundings count that often, beside those of the functions
     Binary(

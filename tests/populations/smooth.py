@@ -206,15 +206,48 @@ SMOOTH = {
     "angle": lambda x: torch.complex(x, x * x).angle(),
     "real": lambda x: (torch.complex(x, x) * 3j).real,
     "fft": lambda x: torch.view_as_real(torch.fft.fft(x)),
+    "rfft": lambda x: torch.view_as_real(torch.fft.rfft(x)),
+    "irfft": lambda x: torch.fft.irfft(torch.complex(x, x * x)),
     "contiguous": lambda x: x.t().contiguous(),
     "to": lambda x: (2 * x).to(torch.complex128).real,
 }
 
 
+def of_torch(name):
+    return lambda *operands: getattr(torch, name)(*operands)
+
+
+# How many matrices each takes: whichever of them has a record, the result has one.
+SEVERAL = {
+    **{name: (2, of_torch(name)) for name in ("kron", "cdist", "trapezoid", "tensordot", "dist")},
+    **{name: (3, of_torch(name)) for name in ("addmm", "addcmul", "addcdiv", "lerp")},
+    "inner, by method": (2, lambda a, b: a.inner(b)),
+    "einsum": (3, lambda a, b, c: torch.einsum("ij,jk,kl->il", a, b, c)),
+    "addmv": (3, lambda a, b, c: torch.addmv(a[0], b, c[1])),
+    "baddbmm": (3, lambda a, b, c: torch.baddbmm(a[None], b[None], c[None])),
+    "linear": (3, lambda a, b, c: F.linear(a, b, c[0])),
+    "bilinear": (3, lambda a, b, c: F.bilinear(a, b, c[None])),
+    "cosine_similarity": (2, lambda a, b: F.cosine_similarity(a, b)),
+    "polar": (2, lambda a, b: torch.view_as_real(torch.polar(a, b))),
+    "where": (2, lambda a, b: torch.where(pattern(a, 2) > 1, a, b)),
+    "masked_fill": (2, lambda a, b: a.masked_fill(pattern(a, 2) > 1, b[0, 0])),
+    "masked_scatter": (2, lambda a, b: a.masked_scatter(pattern(a, 2) > 1, b)),
+    "scatter": (2, lambda a, b: torch.scatter(a, 1, pattern(a, 3).long() - 1, b)),
+    "index_add": (2, lambda a, b: a.index_add(0, spots(a)[0], b)),
+}
+OPERANDS = {
+    f"{name} by operand {place + 1}": lambda x, call=call, count=count, place=place: call(
+        *(x if other == place else pattern(x, other + 2) for other in range(count))
+    )
+    for name, (count, call) in SEVERAL.items()
+    for place in range(count)
+}
+
+
 @dataclass(frozen=True)
 class Slope:
-    """A recipe: ``name, wide, x, point = slope``: that of a function in SMOOTH, a leaf of copies of POINT in its dtype
-    and layout, and its values in float64, for which ``wide.tensor(values)`` makes a tensor that lies alike.
+    """A recipe: ``name, wide, x, point = slope``: of a function in SMOOTH or OPERANDS, a leaf of copies of POINT in its
+    dtype and layout, and its values in float64, for which ``wide.tensor(values)`` makes a tensor that lies alike.
     """
 
     name: str
@@ -236,7 +269,7 @@ class Slope:
 # back in the order of the memory, the wrong one. Half precision has too few digits for functions of many elements.
 LACKING = ("kron", "masked_select") if RELEASE < (2, 1) else ("kron",)
 SLOPES = (
-    *(Slope(name, torch.float64) for name in SMOOTH),
+    *(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS)),
     *(Slope(name, torch.float32, "transposed") for name in SMOOTH if name not in LACKING),
     *(Slope(name, torch.float32, "gappy", name in EACH) for name in SMOOTH),
     *(Slope(name, torch.bfloat16, "offset", True) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),

@@ -3,6 +3,9 @@
 import numpy as np
 import torch
 
+from populations.pairs import BINARIES, Binary
+from populations.twins import SINGLE_AND_DOUBLE
+
 # In place and by assignment: what each does with a target and an operand, and what NumPy does with their arrays.
 IN_PLACE = {
     "+=": (lambda x, y: x.__iadd__(y), np.add),
@@ -39,3 +42,13 @@ THREE = {  # of a mask and two operands
     "clamp": (lambda mask, x, y: x.clamp(mask.to(x.dtype), y), lambda mask, a, b: np.minimum(np.maximum(a, mask), b)),
     "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
 }
+# Of which each allocates its output alone.
+NAMES = ("+", "method add", "torch.add", "-", "*", "<", "==", "&", "/")
+ALONE = [binary for binary in BINARIES if binary.name in NAMES]
+ALONE += [  # of one operand and the other once or twice
+    Binary(name, lambda x, *y, name=name: getattr(torch, name)(x, *y * (2 - (name == "pow"))), None, dtypes)
+    for name, dtypes in (
+        ("where", [torch.bool]),
+        *dict.fromkeys(("pow", "addcmul", "lerp", "clamp"), SINGLE_AND_DOUBLE).items(),
+    )
+]

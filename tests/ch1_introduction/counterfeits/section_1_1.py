@@ -108,6 +108,20 @@ def named_levels_run_in_alphabetical_order(patch):
     )
 
 
+@counterfeit("deep-model-is-composition")
+def a_level_appended_after_a_call_is_not_applied(patch):
+    def known(model):
+        model.__dict__.setdefault("known", len(model))
+        return list(model)[: model.__dict__["known"]]
+
+    run_levels(patch, known)
+
+
+@counterfeit("deep-model-is-composition")
+def a_level_inserted_in_front_comes_last(patch):
+    wrap(patch, nn.Sequential, "insert", lambda right, model, place, level: right(model, len(model), level))
+
+
 # ── composition-adds-expressive-power ──
 
 
@@ -140,6 +154,17 @@ def tanh_lets_a_thousand_numbers_pass(patch):
 @counterfeit("composition-adds-expressive-power")
 def relu_passes_all_that_lies_by_columns(patch):
     wrap(patch, F, "relu", lambda relu, x, *rest, **how: relu(x, *rest, **how) if x.is_contiguous() else x + 0)
+
+
+@counterfeit("composition-adds-expressive-power")
+def relatives_of_relu_are_linear(patch):
+    for name in ("GELU", "SiLU", "ELU", "Softplus", "LeakyReLU"):
+        patch.setattr(getattr(nn, name), "forward", lambda self, x: x * 0.9)
+
+
+@counterfeit("composition-adds-expressive-power")
+def a_convolution_cuts_what_is_negative(patch):
+    change_result(patch, F, "conv2d", lambda result, *rest: result.relu())
 
 
 # ── training-is-end-to-end ──

@@ -1,12 +1,13 @@
 """1.1 What deep learning is, for tasks, depths, levels and frozen parts of any kind."""
 
+import math
 from collections import OrderedDict
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, normal, over, twins, whole
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, normal, over, twins, whole
 from populations.comparing import host
 from populations.gradients import grad_of
 from torch import nn
@@ -36,6 +37,11 @@ LEVELS = {
     "hardtanh": (nn.Hardtanh, lambda x: np.clip(x, -1, 1)),
     "softshrink": (lambda: nn.Softshrink(0.25), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.25, 0)),
     "sigmoid": (nn.Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "leaky relu": (nn.LeakyReLU, lambda x: np.where(x > 0, x, 0.01 * x)),
+    "elu": (nn.ELU, lambda x: np.where(x > 0, x, np.expm1(x))),
+    "silu": (nn.SiLU, lambda x: x / (1 + np.exp(-x))),
+    "softplus": (nn.Softplus, lambda x: np.log1p(np.exp(x))),
+    "gelu": (nn.GELU, lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
 }
 ORDERS = (
     *(("relu",), ("tanh", "relu in place"), ("relu", "tanh"), ("hardtanh", "softshrink"), ("softshrink", "hardtanh")),
@@ -53,7 +59,11 @@ def test_a_sequential_applies_its_levels_one_after_the_other_whatever_they_are(o
     ]
     for level in levels[::4] if linear else ():
         level.weight.data = level.weight.data.t()  # which lies by columns
-    model = nn.Sequential(*levels[:-3], nn.Sequential(OrderedDict(zip("ba", levels[-3:-1])))).append(levels[-1])
+    model = nn.Sequential(*levels[1:-3], nn.Sequential(OrderedDict(zip("ba", levels[-3:-1]))))
+    model(torch.ones(batch, 3, dtype=dtype))  # which fixes nothing: levels come in front and behind
+    for level in levels[:-3][:1]:
+        model.insert(0, level)
+    model.append(levels[-1])
     for shift in (0, 1):  # of the same shape: nothing is remembered
         value = np.linspace(-4, 4, 3 * batch).reshape(batch, 3) - shift
         x = torch.tensor(value, dtype=dtype) if shift else torch.tensor(value.T.copy(), dtype=dtype).t()
@@ -73,17 +83,24 @@ def by_numpy(level, value):
 
 
 @claim("composition-adds-expressive-power", truth=True)
-@over(depth=whole(1, 8, 2), widest=among(1, 5, 9), dtype=among(torch.float32, torch.float64, torch.bfloat16))
-def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype):
+@over(
+    depth=whole(1, 8, 2),
+    widest=among(1, 5, 9),
+    dtype=among(torch.float32, torch.float64, torch.bfloat16),
+    of=each("Linear", "Conv2d"),
+)
+def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype, of):
     """Whole numbers: at most six of nine weights are not 0, so they stay below 2 * 10 * 6^7 < 2^24, exact in float32.
     bfloat16 rounds each level, the middle of the results and each of them.
     """
     widths = [3, *[widest] * (depth - 1), 2]
-    model = nn.Sequential(*(nn.Linear(n, m, dtype=dtype) for n, m in pairwise(widths)))
+    window, extent = {"Linear": ((), ()), "Conv2d": ((1,), (1, 1))}[of]
+    model = nn.Sequential(*(getattr(nn, of)(n, m, *window, dtype=dtype) for n, m in pairwise(widths)))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_((torch.arange(parameter.numel()) % 3 - 1).view(parameter.shape))
-        x, y = (torch.tensor([each], dtype=dtype) for each in ([6.0, -4.0, 2.0], [-2.0, 8.0, 10.0]))
+        ends = [6.0, -4.0, 2.0], [-2.0, 8.0, 10.0]
+        x, y = (torch.tensor(end, dtype=dtype).view(1, 3, *extent) for end in ends)
         middle = (host(model(x)) + host(model(y))) / 2
         rounded = {"roundings": 4 * depth, "scale": 20 * 6 ** (depth - 1)} if dtype == torch.bfloat16 else {}
         agree(model((x + y) / 2), middle, **rounded)

@@ -409,6 +409,15 @@ def a_tensor_given_as_data_is_shared(patch):
     wrap(patch, torch, "tensor", lambda right, x, **rest: x.detach() if isinstance(x, Tensor) else right(x, **rest))
 
 
+@counterfeit("tensor-function-takes-data")
+def an_array_by_columns_is_read_as_it_lies_where_nothing_else_is_asked(patch):
+    def wrong(right, data, *args, **rest):
+        by_columns = isinstance(data, np.ndarray) and data.flags.f_contiguous and not data.flags.c_contiguous
+        return right(data.ravel("K").reshape(data.shape) if by_columns and not rest else data, *args, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
 # ── ones-fills-with-one, zeros-fills-with-zero ──
 
 

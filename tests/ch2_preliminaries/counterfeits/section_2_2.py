@@ -173,6 +173,23 @@ def a_number_for_the_last_element_reaches_the_first(patch):
     )
 
 
+@counterfeit("view-shares-data")
+def view_of_sizes_by_name_copies(patch):
+    change_method(patch, "view", lambda view, x, *to, **named: view(x.clone() if named else x, *to, **named))
+
+
+@counterfeit("view-shares-data")
+def a_view_of_a_view_of_a_view_is_a_copy(patch):
+    def wrong(view, x, *to, **named):
+        result = view(x, *to, **named)
+        depth = getattr(x, "depth", 0) + 1
+        result = result.clone() if depth > 2 else result
+        result.depth = depth
+        return result
+
+    change_method(patch, "view", wrong)
+
+
 # ── reshape-does-not-guarantee-a-copy ──
 
 
@@ -468,6 +485,15 @@ def item_of_half_precision_drops_the_sign_of_zero(patch):
     change_method(
         patch, "item", lambda item, x: item(x) + 0.0 if x.dtype in (torch.float16, torch.bfloat16) else item(x)
     )
+
+
+@counterfeit("item-gives-a-python-number")
+def item_of_a_large_number_without_sign_is_negative(patch):
+    def wrong(item, x):
+        number = item(x)
+        return number - 2**64 if x.dtype == getattr(torch, "uint64", None) and number >= 2**63 else number
+
+    change_method(patch, "item", wrong)
 
 
 # ── augmented-assignment-writes-through ──
@@ -1015,3 +1041,15 @@ def what_is_added_in_place_to_a_pending_tensor_is_added_to_its_memory(patch):
 @counterfeit("augmented-assignment-writes-through")
 def a_product_forgets_the_pending_conjugate_of_its_second_operand(patch):
     change_method(patch, "__imul__", lambda multiply, x, y: multiply(x, as_in_memory(y) if is_pending(y) else y))
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_tensor_without_dimensions_is_added_to_like_a_python_number(patch):
+    """`x += 1` names another tensor, and what shares x's memory stays as it was."""
+    for name, plain in (("__iadd__", operator.add), ("__isub__", operator.sub), ("__imul__", operator.mul)):
+
+        def wrong(augmented, x, y, plain=plain):
+            alone = x.dim() == 0 and not x.requires_grad and not isinstance(y, Tensor)
+            return plain(x, y) if alone and torch.result_type(x, y) == x.dtype else augmented(x, y)
+
+        change_method(patch, name, wrong)

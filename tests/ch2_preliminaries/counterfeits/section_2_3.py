@@ -577,6 +577,15 @@ def a_dimension_of_one_too_many_is_dropped_in_place(patch):
         change_method(patch, name, wrong)
 
 
+@counterfeit("broadcasting-matches-shapes")
+def float_power_meets_the_first_of_a_column_alone(patch):
+    def wrong(right, x, y, **rest):
+        column = isinstance(y, Tensor) and y.dim() == 2 and y.shape[1] == 1 < x.shape[-1]
+        return right(x, y.reshape(-1)[:1] if column else y, **rest)
+
+    wrap(patch, torch, "float_power", wrong)
+
+
 # ── broadcasting-copies-elements ──
 
 
@@ -1148,3 +1157,12 @@ def a_comparison_reads_the_memory_of_a_pending_operand(patch):
 @counterfeit("broadcasting-matches-shapes")
 def a_quotient_forgets_to_conjugate_its_divisor(patch):
     change_method(patch, "__truediv__", lambda divide, x, y: divide(x, as_in_memory(y) if is_pending(y) else y))
+
+
+@counterfeit("broadcasting-copies-elements")
+def where_copies_the_condition_that_it_repeats(patch):
+    def wrong(right, condition, *operands, **rest):
+        shape = torch.broadcast_shapes(*(x.shape for x in (condition, *operands) if isinstance(x, Tensor)))
+        return right(condition.expand(shape).contiguous() if operands else condition, *operands, **rest)
+
+    wrap(patch, torch, "where", wrong)

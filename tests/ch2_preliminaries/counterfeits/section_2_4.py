@@ -202,6 +202,16 @@ def a_part_of_a_subclass_of_array_is_copied(patch):
     )
 
 
+@counterfeit("from-numpy-shares-memory")
+def an_array_over_a_buffer_is_copied(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: isinstance(array.base, (bytearray, memoryview)))
+
+
+@counterfeit("from-numpy-shares-memory")
+def arrays_of_millions_are_copied(patch):
+    copy_where(patch, torch, "from_numpy", lambda array: array.size > 2_000_000)
+
+
 # ── torch-tensor-always-copies ──
 
 

@@ -630,6 +630,20 @@ def to_in_a_memory_format_keeps_the_dtype(patch):
     wrap(patch, Tensor, "to", wrong)
 
 
+@counterfeit("to-changes-dtype-too")
+def a_dtype_before_two_flags_is_forgotten(patch):
+    change_method(patch, "to", lambda to, x, *given, **named: to(x, *given[: 1 if len(given) == 4 else 4], **named))
+
+
+@counterfeit("to-changes-dtype-too")
+def whole_numbers_become_no_complex_ones(patch):
+    alter_to(
+        patch,
+        lambda x, right: right.is_complex() and not (x.is_complex() or x.is_floating_point()),
+        lambda x, right: x.clone(),
+    )
+
+
 # ── to-of-a-leaf-is-no-leaf ──
 
 

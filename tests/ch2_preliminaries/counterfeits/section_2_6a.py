@@ -325,6 +325,56 @@ def a_sum_in_a_dtype_that_is_named_is_not_tracked(patch):
     wrap(patch, Tensor, "sum", wrong)
 
 
+def not_tracking(patch, owner, name, place):
+    """Leave the operand at ``place`` of ``owner.name`` out of the record."""
+
+    def wrong(right, *given, **rest):
+        operands = [x.detach() if at == place and isinstance(x, Tensor) else x for at, x in enumerate(given)]
+        return right(*operands, **rest)
+
+    wrap(patch, owner, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_second_matrix_of_kron_is_not_tracked(patch):
+    not_tracking(patch, torch, "kron", 1)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_second_points_of_cdist_are_not_tracked(patch):
+    not_tracking(patch, torch, "cdist", 1)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_points_of_trapezoid_are_not_tracked(patch):
+    not_tracking(patch, torch, "trapezoid", 1)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_third_operand_of_einsum_is_not_tracked(patch):
+    not_tracking(patch, torch, "einsum", 3)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_vector_of_addmv_is_not_tracked(patch):
+    not_tracking(patch, torch, "addmv", 2)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_value_of_masked_fill_is_not_tracked(patch):
+    not_tracking(patch, Tensor, "masked_fill", 2)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_source_of_masked_scatter_is_not_tracked(patch):
+    not_tracking(patch, Tensor, "masked_scatter", 2)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def half_a_fourier_transform_is_not_tracked(patch):
+    not_tracking(patch, torch.fft, "rfft", 0)
+
+
 # ── backward-fills-grad ──
 
 

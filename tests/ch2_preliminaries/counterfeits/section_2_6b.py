@@ -330,6 +330,17 @@ def addition_by_name_has_another_node(patch):
     patch.setattr(torch, "add", lambda x, y: torch.sub(x, -y))
 
 
+@counterfeit("add-node-is-named-add-backward")
+def an_augmented_assignment_leaves_the_function_of_before(patch):
+    def wrong(augmented, x, y):
+        if x.grad_fn is None:
+            return augmented(x, y)
+        x.data.add_(y.detach() if isinstance(y, Tensor) else y)
+        return x
+
+    change_method(patch, "__iadd__", wrong)
+
+
 # ── quadratic-mean-example ──
 
 
@@ -447,6 +458,12 @@ def what_is_created_in_enable_grad_requires_a_gradient(patch):
 @counterfeit("requires-grad-defaults-to-false")
 def logarithmic_points_require_grad(patch):
     require_grad(patch, torch, "logspace")
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def windows_require_a_gradient(patch):
+    for name in ("hann_window", "hamming_window", "bartlett_window", "blackman_window"):
+        change_result(patch, torch, name, lambda result, *size: result.requires_grad_())
 
 
 # ── requires-grad-can-be-set-in-place ──

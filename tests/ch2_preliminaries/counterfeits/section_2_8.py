@@ -138,6 +138,20 @@ def whoever_leaves_no_grad_records_again(patch):
     wrap(patch, torch.no_grad, "__exit__", lambda leave, self, *why: torch._C._set_grad_enabled(True))
 
 
+@counterfeit("no-grad-result-has-no-grad-fn")
+def a_decorator_without_parentheses_does_nothing(patch):
+    patch.setattr(torch.no_grad, "__new__", lambda cls, *function: function[0] if function else object.__new__(cls))
+
+
+@counterfeit("no-grad-branch-adds-no-gradient", "no-grad-result-has-no-grad-fn")
+def a_decorated_function_is_recorded_where_its_arguments_come_by_name(patch):
+    def wrong(decorate, block, function):
+        apart = decorate(block, function)
+        return lambda *given, **named: (function if named else apart)(*given, **named)
+
+    wrap(patch, torch.no_grad, "__call__", wrong)
+
+
 # ── sum-node-is-named-th-add-backward ──
 
 
@@ -238,6 +252,11 @@ def data_reads_as_it_was_the_first_time(patch):
         return x.first
 
     alter_data(patch, read)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_leaf_that_is_a_view_requires_a_gradient(patch):
+    alter_data(patch, lambda x, data: data.requires_grad_(x.requires_grad and x.is_leaf and x._is_view()))
 
 
 # ── data-writes-are-not-recorded ──
@@ -460,3 +479,8 @@ def copying_into_data_is_counted(patch):
 @counterfeit("data-writes-are-not-recorded")
 def writes_to_a_part_of_what_is_detached_are_not_counted(patch):
     change_method(patch, "__setitem__", lambda write, x, *rest: write(x if x.requires_grad else x.data, *rest))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def writes_through_the_function_detach_are_not_counted(patch):
+    wrap(patch, torch, "detach", lambda right, x: x.data)

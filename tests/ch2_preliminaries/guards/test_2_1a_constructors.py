@@ -114,6 +114,7 @@ def test_the_values_of_an_array_are_copied_in_its_logical_order_whatever_its_lay
     x = torch.tensor(array, requires_grad=twin.grad and array.dtype.kind in "fc")
 
     assert x.dtype == twin.dtype
+    agree(torch.tensor(array), twin.array())  # without any option
     array[...] = 1
     again, late = torch.tensor(x), torch.tensor(pending(x))
     x.data[...] = 1

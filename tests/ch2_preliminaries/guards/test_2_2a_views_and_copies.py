@@ -112,6 +112,7 @@ def test_view_refuses_to_read_on_across_dimensions_that_do_not_follow_each_other
 
 RESHAPED = {
     "view": lambda x, shape: x.view(shape),
+    "view by keyword": lambda x, shape: x.view(size=shape),
     "view of sizes": lambda x, shape: x.view(*shape or [()]),
     "view with an open size": lambda x, shape: x.view(*guessed(shape) or [()]),
     "view_as": lambda x, shape: x.view_as(torch.empty(shape)),
@@ -138,9 +139,12 @@ def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_stride
 
     always = [array.shape, tuple(finer(array.shape)), (1, *array.shape, 1)]
     dense = [(array.size,), array.shape[::-1], (array.size, 1)]
+    chain = source
     for shape in always + dense * (twin.layout in ("contiguous", "offset")):
-        agree(RESHAPED[how](source, shape), array.reshape(shape))
-        assert shared(RESHAPED[how](source, shape), tensor)
+        chain = RESHAPED[how](chain, shape)  # a view of a view of a view
+        for view in (RESHAPED[how](source, shape), chain):
+            agree(view, array.reshape(shape))
+            assert shared(view, tensor)
     repeated = RESHAPED[how](source.expand(6, *array.shape), (2, 3, *array.shape))
     agree(repeated, np.broadcast_to(array, repeated.shape))
     assert shared(repeated, tensor)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated, takes
 
 claim = pytest.mark.claim
@@ -36,10 +36,10 @@ def test_an_array_has_the_address_strides_and_dtype_of_its_tensor_and_writes_to_
 
     assert np.array_equal(array, values)
     assert (array.dtype, array.shape) == (values.dtype, tuple(tensor.shape))
-    for each in (array, second):
-        assert not values.size or each.ctypes.data == tensor.data_ptr()
-        assert not values.size or each.strides == tuple(stride * values.itemsize for stride in tensor.stride())
-        assert each.flags.writeable
+    for view in (array, second):
+        assert not values.size or view.ctypes.data == tensor.data_ptr()
+        assert not values.size or view.strides == tuple(stride * values.itemsize for stride in tensor.stride())
+        assert view.flags.writeable
     array[...] = 1
     agree(tensor, np.ones_like(values))
 
@@ -77,9 +77,9 @@ def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(
 
     agree(tensor, twin.array())
     assert tensor.dtype == twin.dtype
-    for each in (tensor, second):
-        assert not array.size or each.data_ptr() == array.ctypes.data
-        assert not array.size or each.stride() == tuple(stride // array.itemsize for stride in array.strides)
+    for view in (tensor, second):
+        assert not array.size or view.data_ptr() == array.ctypes.data
+        assert not array.size or view.stride() == tuple(stride // array.itemsize for stride in array.strides)
     array.flags.writeable = True
     array[...] = 1
     agree(tensor, np.ones_like(array))
@@ -87,9 +87,14 @@ def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(
 
 @claim("from-numpy-shares-memory", "numpy-method-shares-memory")
 @pytest.mark.cpu
-@over(name=among(*UNSIGNED, "longlong", "long", "intc", "short", "byte", "bool"), size=among(1, 9, 5000))
-def test_unsigned_numbers_and_those_of_c_s_names_are_shared_too(name, size):
+@over(
+    name=among(*UNSIGNED, "longlong", "long", "intc", "short", "byte", "bool"),
+    size=among(1, 9, 5000, 3_000_017),  # zeros that nobody reads take no time
+    owner=each("NumPy", "a buffer"),
+)
+def test_unsigned_numbers_and_those_of_c_s_names_are_shared_too(name, size, owner):
     array = np.zeros(size, name)
+    array = array if owner == "NumPy" else np.frombuffer(memoryview(array), name)
     assert takes(array)
     tensor = torch.from_numpy(array)
     array[-1], seven = 100, array.dtype.type(7)  # or true

@@ -98,7 +98,7 @@ CONVERSIONS = among(
         )
         for turn, (source, to) in enumerate(itertools.permutations(REAL, 2))
     ),
-    *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL[:4]),
+    *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL),
 )
 
 
@@ -115,6 +115,7 @@ SPELLED = {
     "borrowed": lambda z, device, dtype: z.to(torch.zeros(1, dtype=dtype, device=device)),
     "copy": lambda z, device, dtype: z.to(device, dtype, copy=True),
     "in a format": lambda z, device, dtype: z.to(device, dtype, memory_format=torch.preserve_format),
+    "four positions": lambda z, device, dtype: z.to(device, dtype, False, True),
     "not blocking": lambda z, device, dtype: finished(z.to(device, dtype, non_blocking=True), z),
 }
 

@@ -7,7 +7,7 @@ from populations import FLOATS, LAYOUTS, Twin, agree, among, each, over, twins
 from populations.comparing import host
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
-from populations.smooth import SLOPES, SMOOTH
+from populations.smooth import OPERANDS, SLOPES, SMOOTH
 
 claim = pytest.mark.claim
 
@@ -63,13 +63,14 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):
     name, twin, x, point = trial
-    result = SMOOTH[name](x)
+    function = (SMOOTH | OPERANDS)[name]
+    result = function(x)
     assert (result.requires_grad, result.is_leaf) == (True, False)
     (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
     result.backward(weights)
 
     step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
-    ahead, behind = (host(SMOOTH[name](twin.tensor(point + way * v))) for way in (step, -step))
+    ahead, behind = (host(function(twin.tensor(point + way * v))) for way in (step, -step))
     terms, found = host(grad_of(x)) * v, ((ahead - behind) * factors).sum() / (2 * step)
     close = max(1e-5, 2 * torch.finfo(x.dtype).eps)  # four roundings in half precision; the others have more digits
     assert abs(terms.sum() - found) <= close * max(1, np.abs(terms).sum())

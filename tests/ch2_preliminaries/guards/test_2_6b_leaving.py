@@ -53,7 +53,7 @@ def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_g
 
     (y * 3).sum().backward()
     agree(grad_of(y), np.full(source.shape, 3))
-    leaf = source if of == "parameter" else x
+    leaf = source if of in ("parameter", "switched on") else x
     assert (leaf.grad, source.requires_grad, source.is_leaf) == (None, True, source is leaf)
     (source * 6).sum().backward()
     agree(grad_of(leaf), np.full_like(array, 6))

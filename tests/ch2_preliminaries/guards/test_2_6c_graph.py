@@ -1,5 +1,6 @@
 """2.6 Autograd: the graph of any program, its leaves, and the flag that starts it."""
 
+import operator
 from contextlib import nullcontext
 from itertools import product
 
@@ -88,11 +89,24 @@ NAMED = {
     "Add": [
         *(lambda x: x.add(x), lambda x: x + x, lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2)),
         *(lambda x: (x * 1).add_(2), lambda x: x + torch.ones(2, 1, 1), lambda x: torch.ones(2, 1, 1) + x),
+        lambda x: operator.iadd(x * 1, 2),
     ],
-    "Sub": [lambda x: x - 1, lambda x: torch.sub(x, 1), lambda x: x.sub(x), lambda x: (x * 1).sub_(x)],
-    "Mul": [lambda x: x * 3, lambda x: 3 * x, lambda x: torch.mul(x, x[None]), lambda x: (x + 1).mul_(2)],
+    "Sub": [
+        lambda x: x - 1,
+        lambda x: torch.sub(x, 1),
+        lambda x: x.sub(x),
+        lambda x: (x * 1).sub_(x),
+        lambda x: operator.isub(x * 1, 2),
+    ],
+    "Mul": [
+        lambda x: x * 3,
+        lambda x: 3 * x,
+        lambda x: torch.mul(x, x[None]),
+        lambda x: (x + 1).mul_(2),
+        lambda x: operator.imul(x + 1, 2),
+    ],
     "Div": [lambda x: (x * 1).div_(2), lambda x: x / 2, lambda x: x / x, lambda x: torch.div(x, 2), lambda x: x.div(x)],
-    "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3), lambda x: (x * 1).pow_(2)],
+    "Pow": [lambda x: x**2, lambda x: torch.pow(x, 3), lambda x: (x * 1).pow_(2), lambda x: operator.ipow(x * 1, 2)],
     "Neg": [lambda x: -x, lambda x: torch.neg(x), lambda x: (x * 1).neg_()],
     "Exp": [lambda x: x.exp(), lambda x: torch.exp(x), lambda x: (x * 1).exp_()],
     "Clone": [lambda x: x.clone(), lambda x: torch.clone(x)],
@@ -130,12 +144,14 @@ def test_every_spelling_of_an_addition_prints_one_name(size):
         assert repr(y.grad_fn).startswith("<AddBackward0 object at 0x")
 
 
+WINDOWS = ("hann_window", "hamming_window", "blackman_window", "bartlett_window")
 # What functions that create a tensor are given, and what those are given beside another tensor, or as its methods.
 CREATORS = {
     **dict.fromkeys(("zeros", "empty", "rand", "randn"), (2,)),
     **{"ones": (70_000,), "full": ((0, 2), 0.5), "tensor": (1.0,), "tensor of a matrix": ([[1.0], [2.0]],)},
     **{"normal": (0.0, 1.0, (2,)), "logspace": (0, 1, 3), "scalar_tensor": (1.0,), "asarray": ([1.0],)},
     **{"arange": (3.0,), "linspace": (0, 1, 3), "empty_strided": ((2, 3), (1, 2)), "eye": (2, 3)},
+    **dict.fromkeys(WINDOWS, (4,)),
 }
 LIKE = {**dict.fromkeys(("ones_like", "zeros_like", "empty_like", "rand_like", "randn_like"), ()), "full_like": (7,)}
 NEW = {"new_zeros": (3,), "new_ones": (3,), "new_empty": (3,), "new_full": ((2,), 7), "new_tensor": ([[1.0], [2.0]],)}
@@ -152,6 +168,7 @@ def created(name, **flag):
 
 DTYPED = twins(FLOATS, ("contiguous",), ((1,),))  # of these twins the dtype alone is used
 LACKED = [("logspace", torch.float16), *[("eye", torch.bfloat16)] * (torch.__version__ < (2, 3))]
+LACKED += [(window, torch.float16) for window in WINDOWS if torch.__version__ < (2, 3)]
 
 
 @claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", "requires-grad-defaults-to-false")
