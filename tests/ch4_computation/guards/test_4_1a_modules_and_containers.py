@@ -5,11 +5,12 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from populations import EVERY_MODE, after_any_history, among, containers, over, whole
+from populations import EVERY_MODE, after_any_history, agree, among, containers, over, whole
 from populations.changes import CONVERSIONS, conversions
 from populations.containers import Step, steps, told
 from populations.kinds import WITH_PARAMETERS
-from populations.modules import TREES, handed_out, layers, tree, trees
+from populations.modules import TREES, attribute, handed_out, layers, tree, trees
+from populations.rounding import as_held
 from torch import nn
 
 claim = pytest.mark.claim
@@ -54,7 +55,9 @@ ENTERED = {
     "layer": lambda module: setattr(module, "named", nn.Linear(3, 2)),
     "layer without parameters": lambda module: setattr(module, "named", nn.ReLU()),
     "ModuleList": lambda module: setattr(module, "named", nn.ModuleList()),
+    "ParameterDict": lambda module: setattr(module, "named", nn.ParameterDict()),
     "parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2))),
+    "frozen parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2), requires_grad=False)),
     "frozen one": lambda module: module.register_parameter("named", nn.Parameter(torch.ones(()), requires_grad=False)),
     "buffer": lambda module: module.register_buffer("named", torch.ones(2)),
     "unsaved buffer": lambda module: module.register_buffer("named", torch.ones(2), persistent=False),
@@ -127,10 +130,17 @@ def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_with
         parameter.grad = torch.ones_like(parameter)
     net.zero_grad()
     assert {parameter.grad for parameter in net.parameters()} <= {None}
+    held = [member for member in (*plan.once(), *plan.buffers) if member.tensor.numel()]
+    for member in held:
+        if member.tensor.is_floating_point():
+            member.tensor.detach().div_(3)  # to what no dtype holds
     assert CONVERSIONS[convert][0](net).eval().requires_grad_(False) is net
     assert {(x.dtype, x.requires_grad) for x in (*net.parameters(), *handed_out(net))} <= {(dtype, False)}
-    kinds = [dtype if member.array.dtype.kind == "f" else torch.int64 for member in plan.buffers]
-    assert [buffer.dtype for buffer in net.buffers()] == kinds
+    for member in held:
+        kind = dtype if member.array.dtype.kind == "f" else member.tensor.dtype
+        now = attribute(inner, member.name)
+        assert now.dtype == kind
+        agree(now, as_held(as_held(member.array / 3, each.dtype), dtype) if kind == dtype else member.array)
     assert {module.training for _, module in plan.modules} == {False}
     seen, net.training, net[1].training = [], True, True  # of these alone
     net.train().apply(seen.append)
@@ -196,9 +206,13 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
         def forward(self, x):
             return (x, [x]) if self.training else x[0]
 
-    result = nn.Sequential(nn.Identity(), Pair(), nn.Identity())(x)
-    assert type(result) is tuple
-    assert result[0] is result[1][0] is x
+    hooked = nn.Identity()  # whose hooks make the same pair
+    hooked.register_forward_pre_hook(lambda module, given: ([*given],))
+    hooked.register_forward_hook(lambda module, given, output: (*output, output))
+    for pair in (Pair(), hooked):
+        result = nn.Sequential(nn.Identity(), pair, nn.Identity())(x)
+        assert type(result) is tuple
+        assert result[0] is result[1][0] is x
     assert nn.Sequential(Pair().eval(), nn.Identity())([x]) is x
     assert nn.Sequential(Pair(), Pair())(1) == ((1, [1]), [(1, [1])])
 
@@ -218,7 +232,8 @@ def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_repla
     part, kept = net[part], dict(list(layers.items())[part])
 
     assert told(part.named_children()) == told(kept.items())
-    assert [part[index] for index in range(len(part))] == list(kept.values())  # by place, whatever their names
+    for size in (0, len(part)):  # by place, from either end, whatever their names
+        assert [part[index - size] for index in range(len(part))] == list(kept.values())
     assert told(part[1:].named_children()) == told(list(kept.items())[1:])
     kept[f"{len(part)}"] = newcomer = Step("!")
     part.append(newcomer)

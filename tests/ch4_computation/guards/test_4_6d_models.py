@@ -22,7 +22,7 @@ claim = pytest.mark.claim
 def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_has(each):
     tree, way = each
     (net, plan), (new, into) = tree, tree.but(seed=tree.seed + 1)
-    for parameter in new.eval().parameters():
+    for parameter in new.train(tree.second).parameters():
         parameter.grad = torch.ones_like(parameter)
     flags = [parameter.requires_grad for parameter in new.parameters()]
 
@@ -41,7 +41,9 @@ def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_ha
         agree(member.tensor, member.array)
     assert all(parameter.grad is not None and parameter.grad.all() for parameter in new.parameters())
     assert [parameter.requires_grad for parameter in new.parameters()] == flags
-    assert {module.training for module in new.modules()} == {False}
+    for how in ({}, {"strict": False}, {"assign": True} if RELEASE >= (2, 1) else {}):
+        new.load_state_dict(state, **how)
+        assert {module.training for module in new.modules()} == {tree.second}
 
 
 @claim("state-dict-round-trips", truth=True)
