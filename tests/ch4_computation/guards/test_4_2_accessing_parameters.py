@@ -1,7 +1,6 @@
 """4.2 Accessing parameters, for trees of modules of every kind and after edits of every kind."""
 
 import copy
-import pickle
 import types
 
 import pytest
@@ -44,8 +43,6 @@ def test_each_parameter_of_a_tree_comes_once_with_its_first_path_in_the_order_of
     assert told(module.named_parameters(remove_duplicate=False)) == told(plan.parameters)
     every = module.named_parameters(recurse=False, remove_duplicate=False)
     assert told(every) == told(member for member in plan.parameters if "." not in member.name)
-    for copied in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):  # share as the original does
-        assert [name for name, _ in copied.named_parameters()] == [member.name for member in once]
     assert [(name, x.data_ptr()) for name, x in module.state_dict().items()] == [
         (member.name, member.tensor.data_ptr()) for member in plan.state
     ]

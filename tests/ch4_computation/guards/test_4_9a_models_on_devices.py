@@ -222,18 +222,18 @@ REPLACED = {
 
 
 @claim("optimizer-keeps-the-parameters-it-was-given")
-@over(replace=among(*REPLACED), optimizer=among(*OPTIMIZERS), count=among(1, 3), others=each(0, 1))
-def test_what_was_replaced_does_not_learn_and_a_new_optimizer_does(replace, optimizer, count, others):
+@over(replace=among(*REPLACED), optimizer=among(*OPTIMIZERS), others=among(0, 1))
+def test_what_was_replaced_does_not_learn_and_a_new_optimizer_does(replace, optimizer, others):
     net, x = nn.Sequential(nn.Linear(3, 2, bias=False)), torch.tensor([[1.0, -2.0, 3.0]])
     several = [nn.Parameter(torch.ones(1)) for _ in range(others)]  # "momentum" makes a group of each
     made, old = OPTIMIZERS[optimizer]([*several, *net.parameters()]), net[0].weight
     REPLACED[replace](net)
     before, kept = net[0].weight.tolist(), old.tolist()
 
-    for _ in range(count):
+    for _ in range(3):
         net(x).sum().backward()
         made.step()
-    assert (net[0].weight.tolist(), old.tolist()) == (before, kept)
+        assert (net[0].weight.tolist(), old.tolist()) == (before, kept)
     old.grad = torch.ones_like(old)
     made.step()
     assert made.param_groups[-1]["params"][-1] is old
