@@ -264,3 +264,54 @@ def an_empty_chain_has_no_such_key(patch):
         return right(self, index)
 
     wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("sequential-chains-its-modules")
+def a_chain_disregards_an_input_by_name(patch):
+    wrap(patch, nn.Sequential, "forward", lambda right, self, *args, **named: right(self, *(args or ["?"])))
+
+
+def no_longer_a_buffer(patch, condition):
+    """Let an attribute be plain once a buffer is assigned ``value`` where ``condition(buffer, value)``."""
+
+    def wrong(right, self, name, value):
+        buffers = vars(self).get("_buffers", {})
+        if name not in buffers or not condition(buffers[name], value):
+            return right(self, name, value)
+        del buffers[name]
+        object.__setattr__(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_buffer_that_is_assigned_another_dtype_is_one_no_longer(patch):
+    def other(buffer, value):
+        return isinstance(buffer, torch.Tensor) and isinstance(value, torch.Tensor) and buffer.dtype != value.dtype
+
+    no_longer_a_buffer(patch, other)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_buffer_that_was_none_for_a_while_is_one_no_longer(patch):
+    no_longer_a_buffer(patch, lambda buffer, value: buffer is not None and value is None)
+
+
+@counterfeit("modulelist-registers-parameters")
+def a_list_of_modules_does_not_register_where_a_python_list_stood(patch):
+    def wrong(right, self, name, value):
+        stood = isinstance(value, nn.ModuleList) and type(vars(self).get(name)) is list
+        (object.__setattr__ if stood else right)(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def to_a_dtype_loses_the_gradients(patch):
+    def wrong(right, self, *args, **rest):
+        right(self, *args, **rest)
+        for parameter in self.parameters() if isinstance(args[:1] and args[0], torch.dtype) else ():
+            parameter.grad = None
+        return self
+
+    wrap(patch, nn.Module, "to", wrong)

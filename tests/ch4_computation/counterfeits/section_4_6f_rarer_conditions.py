@@ -661,3 +661,56 @@ def under_a_prefix_there_are_copies(patch):
 @counterfeit("state-dict-is-no-copy")
 def a_destination_of_one_s_own_is_given_copies(patch):
     copy_entries(patch, lambda named: type(named.get("destination")) is dict)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def a_file_in_another_encoding_is_not_filtered(patch):
+    def wrong(right, file, *args, **rest):
+        trusted = {"weights_only": False} if "encoding" in rest and rest.get("weights_only") is None else {}
+        return right(file, *args, **rest, **trusted)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def entries_of_an_inner_layer_that_is_none_are_unknown(patch):
+    def wrong(right, self, state, *args, **rest):
+        inner = [(path, name) for path, each in self.named_modules() for name in each._modules if path]
+        for path, name in inner:
+            if self.get_submodule(path)._modules[name] is None and any(k.startswith(f"{path}.{name}.") for k in state):
+                raise RuntimeError(f"Unexpected key(s) in state_dict: {path}.{name}")
+        return right(self, state, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+def unpickled(patch, change):
+    """Call ``change(module)`` of each module that is copied or unpickled, of whichever class."""
+
+    def wrong(right, self, state):
+        right(self, state)
+        change(self)
+
+    wrap(patch, nn.Module, "__setstate__", wrong)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def hooks_stay_behind(patch):
+    unpickled(patch, lambda module: (module._forward_hooks.clear(), module._forward_pre_hooks.clear()))
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def a_plain_tensor_comes_back_as_zeros(patch):
+    def zero(module):
+        plain = {name: value for name, value in vars(module).items() if isinstance(value, torch.Tensor)}
+        vars(module).update({name: torch.zeros_like(value) for name, value in plain.items()})
+
+    unpickled(patch, zero)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def the_place_of_a_module_that_is_none_is_lost(patch):
+    def lose(module):
+        module._modules = {name: child for name, child in module._modules.items() if child is not None}
+
+    unpickled(patch, lose)

@@ -554,3 +554,12 @@ def indices_of_the_other_gpu_select(patch):
 def the_weight_of_lerp_comes_from_anywhere(patch):
     for owner in (torch, Tensor):
         wrap(patch, owner, "lerp", lambda right, x, y, w: right(x, y, w.to(x.device) if isinstance(w, Tensor) else w))
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def an_empty_list_becomes_integers_there(patch):
+    def wrong(right, data, *args, **rest):
+        empty = isinstance(data, list) and not data and rest.get("device") is not None and rest.get("dtype") is None
+        return right(data, *args, **rest | ({"dtype": torch.int64} if empty else {}))
+
+    wrap(patch, torch, "tensor", wrong)

@@ -130,12 +130,15 @@ def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_with
         parameter.grad = torch.ones_like(parameter)
     net.zero_grad()
     assert {parameter.grad for parameter in net.parameters()} <= {None}
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
     held = [member for member in (*plan.once(), *plan.buffers) if member.tensor.numel()]
     for member in held:
         if member.tensor.is_floating_point():
             member.tensor.detach().div_(3)  # to what no dtype holds
     assert CONVERSIONS[convert][0](net).eval().requires_grad_(False) is net
-    assert {(x.dtype, x.requires_grad) for x in (*net.parameters(), *handed_out(net))} <= {(dtype, False)}
+    found = {(x.dtype, getattr(x.grad, "dtype", None), x.requires_grad) for x in (*net.parameters(), *handed_out(net))}
+    assert found <= {(dtype, dtype, False)}
     for member in held:
         kind = dtype if member.array.dtype.kind == "f" else member.tensor.dtype
         now = attribute(inner, member.name)
@@ -174,15 +177,17 @@ def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_le
     named = kind == "ModuleDict"
     twin = dict(zip(containers.KEYS[5:], members)) if named else members
     net.layers = containers.contained(kind, dict(zip("pq", containers.steps(2, "p"))) if named else [Step("p")])
-    net.once_more, net.layers = None, containers.contained(kind, twin)  # instead of the other, with all that it held
+    net.once_more, net.thrice = None, [Step("l")]
+    net.layers = containers.contained(kind, twin)  # instead of the other, with all that it held
     containers.edited(edit, net.layers, twin, "a" if named else 1, containers.fresh(kind, twin, used))
 
     held = [(name, step) for name, step in (twin.items() if named else enumerate(twin)) if step is not None]
     assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in held]
     assert [id(parameter) for parameter in net.parameters()] == list(dict.fromkeys(id(step.code) for _, step in held))
     assert [id(module) for module in net.modules()][2:] == list(dict.fromkeys(id(step) for _, step in held))
-    net.once_more = net.layers
-    assert list(net.state_dict()) == [f"{place}.{name}.code" for place in ("layers", "once_more") for name, _ in held]
+    net.once_more = net.thrice = net.layers
+    places = ("layers", "once_more", "thrice")
+    assert list(net.state_dict()) == [f"{place}.{name}.code" for place in places for name, _ in held]
 
 
 @claim("modulelist-acts-like-a-list")

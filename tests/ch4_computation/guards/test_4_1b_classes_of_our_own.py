@@ -136,10 +136,12 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     tensor, array = twin
     inner = net = nn.Linear(2, 1).requires_grad_(depth < 2)
     inner.plain = tensor
-    inner.register_buffer("saved", tensor.clone())
+    inner.register_buffer("saved", torch.ones(3, dtype=torch.int32))  # of another dtype and shape, and then None
     inner.register_buffer("unsaved", tensor.clone(), persistent=False)
     inner.register_buffer("later", None)
     inner.later, inner.unsaved = tensor.clone(), tensor.clone()
+    for value in (tensor.clone(), None, tensor.clone()):
+        inner.saved = value
     inner.register_buffer("anew", None, persistent=False)
     inner.register_buffer("anew", tensor.clone())
     with pytest.raises(KeyError, match="already exists"):  # a buffer would be hidden
