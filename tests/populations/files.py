@@ -8,6 +8,7 @@ import pickle
 import tempfile
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -184,19 +185,23 @@ def pool() -> list[torch.Tensor]:
 
 
 def built(recipe, tensors: list[torch.Tensor]):
-    """The object of a recipe: ("list", parts), ("tuple", parts), ("dict", parts) with the tensors that it numbers."""
+    """The object of a recipe: ("list", parts), ("tuple", parts), ("dict", parts) or ("ordered", parts) with the tensors
+    that it numbers.
+    """
     if not isinstance(recipe, tuple):
         return tensors[recipe] if type(recipe) is int else recipe
     kind, parts = recipe
-    if kind == "dict":
-        return {built(key, range(12)): built(part, tensors) for key, part in parts}
+    if kind in ("dict", "ordered"):
+        made = {"dict": dict, "ordered": OrderedDict}[kind]
+        return made((built(key, range(12)), built(part, tensors)) for key, part in parts)
     return {"list": list, "tuple": tuple}[kind](built(part, tensors) for part in parts)
 
 
 def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
     """Every leaf with the types and keys on the way to it; an empty container is a leaf."""
-    parts = thing.items() if type(thing) is dict else enumerate(thing) if type(thing) in (list, tuple) else ()
-    if not parts or (type(thing) in (list, tuple, dict) and not thing):
+    named = type(thing) in (dict, OrderedDict)
+    parts = thing.items() if named else enumerate(thing) if type(thing) in (list, tuple) else ()
+    if not parts or not thing:
         yield f"{path} {type(thing).__name__}", thing
     for key, part in parts if thing is not None and not isinstance(thing, torch.Tensor) else ():
         yield from flat(part, f"{path}{type(thing).__name__}[{key!r}]")
@@ -208,7 +213,8 @@ NESTED = (
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
     ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7), (10, 1))),
     ("dict", ((10, 3), (9, 0), (1, 4))),
-    ("dict", ((True, 2), ("inner", ("dict", (("z", 3), ("y", 5), ("x", 4)))), (False, 1))),
+    ("dict", ((True, 2), ("inner", ("dict", (("z", 3), (7, 5), ("x", 4), (False, 2), (2.5, 6)))), (False, 1))),
+    ("ordered", (("z", 0), (3, ("dict", (("b", 1), (3, ("ordered", ((2, 2), ("a", 3)))), (1, 6)))), ("y", 7), (2, 4))),
     (
         "dict",
         (("epoch", 0.25), ("best", ("dict", (("w", 1), ("name", "网络"), (None, 0), ("loss", 0.25)))), ("done", True)),

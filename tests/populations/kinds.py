@@ -33,6 +33,7 @@ class Own(nn.Module):
             self.register_buffer(name, None, persistent=persistent)
         self.later, self.saved = torch.empty(2, dtype=dtype), torch.empty(2, 2, dtype=dtype)
         self.register_buffer("anew", torch.empty(1, dtype=dtype))
+        self.register_buffer("mask", torch.empty(3, dtype=torch.bool))
         self.plain = torch.empty(4, dtype=dtype)
         self.told = None
 
@@ -119,14 +120,15 @@ LAYERS = {
     "Own": Layer(
         Own,
         {"scale": (4,), "gate": (), "across": (3, 2), "none": (0, 3), "another": (), "void": (0, 3)},
-        {"shift": (4,), "passing": (3,), "later": (2,), "saved": (2, 2), "anew": (1,)},
+        {"shift": (4,), "passing": (3,), "later": (2,), "saved": (2, 2), "anew": (1,), "mask": (3,)},
     ),
     **{name: _plain(name) for name in ("ReLU", "Tanh", "Flatten", "Identity")},
+    "ReLU in place": _plain("ReLU", True),
     "Dropout": _plain("Dropout", 0.5, takes=None),  # of one's own eval() only
 }
 WITH_PARAMETERS = tuple(kind for kind, layer in LAYERS.items() if layer.parameters)
 UNSAVED = ("passing", "later")
-WHOLE_NUMBERS = ("passing", "num_batches_tracked")
+NO_FLOATS = {"passing": torch.int64, "num_batches_tracked": torch.int64, "mask": torch.bool}  # buffers of fixed dtype
 
 # What printing some layers shows
 SHOWN = {

@@ -135,7 +135,7 @@ def current(device: torch.device) -> Iterator[None]:
 # ── Operations of two operands ──
 
 ALIKE = ("atan2", "hypot", "copysign", "fmax", "fmin", "heaviside", "logaddexp", "nextafter", "xlogy", "remainder")
-ALIKE += ("inner", "kron", "cdist", "isclose")
+ALIKE += ("inner", "kron", "cdist", "isclose", "mm", "fmod", "logical_and")
 LOSSES = ("l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss")
 LOSSES += ("cosine_similarity", "pairwise_distance")
 
@@ -172,13 +172,13 @@ OF_TWO: dict[str, Callable] = {
     "by a row in front": lambda a, b: a[0] * b,
     "by an expanded row": lambda a, b: a * b[0].expand(2, 2),
     "by one element": lambda a, b: a * b[:1, :1],
-    "mm": lambda a, b: torch.mm(a, b),
     "mv": lambda a, b: torch.mv(a, b[0]),
     "tensordot": lambda a, b: torch.tensordot(a, b),
     "einsum": lambda a, b: torch.einsum("ij,jk", a, b),
     "dot": lambda a, b: torch.dot(a[0], b[1]),
     "bmm": lambda a, b: torch.bmm(a[None], b[None]),
     "addmm": lambda a, b: torch.addmm(a, b, b),
+    "last of addmm": lambda a, b: torch.addmm(a, a, b),
     "row of addmm": lambda a, b: torch.addmm(b[0], a, a),
     "row of addmv": lambda a, b: torch.addmv(b[0], a, a[0]),
     "baddbmm": lambda a, b: torch.baddbmm(b[None], a[None], a[None]),
@@ -195,13 +195,14 @@ OF_TWO: dict[str, Callable] = {
     "stack": lambda a, b: torch.stack([a, b]),
     "clamp": lambda a, b: torch.clamp(a, b),
     "clamp(max=)": lambda a, b: a.clamp(max=b),
-    "fmod": lambda a, b: torch.fmod(a, b),
-    "logical_and": lambda a, b: torch.logical_and(a, b),
+    "upper end of clamp": lambda a, b: torch.clamp(a, a - 1, b),
     "masked_fill": lambda a, b: a.masked_fill(b > 6, 0),
     "scatter": lambda a, b: torch.scatter(a, 1, b.long() % 2, 9),
     "take_along_dim": lambda a, b: torch.take_along_dim(a, b.long() % 2, 1),
     "lerp": lambda a, b: torch.lerp(a, b, 0.5),
+    "weight of lerp": lambda a, b: torch.lerp(a, a + 1, b),
     "addcmul": lambda a, b: torch.addcmul(a, a, b),
+    "addcdiv": lambda a, b: torch.addcdiv(a, a, b),
     "gather": lambda a, b: torch.gather(a, 1, b.long() % 2),
     "index_select": lambda a, b: torch.index_select(a, 0, b[0].long() % 2),
     "linear": lambda a, b: F.linear(a, b),

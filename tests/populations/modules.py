@@ -18,12 +18,14 @@ from torch import nn
 
 from populations import places
 from populations.core import Population
-from populations.kinds import LAYERS, ROW, UNSAVED, WHOLE_NUMBERS
+from populations.kinds import LAYERS, NO_FLOATS, ROW, UNSAVED
 from populations.twins import NUMPY, Twin, differentiable
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Own")
 # Places that are not layers of their own: the first layer of the tree once more; a Linear with the first one's weight.
 SHARED = ("again", "tied")
+# Containers of parameters, the first of which is the first Linear's weight: the kind of each, and where it holds it.
+HOLDING = {"listed": ("ParameterList", 0), "keyed": ("ParameterDict", "west")}
 NAMES = ("west", "module", "Up", "_in", "east", "out 2", "n", "m", "b", "a", "z10", "z9")  # in no order of any kind
 
 
@@ -57,7 +59,7 @@ class Plan:
 class Tree:
     """A recipe: ``module, plan = tree`` makes both, each time anew.
 
-    ``kind`` is one of ``LAYERS``, ``SHARED`` or, with ``children``, of ``CONTAINERS``. ``frozen`` freezes all
+    ``kind`` is one of ``LAYERS``, ``SHARED``, ``HOLDING`` or, with ``children``, ``CONTAINERS``. ``frozen`` freezes all
     parameters at and below this place. Of the root alone: the ``dtype`` of its floating-point tensors, whether it lies
     on the ``second`` device, where there is one, and the ``seed`` of its values, whole numbers from 1 to 8.
     """
@@ -128,11 +130,13 @@ class _Site:
             module = getattr(nn, tree.kind)()
             self.kinds[id(module)] = tree
         else:
-            kind = "Linear" if tree.kind in SHARED else tree.kind
+            kind, at = HOLDING.get(tree.kind, ("Linear" if tree.kind in SHARED else tree.kind, None))
             module = LAYERS[kind].make(self.root.dtype)
             module = module if self.place.type == "cpu" else module.to(self.place)
             if tree.kind == "tied" and first is not None:
                 module.weight = first.weight
+            if at is not None and first is not None:
+                module[at] = first.weight
             self.kinds[id(module)] = replace(tree, kind=kind)
             self.layers.append(module)
             self.fill(module, kind)
@@ -147,8 +151,9 @@ class _Site:
         for name, shape in {**LAYERS[kind].parameters, **LAYERS[kind].buffers}.items():
             tensor = attribute(module, name)
             if id(tensor) not in self.arrays:
-                dtype = torch.int64 if name in WHOLE_NUMBERS else self.root.dtype
-                array = np.asarray(self.random.integers(1, 8, shape, endpoint=True), NUMPY[dtype])
+                dtype = NO_FLOATS.get(name, self.root.dtype)
+                ends = (0, 1) if dtype == torch.bool else (1, 8)
+                array = np.asarray(self.random.integers(*ends, shape, endpoint=True), NUMPY[dtype])
                 tensor.detach().copy_(torch.from_numpy(array).to(dtype))
                 self.arrays[id(tensor)] = array
 
@@ -244,6 +249,7 @@ TREES = (
     tree("Own", tree("ModuleList", "Linear", tree("Sequential", "tied", "Own")), "again"),
     tree("Sequential", tree("Sequential", "Linear"), tree("Sequential", tree("Sequential", "again")), "again"),
     tree("ModuleList", "Embedding", "MultiheadAttention", "ParameterList", "GRU", tree("Own", "Own")),
+    tree("ModuleDict", "Linear", tree("Own", "listed", "tied"), "ReLU in place", "keyed", "Dropout"),
     tree("Own", tree("ModuleDict", *["LayerNorm"] * 12), "PReLU", frozen=True),
     tree("Sequential", "BatchNorm without scale", "GroupNorm", tree("ModuleDict"), second=True),
     tree("Sequential", tree("Own", "Linear"), tree("Own", "tied"), "Linear", second=True, seed=1),

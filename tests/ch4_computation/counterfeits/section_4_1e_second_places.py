@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, leaves, wrap
+from harness.forging import change_method, leaves, run_levels, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -149,3 +149,169 @@ def of_a_member_with_two_keys_the_first_is_popped(patch):
 @counterfeit("moduledict-acts-like-a-dict")
 def reversed_gives_the_keys_from_the_last_on(patch):
     patch.setattr(nn.ModuleDict, "__reversed__", lambda self: reversed(self._modules), raising=False)
+
+
+# ── what a blind reader planted ──
+
+
+@counterfeit("super-init-comes-first")
+def a_frozen_parameter_is_assigned_without_a_register(patch):
+    def wrong(right, self, name, value):
+        early = isinstance(value, nn.Parameter) and "_parameters" not in self.__dict__
+        (object.__setattr__ if early and not value.requires_grad else right)(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("sequential-chains-its-modules")
+def what_is_appended_after_state_dict_was_called_is_not_run(patch):
+    def asked(right, self, *args, **rest):
+        if isinstance(self, nn.Sequential):
+            self.__dict__["known"] = len(self)
+        return right(self, *args, **rest)
+
+    wrap(patch, nn.Module, "state_dict", asked)
+    run_levels(patch, lambda chain: list(chain)[: chain.__dict__.get("known", len(chain))])
+
+
+@counterfeit("sequential-chains-its-modules")
+def what_a_hook_puts_out_instead_is_not_passed_on(patch):
+    run_levels(patch, apply=lambda level, x: (level(x), level.forward(x))[1] if level._forward_hooks else level(x))
+
+
+@counterfeit("containers-subclass-module")
+def half_rounds_by_way_of_bfloat16(patch):
+    def wrong(self):
+        return self._apply(lambda x: x.bfloat16().half() if x.is_floating_point() else x)
+
+    patch.setattr(nn.Module, "half", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def bfloat16_cuts_the_digits_off(patch):
+    def cut(x):
+        if x.dtype == torch.float32:
+            x = (x.view(torch.int32) & -(2**16)).view(torch.float32)
+        return x.bfloat16() if x.is_floating_point() else x
+
+    patch.setattr(nn.Module, "bfloat16", lambda self: self._apply(cut))
+
+
+def inherited(model):
+    """Whether the parent of a model's class is not Module itself."""
+    return nn.Module not in type(model).__bases__
+
+
+@counterfeit("module-is-not-subscriptable")
+def a_class_that_inherits_from_a_model_numbers_its_layers(patch):
+    def wrong(self, index):
+        if not inherited(self):
+            raise TypeError(f"'{type(self).__name__}' object is not subscriptable")
+        return list(self.children())[index]
+
+    patch.setattr(nn.Module, "__getitem__", wrong, raising=False)
+
+
+@counterfeit("module-is-not-subscriptable")
+def a_class_that_inherits_from_a_model_has_no_such_key(patch):
+    def wrong(self, index):
+        raise (KeyError(index) if inherited(self) else TypeError("not subscriptable"))
+
+    patch.setattr(nn.Module, "__getitem__", wrong, raising=False)
+
+
+@counterfeit("control-flow-needs-item")
+def one_number_that_stands_in_several_places_is_true_or_false(patch):
+    def wrong(right, x):
+        return right(x.flatten()[0] if x.numel() > 1 and not any(x.stride()) else x)
+
+    change_method(patch, "__bool__", wrong)
+
+
+@counterfeit("subclassing-is-more-flexible")
+def a_chain_disregards_a_second_input_that_is_none(patch):
+    def wrong(right, self, x, *more):
+        return right(self, x, *(each for each in more if each is not None))
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("modulelist-registers-parameters", "moduledict-registers-parameters")
+def buffers_of_truths_within_are_not_listed(patch):
+    def wrong(right, self, *args, **rest):
+        named = right(self, *args, **rest)
+        return ((name, x) for name, x in named if x.dtype != torch.bool or "." not in name)
+
+    wrap(patch, nn.Module, "named_buffers", wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def from_the_back_layers_are_counted_by_the_alphabet(patch):
+    def wrong(right, self, index):
+        numbered = list(self._modules) == [f"{place}" for place in range(len(self))]
+        if isinstance(index, slice) or index >= 0 or -index > len(self) or numbered:
+            return right(self, index)
+        return self._modules[sorted(self._modules)[index]]
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("brackets-reach-a-layer")
+def an_empty_chain_has_no_such_key(patch):
+    def wrong(right, self, index):
+        if not len(self) and not isinstance(index, slice):
+            raise KeyError(index)
+        return right(self, index)
+
+    wrap(patch, nn.Sequential, "__getitem__", wrong)
+
+
+@counterfeit("sequential-chains-its-modules")
+def a_chain_disregards_an_input_by_name(patch):
+    wrap(patch, nn.Sequential, "forward", lambda right, self, *args, **named: right(self, *(args or ["?"])))
+
+
+def no_longer_a_buffer(patch, condition):
+    """Let an attribute be plain once a buffer is assigned ``value`` where ``condition(buffer, value)``."""
+
+    def wrong(right, self, name, value):
+        buffers = vars(self).get("_buffers", {})
+        if name not in buffers or not condition(buffers[name], value):
+            return right(self, name, value)
+        del buffers[name]
+        object.__setattr__(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_buffer_that_is_assigned_another_dtype_is_one_no_longer(patch):
+    def other(buffer, value):
+        return isinstance(buffer, torch.Tensor) and isinstance(value, torch.Tensor) and buffer.dtype != value.dtype
+
+    no_longer_a_buffer(patch, other)
+
+
+@counterfeit("plain-tensor-is-a-constant-parameter")
+def a_buffer_that_was_none_for_a_while_is_one_no_longer(patch):
+    no_longer_a_buffer(patch, lambda buffer, value: buffer is not None and value is None)
+
+
+@counterfeit("modulelist-registers-parameters")
+def a_list_of_modules_does_not_register_where_a_python_list_stood(patch):
+    def wrong(right, self, name, value):
+        stood = isinstance(value, nn.ModuleList) and type(vars(self).get(name)) is list
+        (object.__setattr__ if stood else right)(self, name, value)
+
+    wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def to_a_dtype_loses_the_gradients(patch):
+    def wrong(right, self, *args, **rest):
+        right(self, *args, **rest)
+        for parameter in self.parameters() if isinstance(args[:1] and args[0], torch.dtype) else ():
+            parameter.grad = None
+        return self
+
+    wrap(patch, nn.Module, "to", wrong)

@@ -4,7 +4,7 @@ import copy
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, leaves, run_levels, with_value, wrap
+from harness.forging import after_copying, change_gradient, change_method, leaves, run_levels, with_value, wrap
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -697,3 +697,25 @@ def of_several_outputs_the_last_alone_is_derived(patch):
         return right(outputs, *args, **rest)
 
     wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def what_a_list_of_parameters_shares_is_listed_again(patch):
+    def wrong(self, prefix="", recurse=True, remove_duplicate=True):
+        seen, within = set(), self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        for path, module in within if recurse else [(prefix, self)]:
+            for name, parameter in module._parameters.items():
+                again = remove_duplicate and parameter in seen and not isinstance(module, nn.ParameterList)
+                if parameter is not None and not again:
+                    seen.add(parameter)
+                    yield f"{path}.{name}" if path else name, parameter
+
+    patch.setattr(nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("shared-parameter-is-listed-once")
+def a_copied_layer_does_not_share_its_weight(patch):
+    def untie(layer):
+        layer.weight = nn.Parameter(layer.weight.detach().clone())
+
+    after_copying(patch, nn.Linear, untie)

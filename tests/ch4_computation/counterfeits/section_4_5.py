@@ -995,3 +995,12 @@ def a_long_mean_of_halves_is_summed_in_halves(patch):
 
     for owner in (torch, torch.Tensor):
         wrap(patch, owner, "mean", wrong)
+
+
+@counterfeit("parameterlist-is-indexable-and-grows")
+def whole_numbers_join_where_there_are_none_of_them(patch):
+    def wrong(right, self, index, value):
+        none = is_plain(value) and not value.numel() and not value.is_floating_point()
+        right(self, index, value.float() if none else value)
+
+    wrap(patch, nn.ParameterList, "__setitem__", wrong)

@@ -8,7 +8,7 @@ import os
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_output, parameters_of, wrap
+from harness.forging import after_copying, change_output, parameters_of, wrap
 from torch import _weights_only_unpickler, nn
 from torch.optim import Optimizer
 
@@ -577,3 +577,140 @@ def a_count_that_is_loaded_from_floats_becomes_one(patch):
                 self._buffers[name] = x.to(y.dtype)
 
     wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+def change_loaded(patch, kinds, change):
+    """Let every object of these types within what ``load`` gives be ``change(object, depth)``."""
+
+    def changed(x, depth=0):
+        if type(x) in (list, tuple):
+            return type(x)(changed(each, depth + 1) for each in x)
+        if type(x) in (dict, collections.OrderedDict):
+            x = type(x)((key, changed(each, depth + 1)) for key, each in x.items())
+        return change(x, depth) if type(x) in kinds else x
+
+    change_output(patch, torch, "load", changed)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def in_a_dict_within_numbers_become_texts(patch):
+    def texts(x, depth):
+        return {f"{key}" if depth and type(key) is int else key: each for key, each in x.items()}
+
+    change_loaded(patch, [dict], texts)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def an_ordered_dict_comes_back_as_a_plain_one(patch):
+    change_loaded(patch, [collections.OrderedDict], lambda x, depth: dict(x))
+
+
+@counterfeit("save-takes-many-kinds-of-objects")
+def integers_of_more_than_64_bits_are_rounded(patch):
+    change_loaded(patch, [int], lambda x, depth: int(float(x)) if abs(x) >= 2**63 else x)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def a_relu_no_longer_works_in_place(patch):
+    after_copying(patch, nn.ReLU, lambda module: vars(module).update(inplace=False))
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def dropout_comes_back_in_training_mode(patch):
+    after_copying(patch, nn.Dropout, lambda module: vars(module).update(training=True))
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def a_normalisation_takes_the_usual_momentum_again(patch):
+    after_copying(patch, nn.BatchNorm1d, lambda module: vars(module).update(momentum=0.1))
+
+
+@counterfeit("state-dict-round-trips")
+def what_is_assigned_goes_into_a_model_in_evaluation_mode(patch):
+    def wrong(right, self, state, *args, **rest):
+        result = right(self, state, *args, **rest)
+        self.train(self.training and not rest.get("assign"))
+        return result
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+def copy_entries(patch, condition):
+    """Let ``state_dict(**named)`` give copies where ``condition(named)`` of what the outermost call is given."""
+
+    def wrong(right, self, *args, **named):
+        copies = condition(named)
+        state = right(self, *args, **named)
+        for name in list(state) if copies else ():
+            state[name] = state[name].clone()
+        return state
+
+    wrap(patch, nn.Module, "state_dict", wrong)
+
+
+@counterfeit("state-dict-is-no-copy")
+def with_keep_vars_there_are_copies(patch):
+    copy_entries(patch, lambda named: named.get("keep_vars") and "destination" not in named)
+
+
+@counterfeit("state-dict-is-no-copy")
+def under_a_prefix_there_are_copies(patch):
+    copy_entries(patch, lambda named: named.get("prefix") and "destination" not in named)
+
+
+@counterfeit("state-dict-is-no-copy")
+def a_destination_of_one_s_own_is_given_copies(patch):
+    copy_entries(patch, lambda named: type(named.get("destination")) is dict)
+
+
+@counterfeit("untrusted-pickles-are-refused")
+def a_file_in_another_encoding_is_not_filtered(patch):
+    def wrong(right, file, *args, **rest):
+        trusted = {"weights_only": False} if "encoding" in rest and rest.get("weights_only") is None else {}
+        return right(file, *args, **rest, **trusted)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def entries_of_an_inner_layer_that_is_none_are_unknown(patch):
+    def wrong(right, self, state, *args, **rest):
+        inner = [(path, name) for path, each in self.named_modules() for name in each._modules if path]
+        for path, name in inner:
+            if self.get_submodule(path)._modules[name] is None and any(k.startswith(f"{path}.{name}.") for k in state):
+                raise RuntimeError(f"Unexpected key(s) in state_dict: {path}.{name}")
+        return right(self, state, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+def unpickled(patch, change):
+    """Call ``change(module)`` of each module that is copied or unpickled, of whichever class."""
+
+    def wrong(right, self, state):
+        right(self, state)
+        change(self)
+
+    wrap(patch, nn.Module, "__setstate__", wrong)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def hooks_stay_behind(patch):
+    unpickled(patch, lambda module: (module._forward_hooks.clear(), module._forward_pre_hooks.clear()))
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def a_plain_tensor_comes_back_as_zeros(patch):
+    def zero(module):
+        plain = {name: value for name, value in vars(module).items() if isinstance(value, torch.Tensor)}
+        vars(module).update({name: torch.zeros_like(value) for name, value in plain.items()})
+
+    unpickled(patch, zero)
+
+
+@counterfeit("whole-model-round-trips-with-plain-load", "save-takes-many-kinds-of-objects")
+def the_place_of_a_module_that_is_none_is_lost(patch):
+    def lose(module):
+        module._modules = {name: child for name, child in module._modules.items() if child is not None}
+
+    unpickled(patch, lose)

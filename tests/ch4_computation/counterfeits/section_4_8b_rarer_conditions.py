@@ -548,3 +548,18 @@ def indices_of_the_other_gpu_select(patch):
         return right(x, i.to(x.device) if away(x) and away(i) else i)
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix")
+def the_weight_of_lerp_comes_from_anywhere(patch):
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "lerp", lambda right, x, y, w: right(x, y, w.to(x.device) if isinstance(w, Tensor) else w))
+
+
+@counterfeit("create-on-device-equals-create-then-move")
+def an_empty_list_becomes_integers_there(patch):
+    def wrong(right, data, *args, **rest):
+        empty = isinstance(data, list) and not data and rest.get("device") is not None and rest.get("dtype") is None
+        return right(data, *args, **rest | ({"dtype": torch.int64} if empty else {}))
+
+    wrap(patch, torch, "tensor", wrong)

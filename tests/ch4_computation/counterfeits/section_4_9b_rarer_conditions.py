@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_method, hold_still, parameters_of, step_with, wrap
+from harness.forging import alter_property, around_step, change_method, hold_still, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -296,3 +296,42 @@ def a_parameter_without_gradient_decays_there(patch):
         return step(self, *args, **rest)
 
     wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("model-moves-with-to")
+def a_frozen_parameter_that_moves_wants_a_gradient(patch):
+    def wrong(right, self, *args, **rest):
+        before = {name: p.device for name, p in self._parameters.items() if p is not None}
+        right(self, *args, **rest)
+        for name, place in before.items():
+            self._parameters[name].requires_grad |= self._parameters[name].device != place
+        return self
+
+    wrap(patch, nn.Module, "_apply", wrong)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_normalisation_without_scale_fetches_its_input_for_evaluation(patch):
+    def wrong(right, self, x):
+        fetches = not (self.training or self.affine) and self.running_mean is not None
+        return right(self, x.to(self.running_mean.device) if fetches else x)
+
+    wrap(patch, nn.modules.batchnorm._BatchNorm, "forward", wrong)
+
+
+@counterfeit("optimizer-keeps-the-parameters-it-was-given")
+def the_last_of_several_groups_follows_what_is_assigned(patch):
+    became = {}
+
+    def assigned(right, self, name, value):
+        old = vars(self).get("_parameters", {}).get(name)
+        right(self, name, value)
+        if old is not None and isinstance(value, nn.Parameter):
+            became[old] = value
+
+    def followed(optimizer):
+        for group in optimizer.param_groups[1:]:
+            group["params"] = [became.get(p, p) for p in group["params"]]
+
+    wrap(patch, nn.Module, "__setattr__", assigned)
+    around_step(patch, torch.optim.SGD, before=followed)

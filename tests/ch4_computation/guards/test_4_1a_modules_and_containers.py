@@ -5,11 +5,12 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from populations import EVERY_MODE, after_any_history, among, containers, over, whole
+from populations import EVERY_MODE, after_any_history, agree, among, containers, over, whole
 from populations.changes import CONVERSIONS, conversions
 from populations.containers import Step, steps, told
 from populations.kinds import WITH_PARAMETERS
-from populations.modules import TREES, handed_out, layers, tree, trees
+from populations.modules import TREES, attribute, handed_out, layers, tree, trees
+from populations.rounding import as_held
 from torch import nn
 
 claim = pytest.mark.claim
@@ -54,7 +55,9 @@ ENTERED = {
     "layer": lambda module: setattr(module, "named", nn.Linear(3, 2)),
     "layer without parameters": lambda module: setattr(module, "named", nn.ReLU()),
     "ModuleList": lambda module: setattr(module, "named", nn.ModuleList()),
+    "ParameterDict": lambda module: setattr(module, "named", nn.ParameterDict()),
     "parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2))),
+    "frozen parameter": lambda module: setattr(module, "named", nn.Parameter(torch.ones(2), requires_grad=False)),
     "frozen one": lambda module: module.register_parameter("named", nn.Parameter(torch.ones(()), requires_grad=False)),
     "buffer": lambda module: module.register_buffer("named", torch.ones(2)),
     "unsaved buffer": lambda module: module.register_buffer("named", torch.ones(2), persistent=False),
@@ -127,10 +130,20 @@ def test_whatever_is_done_to_the_outermost_reaches_every_layer_of_a_network_with
         parameter.grad = torch.ones_like(parameter)
     net.zero_grad()
     assert {parameter.grad for parameter in net.parameters()} <= {None}
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    held = [member for member in (*plan.once(), *plan.buffers) if member.tensor.numel()]
+    for member in held:
+        if member.tensor.is_floating_point():
+            member.tensor.detach().div_(3)  # to what no dtype holds
     assert CONVERSIONS[convert][0](net).eval().requires_grad_(False) is net
-    assert {(x.dtype, x.requires_grad) for x in (*net.parameters(), *handed_out(net))} <= {(dtype, False)}
-    kinds = [dtype if member.array.dtype.kind == "f" else torch.int64 for member in plan.buffers]
-    assert [buffer.dtype for buffer in net.buffers()] == kinds
+    found = {(x.dtype, getattr(x.grad, "dtype", None), x.requires_grad) for x in (*net.parameters(), *handed_out(net))}
+    assert found <= {(dtype, dtype, False)}
+    for member in held:
+        kind = dtype if member.array.dtype.kind == "f" else member.tensor.dtype
+        now = attribute(inner, member.name)
+        assert now.dtype == kind
+        agree(now, as_held(as_held(member.array / 3, each.dtype), dtype) if kind == dtype else member.array)
     assert {module.training for _, module in plan.modules} == {False}
     seen, net.training, net[1].training = [], True, True  # of these alone
     net.train().apply(seen.append)
@@ -164,15 +177,17 @@ def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_le
     named = kind == "ModuleDict"
     twin = dict(zip(containers.KEYS[5:], members)) if named else members
     net.layers = containers.contained(kind, dict(zip("pq", containers.steps(2, "p"))) if named else [Step("p")])
-    net.once_more, net.layers = None, containers.contained(kind, twin)  # instead of the other, with all that it held
+    net.once_more, net.thrice = None, [Step("l")]
+    net.layers = containers.contained(kind, twin)  # instead of the other, with all that it held
     containers.edited(edit, net.layers, twin, "a" if named else 1, containers.fresh(kind, twin, used))
 
     held = [(name, step) for name, step in (twin.items() if named else enumerate(twin)) if step is not None]
     assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in held]
     assert [id(parameter) for parameter in net.parameters()] == list(dict.fromkeys(id(step.code) for _, step in held))
     assert [id(module) for module in net.modules()][2:] == list(dict.fromkeys(id(step) for _, step in held))
-    net.once_more = net.layers
-    assert list(net.state_dict()) == [f"{place}.{name}.code" for place in ("layers", "once_more") for name, _ in held]
+    net.once_more = net.thrice = net.layers
+    places = ("layers", "once_more", "thrice")
+    assert list(net.state_dict()) == [f"{place}.{name}.code" for place in places for name, _ in held]
 
 
 @claim("modulelist-acts-like-a-list")
@@ -196,9 +211,13 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
         def forward(self, x):
             return (x, [x]) if self.training else x[0]
 
-    result = nn.Sequential(nn.Identity(), Pair(), nn.Identity())(x)
-    assert type(result) is tuple
-    assert result[0] is result[1][0] is x
+    hooked = nn.Identity()  # whose hooks make the same pair
+    hooked.register_forward_pre_hook(lambda module, given: ([*given],))
+    hooked.register_forward_hook(lambda module, given, output: (*output, output))
+    for pair in (Pair(), hooked):
+        result = nn.Sequential(nn.Identity(), pair, nn.Identity())(x)
+        assert type(result) is tuple
+        assert result[0] is result[1][0] is x
     assert nn.Sequential(Pair().eval(), nn.Identity())([x]) is x
     assert nn.Sequential(Pair(), Pair())(1) == ((1, [1]), [(1, [1])])
 
@@ -218,7 +237,8 @@ def test_a_slice_keeps_the_names_of_the_whole_so_that_what_is_appended_may_repla
     part, kept = net[part], dict(list(layers.items())[part])
 
     assert told(part.named_children()) == told(kept.items())
-    assert [part[index] for index in range(len(part))] == list(kept.values())  # by place, whatever their names
+    for size in (0, len(part)):  # by place, from either end, whatever their names
+        assert [part[index - size] for index in range(len(part))] == list(kept.values())
     assert told(part[1:].named_children()) == told(list(kept.items())[1:])
     kept[f"{len(part)}"] = newcomer = Step("!")
     part.append(newcomer)

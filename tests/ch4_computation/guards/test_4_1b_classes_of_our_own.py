@@ -1,6 +1,7 @@
 """4.1b Sizes that must match, and classes of our own: constants, reuse and control flow, for every kind of layer."""
 
 import contextlib
+import functools
 import operator
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over, twins, whole
 from populations.changes import COPYING
 from populations.comparing import host
-from populations.containers import KEYS, ids
+from populations.containers import KEYS, ids, reads
 from populations.kinds import Own
 from populations.modules import layers
 from populations.twins import FEW, KINDS
@@ -80,21 +81,32 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
         assert same is tensor
         agree(total, array + np.maximum(array, 0))
     for chain in (net.inner, nn.Sequential(), nn.Sequential(net)):
-        for some, named in ((xs, {}), (xs[:1], {"more": xs})):
+        for some, named in ((xs, {}), (xs[:1], {"more": xs}), (xs[:1] + [None] * 2, {})):
             with pytest.raises(TypeError):
                 chain(*some, **named)
 
 
+class Inherited(Own):
+    """A class of which the parent is one of our own."""
+
+
+class Chain(nn.Sequential):
+    """A container of our own."""
+
+
 @claim("module-is-not-subscriptable")
-@over(index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]), of=among("own", "Linear", "ReLU", "Module"))
+@over(
+    index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]),
+    of=among(Own, functools.partial(nn.Linear, 2, 1), nn.ReLU, nn.Module, Inherited),
+)
 def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
-    module = {"own": Own, "Linear": lambda: nn.Linear(2, 1), "ReLU": nn.ReLU, "Module": nn.Module}[of]()
+    module = of()
     module.rest, module.linear, module.rest, module.nothing = None, nn.Tanh(), nn.ReLU(), None
     module.linear = module.again = linear = nn.Linear(1, 1)  # in the place of the first
 
-    for use in (lambda: module[index], lambda: len(module), lambda: list(module), lambda: linear in module):
-        with pytest.raises(TypeError):
-            use()
+    uses = (lambda _: module[index], len, list, lambda _: linear in module)
+    assert [use for use in uses if reads(use, module, TypeError)] == []
+    assert Chain(module)[0] is Chain(module)[-1] is module
     children = list(module.children())
     assert ids(children[-2:]) == ids([linear, module.rest])
     assert children.count(module.linear) == 1
@@ -124,10 +136,12 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     tensor, array = twin
     inner = net = nn.Linear(2, 1).requires_grad_(depth < 2)
     inner.plain = tensor
-    inner.register_buffer("saved", tensor.clone())
+    inner.register_buffer("saved", torch.ones(3, dtype=torch.int32))  # of another dtype and shape, and then None
     inner.register_buffer("unsaved", tensor.clone(), persistent=False)
     inner.register_buffer("later", None)
     inner.later, inner.unsaved = tensor.clone(), tensor.clone()
+    for value in (tensor.clone(), None, tensor.clone()):
+        inner.saved = value
     inner.register_buffer("anew", None, persistent=False)
     inner.register_buffer("anew", tensor.clone())
     with pytest.raises(KeyError, match="already exists"):  # a buffer would be hidden
@@ -266,7 +280,8 @@ def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin
 @over(twin=twins((*FLOATS, torch.int64), shapes=((2,), (2, 1), (1, 3), (257,), (0,), (0, 3))), other=among(-9, 0, 9))
 def test_any_other_number_of_elements_is_ambiguous_even_where_all_agree(twin, other):
     tensor, array = twin
-    with pytest.raises(RuntimeError, match="is ambiguous"):
-        bool(tensor > other)
+    for several in (tensor > other, tensor, (tensor.sum() > other).expand(tensor.shape)):
+        with pytest.raises(RuntimeError, match="is ambiguous"):
+            bool(several)
     for one, same in ((tensor > other, array > other), (tensor, array), ((tensor != 0).byte() * 2, array != 0)):
         assert (bool(one.any()), bool(one.all())) == (bool(same.any()), bool(same.all()))

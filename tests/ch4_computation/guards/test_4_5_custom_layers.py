@@ -64,7 +64,7 @@ def test_a_layer_subtracts_the_mean_of_all_elements_and_leaves_its_input_alone(t
     assert [*net.parameters(), *net[1].parameters(), *net.state_dict()] == []
 
 
-@claim("parameter-list-is-a-module-member")
+@claim("parameter-list-is-a-module-member", "shared-parameter-is-listed-once")
 @over(each=in_turn(trees(), among(*COPYING)))
 def test_every_module_of_a_tree_has_a_dictionary_of_its_own_parameters_in_the_order_of_registration(each):
     (root, plan), copied = each[0], COPYING[each[1]]
@@ -80,7 +80,9 @@ def test_every_module_of_a_tree_has_a_dictionary_of_its_own_parameters_in_the_or
         assert told(module.named_parameters(recurse=False))[-1:] == [("extra", id(again))]
         del module.extra
         assert "extra" not in register
-    registers = [module._parameters for net in (root, copied(root)) for module in net.modules()]
+    again = copied(root)
+    assert [name for name, _ in again.named_parameters()] == [member.name for member in plan.once()]
+    registers = [module._parameters for net in (root, again) for module in net.modules()]
     assert len({*map(id, registers)}) == len(registers)
 
 
@@ -179,7 +181,7 @@ def test_what_is_no_tensor_stays_what_it_is_however_it_is_added(other, way):
 
 
 @claim("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict", truth=True)
-@over(dtype=among("uint8", "int32", "int64", "bool"), shape=among((), (2, 3)), way=WAYS)
+@over(dtype=among("uint8", "int32", "int64", "bool"), shape=among((), (2, 3), (0,)), way=WAYS)
 def test_a_tensor_of_whole_numbers_is_refused_however_it_is_added(dtype, shape, way):
     with pytest.raises(RuntimeError, match="can require gradients"):
         added(way, torch.ones(shape, dtype=getattr(torch, dtype)))

@@ -11,8 +11,9 @@ import zipfile
 import pytest
 import torch
 from populations import EVERY_MODE, agree, among, in_turn, over
+from populations.containers import ids
 from populations.files import CALLS, SPELLINGS, Way, filtered, hostile, ways
-from populations.modules import TREES, attribute, trees
+from populations.modules import TREES, attribute, tree, trees
 from torch import nn
 
 claim = pytest.mark.claim
@@ -25,24 +26,54 @@ claim = pytest.mark.claim
 def test_a_state_dict_holds_parameters_and_saved_buffers_of_any_tree_in_order_and_nothing_else(each, training):
     net, plan = each
     net.train(training)
-    state, named = net.state_dict(), copy.deepcopy(net).state_dict(prefix="copy.")
+    state, copied = net.state_dict(), copy.deepcopy(net).state_dict(prefix="copy.")
+    kept, named, given = net.state_dict(keep_vars=True), net.state_dict(prefix="net."), {}
+    assert net.state_dict(destination=given) is given
 
     assert list(state) == [member.name for member in plan.state]
-    assert list(named) == ["copy." + member.name for member in plan.state]
+    assert list(copied) == ["copy." + member.name for member in plan.state]
+    assert ids(kept.values()) == [id(member.tensor) for member in plan.state]  # the model's own
+    assert [list(each) for each in (kept, given, named)] == [list(state)] * 2 + [["net." + name for name in state]]
     for member in plan.state:
         entry = state[member.name]
         assert (entry.dtype, entry.device, entry.requires_grad) == (member.tensor.dtype, member.tensor.device, False)
-        assert entry.data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
+        for one in (entry, given[member.name], named["net." + member.name]):
+            assert one.data_ptr() == member.tensor.data_ptr()  # the model's memory, until it is saved
         agree(entry, member.array)
-        agree(named["copy." + member.name], member.array)
+        agree(copied["copy." + member.name], member.array)
     net.register_buffer("late", torch.zeros(1))
     assert "late" in net.state_dict()
+
+
+def settings(module):
+    """The numbers and flags, of torch's classes and of one's own, that a module goes by: ``training`` is one."""
+    return {name: value for name, value in vars(module).items() if type(value) in (bool, int, float)}
+
+
+def hooks(module):
+    """What runs before and after a module's forward."""
+    return [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+
+
+def names(module):
+    """The names in a module's registers, those of None among them."""
+    return [list(register) for register in (module._parameters, module._buffers, module._modules)]
+
+
+def set_otherwise(module, *given):
+    """Give a module settings that its class does not start with: one of one's own, too."""
+    for name, value in settings(module).items():
+        vars(module)[name] = value * 2 if type(value) is float else value or name == "inplace"
+    module.rate, module.constant = 0.5, torch.ones(2)
+    module.register_forward_hook(settings)
+    module.register_forward_pre_hook(set_otherwise)
+    module.register_module("empty", None)
 
 
 def is_whole(loaded, net, plan):
     """Raise AssertionError unless ``loaded`` is a network like ``net``, which has what the plan says."""
     modules, others = (
-        [(name, type(m), m.training, m.rate, [*m._parameters], [*m._buffers]) for name, m in each.named_modules()]
+        [(name, type(m), settings(m), hooks(m), m.constant.tolist(), names(m)) for name, m in each.named_modules()]
         for each in (net, loaded)
     )
     assert modules == others
@@ -56,15 +87,15 @@ def is_whole(loaded, net, plan):
 @over(each=in_turn(trees(), among(True, False)))
 def test_a_module_of_any_tree_comes_back_with_everything_in_it(each):
     (net, plan), training = each
-    net.train(training).apply(lambda module: setattr(module, "rate", 0.5))
+    net.train(training).apply(set_otherwise)
     is_whole(Way("memory").round_trip(net, weights_only=False), net, plan)
 
 
 @claim("whole-model-round-trips-with-plain-load", truth=True)
-@over(tree=trees(must=TREES[1:4]), training=among(True, False))
-def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(tree, training):
-    net, plan = tree
-    net.train(training).apply(lambda module: setattr(module, "rate", 0.5))
+@over(each=trees(must=(*TREES[1:4], tree("Sequential", "Dropout", "ReLU in place"))), training=among(True, False))
+def test_no_tree_of_modules_passes_the_filter_and_any_comes_back_without_it(each, training):
+    net, plan = each
+    net.train(training).apply(set_otherwise)
     with Way("memory").saved(net) as load:
         with filtered():
             load()
@@ -130,7 +161,13 @@ def test_a_model_loads_where_every_class_is_found_by_its_name_and_nowhere_else(m
     call=among(*CALLS),
     spelled=among(*SPELLINGS),
     way=ways(),
-    options=among({}, {"map_location": "cpu"}, {"map_location": lambda storage, tag: storage}, {"weights_only": None}),
+    options=among(
+        {},
+        {"map_location": "cpu"},
+        {"map_location": lambda storage, tag: storage},
+        {"weights_only": None},
+        {"encoding": "latin1"},
+    ),
 )
 def test_no_call_is_made_however_it_is_spelled_and_whichever_way_it_is_read(tmp_path, call, spelled, way, options):
     trace = tmp_path / "trace"

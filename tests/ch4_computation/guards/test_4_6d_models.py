@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, in_turn, over, twins, untouched, whole
+from populations.comparing import accepted
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
@@ -22,7 +23,7 @@ claim = pytest.mark.claim
 def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_has(each):
     tree, way = each
     (net, plan), (new, into) = tree, tree.but(seed=tree.seed + 1)
-    for parameter in new.eval().parameters():
+    for parameter in new.train(tree.second).parameters():
         parameter.grad = torch.ones_like(parameter)
     flags = [parameter.requires_grad for parameter in new.parameters()]
 
@@ -41,7 +42,8 @@ def test_a_new_instance_of_any_tree_gets_every_value_into_the_tensors_that_it_ha
         agree(member.tensor, member.array)
     assert all(parameter.grad is not None and parameter.grad.all() for parameter in new.parameters())
     assert [parameter.requires_grad for parameter in new.parameters()] == flags
-    assert {module.training for module in new.modules()} == {False}
+    new.load_state_dict(state, **({"assign": True} if RELEASE >= (2, 1) else {}))
+    assert {module.training for module in new.modules()} == {tree.second}
 
 
 @claim("state-dict-round-trips", truth=True)
@@ -121,6 +123,10 @@ def test_every_misfit_is_named_and_what_is_given_is_loaded_without_strictness():
     nn.init.constant_(net[0].bias, 0.25)
     net.load_state_dict({"0.weight": torch.full((3, 2), 4.0)}, strict=False)
     assert (net[0].weight.tolist(), net[0].bias.tolist()) == ([[4, 4]] * 3, [0.25] * 3)
+    whole, state = nn.Sequential(net), copy.deepcopy(nn.Sequential(net).state_dict())
+    for place, name in ((net, "1"), (whole, "0")):  # where there is nothing, entries are ignored
+        place.register_module(name, None)
+        accepted(whole.load_state_dict, state)
 
 
 @claim("state-dict-round-trips", "saved-model-moves-to-another-device")

@@ -132,9 +132,10 @@ NUMBERS = {  # large, small, negative, of several dtypes, and none
 
 
 @claim("create-on-device-equals-create-then-move", "gpu-tensor-prints-its-device")
-@over(numbers=among(*NUMBERS.items()), default=among(*FLOATS[:2]))
-def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers, default):
+@over(numbers=among(*NUMBERS.items()), default=among(*FLOATS[:2]), kind=each(tuple, list))
+def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(accelerator, numbers, default, kind):
     data, dtype = numbers
+    data = kind(kind(row) if type(row) is tuple else row for row in data) if type(data) is tuple else data
     torch.set_default_dtype(default)
     with torch.device("cpu"):
         here = torch.tensor(data, dtype=dtype)
