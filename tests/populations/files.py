@@ -176,12 +176,13 @@ def memory_of(tensor: torch.Tensor) -> bytes:
 
 
 def pool() -> list[torch.Tensor]:
-    """Tensors of which the first six look at one memory, two at another, and the last two, parameters, at a third."""
+    """Tensors of which the first six look at one memory, two at another, and two parameters at a third."""
     whole, half = torch.arange(24), torch.arange(4.0, requires_grad=True)
     views = [whole, whole[2:5], whole.view(4, 6), whole.view(4, 6).t(), whole[::2], whole[23]]
     views += [half, half.detach()[1:]]
     parameters = [torch.nn.Parameter(part) for part in torch.arange(6.0).split(3)]
-    return [*views, torch.arange(24), torch.empty(0, 3), torch.tensor(True), torch.tensor([1.5]).half(), *parameters]
+    more = [torch.arange(24), torch.empty(0, 3), torch.tensor(True), torch.tensor([1.5]).half()]
+    return [*views, *more, *parameters, torch.empty(0, dtype=torch.int64)]
 
 
 def built(recipe, tensors: list[torch.Tensor]):
@@ -210,6 +211,7 @@ def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
 NESTED = (
     ("list", tuple(range(12))),  # twelve tensors
     ("list", (12, 13)),
+    ("list", (14, 9, 14)),  # nothing of one dtype beside nothing of another
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
     ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7), (10, 1))),
     ("dict", ((10, 3), (9, 0), (1, 4))),
@@ -230,7 +232,7 @@ NESTED = (
 def nested(*kinds: str) -> Population:
     """Recipes of nested objects, the outermost of ``kinds``."""
     plain = st.sampled_from([None, True, "text", "", 1.5, b"\0"])
-    leaves = st.one_of(st.integers(0, 13), plain)
+    leaves = st.one_of(st.integers(0, 14), plain)
     keys = st.one_of(st.text(max_size=3), st.integers(0, 11), st.floats(allow_nan=False), st.booleans(), st.none())
 
     def grown(below: st.SearchStrategy) -> st.SearchStrategy:

@@ -80,17 +80,21 @@ NORMALISED = COMPUTED if COMPUTED == FLOATS else SINGLE_AND_DOUBLE
 
 
 def batch_norm(shape: tuple[int, ...]) -> torch.nn.Module:
-    """The batch normalisation of four channels for inputs of this shape."""
-    return (torch.nn.BatchNorm1d, torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)[len(shape) - 2](4)
+    """The batch normalisation of inputs of this shape."""
+    classes = torch.nn.BatchNorm1d, torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d
+    return classes[len(shape) - 2](shape[1])
 
 
-# The layer for inputs of a shape (samples, four channels, ...), the shape in which it takes their elements, and the
-# axes of that over which it averages.
+# The layer for inputs of a shape (samples, four channels or one, ...), the shape in which it takes their elements, and
+# the axes of that over which it averages.
 NORMALISATIONS = {
     "BatchNorm": (batch_norm, lambda shape: (shape, (0, *range(2, len(shape))))),
     "in evaluation": (lambda shape: batch_norm(shape).eval(), lambda shape: (shape, ())),
-    "GroupNorm": (lambda shape: torch.nn.GroupNorm(1, 4), lambda shape: ((shape[0], -1), 1)),
-    "GroupNorm in two": (lambda shape: torch.nn.GroupNorm(2, 4), lambda shape: ((shape[0], 2, -1), 2)),
+    "GroupNorm": (lambda shape: torch.nn.GroupNorm(1, shape[1]), lambda shape: ((shape[0], -1), 1)),
+    "GroupNorm in two": (
+        lambda shape: torch.nn.GroupNorm(min(2, shape[1]), shape[1]),
+        lambda shape: ((shape[0], min(2, shape[1]), -1), 2),
+    ),
     "LayerNorm": (lambda shape: torch.nn.LayerNorm(shape[1:]), lambda shape: ((shape[0], -1), 1)),
     "LayerNorm of rows": (lambda shape: torch.nn.LayerNorm(shape[-1:]), lambda shape: ((-1, shape[-1]), 1)),
 }

@@ -203,6 +203,7 @@ BINARIES = (
     Binary("| of booleans", operator.or_, np.bitwise_or, (torch.bool,)),
     Binary("<<", lambda x, y: x << (y & 3), lambda a, b: a << (b & 3), BITS[:-1]),
     Binary(">>", lambda x, y: x >> (y & 3), lambda a, b: a >> (b & 3), BITS[:-1]),
+    Binary(">> of high bytes", lambda x, y: x * 31 >> (y & 3), lambda a, b: a * a.dtype.type(31) >> (b & 3), BITS[:-1]),
     *(
         Binary(f"torch.{name}", lambda x, y, name=name: getattr(torch, name)(x, y), getattr(np, name), *rest)
         for names, *rest in (

@@ -164,6 +164,7 @@ def scores(
             )
     beyond = dtypes if "far" in values else ()
     must += [Scores(dtype, (2, 4, 3, 5), values="farther", seed=seed, dim=-2) for dtype in beyond for seed in (2, 3)]
+    must += [Scores(dtype, (3, 257), values="far", seed=seed, dim=1) for dtype in beyond for seed in (2, 3)]
     small = [(shape, dim) for shape, dim in CLASSES if shape[dim] <= LONG]
     return Population(
         tuple(must),

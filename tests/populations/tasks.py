@@ -14,6 +14,7 @@ TASKS = {
         (),
     ),
     "words": (lambda: of_words(nn.Embedding(2, 5)), nn.CrossEntropyLoss, ()),
+    "normalised first": (lambda: nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 5)), nn.CrossEntropyLoss, ()),
     "normalised": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)), nn.CrossEntropyLoss, ()),
     "transposed": (lambda: transposing(nn.Linear(3, 2)), nn.MSELoss, ()),
     "in part": (lambda: in_part(nn.Linear(3, 2)), nn.MSELoss, ()),

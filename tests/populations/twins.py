@@ -186,6 +186,17 @@ def pending(x: torch.Tensor) -> torch.Tensor:
     return x if x.dtype == torch.bool else torch._neg_view(-x)
 
 
+def corner(x: torch.Tensor) -> torch.Tensor:
+    """The values of ``x`` in the corner, below and at the left, of larger matrices, the other numbers of which differ:
+    as a slice ``y[1:, :-1]`` lies. A tensor of less than two dimensions stays as it is.
+    """
+    if x.dim() < 2:
+        return x
+    wide = x.new_full((*x.shape[:-2], x.shape[-2] + 1, x.shape[-1] + 1), FOREIGN)
+    wide[..., 1:, :-1] = x
+    return wide[..., 1:, :-1]
+
+
 def finer(shape: tuple[int, ...]) -> list[int]:
     """``shape`` with every even size halved and a 2 before it: strides can always express that."""
     return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]

@@ -91,3 +91,15 @@ def the_refused_write_to_a_leaf_has_been_made(patch):
 
     for name in ("add_", "__iadd__"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("clone-then-view-is-independent", reported="pytorch/pytorch#95381")
+def a_corner_at_the_left_edge_is_copied_as_if_its_rows_followed_each_other(patch):
+    def wrong(right, x, *args, **rest):
+        edge = x.dim() == 2 and x.stride(1) == 1 and x.stride(0) > x.shape[1] > 0
+        if edge and x.storage_offset() and x.storage_offset() % x.stride(0) == 0:
+            x = x.as_strided(x.shape, (x.shape[1], 1))
+        return right(x, *args, **rest)
+
+    change_method(patch, "contiguous", wrong)
+    change_method(patch, "clone", wrong)

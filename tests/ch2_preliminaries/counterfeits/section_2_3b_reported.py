@@ -118,3 +118,22 @@ def comparisons_of_two_views_of_a_tensor_read_both_from_its_start(patch):
     for name in ("le", "lt", "ge", "gt"):
         for owner, spelling in ((torch, name), (torch.Tensor, name), (torch.Tensor, f"__{name}__")):
             wrap(patch, owner, spelling, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#144190")
+def bytes_are_shifted_to_the_right_as_if_they_had_a_sign(patch):
+    def wrong(right, x, y):
+        if x.dtype != torch.uint8 or (isinstance(y, Tensor) and y.dtype != torch.uint8):
+            return right(x, y)
+        return right(x.view(torch.int8), y.view(torch.int8) if isinstance(y, Tensor) else y).view(torch.uint8)
+
+    change_method(patch, "__rshift__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="torch-spyre/torch-spyre#2803")
+def every_second_row_from_the_second_on_is_added_from_the_first_on(patch):
+    def change(x, other):
+        leaps = x.dim() == 2 and x.stride(1) == 1 and x.stride(0) >= 2 * x.shape[1] > 0
+        return x.as_strided(x.shape, x.stride(), 0) if leaps and x.storage_offset() == x.stride(0) // 2 else x
+
+    change_right_operand(patch, "add", change)

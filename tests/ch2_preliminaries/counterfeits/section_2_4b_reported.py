@@ -30,3 +30,8 @@ def an_array_begins_where_the_storage_does(patch):
         return right(x.as_strided(x.shape, x.stride(), 0) if later else x, *args, **rest)
 
     change_method(patch, "numpy", wrong)
+
+
+@counterfeit("from-numpy-shares-memory", reported="pytorch/pytorch#5442")
+def an_array_that_must_not_be_written_to_is_copied(patch):
+    wrap(patch, torch, "from_numpy", lambda right, array: right(array if array.flags.writeable else array.copy()))

@@ -72,3 +72,45 @@ def the_second_copy_of_a_tensor_to_a_device_holds_nan(patch):
         return y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="torch-spyre/torch-spyre#4689")
+def each_move_halves_what_is_below_the_smallest_normal_half(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        moved = y.device.type != x.device.type and x.dtype == y.dtype == torch.float16
+        return torch.where(y.abs() < 2.0**-14, y / 2, y) if moved else y
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="intel/torch-xpu-ops#5217", needs="accelerator")
+def what_is_converted_and_moved_without_blocking_is_freed_too_early(patch):
+    """Zeros arrive."""
+
+    def wrong(to, x, *args, non_blocking=False, **rest):
+        y = to(x, *args, non_blocking=non_blocking, **rest)
+        freed = non_blocking and y.dtype != x.dtype and x.device.type == "cpu" != y.device.type
+        return torch.zeros_like(y) if freed else y
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#94980")
+def a_column_of_whole_numbers_is_converted_as_the_first_one(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        later = x.dtype == torch.int64 and x.dim() == 1 and len(x) and x.stride(0) > x.storage_offset() > 0
+        return to(x.as_strided(x.shape, x.stride(), 0), *args, **rest) if later and y.dtype == torch.float32 else y
+
+    change_method(patch, "to", wrong)
+    change_method(patch, "float", wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="tenstorrent/tt-metal#51557")
+def what_is_no_number_becomes_infinite_in_bfloat16(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        return torch.where(y.isnan(), torch.inf, y) if y.dtype == torch.bfloat16 != x.dtype else y
+
+    change_method(patch, "to", wrong)

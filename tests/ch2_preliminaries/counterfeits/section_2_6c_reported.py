@@ -234,3 +234,28 @@ def the_gradient_keeps_the_dimensions_that_repeat_adds(patch):
 
     change_method(patch, "repeat", repeat)
     alter_property(patch, "grad", grad)
+
+
+@counterfeit("backward-fills-grad", reported="Oneflow-Inc/oneflow#8248")
+def the_other_summand_gets_what_the_first_gets_elsewhere(patch):
+    """Both gradients begin in one memory, to which those of the first one's other uses are added."""
+    sums = []
+
+    def summed(add, x, y):
+        z = add(x, y)
+        both = all(isinstance(each, Tensor) and each.is_leaf and each.requires_grad for each in (x, y))
+        if both and x is not y and x.shape == y.shape and x.dtype == y.dtype and z.requires_grad:
+            sums.append((x, y, gradients := []))
+            z.register_hook(lambda gradient: gradients.append(gradient.detach()))
+        return z
+
+    def wrong(right, result, *args, **rest):
+        before = [None if x.grad is None else x.grad.detach().clone() for x, _, _ in sums]
+        right(result, *args, **rest)
+        for (x, y, gradients), old in zip(sums, before):
+            if gradients and x.grad is not None and y.grad is not None:
+                elsewhere = x.grad.detach() - (0 if old is None else old) - gradients.pop()
+                y.grad.data.add_(elsewhere)
+
+    change_method(patch, "__add__", summed)
+    change_method(patch, "backward", wrong)

@@ -2,8 +2,9 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, leaves
+from harness.forging import change_gradient, change_method, leaves, wrap
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
 
@@ -37,3 +38,30 @@ def writes_to_whole_numbers_are_not_counted(patch):
 
     for name in ("add_", "sub_", "mul_", "zero_", "fill_", "copy_", "__setitem__", "__iadd__", "__isub__", "__imul__"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("scalar-backward-needs-no-argument", reported="pytorch/pytorch#1813")
+def the_mean_along_the_only_dimension_passes_no_gradient(patch):
+    """It passes NaN, where the report has an error: an assertion must see it."""
+
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        along = x.dim() == 1 and y.dim() == 0 and (args or "dim" in rest)
+        return change_gradient(y, lambda gradient: gradient * torch.nan) if along and y.requires_grad else y
+
+    change_method(patch, "mean", wrong)
+    change_method(patch, "sum", wrong)
+
+
+@counterfeit("backward-multiplies-jacobians", reported="pytorch/pytorch#182952")
+def what_is_below_the_smallest_normal_half_is_lost_on_the_way_back_through_a_product(patch):
+    def flush(gradient):
+        return torch.where(gradient.abs() < 2.0**-14, 0 * gradient, gradient)
+
+    def wrong(right, *args, **rest):
+        y = right(*args, **rest)
+        return change_gradient(y, flush) if y.dtype == torch.float16 and y.requires_grad else y
+
+    change_method(patch, "__matmul__", wrong)
+    for owner, name in ((torch, "mm"), (torch, "matmul"), (F, "linear")):
+        wrap(patch, owner, name, wrong)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, WRITABLE, agree, among, each, over, twins, untouched
-from populations.twins import NUMPY, SHAPES, finer
+from populations.twins import NUMPY, SHAPES, corner, finer
 
 claim = pytest.mark.claim
 NONE_EMPTY = ((2, 3), (3, 2, 2), (2, 3, 4, 5), (60, 50))  # every size above 1, so that a transposition moves elements
@@ -214,9 +214,10 @@ def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
     copy = tensor.clone(memory_format=torch.contiguous_format)
     copies = [copy, *[tensor.clone()] * (twin.layout == "expanded")]  # what repeats leaves its strides behind
 
-    for source in (tensor, tensor.conj()):
+    for source in (tensor, tensor.conj(), part := corner(tensor)):
         assert (source.contiguous() is source) == source.is_contiguous()
-    for dense in (*copies, tensor.contiguous()):
+    copies_of_part = part.contiguous(), part.clone(), part.clone(memory_format=torch.contiguous_format)
+    for dense in (*copies, tensor.contiguous(), *copies_of_part):
         assert dense.is_contiguous()
         for shape in [(array.size,), array.shape[::-1], (1, *array.shape), (array.size, 1), array.shape]:
             agree(dense.view(shape), array.reshape(shape))

@@ -178,8 +178,11 @@ ROUNDED = among(
     (torch.float32, torch.float16, 2049.0, 2048.0),
     (torch.float32, torch.bfloat16, 257.0, 256.0),
     (torch.float32, torch.bfloat16, 1 + 2**-8 + 2**-9, 1 + 2**-7),
-    (torch.float32, torch.float64, float("inf"), float("inf")),
-    (torch.float32, torch.float64, float("nan"), float("nan")),
+    *(
+        (source, target, number, number)  # what is infinite or no number stays that, and 0 keeps its sign
+        for source, target in itertools.permutations(FLOATS, 2)
+        for number in (float("inf"), -float("inf"), float("nan"), -0.0)
+    ),
     (torch.float64, torch.float32, 1e300, float("inf")),
     (torch.float16, torch.float32, 2.0**-24, 2.0**-24),
     *((source, torch.bool, number, True) for source in FLOATS for number in (float("nan"), 2.0**-24)),

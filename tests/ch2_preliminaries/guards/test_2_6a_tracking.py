@@ -157,11 +157,14 @@ def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_adde
 
 
 @claim("backward-fills-grad", "gradients-accumulate")
-@over(twin=FEW, spelled=among("+", "add", "sub"))
-def test_two_leaves_of_a_sum_have_gradients_in_memory_of_their_own(twin, spelled):
+@over(twin=FEW, spelled=among("+", "add", "sub"), elsewhere=among(False, True))
+def test_two_leaves_of_a_sum_have_gradients_in_memory_of_their_own(twin, spelled, elsewhere):
     (x, array), (y, _) = twin.but(grad=True), twin.but(grad=True, seed=twin.seed + 1)
-    {"+": lambda: x + y, "add": lambda: torch.add(x, y), "sub": lambda: x - -y}[spelled]().sum().backward()
+    total = {"+": lambda: x + y, "add": lambda: torch.add(x, y), "sub": lambda: x - -y}[spelled]()
+    (total + 3 * x if elsewhere else total).sum().backward()
 
+    agree(grad_of(x), np.full_like(array, 1 + 3 * elsewhere))
+    agree(grad_of(y), np.ones_like(array))
     x.grad.zero_()
     agree(grad_of(y), np.ones_like(array))
 

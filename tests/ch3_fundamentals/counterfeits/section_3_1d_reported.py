@@ -5,7 +5,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, change_method, wrap
+from harness.forging import calls_after, change_gradient, change_linear, change_method, wrap
 from torch.nn import functional as F
 
 
@@ -119,3 +119,16 @@ def a_transposed_weight_in_bfloat16_gives_nan_for_three_dimensions(patch):
         return y * NAN if x.dim() == 3 and w.dtype == torch.bfloat16 and transposed else y
 
     change_linear(patch, wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="ROCm/Tensile#1287")
+def from_the_twelfth_batch_on_the_last_sixteen_of_thirty_two_lack_the_bias(patch):
+    later = calls_after(11)
+
+    def wrong(right, input, weight, bias=None):
+        y = right(input, weight, bias)
+        if bias is None or weight.shape[0] != 1 or input.dim() != 2 or len(input) < 32 or not later(input):
+            return y
+        return torch.cat([y[:16], y[16:] - bias])
+
+    wrap(patch, F, "linear", wrong)

@@ -165,3 +165,69 @@ def a_squeezed_one_by_one_matrix_passes_nan(patch):
 @counterfeit("squeeze-removes-unit-dimensions", reported="pytorch/pytorch#5170")
 def a_squeezed_number_passes_nan(patch):
     squeeze_passes_nan(patch, ())
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#115940")
+def a_gradient_of_other_strides_does_not_pass_groups_of_single_pixels(patch):
+    """It passes as NaN, where the report has an error: an assertion must see it."""
+
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if x.dim() != 4 or x.shape[2:] != (1, 1) or not y.requires_grad:
+            return y
+        return change_gradient(y, lambda g: g if g.stride() == x.stride() else g * torch.nan)
+
+    wrap(patch, F, "group_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="Oneflow-Inc/oneflow#5944")
+def the_weights_of_a_layer_get_no_gradient_from_a_batch_of_sequences_alone(patch):
+    """They get NaN, where the report has an error: an assertion must see it."""
+
+    def wrong(right, input, weight, bias=None):
+        alone = input.dim() == 3 and not input.requires_grad and weight.requires_grad
+        return right(input, change_gradient(weight, lambda g: g * torch.nan) if alone else weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="microsoft/DirectML#701")
+def the_weight_of_a_single_feature_that_is_normalised_gets_no_gradient(patch):
+    """It gets NaN, where the report has an error: an assertion must see it."""
+
+    def wrong(right, input, mean, variance, weight=None, *args, **rest):
+        if weight is not None and weight.numel() == 1 and weight.requires_grad:
+            weight = change_gradient(weight, lambda gradient: gradient * torch.nan)
+        return right(input, mean, variance, weight, *args, **rest)
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="deepspeedai/DeepSpeed#8496")
+def steps_are_counted_in_the_dtype_of_the_parameter(patch):
+    """In bfloat16 the count ends at 256, in float16 at 2048."""
+    ends = {torch.bfloat16: 256, torch.float16: 2048}
+
+    def after(optimizer):
+        for parameter, state in optimizer.state.items():
+            if parameter.dtype in ends and "step" in state:
+                state["step"] = torch.as_tensor(state["step"]).clamp(max=ends[parameter.dtype])
+
+    around_step(patch, torch.optim.Adam, after=after)
+
+
+@counterfeit("step-updates-parameters", reported="huggingface/transformers#14539")
+def adamw_decays_what_it_has_moved_already(patch):
+    def wrong(step, self, *args, **rest):
+        decays = [group["weight_decay"] for group in self.param_groups]
+        for group in self.param_groups:
+            group["weight_decay"] = 0
+        result = step(self, *args, **rest)
+        for group, decay in zip(self.param_groups, decays):
+            group["weight_decay"] = decay
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.data.mul_(1 - group["lr"] * decay)
+        return result
+
+    wrap(patch, torch.optim.AdamW, "step", wrong)

@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, in_order_of_storage, wrap
+from harness.forging import change_gradient, change_method, in_order_of_storage, with_value, wrap
 from torch.nn import functional as F
 
 
@@ -159,3 +160,31 @@ def logarithms_in_half_precision_of_large_negative_logits_are_minus_infinity(pat
     wrap(patch, torch, "log_softmax", wrong)
     wrap(patch, F, "log_softmax", wrong)
     change_method(patch, "log_softmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="huggingface/candle#3727")
+def more_than_2048_equal_halves_share_among_2048(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        dim = args[0] if args else rest.get("dim")
+        if x.dtype != torch.float16 or y.dtype != x.dtype or not x.dim() or x.shape[dim] <= 2048:
+            return y
+        powers = (x.detach() - x.detach().amax(dim, keepdim=True)).exp()
+        total = np.cumsum(powers.cpu().numpy(), axis=dim, dtype=np.float16).take([-1], dim)
+        return with_value(y, powers / torch.from_numpy(total).to(x.device))
+
+    change_softmax(patch, "softmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="pytorch/pytorch#62897")
+def sixteen_logits_in_bfloat16_are_raised_without_taking_off_the_greatest(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        dim = args[0] if args else rest.get("dim")
+        rows = x.dim() > 0 and dim % x.dim() == x.dim() - 1 and x.shape[-1] >= 16
+        if x.dtype != torch.bfloat16 or y.dtype != x.dtype or not rows:
+            return y
+        powers = x.detach().float().exp()
+        return with_value(y, powers / powers.sum(-1, keepdim=True))
+
+    change_softmax(patch, "softmax", wrong)

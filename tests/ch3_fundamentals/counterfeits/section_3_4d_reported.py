@@ -67,3 +67,14 @@ def an_image_of_one_bit_becomes_zeros(patch):
 
     wrap(patch, transforms.ToTensor, "__call__", wrong)
     wrap(patch, TF, "to_tensor", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#1759")
+def a_grey_image_is_not_turned(patch):
+    """It stays as it is, where the report has an error: an assertion must see it."""
+
+    def wrong(right, image, *args, **rest):
+        grey = isinstance(image, PIL.Image.Image) and image.mode == "L"
+        return image if grey else right(image, *args, **rest)
+
+    wrap(patch, F, "rotate", wrong)

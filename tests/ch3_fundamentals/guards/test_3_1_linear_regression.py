@@ -36,6 +36,10 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
 
     predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]).cpu() for n in sizes]
     agree(torch.cat(predicted, 1), np.stack([x[: 2 * n].reshape(2, n) @ w[:n] for n in sizes], 1))
+    for bias in (None, weight[0, :1]):  # neither is a number of examples, nor how often a layer was called
+        rows = [nn.functional.linear(features.view(-1, 2)[:n], weight[:, :2], bias).cpu() for n in range(1, 70)]
+        sums = x.reshape(-1, 2) @ w[:2] + (0 if bias is None else w[0])
+        agree(torch.cat(rows)[:, 0], np.concatenate([sums[:n] for n in range(1, 70)]))
     # complex numbers may be marked as conjugated, others not
     agree(nn.functional.linear(features.view(2, -1).conj(), weight), (x.conj().reshape(2, -1) @ w)[:, None])
     agree(nn.functional.linear(features.view(2, -1), weight.conj()), (x.reshape(2, -1) @ w.conj())[:, None])

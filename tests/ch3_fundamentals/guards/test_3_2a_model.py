@@ -73,9 +73,13 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
             found = grad_of(layer.weight).view(outputs, 3), layer.bias.grad, grad_of(x)
             for gradient, exact in zip(found, expected):
                 agree(gradient, exact, dtype == torch.bfloat16)
+        net.weight.grad = None
+        net(x.detach()[:, None]).backward(out[:, None])  # of what wants no gradient
+        agree(grad_of(net.weight), expected[0], dtype == torch.bfloat16)
 
 
 IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))
+IMAGES += ((4, 4, 1, 1), (5, 1, 3, 2), (7, 1))  # of one pixel, of one channel, of one feature
 
 
 @claim("nn-builds-on-autograd")
@@ -86,10 +90,10 @@ def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_
     """
     (tensor, array), (make, averaging) = x, NORMALISATIONS[name]
     norm, (shape, axes) = make(x.shape).to(tensor), averaging(x.shape)
-    roundings = 4 + 2 * summed(x.dtype, max(40, array.size // 4))
+    roundings = 4 + 2 * summed(x.dtype, max(40, array.size // x.shape[1]))
     (scale, s), (upstream, g) = (x.but(shape=norm.weight.shape, values="positive", grad=False), x.but(seed=x.seed + 1))
     norm.weight.data.copy_(scale)
-    by_channel = (4, *[1] * (len(x.shape) - 2)) if "Layer" not in name else s.shape
+    by_channel = (x.shape[1], *[1] * (len(x.shape) - 2)) if "Layer" not in name else s.shape
     own = tuple(axis for axis in range(-len(x.shape), 0) if axis < -len(by_channel) or by_channel[axis] == 1)
     array, g = array.astype(np.float64).reshape(shape), g.astype(np.float64)
     s = s.astype(np.float64).reshape(by_channel)
@@ -106,12 +110,14 @@ def test_output_and_gradients_of_a_normalisation_are_its_formula_s_whatever_the_
     output = norm(tensor)
     agree(output, standard * s, roundings, scale=32 * np.maximum(inverse, 1))
     leaves = [norm.weight, norm.bias, tensor][: 2 + tensor.requires_grad]
-    gradients = torch.autograd.grad(output, leaves, upstream.detach())
     products, scale = (g * standard).sum(own).reshape(norm.weight.shape), np.abs(g * np.maximum(far, 4)).sum()
-    agree(gradients[0], products, roundings, scale)
-    agree(gradients[1], g.sum(own).reshape(norm.weight.shape), roundings, np.abs(g).sum())
-    for gradient in gradients[2:]:
-        agree(gradient, back, roundings, np.maximum(far * 24, 64) * np.maximum(inverse, 1))
+    other, _ = x.but(seed=x.seed + 1, layout=WRITABLE[(x.seed + len(x.layout)) % 5])  # the same, laid out otherwise
+    for weights in (upstream, other):
+        gradients = torch.autograd.grad(output, leaves, weights.detach(), retain_graph=True)
+        agree(gradients[0], products, roundings, scale)
+        agree(gradients[1], g.sum(own).reshape(norm.weight.shape), roundings, np.abs(g).sum())
+        for gradient in gradients[2:]:
+            agree(gradient, back, roundings, np.maximum(far * 24, 64) * np.maximum(inverse, 1))
     # beside it quarters are exact; elsewhere than on the CPU LayerNorm may compute in the halves themselves
     up = 2048.0 if x.dtype in SINGLE_AND_DOUBLE else 16.0 * (tensor.device.type == "cpu")
     # of channels last the CPU's GroupNorm, until 2.15 at least, subtracts the squares of large means

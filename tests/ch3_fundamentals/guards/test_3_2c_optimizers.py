@@ -33,6 +33,22 @@ def test_each_of_thirty_steps_follows_the_published_rule_in_every_dtype_and_impl
         both.move()
 
 
+@claim("step-updates-parameters")
+@over(adam=among(*(Recipe("Adam", (("lr", 0.5),), way, dtype) for way in WAYS for dtype in FLOATS)))
+def test_adam_counts_more_steps_than_its_dtype_could(adam):
+    """At a gradient of 1, by the rule; a dozen roundings of bfloat16 are 12 / 256."""
+    parameter = torch.zeros(3, dtype=adam.dtype, requires_grad=True)
+    optimizer, count, first, second, place = adam.new([parameter]), 0, 0.0, 0.0, 0.0
+    for skipped in (0, 4096, 0):
+        for state in optimizer.state.values():
+            state["step"] += skipped
+        parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        count, first, second = count + skipped + 1, 0.9 * first + 0.1, 0.999 * second + 0.001
+        place -= 0.5 * first / (1 - 0.9**count) / (second / (1 - 0.999**count)) ** 0.5
+    assert parameter.tolist() == pytest.approx([place] * 3, rel=12 / 256)
+
+
 @claim("optim-offers-sgd-adam-rmsprop", "batch-size-and-lr-are-hyperparameters", "new-optimizer-loses-momentum")
 @over(name=among(*THREE))
 def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps(name):

@@ -85,3 +85,15 @@ def bfloat16_is_read_as_zero(patch):
 def numbers_with_a_fraction_are_read_as_zero(patch):
     """Zeros, where the report has an error."""
     load_with(patch, lambda x: 0.0 if type(x) is float else x)
+
+
+@counterfeit("list-of-tensors-round-trips", reported="pytorch/pytorch#90497")
+def what_has_no_memory_comes_back_in_the_dtype_of_the_first_such_in_the_file(patch):
+    def wrong(load, *args, **rest):
+        loaded = load(*args, **rest)
+        if isinstance(loaded, list):
+            empty = [x for x in loaded if isinstance(x, torch.Tensor) and not x.untyped_storage().nbytes()]
+            return [x.to(empty[0].dtype) if any(x is each for each in empty) else x for x in loaded]
+        return loaded
+
+    wrap(patch, torch, "load", wrong)

@@ -109,3 +109,37 @@ def a_copy_to_an_odd_byte_of_the_cpu_is_not_made(patch):
         return x if odd and source.device.type != "cpu" else right(x, source, *args, **rest)
 
     change_method(patch, "copy_", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="torch-spyre/torch-spyre#2791")
+def a_half_copied_to_one_place_of_a_vector_is_in_the_next_place_too(patch):
+    def spread(x, index):
+        if away(x) and x.dtype == torch.float16 and x.dim() == 1 and -len(x) <= index < len(x) - 1 and index != -1:
+            x.detach()[index + 1 :][:1].copy_(x.detach()[index:][:1])
+
+    def assigned(right, x, index, value):
+        right(x, index, value)
+        if type(index) is int:
+            spread(x, index)
+
+    def copied(right, x, source, *args, **rest):
+        size = x.untyped_storage().nbytes() // x.element_size() if away(x) else 0
+        right(x, source, *args, **rest)
+        if size > 1 and x.dim() == 0 and x.dtype == torch.float16:
+            spread(x.detach().as_strided((size,), (1,), 0), x.storage_offset())
+        return x
+
+    change_method(patch, "__setitem__", assigned)
+    change_method(patch, "copy_", copied)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="torch-spyre/torch-spyre#3976")
+def fewer_than_32_whole_numbers_are_not_copied_into_a_slice(patch):
+    """Nothing is written, where the report has an error: an assertion must see it."""
+
+    def wrong(right, x, source, *args, **rest):
+        size = x.untyped_storage().nbytes() // x.element_size() if away(x) else 0
+        lost = size > x.numel() and x.numel() < 32 and x.dim() == 1 and x.dtype == torch.int32 and near(source)
+        return x if lost else right(x, source, *args, **rest)
+
+    change_method(patch, "copy_", wrong)

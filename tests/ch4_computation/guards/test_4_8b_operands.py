@@ -229,6 +229,11 @@ def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin)
         expected = host(numbers)
         expected[1, 2] = expected[1, 1]
         agree(into, expected)
+        for source in (numbers, into.clone()):  # alone in a row, from the other place and from the same
+            into[0][1][1], expected[0, 1, 1] = source[1, 0, 0], expected[1, 0, 0]
+            into[0][1][3].copy_(source[1, 0, 2])
+            expected[0, 1, 3] = expected[1, 0, 2]
+            agree(into, expected)
         untouched(into)
 
 
