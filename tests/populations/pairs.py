@@ -211,8 +211,6 @@ BINARIES = (
             (("gcd", "lcm"), WHOLE[:2]),
             (("copysign",), SINGLE_AND_DOUBLE),
             (("isclose",), (torch.float32, torch.int32)),  # which takes no two dtypes
-            (("fmod", "nextafter"), SINGLE_AND_DOUBLE),
-            (("heaviside",), (torch.float32,)),  # nor does this
             (("hypot", "arctan2", "logaddexp"), SINGLE_AND_DOUBLE, 16),  # of up to four functions
         )
         for name in names
