@@ -236,11 +236,31 @@ SEVERAL = {
     "index_add": (2, lambda a, b: a.index_add(0, spots(a)[0], b)),
 }
 OPERANDS = {
-    f"{name} by operand {place + 1}": lambda x, call=call, count=count, place=place: call(
-        *(x if other == place else pattern(x, other + 2) for other in range(count))
-    )
-    for name, (count, call) in SEVERAL.items()
-    for place in range(count)
+    # rarer functions, too
+    **{
+        f"linalg.{name}": lambda x, name=name: getattr(torch.linalg, name)(x + x.t() + 3 * torch.eye(3).to(x))
+        for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")
+    },
+    **{
+        f"F.{name}": lambda x, name=name: getattr(F, name)(x - 0.45)
+        for name in ("celu", "elu", "silu", "gelu", "mish", "softplus", "logsigmoid", "hardswish", "normalize")
+    },
+    **{
+        f"both of {name}": lambda x, name=name: torch.cat(getattr(torch, name)(x, dim=0))
+        for name in ("std_mean", "var_mean")
+    },
+    "slogdet": lambda x: torch.linalg.slogdet(x)[1],
+    "interpolate": lambda x: F.interpolate(x[None, None], scale_factor=2, mode="bilinear"),
+    "avg_pool2d": lambda x: F.avg_pool2d(x[None], 2, 1),
+    "attention": lambda x: F.scaled_dot_product_attention(x[None], x[None] ** 2, 3 * x[None]),
+    "conv2d": lambda x: F.conv2d(x[None, None], x[None, None, :2, :2]),
+    **{
+        f"{name} by operand {place + 1}": lambda x, call=call, count=count, place=place: call(
+            *(x if other == place else pattern(x, other + 2) for other in range(count))
+        )
+        for name, (count, call) in SEVERAL.items()
+        for place in range(count)
+    },
 }
 
 

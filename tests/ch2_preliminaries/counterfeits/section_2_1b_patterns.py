@@ -234,6 +234,15 @@ def a_negative_start_between_whole_numbers_is_floored(patch):
     wrap(patch, torch, "arange", wrong)
 
 
+@counterfeit("arange-steps-from-start-to-end")
+def tensors_of_fractions_are_ends_of_whole_numbers(patch):
+    def wrong(right, *given, **rest):
+        fractions = any(isinstance(x, torch.Tensor) and x.is_floating_point() for x in given)
+        return right(*given, **rest).long() if fractions and not rest else right(*given, **rest)
+
+    wrap(patch, torch, "arange", wrong)
+
+
 # ── linspace-divides-evenly ──
 
 

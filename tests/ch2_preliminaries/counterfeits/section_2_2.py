@@ -323,6 +323,11 @@ def contiguous_computes_a_pending_conjugate(patch):
     change_method(patch, "contiguous", lambda contiguous, x, **rest: contiguous(x, **rest).resolve_conj())
 
 
+@counterfeit("clone-then-view-is-independent")
+def a_clone_of_what_is_named_shares(patch):
+    wrap(patch, torch, "clone", lambda right, *x, **named: alias(None, named["input"]) if not x else right(*x, **named))
+
+
 # ── view-is-a-new-tensor-object ──
 
 

@@ -586,6 +586,21 @@ def float_power_meets_the_first_of_a_column_alone(patch):
     wrap(patch, torch, "float_power", wrong)
 
 
+@counterfeit("broadcasting-matches-shapes")
+def operands_by_name_meet_the_first_of_a_row_alone(patch):
+    def wrong(right, *given, **named):
+        row = "input" in named and named["other"].dim() == 1
+        return right(*given, **named | ({"other": named["other"][:1]} if row else {}))
+
+    wrap(patch, torch, "mul", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def comparisons_by_function_are_turned_round(patch):
+    for one, other in (("lt", "gt"), ("le", "ge")):
+        patch.setattr(torch, one, getattr(torch, other))
+
+
 # ── broadcasting-copies-elements ──
 
 

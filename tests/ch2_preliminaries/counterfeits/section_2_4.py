@@ -278,6 +278,11 @@ def an_array_of_a_class_of_its_own_is_shared(patch):
     patch.setattr(torch, "tensor", wrong)
 
 
+@counterfeit("torch-tensor-always-copies")
+def an_array_over_a_buffer_is_shared(patch):
+    share_where(patch, lambda array, options: isinstance(array.base, bytearray))
+
+
 # ── copying-costs-time-and-space ──
 
 

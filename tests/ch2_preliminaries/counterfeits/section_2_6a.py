@@ -19,6 +19,7 @@ from harness.forging import (
     wrap,
 )
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def scale_gradient(patch, name, factor):
@@ -375,6 +376,41 @@ def half_a_fourier_transform_is_not_tracked(patch):
     not_tracking(patch, torch.fft, "rfft", 0)
 
 
+@counterfeit("requires-grad-tracks-operations")
+def a_cholesky_factor_is_not_tracked(patch):
+    stop_tracking(patch, torch.linalg, "cholesky")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def eigenvalues_are_not_tracked(patch):
+    stop_tracking(patch, torch.linalg, "eigvalsh")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def interpolated_images_are_not_tracked(patch):
+    stop_tracking(patch, F, "interpolate")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def half_the_gradient_passes_average_pooling(patch):
+    wrap(patch, F, "avg_pool2d", lambda right, x, *how: right(change_gradient(x, lambda gradient: gradient / 2), *how))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_mean_beside_a_deviation_is_not_tracked(patch):
+    change_result(patch, torch, "std_mean", lambda both, *x: (both[0], both[1].detach()))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def celu_has_twice_its_slope(patch):
+    wrap(patch, F, "celu", lambda right, x: right(change_gradient(x, lambda gradient: 2 * gradient)))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_keys_of_attention_are_not_tracked(patch):
+    not_tracking(patch, F, "scaled_dot_product_attention", 1)
+
+
 # ── backward-fills-grad ──
 
 
@@ -576,6 +612,14 @@ def a_leaf_that_is_named_twice_counts_twice(patch):
             backward(y, *args, inputs=inputs, **rest)
 
     wrap(patch, Tensor, "backward", wrong)
+
+
+@counterfeit("backward-fills-grad")
+def of_a_tuple_of_inputs_the_first_alone_is_filled(patch):
+    def wrong(backward, result, *given, inputs=None, **rest):
+        backward(result, *given, inputs=inputs[:1] if isinstance(inputs, tuple) else inputs, **rest)
+
+    change_method(patch, "backward", wrong)
 
 
 # ── detach-stops-tracking ──

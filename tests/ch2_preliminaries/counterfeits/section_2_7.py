@@ -641,6 +641,15 @@ def what_another_result_leads_to_is_not_freed(patch):
     wrap(patch, Tensor, "backward", wrong)
 
 
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_pass_from_two_results_keeps_the_graph(patch):
+    def wrong(right, results, weights=None, retain_graph=None, *rest, **named):
+        several = isinstance(results, list) and len(results) > 1
+        right(results, weights, True if several and retain_graph is None else retain_graph, *rest, **named)
+
+    wrap(patch, torch.autograd, "backward", wrong)
+
+
 # ── in-place-write-spoils-backward ──
 
 
@@ -970,3 +979,15 @@ def products_in_place_are_not_counted_in_bfloat16(patch):
         return multiply(x, other)
 
     change_method(patch, "mul_", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward")
+def writes_to_long_whole_numbers_are_not_counted(patch):
+    def wrong(write, x, *given, **rest):
+        if x.dtype != torch.int64 or x.is_inference():
+            return write(x, *given, **rest)
+        with torch.autograd._unsafe_preserve_version_counter(x):
+            return write(x, *given, **rest)
+
+    for name in ("zero_", "fill_", "add_", "mul_", "copy_", "__setitem__", "__iadd__"):
+        change_method(patch, name, wrong)

@@ -93,8 +93,9 @@ def test_the_kth_element_is_start_plus_k_steps_in_every_spelling_and_dtype(twin,
     agree(x, expected, roundings=twin.dtype == torch.bfloat16)  # quarters up to 100 are exact but in bfloat16
     untouched(x if steps == "out" else gappy(1, twin.dtype))
     assert x.dtype == twin.dtype
-    agree(torch.arange(start, end, step), expected)
-    assert torch.arange(start, end, step).dtype == (torch.float32 if isinstance(end, float) else torch.int64)
+    for given in ([start, end, step], [*map(torch.tensor, (start, end, step))]):
+        agree(torch.arange(*given), expected)
+        assert torch.arange(*given).dtype == (torch.float32 if isinstance(end, float) else torch.int64)
 
 
 @claim("arange-steps-from-start-to-end")

@@ -169,6 +169,7 @@ def test_reshape_copies_in_row_order_where_strides_do_not_allow(twin, how):
 CLONES = {
     "method": lambda x: x.clone(),
     "function": lambda x: torch.clone(x),
+    "by name": lambda x: torch.clone(input=x),
     "preserved": lambda x: x.clone(memory_format=torch.preserve_format),
     "dense": lambda x: torch.clone(x, memory_format=torch.contiguous_format),
 }

@@ -146,8 +146,9 @@ def test_no_digit_of_a_large_number_is_lost_beside_small_ones(twin):
     agree(row - one, np.arange(33)[None] - number)
     agree(one * (row % 2), number * (np.arange(33)[None] % 2))
     agree(torch.maximum(row, one + 1), np.full((1, 33), number + 1))
-    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
-        agree(compare(one - 1 - row, one - 1 - 16), compare(-np.arange(33), -16)[None])
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        for compare in (getattr(operator, name), getattr(torch, name), getattr(torch.Tensor, name)):
+            agree(compare(one - 1 - row, one - 1 - 16), getattr(operator, name)(-np.arange(33), -16)[None])
     for sum_ in (one + row, row + number, number + row):
         agree(sum_.reshape(1, 33), number + np.arange(33)[None])
         agree(sum_.reshape(1, 33) % 31, (number + np.arange(33)[None]) % 31)

@@ -156,10 +156,15 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(dtype):
 @over(
     EVERY_MODE,
     twin=twins(BOTH, shapes=LARGE),
-    options=among("none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor", "of a class"),
+    options=among(
+        "none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor", "of a class", "of a buffer"
+    ),
 )
 def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
-    (tensor, _), (array, _) = twin, array_of(twin)
+    (tensor, _), (array, memory) = twin, array_of(twin)
+    if options == "of a buffer":
+        start = array.ctypes.data - memory.ctypes.data
+        array = np.ndarray(array.shape, array.dtype, bytearray(memory.tobytes()), start, array.strides)
     array = tensor.numpy() if options == "of a tensor" and twin.layout != "expanded" else array
     array = array.view(np.memmap) if options == "of a class" else array
     if options == "locked":

@@ -123,6 +123,7 @@ PASSES = {
     "tracked": lambda y, leaves: y.backward(create_graph=True),
     "under no_grad": lambda y, leaves: torch.no_grad()(y.backward)(),
     "for these leaves": lambda y, leaves: y.backward(inputs=leaves),
+    "for a tuple of them": lambda y, leaves: y.backward(inputs=tuple(leaves)),
     "three results": lambda y, leaves: torch.autograd.backward([2 * y, -2 * y, y]),
     "one result twice": lambda y, leaves: torch.autograd.backward([y / 2] * 2),
 }

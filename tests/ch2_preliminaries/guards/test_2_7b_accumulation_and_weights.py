@@ -134,6 +134,7 @@ PASSES = {
     "method": lambda y, w, x, **rest: y.backward(w, **rest),
     "inputs": lambda y, w, x, **rest: y.backward(w, inputs=[x], **rest),
     "function": lambda y, w, x, **rest: torch.autograd.backward([y], [w], **rest),
+    "two results": lambda y, w, x, **rest: torch.autograd.backward([y, y], [2 * w, -w], **rest),
     "grad": lambda y, w, x, **rest: x.backward(torch.autograd.grad(y, x, w, **rest)[0].detach()),
 }
 FRACTIONS = ("div_", "uniform_", "normal_")  # which whole numbers do not take
@@ -184,7 +185,8 @@ def test_a_write_to_an_operand_or_a_result_that_backward_needs_is_found(names, w
     (x, _), name = twin.but(values="positive"), names[of]
     y = x * 1
     z = OPERATION[name].apply(y)
-    factors = [torch.ones_like(x), torch.ones_like(x).int()][: 1 + (write not in FRACTIONS)]  # saved, and not tracked
+    factors = [torch.ones_like(x)]  # saved, and not tracked
+    factors += [factors[0].int(), factors[0].long()] * (write not in FRACTIONS)
     losses = [z.sum(), *((x * factor).sum() for factor in factors)]
     with mode():
         for saved in (y if name in NEED_INPUT else z, *factors):
