@@ -107,10 +107,10 @@ def from_the_second_call_on(patch, module_class, change):
 def run_levels(patch, levels=list, apply=lambda level, x: level(x)):
     """Let a Sequential run ``levels(sequential)`` one after the other, each of them by ``apply(level, input)``."""
 
-    def forward(self, x):
+    def forward(self, input):
         for level in levels(self):
-            x = apply(level, x)
-        return x
+            input = apply(level, input)
+        return input
 
     patch.setattr(torch.nn.Sequential, "forward", forward)
 

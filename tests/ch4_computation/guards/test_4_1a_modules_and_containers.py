@@ -218,7 +218,7 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
         result = nn.Sequential(nn.Identity(), pair, nn.Identity())(x)
         assert type(result) is tuple
         assert result[0] is result[1][0] is x
-    assert nn.Sequential(Pair().eval(), nn.Identity())([x]) is x
+    assert nn.Sequential(Pair().eval(), nn.Identity())([x]) is nn.Sequential(nn.Identity())(input=x) is x
     assert nn.Sequential(Pair(), Pair())(1) == ((1, [1]), [(1, [1])])
 
 
