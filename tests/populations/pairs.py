@@ -181,7 +181,6 @@ BINARIES = (
     Binary("-", operator.sub, np.subtract),
     Binary("torch.sub", lambda x, y: torch.sub(x, y), np.subtract),
     Binary("keyword", lambda x, y: torch.sub(x, other=y), np.subtract),
-    Binary("names", lambda x, y: torch.add(input=torch.mul(input=x, other=y), other=y), lambda a, b: a * b + b),
     Binary("sub with alpha", lambda x, y: torch.sub(x, y, alpha=2), lambda a, b: a - 2 * b),
     Binary("torch.rsub", lambda x, y: torch.rsub(x, y), lambda a, b: b - a),
     Binary("*", operator.mul, np.multiply, ALL),
