@@ -43,15 +43,15 @@ MET = [
     ("optimizers", "ch3_fundamentals/guards/test_3_2c_optimizers.py", ("add_", "addcdiv_"), (*LAYOUT, *PRECISION)),
     ("optimizers", "ch3_fundamentals/guards/test_3_2c_optimizers.py", ("_foreach_add_",), (*LAYOUT, *PRECISION)),
     ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("add_",), ("long", "rank 0", "half")),
-    ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("_softmax",), ALL),
+    ("scores", "ch3_fundamentals/guards/test_3_3a_softmax.py", ("_softmax",), ALL),
     (
         "scores",
-        "ch3_fundamentals/guards/test_3_3_softmax_regression.py",
+        "ch3_fundamentals/guards/test_3_3a_softmax.py",
         ("_log_softmax",),
         (*LAYOUT, *PRECISION, *SIZE),
     ),
     (
-        *("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py"),
+        *("scores", "ch3_fundamentals/guards/test_3_3a_softmax.py"),
         *(("_log_softmax_backward_data", "_softmax_backward_data"), (*PRECISION, "long")),
     ),
     ("layers", "ch3_fundamentals/guards/test_3_5_multilayer_perceptrons.py", ("relu", "sigmoid", "tanh"), ALL),
@@ -79,7 +79,7 @@ MET = [
     ("decay", "ch3_fundamentals/guards/test_3_6a_decaying_steps.py", ("add_",), (*LAYOUT, "double", "rank 4 or 5")),
     ("twins", "ch2_preliminaries/guards/test_2_7a_derivatives.py", ("mm",), (*FORM, *PRECISION, "not contiguous")),
     ("twins", "ch4_computation/guards/test_4_5_custom_layers.py", ("mm",), (*FORM, *LAYOUT[::2], *PRECISION)),
-    ("scores", "ch3_fundamentals/guards/test_3_3_softmax_regression.py", ("nll_loss_forward",), (*PRECISION, "long")),
+    ("scores", "ch3_fundamentals/guards/test_3_3b_cross_entropy.py", ("nll_loss_forward",), (*PRECISION, "long")),
     ("optimizers", "ch3_fundamentals/guards/test_3_2d_steps.py", ("_fused_adam_", "_fused_sgd_"), ("long",)),
     ("optimizers", "ch3_fundamentals/guards/test_3_6a_decaying_steps.py", ("_fused_adam_", "_fused_sgd_"), ("half",)),
     (

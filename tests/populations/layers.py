@@ -167,6 +167,11 @@ def aged(call: torch.nn.Module) -> torch.nn.Module:
     return call
 
 
+def columns_first(x):
+    """Memory for a result of the shape of ``x``, laid out the other way round."""
+    return x.new_empty(x.shape[::-1]).permute(tuple(reversed(range(x.dim()))))
+
+
 def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **options) -> torch.Tensor:
     """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation,
     of rank 3 or more by way of a copy.
