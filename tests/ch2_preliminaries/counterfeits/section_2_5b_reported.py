@@ -88,9 +88,9 @@ def each_move_halves_what_is_below_the_smallest_normal_half(patch):
 def what_is_converted_and_moved_without_blocking_is_freed_too_early(patch):
     """Zeros arrive."""
 
-    def wrong(to, x, *args, non_blocking=False, **rest):
-        y = to(x, *args, non_blocking=non_blocking, **rest)
-        freed = non_blocking and y.dtype != x.dtype and x.device.type == "cpu" != y.device.type
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        freed = rest.get("non_blocking") and y.dtype != x.dtype and x.device.type == "cpu" != y.device.type
         return torch.zeros_like(y) if freed else y
 
     change_method(patch, "to", wrong)
