@@ -54,8 +54,8 @@ class Generator(torch.Generator, metaclass=AnyGenerator):
         state.own.add(generator._cdata)
         return generator.manual_seed(torch._C.Generator().initial_seed())
 
-    def __del__(self) -> None:
-        state.own.discard(self._cdata)  # which another generator may get
+    def __del__(self, own=state.own) -> None:  # at the end of the process there is no ``state``
+        own.discard(self._cdata)  # which another generator may get
 
     device = property(lambda self: self.sim)
 
