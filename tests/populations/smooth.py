@@ -15,7 +15,7 @@ from populations import places
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.operations import pattern
-from populations.twins import Twin
+from populations.twins import Twin, arranged
 
 # Where logarithms and inverses of sines are defined; no two elements are equal, none is next to a corner of a function.
 POINT = np.array([[0.3, 0.8, 0.5], [0.15, 0.65, 0.4], [0.9, 0.2, 0.55]])
@@ -186,7 +186,7 @@ SMOOTH = {
     "assigned element": lambda x: written(x, lambda y: y.__setitem__((0, 1), x[0, 0])),
     "assigned slice": lambda x: written(x, lambda y: y.__setitem__(slice(1, None), 3 * x[1:])),
     "assigned mask": lambda x: written(x, lambda y: y.__setitem__(pattern(x, 2) > 1, x[0, 0])),
-    "assigned index": lambda x: written(x, lambda y: y.__setitem__(torch.tensor([2, 0]), x[1:])),
+    "assigned index": lambda x: written(x, lambda y: y.__setitem__(spots(x)[0, :2], x[1:])),
     "assigned all": lambda x: written(x, lambda y: y.__setitem__(..., x)),
     "copied slice": lambda x: written(x, lambda y: y[1:].copy_(x[1:])),
     "copied transposed": lambda x: written(x, lambda y: y.t().copy_(x)),
@@ -214,6 +214,7 @@ SMOOTH = {
 
 
 def of_torch(name):
+    """The function ``torch.name``, looked up when it is called."""
     return lambda *operands: getattr(torch, name)(*operands)
 
 
@@ -235,8 +236,7 @@ SEVERAL = {
     "scatter": (2, lambda a, b: torch.scatter(a, 1, pattern(a, 3).long() - 1, b)),
     "index_add": (2, lambda a, b: a.index_add(0, spots(a)[0], b)),
 }
-OPERANDS = {
-    # rarer functions, too
+OPERANDS = {  # and rarer functions of one
     **{
         f"linalg.{name}": lambda x, name=name: getattr(torch.linalg, name)(x + x.t() + 3 * torch.eye(3).to(x))
         for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")
@@ -266,8 +266,8 @@ OPERANDS = {
 
 @dataclass(frozen=True)
 class Slope:
-    """A recipe: ``name, wide, x, point = slope``: of a function in SMOOTH or OPERANDS, a leaf of copies of POINT in its
-    dtype and layout, and its values in float64, for which ``wide.tensor(values)`` makes a tensor that lies alike.
+    """A recipe: ``name, x, point = slope``: of a function in SMOOTH or OPERANDS, a leaf of copies of POINT in its dtype
+    and layout, and its values in float64.
     """
 
     name: str
@@ -277,9 +277,13 @@ class Slope:
 
     def __iter__(self) -> Iterator:
         point = np.tile(POINT, (11, 3, 1)) if self.many else POINT
-        wide = Twin(torch.float64, point.shape, self.layout)
-        x = wide.but(dtype=self.dtype, grad=True).tensor(point)
-        yield from (self.name, wide, x, host(x).astype(np.float64))
+        x = Twin(self.dtype, point.shape, self.layout, grad=True).tensor(point)
+        yield from (self.name, x, host(x).astype(np.float64))
+
+    def at(self, values: np.ndarray) -> torch.Tensor:
+        """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
+        buffer, strides, offset = arranged(values, self.layout)
+        return torch.from_numpy(buffer).as_strided(values.shape, strides, offset)
 
     def lacking(self) -> str | None:
         return places.lacks(self.dtype)
@@ -291,6 +295,6 @@ LACKING = ("kron", "masked_select") if RELEASE < (2, 1) else ("kron",)
 SLOPES = (
     *(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS)),
     *(Slope(name, torch.float32, "transposed") for name in SMOOTH if name not in LACKING),
-    *(Slope(name, torch.float32, "gappy", name in EACH) for name in SMOOTH),
+    *(Slope(name, torch.float32, "gappy", name in EACH) for name in (*SMOOTH, *OPERANDS)),
     *(Slope(name, torch.bfloat16, "offset", True) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
 )

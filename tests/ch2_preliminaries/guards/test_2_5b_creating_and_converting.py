@@ -133,7 +133,14 @@ def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversi
         converted.fill_(0)
         agree(z, array)
         untouched(z)
-    agree(convert(pending(z), device, target), array.astype(bool) if target == torch.bool else array)
+
+
+@claim("to-changes-dtype-too")
+@over(EVERY_MODE, conversion=CONVERSIONS)
+def test_what_is_conjugated_or_negated_when_it_is_read_is_converted_as_it_reads(conversion):
+    twin, target, to_cpu = conversion
+    (z, array), device = (twin, CPU) if to_cpu else (host_twin(twin), spot())
+    agree(pending(z).to(device, target), array.astype(bool) if target == torch.bool else array)
 
 
 @claim("to-changes-dtype-too")

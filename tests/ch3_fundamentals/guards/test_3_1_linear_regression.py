@@ -36,7 +36,7 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
 
     predicted = [nn.functional.linear(features[: 2 * n].view(2, n), weight[:, :n]).cpu() for n in sizes]
     agree(torch.cat(predicted, 1), np.stack([x[: 2 * n].reshape(2, n) @ w[:n] for n in sizes], 1))
-    for bias in (None, weight[0, :1]):  # neither is a number of examples, nor how often a layer was called
+    for bias in (None, weight[0, :1]):  # nor is one of examples, up to some past a block of 64, or of calls before
         rows = [nn.functional.linear(features.view(-1, 2)[:n], weight[:, :2], bias).cpu() for n in range(1, 70)]
         sums = x.reshape(-1, 2) @ w[:2] + (0 if bias is None else w[0])
         agree(torch.cat(rows)[:, 0], np.concatenate([sums[:n] for n in range(1, 70)]))
