@@ -1,5 +1,6 @@
 """1.1 What deep learning is, for tasks, depths, levels and frozen parts of any kind."""
 
+import copy
 import math
 from collections import OrderedDict
 from itertools import pairwise
@@ -123,20 +124,23 @@ def loss_of(model):
 
 
 @claim("training-is-end-to-end")
-@pytest.mark.needs_dtype("float64")
-def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss():
-    """Central differences, whose error is of the order of the square of the step, 1e-8, are the measure."""
-    model = three_levels().double()
+@over(dtype=among(torch.float32, torch.float64))
+def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss(dtype):
+    """Central differences on the CPU in double precision, whose error is of the order of the square of the step, 1e-8,
+    are the measure.
+    """
+    model = three_levels().to(dtype)
     loss_of(model).backward()
+    twin = copy.deepcopy(model).to("cpu", torch.float64)
     h = 1e-4
 
-    for parameter in model.parameters():
+    for parameter, wide in zip(model.parameters(), twin.parameters()):
         with torch.no_grad():
-            last = parameter[-1:, -1:] if parameter.dim() > 1 else parameter[-1:]
+            last = wide[-1:, -1:] if wide.dim() > 1 else wide[-1:]
             last += h
-            above = loss_of(model).item()
+            above = loss_of(twin).item()
             last -= 2 * h
-            below = loss_of(model).item()
+            below = loss_of(twin).item()
             last += h
         assert np.all(host(parameter.grad) != 0)
         assert parameter.grad.flatten()[-1].item() == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)

@@ -32,14 +32,16 @@ def test_every_operation_is_recorded_with_its_derivative_and_every_weight_counts
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "weighted-backward-differentiates-the-weighted-sum")
-@pytest.mark.needs_dtype("float64")
 @pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
-@over(operation=among(*(each for each in OPERATIONS if each.name != "tensor ** x")))  # NaN where the base is 0
-def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operation):
+@over(
+    operation=among(*(each for each in OPERATIONS if each.name != "tensor ** x")),  # NaN where the base is 0
+    dtype=among(torch.float32, torch.float64),
+)
+def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operation, dtype):
     """By the operand it has a symmetric matrix: times v, the change of the gradient along v, here a difference."""
     zeros = np.array([[0, 0, 1], [2, 0, -1.0]])
     moved = zeros if operation.name == "prod" else Twin(torch.float64, (2, 3), values=operation.values).array() + 1 / 8
-    x = torch.tensor(moved, requires_grad=True)
+    x = torch.tensor(moved, dtype=dtype, requires_grad=True)
     result = operation.apply(x)
     (weights, factors), (_, others) = weights_for(result), weights_for(result, seed=2)
     along, v = weights_for(x, seed=1)
