@@ -9,6 +9,7 @@ from harness.forging import (
     alter_property,
     change_gradient,
     change_method,
+    change_output_where,
     change_result,
     leaves,
     not_contiguous,
@@ -1148,3 +1149,25 @@ def a_result_that_is_named_twice_counts_once(patch):
         return right(list({id(x): x for x in tensors}.values()) if several else tensors, grad_tensors, *args, **rest)
 
     wrap(patch, torch.autograd, "backward", wrong)
+
+
+def lose_the_last_gradient_of_single_precision(patch, owner, name):
+    """Let no gradient pass the last row of what `owner.name` returns in float32."""
+
+    def lost(gradient):
+        return torch.cat([gradient[:-1], torch.zeros_like(gradient[-1:])])
+
+    def single(result):
+        return result.dtype == torch.float32 and result.requires_grad and result.dim() > 0
+
+    change_output_where(patch, owner, name, single, lambda result: change_gradient(result, lost))
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def the_last_of_several_norms_passes_no_gradient(patch):
+    lose_the_last_gradient_of_single_precision(patch, torch.linalg, "vector_norm")
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def the_last_of_several_areas_passes_no_gradient(patch):
+    lose_the_last_gradient_of_single_precision(patch, torch, "trapezoid")
