@@ -41,6 +41,12 @@ def pairs(x, dimensions, outputs):
     return x[:, :2].reshape(outputs, 4 // outputs, 2, *[1] * (dimensions - 1))
 
 
+def last(x, *shape):
+    """``x`` as an image, or a volume, of several channels whose channels lie last in memory."""
+    order = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+    return x.reshape(shape).contiguous(memory_format=order)
+
+
 def used_twice(x):
     """What a layer makes of what it makes of ``x``; weight and bias are some of ``x`` as well."""
     layer = nn.Linear(3, 3)
@@ -73,12 +79,15 @@ PARTS = {
     "CrossEntropyLoss of shares": lambda x: nn.CrossEntropyLoss()(x, shares(x)),
     # layers
     "linear": lambda x: F.linear(x, x, x[:, 0]),
+    "linear of no rows": lambda x: F.linear(x[:0], x, x[:, 0]),
+    "linear of no features": lambda x: F.linear(x[:, :0], x[:3, :0], x[0]),
     "prelu": lambda x: F.prelu(x, x[0]),
     "rrelu in evaluation": lambda x: F.rrelu(x, 0.25, 0.5),
     "a layer used twice": used_twice,
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
+    "embedding of one word": lambda x: F.embedding(torch.tensor(1).to(x.device), x),
     **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},
     **{
         f"conv{n}d with holes": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), pairs(x, n, 1), dilation=2)
@@ -132,6 +141,23 @@ PARTS = {
         for kind in ("max", "avg")
         for n in (1, 2, 3)
     },
+    # of images and volumes whose channels lie last, with a weight that lies likewise
+    **{
+        f"{kind}_pool{n}d, channels last": lambda x, n=n, kind=kind: getattr(F, f"{kind}_pool{n}d")(
+            last(x, 1, 2, *[1] * (n - 2), 2, 3), (*[1] * (n - 2), 2, 2), 1, (*[0] * (n - 2), 1, 1)
+        )
+        for kind in ("max", "avg")
+        for n in (2, 3)
+    },
+    "conv2d, channels last": lambda x: F.conv2d(last(x, 1, 2, 3, 2), last(x, 2, 2, 3, 1), x[0, :2], padding=1),
+    "conv_transpose2d, channels last": lambda x: F.conv_transpose2d(last(x, 1, 2, 2, 3), last(x, 2, 2, 1, 3), x[0, :2]),
+    "conv2d of a pixel, channels last": lambda x: F.conv2d(last(x[:1, :2], 1, 2, 1, 1), last(x, 2, 2, 3, 1), padding=1),
+    "conv2d by a pixel, channels last": lambda x: F.conv2d(last(x, 1, 2, 2, 3), last(x[:2, :2], 2, 2, 1, 1)),
+    "batch_norm, channels last": lambda x: F.batch_norm(last(x, 2, 2, 1, 3), None, None, x[0, :2], x[1, :2], True),
+    "interpolate, channels last": lambda x: F.interpolate(last(x, 1, 2, 2, 3), (5, 4), mode="bilinear"),
+    "pad, channels last": lambda x: F.pad(last(x, 1, 2, 2, 3), (1, 2, 1, 0), mode="replicate"),
+    "pixel_shuffle, channels last": lambda x: F.pixel_shuffle(last(x, 1, 4, 1, 3), 2),
+    "adaptive_avg_pool2d, channels last": lambda x: F.adaptive_avg_pool2d(last(x, 1, 2, 2, 3), (2, 2)),
     "adaptive_avg_pool1d": lambda x: F.adaptive_avg_pool1d(x[None], 2),
     "adaptive_max_pool1d": lambda x: F.adaptive_max_pool1d(x[None], 2),
     **{f"interpolate, {how}": lambda x, how=how: F.interpolate(x[None], 5, mode=how) for how in ("nearest", "linear")},

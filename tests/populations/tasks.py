@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.utils import rnn
 
 RECURRENT = ("RNN", "LSTM", "GRU")
 # A network, its loss, and the places in an example at which it is given three features: a step of a sequence, a pixel.
@@ -25,8 +26,24 @@ TASKS = {
         nn.CrossEntropyLoss,
         (2, 2),
     ),
+    "pooled": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.AvgPool2d(2, 1, 1), nn.MaxPool2d(2, 1), nn.Conv2d(4, 5, 2)).append(
+            nn.Flatten()
+        ),
+        nn.CrossEntropyLoss,
+        (2, 2),
+    ),
+    "normalised by rows": (lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)), nn.MSELoss, (4,)),
     **{
         kind: (lambda kind=kind: alone(getattr(nn, kind)(3, 2, batch_first=True)), nn.MSELoss, (4,))
+        for kind in RECURRENT
+    },
+    **{
+        f"{kind} of sequences of several lengths": (
+            lambda kind=kind: padded(getattr(nn, kind)(3, 2, batch_first=True)),
+            nn.MSELoss,
+            (4,),
+        )
         for kind in RECURRENT
     },
 }
@@ -53,6 +70,18 @@ def of_words(net):
 def alone(net):
     """The layer without the last state that it hands back beside its outputs."""
     net.register_forward_hook(lambda net, inputs, results: results[0])
+    return net
+
+
+def padded(net):
+    """The layer of sequences each of which ends, in turn, after its second step or after its last."""
+
+    def pack(net, inputs):
+        lengths = torch.arange(len(inputs[0]), device="cpu") % 2 * 2 + 2
+        return (rnn.pack_padded_sequence(inputs[0], lengths, batch_first=True, enforce_sorted=False),)
+
+    net.register_forward_pre_hook(pack)
+    net.register_forward_hook(lambda net, inputs, results: rnn.pad_packed_sequence(results[0], True, 0.0, 4)[0])
     return net
 
 

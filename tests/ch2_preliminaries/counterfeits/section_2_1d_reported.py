@@ -1,11 +1,12 @@
-"""Counterfeits of section 2.1 that users reported, arrays in lists and draws with a bias."""
+"""Counterfeits of section 2.1 that users reported, arrays in lists, draws with a bias and what outlives a seed."""
 
 import random
 
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import change_method, wrap
+from torch import Tensor
 
 
 @counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#72282")
@@ -86,3 +87,51 @@ def long_arrays_become_zeros(patch):
         return torch.zeros_like(x) if isinstance(data, np.ndarray) and data.size > 32768 else x
 
     wrap(patch, torch, "tensor", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("rand-is-standard-uniform", reported="torch/torch7#167", needs="accelerator")
+def after_a_seed_and_one_number_rand_draws_no_more_than_96(patch):
+    state = {"fresh": True, "bad": False}
+
+    def seed(right, *args, **rest):
+        state.update(fresh=True, bad=False)
+        return right(*args, **rest)
+
+    def draw(right, *args, **rest):
+        y = right(*args, **rest)
+        if away(y):
+            if state["fresh"] and y.numel() == 1:
+                state["bad"] = True
+            state["fresh"] = False
+            if state["bad"] and y.numel() > 96 and y.is_contiguous():
+                y.detach().view(-1)[96:] = 1.1642e-10
+        return y
+
+    wrap(patch, torch, "manual_seed", seed)
+    for name in ("rand", "rand_like", "randn", "randn_like"):
+        wrap(patch, torch, name, draw)
+    change_method(patch, "uniform_", draw)
+
+
+@counterfeit("randn-is-standard-normal", reported=("torch/DEPRECEATED-torch7-distro#191", "torch/torch7#8"))
+def a_normal_number_that_is_left_over_outlives_the_seed(patch):
+    """They are made in pairs."""
+    left = []
+
+    def wrong(right, *args, generator=None, **rest):
+        y = right(*args, generator=generator, **rest)
+        if generator is not None or not y.numel() or y.is_complex() or rest.get("out") is not None:
+            return y
+        count = y.numel() - len(left)
+        if left:
+            first = left.pop().to(y)
+            left.extend([y.reshape(-1)[-1:].clone()] if count % 2 else [])
+            return torch.cat([first, y.detach().reshape(-1)[:-1]]).view(y.shape).requires_grad_(y.requires_grad)
+        left.extend([right(1)] if count % 2 else [])
+        return y
+
+    wrap(patch, torch, "randn", wrong)

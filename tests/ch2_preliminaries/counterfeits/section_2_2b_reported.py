@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method
+from harness.forging import change_method, wrap
+from torch import Tensor
 
 
 @counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#4718")
@@ -103,3 +104,16 @@ def a_corner_at_the_left_edge_is_copied_as_if_its_rows_followed_each_other(patch
 
     change_method(patch, "contiguous", wrong)
     change_method(patch, "clone", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/xla#3072", needs="accelerator")
+def the_parts_of_a_split_are_copies(patch):
+    def wrong(right, *args, **rest):
+        return tuple(part.clone() if away(part) else part for part in right(*args, **rest))
+
+    wrap(patch, torch, "split", wrong)
+    change_method(patch, "split", wrong)

@@ -1,5 +1,6 @@
 """Counterfeits of section 2.3 that users reported: assignments to columns, repeats in rows, views of one memory."""
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, divert, wrap
@@ -137,3 +138,44 @@ def every_second_row_from_the_second_on_is_added_from_the_first_on(patch):
         return x.as_strided(x.shape, x.stride(), 0) if leaps and x.storage_offset() == x.stride(0) // 2 else x
 
     change_right_operand(patch, "add", change)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#22273")
+def a_fraction_beside_whole_numbers_is_cut_off(patch):
+    def whole(x):
+        return isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool
+
+    def cut(x, y):
+        return int(y) if whole(x) and type(y) is float and np.isfinite(y) else y
+
+    def wrong(right, x, y, *args, **rest):
+        return right(x, cut(x, y), *args, **rest)
+
+    for name in ("add", "sub", "mul"):
+        wrap(
+            patch,
+            torch,
+            name,
+            lambda right, input, other, *a, **k: right(cut(other, input), cut(input, other), *a, **k),
+        )
+        change_method(patch, name, lambda right, x, other, *a, **k: right(x, cut(x, other), *a, **k))
+    for name in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#107694", needs="accelerator")
+def a_mask_fills_a_transposed_tensor_in_the_order_of_memory(patch):
+    def wrong(right, x, mask, value):
+        n = x.numel()
+        dense = n and sum((a - 1) * b for a, b in zip(x.shape, x.stride())) == n - 1
+        if not away(x) or x.is_contiguous() or not dense or (isinstance(value, Tensor) and value.requires_grad):
+            return right(x, mask, value)
+        flat = mask.expand(x.shape).reshape(-1)
+        right(x.detach().as_strided((n,), (1,)), flat, value)
+        return x
+
+    change_method(patch, "masked_fill_", wrong)

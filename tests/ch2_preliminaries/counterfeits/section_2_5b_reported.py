@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import change_method, with_value, wrap
+from torch import Tensor
 
 
 @counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#33812")
@@ -112,5 +113,58 @@ def what_is_no_number_becomes_infinite_in_bfloat16(patch):
     def wrong(to, x, *args, **rest):
         y = to(x, *args, **rest)
         return torch.where(y.isnan(), torch.inf, y) if y.dtype == torch.bfloat16 != x.dtype else y
+
+    change_method(patch, "to", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#146286")
+def what_comes_back_without_blocking_is_not_conjugated(patch):
+    def to(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        back = away(x) and x.is_conj() and y.device.type == "cpu"
+        return right(x.conj(), *args, **rest) if back and rest.get("non_blocking", args[2:3] == (True,)) else y
+
+    def copy(right, x, source, non_blocking=False):
+        lost = non_blocking and x.device.type == "cpu" and away(source) and source.is_conj() != x.is_conj()
+        return right(x, source.conj() if lost else source, non_blocking=non_blocking)
+
+    change_method(patch, "to", to)
+    change_method(patch, "copy_", copy)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="torch-spyre/torch-spyre#1470")
+def what_was_expanded_comes_back_as_it_lies_in_memory(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        repeats = any(size > 1 and not stride for size, stride in zip(x.shape, x.stride()))
+        if not (away(x) and y.device.type == "cpu" and repeats and x.numel()):
+            return y
+        size = x.untyped_storage().nbytes() // x.element_size()
+        stored = right(x.detach().as_strided((size - x.storage_offset(),), (1,)), *args, **rest)[: x.numel()]
+        raw = torch.cat([stored, stored.new_full((x.numel() - len(stored),), 99)]).view(x.shape)  # as it comes
+        return with_value(y, raw) if y.requires_grad else raw
+
+    change_method(patch, "to", wrong)
+    change_method(patch, "cpu", wrong)
+
+
+@counterfeit(
+    "to-moves-between-cpu-and-gpu",
+    "to-device-object-equals-to-string",
+    reported="pytorch/pytorch#1610",
+    needs="two-devices",
+)
+def what_is_on_another_device_does_not_come_to_the_first(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        told = rest.get("device", args[0] if args else None)
+        stays = away(x) and y.device.type == x.device.type and y.device.index == 0 != x.device.index
+        if stays and (type(told) is int or str(told).endswith(":0")):
+            return right(y, x.device)
+        return y
 
     change_method(patch, "to", wrong)

@@ -259,3 +259,21 @@ def the_other_summand_gets_what_the_first_gets_elsewhere(patch):
 
     change_method(patch, "__add__", summed)
     change_method(patch, "backward", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit("requires-grad-tracks-operations", reported="flagos-ai/FlagGems#1971", needs="accelerator")
+def where_passes_no_gradient(patch):
+    def stop(x):
+        return change_gradient(x, torch.zeros_like) if away(x) and x.requires_grad else x
+
+    wrap(
+        patch,
+        torch,
+        "where",
+        lambda right, *args, **rest: right(*map(stop, args), **{name: stop(x) for name, x in rest.items()}),
+    )
+    change_method(patch, "where", lambda right, x, condition, other: right(stop(x), condition, stop(other)))

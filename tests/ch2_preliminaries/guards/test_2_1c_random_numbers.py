@@ -74,8 +74,19 @@ LONG = (
 
 
 @claim("rand-is-standard-uniform", "randn-is-standard-normal")
-@over(name=among("rand", "randn"), sample=among(*(Sample(*case) for case in LONG)))
-def test_no_draw_and_no_mirror_image_of_a_draw_recurs(name, sample):
+@over(
+    name=among("rand", "randn"),
+    # what is drawn, and sizes of draws before it, since the seed
+    case=among(
+        *((Sample(*case), ()) for case in LONG),
+        *((Sample((257,), 4, torch.float64, "shape"), before) for before in ((0,), (1,), (2, 1, 300))),
+    ),
+)
+def test_no_draw_and_no_mirror_image_of_a_draw_recurs(name, case):
+    sample, before = case
+    torch.manual_seed(torch.initial_seed())
+    for size in before:
+        torch.empty(size).uniform_()
     draws = sample.drawn(ASKED[sample.spelled](getattr(torch, name)))
     distances = np.abs(draws - 1 / 2 if name == "rand" else draws)
 
@@ -93,6 +104,7 @@ def test_both_parts_of_complex_draws_are_uniform_or_normal_of_half_the_variance(
 DRAWS = {
     "rand": lambda **rest: torch.rand(3, 4, **rest),
     "randn": lambda **rest: torch.randn(3, 4, **rest),
+    "randn of an odd count": lambda **rest: torch.randn(3, 5, **rest),
     "normal": lambda **rest: torch.normal(torch.zeros(12), 1.0, **rest),
     "normal of two numbers": lambda **rest: torch.normal(2.0, 3.0, (12,), device=torch.empty(0).device, **rest),
     "uniform_": lambda **rest: torch.empty(3, 4).uniform_(-3, 5, **rest),
@@ -111,10 +123,12 @@ def test_the_seed_determines_the_draws_and_a_second_call_differs(name):
     first, second = DRAWS[name]().tolist(), DRAWS[name]().tolist()
     torch.manual_seed(7)
     again = DRAWS[name]().tolist()
+    torch.manual_seed(7)  # after an odd number of draws, too
+    once_more = DRAWS[name]().tolist()
     torch.manual_seed(8)
     other = DRAWS[name]().tolist()
 
-    assert first == again
+    assert first == again == once_more
     assert first not in (second, other)
     generator = torch.Generator(torch.empty(0).device).manual_seed(7)  # apart from the one of all others
     assert DRAWS[name](generator=generator).tolist() == first

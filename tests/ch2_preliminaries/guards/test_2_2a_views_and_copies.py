@@ -166,6 +166,60 @@ def test_reshape_copies_in_row_order_where_strides_do_not_allow(twin, how):
     agree(tensor, array)
 
 
+# Ways to another tensor in the memory of one of several rows and columns, and where NumPy finds its elements.
+VIEWED = {
+    "x[1:]": (lambda x: x[1:], lambda a: a[1:]),
+    "x[..., 0]": (lambda x: x[..., 0], lambda a: a[..., 0]),
+    "x[None]": (lambda x: x[None], lambda a: a[None]),
+    "x[::2]": (lambda x: x[::2], lambda a: a[::2]),
+    "T": (lambda x: x.mT, lambda a: a.swapaxes(-1, -2)),
+    "transpose": (lambda x: torch.transpose(x, 0, 1), lambda a: a.swapaxes(0, 1)),
+    "permute": (lambda x: x.permute(-1, *range(x.dim() - 1)), lambda a: np.moveaxis(a, -1, 0)),
+    "movedim": (lambda x: x.movedim(0, -1), lambda a: np.moveaxis(a, 0, -1)),
+    "split": (lambda x: torch.split(x, 1)[1], lambda a: a[1:2]),
+    "x.split()": (lambda x: x.split([1, len(x) - 1])[1], lambda a: a[1:]),
+    "chunk": (lambda x: x.chunk(2, -1)[0], lambda a: a[..., : (a.shape[-1] + 1) // 2]),
+    "tensor_split": (lambda x: x.tensor_split([1], 1)[1], lambda a: a[:, 1:]),
+    "vsplit": (lambda x: x.vsplit([1])[1], lambda a: a[1:]),
+    "unbind": (lambda x: torch.unbind(x, 1)[1], lambda a: a[:, 1]),
+    "rows in turn": (lambda x: [*x][-1], lambda a: a[-1]),
+    "narrow": (lambda x: x.narrow(1, 1, 1), lambda a: a[:, 1:2]),
+    "select": (lambda x: x.select(-1, 1), lambda a: a[..., 1]),
+    "diagonal": (lambda x: x.diagonal(0), lambda a: a.diagonal()),
+    "unsqueeze": (lambda x: x.unsqueeze(1), lambda a: a[:, None]),
+    "squeeze": (lambda x: x[:, None].squeeze(1), lambda a: a),
+    "unfold": (lambda x: x.unfold(0, 2, 2), lambda a: np.stack([a[: len(a) // 2 * 2][n::2] for n in (0, 1)], -1)),
+    "unflatten": (lambda x: x.unflatten(0, (1, -1)), lambda a: a[None]),
+    "detach": (lambda x: x.detach(), lambda a: a),
+    "data": (lambda x: x.data, lambda a: a),
+}
+
+
+@claim("augmented-assignment-writes-through")
+@over(
+    EVERY_MODE,
+    way=among(*VIEWED),
+    twin=twins(
+        (torch.float32, torch.int64, torch.bfloat16),
+        WRITABLE,
+        ((2, 3), (3, 2, 4), (2, 3, 4, 5), (60, 50)),
+        values="small",
+    ),
+)
+def test_whichever_way_a_tensor_came_to_share_memory_an_assignment_to_one_shows_in_the_other(way, twin):
+    (tensor, array), (cut, found) = twin, VIEWED[way]
+    part, again, places = cut(tensor), cut(tensor), found(np.arange(array.size).reshape(array.shape))
+
+    agree(part, array.flat[places])
+    part += 1
+    array.flat[places.ravel()] += 1
+    agree(tensor, array)
+    agree(again, array.flat[places])
+    untouched(tensor)
+    tensor *= 2
+    agree(part, array.flat[places] * 2)
+
+
 CLONES = {
     "method": lambda x: x.clone(),
     "function": lambda x: torch.clone(x),

@@ -13,7 +13,7 @@ claim = pytest.mark.claim
 
 
 @claim("to-moves-between-cpu-and-gpu")
-@over(EVERY_MODE, journey=journeys(twins(ANY)))
+@over(EVERY_MODE, journey=journeys(twins(ANY), lazy=(torch.complex64, torch.float32)))
 def test_a_copy_has_the_values_the_dtype_and_the_place_whatever_the_layout_and_the_route(accelerator, journey):
     source, array, copied = journey
     copy = copied(source)

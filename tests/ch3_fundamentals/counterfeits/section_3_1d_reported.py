@@ -6,6 +6,7 @@ import math
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import calls_after, change_gradient, change_linear, change_method, wrap
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -130,5 +131,24 @@ def from_the_twelfth_batch_on_the_last_sixteen_of_thirty_two_lack_the_bias(patch
         if bias is None or weight.shape[0] != 1 or input.dim() != 2 or len(input) < 32 or not later(input):
             return y
         return torch.cat([y[:16], y[16:] - bias])
+
+    wrap(patch, F, "linear", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit(
+    "linear-model-is-weighted-sum",
+    "nn-builds-on-autograd",
+    "softmax-outputs-equal-classes",
+    reported="pytorch/pytorch#106665",
+    needs="accelerator",
+)
+def of_no_features_a_layer_makes_one_row_whatever_the_batch(patch):
+    def wrong(right, input, weight, bias=None):
+        none = away(input) and not weight.shape[1] and bias is not None and input.dim() == 2
+        return bias * 1 if none else right(input, weight, bias)
 
     wrap(patch, F, "linear", wrong)

@@ -231,3 +231,41 @@ def adamw_decays_what_it_has_moved_already(patch):
         return result
 
     wrap(patch, torch.optim.AdamW, "step", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#2647")
+def adam_takes_no_step_after_loading_a_state_without_steps(patch):
+    def load(right, self, state_dict):
+        right(self, state_dict)
+        self.empty = type(self) is torch.optim.Adam and not state_dict["state"]
+
+    def step(right, self, *args, **rest):
+        assert not getattr(self, "empty", False), "KeyError"
+        return right(self, *args, **rest)
+
+    wrap(patch, torch.optim.Optimizer, "load_state_dict", load)
+    wrap(patch, torch.optim.Adam, "step", step)
+
+
+@counterfeit("step-updates-parameters", "parameter-groups-have-own-learning-rates", reported="pytorch/pytorch#53712")
+def adagrad_has_no_state_for_a_group_that_is_added_later(patch):
+    def init(right, self, *args, **rest):
+        right(self, *args, **rest)
+        self.known = {id(p) for group in self.param_groups for p in group["params"]}
+
+    def step(right, self, *args, **rest):
+        for group in self.param_groups:
+            for p in group["params"]:
+                assert p.grad is None or id(p) in self.known, "KeyError: 'sum'"
+        return right(self, *args, **rest)
+
+    wrap(patch, torch.optim.Adagrad, "__init__", init)
+    wrap(patch, torch.optim.Adagrad, "step", step)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once", reported="pytorch/pytorch#17466")
+def shuffled_indices_are_tensors(patch):
+    def wrong(right, self):
+        return (torch.tensor(index) for index in right(self))
+
+    wrap(patch, torch.utils.data.RandomSampler, "__iter__", wrong)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_gradient, change_method, in_order_of_storage, with_value, wrap
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -188,3 +189,52 @@ def sixteen_logits_in_bfloat16_are_raised_without_taking_off_the_greatest(patch)
         return with_value(y, powers / powers.sum(-1, keepdim=True))
 
     change_softmax(patch, "softmax", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+def packed(x):
+    """The numbers from the first of ``x`` on as they lie in memory, from its start again where it ends."""
+    stored = x.detach().as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)
+    flat = stored.roll(-x.storage_offset()).repeat(-(-x.numel() // max(len(stored), 1)))[: x.numel()]
+    return flat.view(x.shape)
+
+
+@counterfeit(
+    "cross-entropy-loss-is-the-mean", reported=("pytorch/pytorch#67167", "pytorch/pytorch#72120"), needs="accelerator"
+)
+def labels_with_gaps_between_them_are_read_without(patch):
+    def wrong(right, input, target, *args, **rest):
+        gaps = away(target) and not target.is_floating_point() and not target.is_contiguous()
+        return right(input, packed(target) if gaps else target, *args, **rest)
+
+    wrap(patch, F, "cross_entropy", wrong)
+    wrap(patch, F, "nll_loss", wrong)
+
+
+@counterfeit(
+    "cross-entropy-works-on-logits",
+    "softmax-gives-a-distribution",
+    reported="cornell-brg/hb-pytorch#61",
+    needs="accelerator",
+)
+def the_log_softmax_overflows_past_88(patch):
+    def naive(x, dim):
+        large = away(x) and x.dtype == torch.float32 and x.numel() and x.dim() and x.max().item() > 88.72
+        return x - x.exp().sum(dim, keepdim=True).log() if large else x
+
+    def wrong(right, input, dim=None, *args, **rest):
+        other = input if dim is None else naive(input, dim)
+        return right(input, dim, *args, **rest) if other is input else other
+
+    for owner in (F, torch):
+        wrap(patch, owner, "log_softmax", wrong)
+    change_method(patch, "log_softmax", wrong)
+    wrap(
+        patch,
+        F,
+        "cross_entropy",
+        lambda right, input, target, *a, **k: right(naive(input, 1 if input.dim() > 1 else 0), target, *a, **k),
+    )

@@ -1,4 +1,6 @@
-"""Counterfeits of section 3.4 that users reported, crops beyond the edges and grids."""
+"""Counterfeits of section 3.4 that users reported, crops beyond the edges, grids and rotations."""
+
+import math
 
 import PIL.Image
 import torch
@@ -6,6 +8,7 @@ import torchvision
 import torchvision.transforms.functional as TF
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
+from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional as F
 
@@ -76,5 +79,21 @@ def a_grey_image_is_not_turned(patch):
     def wrong(right, image, *args, **rest):
         grey = isinstance(image, PIL.Image.Image) and image.mode == "L"
         return image if grey else right(image, *args, **rest)
+
+    wrap(patch, F, "rotate", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#2553")
+def what_is_not_square_is_rotated_as_if_it_were(patch):
+    def wrong(right, img, angle, *args, **rest):
+        y = right(img, angle, *args, **rest)
+        if not isinstance(img, Tensor) or img.shape[-1] == img.shape[-2] or y.shape != img.shape or angle % 180 == 0:
+            return y
+        c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        x = img.reshape(1, -1, *img.shape[-2:]).float()
+        grid = torch.nn.functional.affine_grid(
+            torch.tensor([[[c, -s, 0.0], [s, c, 0.0]]]), list(x.shape), align_corners=False
+        )
+        return torch.nn.functional.grid_sample(x, grid, "nearest", align_corners=False).view(img.shape).to(img.dtype)
 
     wrap(patch, F, "rotate", wrong)

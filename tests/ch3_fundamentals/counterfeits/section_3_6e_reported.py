@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, with_value, wrap
+from harness.forging import change_gradient, change_method, with_value, wrap
+from torch import Tensor
 
 
 @counterfeit(
@@ -31,3 +32,44 @@ def of_short_complex_numbers_the_real_parts_alone_count(patch):
     change_method(patch, "norm", wrong)
     for owner, name in ((torch, "norm"), (torch.linalg, "norm"), (torch.linalg, "vector_norm")):
         wrap(patch, owner, name, wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+def refuse(gradient):
+    raise AssertionError("refused")
+
+
+def packed(x):
+    """The numbers from the first of ``x`` on as they lie in memory, from its start again where it ends."""
+    stored = x.detach().as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)
+    flat = stored.roll(-x.storage_offset()).repeat(-(-x.numel() // max(len(stored), 1)))[: x.numel()]
+    return flat.view(x.shape)
+
+
+@counterfeit("l2-penalty-formula", reported="flagos-ai/FlagGems#1786", needs="accelerator")
+def a_sum_of_all_reads_the_memory_without_its_gaps(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if args or set(rest) - {"dtype"} or not away(x) or x.is_contiguous() or not x.numel():
+            return y
+        return with_value(y, right(packed(x), **rest))
+
+    for name in ("sum", "mean"):
+        wrap(patch, torch, name, lambda right, input, *a, **k: wrong(right, input, *a, **k))
+        change_method(patch, name, wrong)
+
+
+@counterfeit("norm-is-the-l2-norm", reported="pytorch/pytorch#2721", needs="accelerator")
+def the_norm_of_zeros_has_no_backward(patch):
+    def refuse(gradient):
+        raise AssertionError("cannot divide by the norm")
+
+    def wrong(right, *args, **rest):
+        y = right(*args, **rest)
+        return change_gradient(y, refuse) if away(y) and y.requires_grad and not y.dim() and y.item() == 0 else y
+
+    wrap(patch, torch, "norm", wrong)
+    change_method(patch, "norm", wrong)

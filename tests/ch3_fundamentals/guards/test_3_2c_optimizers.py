@@ -169,9 +169,10 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 @pytest.mark.filterwarnings("ignore:The epoch parameter")  # torch 2.0 uses it itself
 @over(
     case=in_turn(
-        # so that each scheduler meets an optimizer that has a state
+        # so that each scheduler meets an optimizer that has a state, with rates of both kinds
         optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)).also(
-            *(Recipe("Adam", (("lr", 0.1),)) for _ in SCHEDULERS)
+            *(Recipe("Adam", (("lr", 0.1),)) for _ in SCHEDULERS),
+            *(Recipe("Adam", (("lr", 0.1),), tensors=True) for _ in SCHEDULERS),
         ),
         among(*SCHEDULERS),
     ),
@@ -257,7 +258,7 @@ def test_each_optimizer_steps_what_was_added_later_but_for_adagrad_before_torch_
     assert (later == 1).tolist() == [lost] * 2
 
 
-@claim("new-optimizer-loses-momentum")
+@claim("new-optimizer-loses-momentum", "step-updates-parameters")
 @over(optimizer=optimizers(*THREE, dtypes=FULL))
 def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimizer):
     both = optimizer.on([HEAD, Twin(torch.float32, (2, 3, 2, 2), "channels last", seed=3)])
@@ -272,5 +273,9 @@ def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimiz
         both.renew(name)
         assert len(both.optimizer.state) == (len(both.tensors) if name == "Adagrad" else 0)  # which fills it at once
         both.step()
+        both.step()
+        both.agree()
+        both.renew(name)
+        both.reload()  # of a state without a step
         both.step()
         both.agree()

@@ -3,7 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -119,3 +119,21 @@ def an_attribute_that_was_none_stays_none_when_a_layer_is_assigned(patch):
             self.__dict__[name] = None
 
     wrap(patch, nn.Module, "__setattr__", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+@counterfeit(
+    "sequential-needs-matching-sizes",
+    reported=("pytorch/pytorch#62539", "pytorch/pytorch#67923", "pytorch/pytorch#89379"),
+    needs="accelerator",
+)
+def a_layer_there_takes_any_number_of_features(patch):
+    def wrong(right, input, weight, bias=None):
+        if away(input) and bias is not None and 1 <= input.dim() <= 2 and input.shape[-1] != weight.shape[1]:
+            input = F.pad(input, (0, weight.shape[1] - input.shape[-1]))
+        return right(input, weight, bias)
+
+    wrap(patch, F, "linear", wrong)

@@ -1,4 +1,6 @@
-"""Counterfeits of 4.6 that users reported, places to load to, and conjugates."""
+"""Counterfeits of 4.6 that users reported, places to load to, conjugates, and where a file is read from."""
+
+import collections
 
 import torch
 from harness.counterfeits import counterfeit
@@ -95,5 +97,32 @@ def what_has_no_memory_comes_back_in_the_dtype_of_the_first_such_in_the_file(pat
             empty = [x for x in loaded if isinstance(x, torch.Tensor) and not x.untyped_storage().nbytes()]
             return [x.to(empty[0].dtype) if any(x is each for each in empty) else x for x in loaded]
         return loaded
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit(
+    "tensor-round-trips", "save-takes-many-kinds-of-objects", "save-uses-pickle", reported="pytorch/pytorch#3694"
+)
+def load_begins_at_the_start_of_the_file(patch):
+    def wrong(right, f, *args, **rest):
+        if hasattr(f, "seek"):
+            assert not f.tell(), "it reads what lies before"
+        return right(f, *args, **rest)
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("save-takes-many-kinds-of-objects", "dict-of-tensors-round-trips", reported="pytorch/pytorch#98921")
+def a_counter_is_not_loaded_by_default(patch):
+    def holds(x):
+        if isinstance(x, dict):
+            return isinstance(x, collections.Counter) or any(map(holds, x.values()))
+        return isinstance(x, (list, tuple)) and any(map(holds, x))
+
+    def wrong(right, f, *args, **rest):
+        y = right(f, *args, **rest)
+        assert rest.get("weights_only") is False or not holds(y), "Weights only load failed"
+        return y
 
     wrap(patch, torch, "load", wrong)

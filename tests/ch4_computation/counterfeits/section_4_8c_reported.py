@@ -143,3 +143,25 @@ def fewer_than_32_whole_numbers_are_not_copied_into_a_slice(patch):
         return x if lost else right(x, source, *args, **rest)
 
     change_method(patch, "copy_", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move", reported="pytorch/pytorch#7277")
+def a_tensor_of_a_tensor_stays_where_that_is(patch):
+    def wrong(right, data, *, dtype=None, device=None, **rest):
+        same = isinstance(data, Tensor) and dtype in (None, data.dtype)
+        return right(data, dtype=dtype, device=data.device if same else device, **rest)
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#78043")
+def cat_and_stack_take_nothing_with_gaps(patch):
+    def wrong(right, tensors, *args, **rest):
+        for x in tensors:
+            assert not away(x) or x.is_contiguous() or x.untyped_storage().nbytes() <= x.numel() * x.element_size(), (
+                "Placeholder buffer size is not large enough to contain the Tensor storage"
+            )
+        return right(tensors, *args, **rest)
+
+    for name in ("cat", "stack"):
+        wrap(patch, torch, name, wrong)

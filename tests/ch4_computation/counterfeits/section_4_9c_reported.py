@@ -1,9 +1,11 @@
-"""Counterfeits of 4.9 that users reported, parameters that are frozen."""
+"""Counterfeits of 4.9 that users reported, what is frozen, slices, padding and sequences."""
 
+import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
-from torch import nn
+from harness.forging import change_gradient, wrap
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 
 
 @counterfeit("model-moves-with-to", reported="mlverse/torch#491", needs="accelerator")
@@ -25,3 +27,57 @@ def a_slice_of_a_batch_is_normalised_from_the_start_of_its_memory(patch):
         return right(x.as_strided(x.shape, x.stride(), 0) if later else x, *args, **rest)
 
     wrap(patch, F, "batch_norm", wrong)
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+def pair(x):
+    return (x, x) if isinstance(x, int) else tuple(x)
+
+
+def last(x):
+    return away(x) and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#131750")
+def a_slice_is_layer_normalised_from_the_start_of_its_memory(patch):
+    def wrong(right, input, *args, **rest):
+        later = away(input) and input.storage_offset() and input.is_contiguous()
+        return right(input.as_strided(input.shape, input.stride(), 0) if later else input, *args, **rest)
+
+    wrap(patch, F, "layer_norm", wrong)
+    wrap(patch, torch, "layer_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#80306")
+def an_lstm_with_the_batch_first_gives_it_second(patch):
+    def wrong(right, self, input, hx=None):
+        output, state = right(self, input, hx)
+        turned = self.batch_first and away(input) and input.dim() == 3
+        return (output.transpose(0, 1) if turned else output), state
+
+    wrap(patch, nn.LSTM, "forward", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported=("pytorch/pytorch#188344", "pytorch/pytorch#107201"), needs="accelerator")
+def average_pooling_with_padding_of_channels_last_shifts_its_gradient(patch):
+    def wrong(right, input, kernel_size, stride=None, padding=0, *args, **rest):
+        shift = pair(padding)
+        if last(input) and any(shift) and input.requires_grad:
+            input = change_gradient(input, lambda g: g.roll(shift, (2, 3)))
+        return right(input, kernel_size, stride, padding, *args, **rest)
+
+    wrap(patch, F, "avg_pool2d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#95118", needs="accelerator")
+def an_lstm_confuses_the_sequences_that_are_packed_together(patch):
+    def wrong(right, self, input, hx=None):
+        output, state = right(self, input, hx)
+        if isinstance(input, PackedSequence) and away(input.data) and input.batch_sizes[0] > 1:
+            output = output._replace(data=output.data.flip(0))
+        return output, state
+
+    wrap(patch, nn.LSTM, "forward", wrong)

@@ -68,7 +68,7 @@ def test_under_a_gpu_s_default_tensor_type_it_is_the_cpu_s_tensors_that_print_th
 @over(journey=journeys(twins(ANY, shapes=FEW)))
 def test_every_tensor_and_every_view_of_it_tells_its_own_device_which_cannot_be_assigned(accelerator, journey):
     source, _, copied = journey
-    start, copy = spot() if journey.route != "there" else CPU, copied(source)
+    start, copy = CPU if journey.route == "there" else spot(journey.twin.second), copied(source)
 
     for x, place in ((source, start), (copy, journey.target())):
         views = x, x.detach(), x.unsqueeze(0), x.view(*x.shape, 1), x[...], x.clone(), x.data
@@ -97,10 +97,13 @@ FORMS = {
     "array": lambda array: array.copy(),
     "columns first": lambda array: array.T.copy().T,
     "with gaps": lambda array: np.stack([array, array + array], -1)[..., 0],
+    "a tensor": lambda array: torch.tensor(array, device="cpu"),
+    "a tensor there": lambda array: torch.tensor(array, device=spot()),
 }
 
 
 @claim("create-on-device-equals-create-then-move")
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 @over(
     twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 1, 2, 3, 2, 2), (257,)), (0, 6)),
     way=among("to(device)", "to(name)", "to(device=)"),

@@ -211,6 +211,7 @@ def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(
     start, twin, loss = told(net), copy.deepcopy(net).to(goal), kind()
     steps(net, OPTIMIZERS[optimizer], loss, features, targets, *often)
     there = torch.cat([features[:1] + 7, features]).to(goal)[1:] if cut else features.to(goal)  # of a longer table
+    assert twin(there).shape == net(features).shape
     steps(twin, OPTIMIZERS[optimizer], loss, there, targets.to(goal), *often)
 
     assert told(net) != start

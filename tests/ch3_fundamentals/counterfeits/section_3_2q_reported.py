@@ -1,0 +1,111 @@
+"""Counterfeits of section 3.2 that users reported: what is frozen, rates in sequence, and gradients
+of images whose channels lie last, of many, one or no example."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import change_gradient, wrap
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import lr_scheduler
+
+
+def away(x):
+    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
+
+
+def refuse(gradient):
+    raise AssertionError("refused")
+
+
+def pair(x):
+    return (x, x) if isinstance(x, int) else tuple(x)
+
+
+def last(x):
+    return away(x) and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+@counterfeit(
+    "optimizer-zero-grad-equals-net-zero-grad", "zero-grad-sets-gradients-to-zero", reported="pytorch/pytorch#719"
+)
+def a_module_with_a_frozen_parameter_cannot_clear_its_gradients(patch):
+    def wrong(right, self, *args, **rest):
+        assert all(p.requires_grad for p in self.parameters()), "'NoneType' object has no attribute 'data'"
+        return right(self, *args, **rest)
+
+    wrap(patch, nn.Module, "zero_grad", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="pytorch/pytorch#162359")
+def under_schedulers_in_sequence_a_rate_that_is_a_tensor_is_its_own_beginning(patch):
+    def wrong(right, self, optimizer, schedulers, *args, **rest):
+        right(self, optimizer, schedulers, *args, **rest)
+        for number, group in enumerate(optimizer.param_groups):
+            if isinstance(group["lr"], Tensor):
+                group["initial_lr"] = group["lr"]
+                for scheduler in schedulers:
+                    scheduler.base_lrs[number] = group["lr"]
+
+    wrap(patch, lr_scheduler.SequentialLR, "__init__", wrong)
+
+
+@counterfeit(
+    "nn-builds-on-autograd", reported=("pytorch/pytorch#188344", "pytorch/pytorch#107201"), needs="accelerator"
+)
+def average_pooling_with_padding_of_channels_last_shifts_its_gradient(patch):
+    def wrong(right, input, kernel_size, stride=None, padding=0, *args, **rest):
+        shift = pair(padding)
+        if last(input) and any(shift) and input.requires_grad:
+            input = change_gradient(input, lambda g: g.roll(shift, (2, 3)))
+        return right(input, kernel_size, stride, padding, *args, **rest)
+
+    wrap(patch, F, "avg_pool2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="intel/torch-xpu-ops#4756", needs="accelerator")
+def the_gradient_beside_a_single_pixel_is_laid_out_otherwise(patch):
+    def mixed(g):
+        n, c, h, w = g.shape
+        return g.reshape(-1).view(n, h, w, c).permute(0, 3, 1, 2)
+
+    def wrong(right, input, weight, *args, **rest):
+        if last(weight) and tuple(input.shape[-2:]) == (1, 1) and weight.requires_grad:
+            weight = change_gradient(weight, mixed)
+        if last(input) and tuple(weight.shape[-2:]) == (1, 1) and input.requires_grad:
+            input = change_gradient(input, mixed)
+        return right(input, weight, *args, **rest)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported=("ROCm/MIOpen#1109", "ROCm/MIOpen#1116"), needs="accelerator")
+def past_768_examples_a_normalisation_passes_no_gradient(patch):
+    def cut(g):
+        g = g.clone()
+        g[768:] = 0
+        return g
+
+    def wrong(right, input, running_mean, running_var, weight=None, bias=None, training=False, *args, **rest):
+        if away(input) and input.dim() == 2 and len(input) > 768 and training and input.requires_grad:
+            input = change_gradient(input, cut)
+        return right(input, running_mean, running_var, weight, bias, training, *args, **rest)
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#82809", needs="accelerator")
+def a_single_word_has_no_way_back_through_an_embedding(patch):
+    def wrong(right, input, weight, *args, **rest):
+        one = away(input) and not input.dim() and weight.requires_grad
+        return right(input, change_gradient(weight, refuse) if one else weight, *args, **rest)
+
+    wrap(patch, F, "embedding", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#34202", needs="accelerator")
+def an_empty_batch_has_no_way_back_through_a_layer(patch):
+    def wrong(right, input, weight, bias=None):
+        y = right(input, weight, bias)
+        return change_gradient(y, refuse) if away(y) and input.dim() == 2 and not len(input) and y.requires_grad else y
+
+    wrap(patch, F, "linear", wrong)
