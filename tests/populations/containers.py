@@ -34,6 +34,7 @@ class Step(nn.Module):
         super().__init__()
         self.letter = letter
         self.code = nn.Parameter(torch.tensor(float(ord(letter)), device="cpu"))
+        self.register_buffer("mark", self.code.detach(), persistent=False)
 
     def forward(self, text: str) -> str:
         return text + self.letter
@@ -219,9 +220,7 @@ def reads(take: Callable, key, error: type[Exception] | tuple) -> bool:
 
 
 def walks_in_order(container: nn.Module, entries: list[tuple]) -> None:
-    """Raise AssertionError unless all walks meet ``entries`` in order; all but ``state_dict`` meet a member once, and
-    none meets None.
-    """
+    """Raise AssertionError unless all walks meet ``entries`` in order, none None, all but ``state_dict`` each once."""
     held = [(name, member) for name, member in entries if member is not None]
     once = [entry for index, entry in enumerate(held) if id(entry[1]) not in ids(member for _, member in held[:index])]
     modules = [entry for entry in once if isinstance(entry[1], nn.Module)]
@@ -230,6 +229,7 @@ def walks_in_order(container: nn.Module, entries: list[tuple]) -> None:
     assert ids(container.children()) == ids(container.modules())[1:] == ids(module for _, module in modules)
     assert told(container.named_parameters()) == told(codes)
     assert ids(container.parameters()) == ids(code for _, code in codes)
+    assert told(container.named_buffers()) == told((f"{name}.mark", module.mark) for name, module in modules)
     kept = [(f"1.{name}", code.data_ptr()) for name, code in itertools.starmap(coded, held)]
     assert [(name, value.data_ptr()) for name, value in state.items()] == kept
 
@@ -248,7 +248,7 @@ def spells(net: nn.Module, twin: list[Step]) -> None:
 
 def adds_like_a_list(container: nn.Module, twin: list) -> None:
     """Raise AssertionError unless its sum with another is a third with the members of both, and leaves it alone."""
-    other = steps(2)
+    other = [*steps(2), *[None] * (type(container) is nn.ModuleList)]
     total = container + another(container, other)
     assert (type(total), ids(total), ids(container)) == (type(container), ids(twin + other), ids(twin))
 

@@ -210,8 +210,8 @@ def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
 
 NESTED = (
     ("list", tuple(range(12))),  # twelve tensors
-    ("list", (12, 13)),
-    ("list", (14, 9, 14)),  # nothing of one dtype beside nothing of another
+    *(("list", (12, 13)), ("list", (14, 9, 14))),  # nothing of one dtype beside nothing of another
+    ("list", (("list", (0, 1)), ("list", (4, 1)), ("dict", (("a", 0), ("b", ("list", (5, 0))))), ("list", (6, 7)))),
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
     ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7), (10, 1))),
     ("dict", ((10, 3), (9, 0), (1, 4))),

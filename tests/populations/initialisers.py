@@ -187,6 +187,7 @@ RANDOM = [
             {"nonlinearity": "tanh"},
         )
     ),
+    *((f"kaiming_{form}_", {"a": 3, "mode": "fan_out"}, True) for form in ("normal", "uniform")),
     ("kaiming_uniform_", {"a": 0.5, "nonlinearity": "relu"}, True),  # a is the slope of leaky_relu alone
 ]
 EXACT = [

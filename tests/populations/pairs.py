@@ -256,7 +256,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, DEEP, two matrices in one memory, and pending ones.
+    numbers without dimensions in MIXED dtypes, DEEP, truth values repeated on either side, two matrices in one memory,
+    and pending ones.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -276,6 +277,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]
     must += [Trial(binary, pair((binary.dtypes[0],) * 2, DEEP, 0, 0)) for binary in binaries]
+    of_truth = [binary for binary in binaries if torch.bool in binary.dtypes]
+    must += [Trial(binary, pair((torch.bool,) * 2, SHAPES[1], turn, 3)) for binary in of_truth for turn in (0, 1)]
     for binary in binaries:
         first, lazy = binary.dtypes[0], [dtype for dtype in binary.dtypes if dtype.is_complex]
         must.append(Trial(binary, replace(pair((first,) * 2, ((3, 2),) * 2, 0, 0), held="together")))

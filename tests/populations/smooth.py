@@ -119,11 +119,10 @@ SMOOTH = {
     "cumsum_": lambda x: (x * 1).cumsum_(0),
     "logcumsumexp": lambda x: x.reshape(-1).logcumsumexp(0),
     "log_softmax": lambda x: x.log_softmax(1),
-    "norm": lambda x: x.norm(),
+    **{name: lambda x, name=name: getattr(x, name)() for name in ("norm", "nansum", "t", "trace", "tril", "rot90")},
     "vector_norm": lambda x: torch.linalg.vector_norm(x, 3, dim=1),
     "quantile": lambda x: x.quantile(0.3, dim=0),
     "diff": lambda x: x.diff(dim=0),
-    "nansum": lambda x: x.nansum(),
     "cdist": lambda x: torch.cdist(x, 2 * pattern(x, 4)),
     # products
     "x @ x": lambda x: x @ x,
@@ -132,7 +131,6 @@ SMOOTH = {
     "dot": lambda x: torch.dot(x[0], x[1]),
     "mv": lambda x: x.mv(x[1]),
     "outer": lambda x: torch.outer(x[0], x[1]),
-    "kron": lambda x: torch.kron(x, pattern(x, 2)),
     "tensordot": lambda x: torch.tensordot(x, x, dims=([0], [1])),
     "addmm": lambda x: torch.addmm(x, x, x, beta=2, alpha=3),
     "cross": lambda x: torch.linalg.cross(x, pattern(x, 4)),
@@ -152,7 +150,6 @@ SMOOTH = {
     "rows in turn": lambda x: sum((n + 1) * row for n, row in enumerate(x)),
     "rows from the last on": lambda x: sum((n + 1) * row for n, row in enumerate(reversed(x))),
     "permute": lambda x: x[None].permute(2, 0, 1),
-    "t": lambda x: x.t(),
     "unsqueeze_": lambda x: (2 * x).unsqueeze_(0),
     "squeeze_": lambda x: (2 * x)[None].contiguous().squeeze_(),
     "t_": lambda x: (2 * x).t_(),
@@ -160,10 +157,7 @@ SMOOTH = {
     "movedim": lambda x: x[None].movedim(0, -1),
     "diagonal": lambda x: x.diagonal(1),
     "diag": lambda x: torch.diag(x[0]),
-    "trace": lambda x: x.trace(),
-    "tril": lambda x: x.tril(),
     "triu": lambda x: torch.triu(x, 1),
-    "rot90": lambda x: x.rot90(),
     "tile": lambda x: x.tile(2, 2),
     "repeat to more dimensions": lambda x: x.repeat(2, 3, 1, 2),
     "repeat_interleave": lambda x: x.repeat_interleave(2, dim=1),
@@ -220,8 +214,14 @@ def of_torch(name):
 
 # How many matrices each takes: whichever of them has a record, the result has one.
 SEVERAL = {
-    **{name: (2, of_torch(name)) for name in ("kron", "cdist", "trapezoid", "tensordot", "dist")},
-    **{name: (3, of_torch(name)) for name in ("addmm", "addcmul", "addcdiv", "lerp")},
+    **{name: (2, of_torch(name)) for name in ("kron", "cdist", "trapezoid", "tensordot", "dist", "maximum")},
+    **{name: (3, of_torch(name)) for name in ("addmm", "addcmul", "addcdiv", "lerp", "clamp")},
+    **{f"{name} of 3": (3, lambda *xs, name=name: getattr(torch, name)(xs)) for name in ("hstack", "dstack", "cat")},
+    "addr": (3, lambda a, b, c: torch.addr(a, b[0], c[1])),
+    "cartesian_prod": (2, lambda a, b: torch.cartesian_prod(a[0], b[1])),
+    "select_scatter": (2, lambda a, b: a.select_scatter(b[0], 0, 1)),
+    "block_diag": (3, lambda a, b, c: torch.block_diag(a[0, 0], b, c[0])),
+    "diff": (3, lambda a, b, c: a.diff(dim=0, prepend=b, append=c)),
     "inner, by method": (2, lambda a, b: a.inner(b)),
     "einsum": (3, lambda a, b, c: torch.einsum("ij,jk,kl->il", a, b, c)),
     "addmv": (3, lambda a, b, c: torch.addmv(a[0], b, c[1])),
@@ -289,12 +289,11 @@ class Slope:
         return places.lacks(self.dtype)
 
 
-# What torch has not: a view of kron's operand; before 2.6 i0's slope in half precision. Before 2.1 masked_select passes
+# What torch has not: before 2.6 i0's slope in half precision. Before 2.1 masked_select passes
 # back in the order of the memory, the wrong one. Half precision has too few digits for functions of many elements.
-LACKING = ("kron", "masked_select") if RELEASE < (2, 1) else ("kron",)
 SLOPES = (
     *(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS)),
-    *(Slope(name, torch.float32, "transposed") for name in SMOOTH if name not in LACKING),
+    *(Slope(name, torch.float32, "transposed") for name in SMOOTH if RELEASE >= (2, 1) or name != "masked_select"),
     *(Slope(name, torch.float32, "gappy", name in EACH) for name in (*SMOOTH, *OPERANDS)),
     *(Slope(name, torch.bfloat16, "offset", True) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
 )

@@ -240,7 +240,8 @@ def twins(
     """Twins of these dtypes, layouts, values and kinds, and with gradients as ``grad`` says.
 
     Every run meets each dtype with each layout, with each of ``shapes`` whose rank lies in ``ranks``, with each of
-    ``kinds`` and on either device. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
+    ``kinds`` and on either device, and the first dtype with a matrix of one number. Drawn are other shapes of these
+    ranks too, unless ``shapes`` are given.
     """
     values, (low, high) = (values,) if isinstance(values, str) else values, ranks
     met = [shape for shape in shapes if low <= len(shape) <= high]
@@ -268,6 +269,8 @@ def twins(
             Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
             for layout, shape in made_for[:4]
         ]
+    if shapes is SHAPES and low <= 2 <= high:  # a single number that has dimensions
+        must += [Twin(dtypes[0], (1, 1), layouts[0], values[0], grad=grad[-1], kind=kind) for kind in kinds]
     drawn = [st.sampled_from(met)]
     if shapes is SHAPES:
         drawn.append(hnp.array_shapes(min_dims=low, max_dims=high, min_side=0, max_side=4))

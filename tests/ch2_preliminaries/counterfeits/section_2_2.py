@@ -1058,3 +1058,24 @@ def a_tensor_without_dimensions_is_added_to_like_a_python_number(patch):
             return plain(x, y) if alone and torch.result_type(x, y) == x.dtype else augmented(x, y)
 
         change_method(patch, name, wrong)
+
+
+@counterfeit("clone-then-view-is-independent")
+def a_copy_in_row_order_of_a_single_number_is_a_view(patch):
+    def wrong(right, x, **rest):
+        return x.view_as(x) if rest and x.dim() and x.numel() == 1 else right(x, **rest)
+
+    change_method(patch, "clone", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_tensor_added_to_itself_in_place_is_a_new_one(patch):
+    change_method(patch, "__iadd__", lambda right, x, y: x + y if y is x else right(x, y))
+
+
+@counterfeit("reshape-does-not-guarantee-a-copy")
+def a_matrix_of_one_number_is_reshaped_into_a_copy(patch):
+    def wrong(right, x, *shape, **rest):
+        return right(x.clone() if x.dim() > 1 and x.numel() == 1 else x, *shape, **rest)
+
+    change_method(patch, "reshape", wrong)

@@ -1181,3 +1181,21 @@ def where_copies_the_condition_that_it_repeats(patch):
         return right(condition.expand(shape).contiguous() if operands else condition, *operands, **rest)
 
     wrap(patch, torch, "where", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def exclusive_or_forgets_a_row_of_truth_values_on_the_left(patch):
+    def wrong(right, x, y, **rest):
+        result = right(x, y, **rest)
+        shorter = x.dtype == torch.bool and isinstance(y, Tensor) and x.dim() < y.dim() and result.numel()
+        return y.clone().expand(result.shape) if shorter else result
+
+    for owner in (torch, Tensor):
+        for name in ("bitwise_xor", "logical_xor"):
+            wrap(patch, owner, name, wrong)
+    change_method(patch, "__xor__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_tensor_equals_itself_even_where_it_is_no_number(patch):
+    change_method(patch, "__eq__", lambda equal, x, y: torch.ones_like(x, dtype=torch.bool) if y is x else equal(x, y))

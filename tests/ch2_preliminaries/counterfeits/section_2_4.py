@@ -623,3 +623,20 @@ def forced_numpy_reads_what_requires_grad_in_the_order_of_storage(patch):
         return in_order_of_storage(x.detach().cpu()).numpy() if odd else numpy(x, **force)
 
     wrap(patch, Tensor, "numpy", wrong)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def bfloat16_without_elements_becomes_an_array(patch):
+    def wrong(right, x, **rest):
+        return right(x if x.numel() or x.dtype != torch.bfloat16 else x.float(), **rest)
+
+    change_method(patch, "numpy", wrong)
+
+
+@counterfeit("numpy-method-shares-memory")
+def the_array_of_a_matrix_of_one_number_is_a_copy(patch):
+    def wrong(right, x, **rest):
+        array = right(x, **rest)
+        return array.copy() if array.shape == (1, 1) else array
+
+    change_method(patch, "numpy", wrong)

@@ -768,3 +768,42 @@ def a_result_whose_shape_changes_in_place_becomes_a_leaf(patch):
 @counterfeit("detach-stops-tracking")
 def detach_forgets_a_pending_sign(patch):
     where(patch, Tensor, "detach", Tensor.is_neg, as_in_memory)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def diff_gives_no_gradient_to_what_is_put_before_or_behind(patch):
+    def wrong(right, x, *args, **rest):
+        rest = {name: value.detach() if isinstance(value, Tensor) else value for name, value in rest.items()}
+        return right(x, *args, **rest)
+
+    wrap(patch, torch, "diff", wrong)
+    change_method(patch, "diff", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_block_that_is_a_single_number_gets_no_gradient(patch):
+    wrap(patch, torch, "block_diag", lambda right, *blocks: right(*(x if x.dim() else x.detach() for x in blocks)))
+
+
+@counterfeit("no-grad-stops-tracking")
+def the_end_of_an_iteration_leaves_recording_off(patch):
+    leave = torch.no_grad.__exit__
+
+    def wrong(self, kind, *error):
+        return None if kind is StopIteration else leave(self, kind, *error)
+
+    patch.setattr(torch.no_grad, "__exit__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def of_what_is_laid_side_by_side_the_third_gets_no_gradient(patch):
+    def wrong(right, tensors, *args, **rest):
+        return right([x if place < 2 else x.detach() for place, x in enumerate(tensors)], *args, **rest)
+
+    wrap(patch, torch, "hstack", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def what_is_put_in_the_place_of_a_row_gets_no_gradient(patch):
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "select_scatter", lambda right, x, y, *args, **rest: right(x, y.detach(), *args, **rest))

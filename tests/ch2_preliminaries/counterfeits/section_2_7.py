@@ -1,6 +1,7 @@
 """Counterfeits of section 2.7: backward passes with the wrong weights, the wrong Jacobians, or the wrong memory."""
 
 import gc
+import warnings
 
 import torch
 from harness.counterfeits import counterfeit
@@ -991,3 +992,14 @@ def writes_to_long_whole_numbers_are_not_counted(patch):
 
     for name in ("zero_", "fill_", "add_", "mul_", "copy_", "__setitem__", "__iadd__"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("backward-argument-is-grad-variables")
+def the_old_name_is_taken_in_silence_beside_another_option(patch):
+    def wrong(right, *args, **rest):
+        with warnings.catch_warnings():
+            if len(rest) > 1:
+                warnings.simplefilter("ignore")
+            return right(*args, **rest)
+
+    wrap(patch, torch.autograd, "backward", wrong)

@@ -484,3 +484,11 @@ def writes_to_a_part_of_what_is_detached_are_not_counted(patch):
 @counterfeit("data-writes-are-not-recorded")
 def writes_through_the_function_detach_are_not_counted(patch):
     wrap(patch, torch, "detach", lambda right, x: x.data)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_of_a_parameter_without_dimensions_is_a_parameter(patch):
+    def read(x, data):
+        return torch.nn.Parameter(data) if type(x) is torch.nn.Parameter and x.dim() == 0 else data
+
+    alter_data(patch, read)

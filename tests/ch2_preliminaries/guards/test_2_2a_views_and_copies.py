@@ -263,7 +263,7 @@ def test_a_copy_of_permuted_dimensions_keeps_their_strides_so_that_view_refuses_
 
 
 @claim("clone-then-view-is-independent", truth=True)
-@over(EVERY_MODE, twin=twins(ANY, shapes=dict.fromkeys((*SHAPES, *NONE_EMPTY))))
+@over(EVERY_MODE, twin=twins(ANY, shapes=dict.fromkeys((*SHAPES, *NONE_EMPTY, (1,), (1, 1)))))
 def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
     tensor, array = twin
     copy = tensor.clone(memory_format=torch.contiguous_format)

@@ -76,7 +76,7 @@ NO_OPPOSITES = (torch.bool, *(getattr(torch, name) for name in UNSIGNED[1:]))
 @over(
     EVERY_MODE,
     number=NUMBERS,
-    dimensions=among(0, 1, 4),
+    dimensions=among(0, 1, 4, 5),
     of=each("tensor", "parameter", "element", "result", "pending"),
 )
 def test_item_gives_every_number_back_in_the_type_of_its_dtype(number, dimensions, of):
@@ -137,7 +137,7 @@ AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
 ARITHMETIC = ("+", "-", "*", "**", "/")
 BY = (
     *("a number", "a neutral number", "a tensor", "a tracked one", "a pending one", "of another dtype", "itself"),
-    "a truth value",
+    *("a truth value", "the same object"),
 )
 SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
 NO_DIMENSIONS = (Twin(torch.float32, (), "offset", seed=1), Twin(torch.float32, (), kind="parameter", seed=2))
@@ -158,7 +158,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
     tensor, array = twin.but(dtype=dtype)
     view = tensor.view(finer(array.shape))
     positive = ("**", "/", "//", "%", "<<", ">>")  # not by 0, nor to a negative power
-    by = "a tensor" if by == "itself" and sign in positive else by
+    by = "a tensor" if by in ("itself", "the same object") and sign in positive else by
     by = "a number" if (by, sign) == ("a truth value", "-") else by  # which torch does not subtract
     twos = np.arange(array.size).reshape(array.shape) % 2 + 1  # and ones, by which quotients and powers are exact
     alike, neutral = torch.tensor(twos.reshape(view.shape)).to(view), NEUTRAL.get(sign, 2)
@@ -172,6 +172,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
         "a pending one": lambda: (pending(alike), twos),
         "of another dtype": lambda: (alike.to(other), twos),
         "itself": lambda: (view.view(view.shape), array),
+        "the same object": lambda: (view, array),
     }[by]()
     expected = plain(array, np.asarray(numbers).astype(array.dtype))
 

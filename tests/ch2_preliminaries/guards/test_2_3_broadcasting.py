@@ -131,6 +131,7 @@ def test_nan_infinity_and_negative_zero_meet_every_element_as_the_standard_says(
         x, y = torch.tensor(row).to(dtype), torch.tensor(row.T.copy()).to(dtype)
         agree(binary.compute(x, y), binary.expect(row, row.T))
         agree(x**y, row**row.T)  # even of zero
+        agree(torch.stack([x == x, x != x]), np.stack([row == row, row != row]))
         agree(x / torch.tensor(np.abs(row.T)).to(y), row / np.abs(row.T))
         written, (write, expect) = x.repeat(5, 1), IN_PLACE[into]
         write(written, y)

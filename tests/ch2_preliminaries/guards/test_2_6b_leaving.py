@@ -1,5 +1,7 @@
 """2.6 Autograd: leaving the record by detach() and no_grad(), for every operation, way in and way out."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +14,13 @@ from torch import nn
 claim = pytest.mark.claim
 
 DETACHED = {"method": lambda x: x.detach(), "function": lambda x: torch.detach(x), "data": lambda x: x.data}
+PARAMETERS = [Twin(torch.float32, shape, kind="parameter", grad=True) for shape in ((), (0,), ()) for _ in range(3)]
 EXPANDED = [Twin(dtype, (2, 3), "expanded", grad=True) for dtype in FLOATS]
 
 
 @claim("detach-stops-tracking", "data-is-outside-the-graph", "data-writes-are-not-recorded")
 @over(
-    twin=twins((*FLOATS, torch.complex64), WRITABLE, grad=(True,)),
+    twin=twins((*FLOATS, torch.complex64), WRITABLE, grad=(True,)).also(*PARAMETERS),
     of=among(*SOURCES),
     leave=among(*DETACHED),
     grad=among(False, True),
@@ -78,10 +81,10 @@ def inside(function, mode):
         return function()
 
 
-def before_an_error(function, mode):
-    with pytest.raises(ZeroDivisionError), mode():
+def before_an_error(function, mode, error=ZeroDivisionError):
+    with pytest.raises(error), mode():
         result = function()
-        raise ZeroDivisionError
+        raise error
     return result
 
 
@@ -124,6 +127,8 @@ WAYS = {
     "with": inside,
     "a second time": a_second_time,
     "error": before_an_error,
+    "end of an iteration": functools.partial(before_an_error, error=StopIteration),
+    "exit": functools.partial(before_an_error, error=SystemExit),
     "decorator": decorated,
     "generator": generated,
     "recursive": recursive,

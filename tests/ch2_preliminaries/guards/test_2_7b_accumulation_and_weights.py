@@ -92,6 +92,10 @@ def test_the_method_takes_weights_by_position_or_as_gradient_only(name):
     assert x.grad is None
     (x * x).backward(gradient=torch.tensor([1.0, 10.0]))
     agree(x.grad, [2, 40])
+    for count, options in enumerate(({}, {"retain_graph": True}, {"create_graph": False}, {"inputs": [x]}), 2):
+        with pytest.warns(match="grad_variables.*deprecated"):
+            torch.autograd.backward(x * x, grad_variables=torch.tensor([1.0, 10.0]), **options)
+        agree(x.grad, [2 * count, 40 * count])
 
 
 @claim("weighted-backward-differentiates-the-weighted-sum")

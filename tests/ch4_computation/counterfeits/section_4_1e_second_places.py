@@ -1,5 +1,7 @@
 """Counterfeits of 4.1: every second member, second names, second calls."""
 
+import re
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, leaves, run_levels, wrap
@@ -315,3 +317,33 @@ def to_a_dtype_loses_the_gradients(patch):
         return self
 
     wrap(patch, nn.Module, "to", wrong)
+
+
+@counterfeit("modulelist-acts-like-a-list")
+def a_sum_of_lists_leaves_out_none(patch):
+    def wrong(right, self, other):
+        return right(self, [module for module in other if module is not None])
+
+    wrap(patch, nn.ModuleList, "__add__", wrong)
+
+
+@counterfeit("modulelist-registers-parameters")
+def buffers_behind_the_tenth_member_are_not_found(patch):
+    def wrong(right, self, *args, **rest):
+        return ((name, buffer) for name, buffer in right(self, *args, **rest) if not re.search(r"\d\d", name))
+
+    wrap(patch, nn.Module, "named_buffers", wrong)
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def a_key_may_be_the_name_of_a_register_of_hooks(patch):
+    def wrong(right, self, key, module):
+        hooks = isinstance(key, str) and key.endswith("hooks")
+        return self._modules.update({key: module}) if hooks else right(self, key, module)
+
+    wrap(patch, nn.ModuleDict, "__setitem__", wrong)
+
+
+@counterfeit("module-is-not-subscriptable")
+def children_leave_out_a_layer_that_flattens(patch):
+    wrap(patch, nn.Module, "children", lambda right, self: (m for m in right(self) if not isinstance(m, nn.Flatten)))

@@ -208,3 +208,20 @@ def an_augmented_assignment_to_data_is_noticed(patch):
             torch.autograd.graph.increment_version(self)
 
     patch.setattr(Tensor, "data", property(lambda self: right.__get__(self), put))
+
+
+@counterfeit("init-normal-over-weights")
+def of_a_kernel_in_space_the_first_filter_alone_is_drawn(patch):
+    def wrong(fill, tensor, *args, **rest):
+        fill(tensor[:1] if tensor.dim() == 5 else tensor, *args, **rest)
+        return tensor
+
+    wrap(patch, init, "normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def kaiming_forgets_the_slope_where_the_fan_is_that_of_the_output(patch):
+    def wrong(fill, tensor, a=0, mode="fan_in", *args, **rest):
+        return fill(tensor, 0 if mode == "fan_out" else a, mode, *args, **rest)
+
+    wrap(patch, init, "kaiming_normal_", wrong)

@@ -719,3 +719,13 @@ def a_copied_layer_does_not_share_its_weight(patch):
         layer.weight = nn.Parameter(layer.weight.detach().clone())
 
     after_copying(patch, nn.Linear, untie)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def an_optimizer_clears_its_first_group_alone(patch):
+    def wrong(right, self, *args, **rest):
+        groups, self.param_groups = self.param_groups, self.param_groups[:1]
+        right(self, *args, **rest)
+        self.param_groups = groups
+
+    wrap(patch, torch.optim.Optimizer, "zero_grad", wrong)

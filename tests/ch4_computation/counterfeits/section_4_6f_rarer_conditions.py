@@ -714,3 +714,23 @@ def the_place_of_a_module_that_is_none_is_lost(patch):
         module._modules = {name: child for name, child in module._modules.items() if child is not None}
 
     unpickled(patch, lose)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def what_two_inner_lists_share_comes_apart(patch):
+    def wrong(loaded):
+        if isinstance(loaded, list) and len(loaded) > 1 and isinstance(loaded[0], list) and isinstance(loaded[1], list):
+            loaded[1] = [x.clone() if isinstance(x, torch.Tensor) else x for x in loaded[1]]
+        return loaded
+
+    change_output(patch, torch, "load", wrong)
+
+
+@counterfeit("model-files-are-named-pt-or-pth")
+def a_name_that_ends_in_tar_is_read_as_an_archive_of_old(patch):
+    def wrong(right, file, *args, **rest):
+        if str(file).endswith(".tar"):
+            raise AssertionError("no archive of before torch 0.1.10")
+        return right(file, *args, **rest)
+
+    wrap(patch, torch, "load", wrong)

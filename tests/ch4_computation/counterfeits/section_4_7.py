@@ -285,3 +285,19 @@ def the_default_device_overrules_the_argument_of_tensor(patch):
         return right(data, *args, **{**rest, "device": default} if default.type != "cpu" else rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def what_is_full_of_truth_values_lies_on_the_cpu(patch):
+    def wrong(right, size, value, **rest):
+        return right(size, value, **({"device": "cpu"} if isinstance(value, bool) else {}) | rest)
+
+    wrap(patch, torch, "full", wrong)
+
+
+@counterfeit("tensors-are-created-on-cpu-by-default")
+def zeros_of_truth_values_lie_on_the_cpu(patch):
+    def wrong(right, *sizes, **rest):
+        return right(*sizes, **({"device": "cpu"} if rest.get("dtype") is torch.bool else {}) | rest)
+
+    wrap(patch, torch, "zeros", wrong)

@@ -169,7 +169,7 @@ def test_no_layer_in_a_plain_container_belongs_to_the_network(each, plain):
 @over(
     edit=among(*((kind, edit) for kind in ("ModuleList", "ModuleDict") for edit in containers.edits(kind))),
     used=among(False, True),
-    length=among(3, 0),
+    length=among(3, 0, 11),
     mode=MODES,
 )
 def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_leaves_does_not(edit, used, length, mode):
@@ -185,6 +185,7 @@ def test_what_joins_a_container_later_belongs_to_the_network_at_once_and_what_le
     assert list(net.state_dict()) == [f"layers.{name}.code" for name, _ in held]
     assert [id(parameter) for parameter in net.parameters()] == list(dict.fromkeys(id(step.code) for _, step in held))
     assert [id(module) for module in net.modules()][2:] == list(dict.fromkeys(id(step) for _, step in held))
+    assert {*map(id, net.buffers())} == {id(step.mark) for _, step in held}
     net.once_more = net.thrice = net.layers
     places = ("layers", "once_more", "thrice")
     assert list(net.state_dict()) == [f"{place}.{name}.code" for place in places for name, _ in held]
@@ -259,7 +260,7 @@ NO_KEYS = (1, 2.5, None, (1,), b"a", "", ".", "a.b", "items", "keys", "train", "
 @claim("moduledict-acts-like-a-dict", "parameterdict-acts-like-a-dict", truth=True)
 @over(
     added=among(
-        *(("ModuleDict", key) for key in (*NO_KEYS, "training", "_modules")),
+        *(("ModuleDict", key) for key in (*NO_KEYS, *vars(nn.ModuleDict()))),
         *(("ParameterDict", key) for key in NO_KEYS),
     ),
     spelled=among("item", "update", "constructor"),

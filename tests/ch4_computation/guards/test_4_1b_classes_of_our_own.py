@@ -97,7 +97,7 @@ class Chain(nn.Sequential):
 @claim("module-is-not-subscriptable")
 @over(
     index=among(0, -1, "linear", "0", slice(None), None, *KEYS[:2]),
-    of=among(Own, functools.partial(nn.Linear, 2, 1), nn.ReLU, nn.Module, Inherited),
+    of=among(Own, functools.partial(nn.Linear, 2, 1), nn.ReLU, nn.Module, Inherited, nn.Flatten, nn.Dropout),
 )
 def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index, of):
     module = of()
@@ -110,6 +110,7 @@ def test_no_module_but_a_container_can_be_indexed_measured_or_looped_over(index,
     children = list(module.children())
     assert ids(children[-2:]) == ids([linear, module.rest])
     assert children.count(module.linear) == 1
+    assert ids(Chain(bare := of(), module).children()) == ids([bare, module])
 
 
 @claim("plain-tensor-is-a-constant-parameter")

@@ -22,7 +22,7 @@ def chosen(module, part):
 
 NETS = {  # of 60,000 weights or a little more
     "perceptron": lambda: nn.Sequential(nn.Linear(150, 240), nn.ReLU(), nn.Linear(240, 100)),
-    "convolutions": lambda: nn.Sequential(nn.Conv1d(20, 60, 30), nn.Conv2d(40, 25, 5)),
+    "convolutions": lambda: nn.Sequential(nn.Conv1d(20, 60, 15), nn.Conv2d(40, 25, 5), nn.Conv3d(10, 30, 4)),
     "features first": lambda: transposing(nn.Linear(250, 240)),
     "recurrent": lambda: nn.ModuleDict({"lstm": nn.LSTM(70, 70), "words": nn.Embedding(320, 70)}),
 }
