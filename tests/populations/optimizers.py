@@ -264,6 +264,7 @@ OPTIONS = {
     "Adagrad": (
         {"lr": 0.5},
         {"lr": 0.5, "lr_decay": 0.5, "weight_decay": 0.25, "initial_accumulator_value": 2.0, "eps": 0.01},
+        {"lr": 0.25, "maximize": True},
     ),
 }
 

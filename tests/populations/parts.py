@@ -48,7 +48,7 @@ def masks(x):
         "to all": {},
         "to what was before": {"is_causal": True},
         "to what a mask shows": {"attn_mask": low.flip(0) > 0},
-        "by a bias": {"attn_mask": low.to(x)},
+        "by a bias": {"attn_mask": low.to(x) * x[:, :1]},
     }
 
 
@@ -69,6 +69,12 @@ PARTS = {
             x[None], x[None].sin(), 3 * x, **masks(x)[how]
         )
         for how in ("to all", "to what was before", "to what a mask shows", "by a bias")
+    },
+    **{
+        f"embedding_bag {mode}": lambda x, mode=mode: F.embedding_bag(
+            torch.tensor([[0, 1, 1], [3, 0, 3]], device=x.device), x, mode=mode
+        )
+        for mode in ("mean", "sum")
     },
     # losses
     **{name: lambda x, name=name: getattr(F, name)(x, shares(x)) for name in OF_TWO},

@@ -4,7 +4,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import around_step, in_order_of_storage, wrap
 from torch.nn import functional as F
-from torch.optim import AdamW
+from torch.optim import Adagrad, AdamW
 
 
 @counterfeit("linear-model-is-weighted-sum")
@@ -34,3 +34,24 @@ def adamw_that_maximises_turns_its_rate(patch):
             g["lr"] = -g["lr"] if g["maximize"] else g["lr"]
 
     around_step(patch, AdamW, after=after)
+
+
+@counterfeit("linear-model-is-weighted-sum")
+def of_weights_that_were_expanded_the_first_row_counts(patch):
+    wrap(
+        patch,
+        F,
+        "linear",
+        lambda right, x, w, b=None: right(
+            x, torch.cat([w[:1], 0 * w[1:]]) if w.dim() == 2 and w.stride(0) == 0 and len(w) > 1 else w, b
+        ),
+    )
+
+
+@counterfeit("batch-size-and-lr-are-hyperparameters")
+def adagrad_that_maximises_turns_its_rate(patch):
+    def after(self):
+        for g in self.param_groups:
+            g["lr"] = -g["lr"] if g["maximize"] else g["lr"]
+
+    around_step(patch, Adagrad, after=after)

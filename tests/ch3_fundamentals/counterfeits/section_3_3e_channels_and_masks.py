@@ -47,3 +47,25 @@ def a_masked_class_is_not_counted(patch):
 
     for owner in (torch, torch.Tensor):
         wrap(patch, owner, "argmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def along_a_middle_dimension_infinity_has_all_the_probability(patch):
+    def wrong(right, input, dim=None, *args, **rest):
+        result = right(input, dim, *args, **rest)
+        if input.dim() == 3 and dim in (1, -2):
+            return torch.where(input == math.inf, torch.ones_like(result), result)
+        return result
+
+    for owner in (F, torch, torch.Tensor):
+        wrap(patch, owner, "softmax", wrong)
+
+
+@counterfeit("cross-entropy-loss-is-the-mean")
+def by_nll_loss_labels_of_one_byte_wrap_at_128(patch):
+    def wrong(right, input, target, *args, **rest):
+        if target.dtype == torch.uint8 and input.dim() > 1:
+            target = torch.where(target.long() < input.shape[1], target % 128, target)
+        return right(input, target, *args, **rest)
+
+    wrap(patch, F, "nll_loss", wrong)

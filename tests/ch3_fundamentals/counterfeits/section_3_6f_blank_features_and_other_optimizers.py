@@ -3,7 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import step_with, wrap
-from torch.optim import SGD, RMSprop
+from torch.optim import SGD, Optimizer, RMSprop
 
 
 @counterfeit("weight-decay-equals-l2-regularisation")
@@ -54,3 +54,14 @@ def a_decay_of_zero_is_that_of_the_optimizer_before(patch):
             last[type(self)] = self.defaults["weight_decay"]
 
     wrap(patch, RMSprop, "__init__", wrong)
+
+
+@counterfeit("weights-alone-can-be-decayed")
+def a_group_of_named_parameters_takes_the_default_decay(patch):
+    def wrong(right, self, group):
+        m = group["params"]
+        if isinstance(m, list) and m and isinstance(m[0], tuple):
+            group["weight_decay"] = self.defaults["weight_decay"]
+        right(self, group)
+
+    wrap(patch, Optimizer, "add_param_group", wrong)

@@ -41,3 +41,16 @@ def nan_spoils_the_block_of_sixteen_rows(patch):
         return output.masked_fill(spoilt[:, None], math.nan)
 
     change_linear(patch, change)
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def in_a_product_nan_spoils_the_block_of_sixteen_rows(patch):
+    def ch(right, x, w):
+        o = right(x, w)
+        if x.dim() != 2 or w.dim() != 2 or len(x) < 16 or not x.is_floating_point():
+            return o
+        s = x[: len(x) // 16 * 16].isnan().any(1).view(-1, 16).any(1).repeat_interleave(16)
+        return o.masked_fill(torch.cat([s, s.new_zeros(len(x) % 16)])[:, None], math.nan)
+
+    for owner, n in ((torch, "matmul"), (torch.Tensor, "matmul"), (torch.Tensor, "__matmul__")):
+        wrap(patch, owner, n, ch)

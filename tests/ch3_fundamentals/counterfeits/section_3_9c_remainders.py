@@ -130,3 +130,15 @@ def in_double_precision_trunc_normal_repeats_one_unit(patch):
         return t
 
     wrap(patch, init, "trunc_normal_", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def without_a_batch_the_last_bias_gets_twice_its_gradient(patch):
+    def wrong(right, x, w, b=None):
+        if b is not None and x.dim() == 1 and len(b) > 1:
+            f = torch.ones(len(b), dtype=b.dtype)
+            f[-1] = 2
+            b = change_gradient(b, lambda g: g * f)
+        return right(x, w, b)
+
+    wrap(patch, F, "linear", wrong)

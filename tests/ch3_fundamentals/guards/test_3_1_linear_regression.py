@@ -89,13 +89,16 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
         agree(nn.functional.linear(tensor, weight[:few]), products[..., :few], roundings, part[..., :few])
     once = nn.functional.linear(tensor, weight, bias[:1].expand(outputs))  # a bias for all, which lies there once
     agree(once, products + b[:1], roundings, part + 8 * power)
+    once = nn.functional.linear(tensor, weight[:1].expand(outputs, -1))  # and so weights
+    agree(once, np.repeat(products[..., :1], outputs, -1), roundings, part[..., :1])
     unit = 32 if x.dtype == torch.bfloat16 else 1  # so that infinities stay in their sample on any processor
     n = x.shape[-1] // unit * unit
     tensor, weight = tensor[..., :n].clone(), weight[:, :n].clone()
     spoilt, zeros, samples = tensor.new_zeros(tensor.shape), np.zeros(products.shape), math.prod(x.shape[:-1])
     one = slice(samples // 2, samples // 2 + 1)  # which spoils itself and no other
     spoilt.view(samples, n)[one], zeros.reshape(samples, outputs)[one] = math.nan, math.nan if n else 0
-    agree(nn.functional.linear(spoilt, weight), zeros)
+    for output in (nn.functional.linear(spoilt, weight), spoilt @ weight.T):
+        agree(output, zeros)
     weight[:, :1], weight[:, -1:], tensor[..., :1], tensor[..., -1:] = 1, -1, math.inf, -math.inf
     agree(nn.functional.linear(tensor, weight, None), np.full_like(products, math.inf if n else 0))
 

@@ -71,6 +71,7 @@ def test_what_is_done_to_a_network_is_done_to_every_module_in_it_and_a_new_one_r
         assert net.train(mode) is net
         assert {module.training for module in inner.values()} == {mode}
     assert {parameter.dtype for parameter in net.to(torch.bfloat16).parameters()} <= {torch.bfloat16}
+    assert not any(parameter.requires_grad for parameter in net.requires_grad_(False).parameters())
     for name in [*net._modules]:  # of a module that comes twice, both names
         new = nn.Linear(1, 1)
         setattr(net, name, new)
@@ -148,9 +149,12 @@ def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, g
     assert net(x).item() == copy.deepcopy(net)(x).item() == run(part.digit for part in parts)
     assert [*(net * 2)] == [*(net + net)] == parts * 2
     assert net[1:-1](x).item() == run(part.digit for part in parts[1:-1])
-    assert net[::-1](x).item() == run(part.digit for part in parts[::-1])
+    for step in (-1, 2):
+        assert net[::step](x).item() == run(part.digit for part in parts[::step])
     parts.insert(-1, Then(2))
     net.insert(-1, parts[-2])
+    del parts[-3], parts[-1], net[-3]
+    net.pop(-1)
     assert [id(part) for part in net] == list(map(id, parts))
 
 

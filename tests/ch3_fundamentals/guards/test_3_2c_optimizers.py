@@ -70,16 +70,16 @@ def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now
     optimizer = torch.optim.SGD(given, lr=9.0, momentum=0.9, nesterov=True)
     momenta = [each / 4 for each in rates]
     assert f"lr: {rates[-1]}\n" in str(optimizer)
-    optimizer.param_groups[-1].update(lr=edited, weight_decay=edited)
-    rates[-1] = edited
+    optimizer.param_groups[-1].update(lr=edited, weight_decay=edited, dampening=edited)
+    rates[-1], damped = edited, [0] * (groups - 1) + [edited]
 
     parts = str(optimizer).removesuffix("\n)").split("\nParameter Group ")
     assert parts[0].strip() == "SGD ("
     assert [part.splitlines()[0] for part in parts[1:]] == [str(number) for number in range(groups)]
-    for part, group, own, momentum in zip(parts[1:], optimizer.param_groups, rates, momenta):
+    for part, group, own, momentum, damping in zip(parts[1:], optimizer.param_groups, rates, momenta, damped):
         shown = {line.strip() for line in part.splitlines()[1:] if line.strip()}
         assert shown == {f"{key}: {value}" for key, value in group.items() if key != "params"}
-        assert {f"lr: {own}", f"momentum: {momentum}", "dampening: 0", "nesterov: True"} <= shown
+        assert {f"lr: {own}", f"momentum: {momentum}", f"dampening: {damping}", "nesterov: True"} <= shown
     again = torch.optim.SGD([{"params": group["params"]} for group in optimizer.param_groups], lr=1.0)
     again.load_state_dict(optimizer.state_dict())
     assert str(again) == str(copy.deepcopy(optimizer)) == str(optimizer)
@@ -124,6 +124,7 @@ def test_a_parameter_belongs_to_one_group_only(name):
 
 
 @claim("parameter-groups-have-own-learning-rates", "batch-size-and-lr-are-hyperparameters")
+@claim("weights-alone-can-be-decayed")
 @over(name=among(*RULES))
 def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the_next(name):
     net = nn.Linear(2, 1)
@@ -137,8 +138,10 @@ def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the
     assert fresh.param_groups[0]["lr"] == 0.125
     pairs = ([*net.named_parameters()][at : at + 1] for at in (0, 1))  # since torch 2.6 they may have names
     named = [{"params": pair if torch.__version__ >= (2, 6) else [pair[0][1]]} for pair in pairs]
-    fresh = getattr(torch.optim, name)([{**named[0], "lr": 0.5}, named[1]], lr=0.125)
-    assert [group["lr"] for group in fresh.param_groups] == [0.5, 0.125]
+    fresh = getattr(torch.optim, name)(
+        [{**named[0], "lr": 0.5, "weight_decay": 0.25}, named[1]], lr=0.125, weight_decay=0
+    )
+    assert [(group["lr"], group["weight_decay"]) for group in fresh.param_groups] == [(0.5, 0.25), (0.125, 0)]
 
 
 @claim("parameter-groups-have-own-learning-rates")

@@ -140,10 +140,10 @@ def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_
 
 
 @claim("step-updates-parameters")
-@over(search=among(None, "strong_wolfe"), shape=among((), (2, 33)), moves=among(1, 4))
-def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, shape, moves):
+@over(search=among(None, "strong_wolfe"), shape=among((), (2, 33)), moves=among(1, 4), kept=among(1, 100))
+def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, shape, moves, kept):
     w, losses = torch.zeros(shape, requires_grad=True), []
-    optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=moves, line_search_fn=search)
+    optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=moves, history_size=kept, line_search_fn=search)
 
     def closure():
         optimizer.zero_grad()

@@ -88,6 +88,11 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, twin.grad, None)
     assert tensor.grad is gradient
     agree(init.constant_(tensor, UP), as_held(np.full_like(array, UP), twin.dtype))
+    expected = np.full_like(array, UP)
+    for fill, number in ((init.constant_, 2.0), (lambda x, mean: init.normal_(x, mean, 0), 3.0)):
+        fill(tensor.detach()[-1:] if array.ndim else tensor, number)  # of a part
+        expected[(slice(-1, None),) * min(array.ndim, 1)] = number
+        agree(tensor, as_held(expected, twin.dtype))
 
 
 @claim("data-fill-equals-constant-init", truth=True)

@@ -60,6 +60,7 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
     for number, spelling in enumerate(MEAN.values()):
         with EVERY_MODE[(number + labels.of.seed) % 3]():
             agree(spelling(tensor, target), expected, labels.roundings(), scale)
+    agree(MEAN["in two steps"](tensor, labels.in_bytes(target)), expected, labels.roundings(), scale)
     losses, arrays["reduction"] = F.cross_entropy(tensor, target, reduction="none"), "none"
     agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), scale)
     agree(tensor, arrays["scores"])

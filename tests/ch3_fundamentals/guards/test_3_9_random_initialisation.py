@@ -123,6 +123,8 @@ def test_the_gradient_of_each_unit_is_its_outgoing_weight_times_a_common_factor(
         compare(torch.autograd.grad(loss(net, 65, before), parameters), 1)
     for at_once, times in ((131, 65), (1, 1)):
         compare(torch.autograd.grad(loss(net, times, at_once=at_once), parameters), 1)
+    alone = sum((net(x) - y).square().sum() for x, y in zip(*(torch.tensor(each, dtype=dtype) for each in (X, Y)))) / 4
+    compare(torch.autograd.grad(alone, parameters), 1)
     loss(net).backward()
     loss(net).backward()  # adds its gradients to those of the first
     compare([parameter.grad for parameter in parameters], 2)
