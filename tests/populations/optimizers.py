@@ -216,14 +216,14 @@ class Beside:
                 state["step"] += count
         self.steps = [steps + count for steps in self.steps]
 
-    def renew(self, name: str) -> None:
-        """Go on with a new optimizer ``name`` of all parameters in one group, whose rule starts anew."""
+    def renew(self, name: str, groups: list | None = None) -> None:
+        """Go on with a new optimizer ``name`` of all parameters, or their one group, whose rule starts anew."""
         if name != self.recipe.name:
             self.recipe = replace(self.recipe, name=name, options=tuple(OPTIONS[name][0].items()))
         self.members = [range(len(self.tensors))]
         self.groups = [{**DEFAULTS[self.recipe.name], **dict(self.recipe.options)}]
         self.states, self.steps = [{} for _ in self.tensors], [0 for _ in self.tensors]
-        self.optimizer = self.recipe.new(self.tensors)
+        self.optimizer = self.recipe.new(groups or self.tensors)
 
     def agree(self) -> None:
         """Raise AssertionError unless every element of every parameter is where its rule is, and nothing else moved,
@@ -251,7 +251,11 @@ OPTIONS = {
         {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25},
         {"lr": 0.2, "amsgrad": True, "maximize": True, "betas": (0.5, 0.7)},
     ),
-    "AdamW": ({"lr": 0.1}, {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.01, "weight_decay": 0.25, "amsgrad": True}),
+    "AdamW": (
+        {"lr": 0.1},
+        {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.01, "weight_decay": 0.25, "amsgrad": True},
+        {"lr": 0.2, "maximize": True, "weight_decay": 0.5},
+    ),
     "RMSprop": (
         {"lr": 0.1},
         {"lr": 0.3, "alpha": 0.6, "eps": 0.01, "momentum": 0.5, "weight_decay": 0.25},
@@ -260,6 +264,7 @@ OPTIONS = {
     "Adagrad": (
         {"lr": 0.5},
         {"lr": 0.5, "lr_decay": 0.5, "weight_decay": 0.25, "initial_accumulator_value": 2.0, "eps": 0.01},
+        {"lr": 0.25, "maximize": True},
     ),
 }
 

@@ -47,6 +47,17 @@ def last(x, *shape):
     return x.reshape(shape).contiguous(memory_format=order)
 
 
+def masks(x):
+    """The options of attention that say how much each of four places hears of the others."""
+    low = torch.ones(4, 4, device=x.device).tril()
+    return {
+        "to all": {},
+        "to what was before": {"is_causal": True},
+        "to what a mask shows": {"attn_mask": low.flip(0) > 0},
+        "by a bias": {"attn_mask": low.to(x) * x[:, :1]},
+    }
+
+
 def used_twice(x):
     """What a layer makes of what it makes of ``x``; weight and bias are some of ``x`` as well."""
     layer = nn.Linear(3, 3)
@@ -59,6 +70,18 @@ PARTS = {
     **{name: lambda x, name=name: getattr(nn, name)().to(x)(x) for name in ACTIVE},
     **{name: lambda x, name=name: getattr(nn, name)(-1)(x) for name in SHARES},
     "GLU": lambda x: nn.GLU(0)(x),
+    **{
+        f"attention {how}": lambda x, how=how: F.scaled_dot_product_attention(
+            x[None], x[None].sin(), 3 * x, **masks(x)[how]
+        )
+        for how in ("to all", "to what was before", "to what a mask shows", "by a bias")
+    },
+    **{
+        f"embedding_bag {mode}": lambda x, mode=mode: F.embedding_bag(
+            torch.tensor([[0, 1, 1], [3, 0, 3]], device=x.device), x, mode=mode
+        )
+        for mode in ("mean", "sum")
+    },
     # losses
     **{name: lambda x, name=name: getattr(F, name)(x, shares(x)) for name in OF_TWO},
     "l1_loss": lambda x: F.l1_loss(x, shares(x)) + F.l1_loss(x[0], x[1], reduction="sum"),

@@ -256,7 +256,7 @@ class Labelled:
 # (samples, classes, ...): one and thousands, many classes, sequences, images; one sample without a batch
 SAMPLES = (
     *((1, 2), (33, 10), (5, 1), (4, 257), (10,), (2, 1025), (70, 3), (4099, 2), (2, 65537), (3, 4, 2, 5), (2, 3, 7)),
-    *((1, 3, 2, 5), (2, 3, 4, 4), (2, 3, 2, 3, 2)),
+    *((1, 3, 2, 5), (2, 3, 4, 4), (2, 3, 2, 3, 2), (5, 256)),
 )
 
 

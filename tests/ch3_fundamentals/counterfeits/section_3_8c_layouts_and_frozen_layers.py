@@ -1,8 +1,10 @@
 """Counterfeits of section 3.8, inputs that are expanded and layers that are frozen."""
 
+import math
+
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, wrap
+from harness.forging import change_gradient, change_linear, wrap
 from torch.nn import functional as F
 
 
@@ -27,3 +29,28 @@ def weights_learn_from_the_first_256_samples_alone(patch):
         return torch.cat([right(x[:256], weight, bias), right(x[256:], weight.detach(), bias)])
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def nan_spoils_the_block_of_sixteen_rows(patch):
+    def change(output, x, weight):
+        if x.dim() != 2 or len(x) < 16:
+            return output
+        spoilt = x[: len(x) // 16 * 16].isnan().any(1).view(-1, 16).any(1).repeat_interleave(16)
+        spoilt = torch.cat([spoilt, spoilt.new_zeros(len(x) % 16)])
+        return output.masked_fill(spoilt[:, None], math.nan)
+
+    change_linear(patch, change)
+
+
+@counterfeit("identity-network-is-a-matrix-product")
+def in_a_product_nan_spoils_the_block_of_sixteen_rows(patch):
+    def ch(right, x, w):
+        o = right(x, w)
+        if x.dim() != 2 or w.dim() != 2 or len(x) < 16 or not x.is_floating_point():
+            return o
+        s = x[: len(x) // 16 * 16].isnan().any(1).view(-1, 16).any(1).repeat_interleave(16)
+        return o.masked_fill(torch.cat([s, s.new_zeros(len(x) % 16)])[:, None], math.nan)
+
+    for owner, n in ((torch, "matmul"), (torch.Tensor, "matmul"), (torch.Tensor, "__matmul__")):
+        wrap(patch, owner, n, ch)

@@ -2,9 +2,11 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, wrap
+from harness.forging import around_step, change_gradient, change_linear, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
+from torch.nn import init
+from torch.optim import SGD
 
 
 @counterfeit("equal-units-compute-equal-values")
@@ -90,5 +92,53 @@ def the_first_unit_misses_one_sample_that_is_left_after_blocks_of_four(patch):
         if x.dim() != 2 or len(x) < 5 or len(x) % 4 != 1:
             return right(x, w, b)
         return WithoutTheLastSample.apply(x, w) + (0 if b is None else b)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def of_one_example_the_last_bias_gets_twice_its_gradient(patch):
+    def wrong(right, x, w, b=None):
+        if b is not None and b.requires_grad and x.dim() == 2 and len(x) == 1 and len(b) > 1:
+            f = torch.ones(len(b), dtype=b.dtype)
+            f[-1] = 2
+            b = change_gradient(b, lambda g: g * f)
+        return right(x, w, b)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("equal-units-stay-equal")
+def after_ten_steps_the_momentum_of_the_last_unit_is_lost(patch):
+    def before(self):
+        self.__dict__["n"] = self.__dict__.get("n", 0) + 1
+        if self.n == 11:
+            for p in parameters_of(self):
+                b = self.state.get(p, {}).get("momentum_buffer")
+                if b is not None and b.dim() > 1:
+                    b[-1] = 0
+
+    around_step(patch, SGD, before=before)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def in_double_precision_trunc_normal_repeats_one_unit(patch):
+    def wrong(right, t, *args, **rest):
+        right(t, *args, **rest)
+        if t.dim() > 1 and t.dtype == torch.float64:
+            t.data.copy_(t.data[:1].expand_as(t).clone())
+        return t
+
+    wrap(patch, init, "trunc_normal_", wrong)
+
+
+@counterfeit("equal-units-get-equal-gradients")
+def without_a_batch_the_last_bias_gets_twice_its_gradient(patch):
+    def wrong(right, x, w, b=None):
+        if b is not None and x.dim() == 1 and len(b) > 1:
+            f = torch.ones(len(b), dtype=b.dtype)
+            f[-1] = 2
+            b = change_gradient(b, lambda g: g * f)
+        return right(x, w, b)
 
     wrap(patch, F, "linear", wrong)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
 from populations.comparing import host
-from populations.layers import COMPUTED, arguments, sigmoid, summed
+from populations.layers import COMPUTED, arguments, columns_first, sigmoid, summed
 from torch import nn
 
 claim = pytest.mark.claim
@@ -87,9 +87,18 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
         agree(multiply(tensor, weight.T), products, roundings, part)
     for few in range(1, min(outputs, 5)):  # a kernel may go wrong at one small number of outputs alone
         agree(nn.functional.linear(tensor, weight[:few]), products[..., :few], roundings, part[..., :few])
+    once = nn.functional.linear(tensor, weight, bias[:1].expand(outputs))  # a bias for all, which lies there once
+    agree(once, products + b[:1], roundings, part + 8 * power)
+    once = nn.functional.linear(tensor, weight[:1].expand(outputs, -1))  # and so weights
+    agree(once, np.repeat(products[..., :1], outputs, -1), roundings, part[..., :1])
     unit = 32 if x.dtype == torch.bfloat16 else 1  # so that infinities stay in their sample on any processor
     n = x.shape[-1] // unit * unit
     tensor, weight = tensor[..., :n].clone(), weight[:, :n].clone()
+    spoilt, zeros, samples = tensor.new_zeros(tensor.shape), np.zeros(products.shape), math.prod(x.shape[:-1])
+    one = slice(samples // 2, samples // 2 + 1)  # which spoils itself and no other
+    spoilt.view(samples, n)[one], zeros.reshape(samples, outputs)[one] = math.nan, math.nan if n else 0
+    for output in (nn.functional.linear(spoilt, weight), spoilt @ weight.T):
+        agree(output, zeros)
     weight[:, :1], weight[:, -1:], tensor[..., :1], tensor[..., -1:] = 1, -1, math.inf, -math.inf
     agree(nn.functional.linear(tensor, weight, None), np.full_like(products, math.inf if n else 0))
 
@@ -144,8 +153,10 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
     tiny = x * 2.0**-50, labels[:, :1], best[:, :1] * 2.0**50
     for features, several, expected in ((x, labels, best), tiny, both):
         scale = np.abs(expected).max(-2, keepdims=True)
-        agree(torch.linalg.solve(features.mT @ features, features.mT @ several), expected, roundings, scale)
-        agree(torch.linalg.lstsq(features, several).solution, expected, roundings, scale)
+        right = features.mT @ several
+        for lies, side in ((right, several), [columns_first(each).copy_(each) for each in (right, several)]):
+            agree(torch.linalg.solve(features.mT @ features, lies), expected, roundings, scale)
+            agree(torch.linalg.lstsq(features, side).solution, expected, roundings, scale)
         agree(torch.linalg.pinv(features) @ several, expected, roundings, scale)
 
 

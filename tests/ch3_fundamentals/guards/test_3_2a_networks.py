@@ -70,6 +70,8 @@ def test_what_is_done_to_a_network_is_done_to_every_module_in_it_and_a_new_one_r
     for mode in (False, True):
         assert net.train(mode) is net
         assert {module.training for module in inner.values()} == {mode}
+    assert {parameter.dtype for parameter in net.to(torch.bfloat16).parameters()} <= {torch.bfloat16}
+    assert not any(parameter.requires_grad for parameter in net.requires_grad_(False).parameters())
     for name in [*net._modules]:  # of a module that comes twice, both names
         new = nn.Linear(1, 1)
         setattr(net, name, new)
@@ -147,6 +149,13 @@ def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, g
     assert net(x).item() == copy.deepcopy(net)(x).item() == run(part.digit for part in parts)
     assert [*(net * 2)] == [*(net + net)] == parts * 2
     assert net[1:-1](x).item() == run(part.digit for part in parts[1:-1])
+    for step in (-1, 2):
+        assert net[::step](x).item() == run(part.digit for part in parts[::step])
+    parts.insert(-1, Then(2))
+    net.insert(-1, parts[-2])
+    del parts[-3], parts[-1], net[-3]
+    net.pop(-1)
+    assert [id(part) for part in net] == list(map(id, parts))
 
 
 @claim("sequential-can-be-built-three-ways")
@@ -191,5 +200,8 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     module.register_parameter("late", None)
     module.late, module.later = nn.Parameter(torch.ones(1)), type("Own", (nn.Parameter,), {})(torch.ones(1))
     module.register_buffer("traced", torch.ones(1, requires_grad=True))
-    expected = [*own, id(module.late), id(module.later), *map(id, parameters[len(own) :])]
+    for name in ("part", "other_part", "empty", "other_empty"):  # of one memory, or of none
+        setattr(module, name, nn.Parameter(module.late.detach()["empty" in name :]))
+    more = [id(getattr(module, name)) for name in ("late", "later", "part", "other_part", "empty", "other_empty")]
+    expected = [*own, *more, *map(id, parameters[len(own) :])]
     assert [id(parameter) for parameter in module.parameters()] == expected

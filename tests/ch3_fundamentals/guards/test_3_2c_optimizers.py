@@ -66,19 +66,20 @@ def test_what_no_option_says_is_the_published_default_also_after_a_hundred_steps
 @over(EVERY_MODE, groups=among(1, 2, 12), rate=among(0.03, 1e-4, 0.123456789, 1), edited=among(0.015625, 1e-7))
 def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now_and_no_others(groups, rate, edited):
     rates = [rate / (number + 1) for number in range(groups)]
-    given = [{"params": nn.Linear(1, 1).parameters(), "lr": each} for each in rates]
+    given = [{"params": nn.Linear(1, 1).parameters(), "lr": each, "momentum": each / 4} for each in rates]
     optimizer = torch.optim.SGD(given, lr=9.0, momentum=0.9, nesterov=True)
+    momenta = [each / 4 for each in rates]
     assert f"lr: {rates[-1]}\n" in str(optimizer)
-    optimizer.param_groups[-1].update(lr=edited, weight_decay=edited)
-    rates[-1] = edited
+    optimizer.param_groups[-1].update(lr=edited, weight_decay=edited, dampening=edited)
+    rates[-1], damped = edited, [0] * (groups - 1) + [edited]
 
     parts = str(optimizer).removesuffix("\n)").split("\nParameter Group ")
     assert parts[0].strip() == "SGD ("
     assert [part.splitlines()[0] for part in parts[1:]] == [str(number) for number in range(groups)]
-    for part, group, own in zip(parts[1:], optimizer.param_groups, rates):
+    for part, group, own, momentum, damping in zip(parts[1:], optimizer.param_groups, rates, momenta, damped):
         shown = {line.strip() for line in part.splitlines()[1:] if line.strip()}
         assert shown == {f"{key}: {value}" for key, value in group.items() if key != "params"}
-        assert {f"lr: {own}", "momentum: 0.9", "dampening: 0", "nesterov: True"} <= shown
+        assert {f"lr: {own}", f"momentum: {momentum}", f"dampening: {damping}", "nesterov: True"} <= shown
     again = torch.optim.SGD([{"params": group["params"]} for group in optimizer.param_groups], lr=1.0)
     again.load_state_dict(optimizer.state_dict())
     assert str(again) == str(copy.deepcopy(optimizer)) == str(optimizer)
@@ -123,6 +124,7 @@ def test_a_parameter_belongs_to_one_group_only(name):
 
 
 @claim("parameter-groups-have-own-learning-rates", "batch-size-and-lr-are-hyperparameters")
+@claim("weights-alone-can-be-decayed")
 @over(name=among(*RULES))
 def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the_next(name):
     net = nn.Linear(2, 1)
@@ -134,6 +136,12 @@ def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the
         assert [len(group["params"]) for group in optimizer.param_groups] == [1, 1]
     fresh = getattr(torch.optim, name)([{"params": [net.weight]}], lr=0.125)
     assert fresh.param_groups[0]["lr"] == 0.125
+    pairs = ([*net.named_parameters()][at : at + 1] for at in (0, 1))  # since torch 2.6 they may have names
+    named = [{"params": pair if torch.__version__ >= (2, 6) else [pair[0][1]]} for pair in pairs]
+    fresh = getattr(torch.optim, name)(
+        [{**named[0], "lr": 0.5, "weight_decay": 0.25}, named[1]], lr=0.125, weight_decay=0
+    )
+    assert [(group["lr"], group["weight_decay"]) for group in fresh.param_groups] == [(0.5, 0.25), (0.125, 0)]
 
 
 @claim("parameter-groups-have-own-learning-rates")
@@ -210,12 +218,12 @@ class OperatorCalls(TorchDispatchMode):
 @claim("new-optimizer-is-cheap")
 @over(optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop"))
 def test_building_an_optimizer_runs_no_operation_and_allocates_no_memory_of_the_parameters_size(optimizer):
-    tensor, _ = Twin(optimizer.dtype, (65537,), grad=True)
-    optimizer.new([tensor])  # what a first use imports
+    tensors = [tensor for tensor, _ in (Twin(optimizer.dtype, shape, grad=True) for shape in ((65537,), (257, 256)))]
+    optimizer.new(tensors)  # what a first use imports
 
     tracemalloc.start()
     with OperatorCalls() as building:
-        optimizer.new([tensor])
+        optimizer.new(tensors)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert building.count == 0
@@ -224,7 +232,7 @@ def test_building_an_optimizer_runs_no_operation_and_allocates_no_memory_of_the_
 
 @claim("new-optimizer-is-cheap", truth=True)
 @over(
-    optimizer=optimizers("SGD", "Adam", "RMSprop", "Adagrad", turns=4),
+    optimizer=optimizers("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", turns=4),
     shapes=each(((3, 33), (5,)), ((2, 3, 2), (1, 5, 1)), ((), ())),
 )
 def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer, shapes):
@@ -233,7 +241,7 @@ def test_the_state_comes_with_the_first_step_or_for_adagrad_at_once(optimizer, s
     """
     options = dict(optimizer.options)
     more = bool(options.get("momentum")) + bool(options.get("amsgrad")) + bool(options.get("centered"))
-    kept = {"SGD": 0, "Adam": 2, "RMSprop": 1, "Adagrad": 1}[optimizer.name] + more
+    kept = {"SGD": 0, "Adam": 2, "AdamW": 2, "RMSprop": 1, "Adagrad": 1}[optimizer.name] + more
     both = optimizer.on([Twin(torch.float32, shape) for shape in shapes])
 
     def counts():
@@ -258,6 +266,9 @@ def test_each_optimizer_steps_what_was_added_later_but_for_adagrad_before_torch_
     assert (later == 1).tolist() == [lost] * 2
 
 
+NEXT = ("AdamW", "Adam", "Adagrad")
+
+
 @claim("new-optimizer-loses-momentum", "step-updates-parameters")
 @over(optimizer=optimizers(*THREE, dtypes=FULL))
 def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimizer):
@@ -269,8 +280,9 @@ def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimiz
     both.reload()
     both.step()
     both.agree()
-    for name in (optimizer.name, "AdamW", "Adam", "Adagrad"):
-        both.renew(name)
+    groups = both.optimizer.param_groups  # of which one can be built as well
+    for name, given in ((optimizer.name, groups), (optimizer.name, None), *((name, None) for name in NEXT)):
+        both.renew(name, given)
         assert len(both.optimizer.state) == (len(both.tensors) if name == "Adagrad" else 0)  # which fills it at once
         both.step()
         both.step()

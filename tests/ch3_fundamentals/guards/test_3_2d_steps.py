@@ -139,6 +139,23 @@ def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_
     agree(v, np.full(4, -0.25 / 16))
 
 
+@claim("step-updates-parameters")
+@over(search=among(None, "strong_wolfe"), shape=among((), (2, 33)), moves=among(1, 4), kept=among(1, 100))
+def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, shape, moves, kept):
+    w, losses = torch.zeros(shape, requires_grad=True), []
+    optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=moves, history_size=kept, line_search_fn=search)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = ((w - 3) ** 4).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        losses.append(optimizer.step(closure).item())  # before the step
+    assert np.all(np.diff(losses) < 0)
+
+
 @pytest.mark.cpu
 @claim("step-updates-parameters", truth=True)
 @over(recipe=among(*(Recipe(n, (("lr", 1.0),), "fused") for n in RULES if n != "RMSprop")), size=among(2, 33, 2050))

@@ -88,6 +88,11 @@ def test_constant_and_filling_the_data_set_every_element_in_place_even_nan_and_n
     assert (tensor.data_ptr(), tensor.is_leaf, tensor.requires_grad, tensor.grad_fn) == (place, True, twin.grad, None)
     assert tensor.grad is gradient
     agree(init.constant_(tensor, UP), as_held(np.full_like(array, UP), twin.dtype))
+    expected = np.full_like(array, UP)
+    for fill, number in ((init.constant_, 2.0), (lambda x, mean: init.normal_(x, mean, 0), 3.0)):
+        fill(tensor.detach()[-1:] if array.ndim else tensor, number)  # of a part
+        expected[(slice(-1, None),) * min(array.ndim, 1)] = number
+        agree(tensor, as_held(expected, twin.dtype))
 
 
 @claim("data-fill-equals-constant-init", truth=True)
@@ -103,9 +108,11 @@ def test_autograd_sees_what_init_writes_and_nothing_that_is_written_through_the_
     tensor.data.fill_(3)
     (gradient,) = accepted(torch.autograd.grad, square.sum(), tensor, retain_graph=True)
     agree(gradient, np.full_like(array, 6))
-    getattr(init, name)(tensor.requires_grad_(not frozen), twin.seed % 2)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        square.sum().backward()
+    for part in (tensor.detach()[...], tensor[...], tensor):  # which lies in the same memory
+        square = tensor.requires_grad_() ** 2
+        getattr(init, name)(part.requires_grad_(not frozen) if part.is_leaf else part, twin.seed % 2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            square.sum().backward()
 
 
 LOSSES = (

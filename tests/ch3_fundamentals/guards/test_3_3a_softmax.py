@@ -27,7 +27,15 @@ def spelled(name, module):
     }
 
 
-SPELLED = {"softmax": spelled("softmax", "Softmax"), "log_softmax": spelled("log_softmax", "LogSoftmax")}
+def of_channels(x, dim):
+    """By the module for images, one or several, where the classes are their channels."""
+    return (nn.Softmax2d() if x.dim() in (3, 4) and dim % x.dim() == x.dim() - 3 else nn.Softmax(dim))(x)
+
+
+SPELLED = {
+    "softmax": {**spelled("softmax", "Softmax"), "channels": of_channels},
+    "log_softmax": spelled("log_softmax", "LogSoftmax"),
+}
 BOTH = each(*SPELLED)  # of which a device may have one
 
 
@@ -139,6 +147,8 @@ def test_nan_or_infinity_makes_its_own_sample_nan_and_so_does_a_mask_over_all_an
 
     expected, scale = {"softmax": (np.exp(logs), 0), "log_softmax": (logs, 16)}[name]
     agree(getattr(torch, name)(tensor, 1), expected, 8 + summed(twin.dtype, 1025), scale)
+    for dim, given, result in ((0, tensor.t(), expected.T), (1, tensor.t()[None], expected.T[None])):
+        agree(getattr(torch, name)(given, dim), result, 8 + summed(twin.dtype, 1025), scale)
 
 
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)

@@ -37,6 +37,10 @@ MEAN = {
 def test_the_class_of_a_sample_is_a_whole_number_the_place_of_its_largest_score(scored):
     tensor, array = scored
     for dim in (dim for dim in range(-array.ndim, array.ndim) if array.shape[dim]):
+        hidden, rest = tensor.clone(), array.copy()  # the first class is masked
+        np.moveaxis(rest, dim, 0)[0] = hidden.select(dim, 0)[...] = -np.inf
+        found = host(hidden.argmax(dim).unsqueeze(dim))
+        assert np.array_equal(np.take_along_axis(rest, found, dim), rest.max(dim, keepdims=True))
         for found in (tensor.argmax(dim), torch.argmax(tensor, dim=dim), tensor.max(dim)[1]):
             assert found.dtype == torch.int64
             of_largest = np.take_along_axis(array, host(found.unsqueeze(dim)), dim)
@@ -56,6 +60,7 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
     for number, spelling in enumerate(MEAN.values()):
         with EVERY_MODE[(number + labels.of.seed) % 3]():
             agree(spelling(tensor, target), expected, labels.roundings(), scale)
+    agree(MEAN["in two steps"](tensor, labels.in_bytes(target)), expected, labels.roundings(), scale)
     losses, arrays["reduction"] = F.cross_entropy(tensor, target, reduction="none"), "none"
     agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), scale)
     agree(tensor, arrays["scores"])
@@ -91,7 +96,7 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
     agree(F.cross_entropy(tensor, one.in_bytes(target), **options), expected, one.roundings(), scale)
 
 
-@claim("large-true-probability-ensures-correctness")
+@claim("large-true-probability-ensures-correctness", "softmax-suits-discrete-targets")
 @over(classes=among(2, 3, 9, 257, 4099), true=among(0, 1, -1), dtype=among(*FLOATS))
 def test_a_bare_majority_wins_against_any_number_of_classes(classes, true, dtype):
     eps = torch.finfo(dtype).eps

@@ -198,8 +198,14 @@ def test_of_complex_numbers_either_function_follows_its_formula_and_ends_where_i
     x = np.resize([-far, far, -2 + 1j, 1.5 - 2j, -30 + 0.5j, 30 + 1j, -1, *ends], count).astype(complex)
     small = np.exp(np.where(x.real < 0, x, -x))
 
-    agree(torch.sigmoid(torch.tensor(x, dtype=dtype)), np.where(x.real < 0, small, 1) / (1 + small), 16)
-    agree(torch.tanh(torch.tensor(x, dtype=dtype)), np.where(x.real < 0, -1, 1) * (1 - small**2) / (1 + small**2), 16)
+    tensor, s = torch.tensor(x, dtype=dtype), np.where(x.real < 0, small, 1) / (1 + small)
+    h = np.where(x.real < 0, -1, 1) * (1 - small**2) / (1 + small**2)
+    for given, of in ((tensor, lambda y: y), (tensor.conj(), np.conj)):  # which is only marked
+        agree(torch.sigmoid(given), of(s), 16)
+        agree(torch.tanh(given), of(h), 16)
+    agree(torch.sigmoid(tensor.conj().imag), sigmoid(-x.imag), 8)  # of real ones that are marked as negative
+    agree(torch.tanh(tensor.conj().imag), tanh(-x.imag), 8)
+    agree(torch.relu(tensor.conj().imag), relu(-x.imag))
 
 
 @claim("sigmoid-formula", truth=True)
@@ -274,9 +280,10 @@ def test_training_changes_the_values_of_any_choice_and_never_their_number(widths
     how=among({}, {"assign": True} if RELEASE >= (2, 1) else {"strict": True}),
 )
 def test_parameters_of_one_choice_raise_a_runtime_error_in_another(widths, how):
-    """Those that broadcasting would fit, too."""
+    """Those that broadcasting would fit, too, and as many numbers in another shape."""
     nets = network((3, 5, 5), nn.Tanh), network(widths, nn.Tanh)
+    alike = nn.Linear(2, 3, False), nn.Linear(3, 2, False), nn.Linear(6, 1, False), nn.Conv1d(6, 1, 1, bias=False)
 
-    for kind, one, other in ((dict, *nets), (OrderedDict, *nets[::-1])):
+    for kind, one, other in ((dict, *nets), (OrderedDict, *nets[::-1]), *zip([dict] * 4, alike, alike[1:] + alike[:1])):
         with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
             other.load_state_dict(kind(one.state_dict()), **how)

@@ -80,6 +80,7 @@ def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, 
 # the factor shrinks, is 0, changes the sign, and grows
 RATES = ((0.5, 0.5), (0.25, 1.0), (0.125, 7.0), (0.5, 2.0), (0.5, 3.0), (1.0, 3.0), (0.25, 16.0))
 HOW = ({}, {"foreach": True}, {"foreach": False}, {"differentiable": True})
+HOW += ({"maximize": True, "foreach": True}, {"maximize": True, "foreach": False})
 
 
 @claim("penalty-shrinks-weights-each-step")
@@ -103,6 +104,7 @@ def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtrac
         optimizer.step((lambda: 0.5) if step == 1 else optimizer.load_state_dict(optimizer.state_dict()))
         schedule.step()
         rate, other_rate = lr * 0.5**step, 0.5 * 0.5**step
+        gradient, other = (-gradient, -other) if how.get("maximize") else (gradient, other)
         expected, bias = (1 - rate * lambd) * expected - rate * gradient, (1 - other_rate) * bias - other_rate * other
     agree(w, expected)  # exact: all are short binary fractions
     agree(b, bias)

@@ -51,6 +51,8 @@ def test_the_penalty_counts_every_weight_and_that_of_small_ones_is_rounded_once_
     agree((large.expand(2, *large.shape) ** 2).sum() / 4, expected * 1001**2 / 2, roundings=1 + 2 * array.size)
     agree((tensor**2).sum(), expected, roundings=1)
     agree((tensor.sign().expand(8, *tensor.shape) ** 2).sum(), 8 * array.size, roundings=1)
+    many = 65_537 // max(array.size, 1) + 1
+    agree((large.sign().expand(many, *tensor.shape) ** 2).sum(), many * array.size, roundings=1)
     agree(tensor.detach().mul_(1).square_().sum(), expected, roundings=1)  # where the weights lay themselves
 
 
@@ -153,9 +155,11 @@ SAME = {"roundings": 2040, "scale": 1000}
 
 @claim("from-scratch-equals-weight-decay-option")
 @claim("from-scratch-equals-weight-decay-option", truth=True)
-@over(batch=among(1, 2, 3, 6))
-def test_both_trainings_take_the_same_path_and_a_penalty_once_a_batch_is_a_smaller_lambda_and_another_path(batch):
-    (features, x), (labels, y) = X, Y
+@over(case=among(*((batch, False) for batch in (1, 2, 3, 6)), (6, True)))
+def test_both_trainings_take_the_same_path_and_a_penalty_once_a_batch_is_a_smaller_lambda_and_another_path(case):
+    """Where a feature is blank, the penalty alone moves its weight."""
+    (batch, blank), (features, x), (labels, y) = case, X, Y
+    features[:, 1], x[:, 1] = features[:, 1] * (not blank), x[:, 1] * (not blank)
     agree(by_option(features, labels, batch), from_scratch(x, y, batch), **SAME)
     smaller = by_option(features, labels, batch, decay=LAMBDA / batch)
     agree(smaller, from_scratch(x, y, batch, once=True), **SAME)
@@ -225,6 +229,7 @@ def test_two_groups_or_two_optimizers_decay_the_weights_alone_even_if_they_come_
     beside.add(weights) if later else None
     assert [group["weight_decay"] for group in beside.optimizer.param_groups] == [0, 0.25]
     beside.reload()
-    for one in (beside, apart):
+    alone = optimizer.but(weight_decay=0).on(parameters(optimizer, ((2,), (257,))))  # built after one that decays
+    for one in (beside, apart, alone):
         one.step()
         one.agree()
