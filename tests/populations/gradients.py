@@ -131,7 +131,7 @@ def weights_for(
     """
     twin = Twin(dtype or result.dtype, tuple(result.shape), layout, seed=seed)
     array = twin.array()
-    array[array == 0] = 5
+    array[array == 0] = -5
     return twin.tensor(array).to(result.device), array
 
 

@@ -17,7 +17,7 @@ ORDERS = {"left": lambda a, b: a + b, "right": lambda a, b: b + a, "torch.add": 
 
 
 @claim("no-grad-result-has-no-grad-fn", "no-grad-branch-adds-no-gradient")
-@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)), order=among(*ORDERS))
+@over(twin=twins(SINGLE_AND_DOUBLE, grad=(True,)), order=each(*ORDERS))
 def test_a_sum_has_a_way_back_to_its_tracked_branch_only_and_its_gradient(twin, order):
     x, array = twin
     y1 = x**2
