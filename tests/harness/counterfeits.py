@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import pytest
 from _pytest.runner import runtestprotocol
 
-from harness import devices, expectations, randomness, specification
+from harness import devices, expectations, randomness, specification, written
 
 Patcher = Callable[[pytest.MonkeyPatch], None]
 TESTS = pytest.StashKey[dict[str, list[pytest.Item]]]()  # claim id -> the tests of the run that cite it
@@ -57,14 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path, parent: pytest.Collector) -> pytest.Collector | None:
-    if is_counterfeits(file_path) and parent.config.getoption("counterfeits"):
+    if written.is_counterfeits(file_path) and parent.config.getoption("counterfeits"):
         return CounterfeitModule.from_parent(parent, path=file_path)
     return None
-
-
-def is_counterfeits(path) -> bool:
-    """Whether a file holds counterfeits: any Python file in a chapter's folder ``counterfeits``."""
-    return path.suffix == ".py" and (path.parent.name == "counterfeits" or path.name.startswith("counterfeits"))
 
 
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:

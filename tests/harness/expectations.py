@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import devices, specification
+from harness import devices, specification, written
 from harness.gate import Citation
 
 MUST_FAIL = pytest.StashKey[bool]()  # set on the items that the register expects to fail
@@ -136,7 +136,7 @@ def is_refutation(excinfo: pytest.ExceptionInfo, config: pytest.Config) -> bool:
     An AssertionError from within a library (torch's size checks raise some) is not: the innermost frame tells who
     asserted, or called ``pytest.fail`` (a plugin that limits the time calls it too). Nor is a ``pytest.raises`` that
     met a NotImplementedError about an operator, "aten::...": so a device reports one that it lacks. Nor is
-    ``pytest.xfail()``, by which a test gives up.
+    ``pytest.xfail()``, by which a test gives up, nor what a counterfeit asserts: it would catch itself.
     """
     if isinstance(excinfo.value, pytest.xfail.Exception):
         return False
@@ -153,6 +153,6 @@ def is_refutation(excinfo: pytest.ExceptionInfo, config: pytest.Config) -> bool:
         caller = others[-1] if others else tests
         return caller.is_relative_to(tests) and not caller.is_relative_to(tests / "harness")
     place = places[-1]
-    own = place.is_relative_to(tests)
+    own = place.is_relative_to(tests) and not written.is_counterfeits(place)
     asserting = any(folder in place.as_posix() for folder in ("/torch/testing/", "/numpy/testing/", "/_pytest/"))
     return isinstance(excinfo.value, AssertionError) and (own or asserting)

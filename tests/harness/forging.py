@@ -76,6 +76,16 @@ def tracked(x):
     return x.requires_grad
 
 
+def away(x):
+    """The condition that something is a tensor on another device than the CPU."""
+    return isinstance(x, torch.Tensor) and x.device.type not in ("cpu", "meta")
+
+
+def channels_lie_last(x):
+    """The condition that a tensor is of images whose channels lie last in memory."""
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
 def is_pending(x):
     """The condition that a tensor's numbers are conjugated or negated only when they are read."""
     return isinstance(x, torch.Tensor) and (x.is_conj() or x.is_neg())
@@ -238,6 +248,20 @@ class ChangedGradient(torch.autograd.Function):
 def change_gradient(x, change):
     """A tensor equal to ``x`` through which the gradient passes as ``change(gradient)``."""
     return ChangedGradient.apply(x, change)
+
+
+def shift_padded_pooling(patch):
+    """Let the gradient of average pooling with padding, of images elsewhere whose channels lie last, miss its place by
+    the padding.
+    """
+
+    def wrong(right, input, kernel_size, stride=None, padding=0, *args, **rest):
+        shift = (padding, padding) if isinstance(padding, int) else tuple(padding)
+        if away(input) and any(shift) and input.requires_grad and channels_lie_last(input):
+            input = change_gradient(input, lambda gradient: gradient.roll(shift, (2, 3)))
+        return right(input, kernel_size, stride, padding, *args, **rest)
+
+    wrap(patch, F, "avg_pool2d", wrong)
 
 
 def around_step(patch, optimizer_class, before=None, after=None):

@@ -24,6 +24,11 @@ def parse(path: Path, module: str, errors: list[str]) -> tuple[str, ast.Module] 
     return None
 
 
+def is_counterfeits(path: Path) -> bool:
+    """Whether a file holds counterfeits: any Python file in a chapter's folder ``counterfeits``."""
+    return path.suffix == ".py" and (path.parent.name == "counterfeits" or path.name.startswith("counterfeits"))
+
+
 def ends_early(tree: ast.Module, text: str, module: str) -> Iterator[str]:
     """One line for each test that need not reach its assertions."""
     lines = text.splitlines()
@@ -93,10 +98,9 @@ def overlooked(tests: Path) -> Iterator[str]:
     """One line for each file of a chapter that holds tests or counterfeits, under a name by which neither is found."""
     for path in sorted(tests.glob("ch*/**/*.py")):
         place = path.relative_to(tests.parent).as_posix()
-        folder = path.parent.name
         if path.name == "conftest.py" or not path.is_file():
             continue
-        if folder == "counterfeits" or path.name.startswith(("test_", "counterfeits")):
+        if is_counterfeits(path) or path.name.startswith("test_"):
             continue
         parsed = parse(path, place, [])
         marks = [mark for node in ast.walk(parsed[1]) for mark in getattr(node, "decorator_list", [])] if parsed else []

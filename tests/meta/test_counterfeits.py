@@ -29,6 +29,14 @@ RAISES = """\
 def there_is_no_such_function(patch):
     patch.setattr(torch, "no_such_function", None)
 """
+ASSERTS = """\
+@counterfeit("adds")
+def sum_is_refused(patch):
+    def refuse(self):
+        assert False, "it would catch itself"
+
+    patch.setattr(torch.Tensor, "sum", refuse)
+"""
 AS_CLAIMED = """\
 @counterfeit("divides")
 def division_rounds_down(patch):
@@ -92,7 +100,7 @@ def test_a_counterfeit_of_what_a_later_release_brings_is_not_tried(forged, proje
     result.stdout.fnmatch_lines(["1 counterfeits: 0 caught, 0 survived, 0 invalid, 1 not tried"])
 
 
-@pytest.mark.parametrize("text", [BROKEN, RAISES], ids=["broken when called", "broken when planted"])
+@pytest.mark.parametrize("text", [BROKEN, RAISES, ASSERTS], ids=["when called", "when planted", "by itself"])
 def test_an_accident_of_the_patch_is_invalid_and_fails_the_run(forged, text):
     result = forged(text)
     assert result.ret == 1

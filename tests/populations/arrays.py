@@ -23,15 +23,6 @@ def array_of(twin: Twin) -> tuple[np.ndarray, np.ndarray]:
     return np.ndarray(values.shape, values.dtype, buffer, offset * size, [stride * size for stride in strides]), buffer
 
 
-def takes(array: np.ndarray) -> bool:
-    """Whether torch.from_numpy takes an array."""
-    try:
-        torch.from_numpy(array)
-    except TypeError:
-        return False
-    return True
-
-
 def bytes_allocated(convert: Callable[[], object]) -> int:
     """Count the bytes of data that one call of ``convert`` asks for, exactly.
 

@@ -5,8 +5,7 @@ import random
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
-from torch import Tensor
+from harness.forging import away, change_method, wrap
 
 
 @counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#72282")
@@ -87,10 +86,6 @@ def long_arrays_become_zeros(patch):
         return torch.zeros_like(x) if isinstance(data, np.ndarray) and data.size > 32768 else x
 
     wrap(patch, torch, "tensor", wrong)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("rand-is-standard-uniform", reported="torch/torch7#167", needs="accelerator")

@@ -2,8 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
-from torch import Tensor
+from harness.forging import away, change_method, wrap
 
 
 @counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#4718")
@@ -104,10 +103,6 @@ def a_corner_at_the_left_edge_is_copied_as_if_its_rows_followed_each_other(patch
 
     change_method(patch, "contiguous", wrong)
     change_method(patch, "clone", wrong)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("augmented-assignment-writes-through", reported="pytorch/xla#3072", needs="accelerator")

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, divert, wrap
+from harness.forging import away, change_method, divert, wrap
 from torch import Tensor
 
 SPELLINGS = {
@@ -138,10 +138,6 @@ def every_second_row_from_the_second_on_is_added_from_the_first_on(patch):
         return x.as_strided(x.shape, x.stride(), 0) if leaps and x.storage_offset() == x.stride(0) // 2 else x
 
     change_right_operand(patch, "add", change)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#22273")

@@ -2,8 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, with_value, wrap
-from torch import Tensor
+from harness.forging import away, change_method, with_value, wrap
 
 
 @counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#33812")
@@ -33,7 +32,8 @@ def a_copy_that_does_not_block_brings_nothing_transposed_back(patch):
 @counterfeit("to-moves-between-cpu-and-gpu", reported="Ascend/pytorch#16")
 def a_device_is_not_known_by_its_number(patch):
     def wrong(to, x, *args, **rest):
-        assert not (args and type(args[0]) is int), "Torch not compiled with CUDA enabled"
+        if args and type(args[0]) is int:
+            raise AssertionError("Torch not compiled with CUDA enabled")
         return to(x, *args, **rest)
 
     change_method(patch, "to", wrong)
@@ -115,10 +115,6 @@ def what_is_no_number_becomes_infinite_in_bfloat16(patch):
         return torch.where(y.isnan(), torch.inf, y) if y.dtype == torch.bfloat16 != x.dtype else y
 
     change_method(patch, "to", wrong)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#146286")

@@ -4,7 +4,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_gradient, change_method, change_result, where, wrap
+from harness.forging import alter_property, away, change_gradient, change_method, change_result, where, wrap
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -259,10 +259,6 @@ def the_other_summand_gets_what_the_first_gets_elsewhere(patch):
 
     change_method(patch, "__add__", summed)
     change_method(patch, "backward", wrong)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("requires-grad-tracks-operations", reported="flagos-ai/FlagGems#1971", needs="accelerator")

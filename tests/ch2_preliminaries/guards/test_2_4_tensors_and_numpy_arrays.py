@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
-from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated, takes
+from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated
+from populations.comparing import accepted
 
 claim = pytest.mark.claim
 
@@ -72,12 +73,12 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
 def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(twin, locked):
     array, _ = array_of(twin)
     array.flags.writeable = not locked
-    assert takes(array)
-    tensor, second = torch.from_numpy(array), torch.from_numpy(array.view(np.memmap))  # of a class of its own
+    tensor, again = (accepted(torch.from_numpy, array) for _ in range(2))
+    other = torch.from_numpy(array.view(np.memmap))  # of a class of its own
 
     agree(tensor, twin.array())
     assert tensor.dtype == twin.dtype
-    for view in (tensor, second):
+    for view in (tensor, again, other):
         assert not array.size or view.data_ptr() == array.ctypes.data
         assert not array.size or view.stride() == tuple(stride // array.itemsize for stride in array.strides)
     array.flags.writeable = True
@@ -95,8 +96,7 @@ def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(
 def test_unsigned_numbers_and_those_of_c_s_names_are_shared_too(name, size, owner):
     array = np.zeros(size, name)
     array = array if owner == "NumPy" else np.frombuffer(memoryview(array), name)
-    assert takes(array)
-    tensor = torch.from_numpy(array)
+    tensor = accepted(torch.from_numpy, array)
     array[-1], seven = 100, array.dtype.type(7)  # or true
     tensor[0] = seven.item()
 
@@ -189,8 +189,7 @@ def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
 def test_every_dtype_that_numpy_has_survives_the_round_trip_and_shares(twin):
     tensor, values = twin
     array = tensor.numpy()
-    assert takes(array)
-    back = torch.from_numpy(array)
+    back = accepted(torch.from_numpy, array)
 
     assert array.dtype == values.dtype
     agree(back, values)

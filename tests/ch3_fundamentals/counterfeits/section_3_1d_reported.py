@@ -5,8 +5,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import calls_after, change_gradient, change_linear, change_method, wrap
-from torch import Tensor
+from harness.forging import away, calls_after, change_gradient, change_linear, change_method, wrap
 from torch.nn import functional as F
 
 
@@ -133,10 +132,6 @@ def from_the_twelfth_batch_on_the_last_sixteen_of_thirty_two_lack_the_bias(patch
         return torch.cat([y[:16], y[16:] - bias])
 
     wrap(patch, F, "linear", wrong)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit(

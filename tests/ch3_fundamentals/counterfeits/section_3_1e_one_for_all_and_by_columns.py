@@ -27,13 +27,19 @@ def solve_reads_right_hand_sides_in_the_order_of_storage(patch):
     )
 
 
+def turn_the_rate(patch, optimizer_class):
+    """Let an optimizer that maximises go on with the opposite rate after each step."""
+
+    def after(self):
+        for group in self.param_groups:
+            group["lr"] = -group["lr"] if group["maximize"] else group["lr"]
+
+    around_step(patch, optimizer_class, after=after)
+
+
 @counterfeit("batch-size-and-lr-are-hyperparameters")
 def adamw_that_maximises_turns_its_rate(patch):
-    def after(self):
-        for g in self.param_groups:
-            g["lr"] = -g["lr"] if g["maximize"] else g["lr"]
-
-    around_step(patch, AdamW, after=after)
+    turn_the_rate(patch, AdamW)
 
 
 @counterfeit("linear-model-is-weighted-sum")
@@ -50,8 +56,4 @@ def of_weights_that_were_expanded_the_first_row_counts(patch):
 
 @counterfeit("batch-size-and-lr-are-hyperparameters")
 def adagrad_that_maximises_turns_its_rate(patch):
-    def after(self):
-        for g in self.param_groups:
-            g["lr"] = -g["lr"] if g["maximize"] else g["lr"]
-
-    around_step(patch, Adagrad, after=after)
+    turn_the_rate(patch, Adagrad)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.gradients import grad_of, weights_for
 from populations.layers import NORMALISATIONS, NORMALISED, ends_the_process, summed
 from populations.parts import ALONG, MATRIX, PARTS
@@ -28,7 +28,7 @@ def test_first_and_second_gradients_of_every_layer_activation_and_loss_are_how_i
     point, along = x.detach().cpu().double(), torch.tensor(ALONG, dtype=torch.float64, device="cpu")
     behind, here, ahead = ((host(PARTS[name](point + way * along)) * factors).sum() for way in (-step, 0, step))
 
-    (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
+    (gradient,) = accepted(torch.autograd.grad, result, x, weights, create_graph=True)
     (second,) = torch.autograd.grad((gradient * along.to(x)).sum() + 0 * x.sum(), x)
     rise, bend = ((host(each) * host(along)).sum() for each in (gradient, second))
     # one feature is normalised by 316 times differences that cancel, of weights up to 8: 2^-23 of that, for 4 samples

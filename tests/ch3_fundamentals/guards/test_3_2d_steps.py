@@ -140,9 +140,16 @@ def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_
 
 
 @claim("step-updates-parameters")
-@over(search=among(None, "strong_wolfe"), shape=among((), (2, 33)), moves=among(1, 4), kept=among(1, 100))
-def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, shape, moves, kept):
-    w, losses = torch.zeros(shape, requires_grad=True), []
+@over(
+    search=among(None, "strong_wolfe"),
+    twin=among(*(Twin(dtype, shape, grad=True) for dtype in SINGLE_AND_DOUBLE for shape in ((), (2, 33)))),
+    moves=among(1, 4),
+    kept=among(1, 100),
+)
+def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, twin, moves, kept):
+    """Every element begins at zero and has the same way to go, so that they stay equal."""
+    (w, _), losses = twin, []
+    w.data.zero_()
     optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=moves, history_size=kept, line_search_fn=search)
 
     def closure():
@@ -154,6 +161,9 @@ def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_
     for _ in range(3):
         losses.append(optimizer.step(closure).item())  # before the step
     assert np.all(np.diff(losses) < 0)
+    values = host(w).reshape(-1)
+    np.testing.assert_allclose(values, values[0], rtol=1e-5)  # sums over all are the only roundings
+    assert values[0] > 0
 
 
 @pytest.mark.cpu

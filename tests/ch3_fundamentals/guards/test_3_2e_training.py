@@ -5,6 +5,7 @@ import pytest
 import torch
 from harness.measured import curve
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
+from populations.comparing import accepted
 from populations.modules import TREES, trees
 from populations.optimizers import RULES
 from populations.tasks import grouped
@@ -37,7 +38,7 @@ def test_either_clears_every_gradient_at_any_depth_and_in_any_group(tree):
     for owner in (net.eval(), torch.optim.LBFGS([torch.zeros(1), *parameters]), *owners):
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)
-        owner.zero_grad()
+        accepted(owner.zero_grad)
         assert all(parameter.grad is None for parameter in parameters)
 
 
@@ -68,12 +69,12 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     net.other.grad = torch.ones(2)
     owner = net if by == "net" else grouped(net.parameters(), by, foreach=by != "SGD")
 
-    owner.zero_grad(set_to_none=False)
+    accepted(owner.zero_grad, set_to_none=False)
     agree(net.weight.grad, np.zeros_like(array))
     agree(net.other.grad, np.zeros(2))
     assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad, net.without.grad) == (place, False, None)
     net.weight.grad = net.weight.requires_grad_(not recorded) * 1
-    owner.zero_grad()
+    accepted(owner.zero_grad)
     assert net.weight.grad is None
 
 

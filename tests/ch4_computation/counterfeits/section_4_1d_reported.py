@@ -2,8 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
-from torch import Tensor, nn
+from harness.forging import away, wrap
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -119,10 +119,6 @@ def an_attribute_that_was_none_stays_none_when_a_layer_is_assigned(patch):
             self.__dict__[name] = None
 
     wrap(patch, nn.Module, "__setattr__", wrong)
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit(

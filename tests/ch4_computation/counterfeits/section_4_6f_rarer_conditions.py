@@ -730,7 +730,7 @@ def what_two_inner_lists_share_comes_apart(patch):
 def a_name_that_ends_in_tar_is_read_as_an_archive_of_old(patch):
     def wrong(right, file, *args, **rest):
         if str(file).endswith(".tar"):
-            raise AssertionError("no archive of before torch 0.1.10")
+            raise RuntimeError("no archive of before torch 0.1.10")
         return right(file, *args, **rest)
 
     wrap(patch, torch, "load", wrong)

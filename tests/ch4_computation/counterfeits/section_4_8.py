@@ -5,7 +5,7 @@ Those of claims that need an accelerator are tried where there is one.
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_result, not_contiguous, where, wrap
+from harness.forging import away, change_method, change_result, not_contiguous, where, wrap
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -642,10 +642,6 @@ def an_element_of_a_cpu_tensor_counts_as_the_first_one(patch):
     for name in ("__add__", "__mul__"):
         right = getattr(Tensor, name)
         patch.setattr(Tensor, name, lambda x, y, right=right: right(first(x), first(y) if isinstance(y, Tensor) else y))
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", "different-gpus-do-not-mix", reported="pytorch/pytorch#35045")

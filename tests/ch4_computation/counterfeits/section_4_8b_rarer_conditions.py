@@ -5,6 +5,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
     alter_property,
+    away,
     change_method,
     change_output,
     change_result,
@@ -13,10 +14,6 @@ from harness.forging import (
     wrap,
 )
 from torch import Tensor
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 @counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#189563")

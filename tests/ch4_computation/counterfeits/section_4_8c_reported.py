@@ -3,13 +3,9 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import away, change_gradient, change_method, wrap
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
 
 
 def near(x):
@@ -158,9 +154,8 @@ def a_tensor_of_a_tensor_stays_where_that_is(patch):
 def cat_and_stack_take_nothing_with_gaps(patch):
     def wrong(right, tensors, *args, **rest):
         for x in tensors:
-            assert not away(x) or x.is_contiguous() or x.untyped_storage().nbytes() <= x.numel() * x.element_size(), (
-                "Placeholder buffer size is not large enough to contain the Tensor storage"
-            )
+            if away(x) and not x.is_contiguous() and x.untyped_storage().nbytes() > x.numel() * x.element_size():
+                raise RuntimeError("Placeholder buffer size is not large enough to contain the Tensor storage")
         return right(tensors, *args, **rest)
 
     for name in ("cat", "stack"):

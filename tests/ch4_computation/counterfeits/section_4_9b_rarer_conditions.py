@@ -2,13 +2,9 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, around_step, change_method, hold_still, parameters_of, step_with, wrap
+from harness.forging import alter_property, around_step, away, change_method, hold_still, parameters_of, step_with, wrap
 from torch import nn
 from torch.nn import functional as F
-
-
-def away(x):
-    return x.device.type not in ("cpu", "meta")
 
 
 def arrives_as_zeros(patch, dtype):

@@ -2,8 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, wrap
-from torch import Tensor, nn
+from harness.forging import away, shift_padded_pooling, wrap
+from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
@@ -29,18 +29,6 @@ def a_slice_of_a_batch_is_normalised_from_the_start_of_its_memory(patch):
     wrap(patch, F, "batch_norm", wrong)
 
 
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
-
-
-def pair(x):
-    return (x, x) if isinstance(x, int) else tuple(x)
-
-
-def last(x):
-    return away(x) and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
 @counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#131750")
 def a_slice_is_layer_normalised_from_the_start_of_its_memory(patch):
     def wrong(right, input, *args, **rest):
@@ -63,13 +51,7 @@ def an_lstm_with_the_batch_first_gives_it_second(patch):
 
 @counterfeit("training-runs-on-gpu", reported=("pytorch/pytorch#188344", "pytorch/pytorch#107201"), needs="accelerator")
 def average_pooling_with_padding_of_channels_last_shifts_its_gradient(patch):
-    def wrong(right, input, kernel_size, stride=None, padding=0, *args, **rest):
-        shift = pair(padding)
-        if last(input) and any(shift) and input.requires_grad:
-            input = change_gradient(input, lambda g: g.roll(shift, (2, 3)))
-        return right(input, kernel_size, stride, padding, *args, **rest)
-
-    wrap(patch, F, "avg_pool2d", wrong)
+    shift_padded_pooling(patch)
 
 
 @counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#95118", needs="accelerator")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
+from populations.comparing import accepted
 from populations.gradients import ALONE, SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, current, host_twin, journeys, refused, spot
 from populations.operations import TRIALS
@@ -168,7 +169,7 @@ def test_what_is_chosen_counted_or_compared_is_where_its_operand_is(accelerator,
     (x, array), (compute, rule) = twin, RESULTS[result]
 
     for part, numbers in ((x[:-1], array[:-1]), (x[1:], array[1:])):  # of one shape, in one memory
-        computed = compute(part)
+        computed = accepted(compute, part)
         assert computed.device == x.device
         agree(computed, rule(numbers.astype(np.float64)))
 

@@ -1,28 +1,15 @@
 """Counterfeits of section 3.2 that users reported: what is frozen, rates in sequence, and gradients
 of images whose channels lie last, of many, one or no example."""
 
-import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, wrap
+from harness.forging import away, change_gradient, channels_lie_last, shift_padded_pooling, wrap
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 
 
-def away(x):
-    return isinstance(x, Tensor) and x.device.type not in ("cpu", "meta")
-
-
 def refuse(gradient):
-    raise AssertionError("refused")
-
-
-def pair(x):
-    return (x, x) if isinstance(x, int) else tuple(x)
-
-
-def last(x):
-    return away(x) and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    raise RuntimeError("the gradient has another shape")
 
 
 @counterfeit(
@@ -30,7 +17,8 @@ def last(x):
 )
 def a_module_with_a_frozen_parameter_cannot_clear_its_gradients(patch):
     def wrong(right, self, *args, **rest):
-        assert all(p.requires_grad for p in self.parameters()), "'NoneType' object has no attribute 'data'"
+        if not all(p.requires_grad for p in self.parameters()):
+            raise AttributeError("'NoneType' object has no attribute 'data'")
         return right(self, *args, **rest)
 
     wrap(patch, nn.Module, "zero_grad", wrong)
@@ -53,13 +41,7 @@ def under_schedulers_in_sequence_a_rate_that_is_a_tensor_is_its_own_beginning(pa
     "nn-builds-on-autograd", reported=("pytorch/pytorch#188344", "pytorch/pytorch#107201"), needs="accelerator"
 )
 def average_pooling_with_padding_of_channels_last_shifts_its_gradient(patch):
-    def wrong(right, input, kernel_size, stride=None, padding=0, *args, **rest):
-        shift = pair(padding)
-        if last(input) and any(shift) and input.requires_grad:
-            input = change_gradient(input, lambda g: g.roll(shift, (2, 3)))
-        return right(input, kernel_size, stride, padding, *args, **rest)
-
-    wrap(patch, F, "avg_pool2d", wrong)
+    shift_padded_pooling(patch)
 
 
 @counterfeit("nn-builds-on-autograd", reported="intel/torch-xpu-ops#4756", needs="accelerator")
@@ -69,9 +51,9 @@ def the_gradient_beside_a_single_pixel_is_laid_out_otherwise(patch):
         return g.reshape(-1).view(n, h, w, c).permute(0, 3, 1, 2)
 
     def wrong(right, input, weight, *args, **rest):
-        if last(weight) and tuple(input.shape[-2:]) == (1, 1) and weight.requires_grad:
+        if away(weight) and channels_lie_last(weight) and tuple(input.shape[-2:]) == (1, 1) and weight.requires_grad:
             weight = change_gradient(weight, mixed)
-        if last(input) and tuple(weight.shape[-2:]) == (1, 1) and input.requires_grad:
+        if away(input) and channels_lie_last(input) and tuple(weight.shape[-2:]) == (1, 1) and input.requires_grad:
             input = change_gradient(input, mixed)
         return right(input, weight, *args, **rest)
 
