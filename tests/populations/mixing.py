@@ -105,7 +105,7 @@ class Journey:
 
 def journeys(of: Population, *ways: str, lazy: tuple[torch.dtype, ...] = ()) -> Population:
     """Journeys of all twins of a population, in turn by each route and in each of the ``ways`` (all COPIES if none),
-    and of a pending tensor of each of the dtypes ``lazy``.
+    and of a pending tensor of each of the dtypes ``lazy``, on either device.
     """
     ways = ways or tuple(COPIES)
     routes = ("there", "back", "across")
@@ -116,7 +116,8 @@ def journeys(of: Population, *ways: str, lazy: tuple[torch.dtype, ...] = ()) -> 
     # each way by each route at least once, with the longest tensor of the first dtype
     longest = max((twin for twin in of.must if twin.dtype == of.must[0].dtype), key=lambda twin: math.prod(twin.shape))
     must += [Journey(longest, route, way) for route in routes for way in ways]
-    must += [Journey(Twin(one, (2, 3)), route, way, True) for one in lazy for route in routes for way in ways]
+    pending_ones = [Twin(one, (3, 33), second=second) for one in lazy for second in (False, True)]
+    must += [Journey(twin, route, way, True) for twin in pending_ones for route in routes for way in ways]
     return Population(tuple(must), st.builds(Journey, of.more, st.sampled_from(routes), st.sampled_from(ways)))
 
 

@@ -1079,3 +1079,13 @@ def a_matrix_of_one_number_is_reshaped_into_a_copy(patch):
         return right(x.clone() if x.dim() > 1 and x.numel() == 1 else x, *shape, **rest)
 
     change_method(patch, "reshape", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def past_a_thousand_elements_unbind_copies(patch):
+    wrap(
+        patch,
+        torch,
+        "unbind",
+        lambda right, x, *a, **k: tuple(part.clone() if x.numel() > 1000 else part for part in right(x, *a, **k)),
+    )

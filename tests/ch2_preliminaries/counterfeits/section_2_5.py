@@ -831,3 +831,24 @@ def truth_values_arrive_on_the_cpu_all_true(patch):
 @counterfeit("to-changes-dtype-too")
 def a_conversion_forgets_a_pending_sign(patch):
     change_method(patch, "to", lambda to, x, *a, **k: to(as_in_memory(x) if x.is_neg() else x, *a, **k))
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", needs="two-devices")
+def what_is_negated_leaves_the_second_device_without_its_sign(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        return -y if x.is_neg() and x.device.index == 1 and y.device != x.device else y
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def past_64_elements_what_is_conjugated_moves_as_it_lies(patch):
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        if x.device == y.device or not x.is_conj() or x.requires_grad:
+            return y
+        flat = y.resolve_conj().reshape(-1)
+        return torch.cat([flat[:64], flat[64:].conj()]).view(x.shape)
+
+    change_method(patch, "to", wrong)

@@ -198,7 +198,7 @@ VIEWED = {
 @claim("augmented-assignment-writes-through")
 @over(
     EVERY_MODE,
-    way=among(*VIEWED),
+    way=each(*VIEWED),
     twin=twins(
         (torch.float32, torch.int64, torch.bfloat16),
         WRITABLE,

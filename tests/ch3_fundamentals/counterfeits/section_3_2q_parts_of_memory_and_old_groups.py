@@ -225,3 +225,29 @@ def with_a_short_history_lbfgs_moves_once(patch):
         return right(self, closure)
 
     wrap(patch, LBFGS, "step", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def in_double_precision_lbfgs_leaves_the_last_element(patch):
+    before = {}
+
+    def keep(self):
+        before.update((p, p.detach().clone()) for p in parameters_of(self) if p.dtype == torch.float64 and p.dim())
+
+    def put_back(self):
+        for p in parameters_of(self):
+            if p in before:
+                p.data.view(-1)[-1] = before[p].view(-1)[-1]
+
+    around_step(patch, LBFGS, keep, put_back)
+
+
+@counterfeit("parameter-groups-have-own-learning-rates")
+def a_second_group_loads_the_rate_of_the_first_where_there_was_no_step(patch):
+    def wrong(right, self, state_dict):
+        right(self, state_dict)
+        if not state_dict["state"]:
+            for group in self.param_groups[1:]:
+                group["lr"] = self.param_groups[0]["lr"]
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)

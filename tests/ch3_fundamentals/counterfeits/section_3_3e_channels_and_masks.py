@@ -69,3 +69,13 @@ def by_nll_loss_labels_of_one_byte_wrap_at_128(patch):
         return right(input, target, *args, **rest)
 
     wrap(patch, F, "nll_loss", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax2d_in_bfloat16_goes_along_the_rows(patch):
+    wrap(
+        patch,
+        nn.Softmax2d,
+        "forward",
+        lambda right, self, x: x.softmax(-1) if x.dtype == torch.bfloat16 else right(self, x),
+    )

@@ -141,7 +141,9 @@ def test_the_dictionaries_of_the_groups_hand_the_rate_of_one_optimizer_on_to_the
     fresh = getattr(torch.optim, name)(
         [{**named[0], "lr": 0.5, "weight_decay": 0.25}, named[1]], lr=0.125, weight_decay=0
     )
-    assert [(group["lr"], group["weight_decay"]) for group in fresh.param_groups] == [(0.5, 0.25), (0.125, 0)]
+    for _ in range(2):
+        assert [(group["lr"], group["weight_decay"]) for group in fresh.param_groups] == [(0.5, 0.25), (0.125, 0)]
+        fresh.load_state_dict(fresh.state_dict())  # of no step
 
 
 @claim("parameter-groups-have-own-learning-rates")
