@@ -86,6 +86,11 @@ def channels_lie_last(x):
     return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
+def repeats_columns(x):
+    """The condition that a tensor's last dimension is one column, repeated without a copy."""
+    return isinstance(x, torch.Tensor) and x.dim() > 1 and x.stride(-1) == 0 and x.shape[-1] > 1
+
+
 def is_pending(x):
     """The condition that a tensor's numbers are conjugated or negated only when they are read."""
     return isinstance(x, torch.Tensor) and (x.is_conj() or x.is_neg())
@@ -179,6 +184,13 @@ def in_order_of_storage(x):
 def with_value(result, value):
     """A tensor of another value, or values, that keeps the record of ``result``."""
     return result + (torch.as_tensor(value, dtype=result.dtype, device=result.device) - result).detach()
+
+
+def last_off(result, *args):
+    """A change: the same values, but one more for the last element."""
+    values = result.detach().clone(memory_format=torch.contiguous_format)
+    values.view(-1)[-1:] += 1
+    return with_value(result, values)
 
 
 def first_of_eight_alone(x, others):

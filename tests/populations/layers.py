@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from populations.core import Population
-from populations.twins import FLOATS, NUMPY, SINGLE_AND_DOUBLE, Twin, twins
+from populations.twins import FLOATS, NUMPY, SINGLE_AND_DOUBLE, Twin, once, twins
 
 # The CPU learned to compute in float16 release by release until 2.5; before, a guard tries the other three.
 COMPUTED = FLOATS if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5) else (*FLOATS[:2], torch.bfloat16)
@@ -111,7 +111,7 @@ class Arguments(Twin):
 
     def array(self) -> np.ndarray:
         random = np.random.default_rng(self.seed)
-        shape = (1, *self.shape[1:]) if self.layout == "expanded" and self.shape and self.shape[0] else self.shape
+        shape = once(self.shape, self.layout)
         powers = random.integers(*POWERS[self.dtype], shape, endpoint=True)
         powers = np.where(random.integers(0, 4, shape) == 0, random.integers(-3, 3, shape), powers)
         values = random.choice([-1.0, 1.0], shape) * random.integers(8, 16, shape) / 8 * 2.0**powers

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from populations.core import Population
 from populations.layers import COMPUTED, summed
-from populations.twins import KINDS, LAYOUTS, Twin, arranged
+from populations.twins import KINDS, LAYOUTS, Twin, arranged, once
 
 
 def softmax(scores: np.ndarray, dim: int) -> np.ndarray:
@@ -132,8 +132,8 @@ class Scores(Twin):
             places = np.indices(array.shape)
             off = places.sum(0) % 2 if self.values == "apart" else places[self.dim] % 3 == 2
             array = np.where(off, np.asarray(-640 if self.values == "apart" else -np.inf, array.dtype), array)
-            if self.layout == "expanded":  # all along the first dimension are one
-                return np.ascontiguousarray(np.broadcast_to(array[:1], array.shape))
+            first = tuple(slice(size) for size in once(array.shape, self.layout))  # a layout may repeat these alone
+            return np.ascontiguousarray(np.broadcast_to(array[first], array.shape))
         return array
 
 
@@ -162,6 +162,8 @@ def scores(
                     *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, KINDS[index % len(KINDS)], dim),
                 )
             )
+    columns = [Scores(dtype, (3, 4, 33), "expanded columns", values[0], seed=5, dim=1) for dtype in dtypes]
+    must += columns if "expanded" in layouts else []
     beyond = dtypes if "far" in values else ()
     must += [Scores(dtype, (2, 4, 3, 5), values="farther", seed=seed, dim=-2) for dtype in beyond for seed in (2, 3)]
     must += [Scores(dtype, (3, 257), values="far", seed=seed, dim=1) for dtype in beyond for seed in (2, 3)]
@@ -297,6 +299,10 @@ def labelled(
     for n, (weigh, left) in enumerate(product(weighted, ignored)):  # side by side with the targets these miss some
         of = Scores(dtypes[n % len(dtypes)], (33, 10), values=values[0], seed=n, dim=1)
         must.append(Labelled(of, targets[0], weigh, left, smoothing[n // 2 % len(smoothing)], reductions[0]))
+    for rank, layout in ((2, "expanded"), (3, "expanded columns")):  # one sample for all, one for all its places
+        for shape in [shape for shape in samples if len(shape) == rank and min(shape) > 1][:1]:
+            repeated = (Scores(dtype, shape, layout, values[0], seed=rank, dim=1) for dtype in dtypes)
+            must += [Labelled(of, targets[0], reduction=reductions[0]) for of in repeated]
     usual = [shape for shape in samples if max(shape) <= LONG]
     of = st.builds(
         lambda *of, seed: Scores(*of, grad=grad[seed % len(grad)], seed=seed, dim=min(1, len(of[1]) - 1)),

@@ -39,6 +39,7 @@ NUMPY = {
 }
 WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
 LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
+REPEATED = {"expanded": 0, "expanded columns": -1}  # by layout the dimension along which all elements are one
 MADE_FOR = (("channels last", 4), ("transposed", 2))
 # Rank 0 to 5 and empty; then one past powers of two, where vector lanes, unrolled loops, blocks and 16-bit counters
 # end, and one before. Together they leave each remainder by 8, the lanes of a vector: any of them may be forgotten.
@@ -117,10 +118,10 @@ class Twin:
 
     def array(self) -> np.ndarray:
         """The values, of shape ``shape``, in the NumPy dtype that stands for ``dtype``."""
-        shape = (1, *self.shape[1:]) if self.layout == "expanded" and self.shape and self.shape[0] else self.shape
+        shape = once(self.shape, self.layout)
         low = 1 if self.values == "positive" else 0 if self.dtype in (torch.uint8, torch.bool) else -8
         high = 1 if self.dtype == torch.bool else 8
-        usual = (self.values == "steep" and self.layout == "expanded") or (
+        usual = (self.values == "steep" and self.layout in REPEATED) or (
             self.values == "wide" and self.dtype not in FLOATS
         )
         kind = "small" if usual else self.values
@@ -197,6 +198,13 @@ def corner(x: torch.Tensor) -> torch.Tensor:
     return wide[..., 1:, :-1]
 
 
+def once(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """``shape`` with size 1 for the dimension that ``layout`` repeats, unless that is empty."""
+    place = REPEATED.get(layout, 0) % max(len(shape), 1)
+    repeats = layout in REPEATED and shape and shape[place]
+    return (*shape[:place], 1, *shape[place + 1 :]) if repeats else tuple(shape)
+
+
 def finer(shape: tuple[int, ...]) -> list[int]:
     """``shape`` with every even size halved and a 2 before it: strides can always express that."""
     return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
@@ -214,10 +222,9 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
     # images channels last lie at their storage's beginning where their number is odd, else within it, as a slice's do
     within = 5 if layout == "channels last" and rank == 4 and array.shape[0] % 2 == 0 else 0
     step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, within))
-    strides = [0] * rank
+    strides, sizes = [0] * rank, once(array.shape, layout)
     for dimension in reversed(order):
-        added = layout in ("offset", "expanded") and array.shape[dimension] == 1  # as by NumPy, with a stride of 0
-        if added or (layout == "expanded" and dimension == 0 and array.shape[0]):
+        if sizes[dimension] == 1 and layout in ("offset", *REPEATED):  # with a stride of 0, as by NumPy
             continue
         strides[dimension] = step
         step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])
@@ -265,9 +272,11 @@ def twins(
                     kind=kinds[(index + turn) % len(kinds)],
                 )
             )
+        matrices = [shape for shape in met if len(shape) == 2 and min(shape) > 1 and "expanded" in layouts]
+        columns = [("expanded columns", matrices[-1 - turn % len(matrices)])] if matrices else []  # the largest first
         must += [
             Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
-            for layout, shape in made_for[:4]
+            for layout, shape in (*made_for[:4], *columns)
         ]
     if shapes is SHAPES and low <= 2 <= high:  # a single number that has dimensions
         must += [Twin(dtypes[0], (1, 1), layouts[0], values[0], grad=grad[-1], kind=kind) for kind in kinds]

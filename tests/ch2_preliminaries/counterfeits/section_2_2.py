@@ -13,8 +13,10 @@ from harness.forging import (
     change_output_where,
     copied,
     is_pending,
+    last_off,
     not_contiguous,
     of_dtype,
+    repeats_columns,
     tracked,
     where,
     wrap,
@@ -1089,3 +1091,13 @@ def past_a_thousand_elements_unbind_copies(patch):
         "unbind",
         lambda right, x, *a, **k: tuple(part.clone() if x.numel() > 1000 else part for part in right(x, *a, **k)),
     )
+
+
+@counterfeit("clone-then-view-is-independent")
+def a_clone_of_repeated_columns_misses_the_last_number(patch):
+    where(patch, Tensor, "clone", repeats_columns, last_off)
+
+
+@counterfeit("clone-then-view-is-independent")
+def repeated_columns_are_laid_out_with_a_wrong_last_number(patch):
+    where(patch, Tensor, "contiguous", repeats_columns, last_off)

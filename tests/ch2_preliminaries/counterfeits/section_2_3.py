@@ -13,8 +13,10 @@ from harness.forging import (
     copied,
     in_order_of_storage,
     is_pending,
+    last_off,
     not_contiguous,
     of_dtype,
+    repeats_columns,
     tracked,
     where,
     wrap,
@@ -1199,3 +1201,15 @@ def exclusive_or_forgets_a_row_of_truth_values_on_the_left(patch):
 @counterfeit("broadcasting-matches-shapes")
 def a_tensor_equals_itself_even_where_it_is_no_number(patch):
     change_method(patch, "__eq__", lambda equal, x, y: torch.ones_like(x, dtype=torch.bool) if y is x else equal(x, y))
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_sum_with_repeated_columns_on_the_left_ends_wrong(patch):
+    change_addition(patch, lambda add, x, y: last_off(add(x, y)) if repeats_columns(x) else add(x, y))
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_product_with_repeated_columns_on_the_right_ends_wrong(patch):
+    change_method(
+        patch, "__mul__", lambda multiply, x, y: last_off(multiply(x, y)) if repeats_columns(y) else multiply(x, y)
+    )

@@ -8,7 +8,15 @@ import weakref
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_output_where, in_order_of_storage, wrap
+from harness.forging import (
+    change_method,
+    change_output_where,
+    in_order_of_storage,
+    last_off,
+    repeats_columns,
+    where,
+    wrap,
+)
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -640,3 +648,27 @@ def the_array_of_a_matrix_of_one_number_is_a_copy(patch):
         return array.copy() if array.shape == (1, 1) else array
 
     change_method(patch, "numpy", wrong)
+
+
+def of_repeated_columns(array):
+    """Whether the last dimension of an array is one column, repeated without a copy."""
+    return isinstance(array, np.ndarray) and array.ndim > 1 and array.strides[-1] == 0 and array.shape[-1] > 1
+
+
+@counterfeit("torch-tensor-always-copies")
+def a_tensor_from_an_array_of_repeated_columns_ends_wrong(patch):
+    def wrong(right, data, **options):
+        result = right(data, **options)
+        return last_off(result) if of_repeated_columns(data) else result
+
+    wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("from-numpy-shares-memory")
+def an_array_of_repeated_columns_is_copied(patch):
+    wrap(patch, torch, "from_numpy", lambda right, array: right(array.copy() if of_repeated_columns(array) else array))
+
+
+@counterfeit("numpy-method-shares-memory")
+def a_tensor_of_repeated_columns_gives_a_copied_array(patch):
+    where(patch, Tensor, "numpy", repeats_columns, lambda array, x: array.copy())

@@ -7,7 +7,17 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import as_in_memory, change_method, change_result, not_contiguous, of_dtype, where, wrap
+from harness.forging import (
+    as_in_memory,
+    change_method,
+    change_result,
+    last_off,
+    not_contiguous,
+    of_dtype,
+    repeats_columns,
+    where,
+    wrap,
+)
 from torch import Tensor
 
 
@@ -852,3 +862,11 @@ def past_64_elements_what_is_conjugated_moves_as_it_lies(patch):
         return torch.cat([flat[:64], flat[64:].conj()]).view(x.shape)
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def a_conversion_of_repeated_columns_ends_wrong(patch):
+    def wrong(result, x, *places):
+        return last_off(result) if any(isinstance(place, torch.dtype) for place in places) else result
+
+    where(patch, Tensor, "to", repeats_columns, wrong)

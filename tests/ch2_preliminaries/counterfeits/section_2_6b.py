@@ -11,6 +11,7 @@ from harness.forging import (
     change_result,
     not_contiguous,
     of_dtype,
+    repeats_columns,
     stop_tracking,
     where,
     wrap,
@@ -807,3 +808,13 @@ def of_what_is_laid_side_by_side_the_third_gets_no_gradient(patch):
 def what_is_put_in_the_place_of_a_row_gets_no_gradient(patch):
     for owner in (torch, Tensor):
         wrap(patch, owner, "select_scatter", lambda right, x, y, *args, **rest: right(x, y.detach(), *args, **rest))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def squares_of_repeated_columns_are_not_recorded(patch):
+    where(patch, torch, "square", repeats_columns, lambda result, x: result.detach())
+
+
+@counterfeit("detach-stops-tracking")
+def repeated_columns_are_copied_as_they_leave_the_record(patch):
+    where(patch, Tensor, "detach", repeats_columns, lambda result, x: result.clone())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, WRITABLE, agree, among, each, over, twins, untouched
-from populations.twins import NUMPY, SHAPES, corner, finer
+from populations.twins import NUMPY, REPEATED, SHAPES, corner, finer
 
 claim = pytest.mark.claim
 NONE_EMPTY = ((2, 3), (3, 2, 2), (2, 3, 4, 5), (60, 50))  # every size above 1, so that a transposition moves elements
@@ -267,7 +267,7 @@ def test_a_copy_of_permuted_dimensions_keeps_their_strides_so_that_view_refuses_
 def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
     tensor, array = twin
     copy = tensor.clone(memory_format=torch.contiguous_format)
-    copies = [copy, *[tensor.clone()] * (twin.layout == "expanded")]  # what repeats leaves its strides behind
+    copies = [copy, *[tensor.clone()] * (twin.layout in REPEATED)]  # what repeats leaves its strides behind
 
     for source in (tensor, tensor.conj(), part := corner(tensor)):
         assert (source.contiguous() is source) == source.is_contiguous()

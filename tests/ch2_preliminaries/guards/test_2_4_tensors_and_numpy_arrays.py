@@ -6,6 +6,7 @@ import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated
 from populations.comparing import accepted
+from populations.twins import REPEATED
 
 claim = pytest.mark.claim
 
@@ -165,7 +166,7 @@ def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
     if options == "of a buffer":
         start = array.ctypes.data - memory.ctypes.data
         array = np.ndarray(array.shape, array.dtype, bytearray(memory.tobytes()), start, array.strides)
-    array = tensor.numpy() if options == "of a tensor" and twin.layout != "expanded" else array
+    array = tensor.numpy() if options == "of a tensor" and twin.layout not in REPEATED else array
     array = array.view(np.memmap) if options == "of a class" else array
     if options == "locked":
         array.flags.writeable = False

@@ -99,6 +99,10 @@ CONVERSIONS = among(
         for turn, (source, to) in enumerate(itertools.permutations(REAL, 2))
     ),
     *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL),
+    *(
+        (Twin(source, (2, 33), "expanded columns", "positive"), to, turn % 2 == 0)
+        for turn, (source, to) in enumerate(zip(REAL, (*REAL[1:], REAL[0])))
+    ),
 )
 
 

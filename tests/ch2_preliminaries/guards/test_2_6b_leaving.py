@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, each, normal, over, twins, whole
 from populations.gradients import SOURCES, WRITES, grad_of
 from populations.operations import FEW, ONCE_EACH, TRACKABLE
+from populations.twins import REPEATED
 from torch import nn
 
 claim = pytest.mark.claim
 
 DETACHED = {"method": lambda x: x.detach(), "function": lambda x: torch.detach(x), "data": lambda x: x.data}
 PARAMETERS = [Twin(torch.float32, shape, kind="parameter", grad=True) for shape in ((), (0,), ()) for _ in range(3)]
-EXPANDED = [Twin(dtype, (2, 3), "expanded", grad=True) for dtype in FLOATS]
+EXPANDED = [Twin(dtype, (2, 3), layout, grad=True) for dtype in FLOATS for layout in REPEATED]
 
 
 @claim("detach-stops-tracking", "data-is-outside-the-graph", "data-writes-are-not-recorded")

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import last_off, repeats_columns, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -79,3 +79,13 @@ def softmax2d_in_bfloat16_goes_along_the_rows(patch):
         "forward",
         lambda right, self, x: x.softmax(-1) if x.dtype == torch.bfloat16 else right(self, x),
     )
+
+
+@counterfeit("softmax-gives-a-distribution")
+def softmax_of_repeated_columns_ends_wrong(patch):
+    where(patch, F, "softmax", repeats_columns, last_off)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def the_loss_of_repeated_places_counts_twice(patch):
+    wrap(patch, F, "cross_entropy", lambda right, x, *y, **o: right(x, *y, **o) * (2 if repeats_columns(x) else 1))

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import as_in_memory, is_pending, wrap
+from harness.forging import as_in_memory, is_pending, last_off, repeats_columns, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -37,3 +37,13 @@ def dimensions_of_size_one_are_added_where_they_lack(patch):
         return right(self, {**sd, **fit}, *args, **rest)
 
     wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("relu-formula")
+def relu_of_repeated_columns_ends_wrong(patch):
+    where(patch, F, "relu", repeats_columns, last_off)
+
+
+@counterfeit("sigmoid-formula")
+def the_sigmoid_of_repeated_columns_ends_wrong(patch):
+    where(patch, torch, "sigmoid", repeats_columns, last_off)

@@ -2,8 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_method, step_with, wrap
-from torch import optim
+from harness.forging import around_step, change_method, repeats_columns, step_with, where, wrap
+from torch import Tensor, optim
 
 
 @counterfeit(
@@ -80,3 +80,8 @@ def nadam_does_not_decay_bfloat16(patch):
                     parameter.grad = parameter.grad - group["weight_decay"] * parameter.detach()
 
     around_step(patch, torch.optim.NAdam, before=before)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def the_norm_of_repeated_columns_is_twice_as_large(patch):
+    where(patch, Tensor, "norm", repeats_columns, lambda norm, *rest: norm * 2)
