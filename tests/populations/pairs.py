@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ LONG = ((65_537,), (1,))  # past a 16-bit counter, and past the size from which 
 BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
 ROWS, COLUMNS = ((2, 33), (2, 33)), ("expanded columns", "contiguous")
+CUBES, TURNED = ((2, 3, 4), (2, 3, 4)), ("batch second", "contiguous")
 DEEP = ((2, 3, 2, 1, 2, 1, 2), (2, 1, 1, 2, 1, 2, 2))  # a row repeated in the sixth dimension of seven, within others
 CLASHING = (
     *(((2,), (3,)), ((2, 3), (4,)), ((2, 3), (2,)), ((3, 2), (2, 3)), ((2, 1), (3, 3, 1)), ((0,), (2,))),
@@ -257,8 +259,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, DEEP, ROWS with columns or truth values that repeat on either side, two
-    matrices in one memory, and pending ones.
+    numbers without dimensions in MIXED dtypes, DEEP, ROWS and CUBES with either layout on either side, truth values
+    repeated there, two matrices in one memory, and pending ones.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -278,7 +280,9 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]
     must += [Trial(binary, pair((binary.dtypes[0],) * 2, DEEP, 0, 0)) for binary in binaries]
-    must += [Trial(each, pair((each.dtypes[0],) * 2, ROWS, turn, 0, COLUMNS)) for each in binaries for turn in (0, 1)]
+    for given, layouts in ((ROWS, COLUMNS), (CUBES, TURNED)):
+        for turn, each in product((0, 1), binaries):
+            must.append(Trial(each, pair((each.dtypes[0],) * 2, given, turn, 0, layouts)))
     of_truth = [binary for binary in binaries if torch.bool in binary.dtypes]
     must += [Trial(binary, pair((torch.bool,) * 2, SHAPES[1], turn, 3)) for binary in of_truth for turn in (0, 1)]
     for binary in binaries:

@@ -162,8 +162,8 @@ def scores(
                     *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, KINDS[index % len(KINDS)], dim),
                 )
             )
-    columns = [Scores(dtype, (3, 4, 33), "expanded columns", values[0], seed=5, dim=1) for dtype in dtypes]
-    must += columns if "expanded" in layouts else []
+    rarer = ("expanded columns", "batch second") if "expanded" in layouts else ()
+    must += [Scores(dtype, (3, 4, 33), layout, values[0], seed=5, dim=1) for layout in rarer for dtype in dtypes]
     beyond = dtypes if "far" in values else ()
     must += [Scores(dtype, (2, 4, 3, 5), values="farther", seed=seed, dim=-2) for dtype in beyond for seed in (2, 3)]
     must += [Scores(dtype, (3, 257), values="far", seed=seed, dim=1) for dtype in beyond for seed in (2, 3)]
@@ -299,7 +299,8 @@ def labelled(
     for n, (weigh, left) in enumerate(product(weighted, ignored)):  # side by side with the targets these miss some
         of = Scores(dtypes[n % len(dtypes)], (33, 10), values=values[0], seed=n, dim=1)
         must.append(Labelled(of, targets[0], weigh, left, smoothing[n // 2 % len(smoothing)], reductions[0]))
-    for rank, layout in ((2, "expanded"), (3, "expanded columns")):  # one sample for all, one for all its places
+    # one sample for all, one for all its places, and what lies with the classes or the samples last
+    for rank, layout in ((2, "expanded"), (3, "expanded columns"), (3, "batch second")):
         for shape in [shape for shape in samples if len(shape) == rank and min(shape) > 1][:1]:
             repeated = (Scores(dtype, shape, layout, values[0], seed=rank, dim=1) for dtype in dtypes)
             must += [Labelled(of, targets[0], reduction=reductions[0]) for of in repeated]

@@ -41,6 +41,7 @@ WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
 LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
 REPEATED = {"expanded": 0, "expanded columns": -1}  # by layout the dimension along which all elements are one
 MADE_FOR = (("channels last", 4), ("transposed", 2))
+RARER = (*REPEATED, "batch second")  # which some twins have, beside LAYOUTS: the last is that of x.transpose(0, 1)
 # Rank 0 to 5 and empty; then one past powers of two, where vector lanes, unrolled loops, blocks and 16-bit counters
 # end, and one before. Together they leave each remainder by 8, the lanes of a vector: any of them may be forgotten.
 SHAPES = (
@@ -216,6 +217,8 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
     order = list(range(rank))  # of the dimensions in memory, from the slowest to the fastest
     if layout == "transposed" and rank > 1:
         order[-2:] = order[-1], order[-2]
+    if layout == "batch second" and rank > 1:
+        order[:2] = order[1], order[0]
     if layout == "channels last" and rank > 1:
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
     cut = layout == "gappy" and rank > 2  # as a slice of wider rows: the gaps are between these, not within them
@@ -274,9 +277,10 @@ def twins(
             )
         matrices = [shape for shape in met if len(shape) == 2 and min(shape) > 1 and "expanded" in layouts]
         columns = [("expanded columns", matrices[-1 - turn % len(matrices)])] if matrices else []  # the largest first
+        deep = [shape for shape in met if len(shape) > 2 and min(shape) > 1 and "transposed" in layouts]
         must += [
             Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
-            for layout, shape in (*made_for[:4], *columns)
+            for layout, shape in (*made_for[:4], *columns, *(("batch second", shape) for shape in deep[:1]))
         ]
     if shapes is SHAPES and low <= 2 <= high:  # a single number that has dimensions
         must += [Twin(dtypes[0], (1, 1), layouts[0], values[0], grad=grad[-1], kind=kind) for kind in kinds]

@@ -100,7 +100,8 @@ CONVERSIONS = among(
     ),
     *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL),
     *(
-        (Twin(source, (2, 33), "expanded columns", "positive"), to, turn % 2 == 0)
+        (Twin(source, shape, layout, "positive"), to, turn % 2 == 0)
+        for shape, layout in (((2, 33), "expanded columns"), ((2, 3, 4), "batch second"))
         for turn, (source, to) in enumerate(zip(REAL, (*REAL[1:], REAL[0])))
     ),
 )

@@ -8,6 +8,7 @@ from populations.comparing import host
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
 from populations.smooth import OPERANDS, SLOPES, SMOOTH
+from populations.twins import RARER
 
 claim = pytest.mark.claim
 
@@ -17,7 +18,7 @@ claim = pytest.mark.claim
 @claim("tensors-and-functions-form-a-dag", "backward-argument-is-grad-variables", truth=True)
 @claim("default-weight-is-one-for-scalars", truth=True)
 @pytest.mark.filterwarnings("ignore:.*grad_variables.*deprecated")
-@over(each=TRIALS, layout=among(*LAYOUTS, "expanded columns"), way=among(*WEIGHTED))
+@over(each=TRIALS, layout=among(*LAYOUTS, *RARER[1:]), way=among(*WEIGHTED))
 def test_every_operation_is_recorded_with_its_derivative_and_every_weight_counts_at_its_place(each, layout, way):
     operation, (x, array) = each
     result = operation.apply(x)
