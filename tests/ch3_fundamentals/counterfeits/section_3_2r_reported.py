@@ -132,3 +132,13 @@ def the_gradient_of_an_exponential_unit_is_lost_where_a_sum_hands_it_to_a_row(pa
 @counterfeit("requires-grad-tracks-operations", needs="accelerator")
 def the_gradient_of_an_error_function_is_lost_where_a_sum_hands_it_to_a_row(patch):
     lose_what_a_sum_hands_a_row(patch, torch, "erf")
+
+
+@counterfeit("nn-only-takes-batches", reported="flagos-ai/FlagGems#5379", needs="accelerator")
+def a_linear_layer_refuses_what_lies_transposed(patch):
+    def wrong(right, input, weight, bias=None):
+        if away(input):
+            input.detach().view(-1, input.shape[-1])
+        return right(input, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
