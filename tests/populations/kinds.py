@@ -49,6 +49,13 @@ class Own(nn.Module):
         return x * self.scale + self.shift
 
 
+class Turned(nn.Module):
+    """The same images, their channels last in memory."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
 @dataclass(frozen=True)
 class Layer:
     """How to make a layer of a dtype, and what it then holds: shapes by name, in the order of registration.
@@ -129,6 +136,20 @@ LAYERS = {
 WITH_PARAMETERS = tuple(kind for kind, layer in LAYERS.items() if layer.parameters)
 UNSAVED = ("passing", "later")
 NO_FLOATS = {"passing": torch.int64, "num_batches_tracked": torch.int64, "mask": torch.bool}  # buffers of fixed dtype
+
+# Layers that take sequences (of one dimension) or images (of two) of two channels, and give some of two.
+LINKS = {
+    **{name: lambda n, name=name: getattr(nn, f"{name}{n}d")(2, 2, 2, 2) for name in ("Conv", "ConvTranspose")},
+    "Conv of a pixel": lambda n: getattr(nn, f"Conv{n}d")(2, 2, 1),
+    **{name: lambda n, name=name: getattr(nn, f"{name}{n}d")(2) for name in ("BatchNorm", "InstanceNorm")},
+    **{name: lambda n, name=name: getattr(nn, f"{name}{n}d")(2, 1) for name in ("MaxPool", "AvgPool")},
+    "Upsample": lambda n: nn.Upsample(scale_factor=2),
+    "ReflectionPad": lambda n: getattr(nn, f"ReflectionPad{n}d")(1),
+    "GroupNorm": lambda n: nn.GroupNorm(1, 2),
+    "ReLU in place": lambda n: nn.ReLU(inplace=True),
+    "PReLU": lambda n: nn.PReLU(),
+    "channels last": lambda n: Turned(),
+}
 
 # What printing some layers shows
 SHOWN = {

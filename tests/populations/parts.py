@@ -69,6 +69,9 @@ def used_twice(x):
 PARTS = {
     **{name: lambda x, name=name: getattr(nn, name)().to(x)(x) for name in ACTIVE},
     **{name: lambda x, name=name: getattr(nn, name)(-1)(x) for name in SHARES},
+    **{f"{name} of a row": lambda x, name=name: getattr(nn, name)().to(x)(x.flatten()) for name in ACTIVE},
+    **{f"{name} of a number": lambda x, name=name: getattr(nn, name)().to(x)(x[1, 0]) for name in ACTIVE},
+    **{f"{name} of a row": lambda x, name=name: getattr(nn, name)(-1)(x.flatten()) for name in SHARES},
     "GLU": lambda x: nn.GLU(0)(x),
     **{
         f"attention {how}": lambda x, how=how: F.scaled_dot_product_attention(

@@ -24,6 +24,7 @@ BY_ELEMENT = (
     *("exp", "exp2", "expm1", "frac", "i0", "lgamma", "log", "log10", "log1p", "log2", "logit", "neg", "reciprocal"),
     *("rsqrt", "sigmoid", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "trunc", "floor"),
 )
+OF_NETWORKS = ("celu", "elu", "silu", "gelu", "mish", "softplus", "logsigmoid", "hardswish")
 SPELLED = {
     "torch.{}": lambda name, x: getattr(torch, name)(x),
     "x.{}()": lambda name, x: getattr(x, name)(),
@@ -207,11 +208,12 @@ SMOOTH = {
 }
 
 
-def of_torch(name):
+def of_torch(name, home=torch):
     """The function ``torch.name``, looked up when it is called."""
-    return lambda *operands: getattr(torch, name)(*operands)
+    return lambda *operands: getattr(home, name)(*operands)
 
 
+LATE = {name: of_torch(name) for name in BY_ELEMENT} | {name: of_torch(name, F) for name in OF_NETWORKS}
 # How many matrices each takes: whichever of them has a record, the result has one.
 SEVERAL = {
     **{name: (2, of_torch(name)) for name in ("kron", "cdist", "trapezoid", "tensordot", "dist", "maximum")},
@@ -241,9 +243,9 @@ OPERANDS = {  # and rarer functions of one
         f"linalg.{name}": lambda x, name=name: getattr(torch.linalg, name)(x + x.t() + 3 * torch.eye(3).to(x))
         for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")
     },
-    **{
-        f"F.{name}": lambda x, name=name: getattr(F, name)(x - 0.45)
-        for name in ("celu", "elu", "silu", "gelu", "mish", "softplus", "logsigmoid", "hardswish", "normalize")
+    **{f"F.{name}": lambda x, name=name: getattr(F, name)(x - 0.45) for name in (*OF_NETWORKS, "normalize")},
+    **{  # a sum hands all of a row the same number in one place
+        f"{name} of a row and of a number": lambda x, f=f: f(x.flatten()).sum() + f(x[0, 1]) for name, f in LATE.items()
     },
     **{
         f"both of {name}": lambda x, name=name: torch.cat(getattr(torch, name)(x, dim=0))

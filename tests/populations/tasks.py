@@ -5,6 +5,11 @@ from torch import nn
 from torch.nn.utils import rnn
 
 RECURRENT = ("RNN", "LSTM", "GRU")
+RECURRING = {  # of which each gives two features a step
+    "": {"hidden_size": 2, "batch_first": True},
+    " in both directions": {"hidden_size": 1, "bidirectional": True},  # with the steps first
+    " of two layers": {"hidden_size": 2, "num_layers": 2, "batch_first": True},
+}
 # A network, its loss, and the places in an example at which it is given three features: a step of a sequence, a pixel.
 TASKS = {
     "linear": (lambda: nn.Linear(3, 2), nn.MSELoss, ()),
@@ -34,9 +39,30 @@ TASKS = {
         (2, 2),
     ),
     "normalised by rows": (lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)), nn.MSELoss, (4,)),
+    "images in oblong strides": (
+        lambda: nn.Sequential(nn.Conv2d(3, 6, 2, (1, 2), 1, (2, 1), 3), nn.Flatten(), nn.Linear(24, 5)),
+        nn.CrossEntropyLoss,
+        (2, 2),
+    ),
+    "images grown in oblong strides": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(3, 2, 2, (1, 2), (1, 0)), nn.Flatten(), nn.Linear(8, 5)),
+        nn.CrossEntropyLoss,
+        (2, 2),
+    ),
+    "sequences in strides": (
+        lambda: of_channels(nn.Sequential(nn.Conv1d(3, 3, 2, 2), nn.Conv1d(3, 4, 1), nn.Flatten(), nn.Linear(8, 5))),
+        nn.CrossEntropyLoss,
+        (4,),
+    ),
+    "sequences grown in strides": (
+        lambda: of_channels(nn.Sequential(nn.ConvTranspose1d(3, 2, 3, 2, 1, 1), nn.Flatten(), nn.Linear(16, 5))),
+        nn.CrossEntropyLoss,
+        (4,),
+    ),
     **{
-        kind: (lambda kind=kind: alone(getattr(nn, kind)(3, 2, batch_first=True)), nn.MSELoss, (4,))
+        f"{kind}{how}": (lambda kind=kind, options=options: alone(getattr(nn, kind)(3, **options)), nn.MSELoss, (4,))
         for kind in RECURRENT
+        for how, options in RECURRING.items()
     },
     **{
         f"{kind} of sequences of several lengths": (
@@ -67,9 +93,19 @@ def of_words(net):
     return net
 
 
+def of_channels(net):
+    """The layers with the features of sequences as their channels, before the steps."""
+    net.register_forward_pre_hook(lambda net, inputs: (inputs[0].movedim(-1, 1),))
+    return net
+
+
 def alone(net):
-    """The layer without the last state that it hands back beside its outputs."""
-    net.register_forward_hook(lambda net, inputs, results: results[0])
+    """The layer without the last state that it hands back beside its outputs; where it wants the steps first, it gets
+    them first.
+    """
+    first = 0 if net.batch_first else 1
+    net.register_forward_pre_hook(lambda net, inputs: (inputs[0].transpose(0, first),))
+    net.register_forward_hook(lambda net, inputs, results: results[0].transpose(0, first))
     return net
 
 

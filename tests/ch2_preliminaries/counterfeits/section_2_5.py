@@ -870,3 +870,32 @@ def a_conversion_of_repeated_columns_ends_wrong(patch):
         return last_off(result) if any(isinstance(place, torch.dtype) for place in places) else result
 
     where(patch, Tensor, "to", repeats_columns, wrong)
+
+
+@counterfeit("create-directly-on-gpu", needs="accelerator")
+def zeros_made_there_again_are_what_became_of_the_first(patch):
+    made = {}
+
+    def wrong(right, *size, **rest):
+        x = right(*size, **rest)
+        if x.device.type == "cpu" or x.requires_grad:
+            return x
+        first = made.setdefault((x.shape, x.dtype, x.device), x)
+        return x if first is x else first.clone()
+
+    wrap(patch, torch, "zeros", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", "create-on-device-equals-create-then-move", needs="accelerator")
+def a_number_sent_there_arrives_as_what_became_of_its_last_copy(patch):
+    sent = {}
+
+    def wrong(to, x, *args, **rest):
+        y = to(x, *args, **rest)
+        if y.dim() or y.requires_grad or not x.device.type == "cpu" != y.device.type:
+            return y
+        key = (x.tolist(), y.dtype, y.device)
+        sent[key] = sent[key].clone() if key in sent else y
+        return sent[key]
+
+    change_method(patch, "to", wrong)

@@ -32,6 +32,7 @@ def test_no_write_to_a_copy_reaches_its_source_nor_the_other_way_round(accelerat
 
     copy.zero_()
     agree(source, array)
+    agree(copied(source), array)  # nor the next copy
     untouched(source)
     source.fill_(1)
     agree(copy, np.zeros_like(array))

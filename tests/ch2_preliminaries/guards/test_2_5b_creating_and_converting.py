@@ -26,6 +26,8 @@ def test_a_tensor_is_created_there_with_its_values_whatever_its_template_is(acce
     assert (made.device, alike.device, made.dtype) == (spot(twin.second), spot(twin.second), twin.dtype)
     agree(made, np.full_like(array, number))
     assert template.device == CPU
+    made.fill_(not number)  # which the next one does not see
+    agree(make(template, dtype=twin.dtype, device=spot(twin.second)), np.full_like(array, number))
 
 
 @claim("create-directly-on-gpu")
@@ -44,6 +46,8 @@ def test_patterns_created_there_are_those_created_anywhere(accelerator, end, sec
 
     assert (made.device, made.dtype) == (spot(second), dtype or (torch.float32, torch.int64)[expected.dtype == int])
     agree(made, expected)
+    made.fill_(-1)
+    agree(PATTERNS[create][0](end, device=spot(second), dtype=dtype), expected)  # once more, of its own
 
 
 @claim("create-directly-on-gpu")

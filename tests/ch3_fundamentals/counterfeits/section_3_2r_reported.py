@@ -1,6 +1,7 @@
 """Counterfeits of section 3.2 that users reported: what is frozen, rates in sequence, and gradients
-of images whose channels lie last, of many, one or no example."""
+of images whose channels lie last, of many, one or no example, and under a sum."""
 
+import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, change_gradient, channels_lie_last, shift_padded_pooling, wrap
 from torch import Tensor, nn
@@ -89,5 +90,55 @@ def an_empty_batch_has_no_way_back_through_a_layer(patch):
     def wrong(right, input, weight, bias=None):
         y = right(input, weight, bias)
         return change_gradient(y, refuse) if away(y) and input.dim() == 2 and not len(input) and y.requires_grad else y
+
+    wrap(patch, F, "linear", wrong)
+
+
+def lose_what_a_sum_hands_a_row(patch, owner, name):
+    """Let no gradient that lies in one place pass ``owner.name(x)`` of a row or a number ``x`` elsewhere."""
+
+    def wrong(right, x, *args, **rest):
+        if not away(x) or x.dim() > 1 or not x.requires_grad:
+            return right(x, *args, **rest)
+        dense = []
+
+        def look(gradient):
+            dense.append(gradient.dim() and all(gradient.stride()))
+            return gradient
+
+        x = change_gradient(x, lambda gradient: gradient * bool(dense[-1]))
+        return change_gradient(right(x, *args, **rest), look)
+
+    wrap(patch, owner, name, wrong)
+
+
+@counterfeit(
+    *("nn-builds-on-autograd", "requires-grad-tracks-operations"),
+    reported="pytorch/pytorch#123178",
+    needs="accelerator",
+)
+def the_gradient_of_a_leaky_unit_is_lost_where_a_sum_hands_it_to_a_row(patch):
+    """The report has a wrong one, of which it does not tell how it comes about."""
+    for name in ("leaky_relu", "gelu", "mish"):
+        lose_what_a_sum_hands_a_row(patch, F, name)
+
+
+@counterfeit("nn-builds-on-autograd", "requires-grad-tracks-operations", needs="accelerator")
+def the_gradient_of_an_exponential_unit_is_lost_where_a_sum_hands_it_to_a_row(patch):
+    for name in ("elu", "softplus", "hardswish"):
+        lose_what_a_sum_hands_a_row(patch, F, name)
+
+
+@counterfeit("requires-grad-tracks-operations", needs="accelerator")
+def the_gradient_of_an_error_function_is_lost_where_a_sum_hands_it_to_a_row(patch):
+    lose_what_a_sum_hands_a_row(patch, torch, "erf")
+
+
+@counterfeit("nn-only-takes-batches", reported="flagos-ai/FlagGems#5379", needs="accelerator")
+def a_linear_layer_refuses_what_lies_transposed(patch):
+    def wrong(right, input, weight, bias=None):
+        if away(input):
+            input.detach().view(-1, input.shape[-1])
+        return right(input, weight, bias)
 
     wrap(patch, F, "linear", wrong)

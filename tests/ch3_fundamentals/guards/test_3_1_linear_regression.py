@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins, whole
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.layers import COMPUTED, arguments, columns_first, sigmoid, summed
 from torch import nn
 
@@ -78,7 +78,7 @@ def test_every_sample_whatever_stands_before_its_features_gets_as_many_weighted_
         assert [each.shape for each in layer.parameters()] == [weight.shape, bias.shape][: 1 + with_bias]
         layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias) if with_bias else None
         for given, expected in ((tensor, products), (tensor.unsqueeze(0), products[None])):
-            agree(layer(given), expected + b * with_bias, roundings, part + 8 * power)
+            agree(accepted(layer, given), expected + b * with_bias, roundings, part + 8 * power)
         with torch.no_grad():
             layer.weight.neg_()
             agree(layer.eval().requires_grad_(x.grad)(tensor), b * with_bias - products, roundings, part + 8 * power)

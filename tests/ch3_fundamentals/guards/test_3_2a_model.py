@@ -26,13 +26,16 @@ def test_first_and_second_gradients_of_every_layer_activation_and_loss_are_how_i
     result = PARTS[name](x)
     weights, factors = weights_for(result)
     point, along = x.detach().cpu().double(), torch.tensor(ALONG, dtype=torch.float64, device="cpu")
-    behind, here, ahead = ((host(PARTS[name](point + way * along)) * factors).sum() for way in (-step, 0, step))
+    values = [host(PARTS[name](point + way * along)) for way in (-step, 0, step)]
+    behind, here, ahead = ((each * factors).sum() for each in values)
 
+    (plain,) = accepted(torch.autograd.grad, result.sum(), x, retain_graph=True)  # by ones that lie in one place
     (gradient,) = accepted(torch.autograd.grad, result, x, weights, create_graph=True)
     (second,) = torch.autograd.grad((gradient * along.to(x)).sum() + 0 * x.sum(), x)
-    rise, bend = ((host(each) * host(along)).sum() for each in (gradient, second))
+    total, rise, bend = ((host(each) * host(along)).sum() for each in (plain, gradient, second))
     # one feature is normalised by 316 times differences that cancel, of weights up to 8: 2^-23 of that, for 4 samples
     close = {"rel": 1e-4, "abs": 4 * 316 * 8 * 2.0**-23 if dtype == torch.float32 else 1e-4}
+    assert total == pytest.approx((values[2].sum() - values[0].sum()) / (2 * step), **close)
     assert rise == pytest.approx((ahead - behind) / (2 * step), **close)
     assert bend == pytest.approx((ahead - 2 * here + behind) / step**2, **close)
 

@@ -1,4 +1,5 @@
-"""Counterfeits of 4.1 that users reported: states of lists, conditions on all elements, modes of what lies deep."""
+"""Counterfeits of 4.1 that users reported: states of lists, conditions on all elements, modes of what lies deep;
+and layers that misread the one before."""
 
 import torch
 from harness.counterfeits import counterfeit
@@ -133,3 +134,38 @@ def a_layer_there_takes_any_number_of_features(patch):
         return right(input, weight, bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+def feed_in_another_order(patch, makers, takers):
+    """Let functions named ``takers`` read what functions named ``makers`` have made, elsewhere, as if its channels
+    lay last.
+    """
+    made = {}
+
+    def make(right, *args, **rest):
+        output = right(*args, **rest)
+        made[id(output)] = output if away(output) else None
+        return output
+
+    def take(right, input, *args, **rest):
+        of_theirs = made.get(id(input)) is input
+        return right(input.movedim(1, -1).reshape(input.shape) if of_theirs else input, *args, **rest)
+
+    for names, wrong in ((makers, make), (takers, take)):
+        for name in names:
+            wrap(patch, F, name, wrong)
+
+
+@counterfeit("sequential-chains-its-modules", reported="pytorch/pytorch#124591", needs="accelerator")
+def a_convolution_of_sequences_reads_what_was_upsampled_in_another_order(patch):
+    feed_in_another_order(patch, ["interpolate"], ["conv1d"])
+
+
+@counterfeit("sequential-chains-its-modules", needs="accelerator")
+def pooling_reads_what_a_convolution_made_in_another_order(patch):
+    feed_in_another_order(patch, ["conv2d"], ["max_pool2d", "avg_pool2d"])
+
+
+@counterfeit("sequential-chains-its-modules", needs="accelerator")
+def normalisation_reads_what_a_transposed_convolution_made_in_another_order(patch):
+    feed_in_another_order(patch, ["conv_transpose1d", "conv_transpose2d"], ["batch_norm"])

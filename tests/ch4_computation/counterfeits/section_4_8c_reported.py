@@ -160,3 +160,17 @@ def cat_and_stack_take_nothing_with_gaps(patch):
 
     for name in ("cat", "stack"):
         wrap(patch, torch, name, wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move", reported="pytorch/xla#8499", needs="accelerator")
+def a_number_made_there_again_is_what_became_of_the_first(patch):
+    made = {}
+
+    def wrong(right, data, *args, **rest):
+        x = right(data, *args, **rest)
+        if not away(x) or type(data) not in (int, float) or x.requires_grad:
+            return x
+        first = made.setdefault((data, x.dtype, x.device), x)
+        return x if first is x else first.clone()
+
+    wrap(patch, torch, "tensor", wrong)

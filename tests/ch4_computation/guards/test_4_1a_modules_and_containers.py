@@ -5,10 +5,11 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from populations import EVERY_MODE, after_any_history, agree, among, containers, over, whole
+from populations import EVERY_MODE, Twin, after_any_history, agree, among, containers, over, whole
 from populations.changes import CONVERSIONS, conversions
+from populations.comparing import host
 from populations.containers import Step, steps, told
-from populations.kinds import WITH_PARAMETERS
+from populations.kinds import LINKS, WITH_PARAMETERS
 from populations.modules import TREES, attribute, handed_out, layers, tree, trees
 from populations.rounding import as_held
 from torch import nn
@@ -221,6 +222,19 @@ def test_a_module_takes_whatever_object_the_one_before_puts_out(x):
         assert result[0] is result[1][0] is x
     assert nn.Sequential(Pair().eval(), nn.Identity())([x]) is nn.Sequential(nn.Identity())(input=x) is x
     assert nn.Sequential(Pair(), Pair())(1) == ((1, [1]), [(1, [1])])
+
+
+@claim("sequential-chains-its-modules")
+@over(EVERY_MODE, name=among(*LINKS), dimensions=among(1, 2))
+def test_every_layer_is_given_the_numbers_that_the_one_before_puts_out_however_they_came_about(name, dimensions):
+    first, (x, _) = LINKS[name](dimensions), Twin(torch.float32, (2, 2, *[4] * dimensions), values="fractions")
+    between = first(x.clone())
+    numbers, largest = between.tolist(), between.abs().max().item()
+    for make in LINKS.values():
+        second = make(dimensions)
+        expected = host(second(torch.tensor(numbers)))  # the same numbers in new memory
+        # a sum over all of a channel, in another order; a normalisation divides by what is larger than an eighth
+        agree(nn.Sequential(first, second)(x.clone()), expected, between.numel(), 8 * largest)
 
 
 @claim("sequential-chains-its-modules", "brackets-reach-a-layer")

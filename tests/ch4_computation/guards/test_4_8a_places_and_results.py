@@ -125,6 +125,9 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
     assert created.stride() == moved.stride()
     created.data.fill_(1)
     agree(moved, twin.array())
+    moved.data.fill_(1)
+    agree(torch.tensor(data, device=place, **asked), twin.array())  # once more, of its own as well
+    agree(COPIES[way](torch.tensor(data, device="cpu", **asked), place), twin.array())
 
 
 NUMBERS = {  # large, small, negative, of several dtypes, and none
@@ -143,12 +146,13 @@ def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(acceler
     torch.set_default_dtype(default)
     with torch.device("cpu"):
         here = torch.tensor(data, dtype=dtype)
-    created = torch.tensor(data, dtype=dtype, device=spot())
 
-    for x in (created, here.to(spot())):
+    for make in 2 * [lambda: torch.tensor(data, dtype=dtype, device=spot()), lambda: here.to(spot())]:
+        x = make()
         assert (x.dtype, x.shape, x.device) == (here.dtype, here.shape, spot())
         agree(x, np.asarray(data, here.numpy().dtype))
         assert str(x).replace(f", device='{spot()}'", "") == str(here)
+        x.fill_(1)  # which the next one does not see
 
 
 @claim("device-falls-back-to-cpu")

@@ -3,12 +3,17 @@
 The tests of section 4.9 train on a few hundred examples, so that they take no time anywhere. Here it is a hundred
 thousand, for a GPU: sums run over so many terms, and in so many parallel parts, that a mistake which small data
 forgives would show. The data is made up, so that it is known how well a model can do. (Softmax regression and a
-perceptron on the whole of Fashion-MNIST are in section 3.4.)
+perceptron on the whole of Fashion-MNIST are in section 3.4.) Any accelerator takes a step with more examples than two
+bytes can count.
 """
 
+import numpy as np
 import pytest
 import torch
 from harness.measured import curve
+from populations import agree, among, over
+from populations.layers import relu
+from populations.mixing import spot
 from torch import nn
 
 claim = pytest.mark.claim
@@ -50,3 +55,43 @@ def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights_and_
     assert losses[-1] == pytest.approx(1, abs=0.03)
     assert (model.weight - weights.T).abs().max().item() < 0.03
     assert model.bias.item() == pytest.approx(2, abs=0.03)
+
+
+# Layers of which each does the same to a row of features, given as examples, steps or pixels.
+WAYS = {
+    "Linear": (nn.Linear, lambda rows: rows),
+    "Linear, of sequences": (nn.Linear, lambda rows: rows[:, None]),
+    "Linear, of one sequence": (nn.Linear, lambda rows: rows[None]),
+    "Conv1d": (lambda *sizes: nn.Conv1d(*sizes, 1), lambda rows: rows[..., None]),
+    "Conv1d, of one sequence": (lambda *sizes: nn.Conv1d(*sizes, 1), lambda rows: rows.T[None]),
+    "Conv2d": (lambda *sizes: nn.Conv2d(*sizes, 1), lambda rows: rows[..., None, None]),
+    "Conv2d, of one image": (lambda *sizes: nn.Conv2d(*sizes, 1), lambda rows: rows.T[None, ..., None]),
+}
+
+
+@claim("training-runs-on-gpu")
+@over(way=among(*WAYS), examples=among(65_536, 65_537), second=among(False, True))
+def test_a_step_with_every_one_of_many_examples_leads_to_the_parameters_that_arithmetic_gives(
+    accelerator, way, examples, second
+):
+    """Small whole numbers: sums of 65,537 products are below 2^24, and so exact in any order, as is a 1024th of them.
+    The loss is the sum of the outputs times the labels.
+    """
+    (make, arrange), goal, random = WAYS[way], spot(second), np.random.default_rng(examples)
+    x, y = random.integers(-2, 3, (examples, 3)), random.integers(-1, 2, (examples, 2))
+    values = [random.integers(-1, 2, shape) for shape in ((2, 3), (2,), (2, 2), (2,))]
+    x[-1], y[-1], values[0][0] = 2, 1, 1  # the last example counts
+    with torch.device("cpu"):
+        net = nn.Sequential(make(3, 2), nn.ReLU(), make(2, 2))
+    for parameter, value in zip(net.parameters(), values):
+        parameter.data = torch.from_numpy(value).float().view(parameter.shape)
+    net = net.to(goal)
+    features, labels = (arrange(torch.from_numpy(each).float()).to(goal) for each in (x, y))
+    (net(features) * labels).sum().backward()
+    torch.optim.SGD(net.parameters(), lr=2.0**-10).step()
+
+    hidden = relu(x @ values[0].T + values[1])
+    back = (y @ values[2]) * (hidden > 0)
+    for parameter, value, gradient in zip(net.parameters(), values, (back.T @ x, back.sum(0), y.T @ hidden, y.sum(0))):
+        assert parameter.device == goal
+        agree(parameter.view(value.shape), value - gradient / 1024)
