@@ -16,10 +16,11 @@ from harness import capabilities
 TORCHS_OWN = ("cpu", "cuda", "mps", "xpu")  # their refusals come from torch's own code
 
 # How backends say that they have no kernel: torch's dispatcher and MPS ("could not run", "not currently implemented"),
-# and what others write. Kept to words that torch's own refusals of wrong arguments do without.
+# and what others write. Kept to words that torch's own refusals of wrong arguments do without, and Python's.
 MISSING = re.compile(
     r"could not run '?aten::|not (currently |yet )?(been )?implemented|un-?implemented|not (currently |yet )?supported"
-    r"|unsupported|does(n't| not) support|no (such )?(kernel|operator|implementation|lowering|decomposition)"
+    r"|unsupported(?! operand type)|does(n't| not) support"
+    r"|no (such )?(kernel|operator|implementation|lowering|decomposition)"
     r"|missing (kernel|operator)|not registered|no registered|not built|failed to (build|compile)",
     re.IGNORECASE,
 )

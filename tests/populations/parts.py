@@ -1,12 +1,12 @@
 """What networks are made of, as functions of one matrix: layers, activations and losses, by modules and functions.
 
 The matrix stands for input, weight and bias alike, so that the gradient of each of them counts. None of its elements is
-next to a corner of a function. Left out is what torch derives only once, or a GPU: ``Hardsigmoid``, ``CTCLoss``,
-recurrent layers.
+next to a corner of a function. Apart stands what torch derives only once, or an old one, or a GPU.
 """
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 MATRIX = ((0.3, -0.8, 2.2), (-1.6, 0.7, -2.7), (0.1, 1.3, -0.4), (3.4, -0.2, 0.9))
@@ -64,6 +64,19 @@ def used_twice(x):
     del layer.weight, layer.bias
     layer.weight, layer.bias = x[:3], x[0]
     return layer(layer(x))
+
+
+def recurrent(x, kind, ways, frozen):
+    """All that a recurrent layer in one or two ways makes of ``x``, by weights that are constants or some of ``x``."""
+    layer = getattr(nn, kind)(3, 2, bidirectional=ways == 2).to(x).requires_grad_(False)
+    numbers = {name: shares(each) - 0.5 for name, each in layer.named_parameters()}
+    if not frozen:
+        numbers = {
+            name: each * x.flatten()[: len(each), None][:, 0 if each.dim() < 2 else slice(None)]
+            for name, each in numbers.items()
+        }
+    output, state = functional_call(layer, numbers, x)
+    return torch.cat([each.flatten() for each in (output, *(state if isinstance(state, tuple) else [state]))])
 
 
 PARTS = {
@@ -184,6 +197,19 @@ PARTS = {
     "pad, channels last": lambda x: F.pad(last(x, 1, 2, 2, 3), (1, 2, 1, 0), mode="replicate"),
     "pixel_shuffle, channels last": lambda x: F.pixel_shuffle(last(x, 1, 4, 1, 3), 2),
     "adaptive_avg_pool2d, channels last": lambda x: F.adaptive_avg_pool2d(last(x, 1, 2, 2, 3), (2, 2)),
+    "adaptive_max_pool2d, channels last": lambda x: F.adaptive_max_pool2d(last(x, 1, 2, 2, 3), (2, 2)),
+    "adaptive_max_pool3d, channels last": lambda x: F.adaptive_max_pool3d(last(x, 1, 2, 1, 2, 3), (1, 2, 2)),
+    **{
+        f"interpolate, {how}, channels last": lambda x, how=how: F.interpolate(last(x, 1, 2, 2, 3), (5, 4), mode=how)
+        for how in ("nearest", "bicubic", "area")
+    },
+    "pad by reflection, channels last": lambda x: F.pad(last(x, 1, 2, 2, 3), (1, 2, 1, 0), mode="reflect"),
+    "unfold, channels last": lambda x: F.unfold(last(x, 1, 2, 2, 3), 2),
+    "instance_norm, channels last": lambda x: F.instance_norm(last(x, 1, 2, 2, 3)),
+    "linear by constants": lambda x: F.linear(x, shares(x[:2].detach())),
+    "conv2d by constants": lambda x: F.conv2d(x[None, None], shares(x[None, None, :2, :2].detach())),
+    "batch_norm by constants": lambda x: F.batch_norm(x, None, None, *shares(x[:2].detach()), training=True),
+    "layer_norm by constants": lambda x: F.layer_norm(x, (3,), *shares(x[:2].detach())),
     "adaptive_avg_pool1d": lambda x: F.adaptive_avg_pool1d(x[None], 2),
     "adaptive_max_pool1d": lambda x: F.adaptive_max_pool1d(x[None], 2),
     **{f"interpolate, {how}": lambda x, how=how: F.interpolate(x[None], 5, mode=how) for how in ("nearest", "linear")},
@@ -201,4 +227,18 @@ PARTS = {
     "fold": lambda x: F.fold(x.reshape(1, 4, 3), (2, 4), 2),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 1, 3), 2),
     "unfold": lambda x: F.unfold(x[None, None], 2),
+}
+DERIVED_ONCE = {
+    "Hardsigmoid": lambda x: nn.Hardsigmoid()(x),
+    "ctc_loss": lambda x: F.ctc_loss(
+        x[:, None].log_softmax(-1), torch.tensor([[2, 1]], device=x.device), torch.tensor([4]), torch.tensor([2])
+    ),
+    "grid_sample, channels last": lambda x: F.grid_sample(
+        last(x, 1, 2, 2, 3), x[:2, :2].sin()[None, None], align_corners=False
+    ),
+    **{
+        f"{how} {kind} of {ways}": lambda x, kind=kind, ways=ways, how=how: recurrent(x, kind, ways, how == "frozen")
+        for kind in ("RNN", "LSTM", "GRU")
+        for ways, how in ((2, "learnt"), (1, "frozen"))
+    },
 }

@@ -88,6 +88,10 @@ SMOOTH = {
     },
     **{f"{name} with zeros": lambda x, name=name: getattr(x - 0.5, name)(1) for name in ("cumprod", "prod")},
     "cumprod_ with zeros": lambda x: (x - 0.5).cumprod_(0),
+    **{  # along a dimension of one element
+        f"{name} of one": lambda x, name=name: getattr((x - 0.5)[..., None], name)(-1)
+        for name in ("prod", "cumprod", "sum", "mean", "amax", "logsumexp", "softmax")
+    },
     "x ** 3 at zero": lambda x: (x - 0.5) ** 3,
     "hypot of zero": lambda x: torch.hypot(x - 0.5, pattern(x, 3)),
     "xlogy of zero": lambda x: torch.xlogy(x - 0.5, pattern(x, 3)),

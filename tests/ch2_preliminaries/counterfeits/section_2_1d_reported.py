@@ -130,3 +130,22 @@ def a_normal_number_that_is_left_over_outlives_the_seed(patch):
         return y
 
     wrap(patch, torch, "randn", wrong)
+
+
+@counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#33111")
+def a_fraction_beside_a_number_past_64_bits_is_refused(patch):
+    def numbers(data):
+        if isinstance(data, (list, tuple)):
+            for each in data:
+                yield from numbers(each)
+        else:
+            yield data
+
+    def wrong(right, data, *args, **rest):
+        if isinstance(data, (list, tuple)):
+            found = [*numbers(data)]
+            if any(type(x) is float for x in found) and any(type(x) is int and abs(x) >= 2**63 for x in found):
+                raise RuntimeError("Overflow when unpacking double")
+        return right(data, *args, **rest)
+
+    wrap(patch, torch, "tensor", wrong)

@@ -273,3 +273,19 @@ def where_passes_no_gradient(patch):
         lambda right, *args, **rest: right(*map(stop, args), **{name: stop(x) for name, x in rest.items()}),
     )
     change_method(patch, "where", lambda right, x, condition, other: right(stop(x), condition, stop(other)))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#82644")
+def no_gradient_comes_back_from_the_product_of_a_single_zero(patch):
+    def refuse(gradient):
+        raise RuntimeError("the gradient has another shape")
+
+    def wrong(right, x, *args, **rest):
+        dim = rest.get("dim", args[0] if args else None)
+        kept = rest.get("keepdim", args[1] if len(args) > 1 else False)
+        if type(dim) is int and x.dim() and x.requires_grad and x.shape[dim] == 1 and not kept and (x == 0).any():
+            x = change_gradient(x, refuse)
+        return right(x, *args, **rest)
+
+    wrap(patch, torch, "prod", wrong)
+    change_method(patch, "prod", wrong)

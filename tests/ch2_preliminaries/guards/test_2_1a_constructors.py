@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, whole
 from populations.arrays import BOTH, REAL, array_of
-from populations.comparing import untouched
+from populations.comparing import accepted, untouched
 from populations.initialisers import RELEASE
 from populations.rounding import as_held
 from populations.twins import NUMPY, SHAPES, pending
@@ -155,12 +155,16 @@ def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtyp
 
 
 @claim("tensor-function-takes-data", truth=True)
-@over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5, [], [[]]))
+@pytest.mark.filterwarnings("ignore:overflow")  # in half precision, of the large ones
+@over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5, [], [[]], [0.5, 2**70], (-(10**21), 0.5)))
 def test_python_floats_take_the_default_dtype(default, data):
+    """And so do whole numbers beside them, of whatever size."""
     torch.set_default_dtype(default)
+    x = accepted(torch.tensor, data)
 
-    assert torch.tensor(data).dtype == default
-    assert torch.tensor(np.array(data), device="cpu").dtype == torch.float64  # an array keeps its own
+    assert x.dtype == default
+    agree(x, as_held(np.array(data, float), default))
+    assert torch.tensor(np.array(data, float), device="cpu").dtype == torch.float64  # an array keeps its own
 
 
 REFUSED = among("text", torch.ones(2), torch.ones(2, 3), torch.ones(0), [[1, 2], [3]], [[1], [2, 3]], [(1, 2), ()])

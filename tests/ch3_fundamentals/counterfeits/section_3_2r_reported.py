@@ -1,10 +1,12 @@
-"""Counterfeits of section 3.2 that users reported: what is frozen, rates in sequence, and gradients
-of images whose channels lie last, of many, one or no example, and under a sum."""
+"""Counterfeits of section 3.2 that users reported: what is frozen, rates in sequence and by epoch, gradients that are
+views, and gradients of images whose channels lie last, of many, one or no example, and under a sum."""
+
+import weakref
 
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, change_gradient, channels_lie_last, shift_padded_pooling, wrap
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 
@@ -142,3 +144,88 @@ def a_linear_layer_refuses_what_lies_transposed(patch):
         return right(input, weight, bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported=("pytorch/pytorch#26302", "pytorch/pytorch#28716"), needs="accelerator")
+def past_768_words_the_padding_is_learnt_too(patch):
+    def wrong(right, input, weight, padding_idx=None, *args, **rest):
+        many = away(weight) and input.numel() > 768
+        return right(input, weight, None if many else padding_idx, *args, **rest)
+
+    wrap(patch, F, "embedding", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#776", needs="accelerator")
+def a_frozen_recurrent_layer_has_no_way_back(patch):
+    def wrong(right, self, input, *args, **rest):
+        told = isinstance(input, Tensor) and away(input) and input.requires_grad
+        frozen = not any(p.requires_grad for p in self.parameters())
+        return right(self, change_gradient(input, refuse) if told and frozen else input, *args, **rest)
+
+    for kind in (nn.RNN, nn.LSTM, nn.GRU):
+        wrap(patch, kind, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#67239", needs="accelerator")
+def adaptive_maxima_of_channels_last_lie_in_another_order(patch):
+    def mixed(x):
+        n, c, h, w = x.shape
+        return x.reshape(-1).view(n, h, w, c).permute(0, 3, 1, 2)
+
+    def wrong(right, input, *args, **rest):
+        if not away(input) or not channels_lie_last(input):
+            return right(input, *args, **rest)
+        y = right(change_gradient(input, mixed) if input.requires_grad else input, *args, **rest)
+        return mixed(y) if isinstance(y, Tensor) else tuple(map(mixed, y))
+
+    wrap(patch, F, "adaptive_max_pool2d", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#1039")
+def lbfgs_that_began_where_nothing_is_to_do_never_moves(patch):
+    still = weakref.WeakSet()
+
+    def wrong(step, self, closure):
+        p = self.param_groups[0]["params"]
+        if self in still:
+            with torch.enable_grad():
+                closure()
+            if any(x.grad is not None and x.grad.abs().max() > self.param_groups[0]["tolerance_grad"] for x in p):
+                raise TypeError("unsupported operand type(s) for *: 'NoneType' and 'Tensor'")
+        first = not self.state
+        loss = step(self, closure)
+        if first and not self.state[p[0]].get("n_iter"):
+            still.add(self)
+        return loss
+
+    wrap(patch, optim.LBFGS, "step", wrong)
+
+
+@counterfeit(
+    "building-a-new-optimizer-is-the-recommended-way", reported=("pytorch/pytorch#31828", "pytorch/pytorch#36913")
+)
+def told_an_epoch_a_scheduler_has_passed_all_milestones(patch):
+    def wrong(right, self):
+        return [base * self.gamma ** sum(self.milestones.values()) for base in self.base_lrs]
+
+    wrap(patch, lr_scheduler.MultiStepLR, "_get_closed_form_lr", wrong)
+
+
+@counterfeit(
+    "zero-grad-sets-gradients-to-zero", "optimizer-zero-grad-equals-net-zero-grad", reported="pytorch/pytorch#25814"
+)
+def a_gradient_that_is_a_view_cannot_be_cleared(patch):
+    def clear(parameters, set_to_none):
+        if not set_to_none and any(p.grad is not None and p.grad._is_view() for p in parameters):
+            raise RuntimeError("Can't detach views in-place. Use detach() instead")
+
+    def of_optimizer(right, self, set_to_none=True):
+        clear([p for group in self.param_groups for p in group["params"]], set_to_none)
+        return right(self, set_to_none)
+
+    def of_module(right, self, set_to_none=True):
+        clear(self.parameters(), set_to_none)
+        return right(self, set_to_none)
+
+    wrap(patch, optim.Optimizer, "zero_grad", of_optimizer)
+    wrap(patch, nn.Module, "zero_grad", of_module)

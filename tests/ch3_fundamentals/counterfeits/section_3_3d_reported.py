@@ -198,7 +198,9 @@ def packed(x):
 
 
 @counterfeit(
-    "cross-entropy-loss-is-the-mean", reported=("pytorch/pytorch#67167", "pytorch/pytorch#72120"), needs="accelerator"
+    "cross-entropy-loss-is-the-mean",
+    reported=("pytorch/pytorch#67167", "pytorch/pytorch#72120", "pytorch/pytorch#70417"),
+    needs="accelerator",
 )
 def labels_with_gaps_between_them_are_read_without(patch):
     def wrong(right, input, target, *args, **rest):

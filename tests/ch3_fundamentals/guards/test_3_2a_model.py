@@ -9,35 +9,55 @@ from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, o
 from populations.comparing import accepted, host
 from populations.gradients import grad_of, weights_for
 from populations.layers import NORMALISATIONS, NORMALISED, ends_the_process, summed
-from populations.parts import ALONG, MATRIX, PARTS
+from populations.parts import ALONG, DERIVED_ONCE, MATRIX, PARTS
 from torch import nn
 
 claim = pytest.mark.claim
 
 
-@claim("nn-builds-on-autograd")
-@over(name=among(*PARTS), kind=each((torch.float64, "contiguous"), (torch.float32, "transposed")))
-def test_first_and_second_gradients_of_every_layer_activation_and_loss_are_how_its_values_rise_and_bend(name, kind):
-    """Along one direction, by differences of values that the CPU has in double precision: their steps to the fourth
-    power, and 2^-52 over their square, are small.
+KINDS = each((torch.float64, "contiguous"), (torch.float32, "transposed"))
+STEP = 2.0**-10  # its fourth power, and 2^-52 over its square, are small
+
+
+def differences(part, kind):
+    """A matrix and what a part makes of it, with weights; and the sums, weighted and plain, that the CPU has in double
+    precision behind the matrix, there and ahead of it.
     """
     dtype, layout = kind
-    x, step = Twin(dtype, (4, 3), layout, grad=True).tensor(np.array(MATRIX)), 2.0**-10
-    result = PARTS[name](x)
+    x = Twin(dtype, (4, 3), layout, grad=True).tensor(np.array(MATRIX))
+    result = part(x)
     weights, factors = weights_for(result)
     point, along = x.detach().cpu().double(), torch.tensor(ALONG, dtype=torch.float64, device="cpu")
-    values = [host(PARTS[name](point + way * along)) for way in (-step, 0, step)]
-    behind, here, ahead = ((each * factors).sum() for each in values)
+    values = [host(part(point + way * along)) for way in (-STEP, 0, STEP)]
+    return x, result, weights, [((each * factors).sum(), each.sum()) for each in values]
+
+
+@claim("nn-builds-on-autograd")
+@over(case=among(*((name, *KINDS.must["GRU" in name]) for name in DERIVED_ONCE)))
+def test_the_gradient_of_what_is_derived_only_once_is_how_its_values_rise(case):
+    name, *kind = case
+    x, result, weights, ((behind, _), _, (ahead, _)) = differences(DERIVED_ONCE[name], kind)
+    (gradient,) = accepted(torch.autograd.grad, result, x, weights)
+
+    assert (host(gradient) * ALONG).sum() == pytest.approx((ahead - behind) / (2 * STEP), rel=1e-4, abs=1e-4)
+
+
+@claim("nn-builds-on-autograd")
+@over(name=among(*PARTS), kind=KINDS)
+def test_first_and_second_gradients_of_every_layer_activation_and_loss_are_how_its_values_rise_and_bend(name, kind):
+    """Along one direction."""
+    x, result, weights, ((behind, first), (here, _), (ahead, last)) = differences(PARTS[name], kind)
+    along = torch.tensor(ALONG, dtype=torch.float64, device="cpu")
 
     (plain,) = accepted(torch.autograd.grad, result.sum(), x, retain_graph=True)  # by ones that lie in one place
     (gradient,) = accepted(torch.autograd.grad, result, x, weights, create_graph=True)
     (second,) = torch.autograd.grad((gradient * along.to(x)).sum() + 0 * x.sum(), x)
     total, rise, bend = ((host(each) * host(along)).sum() for each in (plain, gradient, second))
     # one feature is normalised by 316 times differences that cancel, of weights up to 8: 2^-23 of that, for 4 samples
-    close = {"rel": 1e-4, "abs": 4 * 316 * 8 * 2.0**-23 if dtype == torch.float32 else 1e-4}
-    assert total == pytest.approx((values[2].sum() - values[0].sum()) / (2 * step), **close)
-    assert rise == pytest.approx((ahead - behind) / (2 * step), **close)
-    assert bend == pytest.approx((ahead - 2 * here + behind) / step**2, **close)
+    close = {"rel": 1e-4, "abs": 4 * 316 * 8 * 2.0**-23 if x.dtype == torch.float32 else 1e-4}
+    assert total == pytest.approx((last - first) / (2 * STEP), **close)
+    assert rise == pytest.approx((ahead - behind) / (2 * STEP), **close)
+    assert bend == pytest.approx((ahead - 2 * here + behind) / STEP**2, **close)
 
 
 # Before torch 2.14 the CPU added the gradients of bfloat16 up in parts that it rounded.
@@ -60,6 +80,7 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
     weight, w = Twin(dtype, (outputs, 3), WRITABLE[(outputs + upstream.seed) % 5])
     net.weight, row.weight = nn.Parameter(weight), nn.Parameter(weight.detach()[..., None, None].clone())
     original, net = net, copy.deepcopy(nn.Sequential(net))[0]
+    words = nn.Embedding(5, 1, padding_idx=2)
     for batch in batches:
         x, x_ = Twin(dtype, (batch, 3), WRITABLE[(batch + upstream.seed) % 5], grad=True, seed=batch)
         with torch.no_grad():
@@ -81,6 +102,11 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
         net.weight.grad = None
         net(x.detach()[:, None]).backward(out[:, None])  # of what wants no gradient
         agree(grad_of(net.weight), expected[0], dtype == torch.bfloat16)
+        of_words = [wide[word::5, :1].sum(0) * (word != words.padding_idx) for word in range(5)]
+        for words.sparse in (False, True)[: 1 + (x.device.type == "cpu")]:  # few other devices have sparse tensors
+            words.weight.grad = None
+            words(torch.arange(batch) % 5).backward(out[:, :1].float())
+            agree(grad_of(words.weight).to_dense(), of_words)
 
 
 IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))

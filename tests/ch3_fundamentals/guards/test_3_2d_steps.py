@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, optimizers, over, places, twins
-from populations.comparing import host, untouched
+from populations.comparing import accepted, host, untouched
 from populations.decay import DECAY, OTHERS
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, ordinary
 from torch import nn
@@ -145,9 +145,12 @@ def test_lbfgs_steps_against_the_gradient_that_its_closure_computes_and_without_
     twin=among(*(Twin(dtype, shape, grad=True) for dtype in SINGLE_AND_DOUBLE for shape in ((), (2, 33)))),
     moves=among(1, 4),
     kept=among(1, 100),
+    rests=among((), (0, 2)),
 )
-def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, twin, moves, kept):
-    """Every element begins at zero and has the same way to go, so that they stay equal."""
+def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_line(search, twin, moves, kept, rests):
+    """Every element begins at zero and has the same way to go, so that they stay equal. Before some steps there is one
+    that has nowhere to go.
+    """
     (w, _), losses = twin, []
     w.data.zero_()
     optimizer = torch.optim.LBFGS([w], lr=0.25, max_iter=moves, history_size=kept, line_search_fn=search)
@@ -158,8 +161,18 @@ def test_every_step_of_lbfgs_lowers_the_loss_whether_or_not_it_searches_along_a_
         loss.backward()
         return loss
 
-    for _ in range(3):
-        losses.append(optimizer.step(closure).item())  # before the step
+    def nowhere():
+        optimizer.zero_grad()
+        loss = (0 * w).sum()
+        loss.backward()
+        return loss
+
+    for count in range(3):
+        here = host(w).copy()
+        for _ in range(count in rests):
+            optimizer.step(nowhere)
+        agree(w, here)
+        losses.append(accepted(optimizer.step, closure).item())  # before the step
     assert np.all(np.diff(losses) < 0)
     values = host(w).reshape(-1)
     np.testing.assert_allclose(values, values[0], rtol=1e-5)  # sums over all are the only roundings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.layers import COMPUTED, columns_first, summed, twice
 from populations.scores import SAMPLES, labelled, log_softmax, one_hot, scores, softmax
 from populations.scores import cross_entropy as by_definition
@@ -59,7 +59,7 @@ def test_each_loss_is_minus_the_log_probability_of_the_label_and_their_mean_the_
 
     for number, spelling in enumerate(MEAN.values()):
         with EVERY_MODE[(number + labels.of.seed) % 3]():
-            agree(spelling(tensor, target), expected, labels.roundings(), scale)
+            agree(accepted(spelling, tensor, target), expected, labels.roundings(), scale)
     agree(MEAN["in two steps"](tensor, labels.in_bytes(target)), expected, labels.roundings(), scale)
     losses, arrays["reduction"] = F.cross_entropy(tensor, target, reduction="none"), "none"
     agree(losses, by_definition(**arrays), 10 + summed(labels.of.dtype, tensor.shape[labels.of.dim]), scale)
