@@ -111,7 +111,7 @@ def journeys(of: Population, *ways: str, lazy: tuple[torch.dtype, ...] = ()) -> 
     routes = ("there", "back", "across")
     # mixed after the first round, so that none goes in step with a layout, nor a route with a shape
     mixed = [*ways, *rounds(ways, len(of.must), random.Random(9))]
-    along = [*routes, *rounds(routes, len(of.must), random.Random(5))]
+    along = [*routes, *rounds(routes, len(of.must), random.Random(7))]
     must = [Journey(*each) for each in zip(of.must, along, mixed)]
     # each way by each route at least once, with the longest tensor of the first dtype
     longest = max((twin for twin in of.must if twin.dtype == of.must[0].dtype), key=lambda twin: math.prod(twin.shape))
