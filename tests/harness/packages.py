@@ -1,4 +1,7 @@
-"""Without torchvision everything else runs, and what needs it is not tried: a backend's nightly builds have none."""
+"""Without torchvision everything else runs, and what needs it is not tried: a backend's nightly builds have none.
+
+Nor is it tried where torchvision does not load because it was built for another torch.
+"""
 
 import importlib.util
 import re
@@ -10,7 +13,11 @@ ASIDE = "package"  # what tests lack that stand aside here
 
 
 def missing(error: str) -> str:
-    """The reason not to try what failed with ``error``, if that is the import of an optional package not there."""
+    """The reason not to try what failed with ``error``, if that is the import of an optional package that is not there
+    or does not go with torch.
+    """
+    if re.search(r"RuntimeError: operator torchvision::\w+ does not exist", error):
+        return "needs a torchvision that was built for this torch, as the installed one was not"
     named = re.search(r"ModuleNotFoundError: No module named '(\w+)", error)
     if named and named[1] in OPTIONAL and importlib.util.find_spec(named[1]) is None:
         return f"needs {named[1]}, which is not installed"

@@ -57,6 +57,17 @@ def without_torchvision(project):
 
 
 NEEDS = ("not tried", "needs torchvision, which is not installed")
+NOT_LOADED = """
+@claim("adds")
+def test_inside():
+    raise RuntimeError("operator torchvision::nms does not exist")  # as torchvision says when it is imported
+
+
+@claim("divides")
+def test_another_operator():
+    raise RuntimeError("operator aten::nms does not exist")
+"""
+OTHER_BUILD = "needs a torchvision that was built for this torch, as the installed one was not"
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
@@ -74,3 +85,14 @@ def test_a_test_that_imports_it_stands_aside_and_one_of_another_package_fails(pr
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert claims["adds"] == claims["must-fail"] == NEEDS
     assert claims["other"] == ("broken", "ModuleNotFoundError: No module named 'torchvisions'")
+
+
+def test_a_torchvision_of_another_torch_is_told_and_not_taken_for_a_claim_that_broke(project, entry):
+    project.only(entry("adds") + entry("divides"), NOT_LOADED)
+    result = project.pytester.runpytest_subprocess("--verdicts=v.json")
+    claims = json.loads((project.path / "v.json").read_text("utf8"))["claims"]
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert {claim["id"]: (claim["verdict"], claim["reason"]) for claim in claims} == {
+        "adds": ("not tried", OTHER_BUILD),
+        "divides": ("broken", "RuntimeError: operator aten::nms does not exist"),
+    }
