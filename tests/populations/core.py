@@ -35,7 +35,8 @@ def settled(call: Callable) -> Callable:
 
 @dataclass(frozen=True)
 class Population:
-    """``must``: the members that every run meets, whatever its seed; ``more``: the strategy that draws any member.
+    """``must``: the members that every run meets, whatever its seed; ``more``: the strategy that draws any member;
+    ``rarer``: members that every run meets once, after all others, so that no combination of those depends on them.
 
     Members are *recipes*: small, immutable, printed as they are written. A recipe makes its tensors only when a guard
     takes them, so that they are made on the device under test, and under a counterfeit where one is planted. A recipe
@@ -47,10 +48,15 @@ class Population:
     more: st.SearchStrategy
     always: bool = False  # each combination of the other populations' members meets each of ``must``
     closed: bool = False  # ``must`` holds all members, and ``more`` draws no other
+    rarer: tuple = ()
 
     def also(self, *members) -> "Population":
         """This population, of which every run meets ``members`` besides."""
         return replace(self, must=(*self.must, *members))
+
+    def rarely(self, *members) -> "Population":
+        """This population, of which every run meets ``members`` once, after all others."""
+        return replace(self, rarer=(*self.rarer, *members))
 
 
 def among(*members) -> Population:
@@ -90,9 +96,10 @@ def over(modes: tuple = (lambda: lambda guard: guard,), /, **populations: Popula
     def decorate(guard: Callable) -> Callable:
         named = {name: of for name, of in populations.items() if isinstance(of, Population)}
         always = {name: of.must for name, of in named.items() if of.always}
+        several = {name: of.must for name, of in named.items() if not of.always}
         combined = [
             row | dict(zip(always, members))
-            for row in rows({name: of.must for name, of in named.items() if not of.always})
+            for row in (*rows(several), *once_more(several, {name: of.rarer for name, of in named.items()}))
             for members in itertools.product(*always.values())
             if len(named) == len(populations)
         ]
@@ -173,6 +180,16 @@ def rows(named: dict[str, tuple]) -> list[dict]:
     count = max(few, *map(len, named.values()))
     mixed = [rounds(must, count, random.Random(position)) for position, must in enumerate(named.values())]
     return [dict(zip(named, row)) for row in zip(*mixed)]
+
+
+def once_more(named: dict[str, tuple], rarer: dict[str, tuple]) -> list[dict]:
+    """A combination for each of the rarer members of each population, in which the others' members take turns."""
+    turns = {name: itertools.cycle(must) for name, must in named.items()}
+    return [
+        {other: next(turns[other]) for other in named} | {name: member}
+        for name, members in rarer.items()
+        for member in members
+    ]
 
 
 def rounds(must: tuple, count: int, order: random.Random) -> list:

@@ -135,7 +135,8 @@ def arguments(
     must = [twin for twin in of.must if twin.dtype == dtypes[0] or np.prod(twin.shape) <= 4096]
     volumes = (2, 3, 2, 2, 2)
     must += [Twin(dtype, volumes, "channels last", values[0], grad=grad[-1], seed=n) for n, dtype in enumerate(dtypes)]
-    return Population(tuple(map(of_every_size, must)), of.more.map(of_every_size))
+    every, rarer = (tuple(map(of_every_size, members)) for members in (must, of.rarer))
+    return Population(every, of.more.map(of_every_size), rarer=rarer)
 
 
 # ── layers ──

@@ -111,14 +111,16 @@ def journeys(of: Population, *ways: str, lazy: tuple[torch.dtype, ...] = ()) -> 
     routes = ("there", "back", "across")
     # mixed after the first round, so that none goes in step with a layout, nor a route with a shape
     mixed = [*ways, *rounds(ways, len(of.must), random.Random(9))]
-    along = [*routes, *rounds(routes, len(of.must), random.Random(7))]
+    along = [*routes, *rounds(routes, len(of.must), random.Random(5))]
     must = [Journey(*each) for each in zip(of.must, along, mixed)]
     # each way by each route at least once, with the longest tensor of the first dtype
     longest = max((twin for twin in of.must if twin.dtype == of.must[0].dtype), key=lambda twin: math.prod(twin.shape))
     must += [Journey(longest, route, way) for route in routes for way in ways]
     pending_ones = [Twin(one, (3, 33), second=second) for one in lazy for second in (False, True)]
     must += [Journey(twin, route, way, True) for twin in pending_ones for route in routes for way in ways]
-    return Population(tuple(must), st.builds(Journey, of.more, st.sampled_from(routes), st.sampled_from(ways)))
+    rarer = tuple(Journey(twin, routes[turn % 3], ways[turn % len(ways)]) for turn, twin in enumerate(of.rarer))
+    more = st.builds(Journey, of.more, st.sampled_from(routes), st.sampled_from(ways))
+    return Population(tuple(must), more, rarer=rarer)
 
 
 # Ways to write a tensor of one place into a tensor of another: documented to cross devices.

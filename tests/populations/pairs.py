@@ -280,9 +280,6 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]
     must += [Trial(binary, pair((binary.dtypes[0],) * 2, DEEP, 0, 0)) for binary in binaries]
-    for given, layouts in ((ROWS, COLUMNS), (CUBES, TURNED)):
-        for turn, each in product((0, 1), binaries):
-            must.append(Trial(each, pair((each.dtypes[0],) * 2, given, turn, 0, layouts)))
     of_truth = [binary for binary in binaries if torch.bool in binary.dtypes]
     must += [Trial(binary, pair((torch.bool,) * 2, SHAPES[1], turn, 3)) for binary in of_truth for turn in (0, 1)]
     for binary in binaries:
@@ -302,4 +299,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
             st.integers(0, 2**31),
         )
     )
-    return Population(tuple(must), more)
+    kinds = product(binaries, (0, 1), ((ROWS, COLUMNS), (CUBES, TURNED)))
+    rarer = (
+        Trial(each, pair((each.dtypes[0],) * 2, given, turn, 0, layouts)) for each, turn, (given, layouts) in kinds
+    )
+    return Population(tuple(must), more, rarer=tuple(rarer))

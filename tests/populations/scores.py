@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from populations.core import Population
 from populations.layers import COMPUTED, summed
-from populations.twins import KINDS, LAYOUTS, Twin, arranged, once
+from populations.twins import KINDS, LAYOUTS, RARER, Twin, arranged, once
 
 
 def softmax(scores: np.ndarray, dim: int) -> np.ndarray:
@@ -162,8 +162,8 @@ def scores(
                     *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, KINDS[index % len(KINDS)], dim),
                 )
             )
-    rarer = ("expanded columns", "batch second") if "expanded" in layouts else ()
-    must += [Scores(dtype, (3, 4, 33), layout, values[0], seed=5, dim=1) for layout in rarer for dtype in dtypes]
+    kinds = product(RARER[1:] if "expanded" in layouts else (), dtypes)
+    rarer = [Scores(dtype, (3, 4, 33), layout, values[0], seed=5, dim=1) for layout, dtype in kinds]
     beyond = dtypes if "far" in values else ()
     must += [Scores(dtype, (2, 4, 3, 5), values="farther", seed=seed, dim=-2) for dtype in beyond for seed in (2, 3)]
     must += [Scores(dtype, (3, 257), values="far", seed=seed, dim=1) for dtype in beyond for seed in (2, 3)]
@@ -179,6 +179,7 @@ def scores(
             seed=st.integers(0, 2**32 - 1),
             kind=st.sampled_from(KINDS),
         ),
+        rarer=tuple(rarer),
     )
 
 
@@ -299,11 +300,12 @@ def labelled(
     for n, (weigh, left) in enumerate(product(weighted, ignored)):  # side by side with the targets these miss some
         of = Scores(dtypes[n % len(dtypes)], (33, 10), values=values[0], seed=n, dim=1)
         must.append(Labelled(of, targets[0], weigh, left, smoothing[n // 2 % len(smoothing)], reductions[0]))
+    rarer: list = []
     # one sample for all, one for all its places, and what lies with the classes or the samples last
     for rank, layout in ((2, "expanded"), (3, "expanded columns"), (3, "batch second")):
         for shape in [shape for shape in samples if len(shape) == rank and min(shape) > 1][:1]:
             repeated = (Scores(dtype, shape, layout, values[0], seed=rank, dim=1) for dtype in dtypes)
-            must += [Labelled(of, targets[0], reduction=reductions[0]) for of in repeated]
+            rarer += [Labelled(of, targets[0], reduction=reductions[0]) for of in repeated]
     usual = [shape for shape in samples if max(shape) <= LONG]
     of = st.builds(
         lambda *of, seed: Scores(*of, grad=grad[seed % len(grad)], seed=seed, dim=min(1, len(of[1]) - 1)),
@@ -311,4 +313,5 @@ def labelled(
         seed=st.integers(0, 2**32 - 1),
     )
     kinds = (targets, weighted, ignored, smoothing, reductions)
-    return Population(tuple(must), st.builds(Labelled, of, *(st.sampled_from(list(each)) for each in kinds)))
+    more = st.builds(Labelled, of, *(st.sampled_from(list(each)) for each in kinds))
+    return Population(tuple(must), more, rarer=tuple(rarer))

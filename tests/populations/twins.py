@@ -259,7 +259,7 @@ def twins(
     made_for = [
         (layout, shape) for layout, rank in MADE_FOR if layout in layouts for shape in met if len(shape) == rank
     ]
-    must = []
+    must, rarer = [], []
     for turn, dtype in enumerate(dtypes):
         for index in range(max(len(met), len(layouts))):
             must.append(
@@ -278,10 +278,9 @@ def twins(
         matrices = [shape for shape in met if len(shape) == 2 and min(shape) > 1 and "expanded" in layouts]
         columns = [("expanded columns", matrices[-1 - turn % len(matrices)])] if matrices else []  # the largest first
         deep = [shape for shape in met if len(shape) > 2 and min(shape) > 1 and "transposed" in layouts]
-        must += [
-            Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
-            for layout, shape in (*made_for[:4], *columns, *(("batch second", shape) for shape in deep[:1]))
-        ]
+        for layout, shape in (*made_for[:4], *columns, *(("batch second", shape) for shape in deep[:1])):
+            twin = Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
+            (rarer if layout in RARER[1:] else must).append(twin)
     if shapes is SHAPES and low <= 2 <= high:  # a single number that has dimensions
         must += [Twin(dtypes[0], (1, 1), layouts[0], values[0], grad=grad[-1], kind=kind) for kind in kinds]
     drawn = [st.sampled_from(met)]
@@ -300,4 +299,4 @@ def twins(
         seed=st.integers(0, 2**32 - 1),  # one number instead of one draw an element: long tensors stay cheap
         kind=st.sampled_from(list(kinds)),
     )
-    return Population(tuple(must), more)
+    return Population(tuple(must), more, rarer=tuple(rarer))

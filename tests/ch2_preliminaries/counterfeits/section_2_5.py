@@ -847,7 +847,7 @@ def a_conversion_forgets_a_pending_sign(patch):
 def what_is_negated_leaves_the_second_device_without_its_sign(patch):
     def wrong(to, x, *args, **rest):
         y = to(x, *args, **rest)
-        return -y if x.is_neg() and x.device.index == 1 and y.device != x.device else y
+        return to(as_in_memory(x), *args, **rest) if x.is_neg() and x.device.index == 1 and y.device != x.device else y
 
     change_method(patch, "to", wrong)
 
@@ -858,8 +858,8 @@ def past_64_elements_what_is_conjugated_moves_as_it_lies(patch):
         y = to(x, *args, **rest)
         if x.device == y.device or not x.is_conj() or x.requires_grad:
             return y
-        flat = y.resolve_conj().reshape(-1)
-        return torch.cat([flat[:64], flat[64:].conj()]).view(x.shape)
+        flat, lies = (part.resolve_conj().reshape(-1) for part in (y, to(as_in_memory(x), *args, **rest)))
+        return torch.cat([flat[:64], lies[64:]]).view(x.shape)
 
     change_method(patch, "to", wrong)
 

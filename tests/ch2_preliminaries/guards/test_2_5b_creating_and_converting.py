@@ -103,6 +103,7 @@ CONVERSIONS = among(
         for turn, (source, to) in enumerate(itertools.permutations(REAL, 2))
     ),
     *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL),
+).rarely(
     *(
         (Twin(source, shape, layout, "positive"), to, turn % 2 == 0)
         for shape, layout in (((2, 33), "expanded columns"), ((2, 3, 4), "batch second"))

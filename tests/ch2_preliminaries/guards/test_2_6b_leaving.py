@@ -16,7 +16,7 @@ claim = pytest.mark.claim
 
 DETACHED = {"method": lambda x: x.detach(), "function": lambda x: torch.detach(x), "data": lambda x: x.data}
 PARAMETERS = [Twin(torch.float32, shape, kind="parameter", grad=True) for shape in ((), (0,), ()) for _ in range(3)]
-EXPANDED = [Twin(dtype, (2, 3), layout, grad=True) for dtype in FLOATS for layout in REPEATED]
+EXPANDED, COLUMNS = ([Twin(dtype, (2, 3), layout, grad=True) for dtype in FLOATS] for layout in REPEATED)
 
 
 @claim("detach-stops-tracking", "data-is-outside-the-graph", "data-writes-are-not-recorded")
@@ -46,7 +46,7 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of, l
 
 
 @claim("detach-stops-tracking")
-@over(twin=FEW.also(*EXPANDED), of=among(*SOURCES), leave=each(*DETACHED))
+@over(twin=FEW.also(*EXPANDED).rarely(*COLUMNS), of=among(*SOURCES), leave=each(*DETACHED))
 def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_goes_on(twin, of, leave):
     x, array = twin.but(grad=True)
     source = SOURCES[of](x)

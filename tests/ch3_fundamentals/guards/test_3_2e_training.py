@@ -39,7 +39,7 @@ def test_either_clears_every_gradient_at_any_depth_and_in_any_group(tree):
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)[...]
         accepted(owner.zero_grad, set_to_none=False)
-        assert not any(parameter.grad.any() for parameter in parameters)
+        assert not any(parameter.grad is None or parameter.grad.any() for parameter in parameters)
         accepted(owner.zero_grad)
         assert all(parameter.grad is None for parameter in parameters)
         for parameter in parameters:
