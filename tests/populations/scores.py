@@ -162,7 +162,7 @@ def scores(
                     *(index % 2 == 1, grad[(index + turn) % len(grad)], index + turn, KINDS[index % len(KINDS)], dim),
                 )
             )
-    kinds = product(RARER[1:] if "expanded" in layouts else (), dtypes)
+    kinds = product(RARER if "expanded" in layouts else (), dtypes)
     rarer = [Scores(dtype, (3, 4, 33), layout, values[0], seed=5, dim=1) for layout, dtype in kinds]
     beyond = dtypes if "far" in values else ()
     must += [Scores(dtype, (2, 4, 3, 5), values="farther", seed=seed, dim=-2) for dtype in beyond for seed in (2, 3)]

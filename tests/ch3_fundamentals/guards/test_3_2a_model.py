@@ -33,9 +33,8 @@ def differences(part, kind):
 
 
 @claim("nn-builds-on-autograd")
-@over(case=among(*((name, *KINDS.must["GRU" in name]) for name in DERIVED_ONCE)))
-def test_the_gradient_of_what_is_derived_only_once_is_how_its_values_rise(case):
-    name, *kind = case
+@over(name=among(*DERIVED_ONCE), kind=KINDS)
+def test_the_gradient_of_what_is_derived_only_once_is_how_its_values_rise(name, kind):
     x, result, weights, ((behind, _), _, (ahead, _)) = differences(DERIVED_ONCE[name], kind)
     (gradient,) = accepted(torch.autograd.grad, result, x, weights)
 

@@ -193,7 +193,7 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 )
 def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case, before):
     optimizer, name = case
-    # which halves tensors again as the next schedule begins, in 2.5 to 2.9 for certain; from 2.11 on it does not
+    # which halves tensors again as the next schedule begins, as was seen from 2.4 to 2.9; from 2.11 on it does not
     assume(torch.__version__ >= (2, 11) or not optimizer.tensors or name != "SequentialLR")
     make, factor = SCHEDULERS[name]
     start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
