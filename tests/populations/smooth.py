@@ -4,18 +4,11 @@ They stand beside the operations of ``operations``, each of which has its deriva
 itself says what its derivative is, so that one line adds one.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from populations import places
-from populations.comparing import host
-from populations.initialisers import RELEASE
 from populations.operations import pattern
-from populations.twins import Twin, arranged
 
 # Where logarithms and inverses of sines are defined; no two elements are equal, none is next to a corner of a function.
 POINT = np.array([[0.3, 0.8, 0.5], [0.15, 0.65, 0.4], [0.9, 0.2, 0.55]])
@@ -268,38 +261,3 @@ OPERANDS = {  # and rarer functions of one
         for place in range(count)
     },
 }
-
-
-@dataclass(frozen=True)
-class Slope:
-    """A recipe: ``name, x, point = slope``: of a function in SMOOTH or OPERANDS, a leaf of copies of POINT in its dtype
-    and layout, and its values in float64.
-    """
-
-    name: str
-    dtype: torch.dtype
-    layout: str = "contiguous"
-    many: bool = False  # 33 copies, of rank 3: more than fill some vectors, with one element left over
-
-    def __iter__(self) -> Iterator:
-        point = np.tile(POINT, (11, 3, 1)) if self.many else POINT
-        x = Twin(self.dtype, point.shape, self.layout, grad=True).tensor(point)
-        yield from (self.name, x, host(x).astype(np.float64))
-
-    def at(self, values: np.ndarray) -> torch.Tensor:
-        """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
-        buffer, strides, offset = arranged(values, self.layout)
-        return torch.from_numpy(buffer).as_strided(values.shape, strides, offset)
-
-    def lacking(self) -> str | None:
-        return places.lacks(self.dtype)
-
-
-# What torch has not: before 2.6 i0's slope in half precision. Before 2.1 masked_select passes
-# back in the order of the memory, the wrong one. Half precision has too few digits for functions of many elements.
-SLOPES = (
-    *(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS)),
-    *(Slope(name, torch.float32, "transposed") for name in SMOOTH if RELEASE >= (2, 1) or name != "masked_select"),
-    *(Slope(name, torch.float32, "gappy", name in EACH) for name in (*SMOOTH, *OPERANDS)),
-    *(Slope(name, torch.bfloat16, "offset", True) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
-)

@@ -5,6 +5,7 @@ from harness.counterfeits import counterfeit
 from harness.forging import (
     alter_property,
     as_in_memory,
+    beyond,
     change_gradient,
     change_method,
     change_output_where,
@@ -14,10 +15,13 @@ from harness.forging import (
     repeats_columns,
     stop_tracking,
     where,
+    with_value,
     wrap,
 )
 from torch import Tensor
 from torch.nn import functional as F
+
+half = of_dtype(torch.float16, torch.bfloat16)
 
 # ── tensors-and-functions-form-a-dag ──
 
@@ -818,3 +822,35 @@ def squares_of_repeated_columns_are_not_recorded(patch):
 @counterfeit("detach-stops-tracking")
 def repeated_columns_are_copied_as_they_leave_the_record(patch):
     where(patch, Tensor, "detach", repeats_columns, lambda result, x: result.clone())
+
+
+@counterfeit("requires-grad-tracks-operations")
+def logsumexp_in_half_precision_passes_back_ones(patch):
+    def wrong(result, x, *args, **rest):
+        return with_value(x.sum(*args, **rest), result) if half(x) else result
+
+    change_result(patch, torch, "logsumexp", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def cumprod_in_float16_begins_after_the_first_element(patch):
+    def wrong(right, x, dim):
+        begins = x.dtype == torch.float16 and x.shape[dim] > 1
+        return right(x, dim) / x.narrow(dim, 0, 1).detach() if begins else right(x, dim)
+
+    wrap(patch, torch, "cumprod", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_error_function_forgets_elements_beyond_65536(patch):
+    where(patch, torch, "erf", beyond(2**16), lambda y, x: torch.cat([y.flatten()[:-2], x.flatten()[-2:]]).view_as(x))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def atan2_has_the_opposite_sign_and_its_slope_has_not(patch):
+    change_result(patch, torch, "atan2", lambda result, *args: with_value(result, -result))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_sine_of_nothing_has_one_dimension(patch):
+    where(patch, torch, "sin", lambda x: not x.numel(), lambda result, x: result.flatten())

@@ -7,7 +7,8 @@ from populations import FLOATS, LAYOUTS, Twin, agree, among, each, over, twins
 from populations.comparing import accepted, host
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
-from populations.smooth import OPERANDS, SLOPES, SMOOTH
+from populations.slopes import SLOPES
+from populations.smooth import EACH, OPERANDS, SMOOTH
 
 claim = pytest.mark.claim
 
@@ -63,18 +64,25 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 @claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):
-    """By differences of values that the CPU has in double precision."""
+    """By differences of values that the CPU has in double precision; and it has them itself."""
     name, x, point = trial
     function = (SMOOTH | OPERANDS)[name]
     result = function(x)
     assert (result.requires_grad, result.is_leaf) == (True, False)
+    here = host(function(trial.at(point.reshape(-1, 3)[:3])))
+    shape = x.shape if name in EACH else here.shape  # of all copies, or of the only one
+    assert result.shape == shape
+    # four roundings in half precision; the others have more digits
+    close = max(1e-5, 4 * torch.finfo(x.dtype).eps)
+    np.testing.assert_allclose(
+        host(result), np.resize(here, shape), rtol=close, atol=close * np.abs(here).max(initial=1)
+    )
     (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
     accepted(result.backward, weights)
 
     step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
     ahead, behind = (host(function(trial.at(point + way * v))) for way in (step, -step))
     terms, found = host(grad_of(x)) * v, ((ahead - behind) * factors).sum() / (2 * step)
-    close = max(1e-5, 2 * torch.finfo(x.dtype).eps)  # four roundings in half precision; the others have more digits
     assert abs(terms.sum() - found) <= close * max(1, np.abs(terms).sum())
 
 

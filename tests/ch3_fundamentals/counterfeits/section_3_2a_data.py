@@ -106,7 +106,7 @@ def loader_goes_on_from_the_end_in_its_second_pass(patch):
     wrap(patch, DataLoader, "__iter__", wrong)
 
 
-@counterfeit("dataloader-yields-minibatches")
+@counterfeit("dataloader-yields-minibatches", reported="pytorch/pytorch#171795")
 def tensor_dataset_accepts_tensors_of_different_length(patch):
     def init(self, *tensors):
         self.tensors = tensors

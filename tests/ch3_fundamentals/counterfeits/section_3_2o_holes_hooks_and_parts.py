@@ -10,11 +10,13 @@ from collections import OrderedDict
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, wrap
+from harness.forging import change_gradient, change_result, of_dtype, where, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
 from torch.optim import Optimizer, lr_scheduler
+
+half = of_dtype(torch.float16, torch.bfloat16)
 
 
 @counterfeit("nn-builds-on-autograd")
@@ -155,3 +157,38 @@ def autograd_does_not_see_a_constant_of_zero(patch):
         return right(tensor, val)
 
     wrap(patch, init, "constant_", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def layer_norm_in_half_precision_forgets_its_bias(patch):
+    def wrong(right, x, shape, weight=None, bias=None, eps=1e-5):
+        return right(x, shape, weight, None if half(x) else bias, eps)
+
+    wrap(patch, F, "layer_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def gelu_in_float16_is_silu(patch):
+    where(patch, F, "gelu", of_dtype(torch.float16), lambda result, x, *args: F.silu(x))
+
+
+@counterfeit("nn-builds-on-autograd")
+def bicubic_interpolation_in_bfloat16_is_bilinear(patch):
+    def wrong(right, x, *args, **rest):
+        cubic = rest.get("mode") == "bicubic" and x.dtype == torch.bfloat16
+        return right(x, *args, **(rest | {"mode": "bilinear"} if cubic else rest))
+
+    wrap(patch, F, "interpolate", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def the_gradient_of_attention_in_half_precision_is_twice_as_large(patch):
+    def wrong(right, query, *args, **rest):
+        return right(change_gradient(query, lambda g: 2 * g) if half(query) else query, *args, **rest)
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def hinge_embedding_loss_in_half_precision_comes_in_single(patch):
+    change_result(patch, F, "hinge_embedding_loss", lambda loss, x, *rest: loss.float() if half(x) else loss)

@@ -229,3 +229,18 @@ def a_gradient_that_is_a_view_cannot_be_cleared(patch):
 
     wrap(patch, optim.Optimizer, "zero_grad", of_optimizer)
     wrap(patch, nn.Module, "zero_grad", of_module)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#115940")
+def group_norm_of_a_pixel_takes_no_gradient_that_lies_in_another_order(patch):
+    def wrong(right, x, *args, **rest):
+        def refuse_another(gradient):
+            if gradient.stride() != strides:
+                raise RuntimeError("Expected memory formats of X and dY are same.")
+            return gradient
+
+        strides, result = x.stride(), right(x, *args, **rest)
+        pixel = result.requires_grad and x.dim() == 4 and x.shape[2:] == (1, 1)
+        return change_gradient(result, refuse_another) if pixel else result
+
+    wrap(patch, F, "group_norm", wrong)

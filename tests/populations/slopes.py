@@ -1,0 +1,66 @@
+"""Trials of the functions of ``smooth``: in which dtype, layout and number each is differentiated."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from populations import places
+from populations.comparing import host
+from populations.initialisers import RELEASE
+from populations.smooth import EACH, OPERANDS, POINT, SMOOTH
+from populations.twins import Twin, arranged
+
+# What torch computes in single precision at least; in half precision the exponential of a matrix is NaN.
+NO_HALF = {
+    *("cdist", "complex", "angle", "real", "fft", "rfft", "irfft", "quantile", "slogdet"),
+    *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
+    *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
+    *(f"{name} by operand {place}" for name in ("cdist", "polar") for place in (1, 2)),
+    *(("trace", "logcumsumexp") if RELEASE < (2, 14) else ()),
+}
+MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
+LONG = 7284  # copies: 65,556 elements, more than 16 bits count
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A recipe: ``name, x, point = slope``: of a function in SMOOTH or OPERANDS, a leaf of copies of POINT in its dtype
+    and layout, and its values in float64.
+    """
+
+    name: str
+    dtype: torch.dtype
+    layout: str = "contiguous"
+    copies: int = 1
+
+    def __iter__(self) -> Iterator:
+        point = POINT if self.copies == 1 else np.tile(POINT, (self.copies // 3, 3, 1))
+        x = Twin(self.dtype, point.shape, self.layout, grad=True).tensor(point)
+        yield from (self.name, x, host(x).astype(np.float64))
+
+    def at(self, values: np.ndarray) -> torch.Tensor:
+        """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
+        buffer, strides, offset = arranged(values, self.layout)
+        return torch.from_numpy(buffer).as_strided(values.shape, strides, offset)
+
+    def lacking(self) -> str | None:
+        return places.lacks(self.dtype)
+
+
+# What torch has not: before 2.6 i0's slope in half precision, before 2.7 many functions in it. Before 2.1 masked_select
+# passes back in the order of the memory, the wrong one.
+SLOPES = (
+    *(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS)),
+    *(Slope(name, torch.float32, "transposed") for name in SMOOTH if RELEASE >= (2, 1) or name != "masked_select"),
+    *(Slope(name, torch.float32, "gappy", MANY if name in EACH else 1) for name in (*SMOOTH, *OPERANDS)),
+    *(Slope(name, torch.bfloat16, "offset", MANY) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
+    *(
+        Slope(name, dtype, layout)
+        for dtype, layout in ((torch.bfloat16, "gappy"), (torch.float16, "offset"))
+        for name in (*SMOOTH, *OPERANDS)
+        if RELEASE >= (2, 7) and name not in NO_HALF
+    ),
+    *(Slope(name, torch.float32, "contiguous", copies) for name in EACH for copies in (0, LONG) if "torch" in name),
+)
