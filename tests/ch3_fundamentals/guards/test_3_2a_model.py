@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations.batches import LAYERS, batches, examples_of
 from populations.comparing import accepted, host
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
@@ -81,6 +82,39 @@ def test_in_half_precision_every_part_has_its_values_and_their_gradient_up_to_a_
     assert (result.dtype, gradient.dtype) == (x.dtype, x.dtype)
     close = FEW * torch.finfo(x.dtype).eps * max(1, np.abs(terms).sum())
     assert terms.sum() == pytest.approx((ahead - behind) / (2 * STEP), abs=close)
+
+
+@claim("nn-builds-on-autograd")
+@over(name=among(*LAYERS))
+def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_and_so_on_the_way_back(name):
+    """To within rounding: of some sums of a few dozen products, and one for each example in a parameter's gradient."""
+    layer = LAYERS[name][0]().eval()
+    singles = [torch.tensor(example[None], requires_grad=True) for example in examples_of(name)]
+    alone = [layer(single) for single in singles]
+    weights, _ = weights_for(torch.cat(alone))
+    back = [
+        torch.autograd.grad(result, [single, *layer.parameters()], weight[None])
+        for result, single, weight in zip(alone, singles, weights)
+    ]
+    for x, turns in batches(name):
+        together = layer(x)
+        gradients = accepted(torch.autograd.grad, together, [x, *layer.parameters()], weights[turns])
+        for found, single in ((together, alone), (gradients[0], [own for own, *_ in back])):
+            expected = np.concatenate([*map(host, single)])[turns]
+            np.testing.assert_allclose(host(found), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max(initial=1))
+        times, roundings = np.bincount(turns, minlength=len(singles)), 1e-5 + len(turns) * 2.0**-23
+        for found, *single in zip(gradients[1:], *(others for _, *others in back)):
+            terms = np.stack([*map(host, single)]).astype(np.float64) * times.reshape(-1, *[1] * found.dim())
+            close = roundings * np.abs(terms).sum(0).max(initial=1)
+            np.testing.assert_allclose(host(found), terms.sum(0), rtol=0, atol=close)
+
+
+@claim("nn-builds-on-autograd")
+@over(shuffle=among(nn.PixelShuffle, nn.PixelUnshuffle))
+def test_no_gradient_goes_back_to_a_batch_of_nothing_whose_pixels_are_shuffled(shuffle):
+    result = shuffle(2)(torch.ones(0, 4, 2, 2, requires_grad=True))
+    with pytest.raises(RuntimeError, match="shape"):
+        result.sum().backward()
 
 
 # Before torch 2.14 the CPU added the gradients of bfloat16 up in parts that it rounded.

@@ -1,0 +1,101 @@
+"""Layers that take examples one by one, each with the shape of an example, and batches of equal examples.
+
+What such a layer makes of an example does not depend on what stands beside it: the batch's size and layout change
+nothing. Layers are made with random parameters, and are to be put in evaluation.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from populations.initialisers import RELEASE
+from populations.twins import Twin
+
+
+def first(layer: nn.Module) -> nn.Module:
+    """The layer, of whose results only the first is handed out."""
+    layer.register_forward_hook(lambda module, given, results: results[0])
+    return layer
+
+
+PLACES = {1: (6,), 2: (4, 6), 3: (3, 4, 6)}
+LAYERS = {
+    **{
+        f"{kind}{n}d, {told}": (lambda n=n, kind=kind, options=options: getattr(nn, f"{kind}{n}d")(**options), (4, *at))
+        for kind, told, options in (
+            ("MaxPool", "by 2", {"kernel_size": 2}),
+            ("MaxPool", "padded", {"kernel_size": 3, "stride": 1, "padding": 1}),
+            ("AvgPool", "by 2", {"kernel_size": 2}),
+            ("AvgPool", "padded", {"kernel_size": 3, "stride": 1, "padding": 1}),
+            ("AdaptiveAvgPool", "to 2", {"output_size": 2}),
+            ("AdaptiveMaxPool", "to 2", {"output_size": 2}),
+            ("Conv", "of 3", {"in_channels": 4, "out_channels": 3, "kernel_size": 3, "padding": 1}),
+            ("Conv", "of groups", {"in_channels": 4, "out_channels": 4, "kernel_size": 2, "groups": 2, "stride": 2}),
+            ("ConvTranspose", "of 2", {"in_channels": 4, "out_channels": 3, "kernel_size": 2, "stride": 2}),
+            ("InstanceNorm", "learnt", {"num_features": 4, "affine": True}),
+            ("BatchNorm", "learnt", {"num_features": 4}),
+            ("ReflectionPad", "by 1", {"padding": 1}),
+            ("ReplicationPad", "by 1", {"padding": 1}),
+            ("ConstantPad", "by 1", {"padding": 1, "value": 0.5}),
+        )
+        for n, at in PLACES.items()
+        if (kind, n) != ("ReflectionPad", 3) or RELEASE >= (2, 1)
+    },
+    **{
+        f"Upsample, {mode}": (lambda mode=mode: nn.Upsample(scale_factor=2, mode=mode), (4, *at))
+        for mode, at in (("nearest", PLACES[2]), ("linear", PLACES[1]), ("bilinear", PLACES[2]), ("bicubic", PLACES[2]))
+    },
+    **{
+        f"{kind} of {of}": (lambda kind=kind: getattr(nn, kind)(), shape)
+        for kind in ("ReLU", "GELU", "SiLU", "Sigmoid", "Tanh", "PReLU", "Softplus", "ELU", "Hardswish", "LeakyReLU")
+        for of, shape in (("rows", (7,)), ("images", (3, 2, 5)))
+    },
+    **{
+        f"{kind} along {dim}": (lambda kind=kind, dim=dim: getattr(nn, kind)(dim), (3, 5))
+        for kind in ("Softmax", "LogSoftmax")
+        for dim in (1, -1)
+    },
+    "Linear": (lambda: nn.Linear(5, 3), (5,)),
+    "Linear of rows": (lambda: nn.Linear(5, 3), (4, 5)),
+    "LayerNorm": (lambda: nn.LayerNorm(6), (3, 6)),
+    "LayerNorm of images": (lambda: nn.LayerNorm((4, 2, 3)), (4, 2, 3)),
+    "GroupNorm": (lambda: nn.GroupNorm(2, 4), (4, 2, 3)),
+    "LocalResponseNorm": (lambda: nn.LocalResponseNorm(3), (5, 2, 3)),
+    "Flatten": (nn.Flatten, (4, 2, 3)),
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), (4, 2, 3)),
+    "PixelUnshuffle": (lambda: nn.PixelUnshuffle(2), (2, 2, 4)),
+    "Unfold": (lambda: nn.Unfold(2), (2, 3, 3)),
+    "Fold": (lambda: nn.Fold((3, 3), 2), (8, 4)),
+    "Dropout": (nn.Dropout, (4, 3)),
+    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (3, 4)),
+    **{
+        kind: (lambda kind=kind: first(getattr(nn, kind)(3, 2, batch_first=True)), (4, 3))
+        for kind in ("RNN", "LSTM", "GRU")
+    },
+}
+FEW = 5  # different examples
+CASES = (  # how many places, or None for more than 65,536 numbers, and how they lie
+    *((None, "contiguous"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
+    *((11, "gappy"), (8, "batch second"), (9, "channels last")),
+)
+# True torch: it has no such thing of no examples, or no way back there.
+NOT_OF_NOTHING = ("InstanceNorm", "PixelShuffle", "PixelUnshuffle")
+
+
+def examples_of(name: str) -> np.ndarray:
+    """FEW examples for the layer of this name; no number is a corner of an activation."""
+    return Twin(torch.float32, (FEW, *LAYERS[name][1]), values="fractions").array() + 1 / 16
+
+
+def batches(name: str) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+    """Leaves in which these examples take turns, each with the example's number at each place."""
+    examples = examples_of(name)
+    for count, layout in CASES:
+        if count != 0 or not name.startswith(NOT_OF_NOTHING):
+            turns = np.arange(2**16 // examples[0].size + 1 if count is None else count) % FEW
+            yield (
+                Twin(torch.float32, (len(turns), *examples.shape[1:]), layout, grad=True).tensor(examples[turns]),
+                turns,
+            )
