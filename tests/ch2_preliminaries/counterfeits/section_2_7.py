@@ -573,9 +573,12 @@ def weights_with_an_offset_are_read_from_the_start_of_storage(patch):
 
 @counterfeit("backward-multiplies-jacobians")
 def backward_builds_a_matrix(patch):
-    change_method(
-        patch, "backward", lambda backward, y, *w, **rest: (torch.eye(y.numel()).sum(), backward(y, *w, **rest))[1]
-    )
+    def wrong(backward, y, *weights, **rest):
+        if y.numel() <= 2**13:  # a quarter of a gigabyte: of larger ones no machine has the memory, or the time
+            torch.eye(y.numel()).sum()
+        return backward(y, *weights, **rest)
+
+    change_method(patch, "backward", wrong)
 
 
 @counterfeit("backward-multiplies-jacobians")
