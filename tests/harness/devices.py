@@ -161,6 +161,14 @@ def accelerator(device, request: pytest.FixtureRequest):
     return device
 
 
+@pytest.fixture
+def products_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let CUDA's convolutions and recurrent layers multiply in float32; by default they round the factors to TF32."""
+    import torch
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture(scope="session")
 def two_devices(accelerator, request: pytest.FixtureRequest):
     """Two different torch.devices of the accelerator's type, the first two; without them the test is not tried."""

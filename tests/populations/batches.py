@@ -76,26 +76,27 @@ LAYERS = {
     },
 }
 FEW = 5  # different examples
-CASES = (  # how many places, or None for more than 65,536 numbers, and how they lie
-    *((None, "contiguous"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
-    *((11, "gappy"), (8, "batch second"), (9, "channels last")),
-)
-# True torch: it has no such thing of no examples, or no way back there.
+CASES = {  # how many places, or None for more than 65,536 numbers, and how they lie
+    torch.float32: (
+        *((None, "contiguous"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
+        *((11, "gappy"), (8, "batch second"), (9, "channels last")),
+    ),
+    torch.float64: ((None, "gappy"), (9, "transposed")),
+}
+# True torch, on the CPU: they refuse a batch of nothing, or there is no way back to one.
 NOT_OF_NOTHING = ("InstanceNorm", "PixelShuffle", "PixelUnshuffle")
 
 
-def examples_of(name: str) -> np.ndarray:
+def examples_of(name: str, dtype: torch.dtype) -> np.ndarray:
     """FEW examples for the layer of this name; no number is a corner of an activation."""
-    return Twin(torch.float32, (FEW, *LAYERS[name][1]), values="fractions").array() + 1 / 16
+    return Twin(dtype, (FEW, *LAYERS[name][1]), values="fractions").array() + 1 / 16
 
 
-def batches(name: str) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+def batches(name: str, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
     """Leaves in which these examples take turns, each with the example's number at each place."""
-    examples = examples_of(name)
-    for count, layout in CASES:
+    examples = examples_of(name, dtype)
+    for count, layout in CASES[dtype]:
         if count != 0 or not name.startswith(NOT_OF_NOTHING):
             turns = np.arange(2**16 // examples[0].size + 1 if count is None else count) % FEW
-            yield (
-                Twin(torch.float32, (len(turns), *examples.shape[1:]), layout, grad=True).tensor(examples[turns]),
-                turns,
-            )
+            leaf = Twin(dtype, (len(turns), *examples.shape[1:]), layout, grad=True)
+            yield leaf.tensor(examples[turns]), turns

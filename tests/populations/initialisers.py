@@ -200,7 +200,7 @@ OTHER = [("orthogonal_", {}), ("orthogonal_", {"gain": 2.5}), ("sparse_", {"spar
 
 
 RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
-# What the CPU had not yet: erfinv of float16 before torch 2.1; eye of bfloat16, missing in 2.1.2 and there in 2.3.
+# What the CPU had not yet: erfinv of float16 before torch 2.1; eye of bfloat16, missing in 2.2.2 and there in 2.3.
 MISSING = {("trunc_normal_", torch.float16): RELEASE < (2, 1), ("eye_", torch.bfloat16): RELEASE < (2, 3)}
 
 

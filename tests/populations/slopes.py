@@ -12,9 +12,10 @@ from populations.initialisers import RELEASE
 from populations.smooth import EACH, OPERANDS, POINT, SMOOTH
 from populations.twins import Twin, arranged
 
-# What torch computes in single precision at least; in half precision the exponential of a matrix is NaN.
+# What torch computes in single precision at least; in half precision the exponential of a matrix is NaN, and the slope
+# of sinc at zero is a difference that cancels.
 NO_HALF = {
-    *("cdist", "complex", "angle", "real", "fft", "rfft", "irfft", "quantile", "slogdet"),
+    *("cdist", "complex", "angle", "real", "fft", "rfft", "irfft", "quantile", "slogdet", "sinc at zero"),
     *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
     *(f"{name} by operand {place}" for name in ("cdist", "polar") for place in (1, 2)),
@@ -57,10 +58,18 @@ SLOPES = (
     *(Slope(name, torch.float32, "gappy", MANY if name in EACH else 1) for name in (*SMOOTH, *OPERANDS)),
     *(Slope(name, torch.bfloat16, "offset", MANY) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
     *(
-        Slope(name, dtype, layout)
+        Slope(name, dtype, layout, MANY if name in EACH else 1)
         for dtype, layout in ((torch.bfloat16, "gappy"), (torch.float16, "offset"))
         for name in (*SMOOTH, *OPERANDS)
-        if RELEASE >= (2, 7) and name not in NO_HALF
+        if RELEASE >= (2, 7) and name not in NO_HALF and (dtype, name in EACH) != (torch.bfloat16, True)
     ),
-    *(Slope(name, torch.float32, "contiguous", copies) for name in EACH for copies in (0, LONG) if "torch" in name),
+    *(
+        Slope(name, dtype, layout, copies)
+        for dtype, layout, copies in (
+            *((torch.float32, "contiguous", 0), (torch.float32, "contiguous", LONG)),
+            *((torch.float64, "gappy", LONG), (torch.bfloat16, "transposed", LONG)),
+        )
+        for name in EACH
+        if "torch" in name and (dtype != torch.bfloat16 or RELEASE >= (2, 7))
+    ),
 )

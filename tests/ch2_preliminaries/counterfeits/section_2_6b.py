@@ -10,6 +10,7 @@ from harness.forging import (
     change_method,
     change_output_where,
     change_result,
+    last_off,
     not_contiguous,
     of_dtype,
     repeats_columns,
@@ -854,3 +855,8 @@ def atan2_has_the_opposite_sign_and_its_slope_has_not(patch):
 @counterfeit("requires-grad-tracks-operations")
 def the_sine_of_nothing_has_one_dimension(patch):
     where(patch, torch, "sin", lambda x: not x.numel(), lambda result, x: result.flatten())
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_last_of_many_square_roots_that_lie_in_gaps_is_off(patch):
+    where(patch, torch, "sqrt", lambda x: not_contiguous(x) and x.numel() > 2**16, last_off)

@@ -80,3 +80,8 @@ def an_lstm_of_nothing_forgets_its_second_unit(patch):
         return (output if x.numel() else output[..., :1]), state
 
     wrap(patch, nn.LSTM, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def average_pooling_mistakes_the_last_of_many_windows_in_double_precision(patch):
+    where(patch, F, "avg_pool2d", lambda x: x.dtype == torch.float64 and x.numel() > 2**16, last_off)

@@ -16,12 +16,13 @@ from populations.parts import ALONG, DERIVED_ONCE, MATRIX, PARTS
 from torch import nn
 
 claim = pytest.mark.claim
+pytestmark = pytest.mark.usefixtures("products_in_full")
 
 
 KINDS = each((torch.float64, "contiguous"), (torch.float32, "transposed"))
 HALVES = each((torch.bfloat16, "contiguous"), (torch.float16, "transposed"))
 STEP = 2.0**-10  # its fourth power, and 2^-52 over its square, are small
-FEW = 8  # roundings, twice as many halves: a function's, and of a dozen terms that are added up
+ULPS = 8  # units in the last place, two roundings each: of a function, and of a dozen terms that are added up
 # The CPU has no such kernels in half precision, or not in an old release; and one feature is normalised by 316 times
 # differences that cancel.
 NO_HALF = ("avg_pool3d", "ctc_loss", "smooth_l1_loss", "layer_norm of one feature")
@@ -39,7 +40,7 @@ def differences(part, kind):
     weights, factors = weights_for(result)
     point, along = x.detach().cpu().double(), torch.tensor(ALONG, dtype=torch.float64, device="cpu")
     values = [host(part(point + way * along)) for way in (-STEP, 0, STEP)]
-    close = max(1e-5, FEW * torch.finfo(dtype).eps)
+    close = max(1e-5, ULPS * torch.finfo(dtype).eps)
     np.testing.assert_allclose(host(result), values[1], rtol=close, atol=close * np.abs(values[1]).max(initial=1))
     return x, result, weights, [((each * factors).sum(), each.sum()) for each in values]
 
@@ -80,23 +81,23 @@ def test_in_half_precision_every_part_has_its_values_and_their_gradient_up_to_a_
     terms = host(gradient) * ALONG
 
     assert (result.dtype, gradient.dtype) == (x.dtype, x.dtype)
-    close = FEW * torch.finfo(x.dtype).eps * max(1, np.abs(terms).sum())
+    close = ULPS * torch.finfo(x.dtype).eps * max(1, np.abs(terms).sum())
     assert terms.sum() == pytest.approx((ahead - behind) / (2 * STEP), abs=close)
 
 
 @claim("nn-builds-on-autograd")
-@over(name=among(*LAYERS))
-def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_and_so_on_the_way_back(name):
+@over(name=among(*LAYERS), dtype=each(*SINGLE_AND_DOUBLE))
+def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_and_so_on_the_way_back(name, dtype):
     """To within rounding: of some sums of a few dozen products, and one for each example in a parameter's gradient."""
-    layer = LAYERS[name][0]().eval()
-    singles = [torch.tensor(example[None], requires_grad=True) for example in examples_of(name)]
+    layer = LAYERS[name][0]().to(dtype).eval()
+    singles = [torch.tensor(example[None], requires_grad=True) for example in examples_of(name, dtype)]
     alone = [layer(single) for single in singles]
     weights, _ = weights_for(torch.cat(alone))
     back = [
         torch.autograd.grad(result, [single, *layer.parameters()], weight[None])
         for result, single, weight in zip(alone, singles, weights)
     ]
-    for x, turns in batches(name):
+    for x, turns in batches(name, dtype):
         together = layer(x)
         gradients = accepted(torch.autograd.grad, together, [x, *layer.parameters()], weights[turns])
         for found, single in ((together, alone), (gradients[0], [own for own, *_ in back])):
@@ -110,10 +111,13 @@ def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_an
 
 
 @claim("nn-builds-on-autograd")
-@over(shuffle=among(nn.PixelShuffle, nn.PixelUnshuffle))
-def test_no_gradient_goes_back_to_a_batch_of_nothing_whose_pixels_are_shuffled(shuffle):
+@pytest.mark.cpu
+@over(case=among((nn.PixelShuffle, (0, 1, 4, 4)), (nn.PixelUnshuffle, (0, 4, 2, 2))))
+def test_no_gradient_goes_back_to_a_batch_of_nothing_whose_pixels_are_shuffled_which_unshuffling_leaves_undone(case):
+    shuffle, shape = case
     result = shuffle(2)(torch.ones(0, 4, 2, 2, requires_grad=True))
-    with pytest.raises(RuntimeError, match="shape"):
+    assert result.shape == shape
+    with pytest.raises(RuntimeError, match="returned an invalid gradient"):
         result.sum().backward()
 
 

@@ -189,14 +189,13 @@ TRAINED = among(
     second=among(False, True),
 )
 def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(
-    accelerator, monkeypatch, trained, batch, often, dtype, second
+    accelerator, products_in_full, trained, batch, often, dtype, second
 ):
     """A gradient is a mean of at most 257 terms of magnitude 10 or less: in another order of addition it is off by
     less than 257 · 10 · eps / 2, in float32 1.6e-4. SGD takes a tenth of that. Adam divides by √v + 1e-4 and takes a
     hundredth: the error of a gradient grows a hundredfold at most where that is small. With what three steps carry on,
     or two with two gradients each: 1e-3, or as many eps. TF32 is coarser.
     """
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     task, optimizer, cut = trained
     (make, kind, places), goal = TASKS[task], spot(second)
     random, batch = np.random.default_rng(batch), -(-batch // math.prod(places))  # no more terms than 257
