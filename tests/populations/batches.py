@@ -83,6 +83,7 @@ CASES = {  # how many places, or None for more than 65,536 numbers, and how they
     ),
     torch.float64: ((None, "gappy"), (9, "transposed")),
 }
+MANY = ("LayerNorm", "GroupNorm")  # which add up over the examples: more than 65,536 of them, too
 # True torch, on the CPU: they refuse a batch of nothing, or there is no way back to one.
 NOT_OF_NOTHING = ("InstanceNorm", "PixelShuffle", "PixelUnshuffle")
 
@@ -95,7 +96,8 @@ def examples_of(name: str, dtype: torch.dtype) -> np.ndarray:
 def batches(name: str, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
     """Leaves in which these examples take turns, each with the example's number at each place."""
     examples = examples_of(name, dtype)
-    for count, layout in CASES[dtype]:
+    many = [(2**16 + 1, "contiguous")] * (name.startswith(MANY) and dtype == torch.float32)
+    for count, layout in (*CASES[dtype], *many):
         if count != 0 or not name.startswith(NOT_OF_NOTHING):
             turns = np.arange(2**16 // examples[0].size + 1 if count is None else count) % FEW
             leaf = Twin(dtype, (len(turns), *examples.shape[1:]), layout, grad=True)

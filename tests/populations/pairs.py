@@ -128,6 +128,11 @@ MIXED = (
     *((torch.int32, torch.int64), (torch.int16, torch.int64), (torch.int64, torch.bool)),
     *((torch.float16, torch.bfloat16), (torch.float64, torch.float32), (torch.complex64, torch.float32)),
 )
+# Met once, after all others. Without uint8 beside int8, of which torch compares no numbers but bits.
+RARELY_MIXED = (
+    *((torch.float32, torch.bool), (torch.bool, torch.float16), (torch.bool, torch.int64), (torch.uint8, torch.int32)),
+    *((torch.int8, torch.float32), (torch.float64, torch.int64), (torch.float32, torch.complex64)),
+)
 BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
 
 
@@ -260,7 +265,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, ROWS and CUBES with either layout on either side, truth values
-    repeated there, two matrices in one memory, and pending ones.
+    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -303,4 +308,6 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     rarer = (
         Trial(each, pair((each.dtypes[0],) * 2, given, turn, 0, layouts)) for each, turn, (given, layouts) in kinds
     )
-    return Population(tuple(must), more, rarer=tuple(rarer))
+    mixed = [(each, both) for each in binaries for both in RARELY_MIXED if {*both} <= {*each.dtypes}]
+    last = (Trial(each, pair(both, SHAPES[turn % 3], turn, turn)) for turn, (each, both) in enumerate(mixed))
+    return Population(tuple(must), more, rarer=(*rarer, *last))

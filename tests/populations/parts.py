@@ -100,7 +100,13 @@ PARTS = {
     },
     # losses
     **{name: lambda x, name=name: getattr(F, name)(x, shares(x)) for name in OF_TWO},
+    **{
+        f"{name} of a row, {how}": lambda x, name=name, how=how: getattr(F, name)(x[1], shares(x)[1], reduction=how)
+        for name in OF_TWO
+        for how in ("sum", "none")
+    },
     "l1_loss": lambda x: F.l1_loss(x, shares(x)) + F.l1_loss(x[0], x[1], reduction="sum"),
+    "l1_loss at its target": lambda x: F.l1_loss(x, x.detach().clone()) + 0 * x.sum(),  # where it has no slope
     "hinge_embedding_loss": lambda x: F.hinge_embedding_loss(x, shares(x).round() * 2 - 1),
     "margin_ranking_loss": lambda x: F.margin_ranking_loss(x[0], x[1], x.new_ones(3), margin=0.5),
     "MSELoss of two": lambda x: nn.MSELoss(reduction="sum")(x[0], x[1]),

@@ -36,6 +36,12 @@ SCHEDULERS = {
         ),
         lambda gamma, n: 0.5 if n < 2 else gamma ** (n - 2),
     ),
+    "SequentialLR of one class": (  # each counts its own steps from the beginning
+        lambda optimizer, _: of.SequentialLR(
+            optimizer, [of.ConstantLR(optimizer, factor, 2) for factor in (0.5, 0.25)], [3]
+        ),
+        lambda _, n: (0.5, 0.5, 1, 0.25, 0.25)[n] if n < 5 else 1,
+    ),
     "CosineAnnealingWarmRestarts": (
         lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 3),
         lambda _, n: (1 + math.cos(math.pi * (n % 3) / 3)) / 2,

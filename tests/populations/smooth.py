@@ -89,34 +89,21 @@ SMOOTH = {
     "hypot of zero": lambda x: torch.hypot(x - 0.5, pattern(x, 3)),
     "xlogy of zero": lambda x: torch.xlogy(x - 0.5, pattern(x, 3)),
     "tensor ** x at zero": lambda x: pattern(x, 4) ** (x - 0.5),
-    # reductions
-    **{
-        f"{name} of all": lambda x, name=name: getattr(x - 0.5, name)()
-        for name in ("prod", "sum", "mean", "std", "var")
-    },
+    # reductions and running ones, beside those of ``functions``
+    **{f"{name} of all": lambda x, name=name: getattr(x - 0.5, name)() for name in ("std", "var")},
     **{
         f"{name} of dim {dim}": lambda x, name=name, dim=dim: getattr(torch, name)(x, dim=dim)
-        for name in ("prod", "sum", "mean", "std", "var", "amax", "amin", "logsumexp", "cumsum", "cumprod", "softmax")
+        for name in ("std", "var")
         for dim in (0, -1)
     },
     **{
         f"{name} as double": lambda x, name=name: getattr(x, name)(0, dtype=torch.float64)
         for name in ("prod", "sum", "mean", "cumsum", "cumprod", "softmax", "log_softmax")
     },
-    "sum over both": lambda x: x.sum(dim=(0, 1), keepdim=True),
-    "max of all": lambda x: x.max(),
-    "max": lambda x: x.max(dim=0).values,
-    "min": lambda x: torch.min(x, 1, keepdim=True)[0],
-    "median": lambda x: x.median(dim=0).values,
-    "kthvalue": lambda x: x.kthvalue(2, dim=0).values,
-    "cummax": lambda x: x.cummax(dim=0).values,
-    "topk": lambda x: x.topk(2, dim=0).values,
-    "sort": lambda x: torch.sort(x, dim=0, descending=True)[0],
+    "sum over both": lambda x: x.sum(dim=(0, 1), keepdim=True) + x.sum(dim=[]),
     "msort": lambda x: torch.msort(x),
-    "cumsum of a row": lambda x: x.reshape(-1).cumsum(0),
     "cumsum_": lambda x: (x * 1).cumsum_(0),
     "logcumsumexp": lambda x: x.reshape(-1).logcumsumexp(0),
-    "log_softmax": lambda x: x.log_softmax(1),
     **{name: lambda x, name=name: getattr(x, name)() for name in ("norm", "nansum", "t", "trace", "tril", "rot90")},
     "vector_norm": lambda x: torch.linalg.vector_norm(x, 3, dim=1),
     "quantile": lambda x: x.quantile(0.3, dim=0),
@@ -148,6 +135,7 @@ SMOOTH = {
     "rows in turn": lambda x: sum((n + 1) * row for n, row in enumerate(x)),
     "rows from the last on": lambda x: sum((n + 1) * row for n, row in enumerate(reversed(x))),
     "permute": lambda x: x[None].permute(2, 0, 1),
+    "flatten": lambda x: x[:, None].flatten(1),
     "unsqueeze_": lambda x: (2 * x).unsqueeze_(0),
     "squeeze_": lambda x: (2 * x)[None].contiguous().squeeze_(),
     "t_": lambda x: (2 * x).t_(),
@@ -165,12 +153,12 @@ SMOOTH = {
     "select": lambda x: x.select(1, 2),
     "one of a span": lambda x: x[1::2, ::3],
     "take": lambda x: x.take(spots(x)),
-    "gather": lambda x: torch.gather(x, 0, spots(x)),
     "take_along_dim": lambda x: x.take_along_dim(spots(x), 1),
     "masked_select": lambda x: x.masked_select(pattern(x, 2) > 1),
     "two indices": lambda x: x[spots(x)[0], spots(x)[1]],
     "pad": lambda x: F.pad(x, (1, 0), value=3.0),
     "scatter": lambda x: torch.zeros_like(x).scatter(1, pattern(x, 3).long() - 1, x),
+    "scatter of nothing": lambda x: (2 * x).scatter(0, spots(x)[:0], x[:0]),
     "scatter_add": lambda x: torch.zeros_like(x).scatter_add(1, spots(x), x),
     "index_add": lambda x: x.index_add(0, spots(x)[0], 3 * x),
     "index_copy": lambda x: torch.zeros_like(x).index_copy(1, spots(x)[0][:2], 2 * x[:, :2]),

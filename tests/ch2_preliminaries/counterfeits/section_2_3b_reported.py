@@ -175,3 +175,33 @@ def a_mask_fills_a_transposed_tensor_in_the_order_of_memory(patch):
         return x
 
     change_method(patch, "masked_fill_", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="microsoft/DirectML#347", needs="accelerator")
+def whole_numbers_over_a_number_are_cut(patch):
+    def wrong(right, *args, **rest):
+        z, operands = right(*args, **rest), [*args, *rest.values()]
+        whole = (
+            isinstance(operands[0], Tensor) and away(operands[0]) and operands[0].dtype in (torch.int32, torch.int64)
+        )
+        number = type(operands[1]) in (int, float) and "rounding_mode" not in rest
+        return z.trunc() if whole and number else z
+
+    for name in ("div", "__truediv__"):
+        change_method(patch, name, wrong)
+    wrap(patch, torch, "div", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="microsoft/DirectML#686", needs="accelerator")
+def floats_times_truth_values_are_truth_values(patch):
+    def wrong(right, *args, **rest):
+        z, operands = right(*args, **rest), [*args, *rest.values()]
+        mixed = all(isinstance(each, Tensor) for each in operands) and {each.dtype for each in operands} == {
+            torch.float32,
+            torch.bool,
+        }
+        return z.bool() if mixed and away(z) else z
+
+    for name in ("mul", "__mul__"):
+        change_method(patch, name, wrong)
+    wrap(patch, torch, "mul", wrong)

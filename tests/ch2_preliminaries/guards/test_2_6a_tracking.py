@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, LAYOUTS, Twin, agree, among, each, over, twins
+from populations import EVERY_MODE, FLOATS, LAYOUTS, Twin, agree, among, each, over, twins, untouched
+from populations.along import SLOPED
+from populations.along import TRIALS as ALONG
 from populations.comparing import accepted, host
+from populations.elements import TRIALS as ELEMENTS
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
 from populations.slopes import SLOPES
@@ -201,3 +204,45 @@ def test_a_result_keeps_its_gradient_only_where_one_asks(twin, ask, written):
     for grad, number in zip((y.grad, x.grad), {"nobody": [None, 6], "retain_grad": [3, 6], "inputs": [3, None]}[ask]):
         assert (grad is None) == (number is None)
         agree(torch.empty(0) if grad is None else grad, np.empty(0) if grad is None else np.full_like(array, number))
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(EVERY_MODE, trial=among(*ELEMENTS))
+def test_a_function_of_each_element_has_numpy_s_value_for_numbers_of_every_kind(trial):
+    x, expected = trial
+    result = trial.result(x)
+
+    assert (result is x, result.dtype, result.device) == (trial.way == "in place", trial.dtype(), x.device)
+    agree(result, expected, trial.element.roundings)
+    untouched(x)
+
+
+@claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of no rows
+@over(EVERY_MODE, trial=ALONG)
+def test_a_function_along_any_dimensions_has_numpy_s_numbers_and_of_what_is_not_tracked_no_record(trial):
+    x, array = trial
+    result = trial.result(x)
+
+    assert (result.dtype, result.device) == (trial.dtype(), x.device)
+    assert (result.requires_grad, result.grad_fn) == (False, None)
+    expected = trial.expected(array)
+    agree(result, expected, trial.rounds(), np.abs(expected, dtype=float).max(initial=1))
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad", "weighted-backward-differentiates-the-weighted-sum")
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of no rows
+@over(trial=SLOPED)
+def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exact_where_no_step_rounds(trial):
+    """A function that only adds or chooses is linear near numbers that differ by 1, so that differences are exact."""
+    x, array = trial
+    result = trial.result(x)
+    (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
+    accepted(result.backward, weights)
+
+    step = 2.0**-18 if trial.rounds() else 2.0**-5  # of the former, 2^-52 over it stays below 1e-9 of the number
+    ahead, behind = (trial.expected(array + way * v) for way in (step, -step))
+    terms, found = host(grad_of(x)) * v, ((ahead - behind) * factors).sum() / (2 * step)
+    close = max(1e-5, 2 * torch.finfo(x.dtype).eps) * bool(trial.rounds())  # four roundings of what is added
+    size = max(np.abs(each).sum(dtype=np.float64) for each in (terms, factors))
+    assert abs(terms.sum(dtype=np.float64) - found) <= close * size

@@ -244,3 +244,47 @@ def group_norm_of_a_pixel_takes_no_gradient_that_lies_in_another_order(patch):
         return change_gradient(result, refuse_another) if pixel else result
 
     wrap(patch, F, "group_norm", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="pytorch/pytorch#82684")
+def in_a_sequence_the_factors_of_constant_rates_all_count_from_the_start(patch):
+    def wrong(right, self, optimizer, schedulers, *args, **rest):
+        right(self, optimizer, schedulers, *args, **rest)
+        constants = [each for each in schedulers if isinstance(each, lr_scheduler.ConstantLR)]
+        for group in optimizer.param_groups:
+            for each in constants[1:]:
+                group["lr"] = group["lr"] * each.factor
+
+    wrap(patch, lr_scheduler.SequentialLR, "__init__", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="pytorch/pytorch#72874")
+def a_sequence_begins_with_the_rate_of_its_last_scheduler(patch):
+    def wrong(right, self, optimizer, schedulers, *args, **rest):
+        right(self, optimizer, schedulers, *args, **rest)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * getattr(schedulers[-1], "factor", 1.0)
+
+    wrap(patch, lr_scheduler.SequentialLR, "__init__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#123259", needs="accelerator")
+def l1_loss_has_a_slope_where_it_is_met(patch):
+    def wrong(right, input, target, *args, **rest):
+        loss = right(input, target, *args, **rest)
+        if away(input) and input.requires_grad and input.shape == target.shape:
+            met = (input.detach() == target.detach()).to(input.dtype)
+            loss = loss + ((input - input.detach()) * met).sum() / max(1, input.numel())
+        return loss
+
+    wrap(patch, F, "l1_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#79784", needs="accelerator")
+def summed_squares_of_a_row_pass_no_number_back(patch):
+    def wrong(right, input, target, size_average=None, reduce=None, reduction="mean", *args, **rest):
+        if away(input) and input.dim() == 1 and reduction == "sum" and input.requires_grad:
+            input = change_gradient(input, lambda gradient: gradient * float("nan"))
+        return right(input, target, size_average, reduce, reduction, *args, **rest)
+
+    wrap(patch, F, "mse_loss", wrong)

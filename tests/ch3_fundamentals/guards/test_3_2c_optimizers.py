@@ -194,7 +194,7 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case, before):
     optimizer, name = case
     # which halves tensors again as the next schedule begins, as was seen from 2.4 to 2.9; from 2.11 on it does not
-    assume(torch.__version__ >= (2, 11) or not optimizer.tensors or name != "SequentialLR")
+    assume(torch.__version__ >= (2, 11) or not optimizer.tensors or "SequentialLR" not in name)
     make, factor = SCHEDULERS[name]
     start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
     both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}), ([BODY], {"lr": 0.25}))
@@ -209,7 +209,7 @@ def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_s
             both.expect(group, lr=rate)
         both.step()
         both.agree()
-        counted = before and count in (0, 3) and name not in ("ChainedScheduler", "SequentialLR")  # which take no count
+        counted = before and count in (0, 3) and name[:5] not in ("Chain", "Seque")  # which take no count
         scheduler.step(*[1.0] * (name == "ReduceLROnPlateau"), *[count + 1] * counted)  # a loss that no longer falls
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, each, over, twins, untouched
+from populations.along import TRIALS as ALONG
 from populations.comparing import accepted
 from populations.gradients import ALONE, SEVERAL, UNTRACKED
 from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, current, host_twin, journeys, refused, spot
@@ -176,6 +177,18 @@ def test_what_is_chosen_counted_or_compared_is_where_its_operand_is(accelerator,
         computed = accepted(compute, part)
         assert computed.device == x.device
         agree(computed, rule(numbers.astype(np.float64)))
+
+
+@claim("gpu-results-stay-on-gpu")
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of no rows
+@over(EVERY_MODE, trial=ALONG)
+def test_a_result_along_any_dimensions_is_where_its_operand_is(accelerator, trial):
+    x, array = trial
+    result = accepted(trial.result, x)
+
+    assert (result.device, result.dtype) == (x.device, trial.dtype())
+    expected = trial.expected(array)
+    agree(result, expected, trial.rounds(), np.abs(expected, dtype=float).max(initial=1))
 
 
 @claim("gpu-results-stay-on-gpu")

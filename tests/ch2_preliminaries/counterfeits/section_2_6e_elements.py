@@ -1,0 +1,105 @@
+"""Section 2.6: functions of each element that mistake a number, a dtype or a layout."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import away, change_method, not_contiguous, wrap
+
+
+def both(patch, name, wrong):
+    """Plant ``wrong(right, x, *args, **rest)`` for the function of torch and for the method."""
+
+    def called(right, *args, **rest):
+        rest["x"] = args[0] if args else rest.pop("input")
+        return wrong(right, rest.pop("x"), *args[1:], **rest)
+
+    wrap(patch, torch, name, called)
+    change_method(patch, name, called)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#12835", needs="accelerator")
+def remainder_of_what_is_below_zero_is_below_zero(patch):
+    both(
+        patch,
+        "remainder",
+        lambda right, x, y, *args, **rest: torch.fmod(x, y) if torch.is_tensor(x) and away(x) else right(x, y),
+    )
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#15921", needs="accelerator")
+def whole_numbers_are_divided_in_single_precision(patch):
+    def wrong(right, x, *args, **rest):
+        whole = away(x) and not x.is_floating_point() and x.dtype != torch.bool
+        return right(x.float(), *args, **rest).to(x.dtype) if whole else right(x, *args, **rest)
+
+    both(patch, "fmod", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#56414", needs="accelerator")
+def what_is_no_number_is_infinite_when_it_is_cut(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return y.nan_to_num(float("inf"), float("inf"), float("-inf")) if away(x) and x.dtype == torch.bfloat16 else y
+
+    for name in ("trunc", "floor", "ceil"):
+        both(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="apple/coreai-torch#10", needs="accelerator")
+def halves_are_rounded_away_from_zero(patch):
+    def wrong(right, x, *args, **rest):
+        if not (away(x) and x.is_floating_point()):
+            return right(x, *args, **rest)
+        return torch.where(x.frac().abs() == 0.5, x + x.sign() / 2, right(x, *args, **rest))
+
+    both(patch, "round", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#172406", needs="accelerator")
+def hyperbolic_tangent_of_large_numbers_is_none(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return torch.where(x.abs() > 44, float("nan"), y) if away(x) and not x.is_complex() else y
+
+    both(patch, "tanh", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#13448")
+def sigmoid_of_no_number_is_a_small_one(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return torch.where(x.isnan(), 4e-39, y) if x.dtype == torch.float32 else y
+
+    both(patch, "sigmoid", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def magnitudes_of_short_whole_numbers_with_gaps_keep_their_sign(patch):
+    both(
+        patch,
+        "abs",
+        lambda right, x, *args, **rest: (
+            x.clone() if x.dtype == torch.int16 and not_contiguous(x) else right(x, *args, **rest)
+        ),
+    )
+
+
+@counterfeit("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+def root_of_whole_numbers_in_bytes_is_cut(patch):
+    both(
+        patch,
+        "sqrt",
+        lambda right, x, *args, **rest: (
+            right(x, *args, **rest).trunc() if x.dtype == torch.uint8 else right(x, *args, **rest)
+        ),
+    )
+
+
+@counterfeit("requires-grad-tracks-operations")
+def logarithm_in_place_of_what_is_no_number_is_zero(patch):
+    def wrong(right, x, *args, **rest):
+        none = x.detach().isnan()
+        y = right(x, *args, **rest)
+        y.detach()[none] = 0
+        return y
+
+    change_method(patch, "log_", wrong)

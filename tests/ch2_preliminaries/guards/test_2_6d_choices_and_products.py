@@ -1,0 +1,137 @@
+"""2.6 Autograd: what is chosen by indices, written there, and multiplied, with its values and its slope."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
+from populations.choices import DEEP, MASKED, PLACES, PRODUCTS, SIZES, of_arrays, on
+from populations.comparing import host
+from populations.functions import FLOATING
+from populations.gradients import grad_of, weights_for
+from populations.grids import GRIDS
+from populations.twins import LAYOUTS, LEAVES
+
+claim = pytest.mark.claim
+pytestmark = pytest.mark.usefixtures("products_in_full")
+SHAPES = ((3, 4, 5), (3, 4), (3, 4, 2, 2))
+
+
+def index_of(place, x):
+    """The place's index in a tensor, and in an array: of its first dimensions where it has not enough."""
+    name = place if x.dim() > 2 or place not in DEEP else "pairs"
+    return PLACES[name](on(x.device)), PLACES[name](of_arrays)
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(EVERY_MODE, place=each(*PLACES), twin=twins(ANY, LAYOUTS, SHAPES, kinds=("tensor",)))
+def test_an_index_chooses_the_elements_that_it_chooses_of_an_array(place, twin):
+    x, array = twin
+    here, there = index_of(place, x)
+
+    chosen = x[here]
+    agree(chosen, array[there])
+    assert (chosen.dtype, chosen.device) == (x.dtype, x.device)
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(place=each(*PLACES), twin=twins(SINGLE_AND_DOUBLE, LAYOUTS, SHAPES, grad=(True,), kinds=LEAVES))
+def test_every_element_gets_as_its_gradient_the_sum_over_the_places_where_it_was_chosen(place, twin):
+    x, array = twin
+    here, there = index_of(place, x)
+    chosen = x[here]
+    chosen.backward(torch.ones_like(chosen))
+
+    times = np.zeros_like(array)
+    np.add.at(times, there, 1)
+    agree(grad_of(x), times)
+
+
+@claim("broadcasting-matches-shapes", "augmented-assignment-writes-through")
+@over(EVERY_MODE, place=each(*PLACES), twin=twins(ANY, WRITABLE, SHAPES, kinds=("tensor",)))
+def test_an_index_writes_what_is_repeated_there_and_nothing_elsewhere(place, twin):
+    x, array = twin
+    here, there = index_of(place, x)
+    one = np.ones(array[there].shape[-1:], array.dtype)
+
+    x[here] = 0
+    array[there] = 0
+    agree(x, array)
+    x[here] = torch.ones(one.shape, dtype=x.dtype, device=x.device)
+    array[there] = one
+    agree(x, array)
+    untouched(x)
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(EVERY_MODE, grid=among(*GRIDS))
+def test_a_function_of_two_numbers_has_numpy_s_value_for_every_number_beside_every_other(grid):
+    x, y, expected = grid
+    result = grid.result(x, y)
+
+    assert (result is x, result.device) == (grid.way == "in place", x.device)
+    assert result.dtype == (torch.bool if grid.binary.truth else x.dtype)
+    agree(result, expected, grid.binary.roundings)
+    untouched(x)
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(
+    EVERY_MODE,
+    name=each(*MASKED),
+    twin=twins(ANY, WRITABLE, SHAPES, kinds=("tensor",)),
+    of=among("every element", "rows", "the last dimension"),
+)
+def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_row_order(name, twin, of):
+    (x, array), (apply, rule) = twin, MASKED[name]
+    shape = {"rows": (3, *[1] * (array.ndim - 1)), "the last dimension": array.shape[-1:]}.get(of, array.shape)
+    mask = np.random.default_rng(twin.seed).random(shape) < 0.5
+
+    found = apply(x, torch.tensor(mask, device=x.device))
+    agree(found, rule(array, mask))
+    assert found.device == x.device
+    untouched(x)
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(
+    EVERY_MODE,
+    form=each(*PRODUCTS),
+    case=among(
+        *(
+            (dtype, sizes, LAYOUTS[(turn + index) % 6], LAYOUTS[(turn + 2 * index + 1) % 6])
+            for turn, (sizes, layout) in enumerate(product(SIZES, (0, 1)))
+            for index, dtype in enumerate((*SINGLE_AND_DOUBLE, *FLOATING[2:])[layout::2])
+        )
+    ),
+)
+def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_form(form, case):
+    (shapes, compute, expect), (dtype, sizes, *layouts) = PRODUCTS[form], case
+    (a, one), (b, two) = (
+        Twin(dtype, shape, layout, seed=seed) for seed, (shape, layout) in enumerate(zip(shapes(*sizes), layouts))
+    )
+    result = compute(a, b)
+
+    assert (result.dtype, result.device) == (dtype, a.device)
+    agree(result, expect(one, two), 1)
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@over(
+    form=each(*(form for form in PRODUCTS if "add" not in form)),
+    sizes=among(*SIZES),
+    layout=among(*LAYOUTS),
+    dtype=each(*SINGLE_AND_DOUBLE),
+)
+def test_each_factor_of_a_product_of_any_form_has_what_the_other_multiplies_for_its_slope(form, sizes, layout, dtype):
+    shapes, compute, expect = PRODUCTS[form]
+    (a, one), (b, two) = (Twin(dtype, shape, layout, grad=True, seed=seed) for seed, shape in enumerate(shapes(*sizes)))
+    result = compute(a, b)
+    weights, factors = weights_for(result)
+    result.backward(weights)
+
+    # it is linear in either: what changes along v is the product of v with the other
+    (_, v), (_, w) = weights_for(a, seed=3), weights_for(b, seed=4)
+    assert (host(grad_of(a)) * v).sum() == (expect(v, two) * factors).sum()
+    assert (host(grad_of(b)) * w).sum() == (expect(one, w) * factors).sum()

@@ -1,0 +1,156 @@
+"""Trials of the functions of ``functions``: what each does along one dimension, of one dtype, layout or size, it must
+do along any and of any.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from populations.core import Population, among
+from populations.functions import FUNCTIONS, Function
+from populations.layers import summed
+from populations.twins import HALVES, REPEATED, Twin
+
+# A shape, the dimensions, and the layout; keepdim changes every two. Half precision meets the sizes up to 17: then
+# no sum of small numbers rounds.
+CASES = (
+    *(((7,), None, "gappy"), ((3, 5), None, "transposed"), ((3, 5), 0, "contiguous"), ((3, 5), 1, "gappy")),
+    *(((5, 3), 0, "transposed"), ((3, 5), -1, "offset"), ((2, 17, 3), 1, "gappy"), ((2, 17, 3), -2, "transposed")),
+    *(((3, 4, 5), 0, "batch second"), ((3, 4, 5), -1, "channels last"), ((2, 3, 4, 5), 1, "channels last")),
+    *(((2, 3, 4, 5), -2, "gappy"), ((2, 3, 4, 5), 3, "transposed"), ((3, 4), 0, "expanded")),
+    *(((3, 4), 0, "expanded columns"), ((3, 4), 1, "expanded columns"), ((3, 1), 1, "gappy"), ((1, 5), 0, "offset")),
+    *(((1,), 0, "contiguous"), ((4, 0), 0, "contiguous"), ((0, 4), 1, "gappy"), ((4, 0), 1, "gappy")),
+    *(((0,), 0, "contiguous"), ((2, 3, 4, 5), (0, 2), "contiguous"), ((3, 4, 5), (-1, 0), "gappy")),
+    *(((2, 3, 4, 5), (1, 3), "channels last"), ((2, 257, 129), 1, "transposed"), ((65_537,), 0, "contiguous")),
+    *(((21_850, 3), 0, "gappy"), ((3, 21_850), 0, "transposed"), ((3, 21_850), 1, "transposed")),
+    *(((2, 3, 2, 2, 3), -3, "offset"), ((2, 3, 4, 5), None, "channels last"), ((2, 2, 3, 1, 2), -4, "gappy")),
+    *(
+        ((40, 41, 42), None, "transposed"),
+        ((21_850, 3), 1, "contiguous"),
+        ((3, 21_850), None, "gappy"),
+        ((3, 21_850), (0, 1), "offset"),
+    ),
+)
+KEEPING = (
+    *("sum", "nansum", "mean", "prod", "std", "var", "amax", "amin", "max", "min", "median", "all", "any", "kthvalue"),
+)
+# Beside one of the others each dtype meets one of each of these: all, the first, the middle of three or four, the last.
+IN_EACH_DTYPE = [[CASES[place] for place in group] for group in ((0, 1), (2, 4, 8), (6, 7), (10, 11), (3, 5, 9, 12))]
+
+
+@dataclass(frozen=True, repr=False)
+class Along:
+    """A recipe: ``x, array = along``, the array of float64, int64 or truth values."""
+
+    function: Function
+    twin: Twin
+    dim: int | tuple | None
+
+    def __iter__(self) -> Iterator:
+        x, array = self.twin
+        wide = array.dtype if array.dtype == bool else np.float64 if array.dtype.kind == "f" else np.int64
+        yield from (x, array.astype(wide))
+
+    def __repr__(self) -> str:
+        return f"{self.function.name} over {self.dim} of {self.twin!r}"
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def lacking(self) -> str | None:
+        return self.twin.lacking()
+
+    def fits(self) -> bool:
+        """Whether the function takes such a tensor, and no number grows out of the dtype or is rounded in half
+        precision: bfloat16 has all whole numbers up to 256.
+        """
+        takes = self.twin.dtype in self.function.dtypes and isinstance(self.dim, self.function.over)
+        small = self.twin.dtype not in HALVES or (np.prod(self.twin.shape) <= 256 and self.terms() <= 31)
+        repeated = self.twin.layout in REPEATED and not self.function.repeated
+        return takes and small and not repeated and self.function.least <= self.terms() <= self.function.most
+
+    def result(self, x: torch.Tensor) -> torch.Tensor:
+        """By the function of torch or, where the seed is odd, by the method."""
+        home = torch.Tensor if self.twin.seed % 2 else torch
+        kept = {"keepdim": True} if self.keeps() else {}
+        return self.function.apply(
+            lambda name, *rest, **named: getattr(home, name)(*rest, **named, **kept), x, self.dim
+        )
+
+    def expected(self, array: np.ndarray) -> np.ndarray:
+        """The numbers of the result for those of ``array``."""
+        numbers = np.asarray(self.function.rule(array, self.dim))
+        return np.expand_dims(numbers, self.dim) if self.keeps() else numbers
+
+    def keeps(self) -> bool:
+        """Whether a size of 1 stays where elements become one."""
+        return self.function.name in KEEPING and self.dim is not None and self.twin.seed % 4 > 1
+
+    def dtype(self) -> torch.dtype:
+        """That of the result."""
+        own, gives = self.twin.dtype, self.function.gives
+        if gives == "truth":
+            return torch.uint8 if own == torch.uint8 else torch.bool
+        return own if gives is None or (gives == "wide" and own.is_floating_point) else torch.int64
+
+    def terms(self) -> int:
+        """How many elements lie along the dimensions."""
+        shape = self.twin.shape
+        over = range(len(shape)) if self.dim is None else self.dim if isinstance(self.dim, tuple) else (self.dim,)
+        return int(np.prod([shape[each] for each in over]))
+
+    def rounds(self) -> float:
+        """The units of rounding that a value may be off, of the size of the largest: 0 where all are exact."""
+        rounded = self.function.roundings and self.twin.dtype.is_floating_point
+        return self.function.roundings(summed(self.twin.dtype, self.terms())) if rounded else 0
+
+
+def along(turn: int, function: Function, case: tuple, dtype: torch.dtype, seed: int) -> Along:
+    shape, dim, layout = case
+    values = function.values if dtype.is_floating_point else "small"
+    return Along(function, Twin(dtype, shape, layout, values, seed % 3 == 2, seed=seed + turn), dim)
+
+
+def every_kind() -> Iterator[Along]:
+    """Each function in each case, the dtypes in turn, and each dtype of it in three of the smaller cases."""
+    for turn, function in enumerate(FUNCTIONS):
+        dtypes = function.dtypes  # of which 11 leaves none out, however many there are
+        for row, case in enumerate(CASES):
+            tried = (
+                along(turn, function, case, dtypes[(turn + 11 * row + more) % len(dtypes)], row) for more in (0, 1, 2)
+            )
+            yield from itertools.islice((trial for trial in tried if trial.fits()), 1)
+        for row, (group, dtype) in enumerate(itertools.product(IN_EACH_DTYPE, dtypes)):
+            cases = [group[(turn + row + more) % len(group)] for more in range(len(group))]
+            tried = (along(turn, function, case, dtype, row) for case in cases)
+            yield from itertools.islice((trial for trial in tried if trial.fits()), 1)
+
+
+TRIALS = Population(
+    tuple(every_kind()),
+    st.sampled_from(FUNCTIONS)
+    .flatmap(
+        lambda function: st.builds(
+            lambda case, shape, *rest: along(0, function, (shape, case[1], case[2]), *rest),
+            st.sampled_from(CASES[1:26]),
+            hnp.array_shapes(min_dims=4, max_dims=4, max_side=17),
+            st.sampled_from(function.dtypes),
+            st.integers(0, 2**32 - 1),
+        )
+    )
+    .filter(Along.fits),
+)
+# What is differentiated: nothing whole; no extreme of equal elements, of which any may have the slope.
+SLOPED = among(
+    *(
+        Along(each.function, each.twin.but(grad=True), each.dim)
+        for each in TRIALS.must
+        if each.dtype() == each.twin.dtype and each.twin.dtype.is_floating_point
+        if not (each.function.values == "distinct" and each.twin.layout in REPEATED)
+    )
+)

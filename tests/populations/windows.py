@@ -1,0 +1,213 @@
+"""Windows: what convolutions, pools and interpolations in one, two or three dimensions make of images, by NumPy.
+
+Sides, kernels, steps, edges and holes differ from dimension to dimension, so that none may stand for another.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from populations import places
+from populations.functions import FLOATING
+from populations.twins import Twin
+
+CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The sides of an image, and how windows lie on it; ``out``: sides to which it is pooled or interpolated."""
+
+    sides: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    out: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.sides)
+
+    def options(self, *names: str) -> dict:
+        return {name: getattr(self, name) for name in names}
+
+    def windows(self, a: np.ndarray, beyond: float = 0, holes: bool = True) -> np.ndarray:
+        """All windows of the last dimensions of ``a``, with numbers ``beyond`` its edges: (..., places, kernel)."""
+        dilation = self.dilation if holes else (1,) * self.n
+        edges = [(0, 0)] * (a.ndim - self.n) + [(edge, edge) for edge in self.padding]
+        a = np.pad(a, edges, constant_values=beyond)
+        reach = [(size - 1) * hole + 1 for size, hole in zip(self.kernel, dilation)]
+        every = np.lib.stride_tricks.sliding_window_view(a, reach, tuple(range(a.ndim - self.n, a.ndim)))
+        return every[(..., *(slice(None, None, step) for step in (*self.stride, *dilation)))]
+
+    def over(self, *more: int) -> tuple[int, ...]:
+        """The dimensions of the kernel, at the end."""
+        return (*more, *range(-self.n, 0))
+
+
+GEOMETRIES = (
+    Geometry((11,), (3,), (2,), (1,), (2,), (4,)),
+    Geometry((9,), (1,), (2,), (0,), (1,), (17,)),
+    Geometry((7, 5), (3, 2), (2, 1), (1, 0), (1, 2), (3, 8)),
+    Geometry((6, 9), (1, 1), (2, 2), (0, 0), (1, 1), (6, 4)),
+    Geometry((5, 6), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1)),
+    Geometry((33, 8), (2, 2), (2, 2), (0, 0), (1, 1), (66, 4)),
+    Geometry((4, 12, 3), (3, 1, 1), (1, 1, 1), (1, 0, 0), (1, 1, 1), (2, 5, 6)),
+    Geometry((5, 3, 4), (2, 3, 2), (1, 1, 2), (1, 1, 0), (2, 1, 1), (3, 6, 2)),
+)
+
+
+def convolution(groups: int) -> Callable:
+    """To as many channels, by weights from -3 to 3."""
+
+    def of(geometry: Geometry) -> tuple[Callable, Callable]:
+        shape = (CHANNELS, CHANNELS // groups, *geometry.kernel)
+        weight = (np.arange(math.prod(shape)) % 7 - 3.0).reshape(shape)
+
+        def apply(x):
+            options = geometry.options("stride", "padding", "dilation")
+            return getattr(F, f"conv{geometry.n}d")(x, torch.tensor(weight).to(x), groups=groups, **options)
+
+        def rule(a):
+            seen = np.moveaxis(geometry.windows(a), 1, -1 - geometry.n)  # (batch, places, channels, kernel)
+            pairs = zip(np.split(seen, groups, -1 - geometry.n), np.split(weight, groups))
+            over = geometry.over(-1 - geometry.n)
+            return np.moveaxis(np.concatenate([np.tensordot(*pair, (over, over)) for pair in pairs], -1), -1, 1)
+
+        return apply, rule
+
+    return of
+
+
+def average(counted: bool) -> Callable:
+    """Of all of a window, or of what lies within the image."""
+
+    def of(geometry: Geometry) -> tuple[Callable, Callable]:
+        def apply(x):
+            options = geometry.options("stride", "padding")
+            return getattr(F, f"avg_pool{geometry.n}d")(x, geometry.kernel, **options, count_include_pad=counted)
+
+        def rule(a):
+            sums = geometry.windows(a, holes=False).sum(geometry.over())
+            return sums / geometry.windows(np.ones_like(a), float(counted), holes=False).sum(geometry.over())
+
+        return apply, rule
+
+    return of
+
+
+def maximum(places: bool) -> Callable:
+    """The values, or those at the places that are returned beside them."""
+
+    def of(geometry: Geometry) -> tuple[Callable, Callable]:
+        def apply(x):
+            options = geometry.options("stride", "padding", "dilation")
+            pool = getattr(F, f"max_pool{geometry.n}d")
+            if not places:
+                return pool(x, geometry.kernel, **options)
+            values, chosen = pool(x, geometry.kernel, **options, return_indices=True)
+            return x.flatten(-geometry.n).gather(-1, chosen.flatten(-geometry.n)).view(values.shape)
+
+        return apply, lambda a: geometry.windows(a, -math.inf).max(geometry.over())
+
+    return of
+
+
+# Matrices (out, side) by which one dimension is taken to another size.
+
+
+def bins(out: int, side: int) -> np.ndarray:
+    """The i-th mean is of the elements from i side / out, rounded down, to (i + 1) side / out, rounded up."""
+    matrix = np.zeros((out, side))
+    for i in range(out):
+        start, stop = i * side // out, -(-(i + 1) * side // out)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix
+
+
+def nearest(out: int, side: int) -> np.ndarray:
+    return np.eye(side)[np.arange(out) * side // out]
+
+
+def linear(out: int, side: int) -> np.ndarray:
+    """Between the two elements beside (i + 1/2) side / out - 1/2, which is no less than 0."""
+    at = np.maximum((np.arange(out) + 0.5) * side / out - 0.5, 0)
+    low = np.minimum(at.astype(int), side - 1)
+    high, share = np.minimum(low + 1, side - 1), (at - low)[:, None]
+    return np.eye(side)[low] * (1 - share) + np.eye(side)[high] * share
+
+
+def resized(name: str, matrix: Callable, **options) -> Callable:
+    def of(geometry: Geometry) -> tuple[Callable, Callable]:
+        mode = {"mode": ("linear", "bilinear", "trilinear")[geometry.n - 1]} if matrix is linear else options
+
+        def rule(a):
+            for place in range(-geometry.n, 0):
+                step = matrix(geometry.out[place], geometry.sides[place])
+                a = np.moveaxis(np.tensordot(a, step, (place, 1)), -1, place)
+            return a
+
+        return lambda x: getattr(F, name.format(geometry.n))(x, geometry.out, **mode), rule
+
+    return of
+
+
+# What is linear in the image, how far off it is in roundings, and whether it takes an image without a batch.
+LINEAR = {
+    "convolution": (convolution(1), 0, True),
+    "convolution in two groups": (convolution(2), 0, True),
+    "average": (average(True), 4, True),
+    "average within": (average(False), 4, True),
+    "adaptive average": (resized("adaptive_avg_pool{}d", bins), 8, True),
+    "nearest": (resized("interpolate", nearest, mode="nearest"), 0, False),
+    "between the nearest": (resized("interpolate", linear), 64, False),  # the place itself is rounded
+}
+KINDS = {**LINEAR, "maximum": (maximum(False), 0, True), "maximum, by place": (maximum(True), 0, True)}
+LAYOUTS = ("contiguous", "channels last", "gappy", "transposed", "offset")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A recipe: ``x, array, apply, rule = window``: images of eight channels in so many examples, or one without a
+    batch; ``apply(x)`` has the values of ``rule(array)``.
+    """
+
+    kind: str
+    geometry: Geometry
+    dtype: torch.dtype
+    layout: str
+    examples: int | None
+    grad: bool = False
+
+    def __iter__(self) -> Iterator:
+        batch = () if self.examples is None else (self.examples,)
+        values = "distinct" if "maximum" in self.kind else "small"
+        shape = (*batch, CHANNELS, *self.geometry.sides)
+        x, array = Twin(self.dtype, shape, self.layout, values, grad=self.grad)
+        apply, rule = KINDS[self.kind][0](self.geometry)
+        yield from (x, array.astype(np.float64), apply)
+        yield rule if batch else lambda a: rule(a[None])[0]
+
+    def with_grad(self) -> "Window":
+        return replace(self, grad=True)
+
+    def roundings(self) -> int:
+        return KINDS[self.kind][1] or 2 * (self.dtype not in FLOATING[:2])  # the halves round what they add up
+
+    def lacking(self) -> str | None:
+        return places.lacks(self.dtype)
+
+
+WINDOWS = tuple(
+    Window(kind, geometry, dtype, LAYOUTS[(turn + index + place) % 5], (2, 1, None, 3)[(turn + index + place) % 4])
+    for turn, (kind, (_, _, single)) in enumerate(KINDS.items())
+    for index, geometry in enumerate(GEOMETRIES)
+    for place, dtype in enumerate(FLOATING)
+    if single or (turn + index + place) % 4 != 2
+    if not (dtype in FLOATING[2:] and geometry.n == 3 and kind[:7] == "average")  # which the CPU lacks
+)
