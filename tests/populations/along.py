@@ -35,12 +35,16 @@ CASES = (
         ((3, 21_850), None, "gappy"),
         ((3, 21_850), (0, 1), "offset"),
     ),
+    ((9,), 0, "gappy"),
 )
 KEEPING = (
     *("sum", "nansum", "mean", "prod", "std", "var", "amax", "amin", "max", "min", "median", "all", "any", "kthvalue"),
 )
-# Beside one of the others each dtype meets one of each of these: all, the first, the middle of three or four, the last.
-IN_EACH_DTYPE = [[CASES[place] for place in group] for group in ((0, 1), (2, 4, 8), (6, 7), (10, 11), (3, 5, 9, 12))]
+# Beside one of the others each dtype meets one of each of these: all, the only, the first, the middle of three or of
+# four, the last.
+IN_EACH_DTYPE = [
+    [CASES[place] for place in group] for group in ((0, 1), (-1,), (2, 4, 8), (6, 7), (10, 11), (3, 5, 9, 12))
+]
 
 
 @dataclass(frozen=True, repr=False)

@@ -89,7 +89,8 @@ SMOOTH = {
     "hypot of zero": lambda x: torch.hypot(x - 0.5, pattern(x, 3)),
     "xlogy of zero": lambda x: torch.xlogy(x - 0.5, pattern(x, 3)),
     "tensor ** x at zero": lambda x: pattern(x, 4) ** (x - 0.5),
-    # reductions and running ones, beside those of ``functions``
+    # reductions and running ones, beside those of ``functions``, which has no products in float16
+    **{f"{name} of a dim": lambda x, name=name: getattr(torch, name)(x, dim=0) for name in ("prod", "cumprod")},
     **{f"{name} of all": lambda x, name=name: getattr(x - 0.5, name)() for name in ("std", "var")},
     **{
         f"{name} of dim {dim}": lambda x, name=name, dim=dim: getattr(torch, name)(x, dim=dim)
@@ -102,6 +103,7 @@ SMOOTH = {
     },
     "sum over both": lambda x: x.sum(dim=(0, 1), keepdim=True) + x.sum(dim=[]),
     "msort": lambda x: torch.msort(x),
+    "cumsum of a row": lambda x: x.reshape(-1).cumsum(0),
     "cumsum_": lambda x: (x * 1).cumsum_(0),
     "logcumsumexp": lambda x: x.reshape(-1).logcumsumexp(0),
     **{name: lambda x, name=name: getattr(x, name)() for name in ("norm", "nansum", "t", "trace", "tril", "rot90")},
