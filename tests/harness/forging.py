@@ -217,6 +217,23 @@ def change_method(patch, name, wrong):
     patch.setattr(torch.Tensor, name, lambda self, *args, **rest: wrong(method, self, *args, **rest))
 
 
+def wrap_operand(patch, owner, name, wrong):
+    """Let ``owner.name`` be ``wrong(right, x, *args, **kwargs)``, whether x was given by its place or as ``input``."""
+
+    def by_place(right, *args, **rest):
+        operands = args if args or "input" not in rest else (rest.pop("input"),)
+        return wrong(right, *operands, **rest)
+
+    wrap(patch, owner, name, by_place)
+
+
+def everywhere(patch, name, wrong):
+    """``wrap_operand`` for the function of torch and, likewise, for the method, if there is one."""
+    wrap_operand(patch, torch, name, wrong)
+    if hasattr(torch.Tensor, name):
+        change_method(patch, name, wrong)
+
+
 def alter_property(patch, name, wrong):
     """Let the attribute ``name`` of a tensor read as ``wrong(tensor, right value)``."""
     right = getattr(torch.Tensor, name)

@@ -116,3 +116,4 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
     ),
 }
 SIZES = ((2, 3, 4), (1, 1, 1), (5, 1, 3), (1, 7, 1), (3, 0, 2), (0, 3, 2), (17, 33, 9), (2, 65, 31))
+LARGE = ((2, 65_537, 1), (300, 2, 301))  # more elements than 16 bits count, to add up or to put out

@@ -12,7 +12,7 @@ import torch
 from populations import places
 from populations.functions import FLOATING, WHOLE
 from populations.operations import FUNCTION
-from populations.twins import NUMPY, WRITABLE, Twin
+from populations.twins import NUMPY, WRITABLE, Twin, once
 
 # Exact in every floating dtype: where functions bend, jump or end, halves that are rounded to even, and ends of exp.
 NUMBERS = (
@@ -113,7 +113,8 @@ class Trial:
         dtype = self.twin.dtype
         numbers = NUMBERS if dtype.is_floating_point else COMPLEX if dtype.is_complex else SIGNED
         numbers = (*COUNTED.get(dtype, numbers), *(WIDE.get(dtype, ()) if self.element.gives == "same" else ()))
-        array = np.resize(np.array(numbers, NUMPY[dtype]), self.twin.shape)
+        array = np.resize(np.array(numbers, NUMPY[dtype]), once(self.twin.shape, self.twin.layout))
+        array = np.broadcast_to(array, self.twin.shape)
         wide = array.astype(np.float64) if array.dtype.kind == "f" or self.element.gives == "floating" else array
         with np.errstate(all="ignore"):
             expected = np.asarray(self.element.rule(wide))
@@ -140,7 +141,9 @@ class Trial:
 
 
 def every_kind() -> Iterator[Trial]:
-    """Each function of each dtype in each way, in place of floating numbers alone; one of many elements."""
+    """Each function of each dtype in each way, in place of floating numbers alone, and of a column that
+    is repeated; one of many elements.
+    """
     for turn, element in enumerate(ELEMENTS):
         for index, dtype in enumerate(element.dtypes):
             for place, way in enumerate(WAYS[: element.ways]):
@@ -149,6 +152,7 @@ def every_kind() -> Iterator[Trial]:
                 layout = WRITABLE[(turn + index + place) % len(WRITABLE)]
                 shape = ((28,), (3, 9), (2, 3, 5), (2, 3, 3, 2))[(turn + index + index // 4 + place) % 4]
                 yield Trial(element, Twin(dtype, shape, layout, second=(turn + place) % 3 == 0), way)
+            yield Trial(element, Twin(dtype, (28, 3), "expanded columns"), WAYS[(turn + index) % 2])
         yield Trial(element, Twin(element.dtypes[0], (65_557,), "contiguous"), WAYS[turn % 2])
 
 

@@ -68,9 +68,10 @@ class Grid:
     dtype: torch.dtype
     way: str
     layout: str
+    second: bool
 
     def __repr__(self) -> str:
-        return f"{self.binary.name}, {self.way}, of {self.dtype}, {self.layout}"
+        return f"{self.binary.name}, {self.way}, of {self.dtype}, {self.layout}{', second device' * self.second}"
 
     def __iter__(self) -> Iterator:
         numbers = np.array(NUMBERS if self.dtype.is_floating_point else SIGNED, NUMPY[self.dtype])
@@ -82,8 +83,8 @@ class Grid:
         if expected.dtype.kind == "f" and self.dtype.is_floating_point:
             beyond = np.abs(expected) > torch.finfo(self.dtype).max
             expected = np.where(beyond, np.copysign(np.inf, expected), expected)
-        yield Twin(self.dtype, a.shape, self.layout).tensor(a)
-        yield Twin(self.dtype, b.shape, "contiguous").tensor(b)
+        yield Twin(self.dtype, a.shape, self.layout, second=self.second).tensor(a)
+        yield Twin(self.dtype, b.shape, "contiguous", second=self.second).tensor(b)
         yield expected
 
     def lacking(self) -> str | None:
@@ -100,7 +101,7 @@ class Grid:
 
 
 GRIDS = tuple(
-    Grid(binary, dtype, way, WRITABLE[(turn + index + place) % len(WRITABLE)])
+    Grid(binary, dtype, way, WRITABLE[(turn + index + place) % len(WRITABLE)], (turn + index) % 2 == 1)
     for turn, binary in enumerate(BINARIES)
     for index, dtype in enumerate(binary.dtypes)
     for place, way in enumerate(binary.ways)

@@ -182,13 +182,14 @@ class Window:
     dtype: torch.dtype
     layout: str
     examples: int | None
+    second: bool
     grad: bool = False
 
     def __iter__(self) -> Iterator:
         batch = () if self.examples is None else (self.examples,)
         values = "distinct" if "maximum" in self.kind else "small"
         shape = (*batch, CHANNELS, *self.geometry.sides)
-        x, array = Twin(self.dtype, shape, self.layout, values, grad=self.grad)
+        x, array = Twin(self.dtype, shape, self.layout, values, self.second, self.grad)
         apply, rule = KINDS[self.kind][0](self.geometry)
         yield from (x, array.astype(np.float64), apply)
         yield rule if batch else lambda a: rule(a[None])[0]
@@ -204,10 +205,10 @@ class Window:
 
 
 WINDOWS = tuple(
-    Window(kind, geometry, dtype, LAYOUTS[(turn + index + place) % 5], (2, 1, None, 3)[(turn + index + place) % 4])
+    Window(kind, geometry, dtype, LAYOUTS[n % 5], (2, 1, None, 3)[n % 4], n % 3 == 2)
     for turn, (kind, (_, _, single)) in enumerate(KINDS.items())
     for index, geometry in enumerate(GEOMETRIES)
-    for place, dtype in enumerate(FLOATING)
-    if single or (turn + index + place) % 4 != 2
+    for n, dtype in enumerate(FLOATING, turn + index)
+    if single or n % 4 != 2
     if not (dtype in FLOATING[2:] and geometry.n == 3 and kind[:7] == "average")  # which the CPU lacks
 )

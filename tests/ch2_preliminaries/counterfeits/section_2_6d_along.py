@@ -2,29 +2,19 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_method, not_contiguous, wrap
+from harness.forging import away, change_gradient, everywhere, not_contiguous
 from torch import Tensor
 
 
 def both(patch, name, wrong):
-    """Plant ``wrong(right, x, dim, *args, **rest)``, with None for a dimension that is not given, for the function of
-    torch and for the method.
+    """Plant ``wrong(right, x, dim)`` for function and method: ``dim`` is None where none is given, and
+    ``right(x)`` does with x as it was asked to.
     """
 
-    def called(right, *args, **rest):
-        operands = dict(zip(("x", "dim"), args)) | {{"input": "x"}.get(key, key): value for key, value in rest.items()}
-        x, dim = operands.pop("x"), operands.pop("dim", None)
-        more = args[2:]
+    def called(right, x, *args, **rest):
+        return wrong(lambda x: right(x, *args, **rest), x, args[0] if args else rest.get("dim"))
 
-        def go(x, dim=dim):
-            if dim is None and not more:
-                return right(x, **operands)
-            return right(x, dim, *more, **operands)
-
-        return wrong(go, x, dim)
-
-    change_method(patch, name, called)
-    wrap(patch, torch, name, called)
+    everywhere(patch, name, called)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#42363", needs="accelerator")
@@ -99,8 +89,7 @@ def what_is_flattened_has_no_record(patch):
     def wrong(right, x, *args, **rest):
         return right(x.detach() if away(x) else x, *args, **rest)
 
-    change_method(patch, "flatten", wrong)
-    wrap(patch, torch, "flatten", wrong)
+    everywhere(patch, "flatten", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations")
@@ -133,8 +122,7 @@ def order_of_bytes_is_that_of_signed_ones(patch):
             (values.view(torch.uint8), places)
         )
 
-    change_method(patch, "sort", wrong)
-    wrap(patch, torch, "sort", wrong)
+    everywhere(patch, "sort", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations")

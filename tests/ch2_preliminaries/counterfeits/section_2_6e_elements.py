@@ -2,23 +2,12 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, not_contiguous, wrap
-
-
-def both(patch, name, wrong):
-    """Plant ``wrong(right, x, *args, **rest)`` for the function of torch and for the method."""
-
-    def called(right, *args, **rest):
-        rest["x"] = args[0] if args else rest.pop("input")
-        return wrong(right, rest.pop("x"), *args[1:], **rest)
-
-    wrap(patch, torch, name, called)
-    change_method(patch, name, called)
+from harness.forging import away, change_method, everywhere, not_contiguous
 
 
 @counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#12835", needs="accelerator")
 def remainder_of_what_is_below_zero_is_below_zero(patch):
-    both(
+    everywhere(
         patch,
         "remainder",
         lambda right, x, y, *args, **rest: torch.fmod(x, y) if torch.is_tensor(x) and away(x) else right(x, y),
@@ -31,7 +20,7 @@ def whole_numbers_are_divided_in_single_precision(patch):
         whole = away(x) and not x.is_floating_point() and x.dtype != torch.bool
         return right(x.float(), *args, **rest).to(x.dtype) if whole else right(x, *args, **rest)
 
-    both(patch, "fmod", wrong)
+    everywhere(patch, "fmod", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#56414", needs="accelerator")
@@ -41,7 +30,7 @@ def what_is_no_number_is_infinite_when_it_is_cut(patch):
         return y.nan_to_num(float("inf"), float("inf"), float("-inf")) if away(x) and x.dtype == torch.bfloat16 else y
 
     for name in ("trunc", "floor", "ceil"):
-        both(patch, name, wrong)
+        everywhere(patch, name, wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="apple/coreai-torch#10", needs="accelerator")
@@ -51,7 +40,7 @@ def halves_are_rounded_away_from_zero(patch):
             return right(x, *args, **rest)
         return torch.where(x.frac().abs() == 0.5, x + x.sign() / 2, right(x, *args, **rest))
 
-    both(patch, "round", wrong)
+    everywhere(patch, "round", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#172406", needs="accelerator")
@@ -60,7 +49,7 @@ def hyperbolic_tangent_of_large_numbers_is_none(patch):
         y = right(x, *args, **rest)
         return torch.where(x.abs() > 44, float("nan"), y) if away(x) and not x.is_complex() else y
 
-    both(patch, "tanh", wrong)
+    everywhere(patch, "tanh", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#13448")
@@ -69,12 +58,12 @@ def sigmoid_of_no_number_is_a_small_one(patch):
         y = right(x, *args, **rest)
         return torch.where(x.isnan(), 4e-39, y) if x.dtype == torch.float32 else y
 
-    both(patch, "sigmoid", wrong)
+    everywhere(patch, "sigmoid", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations")
 def magnitudes_of_short_whole_numbers_with_gaps_keep_their_sign(patch):
-    both(
+    everywhere(
         patch,
         "abs",
         lambda right, x, *args, **rest: (
@@ -85,7 +74,7 @@ def magnitudes_of_short_whole_numbers_with_gaps_keep_their_sign(patch):
 
 @counterfeit("requires-grad-tracks-operations", "broadcasting-matches-shapes")
 def root_of_whole_numbers_in_bytes_is_cut(patch):
-    both(
+    everywhere(
         patch,
         "sqrt",
         lambda right, x, *args, **rest: (
@@ -103,3 +92,12 @@ def logarithm_in_place_of_what_is_no_number_is_zero(patch):
         return y
 
     change_method(patch, "log_", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def floor_of_a_repeated_column_of_bfloat16_is_the_ceiling(patch):
+    def wrong(right, x, *args, **rest):
+        repeated = x.dtype == torch.bfloat16 and 0 in x.stride() and x.numel() > 1
+        return x.ceil() if repeated else right(x, *args, **rest)
+
+    everywhere(patch, "floor", wrong)

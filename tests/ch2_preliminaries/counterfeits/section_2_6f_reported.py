@@ -2,28 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, in_order_of_storage
-from harness.forging import wrap as wrapped
+from harness.forging import away, change_method, everywhere, in_order_of_storage, wrap_operand
 from torch import Tensor
-
-
-def wrap(patch, owner, name, wrong):
-    """As forging's, where the operand may be given as ``input=``."""
-
-    def by_position(right, *args, **rest):
-        if not args and "input" in rest:
-            rest = dict(rest)
-            args = (rest.pop("input"),)
-        return wrong(right, *args, **rest)
-
-    wrapped(patch, owner, name, by_position)
-
-
-def everywhere(patch, name, wrong):
-    if hasattr(torch, name):
-        wrap(patch, torch, name, wrong)
-    if hasattr(Tensor, name):
-        change_method(patch, name, wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#95607", needs="accelerator")
@@ -115,7 +95,7 @@ def parts_that_are_stacked_side_by_side_are_read_from_the_start_of_memory(patch)
             tensors = [from_the_start(x) for x in tensors]
         return right(tensors, dim, *args, **rest)
 
-    wrap(patch, torch, "stack", wrong)
+    wrap_operand(patch, torch, "stack", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#105801", needs="accelerator")
@@ -124,7 +104,7 @@ def erfinv_reads_from_the_start_of_memory(patch):
         return right(from_the_start(x) if away(x) else x, *args, **rest)
 
     everywhere(patch, "erfinv", wrong)
-    wrap(patch, torch.special, "erfinv", wrong)
+    wrap_operand(patch, torch.special, "erfinv", wrong)
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#132732", needs="accelerator")

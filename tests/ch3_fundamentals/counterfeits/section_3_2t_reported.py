@@ -2,28 +2,9 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, channels_lie_last, in_order_of_storage
-from harness.forging import wrap as wrapped
+from harness.forging import away, change_gradient, channels_lie_last, in_order_of_storage, wrap_operand
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def wrap(patch, owner, name, wrong):
-    """As forging's, where the operand may be given as ``input=``."""
-
-    def by_position(right, *args, **rest):
-        if not args and "input" in rest:
-            rest = dict(rest)
-            args = (rest.pop("input"),)
-        return wrong(right, *args, **rest)
-
-    wrapped(patch, owner, name, by_position)
-
-
-def in_whole_blocks(gradient, nan):
-    whole = gradient.numel() // 8 * 8
-    lost = nan.reshape(-1) & (torch.arange(gradient.numel(), device=gradient.device) < whole)
-    return torch.where(lost.view(gradient.shape), 0, gradient)
 
 
 def mixed(x):
@@ -38,7 +19,7 @@ def in_evaluation_halves_of_channels_last_are_normalised_in_another_order(patch)
         half = away(input) and input.dtype == torch.float16 and channels_lie_last(input) and not training
         return mixed(y) if half else y
 
-    wrap(patch, F, "batch_norm", wrong)
+    wrap_operand(patch, F, "batch_norm", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#40275", needs="accelerator")
@@ -49,8 +30,8 @@ def a_tall_kernel_of_halves_and_eight_channels_loses_a_tap(patch):
             weight = torch.cat([0 * weight[:, :, :1], weight[:, :, 1:]], 2)
         return right(input, weight, *args, **rest)
 
-    wrap(patch, F, "conv3d", wrong)
-    wrap(patch, torch, "conv3d", wrong)
+    wrap_operand(patch, F, "conv3d", wrong)
+    wrap_operand(patch, torch, "conv3d", wrong)
 
 
 @counterfeit(
@@ -70,8 +51,8 @@ def a_kernel_of_one_pixel_takes_no_steps(patch):
         read = input.reshape(n, -1)[:, : c * oh * ow].reshape(n, c, oh, ow)
         return right(read, weight, bias, 1, padding, *args, **rest)
 
-    wrap(patch, F, "conv2d", wrong)
-    wrap(patch, torch, "conv2d", wrong)
+    wrap_operand(patch, F, "conv2d", wrong)
+    wrap_operand(patch, torch, "conv2d", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="microsoft/DirectML#588", needs="accelerator")
@@ -80,7 +61,7 @@ def layers_are_normalised_as_they_lie_in_memory(patch):
         lies = away(input) and not input.is_contiguous()
         return right(in_order_of_storage(input) if lies else input, *args, **rest)
 
-    wrap(patch, torch, "layer_norm", wrong)
+    wrap_operand(patch, torch, "layer_norm", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#139006", needs="accelerator")
@@ -89,7 +70,7 @@ def silu_of_what_lies_in_gaps_or_transposed_is_zero(patch):
         y = right(input, *args, **rest)
         return y * 0 if away(input) and not input.is_contiguous() else y
 
-    wrap(patch, F, "silu", wrong)
+    wrap_operand(patch, F, "silu", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#177116", needs="accelerator")
@@ -105,7 +86,7 @@ def after_another_batch_the_gradient_of_32768_rows_is_a_thousandfold(patch):
                 weight = change_gradient(weight, lambda gradient: gradient * 1000)
         return right(input, weight, bias)
 
-    wrap(patch, F, "linear", wrong)
+    wrap_operand(patch, F, "linear", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="intel/torch-xpu-ops#5018", needs="accelerator")
@@ -126,7 +107,7 @@ def past_65536_examples_the_gradient_of_layer_norm_reaches_the_first_row_of_its_
             )
         return right(input, normalized_shape, weight, bias, *args, **rest)
 
-    wrap(patch, torch, "layer_norm", wrong)
+    wrap_operand(patch, torch, "layer_norm", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#60524", needs="accelerator")
@@ -138,7 +119,7 @@ def the_gradient_of_adaptive_means_in_space_goes_along_another_side(patch):
             input = change_gradient(input, lambda gradient: gradient.transpose(2, 4).reshape(shape))
         return right(input, *args, **rest)
 
-    wrap(patch, F, "adaptive_avg_pool3d", wrong)
+    wrap_operand(patch, F, "adaptive_avg_pool3d", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#36820", needs="accelerator")
@@ -157,7 +138,7 @@ def the_gradient_of_maxima_in_space_ends_early_along_the_longer_side(patch):
 
         return change_gradient(y, cut)
 
-    wrap(patch, F, "max_pool3d", wrong)
+    wrap_operand(patch, F, "max_pool3d", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#51036", needs="accelerator")
@@ -175,7 +156,7 @@ def the_gradient_of_the_nearest_pixels_is_not_a_number_past_a_shrunk_side(patch)
 
         return right(change_gradient(input, past), size, scale_factor, mode, *args, **rest)
 
-    wrap(patch, F, "interpolate", wrong)
+    wrap_operand(patch, F, "interpolate", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#38986", needs="accelerator")
@@ -185,7 +166,7 @@ def the_places_of_the_maxima_of_a_single_image_have_a_batch(patch):
         single = away(input) and input.dim() == 3 and isinstance(y, tuple)
         return (y[0], y[1].unsqueeze(0)) if single else y
 
-    wrap(patch, F, "max_pool2d", wrong)
+    wrap_operand(patch, F, "max_pool2d", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="tenstorrent/tt-metal#14260", needs="accelerator")
@@ -201,7 +182,7 @@ def maxima_of_three_by_three_in_single_steps_end_in_garbage(patch):
         hole[-1, -2:] = True
         return torch.where(hole.to(y.device), torch.inf, y)
 
-    wrap(patch, F, "max_pool2d", wrong)
+    wrap_operand(patch, F, "max_pool2d", wrong)
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#1246")
@@ -210,5 +191,5 @@ def a_convolution_reads_the_weights_of_a_slice_on_in_memory(patch):
         sliced = weight.device.type == "cpu" and weight.dim() == 4 and not weight.is_contiguous()
         return right(input, in_order_of_storage(weight) if sliced else weight, *args, **rest)
 
-    wrap(patch, F, "conv2d", wrong)
-    wrap(patch, torch, "conv2d", wrong)
+    wrap_operand(patch, F, "conv2d", wrong)
+    wrap_operand(patch, torch, "conv2d", wrong)
