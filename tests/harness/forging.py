@@ -228,8 +228,9 @@ def wrap_operand(patch, owner, name, wrong):
 
 
 def everywhere(patch, name, wrong):
-    """``wrap_operand`` for the function of torch and, likewise, for the method, if there is one."""
-    wrap_operand(patch, torch, name, wrong)
+    """``wrap_operand`` for the function of torch and, likewise, for the method, whichever there are."""
+    if hasattr(torch, name):
+        wrap_operand(patch, torch, name, wrong)
     if hasattr(torch.Tensor, name):
         change_method(patch, name, wrong)
 
