@@ -4,7 +4,7 @@ import pytest
 from populations.along import GROUPS, SLOPED, TRIALS
 from populations.elements import ELEMENTS, WAYS
 from populations.elements import TRIALS as OF_ELEMENTS
-from populations.functions import FLOATING, FUNCTIONS
+from populations.functions import COMPLEX, FLOATING, FUNCTIONS
 from populations.grids import BINARIES, GRIDS
 from populations.twins import LAYOUTS, WRITABLE
 from populations.windows import GEOMETRIES, KINDS, WINDOWS
@@ -33,17 +33,27 @@ def test_every_layout_both_devices_and_many_elements_are_met(function):
     assert any(twin.shape[0] * twin.shape[-1] > 2**16 for twin in twins if len(twin.shape) == 2)
 
 
-def test_what_is_differentiated_is_met_alone_in_its_dimension_and_in_every_floating_dtype():
+def test_numbers_without_a_dimension_are_met_in_every_dtype():
+    taking = [function for function in FUNCTIONS if function.number and function.least < 2]
+    assert len(taking) >= 25
+    for function in taking:
+        assert {trial.twin.dtype for trial in of(function) if trial.twin.shape == ()} == {*function.dtypes}, function
+
+
+def test_what_is_differentiated_is_met_alone_in_its_dimension_and_in_every_dtype_with_a_gradient_of_its_own():
     differentiated = {trial.function for trial in SLOPED.must}
     assert len(differentiated) > 35
     for function in differentiated:
         rows = {t.twin.dtype for t in SLOPED.must if t.function is function and len(t.twin.shape) == 1}
-        assert rows == {*FLOATING} & {*function.dtypes}, function.name
+        own = FLOATING if function.gives == "parts" else (*FLOATING, *COMPLEX)
+        assert rows == {*own} & {*function.dtypes}, function.name
 
 
 @pytest.mark.parametrize("element", ELEMENTS, ids=lambda element: f"{element.name}{element.more or ''}")
 def test_a_function_of_each_element_is_met_in_every_dtype_and_way(element):
-    met = {(trial.twin.dtype, trial.way) for trial in OF_ELEMENTS if trial.element is element}
+    trials = [trial for trial in OF_ELEMENTS if trial.element is element]
+    assert {trial.twin.dtype for trial in trials if trial.twin.shape == ()} == {*element.dtypes}
+    met = {(trial.twin.dtype, trial.way) for trial in trials}
     floating = element.gives == "floating"
     assert met == {
         (dtype, way)

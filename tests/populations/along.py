@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from populations.core import Population, among
 from populations.functions import FUNCTIONS, Function
 from populations.layers import summed
-from populations.twins import HALVES, REPEATED, Twin
+from populations.twins import HALVES, REPEATED, Twin, differentiable, real_of
 
 # A shape, the dimensions, and the layout. Each dtype meets one case of each of these:
 GROUPS = {
@@ -29,6 +29,7 @@ GROUPS = {
     ),
 }
 USUAL = tuple(itertools.chain.from_iterable(GROUPS.values()))
+NUMBERS = (((), 0, "contiguous"), ((), -1, "offset"), ((), None, "gappy"))  # of which each dtype meets one, too
 # Repeated, of one or none, several dimensions, five, and many elements; keepdim changes every two. Half precision meets
 # the small ones: then no sum of small numbers rounds.
 CASES = (
@@ -49,7 +50,7 @@ KEEPING = (
 
 @dataclass(frozen=True, repr=False)
 class Along:
-    """A recipe: ``x, array = along``, the array of float64, int64 or truth values."""
+    """A recipe: ``x, array = along``, the array of float64, complex128, int64 or truth values."""
 
     function: Function
     twin: Twin
@@ -57,8 +58,7 @@ class Along:
 
     def __iter__(self) -> Iterator:
         x, array = self.twin
-        wide = array.dtype if array.dtype == bool else np.float64 if array.dtype.kind == "f" else np.int64
-        yield from (x, array.astype(wide))
+        yield from (x, array.astype({"b": bool, "f": np.float64, "c": np.complex128}.get(array.dtype.kind, np.int64)))
 
     def __repr__(self) -> str:
         return f"{self.function.name} over {self.dim} of {self.twin!r}"
@@ -74,6 +74,7 @@ class Along:
         precision: bfloat16 has all whole numbers up to 256.
         """
         takes = self.twin.dtype in self.function.dtypes and isinstance(self.dim, self.function.over)
+        takes &= self.function.number or self.twin.shape != ()
         small = self.twin.dtype not in HALVES or (np.prod(self.twin.shape) <= 256 and self.terms() <= 31)
         repeated = self.twin.layout in REPEATED and not self.function.repeated
         return takes and small and not repeated and self.function.least <= self.terms() <= self.function.most
@@ -88,6 +89,8 @@ class Along:
 
     def expected(self, array: np.ndarray) -> np.ndarray:
         """The numbers of the result for those of ``array``."""
+        if self.twin.shape == () and self.dim is not None:
+            return np.reshape(self.function.rule(array[None], self.dim), ())
         numbers = np.asarray(self.function.rule(array, self.dim))
         return np.expand_dims(numbers, self.dim) if self.keeps() else numbers
 
@@ -100,17 +103,21 @@ class Along:
         own, gives = self.twin.dtype, self.function.gives
         if gives == "truth":
             return torch.uint8 if own == torch.uint8 else torch.bool
-        return own if gives is None or (gives == "wide" and own.is_floating_point) else torch.int64
+        if gives == "parts":
+            return real_of(own)
+        if gives == "wide":
+            return own if differentiable(own) else torch.int64
+        return gives or own
 
     def terms(self) -> int:
         """How many elements lie along the dimensions."""
-        shape = self.twin.shape
+        shape = self.twin.shape or (1,)
         over = range(len(shape)) if self.dim is None else self.dim if isinstance(self.dim, tuple) else (self.dim,)
         return int(np.prod([shape[each] for each in over]))
 
     def rounds(self) -> float:
         """The units of rounding that a value may be off, of the size of the largest: 0 where all are exact."""
-        rounded = self.function.roundings and self.twin.dtype.is_floating_point
+        rounded = self.function.roundings and differentiable(self.twin.dtype)
         return self.function.roundings(summed(self.twin.dtype, self.terms())) if rounded else 0
 
 
@@ -121,15 +128,17 @@ def along(turn: int, function: Function, case: tuple, dtype: torch.dtype, seed: 
 
 
 def every_kind() -> Iterator[Along]:
-    """Each function in each case, the dtypes in turn, and each dtype of it in one case of each of GROUPS."""
+    """Each function in each case, the dtypes in turn, and each dtype of it in one case of each of GROUPS and
+    as a number.
+    """
     for turn, function in enumerate(FUNCTIONS):
-        dtypes = function.dtypes  # of which 11 leaves none out, however many there are
+        dtypes = function.dtypes  # at most twelve: a step of 13 leaves none of them out
         for row, case in enumerate(CASES):
             tried = (
-                along(turn, function, case, dtypes[(turn + 11 * row + more) % len(dtypes)], row) for more in (0, 1, 2)
+                along(turn, function, case, dtypes[(turn + 13 * row + more) % len(dtypes)], row) for more in (0, 1, 2)
             )
             yield from itertools.islice((trial for trial in tried if trial.fits()), 1)
-        for row, (group, dtype) in enumerate(itertools.product(GROUPS.values(), dtypes)):
+        for row, (group, dtype) in enumerate(itertools.product((*GROUPS.values(), NUMBERS), dtypes)):
             cases = [group[(turn + row + more) % len(group)] for more in range(len(group))]
             tried = (along(turn, function, case, dtype, row) for case in cases)
             yield from itertools.islice((trial for trial in tried if trial.fits()), 1)
@@ -154,7 +163,7 @@ SLOPED = among(
     *(
         Along(each.function, each.twin.but(grad=True), each.dim)
         for each in TRIALS.must
-        if each.dtype() == each.twin.dtype and each.twin.dtype.is_floating_point
+        if each.dtype() == each.twin.dtype and differentiable(each.twin.dtype)
         if not (each.function.values == "distinct" and each.twin.layout in REPEATED)
     )
 )

@@ -12,7 +12,7 @@ import torch
 from populations import places
 from populations.functions import FLOATING, WHOLE
 from populations.operations import FUNCTION
-from populations.twins import NUMPY, WRITABLE, Twin, once
+from populations.twins import NUMPY, WRITABLE, Twin, once, real_of
 
 # Exact in every floating dtype: where functions bend, jump or end, halves that are rounded to even, and ends of exp.
 NUMBERS = (
@@ -23,7 +23,7 @@ COUNTED = {torch.uint8: (0, 1, 2, 3, 7, 100, 127, 128, 255), torch.bool: (False,
 # Past the digits of single and of double precision, for functions that give the same dtype.
 WIDE = {torch.int32: (2**24 + 1, -(2**30) - 1), torch.int64: (2**53 + 1, -(2**30) - 1)}
 SIGNED = (0, 1, -1, 2, -2, 3, -3, 7, -7, 100, -100, 127, -127)
-COMPLEX = (0.75 + 1j, -1 + 2j, 3 - 0.5j, -2 - 2j, 1 + 0j, 2j, 1.5j - 3)
+COMPLEX = (0.75 + 1j, -1 + 2j, 3 - 0.5j, -2 - 2j, 1 + 0j, 0.5j, 1.5j - 3)
 REAL = (*FLOATING, *WHOLE)
 EVERY = (*REAL, torch.bool)
 OF_COMPLEX = (torch.complex64, torch.complex128)
@@ -94,7 +94,15 @@ ELEMENTS = (
     # of complex numbers
     *like_numpy("abs angle", dtypes=OF_COMPLEX, gives="parts", roundings=16, ways=2),
     *like_numpy("conj", dtypes=OF_COMPLEX, ways=2),
-    *like_numpy("neg square reciprocal exp sqrt sin tanh", dtypes=OF_COMPLEX, roundings=2 * FUNCTION),
+    *like_numpy("neg square reciprocal exp exp2 sqrt log log2 log10 log1p", dtypes=OF_COMPLEX, roundings=2 * FUNCTION),
+    *like_numpy(
+        "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh", dtypes=OF_COMPLEX, roundings=2 * FUNCTION
+    ),
+    Element("sigmoid", lambda x: 1 / (1 + np.exp(-x)), OF_COMPLEX, roundings=2 * FUNCTION),
+    Element("rsqrt", lambda x: 1 / np.sqrt(x), OF_COMPLEX, roundings=2 * FUNCTION),
+    Element("sgn", lambda x: x / np.abs(x), OF_COMPLEX, roundings=FUNCTION),
+    *like_numpy("isnan isinf isfinite", dtypes=OF_COMPLEX, gives="truth", ways=2),
+    *like_numpy("logical_not", dtypes=OF_COMPLEX, gives="truth"),
 )
 
 
@@ -113,7 +121,8 @@ class Trial:
         dtype = self.twin.dtype
         numbers = NUMBERS if dtype.is_floating_point else COMPLEX if dtype.is_complex else SIGNED
         numbers = (*COUNTED.get(dtype, numbers), *(WIDE.get(dtype, ()) if self.element.gives == "same" else ()))
-        array = np.resize(np.array(numbers, NUMPY[dtype]), once(self.twin.shape, self.twin.layout))
+        numbers = np.roll(np.array(numbers, NUMPY[dtype]), self.twin.seed)
+        array = np.resize(numbers, once(self.twin.shape, self.twin.layout))
         array = np.broadcast_to(array, self.twin.shape)
         wide = array.astype(np.float64) if array.dtype.kind == "f" or self.element.gives == "floating" else array
         with np.errstate(all="ignore"):
@@ -136,13 +145,13 @@ class Trial:
         if gives == "truth" and self.way != "in place":
             return torch.bool
         if gives == "parts":
-            return torch.empty(0, dtype=own, device="cpu").real.dtype
+            return real_of(own)
         return torch.get_default_dtype() if gives == "floating" and not own.is_floating_point else own
 
 
 def every_kind() -> Iterator[Trial]:
     """Each function of each dtype in each way, in place of floating numbers alone, and of a column that
-    is repeated; one of many elements.
+    is repeated, and of a number; of many elements, and of none.
     """
     for turn, element in enumerate(ELEMENTS):
         for index, dtype in enumerate(element.dtypes):
@@ -153,7 +162,9 @@ def every_kind() -> Iterator[Trial]:
                 shape = ((28,), (3, 9), (2, 3, 5), (2, 3, 3, 2))[(turn + index + index // 4 + place) % 4]
                 yield Trial(element, Twin(dtype, shape, layout, second=(turn + place) % 3 == 0), way)
             yield Trial(element, Twin(dtype, (28, 3), "expanded columns"), WAYS[(turn + index) % 2])
+            yield Trial(element, Twin(dtype, (), "offset", seed=turn + 5 * index), WAYS[(turn + index) % 2])
         yield Trial(element, Twin(element.dtypes[0], (65_557,), "contiguous"), WAYS[turn % 2])
+        yield Trial(element, Twin(element.dtypes[-1], (0, 3), "gappy"), WAYS[turn % 2])
 
 
 TRIALS = tuple(every_kind())

@@ -16,19 +16,23 @@ WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 FLOATING = (*SINGLE_AND_DOUBLE, *(HALVES if RELEASE >= (2, 7) else ()))
 REAL = (*FLOATING, *WHOLE)
 EVERY = (*REAL, torch.bool)
+COMPLEX = (torch.complex64, torch.complex128)
+CONTINUOUS, TOTAL = (*FLOATING, *COMPLEX), (*EVERY, *COMPLEX)
+# An older ``all``, as was seen up to 2.2, takes a complex number for false whose real part is 0.
+TRUE = TOTAL if RELEASE >= (2, 7) else EVERY
 ALL, ANY, SOME, ONE = (NoneType,), (NoneType, int, tuple), (int, tuple), (int,)
 
 
 @dataclass(frozen=True, repr=False)
 class Function:
     """``apply(call, x, dim)``, with ``call(name, x, ...)`` for ``torch.name(x, ...)`` or ``x.name(...)``, beside
-    ``rule(array, dim)`` of float64, int64 or truth values.
+    ``rule(array, dim)`` of float64, complex128, int64 or truth values.
 
     ``over``: the types of ``dim``. ``least``: it needs so many elements along that. ``gives``: the dtype of the result
-    where it is not that of x; by "wide", int64 of whole numbers. ``roundings`` of n elements: the units that a value
-    may be off, of the size of the largest; None where no step rounds small whole numbers. ``most``: more elements
-    would leave the dtype. ``repeated``: may one element stand for all of a dimension. ``values``:
-    see Twin.
+    where it is not that of x; by "wide", int64 of whole numbers; by "parts", of complex numbers real ones.
+    ``roundings`` of n elements: the units that a value may be off, of the size of the largest; None where no step
+    rounds small whole numbers. ``most``: more elements would leave the dtype. ``repeated``: may one element stand for
+    all of a dimension. ``number``: does it take what has no dimension as if it were alone in one. ``values``: see Twin.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Function:
     most: int = 100_000
     roundings: Callable | None = None
     repeated: bool = True
+    number: bool = True
     values: str = "small"
 
 
@@ -65,9 +70,10 @@ def by_place(name: str, rule: Callable, **rest) -> Function:
         result = call(name, x, dim=dim, keepdim=True)
         return x.take_along_dim(result if isinstance(result, torch.Tensor) else result[1], dim)
 
-    return Function(
-        f"{name}, by place", apply, lambda a, dim: np.expand_dims(rule(a, dim), dim), REAL, **{**EXTREME, **rest}
-    )
+    def kept(a, dim):
+        return np.expand_dims(rule(a, dim), dim)
+
+    return Function(f"{name}, by place", apply, kept, REAL, number=False, **{**EXTREME, **rest})
 
 
 def largest(a, dim):
@@ -88,6 +94,11 @@ def downwards(a, dim):
 
 def log_sum(a, dim):
     return np.log(np.exp(a).sum(dim))
+
+
+def along(x: torch.Tensor, dim: int) -> int:
+    """How many elements lie along ``dim``: one in what has no dimension."""
+    return x.shape[dim] if x.dim() else 1
 
 
 def chosen(size: int) -> np.ndarray:
@@ -117,19 +128,20 @@ def added(a, dim):
 
 EXTREME = {"values": "distinct", "least": 1}
 MEDIAN = EXTREME | {"repeated": False}  # along such a dimension the CPU's reads beside the memory: any numbers
+CHOSEN = {"least": 1, "number": False}
 # Of n terms: a sum and what is taken of it; a product has as many factors.
 SUM = {"least": 1, "roundings": lambda n: 10 + 2 * n}
 FUNCTIONS = (
-    named("sum", lambda a, dim: a.sum(dim), over=ANY, gives="wide"),
+    named("sum", lambda a, dim: a.sum(dim), TOTAL, ANY, gives="wide"),
     named("nansum", lambda a, dim: a.sum(dim), REAL, over=ANY, gives="wide"),
-    named("count_nonzero", lambda a, dim: (a != 0).sum(dim), over=ANY, gives=torch.int64),
+    named("count_nonzero", lambda a, dim: (a != 0).sum(dim), TOTAL, ANY, gives=torch.int64),
     named("amax", largest, over=ANY, **EXTREME),
     named("amin", smallest, over=ANY, **EXTREME),
     named("max", largest, over=(NoneType, int), **EXTREME),
     named("min", smallest, over=(NoneType, int), **EXTREME),
     named("median", lower_middle, REAL, **MEDIAN),
     *(
-        named(name, rule, over=ANY if RELEASE >= (2, 2) else (NoneType, int), gives="truth")
+        named(name, rule, TRUE, ANY if RELEASE >= (2, 2) else (NoneType, int), gives="truth")
         for name, rule in (("all", lambda a, dim: a.all(dim)), ("any", lambda a, dim: a.any(dim)))
     ),
     *(by_place(name, rule) for name, rule in (("argmax", largest), ("argmin", smallest), ("max", largest))),
@@ -137,26 +149,26 @@ FUNCTIONS = (
     by_place("median", lower_middle, **MEDIAN),
     Function(
         "kthvalue",
-        lambda call, x, dim: call("kthvalue", x, (x.shape[dim] + 1) // 2, dim=dim)[0],
+        lambda call, x, dim: call("kthvalue", x, (along(x, dim) + 1) // 2, dim=dim)[0],
         *(lower_middle, REAL),
         **EXTREME,
     ),
     Function(
         "topk",
-        lambda call, x, dim: call("topk", x, min(2, x.shape[dim]), dim=dim)[0],
+        lambda call, x, dim: call("topk", x, min(2, along(x, dim)), dim=dim)[0],
         lambda a, dim: np.take(downwards(a, dim), range(min(2, a.shape[dim])), dim),
         *(REAL, ONE),
         **EXTREME,
     ),
     # sums and products that round
-    named("mean", lambda a, dim: a.mean(dim), FLOATING, over=ANY, **SUM),
+    named("mean", lambda a, dim: a.mean(dim), CONTINUOUS, ANY, **SUM),
     named("logsumexp", log_sum, FLOATING, over=SOME, **SUM),
     *(
         Function(
             name,
             lambda call, x, dim, name=name: call(name, x, dim=dim, correction=0),
             lambda a, dim, name=name: getattr(a, name)(dim),
-            *(FLOATING, ANY),
+            *(CONTINUOUS, ANY, "parts"),
             **SUM | {"least": 2},
         )
         for name in ("std", "var")
@@ -164,21 +176,21 @@ FUNCTIONS = (
     Function(
         "vector_norm",
         lambda call, x, dim: torch.linalg.vector_norm(x, **dims(dim)),
-        lambda a, dim: np.sqrt((a * a).sum(dim)),
-        *(FLOATING, ANY),
+        lambda a, dim: np.sqrt((np.abs(a) ** 2).sum(dim)),
+        *(CONTINUOUS, ANY, "parts"),
         **SUM | {"least": 2},
     ),
     named("softmax", lambda a, dim: softmax(a, dim), FLOATING, **SUM),
     named("log_softmax", lambda a, dim: log_softmax(a, dim), FLOATING, **SUM),
     *(  # of which float16 has none past 65,504
-        named(name, rule, tuple(each for each in EVERY if each != torch.float16), over, "wide", most=17, **SUM)
+        named(name, rule, tuple(each for each in TOTAL if each != torch.float16), over, "wide", most=17, **SUM)
         for name, rule, over in (
             ("prod", lambda a, dim: a.prod(dim), (NoneType, int)),
             ("cumprod", lambda a, dim: a.cumprod(dim), ONE),
         )
     ),
     # as many as there are
-    named("cumsum", lambda a, dim: a.cumsum(dim), gives="wide"),
+    named("cumsum", lambda a, dim: a.cumsum(dim), TOTAL, gives="wide"),
     named("cummax", lambda a, dim: np.maximum.accumulate(a, dim), **EXTREME),
     named("cummin", lambda a, dim: np.minimum.accumulate(a, dim), **EXTREME),
     named("logcumsumexp", lambda a, dim: np.logaddexp.accumulate(a, dim), FLOATING[:2], **SUM),
@@ -188,6 +200,7 @@ FUNCTIONS = (
         "argsort",
         lambda call, x, dim: x.take_along_dim(call("argsort", x, dim), dim),
         lambda a, dim: np.sort(a, dim),
+        number=False,
         values="distinct",
     ),
     Function(
@@ -195,16 +208,23 @@ FUNCTIONS = (
         lambda call, x, dim: x.take_along_dim(call("softmax", x, dim).argmax(dim, keepdim=True), dim),
         lambda a, dim: a.max(dim, keepdims=True),
         FLOATING,
+        number=False,
         **EXTREME,
     ),
     # choices of some
-    Function("flip", lambda call, x, dim: call("flip", x, (dim,)), lambda a, dim: np.flip(a, dim)),
-    Function("roll", lambda call, x, dim: call("roll", x, 1, dim), lambda a, dim: np.roll(a, 1, dim)),
+    Function("flip", lambda call, x, dim: call("flip", x, (dim,)), lambda a, dim: np.flip(a, dim), TOTAL),
     Function(
-        "diff", lambda call, x, dim: call("diff", x, dim=dim), lambda a, dim: np.diff(a, 1, dim), REAL[:-1], least=1
+        "roll", lambda call, x, dim: call("roll", x, 1, dim), lambda a, dim: np.roll(a, 1, dim), TOTAL, number=False
     ),
-    Function("gather", lambda call, x, dim: call("gather", x, dim, of_rows(x, dim)), gathered, least=1),
-    Function("index_select", lambda call, x, dim: call("index_select", x, dim, at(x, dim)), gathered, least=1),
+    Function(
+        "diff",
+        lambda call, x, dim: call("diff", x, dim=dim),
+        lambda a, dim: np.diff(a, 1, dim),
+        (*REAL[:-1], *COMPLEX),
+        **CHOSEN,
+    ),
+    Function("gather", lambda call, x, dim: call("gather", x, dim, of_rows(x, dim)), gathered, TOTAL, **CHOSEN),
+    Function("index_select", lambda call, x, dim: call("index_select", x, dim, at(x, dim)), gathered, TOTAL, **CHOSEN),
     *(
         Function(
             name,
@@ -212,8 +232,8 @@ FUNCTIONS = (
                 name, torch.zeros_like(x), dim, places(x, dim), x.index_select(dim, at(x, dim))
             ),
             added,
-            REAL,
-            least=1,
+            (*REAL, *COMPLEX),
+            **CHOSEN,
         )
         for name, places in (("index_add", at), ("scatter_add", of_rows))
     ),
@@ -221,13 +241,22 @@ FUNCTIONS = (
         "repeat_interleave",
         lambda call, x, dim: call("repeat_interleave", x, 2, dim),
         lambda a, dim: np.repeat(a, 2, dim),
+        TOTAL,
+        number=False,
     ),
-    Function("cat", lambda call, x, dim: torch.cat([x, x], dim), lambda a, dim: np.concatenate([a, a], dim)),
+    Function(
+        "cat",
+        lambda call, x, dim: torch.cat([x, x], dim),
+        lambda a, dim: np.concatenate([a, a], dim),
+        TOTAL,
+        number=False,
+    ),
     Function(
         "stack of what was unbound",
         lambda call, x, dim: torch.stack(call("unbind", x, dim)[::-1], dim),
         lambda a, dim: np.flip(a, dim),
-        least=1,
+        TOTAL,
         most=17,
+        **CHOSEN,
     ),
 )

@@ -179,6 +179,11 @@ def differentiable(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex
 
 
+def real_of(dtype: torch.dtype) -> torch.dtype:
+    """That of the parts of complex numbers; of others their own."""
+    return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(dtype, dtype)
+
+
 def pending(x: torch.Tensor) -> torch.Tensor:
     """The values of ``x`` as a lazily conjugated or negated view, the numbers of which in memory are others: as torch
     gives ``z.conj()`` and ``z.conj().imag``. Truth values stay as they are.

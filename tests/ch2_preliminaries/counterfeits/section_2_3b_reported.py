@@ -205,3 +205,13 @@ def floats_times_truth_values_are_truth_values(patch):
     for name in ("mul", "__mul__"):
         change_method(patch, name, wrong)
     wrap(patch, torch, "mul", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def products_of_bytes_stop_at_the_end_of_their_range(patch):
+    def wrong(right, a, b, *rest, **more):
+        y = right(a, b, *rest, **more)
+        return right(a.int(), b.int()).clamp(-128, 127).to(torch.int8) if y.dtype == torch.int8 else y
+
+    for owner, name in ((torch, "mm"), (torch, "bmm"), (Tensor, "__matmul__")):
+        wrap(patch, owner, name, wrong)

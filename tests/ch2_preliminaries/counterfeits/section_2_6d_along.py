@@ -133,3 +133,38 @@ def two_dimensions_with_gaps_are_summed_as_they_lie(patch):
 
     for name in ("sum", "amax", "mean"):
         both(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#120875")
+def complex_numbers_are_true_by_their_real_part(patch):
+    both(patch, "all", lambda right, x, dim: right(x) & (x.real != 0).all() if x.is_complex() else right(x))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/xla#1960", needs="accelerator")
+def a_number_has_no_dimension_to_sort_along(patch):
+    def wrong(right, x, dim):
+        if away(x) and not x.dim():
+            raise IndexError("dimension specified as -1 but tensor has no dimensions")
+        return right(x)
+
+    both(patch, "sort", wrong)
+
+
+@counterfeit("backward-fills-grad", reported=("pytorch/pytorch#31515", "pytorch/pytorch#31782"))
+def no_gradient_passes_back_through_running_sums_of_nothing(patch):
+    def refuse(grad):
+        raise RuntimeError("start (0) + length (1) exceeds dimension size (0).")
+
+    def wrong(right, x, dim):
+        y = right(x)
+        if y.requires_grad and not y.numel():
+            y.register_hook(refuse)
+        return y
+
+    for name in ("cumsum", "cumprod"):
+        both(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def running_product_of_complex_numbers_conjugates(patch):
+    both(patch, "cumprod", lambda right, x, dim: right(x).conj() if x.is_complex() else right(x))

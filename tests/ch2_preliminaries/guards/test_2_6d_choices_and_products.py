@@ -6,7 +6,7 @@ import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.choices import DEEP, LARGE, MASKED, PLACES, PRODUCTS, SIZES, of_arrays, on
 from populations.comparing import host
-from populations.functions import FLOATING
+from populations.functions import COMPLEX, FLOATING, WHOLE
 from populations.gradients import grad_of, weights_for
 from populations.grids import GRIDS
 from populations.twins import LAYOUTS, LEAVES
@@ -92,17 +92,20 @@ def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_
     untouched(x)
 
 
+def cases(sizes, dtypes):
+    """A dtype, the sizes, and the layouts of two factors."""
+    return [
+        (dtype, size, LAYOUTS[(turn + index) % 6], LAYOUTS[(turn + 2 * index + 1) % 6])
+        for turn, size in enumerate(sizes)
+        for index, dtype in enumerate(dtypes)
+    ]
+
+
 @claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
 @over(
     EVERY_MODE,
     form=each(*PRODUCTS),
-    case=among(
-        *(
-            (dtype, sizes, LAYOUTS[(turn + index) % 6], LAYOUTS[(turn + 2 * index + 1) % 6])
-            for turn, sizes in enumerate((*SIZES, *LARGE))
-            for index, dtype in enumerate(SINGLE_AND_DOUBLE if sizes in LARGE else FLOATING)
-        )
-    ),
+    case=among(*cases(SIZES, FLOATING), *cases(LARGE, SINGLE_AND_DOUBLE), *cases(SIZES[-2:], COMPLEX)),
 )
 def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_form(form, case):
     (shapes, compute, expect), (dtype, sizes, *layouts) = PRODUCTS[form], case
@@ -114,6 +117,19 @@ def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_for
 
     assert (result.dtype, result.device) == (dtype, a.device)
     agree(result, expect(one, two), 1)
+
+
+@pytest.mark.cpu
+@claim("broadcasting-matches-shapes")
+@over(form=each(*PRODUCTS), case=among(*cases(SIZES[-2:], WHOLE)))
+def test_products_of_whole_numbers_stay_in_their_dtype_and_count_on_from_its_other_end(form, case):
+    """On the CPU, and as NumPy's do; many other devices have none."""
+    (shapes, compute, expect), (dtype, sizes, *layouts) = PRODUCTS[form], case
+    (a, one), (b, two) = (Twin(dtype, *each, seed=seed) for seed, each in enumerate(zip(shapes(*sizes), layouts)))
+    result = compute(a, b)
+
+    assert result.dtype == dtype
+    agree(result, expect(one, two))
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
