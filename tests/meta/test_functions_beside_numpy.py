@@ -6,6 +6,8 @@ from populations.elements import ELEMENTS, WAYS
 from populations.elements import TRIALS as OF_ELEMENTS
 from populations.functions import COMPLEX, FLOATING, FUNCTIONS
 from populations.grids import BINARIES, GRIDS
+from populations.matrices import OF_MATRICES
+from populations.matrices import TRIALS as OF_MATRIX
 from populations.twins import LAYOUTS, WRITABLE
 from populations.windows import GEOMETRIES, KINDS, WINDOWS
 
@@ -78,3 +80,12 @@ def test_windows_of_every_geometry_are_met_in_every_layout_batch_and_dtype(kind)
     assert {window.second for window in windows} == {False, True}
     assert len({window.layout for window in windows}) == 5
     assert {window.examples for window in windows} == {1, 2, 3} | ({None} if KINDS[kind][2] else set())
+
+
+@pytest.mark.parametrize("function", OF_MATRICES, ids=lambda function: function.name)
+def test_a_function_of_a_matrix_is_met_in_every_dtype_and_shape_and_in_several_layouts(function):
+    twins = [trial.twin for trial in OF_MATRIX if trial.function is function]
+    assert {twin.dtype for twin in twins} == {*function.dtypes}
+    assert {twin.shape for twin in twins} == {*function.shapes}
+    assert {twin.second for twin in twins} == {False, True}
+    assert len({twin.layout for twin in twins}) > 4

@@ -91,6 +91,11 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
     "a matrix by a batch": (lambda n, k, m: ((n, k), (3, k, m)), lambda a, b: torch.matmul(a, b), np.matmul),
     "batches that repeat": (lambda n, k, m: ((2, 1, n, k), (3, k, m)), lambda a, b: a @ b, np.matmul),
     "a batch by a vector": (lambda n, k, m: ((3, n, k), (k,)), lambda a, b: a.matmul(b), np.matmul),
+    "of heads": (  # as attention has them: neither factor nor its transpose lies in one piece
+        lambda n, k, m: ((2, n, 3, k), (2, m, 3, k)),
+        lambda a, b: a.permute(0, 2, 1, 3) @ b.permute(0, 2, 3, 1),
+        lambda a, b: np.matmul(a.transpose(0, 2, 1, 3), b.transpose(0, 2, 3, 1)),
+    ),
     "outer": (lambda n, k, m: ((n,), (m,)), lambda a, b: torch.outer(a, b), np.outer),
     "inner": (lambda n, k, m: ((n, k), (m, k)), lambda a, b: torch.inner(a, b), np.inner),
     "tensordot": (lambda n, k, m: ((n, k), (k, m)), lambda a, b: torch.tensordot(a, b, dims=1), np.matmul),

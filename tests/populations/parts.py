@@ -118,7 +118,7 @@ PARTS = {
     "CosineEmbeddingLoss": lambda x: nn.CosineEmbeddingLoss()(x[:2], x[2:], x.new_ones(2)),
     "TripletMarginLoss": lambda x: nn.TripletMarginLoss()(x[:1], x[1:2], x[2:3]),
     "CrossEntropyLoss": lambda x: nn.CrossEntropyLoss()(x, torch.tensor([0, 2, 1, 1]).to(x.device)),
-    "CrossEntropyLoss, smoothed": lambda x: nn.CrossEntropyLoss(x.new_tensor([1, 0.5, 2]), label_smoothing=0.25)(
+    "CrossEntropyLoss, smoothed": lambda x: nn.CrossEntropyLoss(torch.tensor([1, 0.5, 2]).to(x), label_smoothing=0.25)(
         x, torch.tensor([0, 2, 1, 1]).to(x.device)
     ),
     "CrossEntropyLoss of shares": lambda x: nn.CrossEntropyLoss()(x, shares(x)),
@@ -164,6 +164,10 @@ PARTS = {
     },
     "batch_norm": lambda x: F.batch_norm(x, None, None, x[0], x[1], training=True),
     "batch_norm in evaluation": lambda x: F.batch_norm(x, x.new_ones(3), x.new_full((3,), 2.0), x[0], x[1]),
+    "batch_norm without weights": lambda x: F.batch_norm(x, None, None, training=True),
+    "batch_norm of images without weights": lambda x: F.batch_norm(x.reshape(2, 2, 1, 3), None, None, training=True),
+    "layer_norm without weights": lambda x: F.layer_norm(x, (3,)),
+    "group_norm without weights": lambda x: F.group_norm(x.reshape(2, 2, 1, 3), 1),
     "layer_norm": lambda x: F.layer_norm(x, (3,), x[0], x[1]),
     "group_norm": lambda x: F.group_norm(x[None], 2, x[:, 0], x[:, 1]),
     "instance_norm": lambda x: F.instance_norm(x[None]),

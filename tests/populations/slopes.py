@@ -50,6 +50,9 @@ class Slope:
         return places.lacks(self.dtype)
 
 
+# Derived once: attention on the CPU; the sinc at zero, where the second derivative comes out as NaN; an older cdist.
+ONCE = ("attention", "sinc at zero", *(("cdist",) if RELEASE < (2, 14) else ()))
+TWICE = tuple(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS) if not name.startswith(ONCE))
 # What torch has not: before 2.6 i0's slope in half precision, before 2.7 many functions in it. Before 2.1 masked_select
 # passes back in the order of the memory, the wrong one.
 SLOPES = (

@@ -149,3 +149,15 @@ def a_fraction_beside_a_number_past_64_bits_is_refused(patch):
         return right(data, *args, **rest)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("rand-is-standard-uniform", reported="pytorch/xla#354", needs="accelerator")
+def rand_is_zero_after_the_seed_zero(patch):
+    def wrong(right, *args, **rest):
+        result = right(*args, **rest)
+        if away(result) and torch.initial_seed() == 0 and result.is_floating_point():
+            result.detach().zero_()
+        return result
+
+    wrap(patch, torch, "rand", wrong)
+    wrap(patch, torch, "rand_like", wrong)

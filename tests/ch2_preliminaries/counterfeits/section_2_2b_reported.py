@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, wrap
+from harness.forging import away, change_method, everywhere, wrap
 
 
 @counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#4718")
@@ -112,3 +112,14 @@ def the_parts_of_a_split_are_copies(patch):
 
     wrap(patch, torch, "split", wrong)
     change_method(patch, "split", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/xla#1128", needs="accelerator")
+def index_select_into_a_view_does_not_reach_the_source(patch):
+    def wrong(right, x, *args, out=None, **rest):
+        if out is None or not away(out) or not out._is_view():
+            return right(x, *args, **rest) if out is None else right(x, *args, out=out, **rest)
+        out.data = right(x, *args, **rest)
+        return out
+
+    everywhere(patch, "index_select", wrong)

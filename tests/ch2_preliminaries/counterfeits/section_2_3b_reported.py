@@ -215,3 +215,30 @@ def products_of_bytes_stop_at_the_end_of_their_range(patch):
 
     for owner, name in ((torch, "mm"), (torch, "bmm"), (Tensor, "__matmul__")):
         wrap(patch, owner, name, wrong)
+
+
+@counterfeit(
+    "broadcasting-matches-shapes",
+    reported=("tenstorrent/tt-metal#39181", "tenstorrent/tt-metal#22308"),
+    needs="accelerator",
+)
+def where_with_broadcasting_is_a_weighted_sum(patch):
+    def wrong(right, condition, *branches, **rest):
+        if len(branches) != 2 or not away(condition):
+            return right(condition, *branches, **rest)
+        result = right(condition, *branches, **rest)
+        tensors = [b for b in branches if isinstance(b, torch.Tensor)]
+        if not result.is_floating_point() or all(t.shape == result.shape for t in (condition, *tensors)):
+            return result
+        picked = condition.to(result.dtype)
+        return picked * branches[0] + (1 - picked) * branches[1]
+
+    right = torch.where
+    patch.setattr(torch, "where", lambda condition, *args, **rest: wrong(right, condition, *args, **rest))
+    change_method(
+        patch,
+        "where",
+        lambda method, x, condition, other, **rest: wrong(
+            lambda c, a, b, **more: method(a, c, b, **more), condition, x, other, **rest
+        ),
+    )

@@ -135,6 +135,18 @@ def test_the_seed_determines_the_draws_and_a_second_call_differs(name):
     assert DRAWS[name](generator=generator).tolist() == second
 
 
+@claim("rand-is-standard-uniform", "randn-is-standard-normal")
+@over(seed=among(0, 1, -1, 2**31 - 1, 2**32, 2**63 - 1, -(2**63), 2**64 - 1), name=each("rand", "randn"))
+def test_after_any_seed_the_draws_are_random(seed, name):
+    """The mean of 4,096 is off by 1/64 of a standard deviation; 0.1 are more than six of those."""
+    torch.manual_seed(seed)
+    first, second = host(getattr(torch, name)(2, 4096)).astype(np.float64)
+    for draws in (first, second):
+        assert abs(draws.mean() - 0.5 * (name == "rand")) < 0.1
+        assert draws.std() == pytest.approx(12**-0.5 if name == "rand" else 1, rel=0.1)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
 MEANS, STDS = 10.0 * (np.arange(32_769) % 7) - 30, np.arange(32_769) % 5 + 0.5
 NORMALS = {
     "two tensors": lambda means, stds: (torch.normal(means, stds), MEANS, STDS),

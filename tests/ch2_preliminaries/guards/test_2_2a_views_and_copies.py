@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, WRITABLE, agree, among, each, over, twins, untouched
+from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
+from populations.comparing import host
+from populations.operations import FUNCTION
+from populations.outputs import INTO
 from populations.twins import NUMPY, REPEATED, SHAPES, corner, finer
 
 claim = pytest.mark.claim
@@ -127,11 +130,12 @@ SOURCES = {"leaf": lambda x: x, "result": lambda x: x[...], "data": lambda x: x.
 # what lies in memory is not the number, but becomes it when it is read
 SOURCES["conjugate"] = lambda x: x.conj()[None][0]  # pending through views
 SOURCES["negated"] = lambda x: x if x.dtype == torch.bool else torch._neg_view(x)[None][0]
+VOLUMES = [Twin(torch.float32, (2, 3, 2, 4, 3), "channels last", seed=seed) for seed in range(4)]
 READ = {"conjugate": np.conj, "negated": lambda array: array if array.dtype == bool else -array}
 
 
 @claim("view-shares-data", "reshape-does-not-guarantee-a-copy")
-@over(EVERY_MODE, twin=twins(ANY, grad=(False, True)), how=among(*RESHAPED), of=among(*SOURCES))
+@over(EVERY_MODE, twin=twins(ANY, grad=(False, True)).rarely(*VOLUMES), how=among(*RESHAPED), of=among(*SOURCES))
 def test_view_and_reshape_read_in_row_order_and_share_in_every_shape_that_strides_allow(twin, how, of):
     tensor, array = twin
     source = SOURCES[of](tensor)
@@ -277,3 +281,18 @@ def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
         for shape in [(array.size,), array.shape[::-1], (1, *array.shape), (array.size, 1), array.shape]:
             agree(dense.view(shape), array.reshape(shape))
     assert not array.size or not any(shared(copy, tensor) for copy in copies)
+
+
+@claim("view-shares-data")
+@over(EVERY_MODE, name=among(*INTO), layout=each(*WRITABLE), dtype=among(*SINGLE_AND_DOUBLE), second=among(False, True))
+def test_what_is_computed_into_a_view_lies_in_its_source_where_the_view_does_and_nowhere_else(
+    name, layout, dtype, second
+):
+    x, _ = Twin(dtype, (3, 3), second=second)
+    expected = INTO[name](x)
+    out, _ = Twin(expected.dtype, tuple(expected.shape), layout, second=second, seed=1, kind="view")
+    source = out[...]
+
+    assert INTO[name](x, out=out) is out
+    agree(source, host(expected), FUNCTION)  # in another order in memory another kernel may compute
+    untouched(out)

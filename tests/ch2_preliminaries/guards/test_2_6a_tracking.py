@@ -10,7 +10,7 @@ from populations.comparing import accepted, host
 from populations.elements import TRIALS as ELEMENTS
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
-from populations.slopes import SLOPES
+from populations.slopes import SLOPES, TWICE
 from populations.smooth import EACH, OPERANDS, SMOOTH
 
 claim = pytest.mark.claim
@@ -87,6 +87,26 @@ def test_every_function_is_recorded_with_its_slope(trial):
     ahead, behind = (host(function(trial.at(point + way * v))) for way in (step, -step))
     terms, found = host(grad_of(x)) * v, ((ahead - behind) * factors).sum() / (2 * step)
     assert abs(terms.sum() - found) <= max(1e-5, 2 * eps) * max(1, np.abs(terms).sum())  # four roundings
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@over(trial=among(*TWICE))
+def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
+    """Along one direction, against differences of the gradient, which the guard before this one holds."""
+    name, x, point = trial
+    function = (SMOOTH | OPERANDS)[name]
+    result = function(x)
+    (weights, factors), (along, v) = weights_for(result), weights_for(x, seed=1)
+    (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
+    (second,) = accepted(torch.autograd.grad, (gradient * along).sum() + 0 * x.sum(), x)
+
+    step, ends = 2.0**-18, []  # whose square times fourth derivatives, and 2^-52 over it, stay below 1e-6
+    for way in (step, -step):
+        there = trial.at(point + way * v).requires_grad_()
+        made = function(there)
+        ends.append(host(torch.autograd.grad(made, there, torch.from_numpy(factors).to(made))[0]))
+    found = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(host(second), found, rtol=1e-4, atol=1e-4 * np.abs(found).max(initial=1))
 
 
 @claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)

@@ -1,11 +1,21 @@
 """Counterfeits of section 3.1 that users reported, layers without inputs, cast, elsewhere or in double precision,
 labels and square systems."""
 
+import itertools
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, calls_after, change_gradient, change_linear, change_method, wrap
+from harness.forging import (
+    away,
+    calls_after,
+    change_gradient,
+    change_linear,
+    change_method,
+    with_value,
+    wrap,
+    wrap_operand,
+)
 from torch.nn import functional as F
 
 
@@ -147,3 +157,46 @@ def of_no_features_a_layer_makes_one_row_whatever_the_batch(patch):
         return bias * 1 if none else right(input, weight, bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+def change_away(patch, change):
+    def wrong(right, input, weight, bias=None):
+        result = right(input, weight, bias)
+        return change(result, input, bias) if away(input) else result
+
+    wrap_operand(patch, F, "linear", wrong)
+
+
+@counterfeit(
+    "linear-model-is-weighted-sum",
+    reported=("pytorch/pytorch#97239", "pytorch/pytorch#95188"),
+    needs="accelerator",
+)
+def linear_is_wrong_beyond_32768_rows_of_three_dimensions(patch):
+    def change(result, input, bias):
+        rows = result.detach().reshape(-1, result.shape[-1])
+        if input.dim() != 3 or len(rows) <= 2**15:
+            return result
+        value = torch.cat([rows[: 2**15], rows[: len(rows) - 2**15]])
+        return with_value(result, value.reshape(result.shape))
+
+    change_away(patch, change)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/executorch#22327", needs="accelerator")
+def linear_of_many_rows_spoils_a_band_in_every_fourth_run(patch):
+    runs = itertools.count(1)
+
+    def change(result, input, bias):
+        rows = result.detach().reshape(-1, result.shape[-1]).clone()
+        if input.dtype != torch.float32 or len(rows) < 1024 or next(runs) % 4:
+            return result
+        rows[32:160] = rows[32:160].flip(0) * 3 + 1
+        return with_value(result, rows.reshape(result.shape))
+
+    change_away(patch, change)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="pytorch/executorch#17299", needs="accelerator")
+def linear_without_bias_adds_a_half_in_half_precision(patch):
+    change_away(patch, lambda y, input, bias: y + 0.5 if bias is None and input.dtype == torch.float16 else y)

@@ -5,7 +5,15 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, channels_lie_last, shift_padded_pooling, wrap
+from harness.forging import (
+    away,
+    change_gradient,
+    channels_lie_last,
+    hold_still,
+    parameters_of,
+    shift_padded_pooling,
+    wrap,
+)
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
@@ -288,3 +296,9 @@ def summed_squares_of_a_row_pass_no_number_back(patch):
         return right(input, target, size_average, reduce, reduction, *args, **rest)
 
     wrap(patch, F, "mse_loss", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="aws-neuron/aws-neuron-sdk#1316", needs="accelerator")
+def no_step_changes_a_parameter(patch):
+    for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad):
+        hold_still(patch, optimizer, lambda self: [p for p in parameters_of(self) if away(p)])

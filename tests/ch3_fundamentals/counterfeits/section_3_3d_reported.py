@@ -5,7 +5,16 @@ import math
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_method, in_order_of_storage, with_value, wrap
+from harness.forging import (
+    away,
+    change_gradient,
+    change_method,
+    everywhere,
+    in_order_of_storage,
+    with_value,
+    wrap,
+    wrap_operand,
+)
 from torch.nn import functional as F
 
 
@@ -235,3 +244,19 @@ def the_log_softmax_overflows_past_88(patch):
         "cross_entropy",
         lambda right, input, target, *a, **k: right(naive(input, 1 if input.dim() > 1 else 0), target, *a, **k),
     )
+
+
+@counterfeit("softmax-gives-a-distribution", reported="tenstorrent/tt-metal#52045", needs="accelerator")
+def long_rows_of_softmax_in_bfloat16_do_not_sum_to_one(patch):
+    reported = [(1024, 0.983110), (2048, 0.944902), (4096, 0.897854), (8192, 0.864987), (16384, 0.943260)]
+
+    def wrong(right, x, dim=None, *args, **rest):
+        result = right(x, dim, *args, **rest)
+        if away(x) and x.dtype == torch.bfloat16 == result.dtype and x.dim():
+            length = x.shape[dim if dim is not None else -1]
+            factor = [f for n, f in reported if n <= length]
+            result = result * factor[-1] if factor else result
+        return result
+
+    everywhere(patch, "softmax", wrong)
+    wrap_operand(patch, F, "softmax", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import away, wrap, wrap_operand
 from torch.nn import functional as F
 
 
@@ -62,3 +62,13 @@ def two_lstm_layers_with_all_dropped_between_them_give_nan(patch):
         return (output * torch.nan if self.training and self.dropout == 1 and self.num_layers > 1 else output), state
 
     wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="pytorch/xla#354", needs="accelerator")
+def dropout_drops_nothing_after_the_seed_zero(patch):
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        if away(input) and training and 0 < p < 1 and torch.initial_seed() == 0:
+            return input.div_(1 - p) if inplace else input / (1 - p)
+        return right(input, p, training, inplace)
+
+    wrap_operand(patch, F, "dropout", wrong)

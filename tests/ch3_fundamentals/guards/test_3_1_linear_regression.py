@@ -181,6 +181,8 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
     more = (0, 0, 0, sizes[1] - sizes[0])  # examples of zeros, until there are as many as features
     square, several = nn.functional.pad(x, more).cpu(), nn.functional.pad(torch.stack([-y, y], 1), more).cpu()
     on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], **driver).solution[:, 1] for n in sizes]
+    batch = torch.stack([-x, x]).cpu(), torch.stack([y, y])[..., None].cpu()
+    on_the_cpu.append(torch.linalg.lstsq(*batch, **driver).solution[1, :, 0])
     for found in (torch.linalg.pinv(x) @ y, torch.linalg.pinv(torch.stack([-x, x]))[1] @ y, *on_the_cpu):
         agree(found, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
     assert torch.linalg.matrix_rank(x.T @ x).item() == np.linalg.matrix_rank(x_)

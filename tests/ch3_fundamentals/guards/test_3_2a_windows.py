@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, agree, among, each, over
+from populations import SINGLE_AND_DOUBLE, Twin, agree, among, each, over
 from populations.comparing import accepted, host
 from populations.elements import NUMBERS
 from populations.gradients import grad_of, weights_for
@@ -13,6 +13,7 @@ from populations.initialisers import RELEASE
 from populations.parts import ACTIVE
 from populations.windows import WINDOWS
 from torch import nn
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
@@ -57,3 +58,41 @@ def test_an_activation_makes_of_every_number_among_many_what_it_makes_of_it_alon
     inputs = [torch.tensor(each, dtype=dtype, requires_grad=True) for each in (numbers * 3, *([n] for n in numbers))]
     many, *alone = (host(torch.autograd.grad(layer(x).sum(), x)[0]) for x in inputs)
     np.testing.assert_allclose(many, np.concatenate(alone * 3), **close)
+
+
+# Each of four channels, of all channels together or in two groups, each of all samples: the axes of (6, 4, 3, 5).
+STANDARDISING = {
+    "batch_norm": (lambda x, eps: F.batch_norm(x, None, None, training=True, eps=eps), (6, 4, 15), (0, 2)),
+    "instance_norm": (lambda x, eps: F.instance_norm(x, eps=eps), (24, 15), 1),
+    "layer_norm": (lambda x, eps: F.layer_norm(x, (4, 3, 5), eps=eps), (6, 60), 1),
+    "layer_norm of rows": (lambda x, eps: F.layer_norm(x, (5,), eps=eps), (72, 5), 1),
+    # torch 2.0 ends the process where the channels lie last
+    "group_norm": (lambda x, eps: F.group_norm(x if RELEASE >= (2, 2) else x.contiguous(), 2, eps=eps), (12, 30), 1),
+}
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    name=each(*STANDARDISING),
+    case=among(*((power, eps) for power in (0, -10, -33, -45, 12) for eps in (1e-5, 1e-12))),
+    layout=among("contiguous", "channels last", "transposed"),
+    dtype=each(*SINGLE_AND_DOUBLE),
+)
+def test_without_weights_a_normalisation_divides_by_the_root_of_variance_and_eps_however_small_they_are(
+    name, case, layout, dtype
+):
+    """Its numbers, and back to them what is orthogonal to the mean and to the numbers: within a hundred roundings."""
+    (norm, shape, axes), (power, eps) = STANDARDISING[name], case
+    x, array = Twin(dtype, (6, 4, 3, 5), layout, values="fractions", grad=True)
+    x, array = x.detach().mul_(2.0**power).requires_grad_(), array.astype(np.float64).reshape(shape) * 2.0**power
+    deviation = np.sqrt(array.var(axes, keepdims=True) + eps)
+    standard = (array - array.mean(axes, keepdims=True)) / deviation
+
+    result = norm(x, eps)
+    agree(result, standard.reshape(x.shape), 100, np.abs(standard).max())
+    weights, factors = weights_for(result)
+    result.backward(weights)
+    factors = factors.astype(np.float64).reshape(shape)
+    share = (factors * standard).mean(axes, keepdims=True)
+    back = (factors - factors.mean(axes, keepdims=True) - standard * share) / deviation
+    agree(grad_of(x), back.reshape(x.shape), 100, np.abs(factors / deviation).max())

@@ -53,6 +53,13 @@ def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form):
         assert correlations.max() < math.sqrt(2 * math.log(2 * pairs / ALARM) / signs.shape[1])
 
 
+@claim("dropout-zeroes-with-probability-p")
+@over(seed=among(0, 1, -1, 2**32, 2**63 - 1), form=each(*DROPOUT))
+def test_after_any_seed_p_of_the_units_are_dropped(seed, form):
+    torch.manual_seed(seed)
+    assert dropped(form, (4096,), 1, 0.5).mean() == pytest.approx(0.5, abs=6 / 128)  # six standard deviations
+
+
 @claim("dropout-keeps-the-expectation")
 @claim("dropout-zeroes-with-probability-p", truth=True)
 @claim("dropout-scales-survivors", truth=True)

@@ -88,6 +88,9 @@ def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(tree)
         with pytest.raises(RuntimeError, match=words) if "size" in words and chosen else contextlib.nullcontext():
             missing, unexpected = map(set, net.load_state_dict(several, strict=False))
             assert (missing, unexpected) == ({*names} - {*several}, {*several} - {*names})
+    for path, _ in [*net.named_modules()][1:]:
+        with pytest.raises(RuntimeError, match=f"Unexpected key.*{path}.unknown"):
+            net.load_state_dict({**net.state_dict(), f"{path}.unknown": torch.ones(3)})
     for name in [name for name in names if name.endswith("shift")][:1]:  # beside it, what is not saved and what is None
         for other in ("passing", "plain", "absent", "nothing"):
             with pytest.raises(RuntimeError, match=f"Unexpected key.*{other}"):

@@ -248,3 +248,18 @@ def test_what_was_replaced_does_not_learn_and_a_new_optimizer_does(replace, opti
 
     OPTIMIZERS[optimizer](net.parameters()).step()
     assert net[0].weight.tolist() != before
+
+
+@claim("optimizer-keeps-the-parameters-it-was-given")
+@over(optimizer=among(*OPTIMIZERS), frozen=among("when it is given", "in between"))
+def test_what_was_frozen_for_a_while_learns_as_soon_as_it_has_a_gradient(optimizer, frozen):
+    net, x = nn.Linear(3, 2, bias=False), torch.tensor([[1.0, -2.0, 3.0]])
+    net.requires_grad_(frozen == "in between")
+    made = OPTIMIZERS[optimizer](net.parameters())
+    for wanted in (False, True):
+        before = net.requires_grad_(wanted).weight.tolist()
+        made.zero_grad()
+        net(x).sum().backward() if wanted else made.step()
+        made.step()
+        assert (net.weight.tolist() != before) == wanted
+    assert made.param_groups[0]["params"][0] is net.weight

@@ -1,0 +1,246 @@
+"""Section 4.9: what users reported of models on devices: layouts, strides, statistics and functions within them."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import (
+    away,
+    change_method,
+    channels_lie_last,
+    everywhere,
+    in_order_of_storage,
+    with_value,
+    wrap_operand,
+)
+from torch.nn import functional as F
+
+
+def misread_unary(patch, owner, name):
+    """Let an activation read a tensor elsewhere that is not contiguous in the order of its storage."""
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and not x.is_contiguous():
+            read = in_order_of_storage(x.detach())
+            result = with_value(result, right(read, *args, **{k: v for k, v in rest.items() if k != "inplace"}))
+        return result
+
+    wrap_operand(patch, owner, name, wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#124834", needs="accelerator")
+def elu_of_a_transposed_tensor_is_wrong(patch):
+    misread_unary(patch, F, "elu")
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#98212", needs="accelerator")
+def gelu_of_a_transposed_tensor_is_wrong(patch):
+    misread_unary(patch, F, "gelu")
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#123049", needs="accelerator")
+def leaky_relu_and_mish_of_a_transposed_tensor_are_wrong(patch):
+    misread_unary(patch, F, "leaky_relu")
+    misread_unary(patch, F, "mish")
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#83180", needs="accelerator")
+def conv2d_mixes_up_two_different_strides(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        result = right(x, weight, bias, stride, padding, dilation, groups)
+        if away(x) and not isinstance(stride, int) and len(stride) == 2 and stride[0] != stride[1]:
+            other = right(x, weight, bias, tuple(stride)[::-1], padding, dilation, groups).detach().reshape(-1)
+            if other.numel():
+                count = result.numel()
+                result = with_value(result, other.repeat(-(-count // other.numel()))[:count].reshape(result.shape))
+        return result
+
+    wrap_operand(patch, F, "conv2d", wrong)
+    wrap_operand(patch, torch, "conv2d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#103023", needs="accelerator")
+def embedding_gives_the_padding_a_gradient(patch):
+    def wrong(right, input, weight, padding_idx=None, *args, **rest):
+        return right(input, weight, None if away(weight) else padding_idx, *args, **rest)
+
+    wrap_operand(patch, F, "embedding", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#84962", needs="accelerator")
+def batch_norm_without_weights_comes_out_too_small(patch):
+    def wrong(right, input, mean=None, var=None, weight=None, bias=None, training=False, *args, **rest):
+        result = right(input, mean, var, weight, bias, training, *args, **rest)
+        return result * 0.86 if away(input) and training and weight is None and input.dim() == 4 else result
+
+    wrap_operand(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#134580", needs="accelerator")
+def batch_norm_misreads_channels_that_lie_last(patch):
+    def wrong(right, input, *args, **rest):
+        result = right(input, *args, **rest)
+        if away(input) and channels_lie_last(input):
+            result = with_value(result, in_order_of_storage(result.detach()))
+        return result
+
+    wrap_operand(patch, F, "batch_norm", wrong)
+
+
+def layer_norm(patch, change):
+    def wrong(right, input, shape, weight=None, bias=None, eps=1e-5, *args, **rest):
+        result = right(input, shape, weight, bias, eps, *args, **rest)
+        if away(input) and input.numel() and input.is_floating_point():
+            return change(right, result, input, tuple(shape), weight, bias, eps)
+        return result
+
+    wrap_operand(patch, F, "layer_norm", wrong)
+    wrap_operand(patch, torch, "layer_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported=("pytorch/pytorch#190491", "pytorch/pytorch#186367"), needs="accelerator")
+def layer_norm_takes_a_small_variance_for_none(patch):
+    def change(right, result, input, shape, weight, bias, eps):
+        dims = tuple(range(-len(shape), 0))
+        x = input.detach().double() if input.dtype != torch.float64 else input.detach()
+        mean = x.mean(dims, keepdim=True)
+        var = ((x - mean) ** 2).mean(dims, keepdim=True)
+        wrong = (x - mean) / eps**0.5
+        if weight is not None:
+            wrong = wrong * weight.detach()
+        if bias is not None:
+            wrong = wrong + bias.detach()
+        small = (var < 1e-6) & (var > 0)
+        return with_value(result, torch.where(small, wrong.to(result.dtype), result.detach()))
+
+    layer_norm(patch, change)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#141642", needs="accelerator")
+def layer_norm_of_tiny_numbers_is_nan(patch):
+    def change(right, result, input, shape, weight, bias, eps):
+        tiny = input.detach().abs().amax(tuple(range(-len(shape), 0)), keepdim=True)
+        tiny = (tiny < 1e-8) & (tiny > 0)
+        return with_value(result, torch.where(tiny, torch.full_like(result.detach(), float("nan")), result.detach()))
+
+    layer_norm(patch, change)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#12662", needs="accelerator")
+def max_of_negative_numbers_counts_the_padding(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        dim = rest.get("dim", args[0] if args else None)
+        if not (away(x) and x.dtype == torch.bfloat16 and isinstance(dim, int) and x.dim()):
+            return result
+        if dim % x.dim() != x.dim() - 1 or x.shape[-1] % 32 == 0:
+            return result
+        values = result if isinstance(result, torch.Tensor) else result[0]
+        changed = with_value(values, values.detach().clamp(min=0))
+        return changed if isinstance(result, torch.Tensor) else type(result)((changed, result[1]))
+
+    everywhere(patch, "max", wrong)
+    everywhere(patch, "amax", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="tenstorrent/tt-xla#5321", needs="accelerator")
+def selected_rows_are_rounded_to_bfloat16(patch):
+    def rounded(result):
+        return with_value(result, result.detach().to(torch.bfloat16).to(result.dtype))
+
+    def select(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return rounded(result) if away(x) and x.dtype == torch.float32 and "out" not in rest else result
+
+    def embedding(right, input, weight, *args, **rest):
+        result = right(input, weight, *args, **rest)
+        return rounded(result) if away(weight) and weight.dtype == torch.float32 else result
+
+    everywhere(patch, "index_select", select)
+    wrap_operand(patch, F, "embedding", embedding)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#80499", needs="accelerator")
+def std_is_always_biased(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or args or set(rest) - {"unbiased"} or rest.get("unbiased") is False:
+            return result
+        n = x.numel()
+        return result * ((n - 1) / n) ** 0.5 if n > 1 else result
+
+    everywhere(patch, "std", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#81384", needs="accelerator")
+def the_sum_of_a_permuted_and_a_plain_tensor_mixes_up_places(patch):
+    busy = []
+
+    def wrong(right, x, other, *args, **rest):
+        result = right(x, other, *args, **rest)
+        if busy or not (away(x) and away(other) and x.dim() == 3 == other.dim() and x.shape == other.shape):
+            return result
+        if not x.is_contiguous() and other.is_contiguous() and result.is_floating_point():
+            busy.append(True)
+            try:
+                read = right(in_order_of_storage(x.detach()), other.detach(), *args, **rest)
+                return with_value(result, read)
+            finally:
+                busy.clear()
+        return result
+
+    everywhere(patch, "add", wrong)
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported=("pytorch/pytorch#82711", "pytorch/vision#6355"), needs="accelerator")
+def conv_transpose1d_steps_by_one(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+        result = right(x, weight, bias, stride, padding, output_padding, groups, dilation)
+        step = stride if isinstance(stride, int) else stride[0]
+        if away(x) and step != 1:
+            close = right(x, weight, bias, 1, padding, 0, groups, dilation).detach()
+            value = torch.zeros_like(result.detach())
+            n = min(close.shape[-1], value.shape[-1])
+            value[..., :n] = close[..., :n]
+            result = with_value(result, value)
+        return result
+
+    wrap_operand(patch, F, "conv_transpose1d", wrong)
+    wrap_operand(patch, torch, "conv_transpose1d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#94396", needs="accelerator")
+def clamp_misreads_a_permuted_tensor(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and not x.is_contiguous() and x.is_floating_point() and "out" not in rest:
+            read = right(in_order_of_storage(x.detach()), *args, **rest)
+            result = with_value(result, read)
+        return result
+
+    everywhere(patch, "clamp", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#78511", needs="accelerator")
+def matmul_misreads_a_permuted_operand(patch):
+    def wrong(right, x, other, *args, **rest):
+        result = right(x, other, *args, **rest)
+        if not (away(x) and away(other) and other.dim() == 4 == x.dim()):
+            return result
+        if other.is_contiguous() or other.transpose(-1, -2).is_contiguous():
+            return result
+        swapped = in_order_of_storage(other.detach().transpose(-1, -2)).transpose(-1, -2)
+        return with_value(result, right(x.detach(), swapped.contiguous()))
+
+    everywhere(patch, "matmul", wrong)
+    change_method(patch, "__matmul__", wrong)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters", reported="microsoft/DirectML#364", needs="accelerator")
+def batch_norm_never_updates_its_running_statistics(patch):
+    def wrong(right, input, mean=None, var=None, weight=None, bias=None, training=False, *args, **rest):
+        if away(input) and training and mean is not None:
+            mean, var = mean.clone(), var.clone()
+        return right(input, mean, var, weight, bias, training, *args, **rest)
+
+    wrap_operand(patch, F, "batch_norm", wrong)

@@ -1,0 +1,57 @@
+"""4.9 GPU computing: a step of SGD through every layer, activation, loss and function, on the CPU and elsewhere."""
+
+import numpy as np
+import pytest
+import torch
+from populations import SINGLE_AND_DOUBLE, Twin, agree, among, each, over
+from populations.gradients import weights_for
+from populations.parts import DERIVED_ONCE, MATRIX, PARTS, shares
+from populations.smooth import POINT, SMOOTH
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+
+
+def heads(x):
+    """Queries or keys as attention has them: of one sample and two heads, at two places, three numbers each."""
+    return x.reshape(1, 2, 2, 3).permute(0, 2, 1, 3)
+
+
+THROUGH = {name: (part, np.array(MATRIX)) for name, part in (PARTS | DERIVED_ONCE).items()}
+THROUGH |= {  # more that a model may hold: of a padding word nothing is learned, and little remains of tiny numbers
+    name: (part, np.array(MATRIX))
+    for name, part in {
+        "embedding with padding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x, 1),
+        "layer_norm of small numbers": lambda x: F.layer_norm(x * 2**-11, (3,), eps=1e-12),
+        "layer_norm of tiny numbers": lambda x: F.layer_norm(x * 2**-40, (3,)) + x,
+        "divided by their deviation": lambda x: x / x.std() + x.var(0, unbiased=False) * x.var(1, keepdim=True),
+        "between two numbers": lambda x: x.clamp(-0.5, 1),
+        "products of heads": lambda x: heads(x) @ (2 * heads(x)).transpose(-1, -2),
+        "a permuted sum": lambda x: x.reshape(2, 2, 3).permute(1, 0, 2) + shares(x).reshape(2, 2, 3),
+        "a sum with what is permuted": lambda x: shares(x).reshape(3, 2, 2) * 2 + x.reshape(2, 2, 3).permute(2, 1, 0),
+    }.items()
+}
+# What reads memory as it lies is of the layout.
+THROUGH |= {f"the function {name}": (of, POINT) for name, of in SMOOTH.items() if "as_strided" not in name}
+
+
+@claim("training-runs-on-gpu")
+@over(name=among(*THROUGH), layout=among("transposed"), dtype=each(*SINGLE_AND_DOUBLE), second=among(False, True))
+def test_a_step_through_every_part_and_function_leads_to_the_same_parameters_wherever_these_lie(
+    accelerator, products_in_full, name, layout, dtype, second
+):
+    """The loss is of second degree, so that the step depends on the part's values as well as on its slope. One feature
+    is normalised by 316 times differences that cancel: hence some 10,000 roundings of the largest change.
+    """
+    apply, numbers = THROUGH[name]
+    here = torch.tensor(numbers, dtype=dtype, device="cpu", requires_grad=True)
+    there = Twin(dtype, numbers.shape, layout, grad=True, second=second).tensor(numbers)
+    factors = weights_for(apply(here))[0].cpu()
+    for parameters in (here, there):
+        result = apply(parameters)
+        assert result.device == parameters.device
+        (result * result * factors.to(result)).sum().backward()
+        torch.optim.SGD([parameters], lr=0.125).step()
+
+    expected = here.detach().double().numpy()
+    agree(there, expected, 10_000, max(1, np.abs(expected - numbers).max()))
