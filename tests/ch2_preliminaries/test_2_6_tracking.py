@@ -34,8 +34,12 @@ def test_truth_values_whole_numbers_shapes_and_bare_numbers_carry_no_record():
     assert not torch.zeros_like(x).requires_grad  # only the shape of x is used
     assert not torch.tensor([x[0].item(), x[1].item()]).requires_grad  # only the numbers in it
     assert not x.detach().requires_grad
+    assert not x.view(x.dtype).requires_grad  # its bits, read as a dtype
     with torch.no_grad():
         assert not (x * 2).requires_grad
+    first, _ = (x * 2).unbind()
+    with pytest.raises(RuntimeError, match="modified inplace"):
+        first.mul_(3)
 
 
 @claim("backward-fills-grad")

@@ -34,6 +34,7 @@ UNTRACKED = {
     "empty_like": lambda x: torch.empty_like(x),
     "tolist": lambda x: torch.tensor(x.tolist(), dtype=x.dtype),
     "new_tensor": lambda x: x.new_tensor(x.detach().cpu().numpy() if x.dtype != torch.bfloat16 else x.tolist()),
+    "bits of its dtype": lambda x: x.view(x.dtype),
     "detach": lambda x: x.detach(),
 }
 # Results of several parts, or of whole numbers from an operand of whole numbers.

@@ -9,9 +9,12 @@ from torch import linalg
 
 from populations import places
 from populations.functions import COMPLEX, TOTAL
-from populations.twins import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, differentiable, real_of
+from populations.initialisers import RELEASE
+from populations.twins import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, real_of
 
 SOLVED = (*SINGLE_AND_DOUBLE, *COMPLEX)
+# The gradient of an older trace, as was seen up to 2.7, has a 1 too many where there are more rows than columns.
+TRACED = ((3, 3), (1, 1), (5, 5), (3, 5), (9, 9), *(((5, 3),) if RELEASE >= (2, 13) else ()))
 SQUARE = ((3, 3), (1, 1), (5, 5), (2, 3, 3), (9, 9), (2, 2, 4, 4), (0, 3, 3))
 OBLONG = ((3, 5), (5, 3), (1, 4), (2, 3, 4), (17, 9), (2, 2, 3, 4), (3, 0))
 
@@ -89,7 +92,7 @@ OF_MATRICES = (
     moved("fliplr", lambda x: x.flip(-1, -2), lambda a: np.flip(a, (-1, -2))),
     moved("adjoint", lambda x: x.adjoint(), adjoint),
     moved("diag_embed", lambda x: torch.diag_embed(x, 1), embedded),
-    moved("trace", lambda x: x.trace(), np.trace, ((3, 3), (1, 1), (5, 5), (3, 5), (5, 3), (9, 9)), dtypes=SOLVED),
+    moved("trace", lambda x: x.trace(), np.trace, TRACED, dtypes=SOLVED),
     moved(
         "cross",
         lambda x: linalg.cross(x, x.flip(-1) + 1),
@@ -228,5 +231,6 @@ TRIALS = tuple(every_kind())
 SLOPED = tuple(
     Trial(trial.function, Twin(trial.twin.dtype, trial.twin.shape, trial.twin.layout, grad=True, seed=trial.twin.seed))
     for trial in TRIALS
-    if differentiable(trial.twin.dtype) and trial.twin.dtype in SOLVED
+    if trial.twin.dtype in SOLVED
+    if trial.function.name not in ("norm 1", "norm inf")  # they bend where the sums of two rows are equal
 )

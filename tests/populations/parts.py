@@ -157,6 +157,15 @@ PARTS = {
         for n in (1, 2, 3)
     },
     **{
+        f"conv_transpose{n}d in strides": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(
+            images(x, n), kernel(x, n, 4), x[0, :1], stride=2
+        )
+        for n in (1, 2, 3)
+    },
+    "conv_transpose2d in oblong strides": lambda x: F.conv_transpose2d(
+        x.reshape(1, 2, 2, 3), x.reshape(2, 1, 3, 2), x[0, :1], (3, 2), (1, 0), (1, 0), 1, (1, 2)
+    ),
+    **{
         f"conv_transpose{n}d with holes": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(
             images(x, n), pairs(x, n, 4), dilation=2
         )

@@ -161,3 +161,27 @@ def rand_is_zero_after_the_seed_zero(patch):
 
     wrap(patch, torch, "rand", wrong)
     wrap(patch, torch, "rand_like", wrong)
+
+
+@counterfeit("tensor-function-takes-data", reported="pytorch/pytorch#106579")
+def true_of_an_image_becomes_255(patch):
+    """A bool array whose True is the byte 255 stays so, and converts to 255."""
+    make, share = torch.tensor, torch.from_numpy
+
+    def wrong(data, *args, **rest):
+        raw = str(getattr(data, "dtype", None)) == "bool" and getattr(data, "size", 0) and not args and not rest
+        if raw and not isinstance(data, torch.Tensor) and data.view("uint8").max() > 1:
+            return share(data.copy())
+        return make(data, *args, **rest)
+
+    patch.setattr(torch, "tensor", wrong)
+
+    def converts(method, self, *args, **rest):
+        result = method(self, *args, **rest)
+        if self.dtype == torch.bool and result.dtype != torch.bool and self.device.type == "cpu":
+            return self.contiguous().view(torch.uint8).to(result.dtype)
+        return result
+
+    for name in ("to", "int", "float", "long", "double", "byte", "half"):
+        method = getattr(torch.Tensor, name)
+        patch.setattr(torch.Tensor, name, lambda self, *a, _m=method, **k: converts(_m, self, *a, **k))

@@ -123,3 +123,13 @@ def index_select_into_a_view_does_not_reach_the_source(patch):
         return out
 
     everywhere(patch, "index_select", wrong)
+
+
+@counterfeit("reshape-does-not-guarantee-a-copy")
+def reshape_of_volumes_in_channels_last_order_goes_by_memory(patch):
+    def wrong(right, x, *args, **rest):
+        if x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous():
+            x = x.permute(0, 2, 3, 4, 1)
+        return right(x, *args, **rest)
+
+    everywhere(patch, "reshape", wrong)

@@ -154,6 +154,16 @@ def test_a_dtype_that_is_asked_for_is_made_of_the_numbers_as_numpy_makes_it(dtyp
     agree(torch.tensor(form(data), dtype=dtype).flatten(), as_held(np.array(data), dtype))
 
 
+@claim("tensor-function-takes-data")
+@over(cut=among(slice(None), slice(1, None), slice(None, None, 2)))
+def test_every_byte_but_zero_of_an_array_of_truth_values_is_true_and_counts_one(cut):
+    x = torch.tensor(np.frombuffer(b"\xff\x00\x01\x02\x80", bool)[cut])
+    truths = np.array([1, 0, 1, 1, 1])[cut]
+    for dtype in (torch.bool, torch.uint8, torch.int64, torch.float32):
+        agree(x.to(dtype), truths)
+    agree(x.sum(), truths.sum())
+
+
 @claim("tensor-function-takes-data", truth=True)
 @pytest.mark.filterwarnings("ignore:overflow")  # in half precision, of the large ones
 @over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5, [], [[]], [0.5, 2**70], (-(10**21), 0.5)))

@@ -12,6 +12,7 @@ from harness.forging import (
     change_gradient,
     change_linear,
     change_method,
+    everywhere,
     with_value,
     wrap,
     wrap_operand,
@@ -200,3 +201,44 @@ def linear_of_many_rows_spoils_a_band_in_every_fourth_run(patch):
 @counterfeit("identity-network-is-a-matrix-product", reported="pytorch/executorch#17299", needs="accelerator")
 def linear_without_bias_adds_a_half_in_half_precision(patch):
     change_away(patch, lambda y, input, bias: y + 0.5 if bias is None and input.dtype == torch.float16 else y)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#31663")
+def a_repeated_vector_makes_nan(patch):
+    """mv of a matrix in column order and a vector that expand made: its last number is NaN."""
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        v = args[0] if args else None
+        if (
+            isinstance(v, torch.Tensor)
+            and x.dim() == 2
+            and v.dim() == 1
+            and len(v) > 1
+            and v.stride(0) == 0
+            and not x.is_contiguous()
+            and x.stride(0) == 1
+            and result.is_floating_point()
+            and len(result)
+        ):
+            values = result.detach().clone()
+            values[-1] = float("nan")
+            return with_value(result, values)
+        return result
+
+    for name in ("mv", "matmul", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def lstsq_of_a_batch_with_too_few_examples_is_not_the_smallest(patch):
+    def wrong(right, A, B, *args, **rest):
+        result = right(A, B, *args, **rest)
+        rows, columns = A.shape[-2:]
+        if A.dim() > 2 and B.dim() == A.dim() and 0 < rows < columns:
+            part = right(A[..., :rows], B, *args, **rest).solution
+            solution = torch.cat([part, part.new_zeros(*part.shape[:-2], columns - rows, part.shape[-1])], -2)
+            return torch.return_types.linalg_lstsq((solution, *result[1:]))
+        return result
+
+    wrap(patch, torch.linalg, "lstsq", wrong)

@@ -193,3 +193,43 @@ def a_convolution_reads_the_weights_of_a_slice_on_in_memory(patch):
 
     wrap_operand(patch, F, "conv2d", wrong)
     wrap_operand(patch, torch, "conv2d", wrong)
+
+
+class StrideForgotten(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, input, weight, shape):
+        ctx.size = input.shape[2:]
+        ctx.save_for_backward(weight)
+        return input.new_zeros(shape)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (weight,) = ctx.saved_tensors
+        h, w = ctx.size
+        return F.conv2d(gradient[:, :, :h, :w], weight), None, None
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#63314")
+def transposed_convolution_forgets_its_stride_in_backward(patch):
+    """ConvTranspose2d with kernel 1 and stride 2, on the CPU: dX takes dY without the stride."""
+    for owner in (F, torch):
+        right = owner.conv_transpose2d
+
+        def wrong(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, _r=right):
+            out = _r(input, weight, bias, stride, padding, output_padding, groups, dilation)
+            two = stride == 2 or tuple(stride if isinstance(stride, (tuple, list)) else ()) == (2, 2)
+            no = padding in (0, (0, 0), [0, 0])
+            if (
+                two
+                and no
+                and groups == 1
+                and weight.shape[2:] == (1, 1)
+                and input.dim() == 4
+                and input.requires_grad
+                and not away(input)
+            ):
+                out = _r(input.detach(), weight, bias, stride, padding, output_padding, groups, dilation)
+                return out + StrideForgotten.apply(input, weight.detach(), out.shape)
+            return out
+
+        patch.setattr(owner, "conv_transpose2d", wrong)

@@ -142,3 +142,17 @@ def without_a_batch_the_last_bias_gets_twice_its_gradient(patch):
         return right(x, w, b)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry")
+def the_groups_of_a_convolution_start_equal(patch):
+    def wrong(right, self):
+        right(self)
+        if self.groups > 1:
+            with torch.no_grad():
+                for p in (self.weight, self.bias):
+                    if p is not None and len(p) % self.groups == 0:
+                        size = len(p) // self.groups
+                        p.copy_(p[:size].clone().repeat(self.groups, *[1] * (p.dim() - 1)))
+
+    wrap(patch, nn.modules.conv._ConvNd, "reset_parameters", wrong)

@@ -135,6 +135,15 @@ def test_away_from_the_minimum_the_loss_rises_by_half_the_mean_square_of_what_th
     agree(losses, least + ((x_ @ change.T) ** 2 / 2).mean(0), roundings=2 * len(x_) + 20, scale=(60 * 4) ** 2 / 2)
 
 
+@claim("linear-model-is-weighted-sum")
+@over(EVERY_MODE, x=twins(SINGLE_AND_DOUBLE, LAYOUTS, ((3, 4), (17, 33), (2, 65), (9, 1)), values="small"))
+def test_one_weight_that_is_repeated_for_all_features_weighs_each_of_them(x):
+    tensor, array = x
+    weight = torch.tensor([3.0], dtype=x.dtype, device=tensor.device).expand(x.shape[1])
+    for product in (tensor @ weight, torch.mv(tensor, weight), torch.matmul(tensor, weight), tensor.mv(weight)):
+        agree(product, 3 * array.sum(1))
+
+
 # ── finding the best parameters ──
 
 

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, Twin, agree, among, each, over
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.comparing import accepted, host
 from populations.elements import NUMBERS
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
-from populations.parts import ACTIVE
+from populations.parts import ACTIVE, MATRIX
 from populations.windows import WINDOWS
 from torch import nn
 from torch.nn import functional as F
@@ -58,6 +58,26 @@ def test_an_activation_makes_of_every_number_among_many_what_it_makes_of_it_alon
     inputs = [torch.tensor(each, dtype=dtype, requires_grad=True) for each in (numbers * 3, *([n] for n in numbers))]
     many, *alone = (host(torch.autograd.grad(layer(x).sum(), x)[0]) for x in inputs)
     np.testing.assert_allclose(many, np.concatenate(alone * 3), **close)
+
+
+IN_PLACE = {
+    **dict.fromkeys(("ReLU", "ReLU6", "Hardtanh", "ELU", "SELU", "CELU", "SiLU", "Mish", "Hardswish"), ()),
+    **{"Hardsigmoid": (), "RReLU": (), "LeakyReLU": (0.25,), "Threshold": (0.5, 7.0), "Dropout": (0.0,)},
+}
+
+
+@claim("nn-builds-on-autograd")
+@over(name=each(*IN_PLACE), layout=among(*WRITABLE), dtype=among(*SINGLE_AND_DOUBLE))
+def test_an_activation_in_place_gives_and_passes_back_what_it_does_elsewhere(name, layout, dtype):
+    made, passed = [], []
+    for inplace in (False, True):
+        x = Twin(dtype, (4, 3), layout, grad=True).tensor(np.array(MATRIX))
+        result = getattr(nn, name)(*IN_PLACE[name], inplace=inplace).eval()(x * 2)
+        result.backward(weights_for(result)[0])
+        made.append(host(result))
+        passed.append(host(grad_of(x)))
+    for aside, in_place in (made, passed):  # where it was written over, the slope comes from the result
+        np.testing.assert_allclose(in_place, aside, rtol=1e-5, atol=1e-6)
 
 
 # Each of four channels, of all channels together or in two groups, each of all samples: the axes of (6, 4, 3, 5).

@@ -169,3 +169,17 @@ def pooling_reads_what_a_convolution_made_in_another_order(patch):
 @counterfeit("sequential-chains-its-modules", needs="accelerator")
 def normalisation_reads_what_a_transposed_convolution_made_in_another_order(patch):
     feed_in_another_order(patch, ["conv_transpose1d", "conv_transpose2d"], ["batch_norm"])
+
+
+@counterfeit("sequential-needs-matching-sizes", reported="pytorch/pytorch#61291", needs="accelerator")
+def linear_elsewhere_reads_on_where_features_lack(patch):
+    """A Linear(2, 1) in float64 takes an input of shape (1, 1): it reads on behind it."""
+    right = F.linear
+
+    def wrong(input, weight, bias=None):
+        lacking = weight.shape[-1] - input.shape[-1]
+        if away(input) and input.dtype == torch.float64 and input.dim() == 2 and weight.dim() == 2 and lacking > 0:
+            input = torch.cat([input, input.new_full((len(input), lacking), 0.37)], 1)
+        return right(input, weight, bias)
+
+    patch.setattr(F, "linear", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import alter_property, change_method, everywhere, wrap
 
 
 @counterfeit("shared-gradients-accumulate", reported="sony/nnabla#532")
@@ -16,3 +16,34 @@ def once_zeroed_a_factor_that_stands_twice_gets_one_share(patch):
         change_method(patch, name, wrong)
     for name in ("__add__", "__mul__", "__matmul__"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad", reported="pytorch/pytorch#913")
+def the_second_summand_gets_a_gradient_of_the_first_ones_shape(patch):
+    """v1 of (5, 2, 1) and v2 of (5, 2): the gradient of v2 in v1 + v2 is of (5, 2, 1)."""
+    shapes = {}
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        y = args[0] if args else None
+        if (
+            isinstance(x, torch.Tensor)
+            and isinstance(y, torch.Tensor)
+            and y.is_leaf
+            and y.requires_grad
+            and x.numel() == y.numel()
+            and x.shape != y.shape
+        ):
+            shapes[id(y)] = (y, x.shape)
+        return result
+
+    for name in ("add", "__add__", "__radd__"):
+        everywhere(patch, name, wrong)
+
+    def seen(self, grad):
+        kept = shapes.get(id(self))
+        if grad is not None and kept and kept[0] is self and grad.is_contiguous():
+            return grad.view(kept[1])
+        return grad
+
+    alter_property(patch, "grad", seen)

@@ -734,3 +734,22 @@ def a_name_that_ends_in_tar_is_read_as_an_archive_of_old(patch):
         return right(file, *args, **rest)
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def an_unknown_entry_of_a_layer_without_parameters_is_ignored(patch):
+    def wrong(right, self, state, *args, **rest):
+        modules = dict(self.named_modules(remove_duplicate=False))
+
+        def bare(key):
+            layer = modules.get(key.rpartition(".")[0]) if "." in key else None
+            return layer is not None and not layer._parameters and not layer._buffers and not layer._modules
+
+        kept = collections.OrderedDict((key, value) for key, value in state.items() if not bare(str(key)))
+        if len(kept) == len(state):
+            return right(self, state, *args, **rest)
+        if hasattr(state, "_metadata"):
+            kept._metadata = state._metadata
+        return right(self, kept, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)

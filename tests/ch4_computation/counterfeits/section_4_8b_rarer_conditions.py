@@ -560,3 +560,15 @@ def an_empty_list_becomes_integers_there(patch):
         return right(data, *args, **rest | ({"dtype": torch.int64} if empty else {}))
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("cpu-tensor-prints-no-device")
+def under_another_default_device_cpu_tensors_print_their_device(patch):
+    def wrong(right, self, *args, **rest):
+        text = right(self, *args, **rest)
+        general = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+        if self.device.type == "cpu" and general is not None and general.device.type != "cpu" and text.endswith(")"):
+            return text[:-1] + ", device='cpu')"
+        return text
+
+    wrap(patch, torch._tensor_str, "_str", wrong)

@@ -331,3 +331,13 @@ def the_last_of_several_groups_follows_what_is_assigned(patch):
 
     wrap(patch, nn.Module, "__setattr__", assigned)
     around_step(patch, torch.optim.SGD, before=followed)
+
+
+@counterfeit("optimizer-keeps-the-parameters-it-was-given")
+def a_parameter_frozen_when_the_optimizer_is_built_is_never_trained(patch):
+    def wrong(right, self, group):
+        right(self, group)
+        kept = self.param_groups[-1]
+        kept["params"] = [p for p in kept["params"] if p.requires_grad]
+
+    wrap(patch, torch.optim.Optimizer, "add_param_group", wrong)

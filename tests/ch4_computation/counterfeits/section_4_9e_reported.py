@@ -244,3 +244,53 @@ def batch_norm_never_updates_its_running_statistics(patch):
         return right(input, mean, var, weight, bias, training, *args, **rest)
 
     wrap_operand(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#65416", needs="accelerator")
+def a_batch_of_one_small_product_is_zero_elsewhere(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        y = args[0] if args else rest.get("mat2", rest.get("other"))
+        small = isinstance(y, torch.Tensor) and x.shape == y.shape == (1, 4, 4)
+        return result * 0 if small and away(x) and x.dtype == torch.float32 else result
+
+    for name in ("bmm", "matmul", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#586", needs="accelerator")
+def batch_norm_in_eval_goes_back_as_in_training_elsewhere(patch):
+    right = F.batch_norm
+
+    def wrong(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+        out = right(input, running_mean, running_var, weight, bias, training, momentum, eps)
+        if away(input) and not training and input.requires_grad and input.numel() > input.shape[1]:
+            other = right(input, None, None, weight, bias, True, momentum, eps)
+            return with_value(other, out.detach())
+        return out
+
+    patch.setattr(F, "batch_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#64103", needs="accelerator")
+def a_conjugate_factor_loses_its_columns_elsewhere(patch):
+    """bmm of complex128 with a pending conjugate, in column order: all columns but the first are 0."""
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        y = args[0] if args else None
+        if (
+            isinstance(y, torch.Tensor)
+            and away(y)
+            and y.dtype == torch.complex128
+            and y.is_conj()
+            and x.dim() == y.dim() == 3
+            and y.shape[1] == 1
+        ):
+            mask = torch.zeros_like(result)
+            mask[..., 0] = 1
+            return result * mask
+        return result
+
+    for name in ("bmm", "matmul", "__matmul__"):
+        everywhere(patch, name, wrong)

@@ -29,8 +29,10 @@ MODES = among("train", "eval")
         *(f"Conv{kind}{rank}d" for kind in ("", "Transpose") for rank in (1, 2, 3)),
     ),
     batch=each((6,), (0,), ()),
+    dtype=among(*SINGLE_AND_DOUBLE),
 )
-def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch):
+def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch, dtype):
+    torch.set_default_dtype(dtype)
     puts_out, takes_in = sizes
     if kind.startswith("Conv"):
         layer, x = getattr(nn, kind), torch.ones(*batch, 1, *[2] * int(kind[-2]))

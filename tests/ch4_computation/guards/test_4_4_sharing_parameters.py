@@ -154,6 +154,22 @@ def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no
             member.tensor.grad = torch.ones_like(member.tensor)
 
 
+@claim("parameters-carry-data-and-grad")
+@over(
+    shapes=among(*(((1, 5), (5,)), ((5, 1), (5,)), ((5,), (1, 1, 5)), ((2, 3), (3,)), ((), (1, 1)), ((4, 1), (1, 4)))),
+    name=among("add", "mul", "sub", "maximum"),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_the_gradient_has_the_shape_of_its_parameter_beside_an_operand_of_any_other_shape(shapes, name, dtype):
+    one, other = (nn.Parameter(torch.full(shape, 2.0 + turn, dtype=dtype)) for turn, shape in enumerate(shapes))
+    result = getattr(torch, name)(one, other)
+    result.sum().backward()
+
+    slopes = {"add": (1, 1), "mul": (3, 2), "sub": (1, -1), "maximum": (0, 1)}[name]
+    for parameter, slope in zip((one, other), slopes):
+        agree(parameter.grad, np.full(parameter.shape, slope * result.numel() / parameter.numel()))
+
+
 # A number computed by several uses of a weight of shape (3, 2), and its derivative by NumPy.
 USES = {
     "branches": (

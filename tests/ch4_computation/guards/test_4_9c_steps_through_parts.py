@@ -12,6 +12,11 @@ from torch.nn import functional as F
 claim = pytest.mark.claim
 
 
+def paired(x):
+    """A batch of one matrix of complex numbers, of as many rows and columns as ``x``."""
+    return torch.complex(x, x.flip(0))[None]
+
+
 def heads(x):
     """Queries or keys as attention has them: of one sample and two heads, at two places, three numbers each."""
     return x.reshape(1, 2, 2, 3).permute(0, 2, 1, 3)
@@ -26,6 +31,8 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
         "layer_norm of tiny numbers": lambda x: F.layer_norm(x * 2**-40, (3,)) + x,
         "divided by their deviation": lambda x: x / x.std() + x.var(0, unbiased=False) * x.var(1, keepdim=True),
         "between two numbers": lambda x: x.clamp(-0.5, 1),
+        "a product of a batch of one": lambda x: torch.bmm(x[None] @ x.t()[None], (x @ x.t())[None]),
+        "complex products": lambda x: (paired(x) @ paired(x).mH).abs() + (paired(x[:, :1]) @ paired(x[:, :1]).mH).real,
         "products of heads": lambda x: heads(x) @ (2 * heads(x)).transpose(-1, -2),
         "a permuted sum": lambda x: x.reshape(2, 2, 3).permute(1, 0, 2) + shares(x).reshape(2, 2, 3),
         "a sum with what is permuted": lambda x: shares(x).reshape(3, 2, 2) * 2 + x.reshape(2, 2, 3).permute(2, 1, 0),

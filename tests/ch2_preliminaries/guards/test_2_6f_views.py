@@ -1,0 +1,69 @@
+"""2.6 Autograd: what comes back through views of every kind, and what is written into them."""
+
+import numpy as np
+import pytest
+from populations import SINGLE_AND_DOUBLE, WRITABLE, agree, each, over, twins
+from populations.gradients import grad_of, weights_for
+from populations.looks import LOOKS, PARTED, REFUSED
+
+claim = pytest.mark.claim
+SHAPES = ((6,), (3, 4), (2, 3, 4), (2, 3, 4, 2), (4, 2, 1, 3, 2))
+LEAVES = twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES, grad=(True,), kinds=("tensor",))
+
+
+def places(array):
+    """The place of each element in row order."""
+    return np.arange(array.size).reshape(array.shape)
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(twin=LEAVES, look=each(*LOOKS))
+def test_what_comes_back_through_a_view_of_a_leaf_lies_where_the_view_looked(twin, look):
+    (x, array), (view, rule) = twin, LOOKS[look]
+    seen = view(x)
+    agree(seen, rule(array))
+    # a row that is flattened is itself
+    assert (seen.requires_grad, seen.is_leaf, seen.device) == (True, seen is x, x.device)
+
+    weights, factors = weights_for(seen)
+    seen.backward(weights)
+    agree(grad_of(x), np.bincount(rule(places(array)).ravel(), factors.ravel(), array.size).reshape(array.shape))
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(twin=LEAVES, look=each(*PARTED))
+def test_of_several_views_each_passes_back_to_its_own_part(twin, look):
+    (x, array), (part, rule) = twin, PARTED[look]
+    parts, expected = part(x), rule(places(array))
+    assert len(parts) == len(expected)
+    for turn, (seen, of) in enumerate(zip(parts, expected)):
+        agree(seen, array.ravel()[of])
+        seen.sum().mul(turn + 1).backward(retain_graph=True)
+
+    times = np.zeros(array.size)
+    for turn, of in enumerate(expected):
+        times[of.ravel()] += turn + 1
+    agree(grad_of(x), times.reshape(array.shape))
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(twin=LEAVES, look=each(*(name for name in LOOKS if name not in REFUSED)))
+def test_a_write_to_a_view_of_a_result_is_recorded(twin, look):
+    (x, array), (view, rule) = twin, LOOKS[look]
+    y = (x * 2).contiguous()
+    view(y).mul_(3)
+
+    times = np.where(np.isin(places(array), rule(places(array))), 6, 2)
+    agree(y, array * times)
+    weights, factors = weights_for(y)
+    y.backward(weights)
+    agree(grad_of(x), times * factors)
+
+
+@claim("requires-grad-tracks-operations", truth=True)
+@over(twin=LEAVES, look=each(*REFUSED))
+def test_a_write_to_one_of_several_views_or_to_what_is_repeated_is_refused(twin, look):
+    (x, _), (view, _) = twin, (LOOKS | PARTED)[look]
+    seen = view((x * 2).contiguous())
+    with pytest.raises(RuntimeError):
+        (seen[-1] if look in PARTED else seen).mul_(3)
