@@ -1,5 +1,6 @@
 """What the card of a claim shows, from the register, the tests as ``--explain`` reads them, and the stored runs."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -287,5 +288,7 @@ TEMPLATES.globals.update(both=both, address=names.address, inline=formulas.inlin
 
 
 def html(claim: Claim, book: Book) -> str:
-    """The card of a claim."""
-    return TEMPLATES.get_template("card.html").render(claim=claim, card=Card(claim, book))
+    """The card of a claim, without the spaces that indent its template: of the cards of a page they are a fiftieth."""
+    card = TEMPLATES.get_template("card.html").render(claim=claim, card=Card(claim, book))
+    parts = re.split(r"(<pre.*?</pre>)", card, flags=re.DOTALL)  # where spaces count
+    return "".join(part if part.startswith("<pre") else re.sub(r"\n\s+", "\n", part) for part in parts)
