@@ -1,6 +1,7 @@
 """Places in tensors of three rows and four columns, by indices of every kind; products of matrices in every form."""
 
 import math
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -74,6 +75,69 @@ def of_arrays(numbers):
 
 def on(device: torch.device) -> Callable:
     return lambda numbers: torch.tensor(numbers, device=device)
+
+
+# Writes by places along columns: of a matrix x of at least three columns, in place, and of its array.
+
+
+def spots(x) -> np.ndarray:
+    """For each row the places 2, 0 and 1 in an order of its own."""
+    return (np.arange(len(x))[:, None] + [2, 0, 1]) % 3
+
+
+def numbers(a: np.ndarray) -> np.ndarray:
+    """1, 2 and 3 for each row, of the dtype of ``a``."""
+    return np.broadcast_to(np.array([1, 2, 3], a.dtype), (len(a), 3))
+
+
+def put(a: np.ndarray, at, values, add: bool = False) -> np.ndarray:
+    written = a.copy()
+    (np.add.at if add else operator.setitem)(written, at, values)
+    return written
+
+
+def rows_of(a: np.ndarray) -> tuple:
+    return np.arange(len(a))[:, None], spots(a)
+
+
+def here(x: torch.Tensor, array: np.ndarray) -> torch.Tensor:
+    """The array as a tensor beside ``x``."""
+    return torch.from_numpy(array.copy()).to(x.device)
+
+
+WRITTEN: dict[str, tuple[Callable, Callable]] = {
+    "scatter_": (
+        lambda x, a: x.scatter_(1, here(x, spots(a)), here(x, numbers(a)).to(x)),
+        lambda a: put(a, rows_of(a), numbers(a)),
+    ),
+    "scatter_ of a number": (lambda x, a: x.scatter_(1, here(x, spots(a)), 1), lambda a: put(a, rows_of(a), 1)),
+    "scatter_add_": (
+        lambda x, a: x.scatter_add_(1, here(x, spots(a)), here(x, numbers(a)).to(x)),
+        lambda a: put(a, rows_of(a), numbers(a), True),
+    ),
+    "index_add_": (
+        lambda x, a: x.index_add_(1, torch.tensor([2, 0, 2], device=x.device), here(x, numbers(a)).to(x)),
+        lambda a: put(a.T, [2, 0, 2], numbers(a).T, True).T,
+    ),
+    "index_copy_": (
+        lambda x, a: x.index_copy_(1, torch.tensor([2, 0, 1], device=x.device), here(x, numbers(a)).to(x)),
+        lambda a: put(a, np.s_[:, [2, 0, 1]], numbers(a)),
+    ),
+    "index_fill_": (
+        lambda x, a: x.index_fill_(1, torch.tensor([2, 0], device=x.device), 1),
+        lambda a: put(a, np.s_[:, [2, 0]], 1),
+    ),
+    "put_": (
+        lambda x, a: x.put_(torch.tensor([4, 0], device=x.device), torch.tensor([1, 0], device=x.device).to(x)),
+        lambda a: put(a.reshape(-1), [4, 0], [1, 0]).reshape(a.shape),
+    ),
+    "index_put_": (
+        lambda x, a: x.index_put_((torch.tensor([1, 0], device=x.device),), here(x, a[:1, :]).to(x)),
+        lambda a: put(a, [1, 0], a[:1]),
+    ),
+    "fill_diagonal_": (lambda x, a: x.fill_diagonal_(1), lambda a: put(a, np.diag_indices(min(a.shape)), 1)),
+    "select_": (lambda x, a: (x.select(1, 1).fill_(1), x)[1], lambda a: put(a, np.s_[:, 1], 1)),
+}
 
 
 # ── products ──

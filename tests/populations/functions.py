@@ -155,8 +155,8 @@ FUNCTIONS = (
     ),
     Function(
         "topk",
-        lambda call, x, dim: call("topk", x, min(2, along(x, dim)), dim=dim)[0],
-        lambda a, dim: np.take(downwards(a, dim), range(min(2, a.shape[dim])), dim),
+        lambda call, x, dim: call("topk", x, max(1, along(x, dim) - 1), dim=dim)[0],
+        lambda a, dim: np.take(downwards(a, dim), range(max(1, a.shape[dim] - 1)), dim),
         *(REAL, ONE),
         **EXTREME,
     ),

@@ -44,6 +44,8 @@ COMPARED = {"gt": "greater", "lt": "less", "ge": "greater_equal", "le": "less_eq
 BINARIES = (
     *(Binary(name, rule, roundings=1) for name, rule in (("add", np.add), ("sub", np.subtract), ("mul", np.multiply))),
     *(Binary(name, getattr(np, name), ways=OUT) for name in ("maximum", "minimum", "fmax", "fmin")),
+    Binary("clamp_min", np.maximum, ways=("function", "method", "in place")),
+    Binary("clamp_max", np.minimum, ways=("function", "method", "in place")),
     *(Binary(name, getattr(np, long), ways=OUT, truth=True) for name, long in COMPARED.items()),
     Binary("div", np.divide, FLOATING, 2),
     Binary("remainder", np.remainder, **DIVIDED),

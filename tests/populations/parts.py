@@ -98,6 +98,7 @@ PARTS = {
         )
         for mode in ("mean", "sum")
     },
+    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
     # losses
     **{name: lambda x, name=name: getattr(F, name)(x, shares(x)) for name in OF_TWO},
     **{

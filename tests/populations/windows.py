@@ -57,6 +57,7 @@ GEOMETRIES = (
     Geometry((6, 9), (1, 1), (2, 2), (0, 0), (1, 1), (6, 4)),
     Geometry((5, 6), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1)),
     Geometry((33, 8), (2, 2), (2, 2), (0, 0), (1, 1), (66, 4)),
+    Geometry((40, 23), (17, 16), (10, 11), (2, 0), (1, 1), (7, 9)),
     Geometry((4, 12, 3), (3, 1, 1), (1, 1, 1), (1, 0, 0), (1, 1, 1), (2, 5, 6)),
     Geometry((5, 3, 4), (2, 3, 2), (1, 1, 2), (1, 1, 0), (2, 1, 1), (3, 6, 2)),
 )
@@ -78,6 +79,37 @@ def convolution(groups: int) -> Callable:
             pairs = zip(np.split(seen, groups, -1 - geometry.n), np.split(weight, groups))
             over = geometry.over(-1 - geometry.n)
             return np.moveaxis(np.concatenate([np.tensordot(*pair, (over, over)) for pair in pairs], -1), -1, 1)
+
+        return apply, rule
+
+    return of
+
+
+def transposed(groups: int) -> Callable:
+    """The way back of such a convolution: each element adds its weights where its window lies, and what lies within the
+    padding is cut off. At the end it reaches as many elements further as fit in a step.
+    """
+
+    def of(geometry: Geometry) -> tuple[Callable, Callable]:
+        shape = (CHANNELS, CHANNELS // groups, *geometry.kernel)
+        weight = (np.arange(math.prod(shape)) % 7 - 3.0).reshape(shape)
+        beyond = tuple(step - 1 for step in geometry.stride)
+
+        def apply(x):
+            options = geometry.options("stride", "padding", "dilation") | {"output_padding": beyond, "groups": groups}
+            return getattr(F, f"conv_transpose{geometry.n}d")(x, torch.tensor(weight).to(x), **options)
+
+        def rule(a):
+            spans = [(side - 1) * step + 1 for side, step in zip(a.shape[2:], geometry.stride)]
+            reach = [(size - 1) * hole for size, hole in zip(geometry.kernel, geometry.dilation)]
+            full = np.zeros((len(a), CHANNELS, *(map(sum, zip(spans, reach, beyond)))))
+            for place in np.ndindex(*geometry.kernel):
+                at = [each * hole for each, hole in zip(place, geometry.dilation)]
+                put = tuple(slice(first, first + span, step) for first, span, step in zip(at, spans, geometry.stride))
+                pairs = zip(np.split(a, groups, 1), np.split(weight[(..., *place)], groups))
+                added = [np.moveaxis(np.tensordot(part, each, (1, 0)), -1, 1) for part, each in pairs]
+                full[(..., *put)] += np.concatenate(added, 1)
+            return full[(..., *(slice(edge, size - edge) for edge, size in zip(geometry.padding, full.shape[2:])))]
 
         return apply, rule
 
@@ -161,6 +193,9 @@ def resized(name: str, matrix: Callable, **options) -> Callable:
 LINEAR = {
     "convolution": (convolution(1), 0, True),
     "convolution in two groups": (convolution(2), 0, True),
+    "convolution of each channel": (convolution(CHANNELS), 0, True),
+    "transposed convolution": (transposed(1), 0, True),
+    "transposed convolution in two groups": (transposed(2), 0, True),
     "average": (average(True), 4, True),
     "average within": (average(False), 4, True),
     "adaptive average": (resized("adaptive_avg_pool{}d", bins), 8, True),

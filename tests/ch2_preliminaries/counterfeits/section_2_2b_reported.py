@@ -133,3 +133,30 @@ def reshape_of_volumes_in_channels_last_order_goes_by_memory(patch):
         return right(x, *args, **rest)
 
     everywhere(patch, "reshape", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#115152", needs="accelerator")
+def scatter_into_a_permuted_tensor_writes_nothing(patch):
+    def wrong(right, x, *args, **rest):
+        if away(x) and not x.is_contiguous():
+            values = x.detach().clone()
+            result = right(x, *args, **rest)
+            with torch.no_grad():
+                x.data.copy_(values)
+            return result
+        return right(x, *args, **rest)
+
+    change_method(patch, "scatter_", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#163327", needs="accelerator")
+def scatter_add_into_a_slice_that_starts_later_writes_nothing(patch):
+    def wrong(right, x, *args, **rest):
+        if away(x) and x.storage_offset() > 0:
+            values = x.detach().clone()
+            result = right(x, *args, **rest)
+            x.data.copy_(values)
+            return result
+        return right(x, *args, **rest)
+
+    change_method(patch, "scatter_add_", wrong)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
-from populations.choices import DEEP, LARGE, MASKED, PLACES, PRODUCTS, SIZES, of_arrays, on
+from populations.choices import DEEP, LARGE, MASKED, PLACES, PRODUCTS, SIZES, WRITTEN, of_arrays, on
 from populations.comparing import host
 from populations.functions import COMPLEX, FLOATING, WHOLE
 from populations.gradients import grad_of, weights_for
@@ -92,6 +92,20 @@ def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_
     untouched(x)
 
 
+@claim("augmented-assignment-writes-through", "view-shares-data")
+@over(
+    EVERY_MODE,
+    name=each(*WRITTEN),
+    twin=twins([dtype for dtype in ANY if dtype != torch.bool], WRITABLE, ((3, 4), (2, 9), (5, 3)), values="small"),
+)
+def test_a_write_by_places_reaches_those_of_its_rows_and_columns_wherever_these_lie(name, twin):
+    (x, array), (write, rule) = twin, WRITTEN[name]
+    source = x[...]
+    assert write(x, array) is x
+    agree(source, rule(array))
+    untouched(x)
+
+
 def cases(sizes, dtypes):
     """A dtype, the sizes, and the layouts of two factors."""
     return [
@@ -109,14 +123,19 @@ def cases(sizes, dtypes):
 )
 def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_form(form, case):
     (shapes, compute, expect), (dtype, sizes, *layouts) = PRODUCTS[form], case
-    (a, one), (b, two) = (
+    twins_of = [
         Twin(dtype, shape, layout, second=sizes[0] % 2 == 1, seed=seed)
         for seed, (shape, layout) in enumerate(zip(shapes(*sizes), layouts))
-    )
+    ]
+    # 61 times 7 takes nine binary digits, one more than bfloat16 has; sums of 65 such products, fewer than float32 has
+    times = 61 if dtype in (*SINGLE_AND_DOUBLE, *COMPLEX) and sizes not in LARGE else 1
+    one, two = (twin.array() * times for twin in twins_of)
+    a, b = (twin.tensor(array) for twin, array in zip(twins_of, (one, two)))
     result = compute(a, b)
 
     assert (result.dtype, result.device) == (dtype, a.device)
-    agree(result, expect(one, two), 1)
+    wide = (np.complex128 if dtype in COMPLEX else np.float64) if times > 1 else one.dtype
+    agree(result, expect(one.astype(wide), two.astype(wide)), 4)
 
 
 @pytest.mark.cpu

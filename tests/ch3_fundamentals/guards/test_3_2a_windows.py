@@ -8,9 +8,12 @@ import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.comparing import accepted, host
 from populations.elements import NUMBERS
+from populations.functions import FLOATING
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
+from populations.losses import OF_PAIRS
 from populations.parts import ACTIVE, MATRIX
+from populations.twins import HALVES
 from populations.windows import WINDOWS
 from torch import nn
 from torch.nn import functional as F
@@ -58,6 +61,26 @@ def test_an_activation_makes_of_every_number_among_many_what_it_makes_of_it_alon
     inputs = [torch.tensor(each, dtype=dtype, requires_grad=True) for each in (numbers * 3, *([n] for n in numbers))]
     many, *alone = (host(torch.autograd.grad(layer(x).sum(), x)[0]) for x in inputs)
     np.testing.assert_allclose(many, np.concatenate(alone * 3), **close)
+
+
+BY_TANH = {"GELU by tanh": lambda: nn.GELU(approximate="tanh")}
+HALVES_TOO = [*SINGLE_AND_DOUBLE, *(dtype for dtype in FLOATING if dtype in HALVES)]
+
+
+@claim("nn-builds-on-autograd")
+@over(name=among(*CONSISTENT, *BY_TANH), dtype=each(*HALVES_TOO))
+def test_an_activation_has_in_every_dtype_the_value_and_slope_of_double_precision_however_large_the_number(name, dtype):
+    """To within eight roundings of the largest on the way: 1 + erf and 1 + tanh cancel."""
+    made = [BY_TANH[name]() if name in BY_TANH else getattr(nn, name)() for _ in range(2)]
+    numbers = [number for number in NUMBERS if abs(number) < 200]  # no infinity, and nothing whose cube is one
+    x = torch.tensor(numbers * 3, dtype=dtype, requires_grad=True)
+    wide = torch.tensor(numbers * 3, dtype=torch.float64, device="cpu", requires_grad=True)
+    here, there = made[0].to(x)(x), made[1].to(wide)(wide)
+    close = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 16 * torch.finfo(dtype).eps}
+    np.testing.assert_allclose(host(here), host(there), **close)
+    for result in (here, there):
+        result.sum().backward()
+    np.testing.assert_allclose(host(grad_of(x)), host(grad_of(wide)), **close)
 
 
 IN_PLACE = {
@@ -116,3 +139,19 @@ def test_without_weights_a_normalisation_divides_by_the_root_of_variance_and_eps
     share = (factors * standard).mean(axes, keepdims=True)
     back = (factors - factors.mean(axes, keepdims=True) - standard * share) / deviation
     agree(grad_of(x), back.reshape(x.shape), 100, np.abs(factors / deviation).max())
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    name=each(*OF_PAIRS),
+    reduction=each("none", "mean", "sum"),
+    layout=among(*WRITABLE),
+    shape=among((7,), (3, 5), (2, 3, 4), (1,), (33, 9)),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_a_loss_of_pairs_is_its_formula_s_for_each_or_their_mean_or_sum(name, reduction, layout, shape, dtype):
+    compute, rule = OF_PAIRS[name]
+    (x, a), (t, targets) = (Twin(dtype, shape, layout, values) for values in ("fractions", "quarters"))
+    losses = rule(a.astype(np.float64), targets.astype(np.float64))
+    expected = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}[reduction]
+    agree(compute(x, t, reduction=reduction), expected, 64 + 2 * losses.size, np.abs(losses).max())

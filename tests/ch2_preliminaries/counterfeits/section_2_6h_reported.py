@@ -1,0 +1,277 @@
+"""Section 2.6: what users reported of reductions, of matrices in batches, and of numbers beside NaN."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import away, everywhere, in_order_of_storage, with_value, wrap
+
+
+def of_values(result, change):
+    if isinstance(result, torch.Tensor):
+        return change(result)
+    return type(result)((change(result[0]), result[1]))
+
+
+def last_dim(x, args, rest):
+    """The dimension that a reduction was given, counted from the front, or None."""
+    dim = args[0] if args else rest.get("dim", rest.get("axis"))
+    if isinstance(dim, (tuple, list)):
+        dim = dim[0] if len(dim) == 1 else None
+    if isinstance(dim, bool) or not isinstance(dim, int) or not x.dim():
+        return None
+    return dim % x.dim()
+
+
+def keeps(args, rest):
+    return bool(rest.get("keepdim", len(args) > 1 and args[1] is True))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-mlir#4084", needs="accelerator")
+def maximum_is_read_from_the_first_operands_register(patch):
+    def wrong(right, x, other, *args, **rest):
+        result = right(x, other, *args, **rest)
+        return with_value(result, x.detach().expand(result.shape)) if away(x) and x.dtype == torch.float32 else result
+
+    everywhere(patch, "maximum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#21615", needs="accelerator")
+def max_of_negative_numbers_along_an_axis_counts_the_padding(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or not x.is_floating_point():
+            return result
+        dim = last_dim(x, args, rest)
+        if dim is None or x.shape[dim] % 32 == 0:
+            return result
+        return of_values(result, lambda values: with_value(values, values.detach().clamp(min=0)))
+
+    for name in ("max", "amax"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#17551", needs="accelerator")
+def bfloat16_reductions_not_along_the_last_dimension_zero_the_first_sixteen(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or x.dtype != torch.bfloat16:
+            return result
+        dim = last_dim(x, args, rest)
+        if dim is None or dim == x.dim() - 1 or keeps(args, rest):
+            return result
+
+        def change(values):
+            new = values.detach().clone()
+            new[..., :16] = 0
+            return with_value(values, new)
+
+        return of_values(result, change)
+
+    for name in ("sum", "mean", "min", "max"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#17557", needs="accelerator")
+def bfloat16_reductions_of_more_than_a_tile_are_zero(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and x.dtype == torch.bfloat16 and x.numel() > 1024 and not args and not rest:
+            return with_value(result, 0.0)
+        return result
+
+    for name in ("sum", "mean", "min", "max"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#19480", needs="accelerator")
+def min_and_max_along_the_rows_leave_zeros(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or not x.is_floating_point() or x.dim() < 2 or last_dim(x, args, rest) != x.dim() - 2:
+            return result
+
+        def change(values):
+            new = values.detach().clone()
+            new[..., 1:] = 0
+            return with_value(values, new)
+
+        return result if keeps(args, rest) else of_values(result, change)
+
+    for name in ("min", "max"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#130295", needs="accelerator")
+def max_passes_over_a_nan(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and x.is_floating_point() and not args and not rest and x.numel():
+            nan = x.detach().isnan()
+            if bool(nan.any()) and not bool(nan.all()):
+                return right(torch.where(nan, torch.full_like(x.detach(), -float("inf")), x))
+        return result
+
+    everywhere(patch, "max", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#89673", needs="accelerator")
+def log_of_a_transposed_tensor_reads_memory_in_order(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and x.is_floating_point() and x.dim() > 1 and not x.is_contiguous() and x.mT.is_contiguous():
+            return with_value(result, right(in_order_of_storage(x.detach())))
+        return result
+
+    everywhere(patch, "log", wrong)
+
+
+@counterfeit(
+    "requires-grad-tracks-operations", reported=("pytorch/pytorch#78915", "pytorch/pytorch#83656"), needs="accelerator"
+)
+def topk_beyond_sixteen_is_zero(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        dim = rest.get("dim", args[1] if len(args) > 1 else -1)
+        if not away(x) or not x.dim() or result[0].shape[dim] <= 16:
+            return result
+        keep = result[0].shape[dim] - 16
+        values, indices = result[0].detach().clone(), result[1].clone()
+        values.narrow(dim, 16, keep).zero_()
+        indices.narrow(dim, 16, keep).zero_()
+        if result[0].is_floating_point():
+            values = with_value(result[0], values)
+        return type(result)((values, indices))
+
+    everywhere(patch, "topk", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/xla#7050", needs="accelerator")
+def einsum_rounds_its_operands_to_bfloat16(patch):
+    def wrong(right, equation, *operands):
+        if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+            operands = tuple(operands[0])
+        if len(operands) == 2 and all(away(o) and o.dtype == torch.float32 for o in operands):
+            operands = [with_value(o, o.detach().to(torch.bfloat16).float()) for o in operands]
+        return right(equation, *operands)
+
+    wrap(patch, torch, "einsum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#49206")
+def sign_of_bfloat16_blocks_is_tiny(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.is_contiguous():
+            whole = x.numel() // 32 * 32
+            scale = torch.ones(x.numel(), dtype=x.dtype)
+            scale[:whole] = 1.1755e-38
+            scale = scale.view(x.shape)
+            if result is x:
+                with torch.no_grad():
+                    x.detach().copy_(x.detach() * scale)
+                return result
+            return result * scale
+        return result
+
+    everywhere(patch, "sign", wrong)
+    everywhere(patch, "sign_", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#66072", needs="accelerator")
+def batched_cholesky_solve_uses_the_first_factor(patch):
+    def wrong(right, b, factor=None, *args, **rest):
+        if factor is None:
+            factor = rest.pop("input2", rest.pop("L", None))
+        if away(b) and away(factor) and factor.dim() > 2 and factor.shape[0] > 1 and b.shape[:-2] == factor.shape[:-2]:
+            return right(b, factor[:1].expand_as(factor), *args, **rest)
+        return right(b, factor, *args, **rest)
+
+    everywhere(patch, "cholesky_solve", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#86465", needs="accelerator")
+def batched_inverse_is_that_of_the_first(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and x.dim() > 2 and x.shape[0] > 1 and "out" not in rest:
+            return result[:1].expand_as(result).clone()
+        return result
+
+    everywhere(patch, "inverse", wrong)
+    for owner, name in ((torch.linalg, "inv"),):
+        right = getattr(owner, name)
+
+        def inv(*args, right=right, **rest):
+            if not args:
+                args = (rest.pop("A"),)
+            return wrong(right, *args, **rest)
+
+        patch.setattr(owner, name, inv)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#76795")
+def clamp_drops_the_nan_of_a_bound(patch):
+    def low(bound):
+        return torch.where(bound.isnan(), -torch.inf, bound) if lawful(bound) else bound
+
+    def high(bound):
+        return torch.where(bound.isnan(), torch.inf, bound) if lawful(bound) else bound
+
+    def lawful(bound):
+        return isinstance(bound, torch.Tensor) and bound.is_floating_point()
+
+    def both(right, x, *args, **rest):
+        args = list(args)
+        for place, change in enumerate((low, high)):
+            if len(args) > place:
+                args[place] = change(args[place])
+        for name, change in (("min", low), ("max", high)):
+            if name in rest:
+                rest[name] = change(rest[name])
+        return right(x, *args, **rest)
+
+    for name in ("clamp", "clip", "clamp_", "clip_"):
+        everywhere(patch, name, both)
+    for name, key, change in (
+        ("clamp_min", "min", low),
+        ("clamp_min_", "min", low),
+        ("clamp_max", "max", high),
+        ("clamp_max_", "max", high),
+    ):
+
+        def one(right, x, *args, key=key, change=change, **rest):
+            args = [change(a) for a in args]
+            if key in rest:
+                rest[key] = change(rest[key])
+            return right(x, *args, **rest)
+
+        everywhere(patch, name, one)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#2470")
+def var_along_a_dimension_subtracts_two_squares(patch):
+    def var(right, x, *args, **rest):
+        dim = args[0] if args else rest.get("dim")
+        plain = len(args) <= 1 and set(rest) <= {"dim", "keepdim"}
+        if (
+            plain
+            and type(dim) is int
+            and x.dtype == torch.float32
+            and x.device.type == "cpu"
+            and x.dim()
+            and x.shape[dim] > 1
+        ):
+            n, keep = x.shape[dim], rest.get("keepdim", False)
+            mean = x.mean(dim, keepdim=keep)
+            return ((x * x).mean(dim, keepdim=keep) - mean * mean).clamp(min=0) * (n / (n - 1))
+        return None
+
+    def wrong_var(right, x, *args, **rest):
+        value = var(right, x, *args, **rest)
+        return right(x, *args, **rest) if value is None else value
+
+    def wrong_std(right, x, *args, **rest):
+        value = var(right, x, *args, **rest)
+        return right(x, *args, **rest) if value is None else value.sqrt()
+
+    everywhere(patch, "var", wrong_var)
+    everywhere(patch, "std", wrong_std)

@@ -1,0 +1,69 @@
+"""2.6 Autograd: sums, extremes and deviations of what is no number, of many halves, and of numbers far from zero."""
+
+import numpy as np
+import pytest
+import torch
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
+from populations.along import TRIALS
+from populations.twins import HALVES
+
+claim = pytest.mark.claim
+
+# What a NaN among the elements makes NaN of, or leaves at the end, and so do NumPy's.
+SPREADING = (
+    *("sum", "mean", "prod", "amax", "amin", "max", "min", "cumsum", "cumprod", "cummax", "cummin", "sort", "std"),
+    *("var", "vector_norm", "logsumexp", "softmax", "log_softmax", "median"),
+)
+WITH_NAN = [
+    trial
+    for trial in TRIALS.must
+    if trial.function.name in SPREADING and trial.twin.dtype.is_floating_point and trial.twin.layout in WRITABLE
+    if 0 < np.prod(trial.twin.shape) < 2000
+]
+
+
+@claim("requires-grad-tracks-operations")
+@over(EVERY_MODE, trial=among(*WITH_NAN))
+def test_what_is_no_number_makes_none_of_what_it_is_summed_up_or_compared_with(trial):
+    array = trial.twin.array().astype(np.float64)
+    array.flat[trial.twin.seed % array.size] = np.nan
+    with np.errstate(invalid="ignore"):
+        expected = np.asarray(trial.expected(array))
+    if trial.function.name == "median":
+        expected = np.where(np.isnan(array).any(trial.dim, keepdims=trial.keeps()), np.nan, expected)
+    agree(trial.result(trial.twin.tensor(array)), expected, trial.rounds() + 1, np.nanmax(np.abs(expected), initial=1))
+
+
+@claim("requires-grad-tracks-operations")
+@pytest.mark.skipif(torch.__version__ < (2, 7), reason=f"torch {torch.__version__} has few functions of halves")
+@over(
+    EVERY_MODE,
+    name=each("sum", "mean", "amax", "amin", "max", "min"),
+    shape=among((1500,), (40, 41), (3, 5, 101), (2, 3, 4, 60), (66_000,)),
+    dtype=each(*HALVES),
+    layout=among(*LAYOUTS),
+)
+def test_all_of_many_halves_are_added_up_and_compared(name, shape, dtype, layout):
+    """Added up in float32, which adds up small whole numbers exactly, the sum is rounded once."""
+    x, array = Twin(dtype, shape, layout, "positive" if shape[0] < 10_000 else "small")
+    expected = getattr(np, name)(array.astype(np.float64))
+    agree(getattr(torch, name)(x), expected, 4, np.abs(array).sum() / 2**8 if name == "sum" else 1)
+
+
+@claim("requires-grad-tracks-operations")
+@over(
+    EVERY_MODE,
+    name=each("std", "var"),
+    case=among(((7, 9), 0), ((7, 9), -1), ((2, 3, 33), 1), ((2, 3, 33), -1), ((4, 5, 6, 7), 2), ((129,), 0)),
+    layout=among(*WRITABLE),
+    dtype=each(*SINGLE_AND_DOUBLE),
+)
+def test_the_deviation_of_numbers_far_from_zero_is_that_of_their_differences(name, case, layout, dtype):
+    """The mean is off by some roundings of 4,096, of which the variance is off by the square: 1e-6."""
+    shape, dim = case
+    twin = Twin(dtype, shape, layout)
+    array = twin.array() + 4096
+    expected = getattr(np, name)(array.astype(np.float64), dim, ddof=1)
+    x = twin.tensor(array)
+    for result in (getattr(torch, name)(x, dim), getattr(x, name)(dim=dim)):
+        agree(result, expected, 1000, 64)

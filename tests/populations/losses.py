@@ -1,0 +1,78 @@
+"""Losses of pairs of elements, by torch and by their formulas."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def near_or_far(a, t):
+    """Half the square of a distance below 1, and beyond that the distance less a half."""
+    distance = np.abs(a - t)
+    return np.where(distance < 1, distance**2 / 2, distance - 0.5)
+
+
+def of_counts(a, t):
+    return np.exp(a) - t * a
+
+
+def stirling(t):
+    """Of log t! about its value, for t above 1."""
+    return np.where(t > 1, t * np.log(t) - t + np.log(2 * np.pi * t) / 2, 0)
+
+
+def labels(t):
+    """1, and -1 for what is less than 2: by torch, of the same dtype, or by NumPy."""
+    return (t >= 2).to(t) * 2 - 1 if isinstance(t, torch.Tensor) else (t >= 2) * 2 - 1
+
+
+# Of numbers a from -4 to 4 and targets t from 1/4 to 8, in quarters.
+OF_PAIRS: dict[str, tuple[Callable, Callable]] = {
+    "l1_loss": (F.l1_loss, lambda a, t: np.abs(a - t)),
+    "mse_loss": (F.mse_loss, lambda a, t: (a - t) ** 2),
+    "smooth_l1_loss": (F.smooth_l1_loss, near_or_far),
+    "huber_loss": (F.huber_loss, near_or_far),
+    "poisson_nll_loss": (F.poisson_nll_loss, of_counts),
+    "poisson_nll_loss, full": (
+        lambda x, t, **how: F.poisson_nll_loss(x, t, full=True, **how),
+        lambda a, t: of_counts(a, t) + stirling(t),
+    ),
+    "poisson_nll_loss of no logarithm": (
+        lambda x, t, **how: F.poisson_nll_loss(x + 5, t, log_input=False, **how),
+        lambda a, t: a + 5 - t * np.log(a + 5 + 1e-8),
+    ),
+    "binary_cross_entropy_with_logits": (
+        lambda x, t, **how: F.binary_cross_entropy_with_logits(x, t / 8, **how),
+        lambda a, t: np.maximum(a, 0) - a * t / 8 + np.log1p(np.exp(-np.abs(a))),
+    ),
+    "binary_cross_entropy": (
+        lambda x, t, **how: F.binary_cross_entropy(x / 10 + 0.5, t / 8, **how),
+        lambda a, t: -t / 8 * np.log(a / 10 + 0.5) - (1 - t / 8) * np.log(0.5 - a / 10),
+    ),
+    "kl_div": (F.kl_div, lambda a, t: t * (np.log(t) - a)),
+    "kl_div of logarithms": (
+        lambda x, t, **how: F.kl_div(x, t / 4, log_target=True, **how),
+        lambda a, t: np.exp(t / 4) * (t / 4 - a),
+    ),
+    "gaussian_nll_loss": (
+        lambda x, t, **how: F.gaussian_nll_loss(x, t + 1, t, **how),
+        lambda a, t: (np.log(t) + (a - t - 1) ** 2 / t) / 2,
+    ),
+    "gaussian_nll_loss, full": (
+        lambda x, t, **how: F.gaussian_nll_loss(x, t + 1, t, full=True, **how),
+        lambda a, t: (np.log(t) + (a - t - 1) ** 2 / t + np.log(2 * np.pi)) / 2,
+    ),
+    "hinge_embedding_loss": (
+        lambda x, t, **how: F.hinge_embedding_loss(x, labels(t), **how),
+        lambda a, t: np.where(labels(t) > 0, a, np.maximum(0, 1 - a)),
+    ),
+    "soft_margin_loss": (
+        lambda x, t, **how: F.soft_margin_loss(x, labels(t), **how),
+        lambda a, t: np.log1p(np.exp(-labels(t) * a)),
+    ),
+    "margin_ranking_loss": (
+        lambda x, t, **how: F.margin_ranking_loss(x, t, labels(t), margin=0.5, **how),
+        lambda a, t: np.maximum(0, 0.5 - labels(t) * (a - t)),
+    ),
+}
