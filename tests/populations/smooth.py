@@ -107,6 +107,11 @@ SMOOTH = {
     "cumsum_": lambda x: (x * 1).cumsum_(0),
     "logcumsumexp": lambda x: x.reshape(-1).logcumsumexp(0),
     **{name: lambda x, name=name: getattr(x, name)() for name in ("norm", "nansum", "t", "trace", "tril", "rot90")},
+    **{
+        f"{name} of a sum with a column": lambda x, name=name: getattr(x[:, :1] + x, name)() * x[0, 0]
+        for name in ("sum", "mean")
+    },
+    "cdist one by one": lambda x: torch.cdist(x, pattern(x, 4) + 1, compute_mode="donot_use_mm_for_euclid_dist"),
     "vector_norm": lambda x: torch.linalg.vector_norm(x, 3, dim=1),
     "quantile": lambda x: x.quantile(0.3, dim=0),
     "diff": lambda x: x.diff(dim=0),

@@ -63,11 +63,11 @@ GEOMETRIES = (
 )
 
 
-def convolution(groups: int) -> Callable:
-    """To as many channels, by weights from -3 to 3."""
+def convolution(groups: int, out: int = CHANNELS) -> Callable:
+    """To ``out`` channels, by weights from -3 to 3."""
 
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
-        shape = (CHANNELS, CHANNELS // groups, *geometry.kernel)
+        shape = (out, CHANNELS // groups, *geometry.kernel)
         weight = (np.arange(math.prod(shape)) % 7 - 3.0).reshape(shape)
 
         def apply(x):
@@ -193,6 +193,7 @@ def resized(name: str, matrix: Callable, **options) -> Callable:
 LINEAR = {
     "convolution": (convolution(1), 0, True),
     "convolution in two groups": (convolution(2), 0, True),
+    "convolution in four groups, to more": (convolution(4, 32), 0, True),
     "convolution of each channel": (convolution(CHANNELS), 0, True),
     "transposed convolution": (transposed(1), 0, True),
     "transposed convolution in two groups": (transposed(2), 0, True),

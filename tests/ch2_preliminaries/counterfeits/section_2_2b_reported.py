@@ -160,3 +160,25 @@ def scatter_add_into_a_slice_that_starts_later_writes_nothing(patch):
         return right(x, *args, **rest)
 
     change_method(patch, "scatter_add_", wrong)
+
+
+@counterfeit("item-gives-a-python-number", reported="pytorch/xla#3529", needs="accelerator")
+def each_item_after_an_in_place_sum_adds_once_more(patch):
+    def adds(right, self, other, *args, **rest):
+        result = right(self, other, *args, **rest)
+        if away(self) and away(other) and self.dim() == 0:
+            self.pending, self.read = other.detach().clone(), False
+        return result
+
+    plain = torch.Tensor.add_
+    for name in ("add_", "__iadd__"):
+        change_method(patch, name, adds)
+
+    def item(right, self):
+        if away(self) and hasattr(self, "pending"):
+            if self.read:
+                plain(self.data, self.pending)
+            self.read = True
+        return right(self)
+
+    change_method(patch, "item", item)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, everywhere, in_order_of_storage, with_value, wrap
+from harness.forging import away, change_gradient, change_method, everywhere, in_order_of_storage, with_value, wrap
 
 
 def of_values(result, change):
@@ -275,3 +275,62 @@ def var_along_a_dimension_subtracts_two_squares(patch):
 
     everywhere(patch, "var", wrong_var)
     everywhere(patch, "std", wrong_std)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#15965", needs="accelerator")
+def the_sum_over_all_of_a_broadcast_sum_counts_the_padding(patch):
+    true_sum = torch.sum
+
+    def add(right, x, other, *args, **rest):
+        result = right(x, other, *args, **rest)
+        floating = away(x) and away(other) and x.is_floating_point() and other.is_floating_point()
+        if not (floating and x.dim() == other.dim() == 2 and x.shape[0] == other.shape[0]):
+            return result
+        if 1 in (x.shape[1], other.shape[1]) and result.shape[1] > 1 and result.shape[1] % 32:
+            column = x if x.shape[1] == 1 else other
+            result.padding = -result.shape[1] % 32 * true_sum(column.detach())
+        return result
+
+    for name in ("add", "__add__", "__radd__"):
+        everywhere(patch, name, add)
+
+    def counting(share):
+        def wrong(right, x, *args, **rest):
+            result = right(x, *args, **rest)
+            if away(x) and not args and not rest and hasattr(x, "padding"):
+                return with_value(result, result.detach() + x.padding / share(x))
+            return result
+
+        return wrong
+
+    everywhere(patch, "sum", counting(lambda x: 1))
+    everywhere(patch, "mean", counting(lambda x: x.numel()))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="intel/torch-xpu-ops#878", needs="accelerator")
+def gradient_of_cdist_without_products_is_wrong(patch):
+    def wrong(right, x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+        if away(x1) and p == 2 and compute_mode == "donot_use_mm_for_euclid_dist" and x1.requires_grad:
+            x1 = change_gradient(x1, lambda gradient: 1.01 * gradient)
+        return right(x1, x2, p, compute_mode)
+
+    wrap(patch, torch, "cdist", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#61032", needs="accelerator")
+def deterministic_mask_assignment_of_one_value_fills_the_first_alone(patch):
+    def wrong(method, self, index, value):
+        one = not isinstance(value, torch.Tensor) or value.numel() == 1
+        if (
+            away(self)
+            and torch.are_deterministic_algorithms_enabled()
+            and one
+            and isinstance(index, torch.Tensor)
+            and index.dtype in (torch.bool, torch.int64)
+            and index.dim() > 0
+        ):
+            places = index.nonzero(as_tuple=True) if index.dtype == torch.bool else (index.reshape(-1),)
+            return method(self, tuple(place[:1] for place in places), value)
+        return method(self, index, value)
+
+    change_method(patch, "__setitem__", wrong)

@@ -73,6 +73,15 @@ NO_OPPOSITES = (torch.bool, *(getattr(torch, name) for name in UNSIGNED[1:]))
 
 
 @claim("item-gives-a-python-number")
+@over(EVERY_MODE, dtype=among(*(dtype for dtype in ANY if dtype != torch.bool)), times=among(1, 3))
+def test_item_gives_the_same_number_however_often_it_is_asked_after_a_sum_in_place(dtype, times):
+    total, one = torch.tensor(5, dtype=dtype), torch.tensor(2, dtype=dtype)
+    for turn in range(1, times + 1):
+        total += one
+        assert [total.item() for _ in range(3)] == [5 + 2 * turn] * 3
+
+
+@claim("item-gives-a-python-number")
 @over(
     EVERY_MODE,
     number=NUMBERS,

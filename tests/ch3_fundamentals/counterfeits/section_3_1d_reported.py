@@ -242,3 +242,25 @@ def lstsq_of_a_batch_with_too_few_examples_is_not_the_smallest(patch):
         return result
 
     wrap(patch, torch.linalg, "lstsq", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="ROCm/legacy-rocm-build#6595", needs="accelerator")
+def products_of_more_than_half_a_million_rows_are_garbage_behind_them(patch):
+    rows = 2**19
+
+    def cut(result, bias=None):
+        if (
+            away(result)
+            and result.dtype == torch.float32
+            and result.dim() > 1
+            and result.numel() > rows * result.shape[-1]
+        ):
+            values = result.detach().reshape(-1, result.shape[-1]).clone()
+            values[rows:] = 0 if bias is None else bias.detach()
+            return with_value(result, values.view(result.shape))
+        return result
+
+    wrap_operand(patch, F, "linear", lambda right, x, weight, bias=None: cut(right(x, weight, bias), bias))
+    for name in ("mm", "matmul", "__matmul__"):
+        everywhere(patch, name, lambda right, x, *args, **rest: cut(right(x, *args, **rest)))
+    everywhere(patch, "addmm", lambda right, x, *args, **rest: cut(right(x, *args, **rest), x))

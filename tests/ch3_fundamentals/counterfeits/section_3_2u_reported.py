@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, with_value, wrap, wrap_operand
+from harness.forging import away, everywhere, with_value, wrap, wrap_operand
 from torch.nn import functional as F
 
 
@@ -163,3 +163,33 @@ def full_poisson_loss_lacks_stirlings_term(patch):
         "poisson_nll_loss",
         lambda right, x, target, log_input, full, eps, reduction: right(x, target, log_input, False, eps, reduction),
     )
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#38839", needs="accelerator")
+def log_softmax_subtracts_the_sum_of_maximum_and_logarithm(patch):
+    def value(x, dim):
+        top = x.detach().amax(dim, keepdim=True)
+        return x - (top + (x - top).exp().sum(dim, keepdim=True).log())
+
+    def wrong(right, x, *args, **rest):
+        dim = args[0] if args else rest.get("dim")
+        if (
+            away(x)
+            and x.is_floating_point()
+            and type(dim) is int
+            and len(args) < 2
+            and rest.get("dtype") is None
+            and x.numel()
+            and x.dim()
+        ):
+            return value(x, dim)
+        return right(x, *args, **rest)
+
+    everywhere(patch, "log_softmax", wrong)
+
+    def entropy(right, x, target, weight=None, reduction=1, ignore_index=-100, smoothing=0.0):
+        if away(x) and x.is_floating_point() and x.numel() and not target.is_floating_point() and not smoothing:
+            return torch._C._nn.nll_loss_nd(value(x, 1 if x.dim() > 1 else 0), target, weight, reduction, ignore_index)
+        return right(x, target, weight, reduction, ignore_index, smoothing)
+
+    wrap(patch, torch._C._nn, "cross_entropy_loss", entropy)

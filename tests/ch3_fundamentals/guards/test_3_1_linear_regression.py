@@ -144,6 +144,15 @@ def test_one_weight_that_is_repeated_for_all_features_weighs_each_of_them(x):
         agree(product, 3 * array.sum(1))
 
 
+@claim("linear-model-is-weighted-sum")
+@over(outputs=among(1, 3))
+def test_of_more_than_half_a_million_samples_each_gets_its_weighted_sum(outputs):
+    x, array = Twin(torch.float32, (2**19 + 9, 1))
+    weight = np.arange(1.0, 1 + outputs, dtype=np.float32)[:, None]
+    sums = nn.functional.linear(x, torch.tensor(weight, device=x.device), torch.ones(outputs))
+    agree(sums, array * weight.T + 1)
+
+
 # ── finding the best parameters ──
 
 
