@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from populations.core import Population, among
-from populations.functions import FUNCTIONS, Function
+from populations.functions import FUNCTIONS, Function, widened
 from populations.layers import summed
 from populations.twins import HALVES, REPEATED, Twin, differentiable, real_of
 
@@ -58,7 +58,7 @@ class Along:
 
     def __iter__(self) -> Iterator:
         x, array = self.twin
-        yield from (x, array.astype({"b": bool, "f": np.float64, "c": np.complex128}.get(array.dtype.kind, np.int64)))
+        yield from (x, widened(array))
 
     def __repr__(self) -> str:
         return f"{self.function.name} over {self.dim} of {self.twin!r}"

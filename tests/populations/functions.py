@@ -49,6 +49,11 @@ class Function:
     values: str = "small"
 
 
+def widened(array: np.ndarray) -> np.ndarray:
+    """``array`` in the dtype in which NumPy is to compute: float64, complex128, int64 or truth values."""
+    return array.astype({"b": bool, "f": np.float64, "c": np.complex128}.get(array.dtype.kind, np.int64))
+
+
 def dims(dim) -> dict:
     return {} if dim is None else {"dim": dim}
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from populations.comparing import host
 from populations.operations import OPERATIONS
 from populations.twins import Twin, pending
 
@@ -161,6 +162,18 @@ def grad_of(x: torch.Tensor) -> torch.Tensor:
     assert x.grad is not None
     assert x.grad.shape == x.shape
     return x.grad
+
+
+def rises(
+    x: torch.Tensor, array: np.ndarray, rule: Callable, factors: np.ndarray, v: np.ndarray, step: float
+) -> tuple[np.ndarray, float]:
+    """What the gradient of ``x`` has along ``v``, term by term, and how much ``rule(array)``, weighted by ``factors``,
+    rises along it: a central difference of width ``step``. Of complex numbers it is the real part, since what
+    multiplies is a gradient's conjugate.
+    """
+    ahead, behind = (np.asarray(rule(array + way * v)) for way in (step, -step))
+    terms = (host(grad_of(x)).conj() * v).real.astype(np.float64)
+    return terms, float(((ahead - behind) * factors.conj()).real.sum(dtype=np.float64) / (2 * step))
 
 
 def bytes_allocated_by(action: Callable[[], object]) -> int:

@@ -8,14 +8,14 @@ import torch
 from torch import linalg
 
 from populations import places
-from populations.functions import COMPLEX, TOTAL
+from populations.functions import COMPLEX, TOTAL, widened
 from populations.initialisers import RELEASE
 from populations.twins import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, real_of
 
 SOLVED = (*SINGLE_AND_DOUBLE, *COMPLEX)
 # The gradient of an older trace, as was seen up to 2.7, has a 1 too many where there are more rows than columns.
 TRACED = ((3, 3), (1, 1), (5, 5), (3, 5), (9, 9), *(((5, 3),) if RELEASE >= (2, 13) else ()))
-SQUARE = ((3, 3), (1, 1), (5, 5), (2, 3, 3), (9, 9), (2, 2, 4, 4), (0, 3, 3))
+SQUARE = ((3, 3), (1, 1), (5, 5), (2, 3, 3), (9, 9), (2, 2, 4, 4), (0, 3, 3), (33, 33))
 OBLONG = ((3, 5), (5, 3), (1, 4), (2, 3, 4), (17, 9), (2, 2, 3, 4), (3, 0))
 
 
@@ -45,6 +45,13 @@ def adjoint(a: np.ndarray) -> np.ndarray:
 def moved(name: str, apply: Callable, rule: Callable, shapes: tuple = (*SQUARE, *OBLONG), **rest) -> OfMatrix:
     """What only moves or adds elements, of any matrix and in every dtype."""
     return OfMatrix(name, apply, rule, "any", True, shapes=shapes, **{"dtypes": TOTAL} | rest)
+
+
+def solved(name: str, rule: Callable, *rest, spelled: str | None = None, **more) -> OfMatrix:
+    """The function ``spelled``, or ``name``, of torch.linalg, looked up whenever it is called: a false one may stand in
+    its place.
+    """
+    return OfMatrix(name, lambda x: getattr(linalg, spelled or name)(x), rule, *rest, **more)
 
 
 def right(a):
@@ -108,9 +115,10 @@ OF_MATRICES = (
         dtypes=SOLVED,
     ),
     # of equations
-    OfMatrix("det", linalg.det, np.linalg.det, shapes=SQUARE[:-1]),  # of no matrix none had a gradient up to 2.7
+    # of no matrix it had no gradient up to 2.7; 660^33 overflows
+    solved("det", np.linalg.det, shapes=SQUARE[:-2]),
     OfMatrix("slogdet", lambda x: linalg.slogdet(x)[1], lambda a: np.linalg.slogdet(a)[1], parts=True),
-    OfMatrix("inv", linalg.inv, np.linalg.inv),
+    solved("inv", np.linalg.inv),
     OfMatrix("inverse", lambda x: x.inverse(), np.linalg.inv),
     OfMatrix(
         "solve",
@@ -143,7 +151,7 @@ OF_MATRICES = (
         for upper in (True, False)
         for left in (True, False)
     ),
-    OfMatrix("cholesky", linalg.cholesky, np.linalg.cholesky, "positive"),
+    solved("cholesky", np.linalg.cholesky, "positive"),
     OfMatrix(
         "upper cholesky", lambda x: linalg.cholesky(x, upper=True), lambda a: adjoint(np.linalg.cholesky(a)), "positive"
     ),
@@ -158,12 +166,13 @@ OF_MATRICES = (
         for n in (3, -2, 0)
     ),
     OfMatrix("matrix_exp", lambda x: (x / 32).matrix_exp(), lambda a: power_series(a / 32), shapes=SQUARE[:4]),
-    OfMatrix("eigvalsh", linalg.eigvalsh, np.linalg.eigvalsh, "positive", parts=True),
-    OfMatrix("svdvals", linalg.svdvals, lambda a: np.linalg.svd(a, compute_uv=False), parts=True),
+    # of few, which lie apart: near to each other the slope of a value is that of a difference
+    solved("eigvalsh", np.linalg.eigvalsh, "positive", parts=True, shapes=SQUARE[:-1]),
+    solved("svdvals", lambda a: np.linalg.svd(a, compute_uv=False), parts=True, shapes=SQUARE[:-1]),
     OfMatrix("factors of QR", lambda x: torch.matmul(*linalg.qr(x)), lambda a: a),
     OfMatrix("factors of LU", lambda x: torch.matmul(torch.matmul(*linalg.lu(x)[:2]), linalg.lu(x)[2]), lambda a: a),
-    OfMatrix("pinv", linalg.pinv, np.linalg.pinv),
-    OfMatrix("pinv of oblong ones", linalg.pinv, np.linalg.pinv, shapes=((3, 2), (2, 5), (2, 4, 3))),
+    solved("pinv", np.linalg.pinv),
+    solved("pinv of oblong ones", spelled="pinv", rule=np.linalg.pinv, shapes=((3, 2), (2, 5), (2, 4, 3))),
     OfMatrix(
         "lstsq",
         lambda x: linalg.lstsq(x, right(x).expand(*x.shape[:-1], 2)).solution,
@@ -197,8 +206,7 @@ class Trial:
             rows, columns = array.shape[-2:]
             array = array + 20 * max(rows, columns) * np.eye(rows, columns, dtype=array.dtype)
         x = self.twin.tensor(array)
-        kind = {"b": bool, "f": np.float64, "c": np.complex128}.get(array.dtype.kind, np.int64)
-        yield from (x, array.astype(kind))
+        yield from (x, widened(array))
 
     def direction(self, array: np.ndarray) -> np.ndarray:
         """In which such matrices change: of those that equal their adjoint, what does as well."""

@@ -14,7 +14,7 @@ def square(x: torch.Tensor) -> torch.Tensor:
     return at(x).expand(3, 3)
 
 
-# Of a matrix x of three rows and columns; each takes ``out``.
+# Of a square matrix x of at least three rows; each takes ``out``.
 INTO: dict[str, Callable] = {
     **{
         name: lambda x, name=name, **out: getattr(torch, name)(x, **out)
@@ -61,8 +61,8 @@ INTO: dict[str, Callable] = {
     "addmv": lambda x, **out: torch.addmv(x[1], x, x[0], **out),
     "outer": lambda x, **out: torch.outer(x[0], x[1], **out),
     "dot": lambda x, **out: torch.dot(x[0], x[1], **out),
-    "inv": lambda x, **out: torch.linalg.inv(x + 20 * torch.eye(3).to(x), **out),
-    "solve": lambda x, **out: torch.linalg.solve(x + 20 * torch.eye(3).to(x), x, **out),
+    "inv": lambda x, **out: torch.linalg.inv(x + 99 * torch.eye(len(x)).to(x), **out),
+    "solve": lambda x, **out: torch.linalg.solve(x + 99 * torch.eye(len(x)).to(x), x, **out),
     # along dimensions
     **{
         f"{name} along {dim}": lambda x, name=name, dim=dim, **out: getattr(torch, name)(x, dim, **out)
@@ -79,9 +79,9 @@ INTO: dict[str, Callable] = {
     "index_select of columns": lambda x, **out: torch.index_select(x, 1, at(x), **out),
     "gather": lambda x, **out: torch.gather(x, 1, square(x), **out),
     "scatter": lambda x, **out: torch.scatter(x, 0, square(x)[:1], x, **out),
-    "index_add": lambda x, **out: torch.index_add(x, 0, at(x), x, **out),
+    "index_add": lambda x, **out: torch.index_add(x, 0, at(x), x[:3], **out),
     "take": lambda x, **out: torch.take(x, square(x), **out),
-    "take_along_dim": lambda x, **out: torch.take_along_dim(x, square(x), 1, **out),
+    "take_along_dim": lambda x, **out: torch.take_along_dim(x[:3], square(x), 1, **out),
     "masked_select": lambda x, **out: torch.masked_select(x, (x == x).fill_diagonal_(False), **out),
     "tril": lambda x, **out: torch.tril(x, **out),
     "triu": lambda x, **out: torch.triu(x, 1, **out),

@@ -15,22 +15,11 @@ from populations.twins import Twin, arranged
 # What torch computes in single precision at least; in half precision the exponential of a matrix is NaN, and the slope
 # of sinc at zero is a difference that cancels.
 NO_HALF = {
-    *(
-        "cdist",
-        "cdist one by one",
-        "complex",
-        "angle",
-        "real",
-        "fft",
-        "rfft",
-        "irfft",
-        "quantile",
-        "slogdet",
-        "sinc at zero",
-    ),
+    *("complex", "angle", "real", "fft", "rfft", "irfft", "quantile", "slogdet", "sinc at zero"),
+    *(f"cdist{which}" for which in ("", " one by one", " by operand 1", " by operand 2")),
     *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
-    *(f"{name} by operand {place}" for name in ("cdist", "polar") for place in (1, 2)),
+    *("polar by operand 1", "polar by operand 2"),
     *(("trace", "logcumsumexp") if RELEASE < (2, 14) else ()),
 }
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
@@ -64,7 +53,12 @@ class Slope:
 
 # Derived once: attention on the CPU; the sinc at zero, where the second derivative comes out as NaN; an older cdist.
 ONCE = ("attention", "sinc at zero", *(("cdist",) if RELEASE < (2, 14) else ()))
-TWICE = tuple(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS) if not name.startswith(ONCE))
+TWICE = tuple(
+    Slope(name, dtype, layout)
+    for dtype, layout in ((torch.float64, "contiguous"), (torch.float32, "gappy"))
+    for name in (*SMOOTH, *OPERANDS)
+    if not name.startswith(ONCE)
+)
 # What torch has not: before 2.6 i0's slope in half precision, before 2.7 many functions in it. Before 2.1 masked_select
 # passes back in the order of the memory, the wrong one.
 SLOPES = (

@@ -182,3 +182,15 @@ def each_item_after_an_in_place_sum_adds_once_more(patch):
         return right(self)
 
     change_method(patch, "item", item)
+
+
+@counterfeit("view-shares-data")
+def a_sum_into_gaps_ends_after_sixty_four_elements(patch):
+    def wrong(right, *args, out=None, **rest):
+        if out is None or out.is_contiguous() or out.numel() <= 64:
+            return right(*args, **rest) if out is None else right(*args, out=out, **rest)
+        whole, kept = right(*args, **rest), out.clone().reshape(-1)
+        kept[:64] = whole.reshape(-1)[:64]
+        return out.copy_(kept.view(out.shape))
+
+    wrap(patch, torch, "add", wrong)

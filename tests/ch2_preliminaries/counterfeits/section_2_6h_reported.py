@@ -334,3 +334,39 @@ def deterministic_mask_assignment_of_one_value_fills_the_first_alone(patch):
         return method(self, index, value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def more_than_thirty_two_equations_are_solved_wrongly(patch):
+    right = torch.linalg.solve
+    patch.setattr(torch.linalg, "solve", lambda a, b, **rest: right(a, b, **rest) * (1.01 if a.shape[-1] > 32 else 1))
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_nan_in_the_last_place_is_passed_over(patch):
+    def wrong(right, x, *args, **rest):
+        last = x.is_floating_point() and x.dim() == 1 and len(x) > 1 and bool(x[-1].isnan())
+        return right(x[:-1] if last else x, *args, **rest)
+
+    everywhere(patch, "amax", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_sum_of_many_halves_forgets_its_last_seven(patch):
+    def wrong(right, x, *args, **rest):
+        forgets = x.dtype == torch.bfloat16 and not args and not rest and x.numel() > 1000
+        return right(x.reshape(-1)[:-7] if forgets else x, *args, **rest)
+
+    everywhere(patch, "sum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def the_second_derivative_of_the_norm_in_single_precision_holds_it_constant(patch):
+    def wrong(right, x, *args, **rest):
+        if args or rest or not x.requires_grad or x.dtype != torch.float32:
+            return right(x, *args, **rest)
+        length = right(x.detach())
+        half = (x * x).sum() / (2 * length)
+        return with_value(half, length) if length > 0 and half.isfinite() else right(x)
+
+    everywhere(patch, "norm", wrong)

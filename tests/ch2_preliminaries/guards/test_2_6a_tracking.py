@@ -8,7 +8,7 @@ from populations.along import SLOPED
 from populations.along import TRIALS as ALONG
 from populations.comparing import accepted, host
 from populations.elements import TRIALS as ELEMENTS
-from populations.gradients import UNTRACKED, WEIGHTED, grad_of, weights_for
+from populations.gradients import UNTRACKED, WEIGHTED, grad_of, rises, weights_for
 from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
 from populations.slopes import SLOPES, TWICE
 from populations.smooth import EACH, OPERANDS, SMOOTH
@@ -261,10 +261,7 @@ def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exa
     accepted(result.backward, weights)
 
     step = 2.0**-18 if trial.rounds() else 2.0**-5  # of the former, 2^-52 over it stays below 1e-9 of the number
-    ahead, behind = (trial.expected(array + way * v) for way in (step, -step))
-    # of complex numbers the real part: a gradient's conjugate is what multiplies
-    terms = (host(grad_of(x)).conj() * v).real
-    found = ((ahead - behind) * factors.conj()).real.sum() / (2 * step)
+    terms, found = rises(x, array, trial.expected, factors, v, step)
     close = max(1e-5, 2 * torch.finfo(x.dtype).eps) * bool(trial.rounds())  # four roundings of what is added
     size = max(np.abs(each).sum(dtype=np.float64) for each in (terms, factors))
-    assert abs(terms.sum(dtype=np.float64) - found) <= close * size
+    assert abs(terms.sum() - found) <= close * size

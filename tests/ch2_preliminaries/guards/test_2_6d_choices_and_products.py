@@ -98,7 +98,7 @@ def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_
 @over(
     EVERY_MODE,
     name=each(*WRITTEN),
-    twin=twins([dtype for dtype in ANY if dtype != torch.bool], WRITABLE, ((3, 4), (2, 9), (5, 3)), values="small"),
+    twin=twins([dtype for dtype in ANY if dtype != torch.bool], WRITABLE, ((3, 4), (2, 9), (1031, 3)), values="small"),
 )
 def test_a_write_by_places_reaches_those_of_its_rows_and_columns_wherever_these_lie(name, twin):
     (x, array), (write, rule) = twin, WRITTEN[name]
@@ -137,7 +137,7 @@ def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_for
 
     assert (result.dtype, result.device) == (dtype, a.device)
     wide = (np.complex128 if dtype in COMPLEX else np.float64) if times > 1 else one.dtype
-    agree(result, expect(one.astype(wide), two.astype(wide)), 4)
+    agree(result, expect(one.astype(wide), two.astype(wide)), 1)
 
 
 @pytest.mark.cpu

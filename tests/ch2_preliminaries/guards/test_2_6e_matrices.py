@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from populations import EVERY_MODE, agree, among, over
-from populations.comparing import accepted, host
-from populations.gradients import grad_of, weights_for
+from populations.comparing import accepted
+from populations.gradients import rises, weights_for
 from populations.matrices import SLOPED, TRIALS
 
 claim = pytest.mark.claim
@@ -31,7 +31,5 @@ def test_a_function_of_a_matrix_is_recorded_with_its_slope_for_each_of_a_batch(t
     accepted(result.backward, weights)
 
     v, step = trial.direction(numbers), 2.0**-18  # of the size of the numbers 2^-22, whose square is 6e-14 of them
-    ahead, behind = (trial.function.rule(array + way * v) for way in (step, -step))
-    terms = (host(grad_of(x)).conj() * v).real  # of complex numbers a gradient's conjugate is what multiplies
-    found = ((ahead - behind) * factors.conj()).real.sum() / (2 * step)
+    terms, found = rises(x, array, trial.function.rule, factors, v, step)
     assert abs(terms.sum() - found) <= 1e-5 * max(1, np.abs(terms).sum())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.along import TRIALS
 from populations.twins import HALVES
 
@@ -26,7 +26,7 @@ WITH_NAN = [
 @over(EVERY_MODE, trial=among(*WITH_NAN))
 def test_what_is_no_number_makes_none_of_what_it_is_summed_up_or_compared_with(trial):
     array = trial.twin.array().astype(np.float64)
-    array.flat[trial.twin.seed % array.size] = np.nan
+    array.flat[-1 - 7 * trial.twin.seed % array.size] = np.nan
     with np.errstate(invalid="ignore"):
         expected = np.asarray(trial.expected(array))
     if trial.function.name == "median":
@@ -41,13 +41,15 @@ def test_what_is_no_number_makes_none_of_what_it_is_summed_up_or_compared_with(t
     name=each("sum", "mean", "amax", "amin", "max", "min"),
     shape=among((1500,), (40, 41), (3, 5, 101), (2, 3, 4, 60), (66_000,)),
     dtype=each(*HALVES),
-    layout=among(*LAYOUTS),
+    layout=among(*WRITABLE),
 )
 def test_all_of_many_halves_are_added_up_and_compared(name, shape, dtype, layout):
-    """Added up in float32, which adds up small whole numbers exactly, the sum is rounded once."""
-    x, array = Twin(dtype, shape, layout, "positive" if shape[0] < 10_000 else "small")
+    """Added up in float32, which adds up small whole numbers exactly, the sum is rounded once; those of either sign
+    have one so small that each of them counts.
+    """
+    x, array = Twin(dtype, shape, layout, "small" if name == "sum" else "positive")
     expected = getattr(np, name)(array.astype(np.float64))
-    agree(getattr(torch, name)(x), expected, 4, np.abs(array).sum() / 2**8 if name == "sum" else 1)
+    agree(getattr(torch, name)(x), expected, 4, 1)
 
 
 @claim("requires-grad-tracks-operations")

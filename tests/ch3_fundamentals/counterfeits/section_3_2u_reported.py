@@ -193,3 +193,12 @@ def log_softmax_subtracts_the_sum_of_maximum_and_logarithm(patch):
         return right(x, target, weight, reduction, ignore_index, smoothing)
 
     wrap(patch, torch._C._nn, "cross_entropy_loss", entropy)
+
+
+@counterfeit("nn-builds-on-autograd")
+def the_sum_of_many_huber_losses_forgets_the_last(patch):
+    def wrong(right, x, t, *args, **rest):
+        forgets = x.numel() > 1000 and rest.get("reduction") == "sum"
+        return right(x.reshape(-1)[:-1], t.reshape(-1)[:-1], *args, **rest) if forgets else right(x, t, *args, **rest)
+
+    wrap(patch, F, "huber_loss", wrong)

@@ -43,16 +43,16 @@ THROUGH |= {f"the function {name}": (of, POINT) for name, of in SMOOTH.items() i
 
 
 @claim("training-runs-on-gpu")
-@over(name=among(*THROUGH), layout=among("transposed"), dtype=each(*SINGLE_AND_DOUBLE), second=among(False, True))
-def test_a_step_through_every_part_and_function_leads_to_the_same_parameters_wherever_these_lie(
-    accelerator, products_in_full, name, layout, dtype, second
+@over(name=among(*THROUGH), dtype=each(*SINGLE_AND_DOUBLE), second=among(False, True))
+def test_a_step_through_every_part_and_function_leads_to_the_same_parameters_though_these_lie_by_columns(
+    accelerator, products_in_full, name, dtype, second
 ):
     """The loss is of second degree, so that the step depends on the part's values as well as on its slope. One feature
     is normalised by 316 times differences that cancel: hence some 10,000 roundings of the largest change.
     """
     apply, numbers = THROUGH[name]
     here = torch.tensor(numbers, dtype=dtype, device="cpu", requires_grad=True)
-    there = Twin(dtype, numbers.shape, layout, grad=True, second=second).tensor(numbers)
+    there = Twin(dtype, numbers.shape, "transposed", grad=True, second=second).tensor(numbers)
     factors = weights_for(apply(here))[0].cpu()
     for parameters in (here, there):
         result = apply(parameters)
