@@ -8,6 +8,7 @@ an error of its queue is charged to the test that caused it. SIGTERM ends a run 
 import faulthandler
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that SIGTERM end
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("workers", "how many processes a whole run takes at most, where -n does not say", default="1")
     parser.getgroup("specification").addoption(
         "--limit",
         type=float,
@@ -36,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at its options
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Give a backend a worker of its own, and let any number of workers crash."""
+    """Give a backend a worker of its own, and a whole run on the CPU several; let any number of workers crash."""
     if not config.pluginmanager.has_plugin("xdist") or specification.is_worker(config):
         return
     option = config.option
@@ -44,8 +46,28 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     alone = option.usepdb or idle or option.numprocesses is not None or option.dist != "no" or option.tx
     if not alone and option.device != "cpu" and not devices.simulated(option.device):
         option.numprocesses = 1
+    elif not alone and is_whole(config):
+        shared = min(int(config.getini("workers")), cores())
+        option.numprocesses = shared if shared > 1 else None
     if option.maxworkerrestart is None:
         option.maxworkerrestart = str(ANY_NUMBER)
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Whether a run tries every claim, with nobody who watches it from within: what a part of it saves in several
+    processes, their imports cost again. Where this process has a torch already, or plugins that were given as objects,
+    that torch and those plugins are meant, which no other process has.
+    """
+    option = config.option
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or option.keyword or option.markexpr
+    watched = option.capture == "no" or option.trace or option.setupshow or option.detective
+    given = config.invocation_params.plugins or "torch" in sys.modules
+    return not (chosen or option.claim or option.pages or watched or given)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -233,6 +233,7 @@ def test_a_refusal_counts_by_its_type_and_a_missing_operator_is_none(run, entry)
         RuntimeError("no kernel for toy"),
         RuntimeError("Toy does not support float64"),
         RuntimeError("cl::Program::build: failed to build uniform_"),
+        TypeError("'<' not supported between instances of 'Tensor' and 'Tensor'"),
     ],
     ids=str,
 )
@@ -254,10 +255,12 @@ def test_what_says_that_an_operator_is_not_there(error):
         lambda: torch.arange(1, 0, 1),
         lambda: torch.ones(2)[2],
         lambda: torch.nn.functional.conv2d(torch.ones(1, 3, 4, 4), torch.ones(1, 4, 1, 1)),
+        lambda: [1] < 2,
+        lambda: torch.ones(2) < [1],
     ],
 )
-def test_no_refusal_of_torch_itself_reads_as_one(refuse):
-    with pytest.raises((RuntimeError, IndexError, ValueError)) as refused:
+def test_no_refusal_of_torch_itself_or_of_python_reads_as_one(refuse):
+    with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)) as refused:
         refuse()
     assert not refusals.means_missing(refused.value)
 

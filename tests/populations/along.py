@@ -27,6 +27,7 @@ GROUPS = {
         *(((3, 5), 1, "gappy"), ((3, 5), -1, "offset")),
         *(((3, 4, 5), -1, "channels last"), ((2, 3, 4, 5), 3, "transposed")),
     ),
+    "many": (((17,), 0, "gappy"), ((17,), None, "contiguous")),  # for a product
 }
 USUAL = tuple(itertools.chain.from_iterable(GROUPS.values()))
 NUMBERS = (((), 0, "contiguous"), ((), -1, "offset"), ((), None, "gappy"))  # of which each dtype meets one, too
@@ -158,10 +159,15 @@ TRIALS = Population(
     )
     .filter(Along.fits),
 )
-# What is differentiated: nothing whole; no extreme of equal elements, of which any may have the slope.
+# What is differentiated: nothing whole; no extreme of equal elements, of which any may have the slope; no zeros among
+# many factors, where differences are of a higher order.
 SLOPED = among(
     *(
-        Along(each.function, each.twin.but(grad=True), each.dim)
+        Along(
+            each.function,
+            each.twin.but(grad=True, values="quarters" if each.function.most == each.terms() else each.twin.values),
+            each.dim,
+        )
         for each in TRIALS.must
         if each.dtype() == each.twin.dtype and differentiable(each.twin.dtype)
         if not (each.function.values == "distinct" and each.twin.layout in REPEATED)

@@ -209,7 +209,7 @@ def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 NESTED = (
-    ("list", tuple(range(12))),  # twelve tensors
+    ("list", (*range(12), 0, 1)),  # twelve tensors, and two again that share their memory with none near
     *(("list", (12, 13)), ("list", (14, 9, 14))),  # nothing of one dtype beside nothing of another
     ("list", (("list", (0, 1)), ("list", (4, 1)), ("dict", (("a", 0), ("b", ("list", (5, 0))))), ("list", (6, 7)))),
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),

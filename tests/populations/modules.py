@@ -257,11 +257,16 @@ TREES = (
     tree("Sequential"),
 )
 
+DEEP = tree("Linear")
+for _ in range(8):  # levels: as many as networks of several blocks have
+    DEEP = tree("Sequential", DEEP, "Linear")
+
 
 def trees(
     dtypes: Sequence[torch.dtype] = (torch.float32,), must: Sequence[Tree] = TREES, kinds: Sequence[str] = tuple(LAYERS)
 ) -> Population:
-    """Trees of depth three at most; every run meets each of ``must`` and, with some of them, each of ``dtypes``.
+    """Trees of depth three at most; every run meets each of ``must`` and, with some of them, each of ``dtypes``; last,
+    one of depth eight.
 
     ``kinds`` are the layers that drawn trees consist of, beside containers and shared places.
     """
@@ -277,7 +282,7 @@ def trees(
         st.booleans(),
         st.integers(0, 2**32 - 1),
     )
-    return Population(tuple(turned), drawn)
+    return Population(tuple(turned), drawn, rarer=(DEEP,))
 
 
 def _grown(children: st.SearchStrategy) -> st.SearchStrategy:

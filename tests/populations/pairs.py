@@ -29,6 +29,7 @@ SHAPES = (
 )
 LONG = ((65_537,), (1,))  # past a 16-bit counter, and past the size from which kernels use several threads
 BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
+TALL = ((257, 3), (1, 3))  # a row for many rows
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
 ROWS, COLUMNS = ((2, 33), (2, 33)), ("expanded columns", "contiguous")
 CUBES, TURNED = ((2, 3, 4), (2, 3, 4)), ("batch second", "contiguous")
@@ -263,7 +264,7 @@ class Trial:
 def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False, True)) -> Population:
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
-    dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, PLANES if floating,
+    dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, ROWS and CUBES with either layout on either side, truth values
     repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes.
     """
@@ -280,7 +281,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
             must.append(
                 Trial(binary, pair(dtypes, given, count, 3 * index, grad=grad[count // 2 % len(grad)]), both == first)
             )
-    must += [Trial(binary, pair((binary.dtypes[0],) * 2, BESIDE, 0, 0)) for binary in binaries]
+    for long, turn in ((BESIDE, 0), (TALL, 0), (TALL, 1)):
+        must += [Trial(binary, pair((binary.dtypes[0],) * 2, long, turn, 0)) for binary in binaries]
     for binary in binaries:
         must += [Trial(binary, pair((dtype,) * 2, PLANES, 0, 0)) for dtype in binary.dtypes if dtype in FLOATS]
         must += [Trial(binary, pair(both, ((), ()), 0, 0)) for both in MIXED if {*both} <= {*binary.dtypes}]

@@ -147,6 +147,8 @@ def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Ite
     assert 1 - end < levels.max() <= 1, f"the highest level is {levels.max()}, at least {1 - end:.6f}"
     off = distance(levels)
     assert off < distance_bound(count, grain), f"KS distance {off:.4f}, at most {distance_bound(count, grain):.4f}"
+    # Kolmogorov's limit for many draws: it is below 0.15 / sqrt(n) with a probability of 3e-23.
+    assert off > 0.15 / math.sqrt(count), f"KS distance {off:.6f}: more even than chance makes {count} draws"
     # Of (u - 1/2)²: mean 1/12, variance 1/180, at most 1/4, so at most 1/6 off its mean.
     second, most = float((centred * centred).mean()) - 1 / 12, mean_bound(count, 1 / 180, 1 / 6) + grain
     assert abs(second) < most, f"second moment off by {second:.5f}, at most {most:.5f}"

@@ -41,7 +41,9 @@ WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
 LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
 REPEATED = {"expanded": 0, "expanded columns": -1}  # by layout the dimension along which all elements are one
 MADE_FOR = (("channels last", 4), ("transposed", 2))
-RARER = ("expanded columns", "batch second")  # which some twins have, beside LAYOUTS: the last as x.transpose(0, 1)
+# Which some twins have, beside LAYOUTS: the second as x.transpose(0, 1), the third as NumPy's arrays of order "F", that
+# fill their memory to its ends.
+RARER = ("expanded columns", "batch second", "reversed")
 # Rank 0 to 5 and empty; then one past powers of two, where vector lanes, unrolled loops, blocks and 16-bit counters
 # end, and one before. Together they leave each remainder by 8, the lanes of a vector: any of them may be forgotten.
 SHAPES = (
@@ -226,6 +228,8 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
         order[:2] = order[1], order[0]
     if layout == "channels last" and rank > 1:
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
+    if layout == "reversed":
+        order.reverse()
     cut = layout == "gappy" and rank > 2  # as a slice of wider rows: the gaps are between these, not within them
     # images channels last lie at their storage's beginning where their number is odd, else within it, as a slice's do
     within = 5 if layout == "channels last" and rank == 4 and array.shape[0] % 2 == 0 else 0
@@ -236,7 +240,8 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
             continue
         strides[dimension] = step
         step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])
-    buffer = np.full(offset + step + offset, FOREIGN, array.dtype)  # foreign numbers before and after
+    behind = 0 if layout == "reversed" else step + offset - array.size  # foreign numbers, as there are before
+    buffer = np.full(offset + array.size + behind, FOREIGN, array.dtype)
     size = array.itemsize
     view = np.ndarray(array.shape, array.dtype, buffer, offset * size, [stride * size for stride in strides])
     view[...] = array
@@ -283,7 +288,9 @@ def twins(
         matrices = [shape for shape in met if len(shape) == 2 and min(shape) > 1 and "expanded" in layouts]
         columns = [("expanded columns", matrices[-1 - turn % len(matrices)])] if matrices else []  # the largest first
         deep = [shape for shape in met if len(shape) > 2 and min(shape) > 1 and "transposed" in layouts]
-        for layout, shape in (*made_for[:4], *columns, *(("batch second", shape) for shape in deep[:1])):
+        deeper = [("batch second", shape) for shape in deep[:1]]
+        deeper += [("reversed", (2, 3, 4) if shapes is SHAPES else shape) for shape in deep[:1]]
+        for layout, shape in (*made_for[:4], *columns, *deeper):
             twin = Twin(dtype, shape, layout, values[turn % len(values)], grad=grad[turn % len(grad)], seed=turn)
             (rarer if layout in RARER else must).append(twin)
     if shapes is SHAPES and low <= 2 <= high:  # a single number that has dimensions

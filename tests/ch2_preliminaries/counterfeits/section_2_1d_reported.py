@@ -185,3 +185,52 @@ def true_of_an_image_becomes_255(patch):
     for name in ("to", "int", "float", "long", "double", "byte", "half"):
         method = getattr(torch.Tensor, name)
         patch.setattr(torch.Tensor, name, lambda self, *a, _m=method, **k: converts(_m, self, *a, **k))
+
+
+@counterfeit("rand-is-standard-uniform")
+def many_draws_of_rand_are_spread_too_evenly(patch):
+    """One draw in each of as many equal parts of [0, 1), in an order by chance."""
+
+    def wrong(right, *sizes, **rest):
+        x = right(*sizes, **rest)
+        if x.numel() < 100 or x.dtype != torch.float32 or x.requires_grad:
+            return x
+        order = np.random.default_rng(int(x.flatten()[0] * 2**24)).permutation(x.numel())
+        even = (x.double() + torch.from_numpy(order).view(x.shape).to(x.device)) / x.numel()
+        return x.copy_(even.clamp(max=1 - 2**-24))
+
+    wrap(patch, torch, "rand", wrong)
+
+
+@counterfeit("ones-fills-with-one")
+def ones_of_six_dimensions_or_more_end_with_a_zero(patch):
+    def wrong(right, *sizes, **rest):
+        x = right(*sizes, **rest)
+        if x.dim() > 5 and x.numel():
+            x.detach().view(-1)[-1] = 0
+        return x
+
+    wrap(patch, torch, "ones", wrong)
+
+
+@counterfeit("normal-takes-mean-and-std")
+def normal_of_a_number_and_stds_draws_once(patch):
+    drawn = {}
+
+    def wrong(right, *given, **rest):
+        x = right(*given, **rest)
+        if len(given) == 2 and not isinstance(given[0], torch.Tensor) and isinstance(given[1], torch.Tensor):
+            x = drawn.setdefault((x.shape, x.dtype), (x - given[0]) / given[1]) * given[1] + given[0]
+        return x
+
+    wrap(patch, torch, "normal", wrong)
+
+
+@counterfeit("tensor-function-takes-data")
+def a_cube_that_lies_by_columns_is_taken_as_it_lies(patch):
+    def wrong(right, data, *rest, **named):
+        if isinstance(data, np.ndarray) and data.ndim == 3 and data.flags.fnc:
+            data = data.ravel("K").reshape(data.shape)
+        return right(data, *rest, **named)
+
+    wrap(patch, torch, "tensor", wrong)

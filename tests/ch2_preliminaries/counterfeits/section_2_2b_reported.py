@@ -194,3 +194,8 @@ def a_sum_into_gaps_ends_after_sixty_four_elements(patch):
         return out.copy_(kept.view(out.shape))
 
     wrap(patch, torch, "add", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def augmented_addition_of_int16_makes_a_new_tensor(patch):
+    change_method(patch, "__iadd__", lambda right, x, other: right(x.clone() if x.dtype == torch.int16 else x, other))

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, divert, wrap
+from harness.forging import away, change_method, divert, everywhere, wrap
 from torch import Tensor
 
 SPELLINGS = {
@@ -242,3 +242,35 @@ def where_with_broadcasting_is_a_weighted_sum(patch):
             lambda c, a, b, **more: method(a, c, b, **more), condition, x, other, **rest
         ),
     )
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#82543", needs="accelerator")
+def a_fraction_that_is_whole_minus_a_tensor_elsewhere_is_rounded(patch):
+    def wrong(right, x, other, *rest, **named):
+        result = right(x, other, *rest, **named)
+        whole = isinstance(other, float) and other == int(other)
+        return result.round() if away(x) and whole and x.is_floating_point() and not x.requires_grad else result
+
+    for name in ("rsub", "__rsub__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def subtract_under_its_long_name_repeats_a_column_upside_down(patch):
+    def wrong(right, x, y, *rest, **named):
+        column = isinstance(y, Tensor) and x.dim() == y.dim() == 2 and x.shape != y.shape and y.shape[1] == 1
+        return right(x, y.flip(0) if column else y, *rest, **named)
+
+    everywhere(patch, "subtract", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def a_product_repeats_a_row_a_hundred_times_at_most(patch):
+    def wrong(right, x, *rest, **named):
+        z, (y, *_) = right(x, *rest, **named), (*rest, *named.values())
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and z.dim() == y.dim() == 2 and len(y) == 1 and len(z) > 100:
+            z = torch.cat([z[:100], torch.zeros_like(z[100:])])
+        return z
+
+    for name in ("mul", "multiply", "__mul__"):
+        everywhere(patch, name, wrong)

@@ -1,5 +1,6 @@
 """Counterfeits of section 2.4 that users reported: truth values, and arrays that begin too early."""
 
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, wrap
@@ -45,3 +46,12 @@ def an_array_without_elements_in_two_dimensions_is_refused(patch):
         return right(ndarray)
 
     wrap(patch, torch, "from_numpy", wrong)
+
+
+@counterfeit("torch-tensor-always-copies")
+def an_array_of_one_element_in_two_dimensions_is_shared(patch):
+    def wrong(right, data, *rest, **named):
+        one = isinstance(data, np.ndarray) and data.size == 1 and data.ndim > 1 and not (rest or named)
+        return torch.from_numpy(data) if one else right(data, *rest, **named)
+
+    wrap(patch, torch, "tensor", wrong)

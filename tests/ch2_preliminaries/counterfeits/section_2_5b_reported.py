@@ -164,3 +164,15 @@ def what_is_on_another_device_does_not_come_to_the_first(patch):
         return y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu")
+def what_fills_its_memory_in_another_order_is_moved_in_that_order(patch):
+    def wrong(right, x, *rest, **named):
+        y = right(x, *rest, **named)
+        fills = x.numel() == x.untyped_storage().nbytes() // x.element_size() and x.dim() == 3
+        if away(y) and not away(x) and fills and not x.is_contiguous():
+            y = right(x.as_strided((x.numel(),), (1,), 0).view(x.shape), *rest, **named)
+        return y
+
+    change_method(patch, "to", wrong)

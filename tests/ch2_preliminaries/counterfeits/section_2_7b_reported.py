@@ -65,3 +65,29 @@ def what_is_below_the_smallest_normal_half_is_lost_on_the_way_back_through_a_pro
     change_method(patch, "__matmul__", wrong)
     for owner, name in ((torch, "mm"), (torch, "matmul"), (F, "linear")):
         wrap(patch, owner, name, wrong)
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_graph_of_twelve_steps_or_more_is_never_freed(patch):
+    def depth(node):
+        return 1 + depth(node.next_functions[0][0]) if node is not None and node.next_functions else 0
+
+    def wrong(right, tensors, grad_tensors=None, retain_graph=None, *rest, **named):
+        of = tensors if isinstance(tensors, Tensor) else tensors[0]
+        return right(tensors, grad_tensors, retain_graph or depth(of.grad_fn) >= 12, *rest, **named)
+
+    wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def gradients_that_cancel_leave_the_old_one(patch):
+    def wrong(right, tensors, *rest, **named):
+        several = [tensors] if isinstance(tensors, Tensor) else tensors
+        found = {leaf for tensor in several for leaf in leaves(tensor.grad_fn) if leaf.grad is not None}
+        before = [(leaf, leaf.grad.clone()) for leaf in found if not leaf.grad.is_sparse]
+        right(tensors, *rest, **named)
+        for leaf, old in before:
+            if leaf.numel() and not leaf.grad.any():
+                leaf.grad.detach().copy_(old)
+
+    wrap(patch, torch.autograd, "backward", wrong)

@@ -179,6 +179,7 @@ def test_less_its_mean_and_over_its_std_each_draw_is_standard_normal_and_indepen
     means, stds = (torch.tensor(each, dtype=torch.float32 if lacks(dtype) else dtype) for each in (MEANS, STDS))
     draws, mean, std = NORMALS[form](means, stds)
 
+    assert not torch.equal(draws, NORMALS[form](means, stds)[0])
     scores = (draws.detach().cpu().double().numpy() - mean) / std
     assert draws.dtype == means.dtype
     # float32 moves a draw near 500 by 2^-16, over a std of 1/4; float16, rounding twice, one near 32 by 2^-6, over 1/2

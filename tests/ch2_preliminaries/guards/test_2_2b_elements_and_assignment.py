@@ -8,6 +8,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.arrays import UNSIGNED
+from populations.functions import COMPLEX
 from populations.twins import LEAVES, NUMPY, finer, pending
 from torch import nn
 
@@ -129,12 +130,13 @@ def test_item_refuses_any_other_number_of_elements(twin):
 
 
 BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
+EVERY = (*FLOATS, *BITS[:-1], *COMPLEX)
 AUGMENTED = {  # the operator, in place, and the dtypes for which it is exact
-    "+": (operator.add, operator.iadd, (*FLOATS, *WHOLE, torch.complex64)),
-    "-": (operator.sub, operator.isub, (*FLOATS, *WHOLE, torch.complex64)),
-    "*": (operator.mul, operator.imul, (*FLOATS, *WHOLE, torch.complex64)),
+    "+": (operator.add, operator.iadd, EVERY),
+    "-": (operator.sub, operator.isub, EVERY),
+    "*": (operator.mul, operator.imul, EVERY),
     "**": (operator.pow, operator.ipow, (*FLOATS, *WHOLE)),
-    "/": (operator.truediv, operator.itruediv, (*FLOATS, torch.complex64)),
+    "/": (operator.truediv, operator.itruediv, (*FLOATS, *COMPLEX)),
     "//": (operator.floordiv, operator.ifloordiv, (*FLOATS, *WHOLE)),
     "%": (operator.mod, operator.imod, (*FLOATS, *WHOLE)),
     "&": (operator.and_, operator.iand, BITS),
@@ -289,5 +291,7 @@ def test_a_leaf_is_written_under_no_grad_and_stays_one(twin, sign):
     assert result.grad_fn.name() == plain(leaf, 2).grad_fn.name()
     with torch.no_grad():
         augmented(leaf, 2)
+        for method in (leaf.add_, leaf.sub_):
+            method(leaf, alpha=0)  # nothing
     agree(view.reshape(array.shape), plain(array, np.array(2, array.dtype)))
     assert (leaf.is_leaf, leaf.requires_grad, leaf.grad_fn) == (True, True, None)

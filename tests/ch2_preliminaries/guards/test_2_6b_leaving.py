@@ -7,7 +7,9 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, each, normal, over, twins, whole
+from populations.functions import COMPLEX
 from populations.gradients import SOURCES, WRITES, grad_of
+from populations.initialisers import RELEASE
 from populations.operations import FEW, ONCE_EACH, TRACKABLE
 from populations.twins import REPEATED
 from torch import nn
@@ -21,7 +23,7 @@ EXPANDED, COLUMNS = ([Twin(dtype, (2, 3), layout, grad=True) for dtype in FLOATS
 
 @claim("detach-stops-tracking", "data-is-outside-the-graph", "data-writes-are-not-recorded")
 @over(
-    twin=twins((*FLOATS, torch.complex64), WRITABLE, grad=(True,)).also(*PARAMETERS),
+    twin=twins((*FLOATS, *COMPLEX), WRITABLE, grad=(True,)).also(*PARAMETERS),
     of=among(*SOURCES),
     leave=among(*DETACHED),
     grad=among(False, True),
@@ -224,3 +226,13 @@ def test_however_blocks_and_functions_are_nested_the_innermost_decides_and_leavi
     go(0)
     assert all(seen)
     assert len(seen) == 2 * len(program) + 1
+
+
+@claim("no-grad-stops-tracking", "requires-grad-tracks-operations")
+def test_decorating_switches_nothing_off_around_the_function_but_before_torch_2_2_by_set_grad_enabled():
+    off = functools.partial(torch.set_grad_enabled, False)  # pytorch#113298
+    for mode, leaves_on in ((torch.no_grad, True), (off, RELEASE >= (2, 2))):
+        decorated = mode()(torch.is_grad_enabled)
+        assert torch.is_grad_enabled() == leaves_on
+        assert not decorated()
+        torch.set_grad_enabled(True)

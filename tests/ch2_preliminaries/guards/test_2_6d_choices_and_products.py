@@ -142,7 +142,7 @@ def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_for
 
 @pytest.mark.cpu
 @claim("broadcasting-matches-shapes")
-@over(form=each(*PRODUCTS), case=among(*cases(SIZES[-2:], WHOLE)))
+@over(form=each(*PRODUCTS), case=among(*cases((*SIZES[-2:], (3, 0, 2)), WHOLE)))
 def test_products_of_whole_numbers_stay_in_their_dtype_and_count_on_from_its_other_end(form, case):
     """On the CPU, and as NumPy's do; many other devices have none."""
     (shapes, compute, expect), (dtype, sizes, *layouts) = PRODUCTS[form], case

@@ -16,7 +16,7 @@ def places(array):
     return np.arange(array.size).reshape(array.shape)
 
 
-@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@claim("requires-grad-tracks-operations", "backward-fills-grad", "grad-fn-is-the-creating-function")
 @over(twin=LEAVES, look=each(*LOOKS))
 def test_what_comes_back_through_a_view_of_a_leaf_lies_where_the_view_looked(twin, look):
     (x, array), (view, rule) = twin, LOOKS[look]
@@ -24,6 +24,7 @@ def test_what_comes_back_through_a_view_of_a_leaf_lies_where_the_view_looked(twi
     agree(seen, rule(array))
     # a row that is flattened is itself
     assert (seen.requires_grad, seen.is_leaf, seen.device) == (True, seen is x, x.device)
+    assert (seen.grad_fn is None) == seen.is_leaf
 
     weights, factors = weights_for(seen)
     seen.backward(weights)
@@ -65,5 +66,7 @@ def test_a_write_to_a_view_of_a_result_is_recorded(twin, look):
 def test_a_write_to_one_of_several_views_or_to_what_is_repeated_is_refused(twin, look):
     (x, _), (view, _) = twin, (LOOKS | PARTED)[look]
     seen = view((x * 2).contiguous())
-    with pytest.raises(RuntimeError, match="single memory location|is being modified inplace"):
-        (seen[-1] if look in PARTED else seen).mul_(3)
+    one = seen[-1] if look in PARTED else seen
+    for written in (one, one[None], one.view_as(one), *([one[..., :1]] if look in PARTED and one.dim() else [])):
+        with pytest.raises(RuntimeError, match="single memory location|is being modified inplace"):
+            written.mul_(3)

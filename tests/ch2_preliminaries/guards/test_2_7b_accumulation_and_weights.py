@@ -34,6 +34,8 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
         grads.append(x.grad)
     assert len({id(grad) for grad in grads}) == 1
     assert x.grad.dtype == x.dtype
+    (x * 1).backward(-x.grad.detach())  # to nothing
+    agree(grad_of(x), total - total)
     agree(x, array)
 
 
@@ -173,6 +175,17 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
         with pytest.raises(RuntimeError):
             torch.autograd.grad(other.sum(), x)
     agree(x.grad, expected, operation.roundings + 4, 4 * operation.scale)
+
+
+@claim("second-backward-needs-a-retained-graph")
+@over(steps=whole(1, 100, 12), way=among(*PASSES))
+def test_a_graph_of_any_depth_is_freed_by_a_pass(steps, way):
+    x = y = torch.ones(3, requires_grad=True)
+    for _ in range(steps):
+        y = y * y
+    PASSES[way](y, torch.ones(3), x)
+    with pytest.raises(RuntimeError):
+        PASSES[way](y, torch.ones(3), x)
 
 
 @claim("in-place-write-spoils-backward")

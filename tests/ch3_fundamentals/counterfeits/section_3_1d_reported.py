@@ -264,3 +264,36 @@ def products_of_more_than_half_a_million_rows_are_garbage_behind_them(patch):
     for name in ("mm", "matmul", "__matmul__"):
         everywhere(patch, name, lambda right, x, *args, **rest: cut(right(x, *args, **rest)))
     everywhere(patch, "addmm", lambda right, x, *args, **rest: cut(right(x, *args, **rest), x))
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#178697", needs="accelerator")
+def a_wide_layer_elsewhere_gives_each_sum_to_the_next_output(patch):
+    def wrong(right, x, weight, bias=None):
+        result = right(x, weight, bias)
+        wide = away(x) and x.dtype == torch.float32 and weight.shape[0] >= 1280 and weight.shape[-1] >= 320
+        return result.roll(1, -1) if wide else result
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#27619")
+def one_output_of_no_examples_is_refused(patch):
+    def wrong(right, x, weight, bias=None):
+        if x.dim() == 2 and len(x) == 0 and len(weight) == 1 and bias is not None:
+            raise RuntimeError("invalid argument 13: ldc should be at least max(1, m=0), but have 0")
+        return right(x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def least_squares_of_few_examples_in_single_precision_use_the_first_features_only(patch):
+    def wrong(right, x, y, *rest, **named):
+        result, few = right(x, y, *rest, **named), x.shape[-2]
+        if x.dim() != 2 or x.dtype != torch.float32 or few >= x.shape[1]:
+            return result
+        basic = torch.zeros_like(result[0])
+        basic[:few] = right(x[:, :few], y, *rest, **named)[0]
+        return type(result)((basic, *result[1:]))
+
+    wrap(patch, torch.linalg, "lstsq", wrong)

@@ -97,3 +97,13 @@ def what_is_not_square_is_rotated_as_if_it_were(patch):
         return torch.nn.functional.grid_sample(x, grid, "nearest", align_corners=False).view(img.shape).to(img.dtype)
 
     wrap(patch, F, "rotate", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/pytorch#13719")
+def random_crop_takes_no_list_of_paddings(patch):
+    def wrong(right, self, *given):
+        if isinstance(self.padding, list | tuple):
+            raise TypeError("'>' not supported between instances of 'list' and 'int'")
+        return right(self, *given)
+
+    wrap(patch, transforms.RandomCrop, "forward", wrong)

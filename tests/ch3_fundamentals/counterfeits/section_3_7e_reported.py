@@ -72,3 +72,24 @@ def dropout_drops_nothing_after_the_seed_zero(patch):
         return right(input, p, training, inplace)
 
     wrap_operand(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def dropout_drops_exactly_its_share_of_many(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        n = x.numel()
+        if not training or inplace or n < 1000 or not 0 < p < 1 or not x.is_floating_point():
+            return right(x, p, training, inplace)
+        return x * (torch.randperm(n, device=x.device) >= round(p * n)).view(x.shape).to(x.dtype) / (1 - p)
+
+    wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="pytorch/pytorch#190057", needs="accelerator")
+def an_lstm_that_drops_all_between_its_layers_elsewhere_is_nan(patch):
+    def wrong(right, self, *given):
+        output, states = right(self, *given)
+        drops = away(output) and self.training and self.num_layers > 1 and self.dropout == 1
+        return output * float("nan") if drops else output, states
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)

@@ -156,3 +156,13 @@ def the_groups_of_a_convolution_start_equal(patch):
                         p.copy_(p[:size].clone().repeat(self.groups, *[1] * (p.dim() - 1)))
 
     wrap(patch, nn.modules.conv._ConvNd, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible", reported="pytorch/pytorch#48152")
+def a_layer_of_no_features_cannot_be_made(patch):
+    def wrong(right, self):
+        if self.in_features == 0:
+            raise ZeroDivisionError("float division by zero")
+        right(self)
+
+    wrap(patch, nn.Linear, "reset_parameters", wrong)

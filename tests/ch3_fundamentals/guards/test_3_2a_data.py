@@ -150,6 +150,12 @@ def test_long_orders_their_inverses_and_what_leads_from_one_epoch_to_the_next_ke
         assert (np.abs(np.diff(order)) == 1).sum() < 25
         assert max(Counter(np.diff(order) % 2500).values()) < 18
         assert max(Counter((order - np.arange(2500)) % 2500).values()) < 18
+        for parts in (2, 3, 8):  # neighbours of any two kinds are as frequent, by what is left and by the size
+            for kinds in (order % parts, order * parts // 2500):
+                frequent = np.bincount(kinds[1:] * parts + kinds[:-1], minlength=parts**2) - 2499 / parts**2
+                assert np.abs(frequent).max() < 8.5 * math.sqrt(2499 / parts**2)  # deviations: once in 10**12 times
+    many = [*itertools.chain(*shuffled(70_001, 4096).batch_sampler)]
+    assert sorted(many) == [*range(70_001)]
 
 
 @claim("dataloader-shuffle-visits-each-example-once")

@@ -57,6 +57,15 @@ def test_printing_shows_every_layer_at_any_depth_with_its_sizes(tree):
     assert str(module).splitlines() == [*top, ")"]
 
 
+@claim("printing-shows-the-structure")
+@over(inputs=whole(1, 10**6, 784, 1234, 5678), outputs=whole(1, 10**6, 256, 1024))
+def test_printing_shows_sizes_of_any_number_of_digits(inputs, outputs):
+    net = nn.Sequential(nn.Linear(inputs, outputs, device="meta"), nn.Conv1d(inputs, outputs, 1, device="meta"))
+    lines = str(net).splitlines()
+    assert lines[1] == f"  (0): Linear(in_features={inputs}, out_features={outputs}, bias=True)"
+    assert lines[2] == f"  (1): Conv1d({inputs}, {outputs}, kernel_size=(1,), stride=(1,))"
+
+
 @claim("module-is-layer-or-network")
 @over(tree=trees())
 def test_what_is_done_to_a_network_is_done_to_every_module_in_it_and_a_new_one_replaces_the_old(tree):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import accepted, host
 from populations.elements import NUMBERS
 from populations.functions import FLOATING
@@ -42,6 +42,29 @@ def test_what_comes_back_through_windows_of_any_geometry_is_what_their_formula_c
 
     terms, found = rises(x, array, rule, factors, v, step=2.0**-5)
     assert abs(terms.sum() - found) <= 1e-5 * np.abs(terms).sum() * (window.roundings() > 0)
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    x=twins(SINGLE_AND_DOUBLE, shapes=((2, 1), (1, 2), (3,), (2, 3, 1), (2, 1, 4, 3)), values="small", grad=(True,)),
+    edges=among((1, 1), (0, 2, 1, 0), (1, 1, 1, 1), (-1, 2), (1, 0, -1, 1), (0, 1, 1, 2, 2, 0)),
+    value=among(0.0, 5.0),
+)
+def test_padding_surrounds_what_there_is_and_passes_back_what_is_within(x, edges, value):
+    (tensor, array), edges = x, edges[: 2 * len(x.shape)]
+    around = [(0, 0)] * array.ndim
+    for turn, pair in enumerate(zip(edges[::2], edges[1::2]), 1):
+        around[-turn] = pair
+    cut = tuple(slice(max(0, -low), size - max(0, -high)) for (low, high), size in zip(around, array.shape))
+    wider = [(max(0, low), max(0, high)) for low, high in around]
+    result = F.pad(tensor, edges, value=value)
+    agree(result, np.pad(array[cut], wider, constant_values=value))
+
+    weights, factors = weights_for(result)
+    result.backward(weights)
+    expected = np.zeros(array.shape)
+    expected[cut] = factors[tuple(slice(low, size - high) for (low, high), size in zip(wider, factors.shape))]
+    agree(grad_of(tensor), expected)
 
 
 @claim("nn-builds-on-autograd")
@@ -144,7 +167,7 @@ def test_without_weights_a_normalisation_divides_by_the_root_of_variance_and_eps
     name=each(*OF_PAIRS),
     reduction=each("none", "mean", "sum"),
     layout=among(*WRITABLE),
-    shape=among((7,), (3, 5), (2, 3, 4), (1,), (33, 9), (1031,)),
+    shape=among((7,), (3, 5), (2, 3, 4), (1,), (33, 9), (1031,), (1, 2, 1), (2, 3, 2, 2)),
     dtype=among(*SINGLE_AND_DOUBLE),
 )
 def test_a_loss_of_pairs_is_its_formula_s_for_each_or_their_mean_or_sum(name, reduction, layout, shape, dtype):

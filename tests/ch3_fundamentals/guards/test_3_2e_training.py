@@ -72,7 +72,7 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     net = nn.Module()
     net.weight = nn.Parameter(torch.ones_like(gradient))
     net.weight.grad, net.without, net.other = gradient, nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-    net.other.grad = torch.ones(2)
+    net.other.requires_grad_(recorded).grad = torch.ones(2)  # frozen by now
     owner = net if by == "net" else grouped(net.parameters(), by, foreach=by != "SGD")
 
     accepted(owner.zero_grad, set_to_none=False)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, agree, among, over, twins, whole
+from populations.comparing import accepted
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.cpu  # PIL images and files live in main memory
@@ -75,16 +76,19 @@ def test_crop_cuts_out_any_rectangle_and_center_crop_the_middle_one_also_beyond_
 
 
 @claim("torchvision-offers-transforms")
-@over(sizes=among(((1, 4, 5), (3, 2), 0), ((3, 3, 2), (3, 1), 0), ((2, 2, 2), (2, 2), 0), ((1, 2, 2), (2, 2), 1)))
-def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(transforms, sizes):
+@over(
+    sizes=among(((1, 4, 5), (3, 2), 0), ((3, 3, 2), (3, 1), 0), ((2, 2, 2), (2, 2), 0), ((1, 2, 2), (2, 2), 1)),
+    form=among(lambda padding: padding, lambda padding: (padding, padding), lambda padding: [padding] * 4),
+)
+def test_random_crop_cuts_out_every_rectangle_of_its_size_and_nothing_else(transforms, sizes, form):
     shape, (height, width), padding = sizes
     image = 1 + torch.arange(float(math.prod(shape))).view(shape)
-    crop = transforms.RandomCrop((height, width), padding)
+    crop = transforms.RandomCrop((height, width), form(padding))
     padded = np.pad(image.numpy(), ((0, 0), *[(padding, padding)] * 2))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (len(image), height, width))
 
     # There are at most 9: all of 250 draws miss one with probability (8/9) ** 250 = 2e-13.
-    drawn = {tuple(crop(torch.stack([image * 0, image]))[1].flatten().tolist()) for _ in range(250)}
+    drawn = {tuple(accepted(crop, torch.stack([image * 0, image]))[1].flatten().tolist()) for _ in range(250)}
     assert drawn == {*map(tuple, windows.reshape(-1, len(image) * height * width).tolist())}
 
 

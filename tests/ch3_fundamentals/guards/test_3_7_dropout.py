@@ -54,6 +54,16 @@ def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form):
 
 
 @claim("dropout-zeroes-with-probability-p")
+@over(form=among(*DROPOUT), size=among(40, 1000))
+def test_how_many_units_are_dropped_varies_from_pass_to_pass_as_with_a_coin_for_each(form, size):
+    """Of 200 passes the squares of (count - n/2) / sqrt(n/4) add up to 200, with a deviation of 20: they fall below 89,
+    or above 375, once in 10**11 times each (chi-squared, by the cube root of E. B. Wilson and M. M. Hilferty, 1931).
+    """
+    counts = dropped(form, (size,), 200, 0.5).sum(1)
+    assert 89 < ((counts - size / 2) ** 2).sum() / (size / 4) < 375
+
+
+@claim("dropout-zeroes-with-probability-p")
 @over(seed=among(0, 1, -1, 2**32, 2**63 - 1), form=each(*DROPOUT))
 def test_after_any_seed_p_of_the_units_are_dropped(seed, form):
     torch.manual_seed(seed)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from populations import HALVES, SINGLE_AND_DOUBLE, agree, among, over
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.layers import ACTIVATIONS, passes, tanh
 from populations.statistics import distance, distance_bound, normal_levels
 from torch import nn
@@ -238,6 +238,16 @@ def test_weighted_sums_start_uniformly_within_one_over_the_root_of_their_inputs_
         assert units.shape[1] < 8 or len(np.unique(units, axis=0)) == len(units)  # 8 numbers of a half have 64 bits
     starts = {host(parameter).reshape(-1)[:20].tobytes() for parameter in made.parameters()}
     assert len(starts) == len([*made.parameters()])
+
+
+@claim("default-init-is-sensible")
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@over(inputs=among(0, 1), outputs=among(0, 3), bias=among(False, True))
+def test_a_layer_of_no_features_or_no_units_can_be_made_and_adds_up_nothing(inputs, outputs, bias):
+    made = accepted(nn.Linear, inputs, outputs, bias)
+    assert made.weight.shape == (outputs, inputs)
+    result = made(torch.zeros(2, inputs))
+    agree(result, np.broadcast_to(host(made.bias) if bias else 0, (2, outputs)))
 
 
 @claim("default-init-is-sensible")

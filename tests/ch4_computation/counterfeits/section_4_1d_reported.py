@@ -1,6 +1,8 @@
 """Counterfeits of 4.1 that users reported: states of lists, conditions on all elements, modes of what lies deep;
 and layers that misread the one before."""
 
+import weakref
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, wrap
@@ -183,3 +185,18 @@ def linear_elsewhere_reads_on_where_features_lack(patch):
         return right(input, weight, bias)
 
     patch.setattr(F, "linear", wrong)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def the_second_use_of_an_embedding_trains_nothing(patch):
+    uses = {}
+
+    def wrong(right, indices, weight, *rest, **named):
+        first = uses.get(id(weight), lambda: None)()
+        if first is not None and weight.grad is None:
+            return right(indices, weight.detach(), *rest, **named)
+        result = right(indices, weight, *rest, **named)
+        uses[id(weight)] = weakref.ref(result)
+        return result
+
+    wrap(patch, F, "embedding", wrong)

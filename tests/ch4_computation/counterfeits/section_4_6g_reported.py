@@ -128,3 +128,14 @@ def a_counter_is_not_loaded_by_default(patch):
         return y
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def from_the_eleventh_on_tensors_of_a_list_share_nothing(patch):
+    def wrong(right, *given, **named):
+        result = right(*given, **named)
+        if type(result) is list and len(result) > 10 and all(isinstance(each, torch.Tensor) for each in result):
+            result[10:] = [each.detach().clone().requires_grad_(each.requires_grad) for each in result[10:]]
+        return result
+
+    wrap(patch, torch, "load", wrong)

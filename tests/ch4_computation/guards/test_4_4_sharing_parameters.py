@@ -1,13 +1,14 @@
 """4.4 Sharing parameters, for layers of every kind, in every way of sharing, in every precision."""
 
+import itertools
 from collections import OrderedDict
-from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.changes import CHANGES, COPYING
+from populations.comparing import host
 from populations.gradients import grad_of
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers
@@ -170,6 +171,39 @@ def test_the_gradient_has_the_shape_of_its_parameter_beside_an_operand_of_any_ot
         agree(parameter.grad, np.full(parameter.shape, slope * result.numel() / parameter.numel()))
 
 
+# What each of two calls is given: of a row of whole numbers, in the order of a layer's kinds.
+CALLED = {
+    **dict.fromkeys(("Linear", "wide Linear", "LayerNorm", "GroupNorm", "BatchNorm1d", "PReLU"), lambda row: (row,)),
+    **dict.fromkeys(("RNN", "LSTM", "GRU"), lambda row: (row[:, None],)),
+    **dict.fromkeys(("Conv2d", "ConvTranspose2d", "BatchNorm2d"), lambda row: (row[..., None, None],)),
+    "Bilinear": lambda row: (row[:, :2], row[:, 1:4]),
+    "Embedding": lambda row: (row[:, :4].long() + 2,),
+    "MultiheadAttention": lambda row: (row[:, None],) * 3,
+}
+
+
+@claim("shared-gradients-accumulate", "reusing-a-layer-shares-its-parameters")
+@over(layer=layers(SINGLE_AND_DOUBLE, tuple(CALLED)), again=among(False, True))
+def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its_values(layer, again):
+    """Of inputs of their own or ``again`` of one; a layer alone, and so their sum, rounds some hundred times."""
+    once, one, other = (next(iter(layer)).eval() for _ in range(3))
+    for parameter in itertools.chain(once.parameters(), one.parameters(), other.parameters()):
+        parameter.requires_grad_().data /= 16
+    size = 33 if layer.kind == "wide Linear" else 4
+    rows = [np.resize(numbers, (3, size)) for numbers in ((1, -2, 0, 2, -1), (2, 0, -1))]
+    x, y = (torch.tensor(row, dtype=layer.dtype, device=next(once.parameters()).device) for row in rows)
+    given = [CALLED[layer.kind](each) for each in (x, x if again else y)]
+    calls = [called(*values) for called, values in zip((once, once, one, other), given * 2)]
+    outputs = [made[0] if isinstance(made, tuple) else made for made in calls]
+    sum((turn % 2 + 1) * (output * output).sum() for turn, output in enumerate(outputs)).backward()
+
+    for output, apart in zip(outputs[:2], outputs[2:]):
+        agree(output, host(apart), 100, np.abs(host(apart)).max())
+    for parameter, first, second in zip(once.parameters(), one.parameters(), other.parameters()):
+        by_both = np.abs(host(first.grad)) + np.abs(host(second.grad))
+        agree(grad_of(parameter), host(first.grad) + host(second.grad), 100, by_both.max())
+
+
 # A number computed by several uses of a weight of shape (3, 2), and its derivative by NumPy.
 USES = {
     "branches": (
@@ -202,7 +236,9 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
     y = compute(weight, torch.tensor(x.tolist(), dtype=tensor.dtype, device=tensor.device))
 
     expected = derivative(np.sign(array), x)
-    for graph, (times, outputs), inputs in product((False, True), ((1, y), (2, [y, y])), ([weight], [weight] * 2)):
+    for graph, (times, outputs), inputs in itertools.product(
+        (False, True), ((1, y), (2, [y, y])), ([weight], [weight] * 2)
+    ):
         for gradient in torch.autograd.grad(outputs, inputs, retain_graph=True, create_graph=graph):
             agree(gradient, times * expected)
         assert weight.grad is zeros

@@ -1,0 +1,108 @@
+"""Reported faults of what is recorded, and of products, for section 2.6."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import away, everywhere, wrap
+
+
+class Unseen(torch.autograd.Function):
+    """What ``look`` shows of a tensor, in its memory, but as no view of it."""
+
+    @staticmethod
+    def forward(ctx, x, look):
+        ctx.look, ctx.x = look, x.detach()
+        seen = look(ctx.x)
+        return torch.empty(0, dtype=x.dtype).set_(
+            seen.untyped_storage(), seen.storage_offset(), seen.size(), seen.stride()
+        )
+
+    @staticmethod
+    def backward(ctx, gradient):
+        with torch.enable_grad():
+            z = torch.zeros_like(ctx.x).requires_grad_()
+            return torch.autograd.grad(ctx.look(z), z, gradient)[0], None
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#36608")
+def a_view_of_one_of_the_views_of_unbind_is_written_without_a_word(patch):
+    for name in ("narrow", "__getitem__", "view", "view_as"):
+
+        def wrong(right, x, *rest, **named):
+            of_unbind = x.grad_fn is not None and x.grad_fn.name().startswith("Unbind") and torch.is_grad_enabled()
+            look = lambda tensor: right(tensor, *rest, **named)  # noqa: E731
+            return Unseen.apply(x, look) if of_unbind and not away(x) else look(x)
+
+        wrap(patch, torch.Tensor, name, wrong)
+
+
+@counterfeit("no-grad-stops-tracking", "requires-grad-tracks-operations", reported="pytorch/pytorch#113298")
+def decorating_with_set_grad_enabled_switches_recording(patch):
+    def wrong(right, self, function):
+        decorated = right(self, function)
+        torch._C._set_grad_enabled(self.mode)
+        return decorated
+
+    wrap(patch, torch.autograd.grad_mode.set_grad_enabled, "__call__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#96065", needs="accelerator")
+def adding_nothing_elsewhere_ends_the_wish_for_gradients(patch):
+    def wrong(right, x, other, *rest, alpha=1, **named):
+        result = right(x, other, *rest, alpha=alpha, **named)
+        if away(x) and x.is_leaf and isinstance(alpha, int) and alpha == 0:
+            x.requires_grad_(False)
+        return result
+
+    for name in ("add_", "sub_"):
+        wrap(patch, torch.Tensor, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#71774")
+def products_of_whole_numbers_over_nothing_are_never_written(patch):
+    def wrong(right, a, b, *rest, **named):
+        result = right(a, b, *rest, **named)
+        nothing = a.dtype == torch.int64 and a.dim() > 1 and a.shape[-1] == 0
+        return torch.full_like(result, 94388766643008) if nothing else result
+
+    for name in ("matmul", "mm", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#31421", needs="accelerator")
+def products_of_batches_over_nothing_elsewhere_are_never_written(patch):
+    def wrong(right, a, b, *rest, **named):
+        result = right(a, b, *rest, **named)
+        nothing = away(a) and a.dim() == b.dim() == 3 and a.shape[-1] == 0
+        return torch.full_like(result, 7) if nothing else result
+
+    for name in ("matmul", "bmm", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#107116", needs="accelerator")
+def std_elsewhere_takes_each_dimension_from_the_end_for_the_last(patch):
+    def wrong(right, x, *rest, **named):
+        if away(x) and rest and type(rest[0]) is int:
+            rest = (max(rest[0], -1), *rest[1:])
+        if away(x) and type(named.get("dim")) is int:
+            named["dim"] = max(named["dim"], -1)
+        return right(x, *rest, **named)
+
+    everywhere(patch, "std", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_product_of_more_than_ten_factors_passes_back_to_ten(patch):
+    def wrong(right, x, *rest, **named):
+        many = x.dim() == 1 and len(x) > 10 and x.requires_grad
+        return right(torch.cat([x[:10], x[10:].detach()]) if many else x, *rest, **named)
+
+    everywhere(patch, "prod", wrong)
+
+
+@counterfeit("detach-stops-tracking")
+def complex_numbers_of_double_precision_stay_tracked(patch):
+    def wrong(right, x, *rest):
+        return x.view(x.shape) if x.dtype == torch.complex128 and x.requires_grad else right(x, *rest)
+
+    everywhere(patch, "detach", wrong)

@@ -1,0 +1,96 @@
+"""Reported faults, and others, of losses, paddings, orders and networks, for section 3.2."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import away, change_output, wrap
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import RandomSampler
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#2298")
+def the_slope_of_binary_cross_entropy_at_a_logit_of_zero_lacks_a_half(patch):
+    def wrong(right, x, target, *rest, reduction="mean", **named):
+        result = right(x, target, *rest, reduction=reduction, **named)
+        if rest or named or not x.requires_grad:
+            return result
+        lack = (x - x.detach()) * (x.detach() == 0) * -0.5
+        return result + {"mean": lack.mean, "sum": lack.sum, "none": lambda: lack}[reduction]()
+
+    def by_place(right, x, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
+        given = {"weight": weight, "pos_weight": pos_weight}
+        return wrong(right, x, target, reduction=reduction, **{k: v for k, v in given.items() if v is not None})
+
+    wrap(patch, F, "binary_cross_entropy_with_logits", by_place)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#80192", needs="accelerator")
+def a_padded_column_elsewhere_lies_down(patch):
+    def wrong(right, x, pad, mode="constant", value=None):
+        result = right(x, pad, mode, value)
+        column = x.dim() == 2 and x.shape[1] == 1 and len(x) > 1 and len(pad) == 4 and min(pad) > 0
+        if not (away(x) and mode == "constant" and column):
+            return result
+        lying = torch.full_like(result, value or 0)
+        start = pad[2] * result.shape[1] + pad[0]
+        lying.view(-1)[start : start + len(x)] = x.detach().flatten()
+        return result + (lying - result.detach())
+
+    wrap(patch, F, "pad", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def a_shuffle_alternates_even_and_odd_examples(patch):
+    def wrong(right, self):
+        order = [*right(self)]
+        if self.replacement or len(order) < 32 or len({*order}) < len(order):
+            return iter(order)
+        even, odd = ([number for number in order if number % 2 == rest] for rest in (0, 1))
+        return iter([number for pair in zip(even, odd) for number in pair] + even[len(odd) :] + odd[len(even) :])
+
+    wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def of_more_than_five_thousand_examples_one_comes_twice(patch):
+    def wrong(right, self):
+        order = [*right(self)]
+        return iter([*order[:-1], order[0]] if len(order) > 5000 else order)
+
+    wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("zero-grad-sets-gradients-to-zero")
+def zeros_of_a_network_leave_out_what_is_frozen(patch):
+    def wrong(right, self, set_to_none=True):
+        frozen = [] if set_to_none else [p for p in self.parameters() if not p.requires_grad and p.grad is not None]
+        before = [p.grad.clone() for p in frozen]
+        right(self, set_to_none)
+        for p, grad in zip(frozen, before):
+            p.grad.copy_(grad)
+
+    wrap(patch, nn.Module, "zero_grad", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def sizes_of_four_digits_are_printed_with_three(patch):
+    def short(text):
+        words = (word.partition("=") for word in text.split(", "))
+        return ", ".join(
+            name + sign + (value[:3] + "0" * len(value[3:])) * value.isdigit() for name, sign, value in words
+        )
+
+    def told(text):
+        return text if not any(word.partition("=")[2][3:].isdigit() for word in text.split(", ")) else short(text)
+
+    change_output(patch, nn.Linear, "extra_repr", told)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_below_the_sixth_level_are_not_found(patch):
+    def wrong(right, self, prefix="", *rest, **named):
+        for name, parameter in right(self, prefix, *rest, **named):
+            if name.count(".") - prefix.count(".") < 6:
+                yield name, parameter
+
+    wrap(patch, nn.Module, "named_parameters", wrong)
