@@ -138,7 +138,7 @@ def run_of(source="TESTPATHS", plugins=(), workers="1", **options):
         *((2, {"numprocesses": 0}, 0), (2, {"dist": "each"}, None), (2, {"usepdb": True}, None)),
         *((2, {"source": "ARGS"}, None), (2, {"claim": ["adds"]}, None), (2, {"keyword": "shape"}, None)),
         *((2, {"pages": True}, None), (2, {"capture": "no"}, None), (2, {"detective": True}, None)),
-        *((2, {"plugins": [object()]}, None), (2, {"device": "cuda"}, 1)),
+        *((2, {"plugins": ["an object"]}, None), (2, {"device": "cuda"}, 1)),
     ],
     ids=str,
 )

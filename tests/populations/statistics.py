@@ -1,8 +1,8 @@
 """Tools for random numbers: how far a sample may stray from its distribution, and draws to look at.
 
-Every bound is an inequality that holds for every number of draws, not an approximation for many. A right sampler
-crosses one with a probability below ``ALARM``, whatever the seed: a guard that checks a hundred numbers raises a false
-alarm less than once in 1e9 runs. All is done on the CPU, in float64.
+Every bound, but for that of evenness, is an inequality that holds for every number of draws, not an approximation for
+many. A right sampler crosses one with a probability below ``ALARM``, whatever the seed: a guard that checks a hundred
+numbers raises a false alarm less than once in 1e9 runs. All is done on the CPU, in float64.
 """
 
 import functools

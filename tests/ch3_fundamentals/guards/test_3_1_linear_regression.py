@@ -222,7 +222,7 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
 
 @claim("linear-regression-has-closed-form", truth=True)
 @over(sizes=among((1, 2), (3, 9), (5, 20)), seed=whole(1, 2**16, 7))
-def test_so_they_do_in_single_precision(sizes, seed):
+def test_pinv_and_on_the_cpu_lstsq_give_the_smallest_minimiser_in_single_precision_too(sizes, seed):
     (x, x_), (y, y_) = (Twin(torch.float32, shape, seed=seed) for shape in (sizes, sizes[:1]))
     smallest, scale = np.linalg.pinv(x_.astype(np.float64)) @ y_, np.abs(y_).max() + 1
     on_the_cpu = torch.linalg.lstsq(x.cpu(), y[:, None].cpu(), **DRIVER).solution[:, 0]
