@@ -159,7 +159,8 @@ def test_a_torch_that_the_process_has_already_is_judged_there(monkeypatch):
     assert config.option.numprocesses is None
 
 
-def test_several_processes_say_what_one_says(project):
+def test_several_processes_say_what_one_says(project, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # of the run that this test is of
     configuration = project.pytester.path / "pytest.ini"
     configuration.write_text(f"{configuration.read_text()}workers = 2\n")
     shared = project.pytester.runpytest_subprocess("-v", "--verdicts=shared.json")

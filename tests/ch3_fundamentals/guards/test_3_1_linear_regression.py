@@ -185,10 +185,6 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
         agree(torch.linalg.pinv(features) @ several, expected, roundings, scale)
 
 
-# Elsewhere than on the CPU there is no driver for it, and before torch 2.14 the default one was wrong by chance.
-DRIVER = {} if torch.__version__ >= (2, 14) else {"driver": "gelsd"}
-
-
 @claim("linear-regression-has-closed-form", truth=True)
 @over(sizes=among((1, 2), (3, 9), (5, 20)), seed=whole(1, 2**16, 7), odd=among("no", "feature", "example"))
 @pytest.mark.needs_dtype("float64")
@@ -205,11 +201,13 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
         solved = None  # or another minimiser, where rounding hides that there are many
     scale = np.abs(smallest).max() + 1
 
+    # elsewhere it has no driver for that, and before torch 2.14 the default one was wrong by chance
+    driver = {} if torch.__version__ >= (2, 14) else {"driver": "gelsd"}
     more = (0, 0, 0, sizes[1] - sizes[0])  # examples of zeros, until there are as many as features
     square, several = nn.functional.pad(x, more).cpu(), nn.functional.pad(torch.stack([-y, y], 1), more).cpu()
-    on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], **DRIVER).solution[:, 1] for n in sizes]
+    on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], **driver).solution[:, 1] for n in sizes]
     batch = torch.stack([-x, x]).cpu(), torch.stack([y, y])[..., None].cpu()
-    on_the_cpu.append(torch.linalg.lstsq(*batch, **DRIVER).solution[1, :, 0])
+    on_the_cpu.append(torch.linalg.lstsq(*batch, **driver).solution[1, :, 0])
     for found in (torch.linalg.pinv(x) @ y, torch.linalg.pinv(torch.stack([-x, x]))[1] @ y, *on_the_cpu):
         agree(found, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
     assert torch.linalg.matrix_rank(x.T @ x).item() == np.linalg.matrix_rank(x_)
@@ -225,7 +223,7 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
 def test_pinv_and_on_the_cpu_lstsq_give_the_smallest_minimiser_in_single_precision_too(sizes, seed):
     (x, x_), (y, y_) = (Twin(torch.float32, shape, seed=seed) for shape in (sizes, sizes[:1]))
     smallest, scale = np.linalg.pinv(x_.astype(np.float64)) @ y_, np.abs(y_).max() + 1
-    on_the_cpu = torch.linalg.lstsq(x.cpu(), y[:, None].cpu(), **DRIVER).solution[:, 0]
+    on_the_cpu = torch.linalg.lstsq(x.cpu(), y[:, None].cpu(), driver="gelsd").solution[:, 0]
     for found in (torch.linalg.pinv(x) @ y, on_the_cpu):
         agree(found, smallest, 100 * np.linalg.cond(x_), scale)
 
