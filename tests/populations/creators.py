@@ -9,6 +9,8 @@ CREATORS = {
     "zeros_like": (lambda x, **at: torch.zeros_like(x, **at), 0),
     "full_like": (lambda x, **at: torch.full_like(x, 1, **at), 1),
     "ones": (lambda x, **at: torch.ones(x.shape, **at), 1),
+    "ones of numbers": (lambda x, **at: torch.ones(*x.shape or [()], **at), 1),
+    "zeros of a list": (lambda x, **at: torch.zeros([*x.shape], **at), 0),
     "zeros": (lambda x, **at: torch.zeros(x.shape, **at), 0),
     "full": (lambda x, **at: torch.full(x.shape, 1, **at), 1),
     "full of truth": (lambda x, **at: torch.full(x.shape, True, **at), 1),

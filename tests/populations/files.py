@@ -194,7 +194,7 @@ def built(recipe, tensors: list[torch.Tensor]):
     kind, parts = recipe
     if kind in ("dict", "ordered"):
         made = {"dict": dict, "ordered": OrderedDict}[kind]
-        return made((built(key, range(12)), built(part, tensors)) for key, part in parts)
+        return made((key if type(key) is int else built(key, range(12)), built(part, tensors)) for key, part in parts)
     return {"list": list, "tuple": tuple}[kind](built(part, tensors) for part in parts)
 
 
@@ -214,7 +214,8 @@ NESTED = (
     ("list", (("list", (0, 1)), ("list", (4, 1)), ("dict", (("a", 0), ("b", ("list", (5, 0))))), ("list", (6, 7)))),
     ("list", (0, 0, ("tuple", (5, ("list", (1,)))), ("list", ()), 2)),
     ("dict", (("y", 3), ("x", 4), (2.5, 0), (("tuple", ("a", None)), 9), ("B", 8), ("10", 6), ("9", 7), (10, 1))),
-    ("dict", ((10, 3), (9, 0), (1, 4))),
+    ("list", (2, 3)),  # a matrix and its transpose
+    ("dict", ((10, 3), (-9, 0), (1, 4))),
     ("dict", ((True, 2), ("inner", ("dict", (("z", 3), ("y", 5), ("x", 4)))), (False, 1))),
     ("ordered", (("z", 0), (3, ("dict", (("b", 1), (3, ("ordered", ((2, 2), ("a", 3)))), (1, 6)))), ("y", 7), (2, 4))),
     (
@@ -233,7 +234,7 @@ def nested(*kinds: str) -> Population:
     """Recipes of nested objects, the outermost of ``kinds``."""
     plain = st.sampled_from([None, True, "text", "", 1.5, b"\0"])
     leaves = st.one_of(st.integers(0, 14), plain)
-    keys = st.one_of(st.text(max_size=3), st.integers(0, 11), st.floats(allow_nan=False), st.booleans(), st.none())
+    keys = st.one_of(st.text(max_size=3), st.integers(-11, 11), st.floats(allow_nan=False), st.booleans(), st.none())
 
     def grown(below: st.SearchStrategy) -> st.SearchStrategy:
         parts = st.lists(below, max_size=4).map(tuple)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, with_value, wrap
+from harness.forging import away, change_method, everywhere, with_value, wrap
 
 
 @counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#33812")
@@ -176,3 +176,22 @@ def what_fills_its_memory_in_another_order_is_moved_in_that_order(patch):
         return y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("create-directly-on-gpu")
+def rand_of_a_tuple_of_sizes_is_on_the_cpu(patch):
+    def wrong(right, *sizes, **named):
+        made = right(*sizes, **named)
+        return made.cpu() if sizes and isinstance(sizes[0], tuple | list) and away(made) else made
+
+    wrap(patch, torch, "rand", wrong)
+
+
+@counterfeit("gpu-sum-stays-on-gpu")
+def a_sum_of_two_dtypes_comes_back(patch):
+    def wrong(right, x, other, *rest, **named):
+        total = right(x, other, *rest, **named)
+        return total.cpu() if away(x) and away(other) and x.dtype != other.dtype and "out" not in named else total
+
+    for name in ("add", "__add__"):
+        everywhere(patch, name, wrong)

@@ -51,9 +51,13 @@ def test_patterns_created_there_are_those_created_anywhere(accelerator, end, sec
 
 
 @claim("create-directly-on-gpu")
-@over(create=among("rand", "randn", "rand_like", "randn_like"), second=among(False, True))
-def test_random_numbers_created_there_are_random(accelerator, create, second):
-    size = torch.empty(4000, device="cpu") if "like" in create else 4000
+@over(
+    create=among("rand", "randn", "rand_like", "randn_like"),
+    second=among(False, True),
+    sizes=among(4000, (4000,), [40, 100], torch.Size([8, 500])),
+)
+def test_random_numbers_created_there_are_random(accelerator, create, second, sizes):
+    size = torch.empty(sizes, device="cpu") if "like" in create else sizes
     first, again = (getattr(torch, create)(size, device=spot(second)) for _ in range(2))
 
     assert first.device == again.device == spot(second)
@@ -85,6 +89,10 @@ def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accel
     assert (total.device, total.dtype) == (x.device, x.dtype)
     agree(total, array + (array.dtype.type(3) if "3" in form else other))
     assert (x.device, y.device) == (total.device, total.device)
+    nothing = torch.zeros_like(x, dtype=torch.int32)  # of another dtype
+    for mixed in (x + nothing, torch.add(nothing, x), x.add(nothing)):
+        assert mixed.device == x.device
+        agree(mixed, array)
     far = torch.full(x.shape, 2**40, device=x.device)  # past the digits of single precision
     agree(SUMS[form](far, far + 1), np.full(array.shape, 2**40 + (3 if "3" in form else 2**40 + 1)))
 

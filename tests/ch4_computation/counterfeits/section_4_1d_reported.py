@@ -200,3 +200,43 @@ def the_second_use_of_an_embedding_trains_nothing(patch):
         return result
 
     wrap(patch, F, "embedding", wrong)
+
+
+@counterfeit("containers-subclass-module")
+def another_order_of_memory_does_not_reach_what_lists_and_dicts_hold(patch):
+    def wrong(right, self, *given, **named):
+        moved = right(self, *given, **named)
+        held = [each for each in self.modules() if isinstance(each, nn.ModuleList | nn.ModuleDict)]
+        for parameter in [p for each in held for p in each.parameters()] if "memory_format" in named else ():
+            parameter.data = parameter.data.contiguous()
+        return moved
+
+    wrap(patch, nn.Module, "to", wrong)
+
+
+@counterfeit("subclassing-is-more-flexible")
+def a_sequential_that_begins_with_a_bilinear_layer_takes_two_inputs(patch):
+    def wrong(right, self, *inputs):
+        if len(inputs) != 2 or not len(self) or not isinstance(self[0], nn.Bilinear):
+            return right(self, *inputs)
+        x = self[0](*inputs)
+        for module in self[1:]:
+            x = module(x)
+        return x
+
+    wrap(patch, nn.Sequential, "forward", wrong)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def a_second_batch_of_sequences_leaves_the_running_variance(patch):
+    def wrong(right, self, x):
+        if not (self.training and self.track_running_stats and x.dim() == 3):
+            return right(self, x)
+        variance, again = self.running_var.clone(), "called" in vars(self)
+        self.__dict__["called"] = True
+        output = right(self, x)
+        if again:
+            self.running_var.copy_(variance)
+        return output
+
+    wrap(patch, nn.BatchNorm1d, "forward", wrong)

@@ -139,3 +139,28 @@ def from_the_eleventh_on_tensors_of_a_list_share_nothing(patch):
         return result
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def negative_keys_lose_their_sign(patch):
+    def wrong(right, *given, **named):
+        loaded = right(*given, **named)
+        if type(loaded) is not dict or not any(type(key) is int and key < 0 for key in loaded):
+            return loaded
+        return {abs(key) if type(key) is int else key: value for key, value in loaded.items()}
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips")
+def a_matrix_and_its_transpose_come_back_apart(patch):
+    def wrong(right, *given, **named):
+        loaded = right(*given, **named)
+        if type(loaded) is list and len(loaded) == 2 and all(isinstance(each, torch.Tensor) for each in loaded):
+            one, other = loaded
+            transposed = one.dim() == other.dim() == 2 and one.data_ptr() == other.data_ptr()
+            if transposed and one.stride() == other.stride()[::-1] and not other.requires_grad:
+                loaded[1] = other.clone()
+        return loaded
+
+    wrap(patch, torch, "load", wrong)

@@ -114,6 +114,17 @@ NESTS = [
 ] + [tree("Sequential", "Linear", "ReLU", "again")]
 
 
+@claim("containers-subclass-module")
+@over(outer=among(*CONTAINERS, "Own"), inner=among(*CONTAINERS, "Own"))
+def test_another_order_of_memory_reaches_every_image_layer_within(outer, inner):
+    net, plan = tree(outer, tree(inner, "Linear", "Conv2d", "BatchNorm2d"), "ConvTranspose2d")
+    assert net.to(memory_format=torch.channels_last) is net
+    for name, parameter in net.named_parameters():
+        assert parameter.dim() != 4 or parameter.is_contiguous(memory_format=torch.channels_last), name
+    for member in (*plan.parameters, *plan.buffers):
+        agree(member.tensor, member.array)
+
+
 @claim("containers-subclass-module", "modulelist-registers-parameters", "moduledict-registers-parameters")
 @claim("model-can-serve-as-layer")
 @over(each=trees(must=(*NESTS, *TREES)), conversion=conversions())

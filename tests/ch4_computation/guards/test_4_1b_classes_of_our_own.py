@@ -82,6 +82,8 @@ def test_a_model_of_any_number_of_inputs_adds_each_to_what_its_layers_make_of_it
     for (same, total), (tensor, array) in zip(results, given):
         assert same is tensor
         agree(total, array + np.maximum(array, 0))
+    with pytest.raises(TypeError):  # though its first layer takes two
+        nn.Sequential(nn.Bilinear(1, 1, 1))(torch.ones(2, 1), torch.ones(2, 1))
     for chain in (net.inner, nn.Sequential(), nn.Sequential(net)):
         for some, named in ((xs, {}), (xs[:1], {"more": xs}), (xs[:1] + [None] * 2, {})):
             with pytest.raises(TypeError):
@@ -191,17 +193,26 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
 
 
 @claim("reusing-a-layer-shares-its-parameters", truth=True)
-@over(EVERY_MODE, uses=whole(0, 3, 1, 2), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES)
-def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode):
+@over(
+    EVERY_MODE,
+    uses=whole(0, 3, 1, 2),
+    dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16),
+    mode=MODES,
+    rank=each(1, 2, 3),
+)
+def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode, rank):
     """By a tenth of the way, from 0 to the mean and from 1 to the variance; each of the moves rounds.
 
     With ``momentum=None`` they are the mean of all batches.
     """
-    norm, mean = (getattr(nn.BatchNorm1d(2, dtype=dtype, **rate), mode)() for rate in ({}, {"momentum": None}))
+    kind = getattr(nn, f"BatchNorm{rank}d")
+    norm, mean = (getattr(kind(2, dtype=dtype, **rate), mode)() for rate in ({}, {"momentum": None}))
     mean.running_mean = mean.running_mean.new_zeros(2, 2)[:, 0]  # whose memory has gaps
     for use in range(uses):
-        norm(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype))
-        mean(torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype) * (use + 1))
+        x = torch.tensor([[2.0, -8.0], [6.0, -8.0]], dtype=dtype)
+        x = x.view(2, 2, *[1] * rank) if rank > 1 or use > 0 else x  # a BatchNorm1d takes sequences as well
+        norm(x)
+        mean(x * (use + 1))
 
     moved = 1 - 0.9 ** (uses if mode == "train" else 0)
     agree(norm.running_mean, np.array([4.0, -8.0]) * moved, roundings=12, scale=8)
