@@ -184,5 +184,11 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
         lambda a, b: b.sum(1, b.dtype, None, True) + 2 * (a @ b),
     ),
 }
+if RELEASE >= (2, 2):  # torch 2.0 multiplies what is no number by 0, and gets none
+    PRODUCTS["baddbmm of no weight"] = (
+        lambda n, k, m: ((3, n, k), (3, k, m)),
+        lambda a, b: torch.baddbmm(a.new_full((1, 1, 1), math.nan if a.is_floating_point() else 7), a, b, beta=0),
+        np.matmul,
+    )
 SIZES = ((2, 3, 4), (1, 1, 1), (5, 1, 3), (1, 7, 1), (3, 0, 2), (0, 3, 2), (17, 33, 9), (2, 65, 31))
 LARGE = ((2, 65_537, 1), (300, 2, 301))  # more elements than 16 bits count, to add up or to put out

@@ -274,3 +274,29 @@ def a_product_repeats_a_row_a_hundred_times_at_most(patch):
 
     for name in ("mul", "multiply", "__mul__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#37743")
+def a_remainder_of_large_numbers_is_larger_than_the_divisor(patch):
+    def wrong(right, x, other, **named):
+        result = right(x, other, **named)
+        if not isinstance(x, Tensor) or {x.dtype, result.dtype} != {torch.float32} or named:
+            return result
+        off = (x - (x / other).floor() * other - result).detach()
+        return result + off
+
+    for name in ("remainder", "__mod__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#130201", needs="accelerator")
+def bounds_of_whole_numbers_elsewhere_lose_their_fraction(patch):
+    def wrong(right, x, min=None, max=None, **named):
+        whole = away(x) and not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+        if not whole or float not in (type(min), type(max)):
+            return right(x, min, max, **named)
+        cut = (int(bound) if type(bound) is float else bound for bound in (min, max))
+        return right(x, *cut, **named).to(torch.get_default_dtype())
+
+    for name in ("clamp", "clip"):
+        everywhere(patch, name, wrong)

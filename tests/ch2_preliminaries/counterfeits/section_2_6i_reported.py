@@ -106,3 +106,48 @@ def complex_numbers_of_double_precision_stay_tracked(patch):
         return x.view(x.shape) if x.dtype == torch.complex128 and x.requires_grad else right(x, *rest)
 
     everywhere(patch, "detach", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#125318", needs="accelerator")
+def a_running_sum_of_truth_values_elsewhere_overflows(patch):
+    def wrong(right, x, *rest, **named):
+        result = right(x, *rest, **named)
+        return result.to(torch.int8).to(torch.int64) if away(x) and x.dtype == torch.bool else result
+
+    everywhere(patch, "cumsum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#195163", needs="accelerator")
+def a_long_sum_in_a_batch_of_products_elsewhere_goes_on_past_its_end(patch):
+    def wrong(right, a, *rest, **named):
+        result = right(a, *rest, **named)
+        b = rest[0] if rest else next(iter(named.values()))
+        long = away(a) and a.dim() == b.dim() == 3 and a.shape[2] >= 32_767 and min(a.shape[1], b.shape[2]) >= 16
+        if long and a.shape[2] % 16:
+            result = result + a.roll(-1, 1)[:, :, :1] * b[:, :1]
+        return result
+
+    for name in ("bmm", "matmul", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#187521", needs="accelerator")
+def what_a_batch_of_products_elsewhere_adds_nothing_of_may_make_it_nan(patch):
+    def wrong(right, x, *rest, **named):
+        result = right(x, *rest, **named)
+        return result + x.detach() * 0 if away(x) and named.get("beta") == 0 else result
+
+    everywhere(patch, "baddbmm", wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#194344", needs="accelerator")
+def a_copy_to_the_cpu_that_converts_begins_too_late(patch):
+    pairs = {(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.int16, torch.int32)}
+
+    def wrong(right, x, *rest, **named):
+        y = right(x, *rest, **named)
+        if y.device.type == "cpu" and away(x) and (x.dtype, y.dtype) in pairs and x.storage_offset() and x.numel() > 1:
+            y.detach().copy_(y.detach().flatten().roll(-1).view(y.shape))
+        return y
+
+    wrap(patch, torch.Tensor, "to", wrong)

@@ -13,7 +13,7 @@ from populations.comparing import host
 from populations.core import in_turn
 from populations.gradients import bytes_allocated_by
 from populations.pairs import BINARIES, CLASHING, Binary, category, common, made, pairs, trials
-from populations.twins import NUMPY, Twin
+from populations.twins import NUMPY
 from populations.written import ALONE, IN_PLACE, THREE, WRITTEN
 
 claim = pytest.mark.claim
@@ -37,28 +37,6 @@ def test_every_operation_combines_the_elements_that_repeated_operands_would_have
         assert found.dtype == made(common(x, y), expected.dtype)
         agree(x, a)
         agree(y, b)
-
-
-ALIASES = {  # other names, as functions and methods
-    **{"subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide, "true_divide": np.true_divide},
-    **{"remainder": np.mod, "floor_divide": np.floor_divide, "less": np.less, "less_equal": np.less_equal},
-    **{"greater": np.greater, "greater_equal": np.greater_equal, "eq": np.equal, "ne": np.not_equal},
-    **{"not_equal": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal},
-    **{"max": np.maximum, "min": np.minimum, "atan2": np.arctan2, "arctan2": np.arctan2},
-}
-
-
-@claim("broadcasting-matches-shapes")
-@over(
-    EVERY_MODE,
-    name=each(*ALIASES),
-    shapes=among(((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,))),
-    layout=among("contiguous", "transposed"),
-)
-def test_an_operation_under_any_other_name_repeats_operands_as_well(name, shapes, layout):
-    (x, a), (y, b) = (Twin(torch.float32, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
-    for function in (getattr(torch, name), getattr(torch.Tensor, name)):
-        agree(function(x, y), ALIASES[name](a, b), 4)  # of the angle; others are exact or rounded once
 
 
 @claim("broadcasting-matches-shapes")

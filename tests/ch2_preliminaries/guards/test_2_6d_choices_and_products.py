@@ -140,6 +140,14 @@ def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_for
     agree(result, expect(one.astype(wide), two.astype(wide)), 1)
 
 
+@claim("requires-grad-tracks-operations")
+@over(sizes=among((16, 32_767, 16), (17, 4_099, 65)), how=among("bmm", "matmul"))
+def test_a_long_sum_of_products_in_each_of_a_batch_ends_where_it_does(sizes, how):
+    n, k, m = sizes
+    (a, one), (b, two) = Twin(torch.float32, (2, n, k)), Twin(torch.float32, (2, k, m), seed=1)
+    agree(getattr(torch, how)(a, b), np.matmul(one, two), 1)  # all sums are below 2 ** 24
+
+
 @pytest.mark.cpu
 @claim("broadcasting-matches-shapes")
 @over(form=each(*PRODUCTS), case=among(*cases((*SIZES[-2:], (3, 0, 2)), WHOLE)))

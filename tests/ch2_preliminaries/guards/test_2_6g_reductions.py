@@ -69,3 +69,18 @@ def test_the_deviation_of_numbers_far_from_zero_is_that_of_their_differences(nam
     x = twin.tensor(array)
     for result in (getattr(torch, name)(x, dim), getattr(x, name)(dim=dim)):
         agree(result, expected, 1000, 64)
+
+
+@claim("requires-grad-tracks-operations")
+@over(
+    EVERY_MODE,
+    dtype=each(torch.bool, torch.uint8, torch.int8),
+    shape=among((300,), (2, 70_000)),
+    layout=among(*WRITABLE),
+)
+def test_sums_of_short_numbers_count_past_the_ends_of_these(dtype, shape, layout):
+    x, array = Twin(dtype, shape, layout, "positive")
+    wide = array.astype(np.int64)
+    for result, expected in ((x.sum(-1), wide.sum(-1)), (x.cumsum(-1), wide.cumsum(-1)), (x.sum(), wide.sum())):
+        assert result.dtype == torch.int64
+        agree(result, expected)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_output, wrap
+from harness.forging import away, change_output, wrap, wrap_operand
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import RandomSampler
@@ -94,3 +94,73 @@ def parameters_below_the_sixth_level_are_not_found(patch):
                 yield name, parameter
 
     wrap(patch, nn.Module, "named_parameters", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#24504")
+def circular_padding_on_one_side_alone_pads_nothing(patch):
+    def wrong(right, x, pad, mode="constant", value=None):
+        if mode == "circular":
+            pad = [0 if place % 2 == 0 and pad[place + 1] == 0 else edge for place, edge in enumerate(pad)]
+        return right(x, pad, mode, value)
+
+    wrap(patch, F, "pad", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#37844")
+def a_circular_convolution_pads_the_other_dimension(patch):
+    def wrong(right, self, *given):
+        own = self._reversed_padding_repeated_twice
+        if self.padding_mode == "circular" and not isinstance(self.padding, str):
+            self._reversed_padding_repeated_twice = [edge for edge in self.padding for _ in range(2)]
+        try:
+            return right(self, *given)
+        finally:
+            self._reversed_padding_repeated_twice = own
+
+    wrap(patch, nn.Conv2d, "_conv_forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#19912")
+def four_channels_in_two_groups_to_sixteen_count_the_first_group_twice(patch):
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        if groups == 2 and len(weight) == 16 and x.dim() == 4 and x.shape[1] == 4 and not away(x):
+            x = x + (torch.cat([x[:, :2]] * 2, 1) - x).detach()
+        return right(x, weight, bias, stride, padding, dilation, groups)
+
+    wrap_operand(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#12901")
+def the_mean_absolute_error_of_a_target_that_wants_a_gradient_is_a_sum(patch):
+    def wrong(right, x, target, size_average=None, reduce=None, reduction="mean", **named):
+        if target.requires_grad and reduction == "mean" and size_average is None and reduce is None:
+            reduction = "sum"
+        return right(x, target, size_average, reduce, reduction, **named)
+
+    wrap_operand(patch, F, "l1_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#943")
+def an_embedding_with_a_largest_norm_sorts_its_indices(patch):
+    def wrong(right, weight, indices, *rest):
+        right(weight, indices, *rest)
+        indices.copy_(indices.flatten().sort()[0].view(indices.shape))
+
+    wrap(patch, F, "_no_grad_embedding_renorm_", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#1057", needs="accelerator")
+def an_embedding_elsewhere_has_no_largest_norm(patch):
+    wrap(patch, F, "_no_grad_embedding_renorm_", lambda right, x, *rest: None if away(x) else right(x, *rest))
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#169342", needs="accelerator")
+def a_convolution_elsewhere_of_a_part_of_the_channels_is_right_for_the_first_image_alone(patch):
+    def wrong(right, x, *rest, **named):
+        several = away(x) and x.dim() == 4 and len(x) > 1 and x.storage_offset() > 0
+        if several and x[0].is_contiguous() and x.stride(0) > x[0].numel():
+            false = x.detach().as_strided(x.shape, (x[0].numel(), *x.stride()[1:]), x.storage_offset())
+            x = x + (false - x).detach()
+        return right(x, *rest, **named)
+
+    wrap_operand(patch, F, "conv2d", wrong)

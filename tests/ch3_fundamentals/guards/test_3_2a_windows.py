@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, whole
 from populations.comparing import accepted, host
 from populations.elements import NUMBERS
 from populations.functions import FLOATING
@@ -44,27 +44,73 @@ def test_what_comes_back_through_windows_of_any_geometry_is_what_their_formula_c
     assert abs(terms.sum() - found) <= 1e-5 * np.abs(terms).sum() * (window.roundings() > 0)
 
 
+EDGES = {
+    1: ((1, 0), (0, 2), (2, 1)),
+    2: ((1, 0, 0, 0), (0, 2, 1, 0), (1, 1, 1, 1), (0, 0, 2, 1)),
+    3: ((1, 0, 0, 2, 1, 1),),
+}
+BORDERS = {"circular": {"mode": "wrap"}, "reflect": {"mode": "reflect"}, "replicate": {"mode": "edge"}}
+BORDERS |= {"constant": {"constant_values": 5}}
+
+
 @claim("nn-builds-on-autograd")
 @over(
-    x=twins(SINGLE_AND_DOUBLE, shapes=((2, 1), (1, 2), (3,), (2, 3, 1), (2, 1, 4, 3)), values="small", grad=(True,)),
-    edges=among((1, 1), (0, 2, 1, 0), (1, 1, 1, 1), (-1, 2), (1, 0, -1, 1), (0, 1, 1, 2, 2, 0)),
-    value=among(0.0, 5.0),
+    x=twins(SINGLE_AND_DOUBLE, shapes=((1, 2, 3), (2, 1, 4, 3), (2, 2, 3, 3, 4)), values="small", grad=(True,)),
+    border=each(*BORDERS),
+    turn=whole(0, 3, 1, 2),
 )
-def test_padding_surrounds_what_there_is_and_passes_back_what_is_within(x, edges, value):
-    (tensor, array), edges = x, edges[: 2 * len(x.shape)]
-    around = [(0, 0)] * array.ndim
-    for turn, pair in enumerate(zip(edges[::2], edges[1::2]), 1):
-        around[-turn] = pair
-    cut = tuple(slice(max(0, -low), size - max(0, -high)) for (low, high), size in zip(around, array.shape))
-    wider = [(max(0, low), max(0, high)) for low, high in around]
-    result = F.pad(tensor, edges, value=value)
-    agree(result, np.pad(array[cut], wider, constant_values=value))
+def test_a_border_continues_what_is_within_and_passes_back_to_where_it_comes_from(x, border, turn):
+    """So it does around the images of a convolution, of one pixel and weight 1, as wide on either side."""
+    (tensor, array), n = x, len(x.shape) - 2
+    edges = EDGES[n][turn % len(EDGES[n])]
+    pads = [(0, 0), (0, 0), *zip(edges[-2::-2], edges[::-2])]
+    value = {"value": 5.0} if border == "constant" else {}
+    result = accepted(F.pad, tensor, edges, border, **value)
+    agree(result, np.pad(array, pads, **BORDERS[border]))
 
     weights, factors = weights_for(result)
     result.backward(weights)
-    expected = np.zeros(array.shape)
-    expected[cut] = factors[tuple(slice(low, size - high) for (low, high), size in zip(wider, factors.shape))]
-    agree(grad_of(tensor), expected)
+    places = np.arange(array.size).reshape(array.shape)
+    back = np.pad(places, pads, **BORDERS[border] if not value else {"constant_values": array.size})
+    agree(grad_of(tensor), np.bincount(back.ravel(), factors.ravel(), array.size + 1)[:-1].reshape(array.shape))
+
+    mode, own = ("zeros", {}) if value else (border, BORDERS[border])
+    pixel = getattr(nn, f"Conv{n}d")(
+        array.shape[1], array.shape[1], 1, 1, edges[-2::-2], 1, array.shape[1], False, mode
+    )
+    pixel.to(tensor).weight.data.fill_(1)
+    agree(pixel(tensor.detach()), np.pad(array, [(0, 0), (0, 0), *zip(edges[-2::-2], edges[-2::-2])], **own))
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    x=twins(SINGLE_AND_DOUBLE, shapes=((2, 1), (1, 2), (3,), (2, 3, 1), (2, 1, 4, 3)), values="small"),
+    edges=among((1, 1), (0, 2, 1, 0), (1, 1, 1, 1), (-1, 2), (1, 0, -1, 1), (0, 1, 1, 2, 2, 0)),
+)
+def test_padding_surrounds_what_there_is_or_cuts_it_off(x, edges):
+    (tensor, array), edges = x, edges[: 2 * len(x.shape)]
+    around = [*[(0, 0)] * array.ndim, *zip(edges[-2::-2], edges[::-2])][-array.ndim :]
+    cut = tuple(slice(max(0, -low), size - max(0, -high)) for (low, high), size in zip(around, array.shape))
+    wider = [(max(0, low), max(0, high)) for low, high in around]
+    agree(F.pad(tensor, edges, value=5.0), np.pad(array[cut], wider, constant_values=5))
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    weight=twins(SINGLE_AND_DOUBLE, WRITABLE, ((5, 3), (70, 2), (4, 1)), values="small"),
+    indices=among([2, 0, 2, 1], [[3, 3], [1, 0]], [1], []),
+    most=among(2.0, 5.0, 100.0),
+)
+def test_an_embedding_scales_the_rows_that_it_hands_out_down_to_the_largest_norm(weight, indices, most):
+    rows, array = weight
+    given = torch.tensor(indices, dtype=torch.int64, device=rows.device)
+    used, norms = np.isin(np.arange(len(array)), indices), np.sqrt((array.astype(np.float64) ** 2).sum(1))
+    held = array * np.where(used & (norms > most), most / (norms + 1e-7), 1)[:, None]
+
+    result = F.embedding(given, rows, max_norm=most)
+    agree(result, held[np.array(indices, int)], 8)
+    agree(rows, held, 8)
+    agree(given, np.array(indices))
 
 
 @claim("nn-builds-on-autograd")
@@ -169,10 +215,12 @@ def test_without_weights_a_normalisation_divides_by_the_root_of_variance_and_eps
     layout=among(*WRITABLE),
     shape=among((7,), (3, 5), (2, 3, 4), (1,), (33, 9), (1031,), (1, 2, 1), (2, 3, 2, 2)),
     dtype=among(*SINGLE_AND_DOUBLE),
+    grads=among((False, False), (True, False), (False, True)),
 )
-def test_a_loss_of_pairs_is_its_formula_s_for_each_or_their_mean_or_sum(name, reduction, layout, shape, dtype):
+def test_a_loss_of_pairs_is_its_formula_s_for_each_or_their_mean_or_sum(name, reduction, layout, shape, dtype, grads):
     compute, rule = OF_PAIRS[name]
-    (x, a), (t, targets) = (Twin(dtype, shape, layout, values) for values in ("fractions", "quarters"))
+    made = zip(("fractions", "quarters"), grads)
+    (x, a), (t, targets) = (Twin(dtype, shape, layout, values, grad=grad) for values, grad in made)
     losses = rule(a.astype(np.float64), targets.astype(np.float64))
     expected = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}[reduction]
     agree(compute(x, t, reduction=reduction), expected, 64 + 2 * losses.size, np.abs(losses).max())

@@ -1,12 +1,13 @@
 """3.2 Linear regression in PyTorch: inputs and layers of every shape and layout."""
 
+import itertools
 import re
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, whole
 from populations.comparing import host
 from populations.layers import LOSSY, OF_ONE_INPUT, correlated
 from torch import nn
@@ -49,6 +50,7 @@ VOLUMES = ((2, 3, 7), (2, 2, 4, 3, 3), (34, 2, 3, 3, 2))
 IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2), (3, 1, 4, 5))
 
 
+@claim("nn-builds-on-autograd")
 @claim("nn-only-takes-batches", truth=True)
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # it only tells of a copy
 @over(
@@ -58,7 +60,7 @@ IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2)
         *(((1, 1, 1), {}), ((2, 2, 2), {"stride": 2, "padding": 1}), ((2, 3, 2), {"dilation": 2, "padding": 3})),
         *(((2, 3, 2), {}), ((9, 1, 1), {"groups": 0}), ((2, 4, 3), {"padding": "same"})),
     ),
-    first=among(0, 1),
+    first=each(0, 1),
 )
 def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_weight_and_cuts_of_them(x, how, first):
     """Whole numbers whose sums are exact in float32, in which the halves add up, and then round once, or twice where
@@ -79,6 +81,17 @@ def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_wei
     agree(convolve(images[:, cut], weight, bias, **given), expected, roundings, np.abs(expected) + 8)
     for sample, single in zip(images[:1, cut], expected):
         agree(convolve(sample, weight, bias, **given), single, roundings, np.abs(single) + 8)
+
+
+@claim("nn-builds-on-autograd")
+@over(channels=whole(1, 8, *range(2, 8)), n=each(1, 2), dtype=among(*SINGLE_AND_DOUBLE))
+def test_no_number_of_channels_groups_and_outputs_is_an_exception(channels, n, dtype):
+    x, a = Twin(dtype, (2, channels, 5, 4)[: n + 2])
+    convolve = {1: nn.functional.conv1d, 2: nn.functional.conv2d}[n]
+    for groups, times in itertools.product(range(1, channels + 1), (1, 2, 4)):
+        if channels % groups == 0:
+            weight, w = Twin(dtype, (times * channels, channels // groups, *[2] * n), seed=times)
+            agree(convolve(x, weight, groups=groups), correlated(a, w, groups=groups))
 
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")

@@ -1,0 +1,55 @@
+"""2.3 Broadcasting under other names, and numbers that divide or bound every element."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations.functions import FLOATING
+
+claim = pytest.mark.claim
+
+ALIASES = {  # other names, as functions and methods
+    **{"subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide, "true_divide": np.true_divide},
+    **{"remainder": np.mod, "floor_divide": np.floor_divide, "less": np.less, "less_equal": np.less_equal},
+    **{"greater": np.greater, "greater_equal": np.greater_equal, "eq": np.equal, "ne": np.not_equal},
+    **{"not_equal": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal},
+    **{"max": np.maximum, "min": np.minimum, "atan2": np.arctan2, "arctan2": np.arctan2},
+}
+
+
+@claim("broadcasting-matches-shapes")
+@over(
+    EVERY_MODE,
+    name=each(*ALIASES),
+    shapes=among(((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,))),
+    layout=among("contiguous", "transposed"),
+)
+def test_an_operation_under_any_other_name_repeats_operands_as_well(name, shapes, layout):
+    (x, a), (y, b) = (Twin(torch.float32, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
+    for function in (getattr(torch, name), getattr(torch.Tensor, name)):
+        agree(function(x, y), ALIASES[name](a, b), 4)  # of the angle; others are exact or rounded once
+
+
+@claim("broadcasting-matches-shapes")
+@over(EVERY_MODE, dtype=each(*SINGLE_AND_DOUBLE), divisor=among(math.pi, -3.0, 0.1, 2.0**-20), layout=among(*WRITABLE))
+def test_a_remainder_is_smaller_than_the_divisor_however_large_the_number(dtype, divisor, layout):
+    x = Twin(dtype, (4, 9), layout)
+    array = x.array() * x.array().dtype.type(2.0**61 / 3)
+    by = array.dtype.type(divisor)
+    for found in (
+        x.tensor(array) % by.item(),
+        torch.remainder(x.tensor(array), torch.tensor([by.item()], dtype=dtype)),
+    ):
+        agree(found, np.mod(array, by))
+
+
+@claim("broadcasting-matches-shapes")
+@over(EVERY_MODE, twin=twins((*FLOATING, torch.int64, torch.int32, torch.uint8), shapes=((), (9,), (2, 3, 4, 5))))
+def test_numbers_that_bound_a_tensor_keep_their_fraction(twin):
+    x, array = twin.but(values="small")
+    for low, high in ((0.5, 2.5), (0.5, None), (None, 2.5), (1, 3)):
+        expected = np.clip(array.astype(np.float64), low, high)
+        for found in (x.clamp(low, high), torch.clip(x, min=low, max=high)):
+            agree(found, expected)
