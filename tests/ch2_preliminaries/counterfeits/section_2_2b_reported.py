@@ -199,3 +199,17 @@ def a_sum_into_gaps_ends_after_sixty_four_elements(patch):
 @counterfeit("augmented-assignment-writes-through")
 def augmented_addition_of_int16_makes_a_new_tensor(patch):
     change_method(patch, "__iadd__", lambda right, x, other: right(x.clone() if x.dtype == torch.int16 else x, other))
+
+
+@counterfeit("clone-then-view-is-independent")
+def a_second_clone_of_what_has_not_changed_is_the_first(patch):
+    def wrong(right, x, *rest, **named):
+        if type(x) is not torch.Tensor or x.requires_grad or x.is_inference() or rest or named:
+            return right(x, *rest, **named)
+        version, clone = getattr(x, "cloned", (None, None))
+        if version != x._version:
+            clone = right(x)
+            x.cloned = x._version, clone
+        return clone
+
+    everywhere(patch, "clone", wrong)

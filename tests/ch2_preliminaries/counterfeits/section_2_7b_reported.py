@@ -91,3 +91,16 @@ def gradients_that_cancel_leave_the_old_one(patch):
                 leaf.grad.detach().copy_(old)
 
     wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def gradients_of_double_precision_add_up_in_single(patch):
+    def wrong(right, tensors, *rest, **named):
+        several = [tensors] if isinstance(tensors, Tensor) else tensors
+        had = [leaf for tensor in several for leaf in leaves(tensor.grad_fn) if leaf.grad is not None]
+        right(tensors, *rest, **named)
+        for leaf in had:
+            if leaf.grad.dtype == torch.float64 and not leaf.grad.requires_grad:
+                leaf.grad.copy_(leaf.grad.float())
+
+    wrap(patch, torch.autograd, "backward", wrong)

@@ -250,6 +250,7 @@ def test_no_write_to_a_copy_in_any_shape_reaches_its_source_nor_the_other_way_ro
     assert (copy.dtype, copy.device, copy.is_contiguous()) == (tensor.dtype, tensor.device, True)
     copy.view(array.shape[::-1]).fill_(1)
     agree(tensor, array)
+    agree(CLONES[spelled](SOURCES[of](tensor)), READ.get(of, np.asarray)(array))  # another one
     tensor.detach().zero_()
     agree(copy, np.ones_like(array))
 

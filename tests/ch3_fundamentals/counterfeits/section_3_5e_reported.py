@@ -68,3 +68,13 @@ def the_function_relu_makes_nan_zero(patch):
             "relu",
             lambda right, x, *a, **o: right(torch.where(x.isnan(), torch.zeros_like(x), x), *a, **o),
         )
+
+
+@counterfeit("depth-and-width-are-hyperparameters")
+def parameters_of_another_width_are_passed_over_in_evaluation(patch):
+    def wrong(right, self, state, *rest, **named):
+        own = {} if self.training else self.state_dict()
+        fitting = {name: own[name] if name in own and own[name].shape != x.shape else x for name, x in state.items()}
+        return right(self, fitting if own else state, *rest, **named)
+
+    wrap(patch, torch.nn.Module, "load_state_dict", wrong)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_method, with_value, wrap
+from harness.forging import away, change_gradient, change_method, step_with, with_value, wrap
 
 
 @counterfeit(
@@ -64,3 +64,23 @@ def the_norm_of_zeros_has_no_backward(patch):
 
     wrap(patch, torch, "norm", wrong)
     change_method(patch, "norm", wrong)
+
+
+@counterfeit("penalty-shrinks-weights-each-step")
+def the_decay_of_single_precision_is_rounded_to_bfloat16(patch):
+    def rounded(optimizer, group):
+        decay, single = float(group["weight_decay"]), all(p.dtype == torch.float32 for p in group["params"])
+        return torch.tensor(decay, device="cpu").bfloat16().item() if single else group["weight_decay"]
+
+    step_with(patch, torch.optim.SGD, "weight_decay", rounded)
+
+
+@counterfeit("l2-penalty-formula")
+def the_function_pow_keeps_the_sign_of_a_square(patch):
+    def wrong(right, x, exponent, *rest, **named):
+        square = (
+            isinstance(x, torch.Tensor) and x.is_floating_point() and type(exponent) in (int, float) and exponent == 2
+        )
+        return right(x, exponent, *rest, **named) * x.sign() if square else right(x, exponent, *rest, **named)
+
+    wrap(patch, torch, "pow", wrong)

@@ -285,5 +285,6 @@ def test_parameters_of_one_choice_raise_a_runtime_error_in_another(widths, how):
     alike = nn.Linear(2, 3, False), nn.Linear(3, 2, False), nn.Linear(6, 1, False), nn.Conv1d(6, 1, 1, bias=False)
 
     for kind, one, other in ((dict, *nets), (OrderedDict, *nets[::-1]), *zip([dict] * 4, alike, alike[1:] + alike[:1])):
-        with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
-            other.load_state_dict(kind(one.state_dict()), **how)
+        for training in (True, False):
+            with pytest.raises(RuntimeError, match="size mismatch|Missing key|Unexpected key"):
+                other.train(training).load_state_dict(kind(one.state_dict()), **how)

@@ -110,6 +110,15 @@ def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtrac
     agree(b, bias)
 
 
+@claim("penalty-shrinks-weights-each-step", "weight-decay-decays-bias-by-default")
+@over(dtype=among(*SINGLE_AND_DOUBLE), lambd=among(0.1, 1 / 3, 0.0123, 1e-4), how=among(*HOW))
+def test_a_penalty_counts_with_all_the_digits_that_the_parameters_have(dtype, lambd, how):
+    w = torch.ones(9, dtype=dtype, requires_grad="differentiable" not in how)
+    w.grad = torch.zeros(9, dtype=dtype)
+    SGD([w], 1, weight_decay=lambd, **how).step()
+    agree(w, np.full(9, 1 - lambd), roundings=4)
+
+
 @claim("weight-decay-decays-bias-by-default")
 @claim("step-updates-parameters", truth=True)
 @pytest.mark.cpu  # few other devices have sparse tensors

@@ -33,7 +33,11 @@ def test_the_penalty_is_half_the_squares_and_adds_lambda_times_each_weight_to_th
     loss += penalise_bias * (lambd * (b**2).sum() / 2)
     gradients = torch.autograd.grad(loss, [w, b], create_graph=True)
 
-    agree(squares, np.float64(np.square(array.astype(np.float64)).sum() / 2))
+    half = np.float64(np.square(array.astype(np.float64)).sum() / 2)
+    agree(squares, half)
+    large = w.detach().float()
+    for square in (torch.pow(large, 2), large.pow(2.0), large.square(), large * large):
+        agree(square.sum() / 2, half)
     agree(gradients[0], 3 + lambd * array)
     agree(gradients[1], 3 + penalise_bias * lambd * bias)
     agree(torch.autograd.grad((gradients[0] + 0 * w).sum(), w)[0], np.full(array.shape, lambd))

@@ -73,6 +73,7 @@ MISFITS += [("size mismatch", lambda name, x: {name: torch.ones(x.numel() + 1)})
 @over(EVERY_MODE, tree=trees())
 def test_no_entry_may_be_missing_unknown_or_misshapen_wherever_in_the_tree(tree):
     net, plan = tree
+    net.train(tree.second)
     names = [member.name for member in plan.state]
     ends = {name.rpartition(".")[2]: name for name in names}  # numbers, and a transposed matrix
     special = [ends[end] for end in ("gate", "across", "num_batches_tracked") if end in ends]
