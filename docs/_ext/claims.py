@@ -52,9 +52,11 @@ class Claims(SphinxDirective):
 
 
 def highlight(source: str, app: Sphinx) -> str:
-    """Python source as HTML. Words that have no colour of their own lose their element: they are half of a page's."""
+    """Python source as HTML. Words that have no colour of their own lose their element: they are half of a page's.
+    So do operators, whose colour tells nothing that their form does not.
+    """
     html = app.builder.highlighter.highlight_block(source, "python")
-    return re.sub(r'<span class="(?:n|p|w)">([^<]*)</span>', r"\1", html)
+    return re.sub(r'<span class="(?:n|o|p|w)">([^<]*)</span>', r"\1", html)
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> list[str]:
