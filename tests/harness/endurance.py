@@ -46,9 +46,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     alone = option.usepdb or idle or option.numprocesses is not None or option.dist != "no" or option.tx
     if not alone and option.device != "cpu" and not devices.simulated(option.device):
         option.numprocesses = 1
-    elif not alone and is_whole(config):
-        shared = min(int(config.getini("workers")), cores())
-        option.numprocesses = shared if shared > 1 else None
+    workers = int(config.getini("workers"))
+    if not alone and option.numprocesses is None and workers > 1 and is_whole(config):
+        option.numprocesses, option.maxprocesses = "auto", option.maxprocesses or workers
     if option.maxworkerrestart is None:
         option.maxworkerrestart = str(ANY_NUMBER)
 
@@ -63,11 +63,6 @@ def is_whole(config: pytest.Config) -> bool:
     watched = option.capture == "no" or option.trace or option.setupshow or option.detective
     given = config.invocation_params.plugins or "torch" in sys.modules
     return not (chosen or option.claim or option.pages or watched or given)
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

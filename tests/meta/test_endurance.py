@@ -118,6 +118,7 @@ def test_a_backend_has_one_worker_unless_told_otherwise(device, given, idle, exp
 def run_of(source="TESTPATHS", plugins=(), workers="1", **options):
     """A configuration of pytest, of which ``endurance`` asks no more: a run without options but these."""
     told = {"device": "cpu", "numprocesses": None, "dist": "no", "tx": [], "maxworkerrestart": None, "capture": "fd"}
+    told["maxprocesses"] = None
     unset = ("usepdb", "collectonly", "keyword", "markexpr", "claim", "pages", "trace", "setupshow", "detective")
     return SimpleNamespace(
         option=SimpleNamespace(**dict.fromkeys(unset) | told | options),
@@ -132,27 +133,26 @@ def run_of(source="TESTPATHS", plugins=(), workers="1", **options):
 
 
 @pytest.mark.parametrize(
-    ("cores", "run", "expected"),
+    ("run", "expected"),
     [
-        *((2, {}, 2), (64, {}, 4), (1, {}, None), (64, {"workers": "1"}, None), (2, {"device": "sim"}, 2)),
-        *((2, {"numprocesses": 0}, 0), (2, {"dist": "each"}, None), (2, {"usepdb": True}, None)),
-        *((2, {"source": "ARGS"}, None), (2, {"claim": ["adds"]}, None), (2, {"keyword": "shape"}, None)),
-        *((2, {"pages": True}, None), (2, {"capture": "no"}, None), (2, {"detective": True}, None)),
-        *((2, {"plugins": ["an object"]}, None), (2, {"device": "cuda"}, 1)),
+        *(({}, ("auto", 4)), ({"workers": "1"}, (None, None)), ({"device": "sim"}, ("auto", 4))),
+        *(({"maxprocesses": 3}, ("auto", 3)), ({"numprocesses": 0}, (0, None)), ({"dist": "each"}, (None, None))),
+        *(({"usepdb": True}, (None, None)), ({"source": "ARGS"}, (None, None)), ({"claim": ["adds"]}, (None, None))),
+        *(({"keyword": "shape"}, (None, None)), ({"pages": True}, (None, None)), ({"capture": "no"}, (None, None))),
+        *(({"detective": True}, (None, None)), ({"plugins": ["an object"]}, (None, None))),
+        ({"device": "cuda"}, (1, None)),
     ],
     ids=str,
 )
-def test_a_whole_run_is_shared_by_as_many_processes_as_there_are_cores_up_to_four(monkeypatch, cores, run, expected):
-    monkeypatch.setattr(endurance, "cores", lambda: cores)
+def test_a_whole_run_is_shared_by_as_many_processes_as_there_are_cores_up_to_four(monkeypatch, run, expected):
     monkeypatch.setattr(endurance, "sys", SimpleNamespace(modules={}))
     config = run_of(**{"workers": "4"} | run)
     endurance.pytest_cmdline_main(config)
-    assert config.option.numprocesses == expected
+    assert (config.option.numprocesses, config.option.maxprocesses) == expected
 
 
 def test_a_torch_that_the_process_has_already_is_judged_there(monkeypatch):
     """What was changed in it, another process would not have."""
-    monkeypatch.setattr(endurance, "cores", lambda: 2)
     monkeypatch.setattr(endurance, "sys", SimpleNamespace(modules={"torch": object()}))
     config = run_of(workers="4")
     endurance.pytest_cmdline_main(config)
@@ -161,13 +161,14 @@ def test_a_torch_that_the_process_has_already_is_judged_there(monkeypatch):
 
 def test_several_processes_say_what_one_says(project, monkeypatch):
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # of the run that this test is of
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "2")
     configuration = project.pytester.path / "pytest.ini"
     configuration.write_text(f"{configuration.read_text()}workers = 2\n")
     shared = project.pytester.runpytest_subprocess("-v", "--verdicts=shared.json")
     alone = project.pytester.runpytest_subprocess("-v", "-n", "0", "--verdicts=alone.json")
     assert shared.parseoutcomes() == alone.parseoutcomes()
     documents = [json.loads((project.pytester.path / f"{name}.json").read_text()) for name in ("shared", "alone")]
-    assert [document["host"]["workers"] for document in documents] == [min(2, endurance.cores()), 0]
+    assert [document["host"]["workers"] for document in documents] == [2, 0]
     assert documents[0]["claims"] == documents[1]["claims"]
 
 

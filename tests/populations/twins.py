@@ -41,8 +41,7 @@ WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
 LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
 REPEATED = {"expanded": 0, "expanded columns": -1}  # by layout the dimension along which all elements are one
 MADE_FOR = (("channels last", 4), ("transposed", 2))
-# Which some twins have, beside LAYOUTS: the second as x.transpose(0, 1), the third as NumPy's arrays of order "F", that
-# fill their memory to its ends.
+# Which some twins have, beside LAYOUTS: the second as x.transpose(0, 1), the third as NumPy's arrays of order "F".
 RARER = ("expanded columns", "batch second", "reversed")
 # Rank 0 to 5 and empty; then one past powers of two, where vector lanes, unrolled loops, blocks and 16-bit counters
 # end, and one before. Together they leave each remainder by 8, the lanes of a vector: any of them may be forgotten.
@@ -240,8 +239,7 @@ def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...
             continue
         strides[dimension] = step
         step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])
-    behind = 0 if layout == "reversed" else step + offset - array.size  # foreign numbers, as there are before
-    buffer = np.full(offset + array.size + behind, FOREIGN, array.dtype)
+    buffer = np.full(offset + step + offset, FOREIGN, array.dtype)  # foreign numbers before and after
     size = array.itemsize
     view = np.ndarray(array.shape, array.dtype, buffer, offset * size, [stride * size for stride in strides])
     view[...] = array

@@ -300,3 +300,12 @@ def bounds_of_whole_numbers_elsewhere_lose_their_fraction(patch):
 
     for name in ("clamp", "clip"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def multiply_of_many_whole_numbers_forgets_the_last(patch):
+    def wrong(right, x, *rest, **named):
+        z = right(x, *rest, **named)
+        return z.index_fill(-1, torch.tensor(-1), 0) if z.dtype == torch.int64 and z.numel() > 256 else z
+
+    everywhere(patch, "multiply", wrong)

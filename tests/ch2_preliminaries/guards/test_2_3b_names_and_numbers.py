@@ -23,19 +23,28 @@ ALIASES = {  # other names, as functions and methods
 @over(
     EVERY_MODE,
     name=each(*ALIASES),
-    shapes=among(((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,))),
-    layout=among("contiguous", "transposed"),
+    shapes=among(
+        ((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,)), ((1031,), (1,))
+    ),
+    layout=among("contiguous", "transposed", "gappy"),
+    dtype=among(*SINGLE_AND_DOUBLE, torch.int64, torch.int32),
 )
-def test_an_operation_under_any_other_name_repeats_operands_as_well(name, shapes, layout):
-    (x, a), (y, b) = (Twin(torch.float32, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
+def test_an_operation_under_any_other_name_repeats_operands_as_well(name, shapes, layout, dtype):
+    (x, a), (y, b) = (Twin(dtype, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
     for function in (getattr(torch, name), getattr(torch.Tensor, name)):
         agree(function(x, y), ALIASES[name](a, b), 4)  # of the angle; others are exact or rounded once
 
 
 @claim("broadcasting-matches-shapes")
-@over(EVERY_MODE, dtype=each(*SINGLE_AND_DOUBLE), divisor=among(math.pi, -3.0, 0.1, 2.0**-20), layout=among(*WRITABLE))
-def test_a_remainder_is_smaller_than_the_divisor_however_large_the_number(dtype, divisor, layout):
-    x = Twin(dtype, (4, 9), layout)
+@over(
+    EVERY_MODE,
+    dtype=each(*SINGLE_AND_DOUBLE),
+    divisor=among(math.pi, -3.0, 0.1, 2.0**-20),
+    layout=among(*WRITABLE),
+    size=among(9, 257),
+)
+def test_a_remainder_is_smaller_than_the_divisor_however_large_the_number(dtype, divisor, layout, size):
+    x = Twin(dtype, (4, size), layout)
     array = x.array() * x.array().dtype.type(2.0**61 / 3)
     by = array.dtype.type(divisor)
     for found in (
@@ -46,7 +55,12 @@ def test_a_remainder_is_smaller_than_the_divisor_however_large_the_number(dtype,
 
 
 @claim("broadcasting-matches-shapes")
-@over(EVERY_MODE, twin=twins((*FLOATING, torch.int64, torch.int32, torch.uint8), shapes=((), (9,), (2, 3, 4, 5))))
+@over(
+    EVERY_MODE,
+    twin=twins(
+        (*FLOATING, torch.int64, torch.int32, torch.uint8), shapes=((), (9,), (2, 3, 4, 5), (2, 1031), (65_537,))
+    ),
+)
 def test_numbers_that_bound_a_tensor_keep_their_fraction(twin):
     x, array = twin.but(values="small")
     for low, high in ((0.5, 2.5), (0.5, None), (None, 2.5), (1, 3)):

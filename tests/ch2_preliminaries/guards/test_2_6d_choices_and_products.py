@@ -141,10 +141,15 @@ def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_for
 
 
 @claim("requires-grad-tracks-operations")
-@over(sizes=among((16, 32_767, 16), (17, 4_099, 65)), how=among("bmm", "matmul"))
-def test_a_long_sum_of_products_in_each_of_a_batch_ends_where_it_does(sizes, how):
+@over(
+    sizes=among((16, 32_767, 16), (17, 4_099, 65)),
+    how=among("bmm", "matmul"),
+    dtype=each(*SINGLE_AND_DOUBLE),
+    second=each(False, True),
+)
+def test_a_long_sum_of_products_in_each_of_a_batch_ends_where_it_does(sizes, how, dtype, second):
     n, k, m = sizes
-    (a, one), (b, two) = Twin(torch.float32, (2, n, k)), Twin(torch.float32, (2, k, m), seed=1)
+    (a, one), (b, two) = (Twin(dtype, shape, second=second, seed=k % 3) for shape in ((2, n, k), (2, k, m)))
     agree(getattr(torch, how)(a, b), np.matmul(one, two), 1)  # all sums are below 2 ** 24
 
 

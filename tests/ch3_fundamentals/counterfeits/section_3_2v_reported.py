@@ -164,3 +164,22 @@ def a_convolution_elsewhere_of_a_part_of_the_channels_is_right_for_the_first_ima
         return right(x, *rest, **named)
 
     wrap_operand(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_reflected_border_of_more_than_sixty_four_columns_ends_in_zero(patch):
+    def wrong(right, x, pad, mode="constant", value=None):
+        z = right(x, pad, mode, value)
+        return torch.cat([z[..., :-1], 0 * z[..., -1:]], -1) if mode == "reflect" and x.shape[-1] > 64 else z
+
+    wrap(patch, F, "pad", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def of_many_rows_of_an_embedding_eight_keep_to_the_largest_norm(patch):
+    wrap(
+        patch,
+        F,
+        "_no_grad_embedding_renorm_",
+        lambda right, weight, indices, *rest: right(weight, indices.flatten()[:8], *rest),
+    )

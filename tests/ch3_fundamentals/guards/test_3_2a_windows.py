@@ -55,7 +55,12 @@ BORDERS |= {"constant": {"constant_values": 5}}
 
 @claim("nn-builds-on-autograd")
 @over(
-    x=twins(SINGLE_AND_DOUBLE, shapes=((1, 2, 3), (2, 1, 4, 3), (2, 2, 3, 3, 4)), values="small", grad=(True,)),
+    x=twins(
+        SINGLE_AND_DOUBLE,
+        shapes=((1, 2, 3), (2, 1, 4, 3), (2, 2, 3, 3, 4), (3, 2, 67), (2, 1, 9, 65)),
+        values="small",
+        grad=(True,),
+    ),
     border=each(*BORDERS),
     turn=whole(0, 3, 1, 2),
 )
@@ -79,7 +84,9 @@ def test_a_border_continues_what_is_within_and_passes_back_to_where_it_comes_fro
         array.shape[1], array.shape[1], 1, 1, edges[-2::-2], 1, array.shape[1], False, mode
     )
     pixel.to(tensor).weight.data.fill_(1)
-    agree(pixel(tensor.detach()), np.pad(array, [(0, 0), (0, 0), *zip(edges[-2::-2], edges[-2::-2])], **own))
+    around = np.pad(array, [(0, 0), (0, 0), *zip(edges[-2::-2], edges[-2::-2])], **own)
+    for _ in range(2):
+        agree(pixel(tensor.detach()), around)
 
 
 @claim("nn-builds-on-autograd")
@@ -98,14 +105,14 @@ def test_padding_surrounds_what_there_is_or_cuts_it_off(x, edges):
 @claim("nn-builds-on-autograd")
 @over(
     weight=twins(SINGLE_AND_DOUBLE, WRITABLE, ((5, 3), (70, 2), (4, 1)), values="small"),
-    indices=among([2, 0, 2, 1], [[3, 3], [1, 0]], [1], []),
-    most=among(2.0, 5.0, 100.0),
+    indices=among([2, 0, 2, 1], [[3, 3], [1, 0]], [1], [], [n * n % 4 for n in range(300)] + [3, 2]),
+    most=among(None, 2.0, 5.0, 100.0),
 )
 def test_an_embedding_scales_the_rows_that_it_hands_out_down_to_the_largest_norm(weight, indices, most):
     rows, array = weight
     given = torch.tensor(indices, dtype=torch.int64, device=rows.device)
     used, norms = np.isin(np.arange(len(array)), indices), np.sqrt((array.astype(np.float64) ** 2).sum(1))
-    held = array * np.where(used & (norms > most), most / (norms + 1e-7), 1)[:, None]
+    held = array * np.where(used & (norms > (most or np.inf)), (most or 1) / (norms + 1e-7), 1)[:, None]
 
     result = F.embedding(given, rows, max_norm=most)
     agree(result, held[np.array(indices, int)], 8)

@@ -240,3 +240,18 @@ def a_second_batch_of_sequences_leaves_the_running_variance(patch):
         return output
 
     wrap(patch, nn.BatchNorm1d, "forward", wrong)
+
+
+@counterfeit("reusing-a-layer-shares-its-parameters")
+def the_second_use_of_a_layer_norm_in_training_trains_nothing(patch):
+    def wrong(right, self, x):
+        first = vars(self).get("used", lambda: None)()
+        if not self.training or self.weight is None or self.weight.grad is not None:
+            return right(self, x)
+        if first is not None:
+            return F.layer_norm(x, self.normalized_shape, self.weight.detach(), self.bias.detach(), self.eps)
+        result = right(self, x)
+        self.__dict__["used"] = weakref.ref(result)
+        return result
+
+    wrap(patch, nn.LayerNorm, "forward", wrong)

@@ -183,10 +183,10 @@ CALLED = {
 
 
 @claim("shared-gradients-accumulate", "reusing-a-layer-shares-its-parameters")
-@over(layer=layers(SINGLE_AND_DOUBLE, tuple(CALLED)), again=among(False, True))
-def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its_values(layer, again):
+@over(layer=layers(SINGLE_AND_DOUBLE, tuple(CALLED)), again=among(False, True), training=among(False, True))
+def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its_values(layer, again, training):
     """Of inputs of their own or ``again`` of one; a layer alone, and so their sum, rounds some hundred times."""
-    once, one, other = (next(iter(layer)).eval() for _ in range(3))
+    once, one, other = (next(iter(layer)).train(training) for _ in range(3))
     for parameter in itertools.chain(once.parameters(), one.parameters(), other.parameters()):
         parameter.requires_grad_().data /= 16
     size = 33 if layer.kind == "wide Linear" else 4
