@@ -7,8 +7,8 @@ from types import NoneType
 import numpy as np
 import torch
 
+from populations.entropy import log_softmax, softmax
 from populations.initialisers import RELEASE
-from populations.scores import log_softmax, softmax
 from populations.twins import HALVES, SINGLE_AND_DOUBLE
 
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)

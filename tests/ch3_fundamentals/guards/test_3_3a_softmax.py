@@ -7,8 +7,9 @@ import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, over, settled, twins
 from populations.comparing import accepted, host
+from populations.entropy import by_name, log_softmax, softmax
 from populations.layers import COMPUTED, columns_first, summed, twice
-from populations.scores import by_name, log_softmax, scores, softmax
+from populations.scores import scores
 from torch import nn
 from torch.nn import functional as F
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over
 from populations.comparing import accepted, host
+from populations.entropy import cross_entropy as by_definition
+from populations.entropy import cross_entropy_gradient as by_derivative
+from populations.entropy import log_softmax, one_hot, softmax
 from populations.layers import COMPUTED, columns_first, summed, twice
-from populations.scores import SAMPLES, labelled, log_softmax, one_hot, scores, softmax
-from populations.scores import cross_entropy as by_definition
-from populations.scores import cross_entropy_gradient as by_derivative
+from populations.scores import SAMPLES, labelled, scores
 from torch import nn
 from torch.nn import functional as F
 
