@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from populations.pairs import BINARIES, Binary
+from populations.binaries import BINARIES, Binary
 from populations.twins import SINGLE_AND_DOUBLE
 
 # In place and by assignment: what each does with a target and an operand, and what NumPy does with their arrays.

@@ -9,10 +9,11 @@ import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.arrays import array_of
+from populations.binaries import BINARIES, Binary, category, common, made, trials
 from populations.comparing import host
 from populations.core import in_turn
 from populations.gradients import bytes_allocated_by
-from populations.pairs import BINARIES, CLASHING, Binary, category, common, made, pairs, trials
+from populations.pairs import CLASHING, pairs
 from populations.twins import NUMPY
 from populations.written import ALONE, IN_PLACE, THREE, WRITTEN
 
