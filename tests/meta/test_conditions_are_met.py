@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis.errors import UnsatisfiedAssumption
-from populations import ANY, LAYOUTS, containers, files, mixing, modules, statistics, twins
+from populations import ANY, LAYOUTS, containers, files, journeys, modules, statistics, twins
 from populations.core import after_any_history, lacking
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -148,14 +148,14 @@ def test_a_condition_that_no_kernel_meets_is_noticed():
 
 
 def test_copies_go_every_way_by_every_route_with_a_long_tensor_and_without_waiting():
-    must = mixing.journeys(twins()).must
+    must = journeys.journeys(twins()).must
     far = {(journey.route, journey.way) for journey in must if journey.twin.shape == (65537,)}
-    assert far == {(route, way) for route in ("there", "back", "across") for way in mixing.COPIES}
+    assert far == {(route, way) for route in ("there", "back", "across") for way in journeys.COPIES}
     assert {journey.twin.layout for journey in must if "non_blocking" in journey.way} == set(LAYOUTS)
     assert {(journey.route, journey.twin.second) for journey in must} == {
         (r, second) for r, _ in far for second in (0, 1)
     }
-    by = {(journey.route, journey.twin.shape) for journey in mixing.journeys(twins(ANY)).must}
+    by = {(journey.route, journey.twin.shape) for journey in journeys.journeys(twins(ANY)).must}
     assert by == {(route, shape) for route, _ in far for _, shape in by}  # no route goes in step with a shape
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, WRITABLE, agree, among, over, twins, untouched, whole
 from populations.comparing import accepted
-from populations.mixing import COPIES, CPU, current, finished, host_twin, journeys, spot
+from populations.journeys import COPIES, CPU, current, finished, host_twin, journeys, spot
 
 claim = pytest.mark.claim
 

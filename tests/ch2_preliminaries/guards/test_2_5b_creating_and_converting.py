@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
 from populations.creators import CREATORS, PATTERNS
-from populations.mixing import CPU, current, finished, host_twin, spot
+from populations.journeys import CPU, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 from populations.twins import pending
 

@@ -12,7 +12,7 @@ import torch
 from populations import EVERY_MODE, agree, among, over, twins, whole
 from populations.comparing import accepted
 from populations.files import OLDER, Way, archive, bits, filtered, layout_of, memory_of, savable_dtypes, ways
-from populations.mixing import CPU, current, host_twin, spot
+from populations.journeys import CPU, current, host_twin, spot
 from torch import nn
 from torch.serialization import default_restore_location
 

@@ -18,7 +18,7 @@ import torch
 from harness import devices
 from populations import EVERY_MODE, FLOATS, agree, among, over, twins
 from populations.initialisers import RELEASE
-from populations.mixing import CPU, host_twin
+from populations.journeys import CPU, host_twin
 from populations.operations import OPERATIONS
 from torch import nn
 

@@ -7,7 +7,8 @@ from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among
 from populations.along import TRIALS as ALONG
 from populations.comparing import accepted
 from populations.gradients import ALONE, SEVERAL, UNTRACKED
-from populations.mixing import COPIES, CPU, IN_PLACE, RESULTS, current, host_twin, journeys, refused, spot
+from populations.journeys import COPIES, CPU, current, host_twin, journeys, spot
+from populations.mixing import IN_PLACE, RESULTS, refused
 from populations.operations import TRIALS
 from populations.twins import FEW
 from torch import nn

@@ -8,7 +8,8 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host, untouched
-from populations.mixing import CPU, INTO, OF_TWO, WRITES, current, host_twin, refused, spot
+from populations.journeys import CPU, WRITES, current, host_twin, spot
+from populations.mixing import INTO, OF_TWO, refused
 from populations.twins import FEW, NUMPY
 
 claim = pytest.mark.claim

@@ -9,8 +9,9 @@ import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, among, each, over, twins, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
+from populations.journeys import CPU, current, host_twin, spot
 from populations.kinds import LAYERS, ROW
-from populations.mixing import CPU, current, host_twin, refused, spot
+from populations.mixing import refused
 from populations.modules import TREES, Tree, handed_out, holding, trees
 from populations.tasks import OPTIMIZERS, RECURRENT, TASKS, steps
 from populations.twins import FEW

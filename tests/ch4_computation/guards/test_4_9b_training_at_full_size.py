@@ -12,8 +12,8 @@ import pytest
 import torch
 from harness.measured import curve
 from populations import agree, among, over
+from populations.journeys import spot
 from populations.layers import relu
-from populations.mixing import spot
 from torch import nn
 
 claim = pytest.mark.claim
