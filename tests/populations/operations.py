@@ -6,7 +6,7 @@ included, whatever the layout.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,16 +104,10 @@ def chunked(x, w):
     return np.concatenate(back[::-1]).reshape(x.shape)
 
 
-def at(x: np.ndarray, place, w: np.ndarray) -> np.ndarray:
+def at(x: np.ndarray, places, w: np.ndarray) -> np.ndarray:
+    """What arrives at the elements of ``x`` in ``places``, of which some may be read more than once."""
     gradient = np.zeros(x.shape)
-    gradient[place] = w
-    return gradient
-
-
-def again(x: np.ndarray, places: Sequence[int] | np.ndarray, w: np.ndarray) -> np.ndarray:
-    """What arrives at elements of the last dimension, of which some are read more than once."""
-    gradient = np.zeros(x.shape)
-    np.add.at(gradient, (..., places), w)
+    np.add.at(gradient, places, w)
     return gradient
 
 
@@ -188,12 +182,12 @@ EXACT = [
     Operation(
         "an index twice",
         lambda x: x[..., torch.tensor([0, -1, 0], device=x.device)],
-        lambda x, w: again(x, [0, -1, 0], w),
+        lambda x, w: at(x, (..., [0, -1, 0]), w),
     ),
     Operation(
         "index_select",
         lambda x: x.index_select(-1, torch.from_numpy(halves(x.shape[-1])).to(x.device)),
-        lambda x, w: again(x, halves(x.shape[-1]), w),
+        lambda x, w: at(x, (..., halves(x.shape[-1])), w),
     ),
     Operation(
         "embedding",
@@ -231,7 +225,7 @@ EXACT = [
     Operation(
         "gather",
         lambda x: x.gather(-1, torch.from_numpy(halves(x.shape[-1])).to(x.device).expand(x.shape)),
-        lambda x, w: again(x, halves(x.shape[-1]), w),
+        lambda x, w: at(x, (..., halves(x.shape[-1])), w),
     ),
     # by way of the product of result and weight, up to 72 times 8
     Operation("prod", lambda x: torch.stack([x, x + 1]).prod(0), lambda x, w: w * (2 * x + 1), roundings=4, scale=576),
