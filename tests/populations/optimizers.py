@@ -19,7 +19,7 @@ from populations import places
 from populations.comparing import accepted, agree, untouched
 from populations.core import Population
 from populations.rounding import Rounded
-from populations.rules import DEFAULTS, RULES
+from populations.rules import DEFAULTS, OPTIONS, RULES
 from populations.twins import FLOATS, HALVES, LAYOUTS, WRITABLE, Twin
 
 WAYS = ("default", "for-loop", "foreach", "fused")
@@ -237,37 +237,6 @@ class Beside:
             array.agree(torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor)
             untouched(tensor)
 
-
-# One of each kind of option; the rates are large enough that every rounding of a step would show in the parameter.
-OPTIONS = {
-    "SGD": (
-        {"lr": 0.1},
-        {"lr": 0.3, "momentum": 0.9},
-        {"lr": 0.1, "momentum": 0.5, "dampening": 0.3, "weight_decay": 0.25},
-        {"lr": 0.2, "momentum": 0.9, "nesterov": True},
-        {"lr": 0.05, "momentum": 0.5, "maximize": True, "weight_decay": 0.5},
-    ),
-    "Adam": (
-        {"lr": 0.1},
-        {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25},
-        {"lr": 0.2, "amsgrad": True, "maximize": True, "betas": (0.5, 0.7)},
-    ),
-    "AdamW": (
-        {"lr": 0.1},
-        {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.01, "weight_decay": 0.25, "amsgrad": True},
-        {"lr": 0.2, "maximize": True, "weight_decay": 0.5},
-    ),
-    "RMSprop": (
-        {"lr": 0.1},
-        {"lr": 0.3, "alpha": 0.6, "eps": 0.01, "momentum": 0.5, "weight_decay": 0.25},
-        {"lr": 0.05, "centered": True, "alpha": 0.7, "eps": 0.5, "maximize": True},
-    ),
-    "Adagrad": (
-        {"lr": 0.5},
-        {"lr": 0.5, "lr_decay": 0.5, "weight_decay": 0.25, "initial_accumulator_value": 2.0, "eps": 0.01},
-        {"lr": 0.25, "maximize": True},
-    ),
-}
 
 # Steps that autograd could record: an implementation of their own
 DIFFERENTIABLE = tuple(
