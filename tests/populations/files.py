@@ -1,9 +1,8 @@
-"""Files: ways to write and read them, tensors of any bits, nested objects, and pickles that call functions."""
+"""Files: ways to write and read them, tensors of any bits, and nested objects."""
 
 import functools
 import io
 import itertools
-import os
 import pickle
 import tempfile
 import warnings
@@ -25,8 +24,6 @@ from populations.twins import LAYOUTS, SHAPES, arranged
 OLDER = "_use_new_zipfile_serialization"  # with False: the format before torch 1.6, pickles and numbers in one stream
 SINCE = {"mmap": (2, 1), "offset": (2, 14)}  # an archive that does not start the file: tried on 2.14; 2.5 reads none
 WAYS = ("memory", "Path", "text", "file", "offset", "mmap", "older memory", "older Path", "older offset")
-
-
 BY_DEFAULT = {} if torch.__version__ >= (2, 6) else {"weights_only": True}  # which is the default since torch 2.6
 
 
@@ -172,6 +169,17 @@ def memory_of(tensor: torch.Tensor) -> bytes:
     return torch.empty(0, dtype=torch.uint8, device="cpu").set_(tensor.untyped_storage()).numpy().tobytes()
 
 
+def archive(pickled: bytes, older: bool = False) -> bytes:
+    """A file as ``save`` writes it around a pickle without tensors; ``older``: that pickle alone."""
+    if older:
+        return b"\x80\x02" + pickled.removeprefix(b"\x80\x02")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as whole:
+        whole.writestr("x/data.pkl", b"\x80\x02" + pickled.removeprefix(b"\x80\x02"))
+        whole.writestr("x/version", "3\n")
+    return file.getvalue()
+
+
 # ── nested objects ──
 
 
@@ -245,57 +253,3 @@ def nested(*kinds: str) -> Population:
     inner = st.recursive(leaves, grown, max_leaves=8)
     met = tuple(recipe for recipe in NESTED if recipe[0] in kinds)
     return Population(met, grown(inner).filter(lambda recipe: recipe[0] in kinds))
-
-
-# ── hostile pickles: each call leaves ``trace``, a file or folder ──
-
-CALLS: dict[str, Callable[[str], tuple]] = {
-    "os.mkdir": lambda trace: (os.mkdir, trace),
-    "os.system": lambda trace: (os.system, f"mkdir '{trace}'"),
-    "builtins.exec": lambda trace: (exec, f"import os; os.mkdir({trace!r})"),
-    "builtins.eval": lambda trace: (eval, f"__import__('os').mkdir({trace!r})"),
-    "builtins.open": lambda trace: (open, trace, "w"),
-    "torch.save": lambda trace: (torch.save, None, trace),
-    "os.makedirs": lambda trace: (os.makedirs, trace),
-}
-SPELLINGS = [f"protocol {number}" for number in range(6)]
-SPELLINGS += ["among weights", "as a key", "INST", "OBJ", "second pickle"]
-
-
-class Call:
-    """Its pickle calls ``function(*arguments)``, which must be functions with a name and texts."""
-
-    def __init__(self, function: Callable, *arguments) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple:
-        return self.call
-
-
-def hostile(call: str, spelled: str, trace: str, older: bool) -> bytes:
-    """A file whose pickle makes the ``call``: as ``save`` writes it, or with opcodes that ``save`` does not use."""
-    payload = Call(*CALLS[call](trace))
-    if spelled in ("INST", "OBJ"):
-        function, *arguments = CALLS[call](trace)
-        texts = b"".join(b"N" if text is None else b"V%s\n" % text.encode("ascii") for text in arguments)
-        name = f"{function.__module__}\n{function.__name__}\n".encode()
-        return archive(b"(" + texts + b"i" + name + b"." if spelled == "INST" else b"(c" + name + texts + b"o.", older)
-    if spelled == "second pickle":  # an honest one, dropped from the stack, and what it hides
-        return archive(pickle.dumps([1, 2], 2)[:-1] + b"0" + pickle.dumps(payload, 2)[2:], older)
-    state = {"weight": torch.ones(2, 3, device="cpu"), "more": [{"deep": payload}]}
-    thing = {"among weights": state, "as a key": {(1, payload): 2}}.get(spelled, payload)
-    protocol = int(spelled[-1]) if spelled.startswith("protocol") else 2
-    file = io.BytesIO()
-    torch.save(thing, file, pickle_protocol=protocol, **{OLDER: not older})
-    return file.getvalue()
-
-
-def archive(pickled: bytes, older: bool = False) -> bytes:
-    """A file as ``save`` writes it around a pickle without tensors; ``older``: that pickle alone."""
-    if older:
-        return b"\x80\x02" + pickled.removeprefix(b"\x80\x02")
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as whole:
-        whole.writestr("x/data.pkl", b"\x80\x02" + pickled.removeprefix(b"\x80\x02"))
-        whole.writestr("x/version", "3\n")
-    return file.getvalue()

@@ -13,7 +13,8 @@ import torch
 from populations import EVERY_MODE, agree, among, in_turn, over
 from populations.comparing import accepted
 from populations.containers import ids
-from populations.files import CALLS, SPELLINGS, Way, filtered, hostile, ways
+from populations.files import Way, filtered, ways
+from populations.hostile import CALLS, SPELLINGS, hostile
 from populations.modules import TREES, attribute, tree, trees
 from torch import nn
 
