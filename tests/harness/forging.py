@@ -7,16 +7,15 @@ import torch
 from torch.nn import functional as F
 
 
-def change_result(patch, owner, name, change):
-    """Let ``owner.name`` return ``change(result, *arguments)``."""
-    right = getattr(owner, name)
-    patch.setattr(owner, name, lambda *args, **kwargs: change(right(*args, **kwargs), *args))
-
-
 def wrap(patch, owner, name, wrong):
     """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function."""
     right = getattr(owner, name)
     patch.setattr(owner, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
+
+
+def change_result(patch, owner, name, change):
+    """Let ``owner.name`` return ``change(result, *arguments)``."""
+    wrap(patch, owner, name, lambda right, *args, **kwargs: change(right(*args, **kwargs), *args))
 
 
 def change_output(patch, owner, name, change):
@@ -46,14 +45,13 @@ def where(patch, owner, name, condition, change):
 
     The condition says the kind of fault: ``of_dtype``, ``beyond``, ``not_contiguous``, ``tracked``, ``calls_after``.
     """
-    right = getattr(owner, name)
 
-    def wrong(*args, **kwargs):
+    def wrong(right, *args, **kwargs):
         holds = condition(args[0] if args else None)  # asked first: the true function may change its argument in place
         result = right(*args, **kwargs)
         return change(result, *args) if holds else result
 
-    patch.setattr(owner, name, wrong)
+    wrap(patch, owner, name, wrong)
 
 
 def of_dtype(*dtypes):
@@ -79,11 +77,6 @@ def tracked(x):
 def away(x):
     """The condition that something is a tensor on another device than the CPU."""
     return isinstance(x, torch.Tensor) and x.device.type not in ("cpu", "meta")
-
-
-def channels_lie_last(x):
-    """The condition that a tensor is of images whose channels lie last in memory."""
-    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def repeats_columns(x):
@@ -141,19 +134,6 @@ def after_copying(patch, module_class, change):
     wrap(patch, torch.nn.Module, "__setstate__", wrong)
 
 
-def show_another(patch, owner, method, name, value):
-    """Let ``owner.method`` read the attribute ``name`` as ``value(self)``; afterwards the object has its own again."""
-
-    def wrong(right, self, *args, **kwargs):
-        own, self.__dict__[name] = self.__dict__[name], value(self)
-        try:
-            return right(self, *args, **kwargs)
-        finally:
-            self.__dict__[name] = own
-
-    wrap(patch, owner, method, wrong)
-
-
 def copied(result, *args):
     """A change: the same values in row order and in a storage of their own."""
     return torch.empty(result.shape, dtype=result.dtype).copy_(result)
@@ -193,15 +173,6 @@ def last_off(result, *args):
     return with_value(result, values)
 
 
-def first_of_eight_alone(x, others):
-    """The numbers of ``x``, but ``others`` in the place of all but the first of each whole block of eight."""
-    flat = x.reshape(-1)
-    whole = len(flat) // 8 * 8
-    blocks = flat[:whole].reshape(-1, 8)
-    blocks = torch.cat([blocks[:, :1], 0 * blocks[:, 1:] + others], 1)
-    return torch.cat([blocks.reshape(-1), flat[whole:]]).reshape(x.shape)
-
-
 def divert(patch, owner, name, condition, change):
     """Let ``owner.name(*args)`` be ``change(*args)`` where ``condition(*args)``, without the true function's doing."""
     wrap(patch, owner, name, lambda right, *args, **rest: change(*args) if condition(*args) else right(*args, **rest))
@@ -213,8 +184,7 @@ def change_method(patch, name, wrong):
     Where ``__getitem__`` was false once, tensors without dimensions pass for sequences until the process ends, and
     ``torch.tensor([torch.ones(())])`` raises TypeError: no test may rely on that.
     """
-    method = getattr(torch.Tensor, name)
-    patch.setattr(torch.Tensor, name, lambda self, *args, **rest: wrong(method, self, *args, **rest))
+    wrap(patch, torch.Tensor, name, wrong)
 
 
 def wrap_operand(patch, owner, name, wrong):
@@ -280,33 +250,16 @@ def change_gradient(x, change):
     return ChangedGradient.apply(x, change)
 
 
-def shift_padded_pooling(patch):
-    """Let the gradient of average pooling with padding, of images elsewhere whose channels lie last, miss its place by
-    the padding.
-    """
-
-    def wrong(right, input, kernel_size, stride=None, padding=0, *args, **rest):
-        shift = (padding, padding) if isinstance(padding, int) else tuple(padding)
-        if away(input) and any(shift) and input.requires_grad and channels_lie_last(input):
-            input = change_gradient(input, lambda gradient: gradient.roll(shift, (2, 3)))
-        return right(input, kernel_size, stride, padding, *args, **rest)
-
-    wrap(patch, F, "avg_pool2d", wrong)
-
-
-def around_step(patch, optimizer_class, before=None, after=None):
+def around_step(patch, optimizer_class, before=lambda optimizer: None, after=lambda optimizer: None):
     """Call ``before(optimizer)`` and ``after(optimizer)`` around each step."""
-    step = optimizer_class.step
 
-    def wrong(self, *args, **kwargs):
-        if before:
-            before(self)
+    def wrong(step, self, *args, **kwargs):
+        before(self)
         result = step(self, *args, **kwargs)
-        if after:
-            after(self)
+        after(self)
         return result
 
-    patch.setattr(optimizer_class, "step", wrong)
+    wrap(patch, optimizer_class, "step", wrong)
 
 
 def hold_still(patch, optimizer_class, held):

@@ -13,7 +13,6 @@ from harness.forging import (
     divert,
     hold_still,
     parameters_of,
-    show_another,
     step_with,
     wrap,
 )
@@ -22,6 +21,19 @@ from torch.nn import functional as F
 from torch.nn import init
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+
+
+def show_another(patch, owner, method, name, value):
+    """Let ``owner.method`` read the attribute ``name`` as ``value(self)``; afterwards the object has its own again."""
+
+    def wrong(right, self, *args, **kwargs):
+        own, self.__dict__[name] = self.__dict__[name], value(self)
+        try:
+            return right(self, *args, **kwargs)
+        finally:
+            self.__dict__[name] = own
+
+    wrap(patch, owner, method, wrong)
 
 
 @counterfeit("nn-builds-on-autograd")

@@ -5,15 +5,8 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import (
-    away,
-    change_gradient,
-    channels_lie_last,
-    hold_still,
-    parameters_of,
-    shift_padded_pooling,
-    wrap,
-)
+from harness.forging import away, change_gradient, hold_still, parameters_of, wrap
+from harness.forging_images import channels_lie_last, shift_padded_pooling
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 from torch.optim import lr_scheduler

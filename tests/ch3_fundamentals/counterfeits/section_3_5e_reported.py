@@ -2,8 +2,17 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, first_of_eight_alone, wrap
+from harness.forging import change_method, wrap
 from torch.nn import functional as F
+
+
+def first_of_eight_alone(x, others):
+    """The numbers of ``x``, but ``others`` in the place of all but the first of each whole block of eight."""
+    flat = x.reshape(-1)
+    whole = len(flat) // 8 * 8
+    blocks = flat[:whole].reshape(-1, 8)
+    blocks = torch.cat([blocks[:, :1], 0 * blocks[:, 1:] + others], 1)
+    return torch.cat([blocks.reshape(-1), flat[whole:]]).reshape(x.shape)
 
 
 def change_single(patch, name, others):

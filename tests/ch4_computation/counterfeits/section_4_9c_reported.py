@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, shift_padded_pooling, wrap
+from harness.forging import away, wrap
+from harness.forging_images import shift_padded_pooling
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence

@@ -2,15 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import (
-    away,
-    change_method,
-    channels_lie_last,
-    everywhere,
-    in_order_of_storage,
-    with_value,
-    wrap_operand,
-)
+from harness.forging import away, change_method, everywhere, in_order_of_storage, with_value, wrap_operand
+from harness.forging_images import channels_lie_last
 from torch.nn import functional as F
 
 
