@@ -1,4 +1,4 @@
-"""4.6d State dicts: trees of modules and optimizers through files."""
+"""4.6d State dicts: trees of modules through files."""
 
 import contextlib
 import copy
@@ -144,107 +144,6 @@ def test_a_model_of_another_dtype_gets_each_value_rounded_once_to_its_own(saved,
 
     assert (target.weight.dtype, target.weight.device) == (into.dtype, place)
     agree(target.weight, as_held(as_held(numbers, saved.dtype), into.dtype))
-
-
-# ── optimizers ──
-
-
-@claim("state-dict-round-trips", truth=True)
-@over(kind=among("Adam", "Adagrad"), twin=twins(FLOATS, shapes=((),)))
-def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_parameter(kind, twin):
-    parameter = nn.Parameter(torch.ones(2, dtype=twin.dtype))
-    optimizer, other = (getattr(torch.optim, kind)([parameter]) for _ in range(2))
-    optimizer.state[parameter] = {name: torch.ones(2, dtype=twin.dtype) for name in ("exp_avg", "exp_avg_sq", "sum")}
-    optimizer.state[parameter]["step"] = torch.tensor(2049.0, dtype=torch.float32)  # which no half precision holds
-
-    other.load_state_dict(optimizer.state_dict())
-    assert other.state[parameter]["step"].item() == 2049
-
-
-def values_in(state):
-    """The values of all tensors in an optimizer's state dict, by the number of the parameter and their name."""
-    held = {(number, name): value for number, of in state["state"].items() for name, value in of.items()}
-    return {at: value.tolist() for at, value in held.items() if isinstance(value, torch.Tensor)}
-
-
-class Training:
-    """A small network and an optimizer of it, in one group or two, both as they are at the start."""
-
-    def __init__(self, kind, split):
-        self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1))
-        for number, parameter in enumerate(self.net.parameters(), 1):
-            parameter.data.copy_(torch.arange(1.0, parameter.numel() + 1).view(parameter.shape).sin() / number)
-        groups = [{"params": self.net[:2].parameters(), "lr": 0.03}, {"params": self.net[2:].parameters()}]
-        momentum = {"momentum": 0.9} if kind == "SGD" else {}
-        self.make = lambda groups: getattr(torch.optim, kind)(groups, lr=0.05, weight_decay=0.01, **momentum)
-        self.optimizer = self.make(groups if split else self.net.parameters())
-
-    def go_on(self):
-        """Take two steps; the first layer has no part in the one, so that its state stands behind the others'."""
-        x = torch.arange(24.0).view(6, 4).cos()
-        for frozen in (True, False):
-            self.net[0].requires_grad_(not frozen)
-            self.optimizer.zero_grad()
-            (self.net(x) - x[:, :1]).square().mean().backward()
-            self.optimizer.step()
-
-    def reached(self):
-        return [value.tolist() for value in self.net.state_dict().values()]
-
-
-@claim("state-dict-round-trips", truth=True)
-@over(kind=among("SGD", "Adam", "Adagrad"), split=among(False, True))
-def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, split):
-    way = Way("older memory" if split else "Path")
-    first, resumed, forgetful = (Training(kind, split) for _ in range(3))
-    first.go_on()
-    net, state = way.round_trip([first.net.state_dict(), first.optimizer.state_dict()])
-    for group in resumed.optimizer.param_groups:  # settings are restored too
-        group.update({key: 9.0 for key, value in group.items() if type(value) in (bool, float, tuple)})
-    resumed.net.load_state_dict(net)
-    forgetful.net.load_state_dict(net)
-    resumed.optimizer.load_state_dict(state)
-    loaded = resumed.optimizer.state_dict()
-    assert loaded["param_groups"] == state["param_groups"]
-    assert values_in(loaded) == values_in(state)
-
-    for training in (first, resumed, forgetful):
-        training.go_on()
-    assert resumed.reached() == first.reached()
-    assert forgetful.reached() != first.reached()
-    with pytest.raises(ValueError, match="parameter group"):
-        first.make([nn.Parameter(torch.ones(1))]).load_state_dict(state)
-
-
-def stepped(name):
-    """An optimizer of this kind that has made one step, with a momentum if it is given one."""
-    parameter = nn.Parameter(torch.ones(3))
-    optimizer = getattr(torch.optim, name)([parameter], lr=0.5, **({"momentum": 0.5} if name == "SGD" else {}))
-    parameter.grad = torch.ones(3)
-    optimizer.step()
-    return optimizer
-
-
-@claim("state-dict-is-no-copy")
-@claim("state-dict-round-trips", truth=True)
-@over(name=among("SGD", "Adam", "AdamW", "RMSprop", "Adagrad"))
-def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_in_who_loads_it_but_in_no_copy(name):
-    """Who loads it shares it since torch 2.1; in 2.0 load_state_dict copied. Of pytorch#196083."""
-    first, sharing, apart = stepped(name), stepped(name), stepped(name)
-    state = first.state_dict()
-    kept, before = copy.deepcopy(state), values_in(state)
-    sharing.load_state_dict(state)
-    apart.load_state_dict(copy.deepcopy(state))
-
-    apart.step()
-    assert before
-    assert values_in(state) == before
-    sharing.step()
-    assert (values_in(state) != before) == (RELEASE >= (2, 1))
-    last = values_in(state)
-    first.step()
-    assert not any(value == last[key] for key, value in values_in(state).items())
-    assert values_in(kept) == before
 
 
 SINGLES = [Twin(torch.float32, shape, "channels last") for shape in ((), (3, 0, 2), (2, 3, 2, 2), (257,), (65_537,))]
