@@ -293,10 +293,3 @@ def test_a_large_target_is_written_once_where_it_lies(dtype, how):
     assert bytes_allocated_by(lambda: [write(*pair) for pair in pairs]) == 0
     for (table, _), read in zip(pairs, reads):
         agree(table, expect(np.ones((100, 200)), read))
-
-
-@claim("broadcasting-matches-shapes")
-@over(EVERY_MODE, pair=pairs((torch.float32, torch.int64)))
-def test_operands_may_be_given_by_name(pair):
-    x, a, y, b = pair
-    agree(torch.add(other=y, input=torch.mul(input=x, other=y)), a * b + b)

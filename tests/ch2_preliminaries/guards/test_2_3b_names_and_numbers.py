@@ -1,4 +1,4 @@
-"""2.3 Broadcasting under other names, and numbers that divide or bound every element."""
+"""2.3 Broadcasting under other names and of operands given by name, and numbers that divide or bound every element."""
 
 import math
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.functions import FLOATING
+from populations.pairs import pairs
 
 claim = pytest.mark.claim
 
@@ -33,6 +34,13 @@ def test_an_operation_under_any_other_name_repeats_operands_as_well(name, shapes
     (x, a), (y, b) = (Twin(dtype, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
     for function in (getattr(torch, name), getattr(torch.Tensor, name)):
         agree(function(x, y), ALIASES[name](a, b), 4)  # of the angle; others are exact or rounded once
+
+
+@claim("broadcasting-matches-shapes")
+@over(EVERY_MODE, pair=pairs((torch.float32, torch.int64)))
+def test_operands_may_be_given_by_name(pair):
+    x, a, y, b = pair
+    agree(torch.add(other=y, input=torch.mul(input=x, other=y)), a * b + b)
 
 
 @claim("broadcasting-matches-shapes")
