@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 import torch
 from hypothesis import assume
-from populations import EVERY_MODE, FLOATS, HALVES, Twin, among, each, in_turn, optimizers, over, whole
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, Twin, among, each, in_turn, optimizers, over, whole
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe
 from populations.schedulers import SCHEDULERS
 from torch import nn
@@ -17,7 +17,6 @@ claim = pytest.mark.claim
 
 THREE = ("SGD", "Adam", "RMSprop")
 LATER = ("Adagrad",) if torch.__version__ >= (2, 12) else ()  # before, it did not know what was added later
-FULL = tuple(dtype for dtype in FLOATS if dtype not in HALVES)
 BODY, HEAD = Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (5,), "offset", seed=1)
 FREE = Twin(torch.float32, (), seed=2)
 
@@ -90,7 +89,7 @@ def test_every_group_is_printed_with_all_its_own_options_in_full_as_they_are_now
 
 @claim("parameter-groups-have-own-learning-rates", "sgd-step-subtracts-scaled-mean-gradient")
 @claim("optim-offers-sgd-adam-rmsprop", "step-updates-parameters")
-@over(optimizer=optimizers(*THREE, "AdamW", *LATER, dtypes=FULL), old=each(False, True))
+@over(optimizer=optimizers(*THREE, "AdamW", *LATER, dtypes=SINGLE_AND_DOUBLE), old=each(False, True))
 def test_each_group_steps_by_its_own_rate_and_options_also_one_that_was_added_later_and_beside_an_empty_one(
     optimizer, old
 ):
@@ -183,7 +182,7 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
 @over(
     case=in_turn(
         # so that each scheduler meets an optimizer that has a state, with rates of both kinds
-        optimizers(*THREE, dtypes=FULL, turn=2, tensors=(False, True)).also(
+        optimizers(*THREE, dtypes=SINGLE_AND_DOUBLE, turn=2, tensors=(False, True)).also(
             *(Recipe("Adam", (("lr", 0.1),)) for _ in SCHEDULERS),
             *(Recipe("Adam", (("lr", 0.1),), tensors=True) for _ in SCHEDULERS),
         ),
@@ -274,11 +273,8 @@ def test_each_optimizer_steps_what_was_added_later_but_for_adagrad_before_torch_
     assert (later == 1).tolist() == [lost] * 2
 
 
-NEXT = ("AdamW", "Adam", "Adagrad")
-
-
 @claim("new-optimizer-loses-momentum", "step-updates-parameters")
-@over(optimizer=optimizers(*THREE, dtypes=FULL))
+@over(optimizer=optimizers(*THREE, dtypes=SINGLE_AND_DOUBLE))
 def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimizer):
     both = optimizer.on([HEAD, Twin(torch.float32, (2, 3, 2, 2), "channels last", seed=3)])
     for _ in range(3):
@@ -289,7 +285,8 @@ def test_a_new_optimizer_begins_its_rule_anew_and_a_reloaded_one_goes_on(optimiz
     both.step()
     both.agree()
     groups = both.optimizer.param_groups  # of which one can be built as well
-    for name, given in ((optimizer.name, groups), (optimizer.name, None), *((name, None) for name in NEXT)):
+    anew = [(optimizer.name, groups), *((name, None) for name in (optimizer.name, "AdamW", "Adam", "Adagrad"))]
+    for name, given in anew:
         both.renew(name, given)
         assert len(both.optimizer.state) == (len(both.tensors) if name == "Adagrad" else 0)  # which fills it at once
         both.step()
