@@ -18,7 +18,7 @@ from torch import nn
 
 from populations.changes import COPYING
 from populations.comparing import accepted
-from populations.core import EVERY_MODE
+from populations.core import EVERY_MODE, after_any_history
 
 LENGTHS = (0, 1, 3, 11)  # of eleven, two have names of two digits
 # Parts of a list: all, without its ends, from the back, from past its end, in steps that leave some out
@@ -253,16 +253,17 @@ def adds_like_a_list(container: nn.Module, twin: list) -> None:
     assert (type(total), ids(total), ids(container)) == (type(container), ids(twin + other), ids(twin))
 
 
-def looks(kind: str) -> list[Callable]:
-    """What a container of this kind must pass beside its Python twin."""
+def compare(kind: str, container: nn.Module, twin: list | dict) -> None:
+    """Raise AssertionError unless a container of this kind passes all that it must beside its Python twin."""
     look, added = like_a_dict if kind.endswith("Dict") else like_a_list, [adds_like_a_list]
     further = {"Sequential": [spells, *added], "ModuleList": added, "ParameterDict": [unites_like_a_dict]}
-    return [*further.get(kind, []), look]  # it is run before anything else has looked at what was edited
+    for each in (*further.get(kind, []), look):  # it is run before anything else has looked at what was edited
+        each(container, twin)
 
 
 def edited_alike(kind: str) -> None:
-    """Raise AssertionError unless a container of none, three or eleven members is like its twin after an edit, then one
-    with a member that it has, which then joins once more, and the first edit again, one of the middle two a copy's.
+    """Raise AssertionError unless a container is like its twin after any history of edits; and of none, three or eleven
+    members after an edit, then one with a member that it has, which joins once more, and the first again, some copied.
     """
     named, (one, other) = kind.endswith("Dict"), COPYING.values()
     ways = ((one, tuple), (tuple, other), (other, tuple), (tuple, one))  # each edit meets three of them
@@ -273,8 +274,8 @@ def edited_alike(kind: str) -> None:
         for each, used, copied in zip((edit, edit, joins, edit), (0, 1, 1, 0), (tuple, *ways[number % 4], tuple)):
             container, twin = copied((container, twin))  # together, so that they hold the same members
             edited(each, container, twin, ats[used], fresh(kind, twin, used))
-            for look in looks(kind):
-                look(container, twin)
+            compare(kind, container, twin)
+    after_any_history(history(kind))
 
 
 def history(kind: str) -> type[RuleBasedStateMachine]:
@@ -294,7 +295,6 @@ def history(kind: str) -> type[RuleBasedStateMachine]:
             if len(self.twin) > 2 * LENGTHS[-1]:  # a ParameterList only grows; another life begins
                 self.start(1)
             edited(edit, self.container, self.twin, at, fresh(kind, self.twin, used))
-            for look in looks(kind):
-                look(self.container, self.twin)
+            compare(kind, self.container, self.twin)
 
     return History
