@@ -160,8 +160,7 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
         assert list(state) == ["0." * depth + name for name in ("weight", "bias", *saved)]
         for name in saved:
             agree(state["0." * depth + name], array)
-    assert len(list(net.parameters())) == 2
-    assert len(list(net.buffers())) == 4
+    assert (len(list(net.parameters())), len(list(net.buffers()))) == (2, 4)
     converted = torch.float16 if tensor.is_floating_point() else tensor.dtype
     net.to("meta").to(torch.float16)
     assert {(buffer.dtype, buffer.device.type) for buffer in net.buffers()} == {(converted, "meta")}
