@@ -159,8 +159,7 @@ def test_each_operation_objects_in_its_own_way_or_not_at_all():
 def test_a_module_list_is_appended_to_indexed_and_printed(capsys):
     net = nn.ModuleList([nn.Linear(4, 3), nn.ReLU()])
     net.append(nn.Linear(3, 2))
-    print(net[-1])
-    print(net)
+    print(net[-1], net, sep="\n")
 
     assert capsys.readouterr().out.splitlines() == [
         "Linear(in_features=3, out_features=2, bias=True)",
@@ -250,9 +249,7 @@ def test_the_layers_in_a_python_list_do_not_belong_to_the_network():
 def test_a_module_dict_is_added_to_and_read_by_key_and_as_attributes(capsys):
     net = nn.ModuleDict({"linear": nn.Linear(4, 3), "act": nn.ReLU()})
     net["output"] = nn.Linear(3, 2)
-    print(net["linear"])
-    print(net.output)
-    print(net)
+    print(net["linear"], net.output, net, sep="\n")
 
     assert capsys.readouterr().out.splitlines() == [
         "Linear(in_features=4, out_features=3, bias=True)",
