@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from populations.initialisers import RELEASE
+from populations.twins import arranged
 
 MANY = np.arange(4_100) % 3  # which times 20 elements are more than 16 bits count
 # ``PLACES[name](of)`` is an index; ``of`` makes what a list of numbers or truth values is there: a tensor, an array.
@@ -73,8 +74,14 @@ def of_arrays(numbers):
     return np.asarray(numbers)
 
 
-def on(device: torch.device) -> Callable:
-    return lambda numbers: torch.tensor(numbers, device=device)
+def on(device: torch.device, layout: str = "contiguous") -> Callable:
+    """What makes tensors on ``device``, which lie there as a twin of this layout does."""
+
+    def of(numbers) -> torch.Tensor:
+        buffer, strides, offset = arranged(np.asarray(numbers), layout)
+        return torch.from_numpy(buffer).to(device).as_strided(np.shape(numbers), strides, offset)
+
+    return of
 
 
 # Writes by places along columns: of a matrix x of at least three columns, in place, and of its array.

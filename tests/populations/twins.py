@@ -61,6 +61,7 @@ SHAPES = (
     (2, 1025),
     (65537,),
 )
+TALL = (300, 2)  # more rows than a block has, of few columns
 FEW = ((), (15,), (2, 3), (3, 0, 2), (2, 3, 2, 2), (257,))  # one of each kind: a number, a row, none, images, many
 ANY = (*FLOATS, *WHOLE, torch.int16, torch.int8, torch.bool, torch.complex64, torch.complex128)
 KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take some 60 MB at most; 32 larger ones, 50 MB
@@ -259,7 +260,7 @@ def twins(
 
     Every run meets each dtype with each layout, with each of ``shapes`` whose rank lies in ``ranks``, with each of
     ``kinds`` and on either device, and the first dtype with a matrix of one number; last, each dtype in the layouts
-    RARER. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
+    RARER, and TALL. Drawn are other shapes of these ranks too, unless ``shapes`` are given.
     """
     values, (low, high) = (values,) if isinstance(values, str) else values, ranks
     met = [shape for shape in shapes if low <= len(shape) <= high]
@@ -293,6 +294,10 @@ def twins(
             (rarer if layout in RARER else must).append(twin)
     if shapes is SHAPES and low <= 2 <= high:  # a single number that has dimensions
         must += [Twin(dtypes[0], (1, 1), layouts[0], values[0], grad=grad[-1], kind=kind) for kind in kinds]
+        rarer += [
+            Twin(dtype, TALL, layouts[turn % len(layouts)], values[0], grad=grad[-1], kind=kinds[0])
+            for turn, dtype in enumerate(dtypes)
+        ]
     drawn = [st.sampled_from(met)]
     if shapes is SHAPES:
         drawn.append(hnp.array_shapes(min_dims=low, max_dims=high, min_side=0, max_side=4))

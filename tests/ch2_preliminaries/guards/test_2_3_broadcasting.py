@@ -7,7 +7,19 @@ from itertools import compress, product
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
+from populations import (
+    EVERY_MODE,
+    FLOATS,
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    Twin,
+    agree,
+    among,
+    each,
+    over,
+    twins,
+    untouched,
+)
 from populations.arrays import array_of
 from populations.binaries import BINARIES, Binary, category, common, made, trials
 from populations.comparing import host
@@ -66,7 +78,13 @@ NUMBERS = {
 @claim("broadcasting-matches-shapes")
 @over(
     EVERY_MODE,
-    twin=twins((*NUMERIC, torch.complex64), shapes=((), (0,), (9,), (2, 3, 4, 5)), values=("small", "quarters")),
+    twin=twins((*NUMERIC, torch.complex64), shapes=((), (0,), (9,), (2, 3, 4, 5)), values=("small", "quarters")).rarely(
+        *(
+            Twin(dtype, shape, "gappy")
+            for dtype in SINGLE_AND_DOUBLE
+            for shape in ((300, 2), (2, 1031), (2, 3, 2, 3, 2))
+        )
+    ),
     form=among(*NUMBERS),
     binary=each(*NUMBERED),
 )

@@ -17,17 +17,19 @@ pytestmark = pytest.mark.usefixtures("products_in_full")
 SHAPES = ((3, 4, 5), (3, 4), (3, 4, 2, 2))
 
 
-def index_of(place, x):
-    """The place's index in a tensor, and in an array: of its first dimensions where it has not enough."""
+def index_of(place, x, twin):
+    """The place's index in a tensor, in layouts that take turns, and in an array: of its first dimensions where it has
+    not enough.
+    """
     name = place if x.dim() > 2 or place not in DEEP else "pairs"
-    return PLACES[name](on(x.device)), PLACES[name](of_arrays)
+    return PLACES[name](on(x.device, WRITABLE[twin.seed % len(WRITABLE)])), PLACES[name](of_arrays)
 
 
 @claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
 @over(EVERY_MODE, place=each(*PLACES), twin=twins(ANY, LAYOUTS, SHAPES, kinds=("tensor",)))
 def test_an_index_chooses_the_elements_that_it_chooses_of_an_array(place, twin):
     x, array = twin
-    here, there = index_of(place, x)
+    here, there = index_of(place, x, twin)
 
     chosen = x[here]
     agree(chosen, array[there])
@@ -38,7 +40,7 @@ def test_an_index_chooses_the_elements_that_it_chooses_of_an_array(place, twin):
 @over(place=each(*PLACES), twin=twins(SINGLE_AND_DOUBLE, LAYOUTS, SHAPES, grad=(True,), kinds=LEAVES))
 def test_every_element_gets_as_its_gradient_the_sum_over_the_places_where_it_was_chosen(place, twin):
     x, array = twin
-    here, there = index_of(place, x)
+    here, there = index_of(place, x, twin)
     chosen = x[here]
     chosen.backward(torch.ones_like(chosen))
 
@@ -51,7 +53,7 @@ def test_every_element_gets_as_its_gradient_the_sum_over_the_places_where_it_was
 @over(EVERY_MODE, place=each(*PLACES), twin=twins(ANY, WRITABLE, SHAPES, kinds=("tensor",)))
 def test_an_index_writes_what_is_repeated_there_and_nothing_elsewhere(place, twin):
     x, array = twin
-    here, there = index_of(place, x)
+    here, there = index_of(place, x, twin)
     one = np.ones(array[there].shape[-1:], array.dtype)
 
     x[here] = 0

@@ -54,6 +54,40 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long
     both.agree()
 
 
+LARGE = (((300, 2), "transposed"), ((2, 1300), "contiguous"), ((2, 3, 4, 5), "channels last"), ((1,), "offset"))
+
+
+@claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
+@over(optimizer=optimizers(ways=WAYS[1:], turn=1, turns=3))
+def test_under_every_option_parameters_of_many_rows_or_columns_and_of_images_move_by_the_rule(optimizer):
+    both = optimizer.on([Twin(torch.float32, shape, layout) for shape, layout in LARGE])
+    both.step()
+    both.step()
+    both.agree()
+
+
+@claim("step-updates-parameters")
+@over(name=each("Rprop", *OTHERS[:5]), dtype=among(torch.float32, torch.bfloat16))
+def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_one_after_the_other(name, dtype):
+    """But for the order of a few roundings, in three steps of at most a half."""
+    (one, _), (other, _) = (
+        [list(parts) for parts in zip(*(Twin(dtype, *each, grad=True, kind="parameter") for each in LARGE))]
+        for _ in range(2)
+    )
+    optimizers_of = []
+    for parameters, foreach in ((one, False), (other, True)):
+        with ordinary():
+            optimizers_of.append(getattr(torch.optim, name)(parameters, lr=0.5, foreach=foreach))
+    for step in range(3):
+        for parameters, optimizer in zip((one, other), optimizers_of):
+            for parameter, (shape, layout) in zip(parameters, LARGE):
+                parameter.grad, _ = Twin(dtype, shape, layout, "fractions", seed=step)
+            with ordinary():
+                optimizer.step()
+    for w, v in zip(one, other):
+        agree(w, host(v), 32, 8)
+
+
 @claim("step-updates-parameters", truth=True)
 @over(name=among("Adam", "AdamW"), dtype=among(*COMPLEX))
 def test_fused_refuses_complex_parameters_and_before_torch_2_1_so_do_amsgrad_and_adam_s_decay_by_foreach(name, dtype):
