@@ -6,16 +6,13 @@ included, whatever the layout.
 """
 
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import strategies as st
 from torch.nn import functional as F
-
-from populations.core import Population
-from populations.twins import LEAVES, SINGLE_AND_DOUBLE, Twin, twins
 
 # A device's functions are within 4 units in the last place, 8 roundings, of the true value; a square doubles that, and
 # four operations at most come after.
@@ -28,6 +25,7 @@ class Operation:
 
     ``values`` are those for which the pull is right (see Twin). The device's gradient may be off by ``roundings``, of
     numbers of the size ``scale`` (see agree): 0 where every step is exact for the small whole numbers of twins.
+    Of k times the operand it makes k ** ``degree`` times the result; where it does not, that is 0.
     """
 
     name: str
@@ -36,27 +34,13 @@ class Operation:
     values: str = "small"
     roundings: int = 0
     scale: float = 0
+    degree: int = 1
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
     def _repr_pretty_(self, printer, cycle: bool) -> None:
         printer.text(repr(self))  # Hypothesis would print every field
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A recipe: ``operation, twin = trial``, the twin with values for which the operation's pull is right."""
-
-    operation: Operation
-    twin: Twin
-
-    def __iter__(self) -> Iterator:
-        yield self.operation
-        yield self.twin.but(values=self.operation.values)
-
-    def lacking(self) -> str | None:
-        return self.twin.lacking()
 
 
 def pattern(x, count: int):
@@ -126,7 +110,7 @@ def sigmoid_slope(x):
 
 def by_element(name: str, slope: Callable, values: str = "small", scale: float = 0) -> list[Operation]:
     """A function of each element, as ``torch.exp(x)`` and as ``x.exp()``."""
-    rest = {"values": values, "roundings": FUNCTION, "scale": scale}
+    rest = {"values": values, "roundings": FUNCTION, "scale": scale, "degree": 0}
     return [
         Operation(f"torch.{name}", lambda x: getattr(torch, name)(x), lambda x, w: w * slope(x), **rest),
         Operation(f"x.{name}()", lambda x: getattr(x, name)(), lambda x, w: w * slope(x), **rest),
@@ -148,11 +132,14 @@ EXACT = [
     Operation("-x", lambda x: -x, lambda x, w: -w),
     Operation("relu", lambda x: torch.relu(x), lambda x, w: w * (x > 0)),
     Operation("abs", lambda x: x.abs(), lambda x, w: w * np.sign(x)),
-    Operation("x * x", lambda x: x * x, lambda x, w: 2 * x * w),
-    Operation("x ** 2", lambda x: x**2, lambda x, w: 2 * x * w),
+    Operation("x * x", lambda x: x * x, lambda x, w: 2 * x * w, degree=2),
+    Operation("x ** 2", lambda x: x**2, lambda x, w: 2 * x * w, degree=2),
     Operation("x + x", lambda x: x + x, lambda x, w: 2 * w),
-    Operation("number - x", lambda x: 3 - x, lambda x, w: -w),
-    Operation("tensor - x", lambda x: pattern(x, 5) - x, lambda x, w: -w),
+    Operation("x + fraction", lambda x: x + 0.5, lambda x, w: w, degree=0),
+    Operation("x * fraction", lambda x: x * 0.5, lambda x, w: w / 2),
+    Operation("x / fraction", lambda x: x / 0.25, lambda x, w: 4 * w),
+    Operation("number - x", lambda x: 3 - x, lambda x, w: -w, degree=0),
+    Operation("tensor - x", lambda x: pattern(x, 5) - x, lambda x, w: -w, degree=0),
     Operation("x * tensor", lambda x: x * pattern(x, 5), lambda x, w: w * numbers(x, 5)),
     Operation("x / tensor", lambda x: x / pattern(x, 2), lambda x, w: w / numbers(x, 2)),
     Operation("torch.mul", lambda x: torch.mul(pattern(x, 5), x), lambda x, w: w * numbers(x, 5)),
@@ -173,7 +160,7 @@ EXACT = [
     Operation(
         "mean(dim=0)", lambda x: x.mean(dim=0), lambda x, w: np.broadcast_to(w / max(len(x), 1), x.shape), "small", 2
     ),
-    Operation("amax", lambda x: torch.stack([x, x + 1]).amax(0), lambda x, w: w),
+    Operation("amax", lambda x: torch.stack([x, x + 1]).amax(0), lambda x, w: w, degree=0),
     Operation("where", lambda x: torch.where(x > 2, x, 5 * x), lambda x, w: w * np.where(x > 2, 1, 5)),
     Operation("transpose", lambda x: x[..., None].transpose(0, -1), lambda x, w: w.swapaxes(0, -1)[..., 0]),
     Operation("x[-1:]", lambda x: x[-1:], lambda x, w: at(x, slice(-1, None), w)),
@@ -211,14 +198,16 @@ EXACT = [
     Operation("half()", lambda x: x.float() if x.dtype == torch.float16 else x.half(), lambda x, w: w),
     Operation("bfloat16()", lambda x: (2 * x).bfloat16(), lambda x, w: 2 * w),
     Operation("cumsum", lambda x: torch.stack([x, 2 * x, 3 * x]).cumsum(0), lambda x, w: w[0] + 3 * w[1] + 6 * w[2]),
-    Operation("clamp", lambda x: x.clamp(-2.5, 3.5), lambda x, w: w * (np.abs(x - 0.5) < 3)),
-    Operation("minimum", lambda x: torch.minimum(x, 5 - 2 * x), lambda x, w: w * np.where(x < 5 - 2 * x, 1, -2)),
+    Operation("clamp", lambda x: x.clamp(-2.5, 3.5), lambda x, w: w * (np.abs(x - 0.5) < 3), degree=0),
+    Operation(
+        "minimum", lambda x: torch.minimum(x, 5 - 2 * x), lambda x, w: w * np.where(x < 5 - 2 * x, 1, -2), degree=0
+    ),
     Operation(
         "einsum",
         lambda x: torch.einsum("bij,ijk->bik", x.reshape(1, -1, x.shape[-1]), columns_for_each_row(x)) + 0,
         by_columns,
     ),
-    Operation("x ** 0", lambda x: x**0 + 0 * x, lambda x, w: 0 * w),
+    Operation("x ** 0", lambda x: x**0 + 0 * x, lambda x, w: 0 * w, degree=0),
     Operation("flip", lambda x: x.flip(-1), lambda x, w: w[..., ::-1]),
     Operation("roll", lambda x: x.roll(1, -1), lambda x, w: np.roll(w, -1, -1)),
     Operation("repeat", lambda x: x.repeat(2, *[1] * (x.dim() - 1)), lambda x, w: w.reshape(2, *x.shape).sum(0)),
@@ -228,72 +217,50 @@ EXACT = [
         lambda x, w: at(x, (..., halves(x.shape[-1])), w),
     ),
     # by way of the product of result and weight, up to 72 times 8
-    Operation("prod", lambda x: torch.stack([x, x + 1]).prod(0), lambda x, w: w * (2 * x + 1), roundings=4, scale=576),
-    Operation("masked_fill", lambda x: x.masked_fill(x > 2, 7), lambda x, w: w * (x <= 2)),
-    Operation("lerp", lambda x: torch.lerp(x, pattern(x, 5), 0.5), lambda x, w: w / 2),
-    Operation("square", lambda x: torch.square(x), lambda x, w: 2 * x * w),
+    Operation(
+        "prod",
+        lambda x: torch.stack([x, x + 1]).prod(0),
+        lambda x, w: w * (2 * x + 1),
+        roundings=4,
+        scale=576,
+        degree=0,
+    ),
+    Operation("masked_fill", lambda x: x.masked_fill(x > 2, 7), lambda x, w: w * (x <= 2), degree=0),
+    Operation("lerp", lambda x: torch.lerp(x, pattern(x, 5), 0.5), lambda x, w: w / 2, degree=0),
+    Operation("square", lambda x: torch.square(x), lambda x, w: 2 * x * w, degree=2),
     Operation(
         "addcmul", lambda x: torch.addcmul(x, x, pattern(x, 3), value=2), lambda x, w: w * (1 + 2 * numbers(x, 3))
     ),
     Operation("unbind", lambda x: sum(x.unsqueeze(-1).expand(*x.shape, 3).unbind(-1)), lambda x, w: 3 * w),
     Operation("flattened chunks", lambda x: torch.cat(x.reshape(-1).chunk(3)[::-1]), chunked),
     Operation("torch.chunk", lambda x: torch.cat(torch.chunk(x.reshape(-1), 3)[::-1]), chunked),
-    Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0)),
+    Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0), degree=0),
     Operation("in place through a view", through_a_view, lambda x, w: w * np.where(np.arange(x.shape[-1]), 1, 10)),
     Operation("assigned to a slice", assigned_rows, lambda x, w: 3 * w),
+    Operation("y += x", lambda x: operator.iadd(2 * x, x), lambda x, w: 3 * w),
+    Operation("y -= x", lambda x: operator.isub(3 * x, x), lambda x, w: 2 * w),
+    Operation("y *= number", lambda x: operator.imul(2 * x, 3), lambda x, w: 6 * w),
+    Operation("y *= tensor", lambda x: operator.imul(2 * x, pattern(x, 3)), lambda x, w: 2 * w * numbers(x, 3)),
+    Operation("y += number", lambda x: operator.iadd(2 * x, 3), lambda x, w: 2 * w, degree=0),
+    Operation("y.zero_()", lambda x: x + (2 * x).zero_(), lambda x, w: w),
+    Operation("y /= number", lambda x: operator.itruediv(2 * x, 4), lambda x, w: w / 2),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
     Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3)), lambda x, w: w / 2 ** numbers(x, 3)),
-    Operation("clamp by a tensor", lambda x: x.clamp(torch.full_like(x, -2.5)), lambda x, w: w * (x > -2.5)),
+    Operation("clamp by a tensor", lambda x: x.clamp(torch.full_like(x, -2.5)), lambda x, w: w * (x > -2.5), degree=0),
 ]
 # Their results are too large for another function of them, or empty, or may have no dimensions.
 LARGE = [
-    Operation("x @ x", lambda x: x.reshape(1, -1) @ x.reshape(-1, 1), lambda x, w: 2 * x * w[0, 0]),
-    Operation("number ** x", lambda x: 2.0**x, lambda x, w: w * math.log(2) * 2.0**x, roundings=FUNCTION),
+    Operation("x @ x", lambda x: x.reshape(1, -1) @ x.reshape(-1, 1), lambda x, w: 2 * x * w[0, 0], degree=2),
+    Operation("number ** x", lambda x: 2.0**x, lambda x, w: w * math.log(2) * 2.0**x, roundings=FUNCTION, degree=0),
     Operation(
         "tensor ** x",  # of base 0, too: the slope of 0 ** x is 0 where x is positive
         lambda x: (pattern(x, 3) - 1) ** x,
         lambda x, w: w * np.log(np.maximum(numbers(x, 3) - 1, 1)) * np.maximum(numbers(x, 3) - 1, 1) ** x,
         "positive",
         FUNCTION,
+        degree=0,
     ),
     Operation("unsqueeze beside nothing", lambda x: x.unsqueeze(-1) + x.new_ones(0), lambda x, w: 0 * x),
     Operation("squeeze", lambda x: x.unsqueeze(1).squeeze(), lambda x, w: w.reshape(x.shape)),
 ]
 OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)
-
-HALF = torch.float16 if torch.__version__ >= (2, 2) else torch.bfloat16  # of which the CPU has more before torch 2.2
-TRACKABLE = (*SINGLE_AND_DOUBLE, torch.bfloat16, *{HALF} - {torch.bfloat16})
-KINDS = (
-    Twin(torch.float32, (7,), grad=True),
-    Twin(torch.bfloat16, (2, 3, 4, 5), "channels last", second=True, grad=True, seed=1),
-    Twin(torch.float64, (33, 35), "transposed", grad=True, seed=2),
-    Twin(torch.float32, (3, 0, 2), "gappy", second=True, grad=True),
-    Twin(torch.float32, (2, 1025), "offset", grad=True, seed=3),
-    Twin(HALF, (13,), "gappy", grad=True, seed=4),
-)
-RARER = (
-    Twin(torch.float32, (3, 33), "expanded columns", grad=True, seed=5),
-    Twin(torch.float64, (2, 3, 4), "batch second", grad=True, seed=6),
-)
-# A fault is one operation's, at one size, layout, dtype or device: each operation meets each dtype, and one long row.
-TRIALS = Population(
-    (
-        *(Trial(each, KINDS[kind]) for turn, each in enumerate(OPERATIONS) for kind in (1, 2, 4, 5, 3 * (turn % 2))),
-        *(Trial(each, Twin(torch.float32, (), grad=True, seed=8)) for each in FUNCTIONS),
-        *(Trial(each, Twin(torch.float32, (65_537,), grad=True)) for each in EXACT if each.name in ("sum()", "square")),
-    ),
-    st.builds(
-        Trial,
-        st.sampled_from(OPERATIONS),
-        twins(TRACKABLE, shapes=((5,), (2, 3), (2, 1, 3, 1, 2), (2, 1025)), grad=(True,), kinds=LEAVES).more,
-    ),
-    rarer=tuple(Trial(each, kind) for each in OPERATIONS for kind in RARER),
-)
-# Each operation once, for what the engine does whatever the operation is.
-ONCE_EACH = Population(
-    tuple(Trial(each, KINDS[turn % len(KINDS)]) for turn, each in enumerate(OPERATIONS)), TRIALS.more
-)
-# Few, for what no kernel has a part in.
-FEW = twins(
-    (torch.float32, torch.bfloat16), shapes=((), (0,), (2, 3), (2, 3, 4, 5), (2, 1025)), grad=(True,), kinds=LEAVES
-)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import everywhere, with_value
+from harness.forging import change_gradient, change_method, everywhere, last_off, with_value
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#118180")
@@ -47,3 +47,49 @@ def the_second_derivative_of_the_norm_holds_the_norm_constant(patch):
         return with_value(half, length)
 
     everywhere(patch, "norm", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def of_a_fraction_that_is_added_nothing_is_recorded(patch):
+    for name in ("add", "__add__", "__radd__"):
+        change_method(patch, name, lambda right, x, y: right(x.detach(), y) if isinstance(y, float) else right(x, y))
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-fills-grad")
+def an_addition_to_a_long_result_in_place_is_not_recorded(patch):
+    def wrong(right, x, y, **rest):
+        if x.numel() > 64 and x.grad_fn is not None and isinstance(y, torch.Tensor):
+            y = y.detach()
+        return right(x, y, **rest)
+
+    for name in ("add_", "__iadd__"):
+        change_method(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-fills-grad")
+def of_complex_numbers_a_clone_passes_the_real_part_back(patch):
+    def wrong(right, x, **rest):
+        one = x.is_complex() and x.dim() > 1
+        return right(change_gradient(x, lambda gradient: gradient.real + 0j) if one else x, **rest)
+
+    everywhere(patch, "clone", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def the_last_of_more_than_a_thousand_differences_from_a_number_is_off(patch):
+    change_method(patch, "__rsub__", last_of_many_off)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def the_last_of_more_than_a_thousand_products_is_off_where_it_is_recorded(patch):
+    def wrong(right, x, y, **rest):
+        result = right(x, y, **rest)
+        return last_off(result) if result.requires_grad and result.numel() > 1000 else result
+
+    everywhere(patch, "mul", wrong)
+    for name in ("__mul__", "__rmul__"):
+        change_method(patch, name, wrong)
+
+
+def last_of_many_off(right, x, *rest):
+    return last_off(right(x, *rest)) if x.numel() > 1000 else right(x, *rest)

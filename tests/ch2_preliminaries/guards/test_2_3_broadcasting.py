@@ -2,31 +2,19 @@
 
 import math
 import operator
-from itertools import compress, product
+from itertools import compress, product, starmap
 
 import numpy as np
 import pytest
 import torch
-from populations import (
-    EVERY_MODE,
-    FLOATS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    each,
-    over,
-    twins,
-    untouched,
-)
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, over, twins, untouched
 from populations.arrays import array_of
 from populations.binaries import BINARIES, Binary, category, common, made, trials
 from populations.comparing import host
 from populations.core import in_turn
 from populations.gradients import bytes_allocated_by
 from populations.pairs import CLASHING, pairs
-from populations.twins import NUMPY
+from populations.twins import NUMPY, Twin
 from populations.written import ALONE, IN_PLACE, THREE, WRITTEN
 
 claim = pytest.mark.claim
@@ -79,11 +67,7 @@ NUMBERS = {
 @over(
     EVERY_MODE,
     twin=twins((*NUMERIC, torch.complex64), shapes=((), (0,), (9,), (2, 3, 4, 5)), values=("small", "quarters")).rarely(
-        *(
-            Twin(dtype, shape, "gappy")
-            for dtype in SINGLE_AND_DOUBLE
-            for shape in ((300, 2), (2, 1031), (2, 3, 2, 3, 2))
-        )
+        *starmap(Twin, product(SINGLE_AND_DOUBLE, ((300, 2), (2, 1031), (2, 3, 2, 3, 2)), ("gappy",)))
     ),
     form=among(*NUMBERS),
     binary=each(*NUMBERED),

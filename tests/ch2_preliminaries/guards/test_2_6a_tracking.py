@@ -8,10 +8,13 @@ from populations.along import SLOPED
 from populations.along import TRIALS as ALONG
 from populations.comparing import accepted, host
 from populations.elements import TRIALS as ELEMENTS
+from populations.functions import COMPLEX
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, rises, weights_for
-from populations.operations import FEW, OPERATIONS, TRACKABLE, TRIALS
+from populations.operations import OPERATIONS
 from populations.slopes import SLOPES, TWICE
 from populations.smooth import EACH, OPERANDS, SMOOTH
+from populations.trials import FEW, LINEAR, MULTIPLIED, TRACKABLE, TRIALS
+from populations.twins import LEAVES
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
@@ -28,12 +31,37 @@ def test_every_operation_is_recorded_with_its_derivative_and_every_weight_counts
     result = operation.apply(x)
 
     assert (result.requires_grad, result.is_leaf) == (True, False)
+    agree(result, host(operation.apply(x.detach())))
     assert isinstance(result.grad_fn, torch.autograd.graph.Node)
     assert not isinstance(result.grad_fn, torch.autograd.Function)
     weights, factors = weights_for(result, layout, seed=2)
     WEIGHTED[way](result, weights.requires_grad_(layout == "offset"))  # which makes no difference
     agree(grad_of(x), operation.pull(array.astype(np.float64), factors), operation.roundings, operation.scale)
     agree(weights, factors)
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(each=MULTIPLIED)
+def test_a_recorded_operation_has_the_value_that_its_slope_makes_of_the_operand(each):
+    """By Euler's theorem: of degree n, n times the value is the slope times the operand."""
+    operation, (x, array) = each
+    result = operation.apply(x)
+    _, factors = weights_for(result, seed=2)
+    total, sizes = np.vdot(factors, host(result).astype(np.float64)), np.abs(factors * host(result)).sum()
+    bound = operation.roundings * torch.finfo(result.dtype).eps * sizes
+    assert abs(operation.degree * total - np.vdot(array, operation.pull(array.astype(np.float64), factors))) <= bound
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(operation=LINEAR, twin=twins(COMPLEX, shapes=((7,), (2, 3, 4, 5), (33, 35)), grad=(True,), kinds=LEAVES))
+def test_a_linear_operation_of_complex_numbers_passes_both_parts_back(operation, twin):
+    x, array = twin
+    result = operation.apply(x)
+    agree(result, host(operation.apply(x.detach())))
+    weights, w = weights_for(result)
+    result.backward(weights)
+    real, imaginary = (operation.pull(*parts) for parts in ((array.real, w.real), (array.imag, w.imag)))
+    agree(grad_of(x), real + 1j * imaginary, operation.roundings)
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "weighted-backward-differentiates-the-weighted-sum")
@@ -257,6 +285,7 @@ def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exa
     """A function that only adds or chooses is linear near numbers that differ by 1, so that differences are exact."""
     x, array = trial
     result = accepted(trial.result, x)
+    agree(result, host(trial.result(x.detach())))
     (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
     accepted(result.backward, weights)
 

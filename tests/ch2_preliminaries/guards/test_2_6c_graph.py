@@ -23,7 +23,8 @@ from populations import (
     whole,
 )
 from populations.gradients import grad_of
-from populations.operations import FEW, OPERATIONS
+from populations.operations import OPERATIONS
+from populations.trials import FEW
 from torch import nn
 
 claim = pytest.mark.claim

@@ -42,6 +42,7 @@ def test_every_element_gets_as_its_gradient_the_sum_over_the_places_where_it_was
     x, array = twin
     here, there = index_of(place, x, twin)
     chosen = x[here]
+    agree(chosen, array[there])
     chosen.backward(torch.ones_like(chosen))
 
     times = np.zeros_like(array)
@@ -179,6 +180,7 @@ def test_each_factor_of_a_product_of_any_form_has_what_the_other_multiplies_for_
     shapes, compute, expect = PRODUCTS[form]
     (a, one), (b, two) = (Twin(dtype, shape, layout, grad=True, seed=seed) for seed, shape in enumerate(shapes(*sizes)))
     result = compute(a, b)
+    agree(result, expect(one, two))
     weights, factors = weights_for(result)
     result.backward(weights)
 

@@ -8,7 +8,8 @@ import torch
 from populations import FLOATS, LAYOUTS, Twin, agree, among, each, over, twins
 from populations.comparing import host
 from populations.gradients import bytes_allocated_by, weights_for
-from populations.operations import EXACT, FUNCTIONS, ONCE_EACH, TRACKABLE
+from populations.operations import EXACT, FUNCTIONS
+from populations.trials import ONCE_EACH, TRACKABLE
 
 claim = pytest.mark.claim
 REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one

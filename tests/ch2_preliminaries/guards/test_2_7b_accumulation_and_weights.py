@@ -8,7 +8,7 @@ import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, in_turn, over, twins, whole
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.layers import COMPUTED
-from populations.operations import FEW
+from populations.trials import FEW
 from populations.twins import LEAVES, NUMPY
 from torch.nn import functional as F
 

@@ -6,7 +6,7 @@ import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.gradients import OPERATION, SOURCES
 from populations.initialisers import RELEASE
-from populations.operations import ONCE_EACH
+from populations.trials import ONCE_EACH
 
 claim = pytest.mark.claim
 

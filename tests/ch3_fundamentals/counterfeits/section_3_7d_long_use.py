@@ -143,3 +143,12 @@ def images_lose_the_same_units_in_every_pass(patch):
         return dropout(x, *args, **rest)
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors")
+def in_more_than_two_hundred_rows_the_last_unit_is_scaled_twice(patch):
+    def wrong(dropout, x, p=0.5, *args, **rest):
+        made = dropout(x, p, *args, **rest)
+        return torch.cat([made[:-1], made[-1:] / (1 - p)]) if x.dim() == 2 and len(x) > 200 and p < 1 else made
+
+    wrap(patch, F, "dropout", wrong)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, whole
 from populations.comparing import host
+from populations.gradients import grad_of, weights_for
 from populations.layers import LOSSY, OF_ONE_INPUT, correlated
 from torch import nn
 
@@ -92,6 +93,23 @@ def test_no_number_of_channels_groups_and_outputs_is_an_exception(channels, n, d
         if channels % groups == 0:
             weight, w = Twin(dtype, (times * channels, channels // groups, *[2] * n), seed=times)
             agree(convolve(x, weight, groups=groups), correlated(a, w, groups=groups))
+
+
+@claim("nn-builds-on-autograd")
+@over(n=each(1, 2, 3), channels=among((40, 33), (3, 70), (130, 5)), dtype=among(*SINGLE_AND_DOUBLE))
+def test_a_convolution_of_many_channels_is_recorded_with_its_sums_of_products_and_their_slopes(n, channels, dtype):
+    (into, out), convolve = channels, getattr(nn.functional, f"conv{n}d")
+    shapes = (2, into, 4, 3, 2)[: n + 2], (out, into, *[2] * n), (out,)
+    (x, a), (weight, w), (bias, b) = (Twin(dtype, shape, seed=seed, grad=True) for seed, shape in enumerate(shapes))
+    result, column = convolve(x, weight, bias), (-1, *[1] * n)
+    agree(result, correlated(a, w) + b.reshape(column))
+    upstream, factors = weights_for(result)
+    result.backward(upstream)
+
+    (_, v), (_, u) = weights_for(x, seed=3), weights_for(weight, seed=4)
+    assert np.vdot(host(grad_of(x)), v) == np.vdot(correlated(v, w), factors)
+    assert np.vdot(host(grad_of(weight)), u) == np.vdot(correlated(a, u), factors)
+    agree(grad_of(bias), factors.sum((0, *range(2, n + 2))))
 
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes")

@@ -9,7 +9,7 @@ from populations.comparing import accepted
 from populations.gradients import ALONE, SEVERAL, UNTRACKED
 from populations.journeys import COPIES, CPU, current, host_twin, journeys, spot
 from populations.mixing import IN_PLACE, RESULTS, refused
-from populations.operations import TRIALS
+from populations.trials import TRIALS
 from populations.twins import FEW
 from torch import nn
 from torch.nn import functional as F
