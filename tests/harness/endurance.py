@@ -166,18 +166,46 @@ def limited(seconds: float, stderr: int) -> Iterator[None]:
     if not seconds:
         yield
         return
-    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=stderr)
+    LastResort.set(seconds, stderr)
     interruptible = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGALRM, lambda *_: expire(seconds)) if interruptible else None
     if interruptible:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except BaseException:  # into which somebody may look for long, with --pdb
+        LastResort.lift()
+        raise
     finally:
         if interruptible:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+class LastResort:
+    """What ends the process that hangs.
+
+    Each time it is set a thread starts and another ends, which takes longer than a small test: one that was set for an
+    earlier test stays until half of GRACE has gone, so that a process ends GRACE after the limit, or half of it.
+    """
+
+    since, told = 0.0, None  # when it was set, and for what
+
+    @classmethod
+    def set(cls, seconds: float, stderr: int) -> None:
+        now = time.monotonic()
+        if cls.told != (seconds, stderr) or now - cls.since > GRACE / 2:
+            faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=stderr)
+            cls.since, cls.told = now, (seconds, stderr)
+
+    @classmethod
+    def lift(cls) -> None:
         faulthandler.cancel_dump_traceback_later()
+        cls.told = None
+
+
+def pytest_sessionfinish() -> None:
+    LastResort.lift()
 
 
 class TookTooLong(BaseException):  # which neither a test's `except Exception` nor Hypothesis catches
