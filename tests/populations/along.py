@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from populations.core import Population, among
 from populations.functions import FUNCTIONS, Function, widened
 from populations.layers import summed
-from populations.twins import HALVES, REPEATED, Twin, differentiable, real_of
+from populations.layouts import REPEATED
+from populations.twins import HALVES, Twin, differentiable, real_of
 
 # A shape, the dimensions, and the layout. Each dtype meets one case of each of these:
 GROUPS = {

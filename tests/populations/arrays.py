@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from populations.gradients import bytes_allocated_by
-from populations.twins import SHAPES, Twin, arranged
+from populations.layouts import arranged
+from populations.twins import SHAPES, Twin
 
 REAL = (torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 BOTH = (*REAL, torch.bool, torch.complex64, torch.complex128)

@@ -7,7 +7,7 @@ import torch
 from harness import capabilities
 from harness.refusals import means_missing
 
-from populations.twins import FOREIGN
+from populations.layouts import FOREIGN
 
 
 def host(tensor: torch.Tensor) -> np.ndarray:

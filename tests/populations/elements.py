@@ -11,8 +11,9 @@ import torch
 
 from populations import places
 from populations.functions import FLOATING, WHOLE
+from populations.layouts import once
 from populations.operations import FUNCTION
-from populations.twins import NUMPY, WRITABLE, Twin, once, real_of
+from populations.twins import NUMPY, WRITABLE, Twin, real_of
 
 # Exact in every floating dtype: where functions bend, jump or end, halves that are rounded to even, and ends of exp.
 NUMBERS = (

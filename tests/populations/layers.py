@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional as F
 
 from populations.core import Population
-from populations.twins import FLOATS, NUMPY, SINGLE_AND_DOUBLE, Twin, once, twins
+from populations.layouts import once
+from populations.twins import FLOATS, NUMPY, SINGLE_AND_DOUBLE, Twin, twins
 
 # The CPU learned to compute in float16 release by release until 2.5; before, a guard tries the other three.
 COMPUTED = FLOATS if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5) else (*FLOATS[:2], torch.bfloat16)

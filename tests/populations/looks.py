@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from populations.twins import finer
+from populations.layouts import finer
 
 
 def middle(x) -> int:

@@ -9,8 +9,9 @@ import torch
 from populations import places
 from populations.comparing import host
 from populations.initialisers import RELEASE
+from populations.layouts import arranged
 from populations.smooth import EACH, OPERANDS, POINT, SMOOTH
-from populations.twins import Twin, arranged
+from populations.twins import Twin
 
 # What torch computes in single precision at least; in half precision the exponential of a matrix is NaN, and the slope
 # of sinc at zero is a difference that cancels.

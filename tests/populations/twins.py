@@ -17,6 +17,7 @@ from torch import detach, from_numpy  # the true ones, also where false ones are
 
 from populations import places
 from populations.core import Population
+from populations.layouts import FOREIGN, REPEATED, arranged, once
 
 SINGLE_AND_DOUBLE = (torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
@@ -39,7 +40,6 @@ NUMPY = {
 }
 WRITABLE = ("contiguous", "gappy", "transposed", "offset", "channels last")
 LAYOUTS = (*WRITABLE, "expanded")  # in an expanded tensor several elements are one: it is for reading only
-REPEATED = {"expanded": 0, "expanded columns": -1}  # by layout the dimension along which all elements are one
 MADE_FOR = (("channels last", 4), ("transposed", 2))
 # Which some twins have, beside LAYOUTS: the second as x.transpose(0, 1), the third as NumPy's arrays of order "F".
 RARER = ("expanded columns", "batch second", "reversed")
@@ -68,7 +68,6 @@ KEPT = 2_000  # elements of a twin that is made once a run: 4,096 of them take s
 KINDS = ("tensor", "view", "parameter")  # see Twin
 LEAVES = ("tensor", "parameter")  # for what autograd does to leaves alone
 WIDE = (2**-9, 0.25, 1, 3, 200, 2048)  # exact in every floating dtype, and no 77
-FOREIGN = 77  # between and around a twin's elements; no twin holds it
 
 
 @dataclass(frozen=True, repr=False)
@@ -204,47 +203,6 @@ def corner(x: torch.Tensor) -> torch.Tensor:
     wide = x.new_full((*x.shape[:-2], x.shape[-2] + 1, x.shape[-1] + 1), FOREIGN)
     wide[..., 1:, :-1] = x
     return wide[..., 1:, :-1]
-
-
-def once(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
-    """``shape`` with size 1 for the dimension that ``layout`` repeats, unless that is empty."""
-    place = REPEATED.get(layout, 0) % max(len(shape), 1)
-    repeats = layout in REPEATED and shape and shape[place]
-    return (*shape[:place], 1, *shape[place + 1 :]) if repeats else tuple(shape)
-
-
-def finer(shape: tuple[int, ...]) -> list[int]:
-    """``shape`` with every even size halved and a 2 before it: strides can always express that."""
-    return [part for size in shape for part in ((2, size // 2) if size and size % 2 == 0 else (size,))]
-
-
-def arranged(array: np.ndarray, layout: str) -> tuple[np.ndarray, tuple[int, ...], int]:
-    """A row of numbers, and the strides and offset (in elements) with which ``array`` is read from it."""
-    rank = array.ndim
-    order = list(range(rank))  # of the dimensions in memory, from the slowest to the fastest
-    if layout == "transposed" and rank > 1:
-        order[-2:] = order[-1], order[-2]
-    if layout == "batch second" and rank > 1:
-        order[:2] = order[1], order[0]
-    if layout == "channels last" and rank > 1:
-        order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
-    if layout == "reversed":
-        order.reverse()
-    cut = layout == "gappy" and rank > 2  # as a slice of wider rows: the gaps are between these, not within them
-    # images channels last lie at their storage's beginning where their number is odd, else within it, as a slice's do
-    within = 5 if layout == "channels last" and rank == 4 and array.shape[0] % 2 == 0 else 0
-    step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, within))
-    strides, sizes = [0] * rank, once(array.shape, layout)
-    for dimension in reversed(order):
-        if sizes[dimension] == 1 and layout in ("offset", *REPEATED):  # with a stride of 0, as by NumPy
-            continue
-        strides[dimension] = step
-        step = step * max(array.shape[dimension], 1) + (cut and dimension == order[-1])
-    buffer = np.full(offset + step + offset, FOREIGN, array.dtype)  # foreign numbers before and after
-    size = array.itemsize
-    view = np.ndarray(array.shape, array.dtype, buffer, offset * size, [stride * size for stride in strides])
-    view[...] = array
-    return buffer, tuple(strides), offset
 
 
 def twins(

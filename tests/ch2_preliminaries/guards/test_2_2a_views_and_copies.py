@@ -7,9 +7,10 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.comparing import host
+from populations.layouts import REPEATED, finer
 from populations.operations import FUNCTION
 from populations.outputs import INTO
-from populations.twins import NUMPY, REPEATED, SHAPES, corner, finer
+from populations.twins import NUMPY, SHAPES, corner
 
 claim = pytest.mark.claim
 NONE_EMPTY = ((2, 3), (3, 2, 2), (2, 3, 4, 5), (60, 50))  # every size above 1, so that a transposition moves elements

@@ -9,7 +9,8 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
 from populations.arrays import UNSIGNED
-from populations.twins import LEAVES, NUMPY, finer, pending
+from populations.layouts import finer
+from populations.twins import LEAVES, NUMPY, pending
 from torch import nn
 
 claim = pytest.mark.claim

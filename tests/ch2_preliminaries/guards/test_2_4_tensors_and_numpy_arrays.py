@@ -6,7 +6,7 @@ import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated
 from populations.comparing import accepted
-from populations.twins import REPEATED
+from populations.layouts import REPEATED
 
 claim = pytest.mark.claim
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, each, normal, over, twins, whole
 from populations.gradients import SOURCES, WRITES, grad_of
 from populations.initialisers import RELEASE
+from populations.layouts import REPEATED
 from populations.trials import FEW, ONCE_EACH, TRACKABLE
-from populations.twins import REPEATED
 from torch import nn
 
 claim = pytest.mark.claim
