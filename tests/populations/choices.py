@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from populations.initialisers import RELEASE
-from populations.twins import arranged
+from populations.layouts import arranged
 
 MANY = np.arange(4_100) % 3  # which times 20 elements are more than 16 bits count
 # ``PLACES[name](of)`` is an index; ``of`` makes what a list of numbers or truth values is there: a tensor, an array.

@@ -19,7 +19,8 @@ import torch
 from hypothesis import strategies as st
 
 from populations.core import Population, among
-from populations.twins import LAYOUTS, SHAPES, arranged
+from populations.layouts import arranged
+from populations.twins import LAYOUTS, SHAPES
 
 OLDER = "_use_new_zipfile_serialization"  # with False: the format before torch 1.6, pickles and numbers in one stream
 SINCE = {"mmap": (2, 1), "offset": (2, 14)}  # an archive that does not start the file: tried on 2.14; 2.5 reads none

@@ -16,8 +16,9 @@ from harness import capabilities
 from hypothesis import strategies as st
 
 from populations.core import Population, rounds
+from populations.layouts import arranged
 from populations.places import place
-from populations.twins import Twin, arranged, differentiable, pending
+from populations.twins import Twin, differentiable, pending
 
 CPU = torch.device("cpu")
 TENSOR = getattr(torch._C, "TensorBase", None) or torch._C._TensorBase  # the latter before torch 2.1

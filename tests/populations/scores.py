@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from populations.core import Population
 from populations.entropy import log_softmax, one_hot
 from populations.layers import COMPUTED, summed
-from populations.twins import KINDS, LAYOUTS, RARER, Twin, arranged, once
+from populations.layouts import arranged, once
+from populations.twins import KINDS, LAYOUTS, RARER, Twin
 
 # ── scores: what softmax and the losses are given ──
 
