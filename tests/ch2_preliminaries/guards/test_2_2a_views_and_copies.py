@@ -290,10 +290,9 @@ def test_a_copy_in_row_order_is_viewed_in_every_shape(twin):
 def test_what_is_computed_into_a_view_lies_in_its_source_where_the_view_does_and_nowhere_else(
     name, size, layout, dtype
 ):
-    second = size == 17
-    x, _ = Twin(dtype, (size, size), second=second)
+    x, _ = Twin(dtype, (size, size), second=size == 17)
     expected = INTO[name](x)
-    out, _ = Twin(expected.dtype, tuple(expected.shape), layout, second=second, seed=1, kind="view")
+    out, _ = Twin(expected.dtype, tuple(expected.shape), layout, second=size == 17, seed=1, kind="view")
     source = out[...]
 
     assert INTO[name](x, out=out) is out
