@@ -69,7 +69,7 @@ def test_under_every_option_parameters_of_many_rows_or_columns_and_of_images_mov
 @claim("step-updates-parameters")
 @over(name=each("Rprop", *OTHERS[:5]), dtype=among(torch.float32, torch.bfloat16))
 def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_one_after_the_other(name, dtype):
-    """But for the order of a few roundings, in three steps of at most a half."""
+    """But for the order of roundings, and for ASGD's rate, which torch 2.0 keeps in single precision for lists."""
     (one, _), (other, _) = (
         [list(parts) for parts in zip(*(Twin(dtype, *each, grad=True, kind="parameter") for each in LARGE))]
         for _ in range(2)
@@ -85,7 +85,7 @@ def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_on
             with ordinary():
                 optimizer.step()
     for w, v in zip(one, other):
-        agree(w, host(v), 32, 8)
+        agree(w, host(v), 64, 8)
 
 
 @claim("step-updates-parameters", truth=True)
