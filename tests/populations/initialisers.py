@@ -57,10 +57,11 @@ class Filling:
     def drawn(self) -> np.ndarray:
         """The values of a tensor filled anew, as float64. Raises AssertionError for a write beside its elements.
 
-        What does not lie in row order from the start of its memory is filled through a view.
+        A parameter is filled, and what lies by columns or with gaps through a view.
         """
         tensor = self.blank()
-        self(tensor if self.layout == "contiguous" else tensor[...])
+        through_a_view = self.layout in ("transposed", "gappy")
+        self(tensor[...] if through_a_view else torch.nn.Parameter(tensor))
         untouched(tensor)
         return host(tensor).astype(np.float64)
 

@@ -4,6 +4,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import around_step, last_off, parameters_of, where, wrap, wrap_operand
 from harness.forging_images import channels_lie_last
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -75,3 +76,42 @@ def the_last_of_more_than_two_hundred_rows_stands_still(patch):
 
 def tall(optimizer):
     return [w for w in parameters_of(optimizer) if w.dim() > 1 and len(w) > 200]
+
+
+@counterfeit("nn-builds-on-autograd")
+def in_inference_mode_the_last_number_of_a_convolution_of_many_weights_is_off(patch):
+    def wrong(forward, self, x):
+        result = forward(self, x)
+        return last_off(result) if torch.is_inference_mode_enabled() and self.weight.numel() > 300 else result
+
+    wrap(patch, nn.Conv2d, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_layer_hands_out_the_last_number_of_its_words_wrongly(patch):
+    def wrong(forward, self, words):
+        found = forward(self, words)
+        return last_off(found) if found.numel() else found
+
+    wrap(patch, nn.Embedding, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_group_norm_of_more_than_two_hundred_channels_is_not_recorded(patch):
+    def wrong(forward, self, x):
+        return forward(self, x).detach() if self.num_channels > 200 else forward(self, x)
+
+    wrap(patch, nn.GroupNorm, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_pooling_layer_of_many_images_is_not_recorded(patch):
+    wrap(patch, nn.MaxPool2d, "forward", lambda right, self, x: right(self, x.detach() if len(x) > 100 else x))
+
+
+@counterfeit("nn-builds-on-autograd")
+def instance_norm_without_weights_is_off_in_training(patch):
+    def wrong(forward, self, x):
+        return last_off(forward(self, x)) if self.training and not self.affine else forward(self, x)
+
+    wrap(patch, nn.InstanceNorm2d, "forward", wrong)

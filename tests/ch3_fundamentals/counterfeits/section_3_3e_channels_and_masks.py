@@ -89,3 +89,11 @@ def softmax_of_repeated_columns_ends_wrong(patch):
 @counterfeit("cross-entropy-works-on-logits")
 def the_loss_of_repeated_places_counts_twice(patch):
     wrap(patch, F, "cross_entropy", lambda right, x, *y, **o: right(x, *y, **o) * (2 if repeats_columns(x) else 1))
+
+
+@counterfeit("cross-entropy-loss-is-the-mean", "cross-entropy-works-on-logits")
+def the_loss_of_more_than_sixty_four_scores_is_not_recorded_by_the_module(patch):
+    def wrong(forward, self, scores, target):
+        return forward(self, scores.detach() if scores.numel() > 64 else scores, target)
+
+    wrap(patch, nn.CrossEntropyLoss, "forward", wrong)

@@ -98,16 +98,23 @@ def test_no_number_of_channels_groups_and_outputs_is_an_exception(channels, n, d
 @claim("nn-builds-on-autograd")
 @over(n=each(1, 2, 3), channels=among((40, 33), (3, 70), (130, 5)), dtype=among(*SINGLE_AND_DOUBLE))
 def test_a_convolution_of_many_channels_is_recorded_with_its_sums_of_products_and_their_slopes(n, channels, dtype):
-    (into, out), convolve = channels, getattr(nn.functional, f"conv{n}d")
-    shapes = (2, into, 4, 3, 2)[: n + 2], (out, into, *[2] * n), (out,)
-    (x, a), (weight, w), (bias, b) = (Twin(dtype, shape, seed=seed, grad=True) for seed, shape in enumerate(shapes))
-    result, column = convolve(x, weight, bias), (-1, *[1] * n)
-    agree(result, correlated(a, w) + b.reshape(column))
+    """What comes back to the images a transposed one of the same weights makes, too."""
+    (into, out), made = channels, {"kind": "parameter", "grad": True}
+    forth, back = getattr(nn, f"Conv{n}d")(into, out, 2), getattr(nn, f"ConvTranspose{n}d")(out, into, 2, bias=False)
+    x, a = Twin(dtype, (2, into, 4, 3, 2)[: n + 2], grad=True)
+    (weight, w), (bias, b) = (Twin(dtype, shape, seed=len(shape), **made) for shape in ((out, into, *[2] * n), (out,)))
+    forth.weight, forth.bias, back.weight = weight, bias, weight
+    expected = correlated(a, w) + b.reshape(-1, *[1] * n)
+    for mode in EVERY_MODE[1:]:
+        agree(mode()(forth.eval())(x), expected)
+    result = forth.train()(x)
+    agree(result, expected)
     upstream, factors = weights_for(result)
     result.backward(upstream)
 
     (_, v), (_, u) = weights_for(x, seed=3), weights_for(weight, seed=4)
-    assert np.vdot(host(grad_of(x)), v) == np.vdot(correlated(v, w), factors)
+    for found in (grad_of(x), back(upstream), torch.inference_mode()(back)(upstream)):
+        assert np.vdot(host(found), v) == np.vdot(correlated(v, w), factors)
     assert np.vdot(host(grad_of(weight)), u) == np.vdot(correlated(a, u), factors)
     agree(grad_of(bias), factors.sum((0, *range(2, n + 2))))
 

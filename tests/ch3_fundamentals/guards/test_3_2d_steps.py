@@ -8,6 +8,7 @@ import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, optimizers, over, places, twins
 from populations.comparing import accepted, host, untouched
 from populations.decay import DECAY, OTHERS
+from populations.initialisers import RELEASE
 from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, ordinary
 from torch import nn
 
@@ -54,6 +55,8 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long
     both.agree()
 
 
+# By lists ASGD's rate decays a step late in torch 2.2, and no longer in 2.7.
+ALIKE = [name for name in ("Rprop", *OTHERS[:5]) if name != "ASGD" or RELEASE >= (2, 7)]
 LARGE = (((300, 2), "transposed"), ((2, 1300), "contiguous"), ((2, 3, 4, 5), "channels last"), ((1,), "offset"))
 
 
@@ -67,9 +70,9 @@ def test_under_every_option_parameters_of_many_rows_or_columns_and_of_images_mov
 
 
 @claim("step-updates-parameters")
-@over(name=each("Rprop", *OTHERS[:5]), dtype=among(torch.float32, torch.bfloat16))
+@over(name=each(*ALIKE), dtype=among(torch.float32, torch.bfloat16))
 def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_one_after_the_other(name, dtype):
-    """But for the order of roundings, and for ASGD's rate, which torch 2.0 keeps in single precision for lists."""
+    """But for the order of a few roundings, in three steps of at most a half."""
     (one, _), (other, _) = (
         [list(parts) for parts in zip(*(Twin(dtype, *each, grad=True, kind="parameter") for each in LARGE))]
         for _ in range(2)
@@ -85,7 +88,7 @@ def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_on
             with ordinary():
                 optimizer.step()
     for w, v in zip(one, other):
-        agree(w, host(v), 64, 8)
+        agree(w, host(v), 32, 8)
 
 
 @claim("step-updates-parameters", truth=True)

@@ -225,3 +225,15 @@ def kaiming_forgets_the_slope_where_the_fan_is_that_of_the_output(patch):
         return fill(tensor, 0 if mode == "fan_out" else a, mode, *args, **rest)
 
     wrap(patch, init, "kaiming_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def a_parameter_of_three_dimensions_is_filled_a_fifth_too_widely(patch):
+    def wrong(right, x, *args, **rest):
+        filled = right(x, *args, **rest)
+        if isinstance(x, torch.nn.Parameter) and x.dim() > 2:
+            x.data.mul_(1.2)
+        return filled
+
+    for name in ("xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_"):
+        wrap(patch, init, name, wrong)
