@@ -143,6 +143,7 @@ TALL = ((257, 3), (1, 3))  # a row for many rows
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
 ROWS, COLUMNS = ((2, 33), (2, 33)), ("expanded columns", "contiguous")
 CUBES, TURNED = ((2, 3, 4), (2, 3, 4)), ("batch second", "contiguous")
+CROSSED = (((2, 1, 3), (1, 4, 1)), ((2, 1, 3, 1, 2), (1, 2, 1, 2, 1)))  # each repeats where the other does not
 DEEP = ((2, 3, 2, 1, 2, 1, 2), (2, 1, 1, 2, 1, 2, 2))  # a row repeated in the sixth dimension of seven, within others
 
 
@@ -167,7 +168,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, ROWS and CUBES with either layout on either side, truth values
-    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes.
+    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, and CROSSED.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -213,4 +214,5 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     )
     mixed = [(each, both) for each in binaries for both in RARELY_MIXED if {*both} <= {*each.dtypes}]
     last = (Trial(each, pair(both, SHAPES[turn % 3], turn, turn)) for turn, (each, both) in enumerate(mixed))
-    return Population(tuple(must), more, rarer=(*rarer, *last))
+    crossed = (Trial(each, pair((each.dtypes[0],) * 2, given, 0, 0)) for each in binaries for given in CROSSED)
+    return Population(tuple(must), more, rarer=(*rarer, *last, *crossed))

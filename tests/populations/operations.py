@@ -88,6 +88,11 @@ def chunked(x, w):
     return np.concatenate(back[::-1]).reshape(x.shape)
 
 
+def thirds(x, w):
+    """What arrives at 0, 1, 2, 0, 1, ... times the elements."""
+    return np.tensordot(np.arange(20) % 3, w.reshape(20, *x.shape), 1)
+
+
 def at(x: np.ndarray, places, w: np.ndarray) -> np.ndarray:
     """What arrives at the elements of ``x`` in ``places``, of which some may be read more than once."""
     gradient = np.zeros(x.shape)
@@ -153,6 +158,8 @@ EXACT = [
         "cat", lambda x: torch.cat([0 * x.data, x, 3 * x]), lambda x, w: np.split(w, 3)[1] + 3 * np.split(w, 3)[2]
     ),
     Operation("stack", lambda x: torch.stack([0 * x.detach(), x, 3 * x]), lambda x, w: w[1] + 3 * w[2]),
+    Operation("cat of many", lambda x: torch.cat([n % 3 * x for n in range(20)]), lambda x, w: thirds(x, w)),
+    Operation("stack of many", lambda x: torch.stack([n % 3 * x for n in range(20)]), lambda x, w: thirds(x, w)),
     Operation("sum()", lambda x: x.sum(), lambda x, w: np.full(x.shape, w)),
     Operation("sum(dim=0)", lambda x: x.sum(dim=0), lambda x, w: np.broadcast_to(w, x.shape)),
     Operation("sum(dim=-1)", lambda x: x.sum(dim=-1), lambda x, w: np.broadcast_to(w[..., None], x.shape)),

@@ -161,7 +161,10 @@ NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/
     # each meets several sizes, in layouts that lie between and around foreign numbers or by columns
     trial=among(
         *((sign, dtype, by) for sign, (*_, dtypes) in AUGMENTED.items() for dtype in dtypes for by in BY)
-    ).rarely(*product("+-*", (torch.int16, torch.int8, torch.complex128), BY[:3])),
+    ).rarely(
+        *product("+-*", (torch.int16, torch.int8, torch.complex128), BY[:3]),
+        *product("+-*", (torch.float32, torch.float64, torch.int64), ("a number of NumPy",)),
+    ),
     twin=twins((torch.float32,), ("gappy", "transposed", "offset"), ranks=(2, 5), values="small").also(
         SEVEN_OVER, *NO_DIMENSIONS
     ),
@@ -179,6 +182,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
     operand, numbers = {
         "a number": lambda: (True if dtype == torch.bool else 2, 2),
         "a truth value": lambda: (True, 1),
+        "a number of NumPy": lambda: (array.dtype.type(2), 2),
         "a neutral number": lambda: (bool(neutral) if dtype == torch.bool else neutral, neutral),
         "a tensor": lambda: (alike, twos),
         "a tracked one": lambda: (alike.requires_grad_(dtype not in BITS), twos),

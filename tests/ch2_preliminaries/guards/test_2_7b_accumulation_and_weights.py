@@ -73,15 +73,13 @@ def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, c
 
 @claim("gradients-accumulate")
 @pytest.mark.cpu
-@over(passes=among(1, 2, 5), dtype=among("float32", "float64"))
-def test_sparse_gradients_are_added_to_each_other_and_to_one_that_is_not(passes, dtype):
-    x, counts = torch.ones(4, 3, dtype=getattr(torch, dtype), requires_grad=True), np.array([[1], [0], [2], [0]])
-    for _ in range(passes):
-        F.embedding(torch.tensor([2, 0, 2]), x, sparse=True).sum().backward()
+@over(passes=among(1, 2, 5), before=among(0, 1, 2), after=among(0, 1), dtype=among(*SINGLE_AND_DOUBLE))
+def test_sparse_gradients_are_added_to_each_other_and_to_those_that_are_not(passes, before, after, dtype):
+    x, counts = torch.ones(4, 3, dtype=dtype, requires_grad=True), np.array([[1], [0], [2], [0]])
+    for sparse in [False] * before + [True] * passes + [False] * after:
+        (F.embedding(torch.tensor([2, 0, 2]), x, sparse=True) if sparse else x * 4).sum().backward()
 
-    agree(grad_of(x).to_dense(), passes * counts.repeat(3, 1))
-    (x * 4).sum().backward()
-    agree(grad_of(x), passes * counts.repeat(3, 1) + 4)
+    agree(grad_of(x).to_dense(), passes * counts.repeat(3, 1) + 4 * (before + after))
 
 
 @claim("backward-argument-is-grad-variables", truth=True)

@@ -219,6 +219,10 @@ USES = {
         lambda w, x: F.linear(F.embedding(torch.tensor([1], device=w.device), w), w).sum(),
         lambda w, x: w[1] + np.array([[0], [1], [0]]) * w.sum(0),
     ),
+    "embedding with padding": (
+        lambda w, x: F.linear(F.embedding(torch.tensor([1], device=w.device), w, 0), w).sum(),
+        lambda w, x: w[1] + np.array([[0], [1], [0]]) * w.sum(0),
+    ),
     "views": (
         lambda w, x: (w.view(-1)[:4] * w[1:].reshape(-1)).sum(),
         lambda w, x: (np.append(w.ravel()[2:], [0, 0]) + np.append([0, 0], w.ravel()[:4])).reshape(3, 2),
