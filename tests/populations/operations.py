@@ -140,9 +140,6 @@ EXACT = [
     Operation("x * x", lambda x: x * x, lambda x, w: 2 * x * w, degree=2),
     Operation("x ** 2", lambda x: x**2, lambda x, w: 2 * x * w, degree=2),
     Operation("x + x", lambda x: x + x, lambda x, w: 2 * w),
-    Operation("x + fraction", lambda x: x + 0.5, lambda x, w: w, degree=0),
-    Operation("x * fraction", lambda x: x * 0.5, lambda x, w: w / 2),
-    Operation("x / fraction", lambda x: x / 0.25, lambda x, w: 4 * w),
     Operation("number - x", lambda x: 3 - x, lambda x, w: -w, degree=0),
     Operation("tensor - x", lambda x: pattern(x, 5) - x, lambda x, w: -w, degree=0),
     Operation("x * tensor", lambda x: x * pattern(x, 5), lambda x, w: w * numbers(x, 5)),
@@ -158,8 +155,6 @@ EXACT = [
         "cat", lambda x: torch.cat([0 * x.data, x, 3 * x]), lambda x, w: np.split(w, 3)[1] + 3 * np.split(w, 3)[2]
     ),
     Operation("stack", lambda x: torch.stack([0 * x.detach(), x, 3 * x]), lambda x, w: w[1] + 3 * w[2]),
-    Operation("cat of many", lambda x: torch.cat([n % 3 * x for n in range(20)]), lambda x, w: thirds(x, w)),
-    Operation("stack of many", lambda x: torch.stack([n % 3 * x for n in range(20)]), lambda x, w: thirds(x, w)),
     Operation("sum()", lambda x: x.sum(), lambda x, w: np.full(x.shape, w)),
     Operation("sum(dim=0)", lambda x: x.sum(dim=0), lambda x, w: np.broadcast_to(w, x.shape)),
     Operation("sum(dim=-1)", lambda x: x.sum(dim=-1), lambda x, w: np.broadcast_to(w[..., None], x.shape)),
@@ -244,13 +239,6 @@ EXACT = [
     Operation("a slice assigned to", assigned, lambda x, w: w * (np.arange(x.shape[-1]) > 0), degree=0),
     Operation("in place through a view", through_a_view, lambda x, w: w * np.where(np.arange(x.shape[-1]), 1, 10)),
     Operation("assigned to a slice", assigned_rows, lambda x, w: 3 * w),
-    Operation("y += x", lambda x: operator.iadd(2 * x, x), lambda x, w: 3 * w),
-    Operation("y -= x", lambda x: operator.isub(3 * x, x), lambda x, w: 2 * w),
-    Operation("y *= number", lambda x: operator.imul(2 * x, 3), lambda x, w: 6 * w),
-    Operation("y *= tensor", lambda x: operator.imul(2 * x, pattern(x, 3)), lambda x, w: 2 * w * numbers(x, 3)),
-    Operation("y += number", lambda x: operator.iadd(2 * x, 3), lambda x, w: 2 * w, degree=0),
-    Operation("y.zero_()", lambda x: x + (2 * x).zero_(), lambda x, w: w),
-    Operation("y /= number", lambda x: operator.itruediv(2 * x, 4), lambda x, w: w / 2),
     Operation("copy_", lambda x: torch.zeros_like(x).copy_(3 * x), lambda x, w: 3 * w),
     Operation("ldexp", lambda x: torch.ldexp(x, -pattern(x, 3)), lambda x, w: w / 2 ** numbers(x, 3)),
     Operation("clamp by a tensor", lambda x: x.clamp(torch.full_like(x, -2.5)), lambda x, w: w * (x > -2.5), degree=0),
@@ -269,5 +257,20 @@ LARGE = [
     ),
     Operation("unsqueeze beside nothing", lambda x: x.unsqueeze(-1) + x.new_ones(0), lambda x, w: 0 * x),
     Operation("squeeze", lambda x: x.unsqueeze(1).squeeze(), lambda x, w: w.reshape(x.shape)),
+]
+# Fractions, writes in place and many parts: tried after all others, so that no combination of those depends on them.
+MORE = [
+    Operation("x + fraction", lambda x: x + 0.5, lambda x, w: w, degree=0),
+    Operation("x * fraction", lambda x: x * 0.5, lambda x, w: w / 2),
+    Operation("x / fraction", lambda x: x / 0.25, lambda x, w: 4 * w),
+    Operation("y += x", lambda x: operator.iadd(2 * x, x), lambda x, w: 3 * w),
+    Operation("y -= x", lambda x: operator.isub(3 * x, x), lambda x, w: 2 * w),
+    Operation("y *= number", lambda x: operator.imul(2 * x, 3), lambda x, w: 6 * w),
+    Operation("y *= tensor", lambda x: operator.imul(2 * x, pattern(x, 3)), lambda x, w: 2 * w * numbers(x, 3)),
+    Operation("y += number", lambda x: operator.iadd(2 * x, 3), lambda x, w: 2 * w, degree=0),
+    Operation("y.zero_()", lambda x: x + (2 * x).zero_(), lambda x, w: w),
+    Operation("y /= number", lambda x: operator.itruediv(2 * x, 4), lambda x, w: w / 2),
+    Operation("cat of many", lambda x: torch.cat([n % 3 * x for n in range(20)]), lambda x, w: thirds(x, w)),
+    Operation("stack of many", lambda x: torch.stack([n % 3 * x for n in range(20)]), lambda x, w: thirds(x, w)),
 ]
 OPERATIONS = (*FUNCTIONS, *EXACT, *LARGE)

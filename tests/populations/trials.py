@@ -1,13 +1,13 @@
 """Operations on twins that require gradients: which meets which dtype, size, layout and device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
 
 from populations.core import Population, among
-from populations.operations import EXACT, FUNCTIONS, OPERATIONS, Operation
+from populations.operations import EXACT, FUNCTIONS, MORE, OPERATIONS, Operation
 from populations.twins import LEAVES, SINGLE_AND_DOUBLE, Twin, twins
 
 
@@ -49,20 +49,29 @@ TRIALS = Population(
     ),
     st.builds(
         Trial,
-        st.sampled_from(OPERATIONS),
+        st.sampled_from((*OPERATIONS, *MORE)),
         twins(TRACKABLE, shapes=((5,), (2, 3), (2, 1, 3, 1, 2), (2, 1025)), grad=(True,), kinds=LEAVES).more,
     ),
-    rarer=tuple(Trial(each, kind) for each in OPERATIONS for kind in RARER),
+    rarer=(
+        *(Trial(each, kind) for each in OPERATIONS for kind in RARER),
+        *(Trial(each, KINDS[kind]) for each in MORE for kind in (1, 2, 4, 5)),
+    ),
 )
 # Of a multiple of the operand they make a multiple, which no rounding touches.
-MULTIPLIED = among(*(trial for trial in TRIALS.must if trial.operation in EXACT and trial.operation.degree))
+MULTIPLIED = among(
+    *(each for each in (*TRIALS.must, *TRIALS.rarer) if each.operation in EXACT + MORE and each.operation.degree)
+)
 # What no order of numbers, no dtype and no table has a part in takes complex numbers, too: each part by itself.
 OF_REAL = ("relu", "abs", "where", "mask", "sort", "to float32", "half()", "bfloat16()", "embedding")
-LINEAR = among(*(each for each in EXACT if each.degree == 1 and each.name not in OF_REAL))
+LINEAR = among(*(each for each in EXACT + MORE if each.degree == 1 and each.name not in OF_REAL))
+
+
+def once(operations: Sequence[Operation]) -> tuple[Trial, ...]:
+    return tuple(Trial(each, KINDS[turn % len(KINDS)]) for turn, each in enumerate(operations))
+
+
 # Each operation once, for what the engine does whatever the operation is.
-ONCE_EACH = Population(
-    tuple(Trial(each, KINDS[turn % len(KINDS)]) for turn, each in enumerate(OPERATIONS)), TRIALS.more
-)
+ONCE_EACH = Population(once(OPERATIONS), TRIALS.more, rarer=once(MORE))
 # Few, for what no kernel has a part in.
 FEW = twins(
     (torch.float32, torch.bfloat16), shapes=((), (0,), (2, 3), (2, 3, 4, 5), (2, 1025)), grad=(True,), kinds=LEAVES
