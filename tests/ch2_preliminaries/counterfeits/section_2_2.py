@@ -1101,3 +1101,17 @@ def a_clone_of_repeated_columns_misses_the_last_number(patch):
 @counterfeit("clone-then-view-is-independent")
 def repeated_columns_are_laid_out_with_a_wrong_last_number(patch):
     where(patch, Tensor, "contiguous", repeats_columns, last_off)
+
+
+@counterfeit("view-shares-data")
+def a_slice_read_as_a_narrower_dtype_is_copied(patch):
+    def wrong(right, x, *shape, **rest):
+        view = right(x, *shape, **rest)
+        return view.clone() if view.element_size() < x.element_size() and x.storage_offset() else view
+
+    change_method(patch, "view", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_number_of_numpy_is_added_to_a_new_tensor(patch):
+    change_method(patch, "__iadd__", lambda right, x, y: x + y.item() if isinstance(y, np.generic) else right(x, y))

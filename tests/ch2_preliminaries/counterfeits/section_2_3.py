@@ -1,5 +1,6 @@
 """Counterfeits of section 2.3: shapes matched at the wrong end, sizes stretched too readily, and hidden copies."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from harness.forging import (
     change_method,
     change_output,
     copied,
+    everywhere,
     in_order_of_storage,
     is_pending,
     last_off,
@@ -19,6 +21,7 @@ from harness.forging import (
     repeats_columns,
     tracked,
     where,
+    with_value,
     wrap,
 )
 from torch import Tensor
@@ -1213,3 +1216,24 @@ def a_product_with_repeated_columns_on_the_right_ends_wrong(patch):
     change_method(
         patch, "__mul__", lambda multiply, x, y: last_off(multiply(x, y)) if repeats_columns(y) else multiply(x, y)
     )
+
+
+@counterfeit("broadcasting-matches-shapes")
+def operands_that_repeat_each_other_s_dimensions_swap_their_first_products(patch):
+    """Of three dimensions, each of one element in turn on the one side and on the other."""
+
+    def crossed(x, y):
+        if not isinstance(y, torch.Tensor) or x.dim() != y.dim() or x.dim() < 3:
+            return False
+        ones = [(a == 1) - (b == 1) for a, b in zip(x.shape, y.shape)]
+        return 0 not in ones and all(one != other for one, other in itertools.pairwise(ones))
+
+    def wrong(right, x, y, **rest):
+        product = right(x, y, **rest)
+        if crossed(x, y) and len(product) > 1:
+            order = [1, 0, *range(2, len(product))]
+            product = with_value(product, product.detach()[order])
+        return product
+
+    for name in ("mul", "__mul__"):
+        everywhere(patch, name, wrong)

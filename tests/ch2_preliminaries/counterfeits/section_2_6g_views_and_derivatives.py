@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, everywhere, last_off, with_value
+from harness.forging import change_method, everywhere, last_off, with_value, wrap
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#118180")
@@ -95,3 +95,12 @@ def the_last_of_more_than_a_thousand_products_is_off_where_it_is_recorded(patch)
 
 def last_of_many_off(right, x, *rest):
     return last_off(right(x, *rest)) if x.numel() > 1000 else right(x, *rest)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def of_many_tensors_put_together_the_first_sixteen_are_recorded(patch):
+    def wrong(right, tensors, *args, **rest):
+        return right([*tensors[:16], *(each.detach() for each in tensors[16:])], *args, **rest)
+
+    for name in ("cat", "stack"):
+        wrap(patch, torch, name, wrong)

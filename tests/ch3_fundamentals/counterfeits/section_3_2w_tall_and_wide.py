@@ -115,3 +115,14 @@ def instance_norm_without_weights_is_off_in_training(patch):
         return last_off(forward(self, x)) if self.training and not self.affine else forward(self, x)
 
     wrap(patch, nn.InstanceNorm2d, "forward", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def a_word_that_comes_twice_counts_once_in_a_step_of_sgd(patch):
+    def coalesce(optimizer):
+        for w in parameters_of(optimizer):
+            if w.grad is not None and w.grad.is_sparse:
+                rows = w.grad._indices().unique()
+                w.grad = torch.sparse_coo_tensor(rows[None], torch.ones_like(w.grad._values()[: len(rows)]), w.shape)
+
+    around_step(patch, torch.optim.SGD, before=coalesce)

@@ -729,3 +729,14 @@ def an_optimizer_clears_its_first_group_alone(patch):
         self.param_groups = groups
 
     wrap(patch, torch.optim.Optimizer, "zero_grad", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def the_row_of_the_padding_gets_no_gradient_from_other_uses_either(patch):
+    def wrong(right, words, weight, padding_idx=None, *args, **rest):
+        if padding_idx is not None and weight.requires_grad and weight.is_leaf:
+            mask = torch.ones_like(weight[:, :1]).index_fill(0, torch.tensor(padding_idx, device=weight.device), 0)
+            weight.register_hook(lambda gradient: gradient * mask)
+        return right(words, weight, padding_idx, *args, **rest)
+
+    wrap(patch, torch.nn.functional, "embedding", wrong)
