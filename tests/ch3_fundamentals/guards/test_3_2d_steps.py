@@ -102,7 +102,7 @@ def test_fused_refuses_complex_parameters_and_before_torch_2_1_so_do_amsgrad_and
             getattr(torch.optim, name)([w], **options).step()
 
 
-@claim("step-updates-parameters")
+@claim("step-updates-parameters", "sgd-step-subtracts-scaled-mean-gradient")
 @pytest.mark.cpu  # few other devices have sparse tensors
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 @over(name=among("SGD", "Adagrad"), way=among("for-loop", "foreach"), tables=among(1, 3))
