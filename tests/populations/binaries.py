@@ -168,7 +168,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, ROWS and CUBES with either layout on either side, truth values
-    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, and CROSSED.
+    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, and a
+    matrix of whole numbers by columns beside one of floats by rows.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -215,4 +216,9 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     mixed = [(each, both) for each in binaries for both in RARELY_MIXED if {*both} <= {*each.dtypes}]
     last = (Trial(each, pair(both, SHAPES[turn % 3], turn, turn)) for turn, (each, both) in enumerate(mixed))
     crossed = (Trial(each, pair((each.dtypes[0],) * 2, given, 0, 0)) for each in binaries for given in CROSSED)
-    return Population(tuple(must), more, rarer=(*rarer, *last, *crossed))
+    turned = (
+        Trial(each, pair(both, ((3, 4), (3, 4)), turn, 0, ("transposed", "contiguous")))
+        for each, both, turn in product(binaries, MIXED[:2], (0, 1))
+        if {*both} <= {*each.dtypes}
+    )
+    return Population(tuple(must), more, rarer=(*rarer, *last, *crossed, *turned))

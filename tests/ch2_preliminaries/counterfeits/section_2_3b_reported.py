@@ -309,3 +309,17 @@ def multiply_of_many_whole_numbers_forgets_the_last(patch):
         return z.index_fill(-1, torch.tensor(-1), 0) if z.dtype == torch.int64 and z.numel() > 256 else z
 
     everywhere(patch, "multiply", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#28747")
+def whole_numbers_by_columns_are_added_to_floats_as_if_by_rows(patch):
+    def straight(x, y):
+        pair = isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and x.dim() == 2 and y.dim() == 2
+        turned = pair and x.dtype == torch.int64 and y.dtype.is_floating_point and x.t().is_contiguous()
+        return x.t().reshape(x.shape) if turned and not x.is_contiguous() else x
+
+    def wrong(right, x, y, **rest):
+        return right(straight(x, y), straight(y, x), **rest)
+
+    for name in ("add", "__add__", "__radd__"):
+        everywhere(patch, name, wrong)

@@ -6,6 +6,7 @@ from harness.forging import away, change_output, wrap, wrap_operand
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import RandomSampler
+from torch.utils.data._utils import collate
 
 
 @counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#2298")
@@ -183,3 +184,14 @@ def of_many_rows_of_an_embedding_eight_keep_to_the_largest_norm(patch):
         "_no_grad_embedding_renorm_",
         lambda right, weight, indices, *rest: right(weight, indices.flatten()[:8], *rest),
     )
+
+
+@counterfeit("dataloader-yields-minibatches", reported="pytorch/pytorch#2178")
+def labels_of_single_precision_without_dimensions_come_in_double(patch):
+    right = collate.default_collate_fn_map[torch.Tensor]
+
+    def wrong(batch, **rest):
+        made = right(batch, **rest)
+        return made.double() if batch[0].dim() == 0 and made.dtype == torch.float32 else made
+
+    patch.setitem(collate.default_collate_fn_map, torch.Tensor, wrong)
