@@ -13,13 +13,18 @@ from populations.parts import ACTIVE, SHARES
 @dataclass(frozen=True)
 class Counterpart:
     """``make()`` is the module, ``function(module, x, *more(x))`` what ``module(x, *more(x))`` should give; ``sizes``
-    are those of an example in ``x``.
+    are those of an example in ``x``, the last of which may be any other unless it is ``fixed``.
     """
 
     make: Callable
     function: Callable
     sizes: tuple[int, ...]
     more: Callable = lambda x: ()
+    fixed: bool = False
+
+    def shape(self, batch: int, times: int) -> tuple[int, ...]:
+        """Of ``x``: with so many examples, the last dimension so many times as long."""
+        return (batch, *self.sizes[:-1], self.sizes[-1] * (1 if self.fixed else times))
 
 
 IMAGES = (4, 6, 5, 4)  # four channels of up to three dimensions
@@ -74,12 +79,16 @@ def labels(x: torch.Tensor) -> torch.Tensor:
 
 
 COUNTERPARTS = {
-    "Linear": Counterpart(lambda: nn.Linear(7, 5), lambda m, x: F.linear(x, *weights(m)), (3, 7)),
+    "Linear": Counterpart(lambda: nn.Linear(7, 5), lambda m, x: F.linear(x, *weights(m)), (3, 7), fixed=True),
     "Linear without bias": Counterpart(
-        lambda: nn.Linear(7, 5, bias=False), lambda m, x: F.linear(x, m.weight), (2, 1, 2, 1, 7)
+        lambda: nn.Linear(7, 5, bias=False), lambda m, x: F.linear(x, m.weight), (2, 1, 2, 1, 7), fixed=True
     ),
     "Bilinear": Counterpart(
-        lambda: nn.Bilinear(4, 4, 3), lambda m, x, y: F.bilinear(x, y, *weights(m)), (4,), lambda x: (x.detach().cos(),)
+        lambda: nn.Bilinear(4, 4, 3),
+        lambda m, x, y: F.bilinear(x, y, *weights(m)),
+        (4,),
+        lambda x: (x.detach().cos(),),
+        True,
     ),
     **of_images("Conv", (4, 6, 3, 2, 1, 1, 2), "conv{}d", lambda m: (*weights(m), 2, 1, 1, 2)),
     **of_images("ConvTranspose", (4, 6, 3, 2, 1, 1, 2), "conv_transpose{}d", lambda m: (*weights(m), 2, 1, 1, 2)),
@@ -96,14 +105,16 @@ COUNTERPARTS = {
         lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="circular"), circular, IMAGES[:3]
     ),
     "GroupNorm": Counterpart(lambda: nn.GroupNorm(2, 4), lambda m, x: F.group_norm(x, 2, *weights(m)), IMAGES[:2]),
-    "LayerNorm": Counterpart(lambda: nn.LayerNorm(7), lambda m, x: F.layer_norm(x, (7,), *weights(m)), (3, 7)),
+    "LayerNorm": Counterpart(
+        lambda: nn.LayerNorm(7), lambda m, x: F.layer_norm(x, (7,), *weights(m)), (3, 7), fixed=True
+    ),
     "PReLU": Counterpart(lambda: nn.PReLU(4), lambda m, x: F.prelu(x, m.weight), IMAGES[:2]),
     "PixelShuffle": Counterpart(lambda: nn.PixelShuffle(2), lambda m, x: F.pixel_shuffle(x, 2), IMAGES[:3]),
     "Upsample": Counterpart(
         lambda: nn.Upsample(scale_factor=2), lambda m, x: F.interpolate(x, scale_factor=2), IMAGES[:3]
     ),
     "GLU": Counterpart(lambda: nn.GLU(), lambda m, x: F.glu(x), (3, 4)),
-    "Flatten": Counterpart(lambda: nn.Flatten(), lambda m, x: x.flatten(1), IMAGES[:3]),
+    "Flatten": Counterpart(lambda: nn.Flatten(), lambda m, x: x.flatten(1), IMAGES),
     "Unflatten": Counterpart(lambda: nn.Unflatten(1, (2, 2)), lambda m, x: x.unflatten(1, (2, 2)), IMAGES[:2]),
     "Identity": Counterpart(lambda: nn.Identity(), lambda m, x: x[...], IMAGES[:2]),
     "Softmax2d": Counterpart(lambda: nn.Softmax2d(), lambda m, x: F.softmax(x, -3), IMAGES[:3]),
@@ -116,3 +127,5 @@ COUNTERPARTS = {
         for reduction in ("none", "mean", "sum")
     },
 }
+# Of which the CPU has none in half precision, up to torch 2.15
+NO_HALVES = [name for name in COUNTERPARTS if name.startswith(("AvgPool3d", "MultiMarginLoss"))]

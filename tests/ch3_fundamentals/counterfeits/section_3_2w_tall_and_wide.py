@@ -126,3 +126,20 @@ def a_word_that_comes_twice_counts_once_in_a_step_of_sgd(patch):
                 w.grad = torch.sparse_coo_tensor(rows[None], torch.ones_like(w.grad._values()[: len(rows)]), w.shape)
 
     around_step(patch, torch.optim.SGD, before=coalesce)
+
+
+@counterfeit("nn-builds-on-autograd")
+def an_adaptive_pool_of_wide_images_ends_wrong(patch):
+    def wrong(forward, self, x):
+        return last_off(forward(self, x)) if x.shape[-1] > 32 else forward(self, x)
+
+    wrap(patch, nn.AdaptiveAvgPool2d, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_convolution_of_many_weights_with_channels_last_ends_wrong(patch):
+    def wrong(right, x, weight, *rest, **named):
+        result = right(x, weight, *rest, **named)
+        return last_off(result) if channels_lie_last(weight) and weight.numel() > 1000 else result
+
+    wrap_operand(patch, F, "conv2d", wrong)

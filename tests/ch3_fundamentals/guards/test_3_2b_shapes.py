@@ -96,13 +96,24 @@ def test_no_number_of_channels_groups_and_outputs_is_an_exception(channels, n, d
 
 
 @claim("nn-builds-on-autograd")
-@over(n=each(1, 2, 3), channels=among((40, 33), (3, 70), (130, 5)), dtype=among(*SINGLE_AND_DOUBLE))
-def test_a_convolution_of_many_channels_is_recorded_with_its_sums_of_products_and_their_slopes(n, channels, dtype):
+@over(
+    n=each(1, 2, 3),
+    channels=among((40, 33), (3, 70), (130, 5)),
+    dtype=among(*SINGLE_AND_DOUBLE),
+    layout=among("contiguous", "channels last", "transposed"),
+)
+def test_a_convolution_of_many_channels_is_recorded_with_its_sums_of_products_and_their_slopes(
+    n, channels, dtype, layout
+):
     """What comes back to the images a transposed one of the same weights makes, too."""
-    (into, out), made = channels, {"kind": "parameter", "grad": True}
+    into, out = channels
+    made = {"layout": layout, "second": into == 3, "grad": True}
     forth, back = getattr(nn, f"Conv{n}d")(into, out, 2), getattr(nn, f"ConvTranspose{n}d")(out, into, 2, bias=False)
-    x, a = Twin(dtype, (2, into, 4, 3, 2)[: n + 2], grad=True)
-    (weight, w), (bias, b) = (Twin(dtype, shape, seed=len(shape), **made) for shape in ((out, into, *[2] * n), (out,)))
+    shapes = (2, into, 4, 3, 2)[: n + 2], (out, into, *[2] * n), (out,)
+    (x, a), (weight, w), (bias, b) = (
+        Twin(dtype, shape, seed=seed, kind=kind, **made)
+        for seed, (shape, kind) in enumerate(zip(shapes, ("tensor", "parameter", "parameter")))
+    )
     forth.weight, forth.bias, back.weight = weight, bias, weight
     expected = correlated(a, w) + b.reshape(-1, *[1] * n)
     for mode in EVERY_MODE[1:]:

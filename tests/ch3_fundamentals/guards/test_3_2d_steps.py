@@ -57,13 +57,17 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long
 
 # By lists ASGD's rate decays a step late in torch 2.2, and no longer in 2.7.
 ALIKE = [name for name in ("Rprop", *OTHERS[:5]) if name != "ASGD" or RELEASE >= (2, 7)]
-LARGE = (((300, 2), "transposed"), ((2, 1300), "contiguous"), ((2, 3, 4, 5), "channels last"), ((1,), "offset"))
+SINGLE = torch.float32
+LARGE = [
+    *(Twin(SINGLE, (300, 2), "transposed"), Twin(SINGLE, (2, 1300), second=True), Twin(SINGLE, (1,), "offset")),
+    *(Twin(SINGLE, (2, 3, 4, 5), "channels last"), Twin(SINGLE, (3, 2, 5), "gappy", second=True)),
+]
 
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
 @over(optimizer=optimizers(ways=WAYS[1:], turn=1, turns=3))
 def test_under_every_option_parameters_of_many_rows_or_columns_and_of_images_move_by_the_rule(optimizer):
-    both = optimizer.on([Twin(torch.float32, shape, layout) for shape, layout in LARGE])
+    both = optimizer.on(LARGE)
     both.step()
     both.step()
     both.agree()
@@ -75,7 +79,7 @@ def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_on
     """But for the order of a few roundings, in three steps of at most a half."""
     ends = []
     for foreach in (False, True):
-        twins_of = [Twin(dtype, *each, grad=True, kind="parameter") for each in LARGE]
+        twins_of = [twin.but(dtype=dtype, grad=True, kind="parameter") for twin in LARGE]
         parameters = [next(iter(twin)) for twin in twins_of]
         with ordinary():
             optimizer = getattr(torch.optim, name)(parameters, lr=0.5, foreach=foreach)
