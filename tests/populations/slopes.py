@@ -8,6 +8,7 @@ import torch
 
 from populations import places
 from populations.comparing import host
+from populations.further import FURTHER, IN_FULL
 from populations.initialisers import RELEASE
 from populations.layouts import arranged
 from populations.smooth import EACH, OPERANDS, POINT, SMOOTH
@@ -21,27 +22,30 @@ NO_HALF = {
     *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
     *("polar by operand 1", "polar by operand 2"),
-    *(("trace", "logcumsumexp") if RELEASE < (2, 14) else ()),
+    *IN_FULL,
+    *(("trace", "logcumsumexp", "logcumsumexp of rows") if RELEASE < (2, 14) else ()),
 }
+FUNCTIONS = {**SMOOTH, **OPERANDS, **FURTHER}
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
 LONG = 7284  # copies: 65,556 elements, more than 16 bits count
 
 
 @dataclass(frozen=True)
 class Slope:
-    """A recipe: ``name, x, point = slope``: of a function in SMOOTH or OPERANDS, a leaf of copies of POINT in its dtype
-    and layout, and its values in float64.
+    """A recipe: ``function, x, point = slope``: one of FUNCTIONS, a leaf of copies of POINT in its dtype and layout, on
+    the second device if so, and its values in float64.
     """
 
     name: str
     dtype: torch.dtype
     layout: str = "contiguous"
     copies: int = 1
+    second: bool = False
 
     def __iter__(self) -> Iterator:
         point = POINT if self.copies == 1 else np.tile(POINT, (self.copies // 3, 3, 1))
-        x = Twin(self.dtype, point.shape, self.layout, grad=True).tensor(point)
-        yield from (self.name, x, host(x).astype(np.float64))
+        x = Twin(self.dtype, point.shape, self.layout, self.second, grad=True).tensor(point)
+        yield from (FUNCTIONS[self.name], x, host(x).astype(np.float64))
 
     def at(self, values: np.ndarray) -> torch.Tensor:
         """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
@@ -52,12 +56,16 @@ class Slope:
         return places.lacks(self.dtype)
 
 
-# Derived once: attention on the CPU; the sinc at zero, where the second derivative comes out as NaN; an older cdist.
-ONCE = ("attention", "sinc at zero", *(("cdist",) if RELEASE < (2, 14) else ()))
+# Derived once: attention on the CPU; hardsigmoid; the sinc at zero, where the second derivative comes out as NaN; some
+# more by older releases.
+ONCE = (
+    *("attention", "sinc at zero", "hardsigmoid"),
+    *(("cdist", "pdist", "grid_sample") if RELEASE < (2, 14) else ()),
+)
 TWICE = tuple(
     Slope(name, dtype, layout)
     for dtype, layout in ((torch.float64, "contiguous"), (torch.float32, "gappy"))
-    for name in (*SMOOTH, *OPERANDS)
+    for name in FUNCTIONS
     if not name.startswith(ONCE)
 )
 # What torch has not: before 2.6 i0's slope in half precision, before 2.7 many functions in it. Before 2.1 masked_select
@@ -81,5 +89,18 @@ SLOPES = (
         )
         for name in EACH
         if "torch" in name and (dtype != torch.bfloat16 or RELEASE >= (2, 7))
+    ),
+    *(
+        Slope(name, dtype, layout, 1, second)
+        for dtype, layout, second in (
+            *(
+                (torch.float64, "contiguous", False),
+                (torch.float32, "transposed", True),
+                (torch.float32, "gappy", False),
+            ),
+            *((torch.bfloat16, "gappy", True), (torch.float16, "offset", False)),
+        )
+        for name in FURTHER
+        if torch.finfo(dtype).bits > 16 or (RELEASE >= (2, 7) and name not in NO_HALF)
     ),
 )

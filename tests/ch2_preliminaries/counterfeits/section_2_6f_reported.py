@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, everywhere, in_order_of_storage, wrap_operand
+from harness.forging import away, change_gradient, change_method, everywhere, in_order_of_storage, wrap_operand
 from torch import Tensor
 
 
@@ -119,3 +119,28 @@ def a_sum_over_a_dimension_counted_from_the_end_of_five_sums_another(patch):
         return torch.cat([total, 0 * y.narrow(at, 0, y.shape[at] - 1)], at) if y.shape[at] else y
 
     everywhere(patch, "sum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-fills-grad", reported="pytorch/pytorch#57006")
+def a_number_filled_in_at_places_that_come_twice_gets_a_gradient_for_each(patch):
+    def wrong(right, x, dim, index, value, *rest):
+        if isinstance(value, torch.Tensor) and value.requires_grad and index.dim():
+            places, counts = index.unique(return_counts=True)
+            times = torch.ones(x.shape[dim]).to(value).index_copy(0, places, counts.to(value))
+            whole = right(x, dim, index, value.detach(), *rest)
+            filled = right(x.detach() * 0, dim, index, value, *rest)
+            more = (times - 1).view(*(-1 if d == dim % x.dim() else 1 for d in range(x.dim())))
+            return whole + (filled - filled.detach()) * (1 + more)
+        return right(x, dim, index, value, *rest)
+
+    everywhere(patch, "index_fill", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def the_least_of_scattered_numbers_passes_back_to_the_first_column_alone(patch):
+    def wrong(right, x, dim, index, source, reduce, **named):
+        if reduce == "amin" and source.requires_grad:
+            source = change_gradient(source, lambda g: g * (torch.arange(g.shape[-1], device=g.device) < 1))
+        return right(x, dim, index, source, reduce, **named)
+
+    everywhere(patch, "scatter_reduce", wrong)

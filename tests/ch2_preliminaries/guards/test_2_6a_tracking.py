@@ -12,7 +12,7 @@ from populations.functions import COMPLEX
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, rises, weights_for
 from populations.operations import OPERATIONS
 from populations.slopes import SLOPES, TWICE
-from populations.smooth import EACH, OPERANDS, SMOOTH
+from populations.smooth import EACH
 from populations.trials import FEW, LINEAR, MULTIPLIED, TRACKABLE, TRIALS
 from populations.twins import LEAVES
 
@@ -94,20 +94,23 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "created-tensors-are-leaves")
 @claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
+@pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):
     """Its values, and differences of them for its slope, are what the CPU has in double precision."""
-    name, x, point = trial
-    function = (SMOOTH | OPERANDS)[name]
+    function, x, point = trial
     result = function(x)
     assert (result.requires_grad, result.is_leaf) == (True, False)
     here = host(function(trial.at(point.reshape(-1, 3)[:3])))
-    shape = x.shape if name in EACH else here.shape  # of all copies, or of the only one
+    shape = x.shape if trial.name in EACH else here.shape  # of all copies, or of the only one
     assert result.shape == shape
     eps = torch.finfo(x.dtype).eps
     close = max(1e-5, 4 * eps)  # eight roundings in half precision, of a function of functions; others have more digits
     allowed = {"rtol": close, "atol": close * np.abs(here).max(initial=1)}
     np.testing.assert_allclose(host(result), np.resize(here, shape), **allowed)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            np.testing.assert_allclose(host(function(x.detach())), np.resize(here, shape), **allowed)
     (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
     accepted(result.backward, weights)
 
@@ -118,11 +121,11 @@ def test_every_function_is_recorded_with_its_slope(trial):
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
 @over(trial=among(*TWICE))
 def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
     """Along one direction, against differences of the gradient, which the guard before this one holds."""
-    name, x, point = trial
-    function = (SMOOTH | OPERANDS)[name]
+    function, x, point = trial
     result = function(x)
     (weights, factors), (along, v) = weights_for(result), weights_for(x, seed=1)
     (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)

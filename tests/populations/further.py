@@ -1,0 +1,246 @@
+"""Functions of a matrix that fewer programs call, beside those of ``smooth``: each has its slope, too."""
+
+import torch
+from torch.nn import functional as F
+
+from populations.initialisers import RELEASE
+from populations.operations import pattern
+from populations.smooth import spots
+
+
+def positive(x):
+    """A symmetric matrix of positive eigenvalues."""
+    return x @ x.t() + 2 * torch.eye(3).to(x)
+
+
+def numbers(x, dim: int = 1):
+    """``x`` as complex numbers, of which no two are alike."""
+    return torch.complex(x, x.flip(dim) * x)
+
+
+def parts(y):
+    return torch.view_as_real(y)
+
+
+def weighed(*several):
+    """A sum in which each part counts differently."""
+    return sum((n + 1) * each.sum() for n, each in enumerate(several))
+
+
+def flow(x):
+    """Places between the pixels of three rows and columns, of which one is outside."""
+    return torch.stack([x * 1.7 - 0.9, x.t() * 1.9 - 0.6], -1)[None]
+
+
+def unpooled(x):
+    pooled, places = F.max_pool2d(x[None, None], (3, 1), return_indices=True)
+    return F.max_unpool2d(pooled**2, places, (3, 1))
+
+
+CHOSEN = {  # places and masks that say where the numbers go
+    "index_fill": lambda x: x.index_fill(1, spots(x)[0], 7.0),
+    "index_fill by a number": lambda x: torch.ones_like(x).index_fill(1, spots(x)[0], x[1, 2]),
+    "index_fill_": lambda x: (2 * x).index_fill_(0, spots(x)[1], x[0, 0]),
+    "index_add with alpha": lambda x: x.index_add(1, spots(x)[0], x * x, alpha=3),
+    "index_copy into": lambda x: (3 * x).index_copy(0, spots(x)[0, :2], x[1:] ** 2),
+    "index_put": lambda x: (2 * x).index_put((spots(x)[0], spots(x)[1]), x[2]),
+    "index_put with accumulate": lambda x: (2 * x).index_put((spots(x)[0],), x * x, accumulate=True),
+    "put": lambda x: (2 * x).put(spots(x)[0, :2] + 1, x[0, :2]),
+    "put with accumulate": lambda x: (2 * x).put(spots(x), x * x, accumulate=True),
+    "scatter_add into": lambda x: (2 * x).scatter_add(0, spots(x), x * x),
+    "scatter of a number": lambda x: x.scatter(1, spots(x)[:, :1], 5.0),
+    **{
+        f"scatter_reduce, {kind}, {own}": lambda x, kind=kind, own=own: x.scatter_reduce(
+            1, spots(x), x.flip(0) * 1.13, kind, include_self=own
+        )
+        for kind in ("sum", "prod", "mean", "amax", "amin")
+        for own in (True, False)
+    },
+    **{
+        f"index_reduce, {kind}": lambda x, kind=kind: x.index_reduce(0, spots(x)[0], x.flip(1) * 1.13, kind)
+        for kind in ("prod", "mean", "amax", "amin")
+    },
+    "slice_scatter": lambda x: x.slice_scatter(x[:, :2] ** 2, 1, 1),
+    "diagonal_scatter": lambda x: x.diagonal_scatter(x[0] ** 2),
+    "as_strided_scatter": lambda x: torch.ones(3, 3).to(x).as_strided_scatter(x[:2, :2] ** 2, (2, 2), (1, 2), 1),
+    "gather of a column": lambda x: x.gather(1, spots(x)[:, :1]),
+    "masked by a row": lambda x: x.masked_fill((pattern(x, 2) > 1)[:1], 2.0),
+    "masked_scatter": lambda x: (2 * x).masked_scatter((pattern(x, 2) > 1)[1], x * x),
+    "column by a mask": lambda x: x[:, torch.tensor([True, False, True], device=x.device)],
+    "mask of rows": lambda x: x[torch.tensor([False, True, True], device=x.device)] ** 2,
+    "a mask and a place": lambda x: x[torch.tensor([False, True, True], device=x.device), 1],
+    "a span and places": lambda x: x[1:, spots(x)],
+    "places and None": lambda x: x[spots(x)[0], None, :2],
+    "negative places": lambda x: x[-spots(x)[1], 1:],
+    "kthvalue": lambda x: x.kthvalue(2, 0).values,
+    "median": lambda x: x.median(1).values + x.median(),
+    "nanmedian": lambda x: x.nanmedian(0).values + x.nanmedian(),
+    "mode": lambda x: x.mode(0).values,
+    "topk": lambda x: x.topk(2, 0).values,
+    "sort, descending": lambda x: x.sort(0, descending=True).values,
+    "cummax": lambda x: x.cummax(1).values,
+    "cummin": lambda x: x.cummin(0).values,
+    "aminmax": lambda x: weighed(*x.aminmax(dim=1)),
+    "largest of all": lambda x: x.max() + 2 * x.min() + 3 * x.amax() + 4 * x.amin((0, 1)),
+    "clamp_min": lambda x: x.clamp_min(0.45),
+    "clamp_max_": lambda x: (2 * x).clamp_max_(0.9),
+    "clip": lambda x: x.clip(0.35, 0.7),
+    "nan_to_num": lambda x: torch.where(x > 0.45, x * x, torch.nan).nan_to_num(2.0),
+    "renorm": lambda x: x.renorm(2, 0, 0.8),
+    "fmin": lambda x: torch.fmin(x, x.flip(1) * 0.97),
+}
+PUT_TOGETHER = {  # of parts, and taken apart
+    **{f"{n}d at least": lambda x, n=n: getattr(torch, f"atleast_{n}d")(x[1] * x[0]) for n in (1, 2, 3)},
+    "column_stack": lambda x: torch.column_stack([x[0], x, 2 * x[1]]),
+    "vstack": lambda x: torch.vstack([x[0], x * x]),
+    "combinations": lambda x: torch.combinations(x[0], 2, with_replacement=True),
+    "meshgrid": lambda x: weighed(*(y[:1] * y for y in torch.meshgrid(x[0], x[1], indexing="ij"))),
+    "broadcast_tensors": lambda x: weighed(*(y * x for y in torch.broadcast_tensors(x[:, :1], x[:1]))),
+    "broadcast_to": lambda x: x[:1].broadcast_to(4, 3) * x[0],
+    "sum_to_size": lambda x: x.sum_to_size(1, 3),
+    "expand_as": lambda x: x[:, 1:2].expand_as(x) * x,
+    "diagflat": lambda x: torch.diagflat(x[:2], 1),
+    "diag_embed": lambda x: torch.diag_embed(x, 1, 0, 2),
+    "diagonal of planes": lambda x: (x[None] * x[:, None]).diagonal(-1, 2, 0),
+    "fliplr": lambda x: torch.fliplr(x) * x,
+    "flipud": lambda x: torch.flipud(x) * x,
+    "flip of both": lambda x: x.flip(0, 1) * x,
+    "roll of both": lambda x: x.roll((1, -1), (0, 1)) * x,
+    "rot90 back": lambda x: x.rot90(-1, (0, 1)) * x,
+    "swapaxes": lambda x: x[None].swapaxes(0, 2) ** 2,
+    "moveaxis": lambda x: x[None].moveaxis((0, 1), (1, 2)) ** 2,
+    "mT": lambda x: x[None].mT ** 2 + x.T + x.H,
+    "hsplit": lambda x: weighed(*torch.hsplit(x, [1])),
+    "vsplit": lambda x: weighed(*torch.vsplit(x, [2])),
+    "dsplit": lambda x: weighed(*torch.dsplit(x[None], 3)),
+    "split_with_sizes": lambda x: weighed(*x.split_with_sizes([2, 1], 1)),
+    "unsafe_chunk": lambda x: weighed(*x.unsafe_chunk(2, 1)),
+    "unflatten": lambda x: x.flatten().unflatten(0, (1, -1, 3)) ** 2,
+    "view as": lambda x: x.view_as(x) * x.reshape_as(x),
+    "fold": lambda x: F.fold(x.reshape(1, 1, 9)[..., :8].reshape(1, 4, 2), (3, 2), 2),
+    "F.unfold": lambda x: F.unfold(x[None, None], 2) ** 2,
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x[0, 0] * x.flatten()[:8].view(1, 4, 2, 1), 2),
+    "pixel_unshuffle": lambda x: F.pixel_unshuffle(x[None, :2, :2] ** 2, 2),
+    "channel_shuffle": lambda x: F.channel_shuffle(torch.cat([x, x * x, x.t(), x[:1]])[None, :, :, None], 2),
+    **{f"pad, {mode}": lambda x, mode=mode: F.pad(x[None], (2, 1), mode=mode) for mode in ("reflect", "replicate")},
+    "pad, circular": lambda x: F.pad(x[None, None], (1, 2, 0, 1), mode="circular"),
+    "pad by less than nothing": lambda x: F.pad(x, (-1, 2, 1, -1), value=2.0),
+    "frexp": lambda x: torch.frexp(1.1 * x).mantissa,
+    "ldexp": lambda x: torch.ldexp(x, pattern(x, 3).int()),
+}
+ALL_TOGETHER = {  # reductions, running ones, statistics
+    "nanmean": lambda x: x.nanmean(0),
+    "cov": lambda x: x.cov(),
+    "trapezoid": lambda x: torch.trapezoid(x, dx=0.5, dim=0),
+    "cumulative_trapezoid": lambda x: torch.cumulative_trapezoid(x * x, x.cumsum(1), dim=1),
+    "gradient": lambda x: weighed(*torch.gradient(x * x)),
+    "logsumexp of both": lambda x: x.logsumexp((0, 1), keepdim=True),
+    "logaddexp2": lambda x: torch.logaddexp2(x, x.flip(0)),
+    "std, corrected": lambda x: x.std(0, correction=0) + x.var((0, 1), unbiased=False),
+    "norms": lambda x: x.norm(1, 0) + x.norm(3, 1) + torch.linalg.norm(x, float("inf"), 0),
+    "pairwise_distance": lambda x: F.pairwise_distance(x, x.flip(1)),
+    "dist": lambda x: torch.dist(x, x.flip(0), 3),
+    "histogram's centre": lambda x: (x.softmax(1) * pattern(x, 3)).sum(1),
+    "running products": lambda x: x.flatten().cumprod(0),
+    "logcumsumexp of rows": lambda x: x.logcumsumexp(1),
+    "rms_norm": lambda x: F.rms_norm(x, (3,), x[0]) if RELEASE >= (2, 4) else x * x,
+    "layer_norm": lambda x: F.layer_norm(x, (3,), x[0], x[1]),
+    "batch_norm": lambda x: F.batch_norm(x, None, None, x[0], x[1], training=True),
+    "group_norm": lambda x: F.group_norm(x[None], 3, x[0], x[1]),
+    "instance_norm": lambda x: F.instance_norm(x[None]),
+    "local_response_norm": lambda x: F.local_response_norm(x[None], 2),
+}
+PRODUCTS = {
+    "chain of products": lambda x: torch.linalg.multi_dot([x, x[:, :2], x[:2, :1], x[:1]]),
+    "addbmm": lambda x: torch.addbmm(x, x[None], x[None], beta=2, alpha=3),
+    "baddbmm_": lambda x: (2 * x)[None].contiguous().baddbmm_(x[None], x[None], beta=0.5),
+    "addmm_": lambda x: (2 * x).addmm_(x, x, alpha=2),
+    "addmv": lambda x: torch.addmv(x[0], x, x[1], beta=0.5, alpha=2),
+    "addr_": lambda x: (2 * x).addr_(x[0], x[1], beta=0.5, alpha=2),
+    "matrix_power": lambda x: torch.linalg.matrix_power(x, 3),
+    "planes by planes": lambda x: (x[None] * x[:, :1, None]) @ x,
+    "vdot": lambda x: torch.vdot(x[0], x[1]) + torch.inner(x[1], x[2]),
+    "vecdot": lambda x: torch.linalg.vecdot(x, x.flip(0), dim=0),
+    "kron": lambda x: torch.kron(x[:2], x[1:, :2]),
+    "einsum of a diagonal": lambda x: torch.einsum("ii->i", x) + torch.einsum("ij,kj->i", x, x),
+    **{f"fft.{name}": lambda x, name=name: getattr(torch.fft, name)(x) * x for name in ("fftshift", "ifftshift")},
+    "grid_sample": lambda x: F.grid_sample((x * x)[None, None], flow(x), align_corners=True),
+    "grid_sample, zeros": lambda x: F.grid_sample((x * x)[None, None], flow(x), align_corners=False),
+    "affine_grid": lambda x: F.affine_grid(x[None, :2], (1, 1, 2, 2), align_corners=True),
+    "max_unpool2d": unpooled,
+    **{
+        f"interpolate, {mode}": lambda x, mode=mode: F.interpolate(x[None, None] ** 2, scale_factor=2, mode=mode)
+        for mode in ("nearest", "area", "bicubic", "nearest-exact")
+    },
+}
+ELEMENTWISE = {
+    **{
+        f"special.{name}": lambda x, name=name: getattr(torch.special, name)(x)
+        for name in (*("entr", "i0e", "ndtr", "psi", "expit", "gammaln"),)
+    },
+    "xlog1py": lambda x: torch.special.xlog1py(x, x.flip(0)),
+    "polygamma": lambda x: torch.polygamma(2, x + 1) + torch.mvlgamma(x + 2, 2),
+    "rad2deg": lambda x: torch.rad2deg(x) + x.positive() + torch.true_divide(x, 3),
+    "acosh": lambda x: torch.acosh(x + 1.5),
+    "steps": lambda x: x * (torch.ceil(3.25 * x) + torch.round(3.25 * x) + torch.sgn(x - 0.45) + torch.sign(x - 0.6)),
+    "threshold": lambda x: F.threshold(x * x, 0.2, 7.0),
+    "relu6": lambda x: F.relu6(9 * x) + F.hardtanh(3.25 * x - 1.4),
+    "shrunk": lambda x: F.hardshrink(x, 0.45) + F.softshrink(x, 0.25) + F.tanhshrink(x),
+    "leaky": lambda x: F.leaky_relu(x - 0.45, 0.3) + F.prelu(x - 0.6, x[0, :1]) + F.rrelu(x - 0.6),
+    "softsign": lambda x: F.softsign(x) + F.softmin(x, 0) + F.selu(x - 0.45),
+    "hardsigmoid": lambda x: F.hardsigmoid(5 * x - 2),
+    "glu": lambda x: F.glu(x[:, :2] * x[0, 0]),
+    "float_power": lambda x: x.float_power(3) + x.float_power(x),
+    "numbers on the left": lambda x: (1.5 + x) * (2 - x) / (1 / x) + 2**x,
+    "divided, rounded": lambda x: (
+        x + torch.div(x, 0.37, rounding_mode="floor") + torch.div(x, 0.37, rounding_mode="trunc")
+    ),
+}
+IN_FULL = {  # which torch computes in single precision at least, or which need more than half
+    "corrcoef": lambda x: x.corrcoef()[0, 1:],
+    "conj and real": lambda x: parts(numbers(x).conj() * numbers(x, 0)),
+    "imag": lambda x: (numbers(x) ** 2).imag,
+    "view_as_complex": lambda x: parts(torch.view_as_complex(torch.stack([x, x * x], -1)) ** 2),
+    "abs of complex": lambda x: numbers(x).abs() + numbers(x).angle(),
+    "complex product": lambda x: parts(numbers(x) @ numbers(x, 0)),
+    "complex quotient": lambda x: parts(numbers(x) / numbers(x, 0)),
+    "complex functions": lambda x: parts(numbers(x).exp() + numbers(x).sqrt() + numbers(x).tanh().log()),
+    "nanquantile": lambda x: x.nanquantile(0.6, 1),
+    "quantiles": lambda x: x.quantile(torch.tensor([0.1, 0.7]).to(x), 0, interpolation="linear"),
+    "matrix norms": lambda x: torch.linalg.matrix_norm(x) + torch.linalg.norm(x, "nuc") + torch.linalg.norm(x, 2),
+    "pdist": lambda x: F.pdist(x),
+    "vander": lambda x: torch.linalg.vander(x),
+    "householder": lambda x: torch.linalg.householder_product(x, x[0]),
+    "cholesky": lambda x: torch.linalg.cholesky_ex(positive(x))[0],
+    "cholesky_inverse": lambda x: torch.cholesky_inverse(torch.linalg.cholesky(positive(x))),
+    "cholesky_solve": lambda x: torch.cholesky_solve(x, torch.linalg.cholesky(positive(x))),
+    "inv_ex": lambda x: torch.linalg.inv_ex(positive(x))[0],
+    "solve_triangular": lambda x: torch.linalg.solve_triangular(x.tril(), x, upper=False),
+    "solved from the right": lambda x: torch.linalg.solve(positive(x), x, left=False),
+    "lstsq": lambda x: torch.linalg.lstsq(positive(x)[:, :2], x).solution,
+    "pinverse": lambda x: torch.pinverse(x[:2]),
+    "lu": lambda x: torch.linalg.lu_factor(positive(x))[0],
+    "logdet": lambda x: torch.logdet(positive(x)),
+    "eigh": lambda x: torch.linalg.eigh(x + x.t()).eigenvectors.abs(),
+    "svd": lambda x: torch.linalg.svd(x).U.abs(),
+    "qr": lambda x: torch.linalg.qr(positive(x)).R.abs(),
+    "cond": lambda x: torch.linalg.cond(positive(x)),
+    "tensorinv": lambda x: torch.linalg.tensorinv(positive(x).reshape(3, 1, 3), ind=1),
+    "tensorsolve": lambda x: torch.linalg.tensorsolve(positive(x), x[0]),
+    "fft.rfft2": lambda x: parts(torch.fft.rfft2(x, norm="ortho")),
+    "fft.irfft2": lambda x: torch.fft.irfft2(numbers(x)),
+    "fft.hfft": lambda x: torch.fft.hfft(numbers(x)),
+    "stft": lambda x: parts(torch.stft(x.flatten(), 4, 2, window=x[0].repeat(2)[:4], return_complex=True)),
+    **{
+        f"fft.{name}": lambda x, name=name: parts(getattr(torch.fft, name)(numbers(x)))
+        for name in ("ifft", "fft2", "ifft2")
+    },
+    **{
+        f"special.{name}": lambda x, name=name: getattr(torch.special, name)(x)
+        for name in ("erfcx", "i1", "i1e", "log_ndtr", "ndtri")
+    },
+}
+# Of which some older releases have no derivative.
+LATER = ("aminmax", "channel_shuffle") if RELEASE < (2, 14) else ()
+EVERY = CHOSEN | PUT_TOGETHER | ALL_TOGETHER | PRODUCTS | ELEMENTWISE | IN_FULL
+FURTHER = {name: function for name, function in EVERY.items() if name not in LATER}
