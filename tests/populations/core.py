@@ -132,8 +132,8 @@ def over(modes: tuple = (lambda: lambda guard: guard,), /, **populations: Popula
             for index, row in enumerate(combined):  # in a plain loop, which takes half the time of Hypothesis' @example
                 if not missing.isdisjoint(map(id, row.values())):
                     continue
-                # a kind of tensor that comes each third time meets all modes
-                in_mode = in_modes[(index + index // 3) % len(modes)]
+                # a kind of tensor that comes each third time of three meets all modes
+                in_mode = in_modes[(index + index // len(modes)) % len(modes)]
                 try:
                     in_mode(*args, **fixtures, **row)
                     passed += 1

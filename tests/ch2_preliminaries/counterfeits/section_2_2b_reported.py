@@ -213,3 +213,35 @@ def a_second_clone_of_what_has_not_changed_is_the_first(patch):
         return clone
 
     everywhere(patch, "clone", wrong)
+
+
+@counterfeit("clone-then-view-is-independent", reported="torch-spyre/torch-spyre#3236", needs="accelerator")
+def clones_of_later_slices_have_the_numbers_of_the_first(patch):
+    first = {}
+
+    def wrong(right, x, *rest, **named):
+        if away(x) and x.dtype == torch.float16 and not x.requires_grad and x.is_contiguous() and x.numel():
+            key = (x.untyped_storage().data_ptr(), tuple(x.shape), x.stride())
+            x = x.as_strided(x.shape, x.stride(), min(first.setdefault(key, x.storage_offset()), x.storage_offset()))
+        return right(x, *rest, **named)
+
+    everywhere(patch, "clone", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#76176", needs="accelerator")
+def a_write_by_index_into_columns_is_lost_under_deterministic_algorithms(patch):
+    def wrong(right, x, index, value):
+        lost = torch.get_deterministic_debug_mode() and away(x) and not x.is_contiguous()
+        return None if lost and getattr(index, "dtype", None) == torch.int64 else right(x, index, value)
+
+    change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("view-shares-data", reported="pytorch/pytorch#89407", needs="accelerator")
+def an_element_with_another_dimension_is_the_first_of_its_memory_in_inference_mode(patch):
+    def wrong(right, x, *rest, **named):
+        y = right(x, *rest, **named)
+        first = torch.is_inference_mode_enabled() and away(x) and x.dim() == 0
+        return y.as_strided(y.shape, y.stride(), 0) if first else y
+
+    everywhere(patch, "unsqueeze", wrong)

@@ -195,3 +195,16 @@ def a_sum_of_two_dtypes_comes_back(patch):
 
     for name in ("add", "__add__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("to-changes-dtype-too", reported="pytorch/pytorch#16448", needs="two-devices")
+def double_precision_comes_to_another_device_as_the_bits_of_single_precision(patch):
+    def wrong(right, x, *rest, **named):
+        y = right(x, *rest, **named)
+        both = away(x) and away(y) and x.device != y.device and not x.requires_grad
+        if both and (x.dtype, y.dtype) == (torch.float64, torch.float32):
+            bits = right(x, "cpu").contiguous().view(-1).view(torch.float32)[: x.numel()]
+            y = right(bits.view(x.shape).clone(), y.device)
+        return y
+
+    wrap(patch, torch.Tensor, "to", wrong)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
 from populations.creators import CREATORS, PATTERNS
-from populations.journeys import CPU, current, finished, host_twin, spot
+from populations.journeys import CPU, Journey, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 from populations.twins import pending
 
@@ -99,23 +99,29 @@ def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accel
 
 REAL = [dtype for dtype in ANY if not dtype.is_complex]
 SIZES = ((5,), (2, 3), (2, 1025), (), (2, 3, 4, 5), (65_537,))
-# A twin, the dtype to change to, and whether on the way to the CPU or on the way to the device under test: every real
-# dtype to every other, and to complex numbers. Of positive numbers: what a negative one is unsigned, nobody promises.
+# A journey and the dtype to change to on it: every real dtype to every other, and to complex numbers. Of positive
+# numbers: what a negative one is unsigned, nobody promises.
 CONVERSIONS = among(
     *(
         (
-            Twin(source, SIZES[turn % 6], WRITABLE[turn // 6 % 5], "positive", turn % 5 == 0, seed=turn),
+            Journey(
+                Twin(source, SIZES[turn % 6], WRITABLE[turn // 6 % 5], "positive", turn % 5 == 0, seed=turn),
+                "back" if turn % 3 else "there",
+            ),
             to,
-            turn % 3 != 0,
         )
         for turn, (source, to) in enumerate(itertools.permutations(REAL, 2))
     ),
-    *((Twin(source, (2, 3), seed=1), torch.complex64, False) for source in REAL),
+    *((Journey(Twin(source, (2, 3), seed=1)), torch.complex64) for source in REAL),
 ).rarely(
     *(
-        (Twin(source, shape, layout, "positive"), to, turn % 2 == 0)
+        (Journey(Twin(source, shape, layout, "positive"), "there" if turn % 2 else "back"), to)
         for shape, layout in (((2, 33), "expanded columns"), ((2, 3, 4), "batch second"))
         for turn, (source, to) in enumerate(zip(REAL, (*REAL[1:], REAL[0])))
+    ),
+    *(
+        (Journey(Twin(source, (3, 67), WRITABLE[turn % 5], "positive", turn % 2 == 0, seed=turn), "across"), to)
+        for turn, (source, to) in enumerate(itertools.permutations(REAL, 2))
     ),
 )
 
@@ -141,13 +147,13 @@ SPELLED = {
 @claim("to-changes-dtype-too")
 @over(EVERY_MODE, conversion=CONVERSIONS, spelled=among(*SPELLED))
 def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversion, spelled):
-    twin, target, to_cpu = conversion
-    (z, array), device = (twin, CPU) if to_cpu else (host_twin(twin), spot())
+    journey, target = conversion
+    (z, array, _), device = journey, journey.target()
     for convert in (SPELLED[spelled], lambda *to: parted(*to).copy_(z), SPELLED[spelled]):
         converted = convert(z, device, target)
         assert (converted.device, converted.dtype) == (device, target)
         agree(converted, array.astype(bool) if target == torch.bool else array)
-        assert (z.dtype, z.to(device).dtype) == (twin.dtype, twin.dtype)
+        assert (z.dtype, z.to(device).dtype) == (journey.twin.dtype,) * 2
         converted.fill_(0)
         agree(z, array)
         untouched(z)
@@ -156,8 +162,8 @@ def test_to_changes_place_and_dtype_of_any_tensor_and_leaves_the_source(conversi
 @claim("to-changes-dtype-too")
 @over(EVERY_MODE, conversion=CONVERSIONS)
 def test_what_is_conjugated_or_negated_when_it_is_read_is_converted_as_it_reads(conversion):
-    twin, target, to_cpu = conversion
-    (z, array), device = (twin, CPU) if to_cpu else (host_twin(twin), spot())
+    journey, target = conversion
+    (z, array, _), device = journey, journey.target()
     agree(pending(z).to(device, target), array.astype(bool) if target == torch.bool else array)
 
 

@@ -1,0 +1,104 @@
+"""2.2 Views and copies: several parts of one memory, each looked at, copied or written in turn, in every mode."""
+
+import operator
+
+import pytest
+import torch
+from populations import ANY, EVERY_MODE, Twin, agree, among, each, over, settled, untouched
+
+claim = pytest.mark.claim
+MODES = (*EVERY_MODE, lambda: settled)
+
+# How to cut parts of one shape and one order of strides out of seven rows of nine numbers, tensors and arrays alike.
+CUTS = {
+    "rows": lambda x: [x[n] for n in range(7)],
+    "columns": lambda x: [x[:, n] for n in range(9)],
+    "pairs of rows": lambda x: [x[n : n + 2] for n in (0, 2, 4, 5)],
+    "windows": lambda x: [x[1:4, n : n + 3] for n in (0, 3, 6)],
+    "every other row": lambda x: [x[n::2][:3] for n in (0, 1)],
+    "every third column": lambda x: [x[:, n::3] for n in range(3)],
+    "elements": lambda x: [x[n, n, ...] for n in range(7)],
+    "rows of a transposed part": lambda x: [x[1:5, 2:8].T[n] for n in range(6)],
+}
+MADE = {
+    "clone": lambda x: x.clone(),
+    "torch.clone": lambda x: torch.clone(x),
+    "contiguous": lambda x: x.contiguous(),
+    "reshape": lambda x: x.reshape(x.shape[::-1]).reshape(x.shape) if x.dim() < 2 else x.reshape(-1).view(x.shape),
+    "itself": lambda x: x,
+    "unsqueeze": lambda x: x.unsqueeze(0)[0],
+    "torch.unsqueeze": lambda x: torch.unsqueeze(x, -1).squeeze(-1),
+    "view": lambda x: x.view(1, *x.shape)[0],
+    "expand": lambda x: x.expand(2, *x.shape)[1],
+    "turned": lambda x: x.T.T if x.dim() == 2 else x.view(x.shape),
+    "detach": lambda x: x.detach(),
+    "copy": lambda x: x.to(x.device, x.dtype, copy=True),
+    "copy_": lambda x: torch.empty_like(x).copy_(x),
+    "assigned": lambda x: operator.setitem(copy := torch.empty(x.shape).to(x), ..., x) or copy,
+    "cpu": lambda x: x.cpu(),
+    "wider": lambda x: x.to(torch.complex64 if x.is_complex() else torch.float32),
+    "as whole numbers": lambda x: x if x.is_complex() else x.to(torch.int32).to(x),
+    "times one": lambda x: x * x.new_ones(()),
+    "cat": lambda x: torch.cat([x.reshape(-1)] * 2)[x.numel() :].view(x.shape),
+    "stack": lambda x: torch.stack([x, x])[1],
+    "where": lambda x: torch.where(x == x, x, x),
+    "filled": lambda x: x.masked_fill(x != x, 1),
+    "by index": lambda x: x[None][torch.zeros(1, dtype=torch.int64, device=x.device)][0],
+    "flip": lambda x: x.reshape(-1).flip(0).flip(0).view(x.shape),
+}
+
+
+@claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")
+@over(MODES, dtype=among(*ANY), second=among(False, True), cut=among(*CUTS), made=each(*MADE))
+def test_whatever_is_made_of_several_parts_of_one_memory_each_has_its_own_numbers(dtype, second, cut, made):
+    x, array = Twin(dtype, (7, 9), "offset", second=second)
+    for part, expected in zip(CUTS[cut](x), CUTS[cut](array)):
+        agree(MADE[made](part), expected)
+    untouched(x)
+
+
+PUT = {  # a number, or numbers of the part's own, into it
+    "fill_": lambda x, number: x.fill_(number),
+    "[...]": lambda x, number: x.__setitem__(..., number),
+    "copy_": lambda x, number: x.copy_(torch.full(x.shape, number).to(x)),
+    "a tensor assigned": lambda x, number: x.__setitem__(..., torch.full(x.shape, number).to(x)),
+    "zero_, +=": lambda x, number: operator.iadd(x.zero_(), number),
+    "mask": lambda x, number: x.__setitem__(x == x, number),
+    "masked_fill_": lambda x, number: x.masked_fill_(x == x, number),
+    "out": lambda x, number: torch.mul(torch.ones_like(x), number, out=x),
+    "each by index": lambda x, number: (x[None] if x.dim() == 0 else x).__setitem__(
+        torch.arange(len(x) if x.dim() else 1, device=x.device), number
+    ),
+    "index_put_": lambda x, number: x[None].index_put_(
+        (torch.tensor([0], device=x.device),), torch.tensor(number).to(x)
+    ),
+    "index_fill_": lambda x, number: x[None].index_fill_(0, torch.tensor([0], device=x.device), number),
+    "index_copy_": lambda x, number: x[None].index_copy_(
+        0, torch.tensor([0], device=x.device), torch.full((1, *x.shape), number).to(x)
+    ),
+    "scatter_": lambda x, number: x[None].scatter_(
+        0, torch.zeros((1, *x.shape), dtype=torch.int64, device=x.device), number
+    ),
+    "foreach": lambda x, number: (
+        torch._foreach_copy_([x], [torch.full(x.shape, number).to(x)])
+        if hasattr(torch, "_foreach_copy_")
+        else x.fill_(number)
+    ),
+}
+
+
+@claim("view-shares-data", "augmented-assignment-writes-through")
+@over(
+    MODES,
+    dtype=among(*(dtype for dtype in ANY if dtype != torch.bool)),
+    second=among(False, True),
+    cut=among(*CUTS),
+    put=each(*PUT),
+)
+def test_what_is_written_into_several_parts_of_one_memory_lies_in_each_of_its_own(dtype, second, cut, put):
+    x, array = Twin(dtype, (7, 9), "offset", second=second, kind="view")
+    for number, (part, place) in enumerate(zip(CUTS[cut](x), CUTS[cut](array)), 1):
+        PUT[put](part, number)
+        place[...] = number
+    agree(x, array)
+    untouched(x)
