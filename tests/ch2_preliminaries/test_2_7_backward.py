@@ -141,6 +141,11 @@ def test_weights_are_not_broadcast_as_they_would_be_in_a_product():
     (x**2).backward(x)  # the weights depend on x, but count as constants
     assert x.grad.tolist() == [2, 8, 18]  # 2x · x, and not 3x², the derivative of x² · x
 
+    x.grad, w = None, torch.tensor([1.0, 1.0, 1.0])
+    for _ in range(2):
+        x.view(-1).backward(w)  # the first time x.grad comes to lie in the memory of w
+    assert w.tolist() == [2, 2, 2]
+
 
 @claim("weights-act-as-upstream-gradient")
 def test_weights_select_a_component_or_stand_for_the_gradient_of_a_later_loss():

@@ -185,13 +185,14 @@ def archive(pickled: bytes, older: bool = False) -> bytes:
 
 
 def pool() -> list[torch.Tensor]:
-    """Tensors of which the first six look at one memory, two at another, and two parameters at a third."""
+    """Tensors of which the first six look at one memory, two at another, and two parameters and two more at a third."""
     whole, half = torch.arange(24), torch.arange(4.0, requires_grad=True)
     views = [whole, whole[2:5], whole.view(4, 6), whole.view(4, 6).t(), whole[::2], whole[23]]
     views += [half, half.detach()[1:]]
     parameters = [torch.nn.Parameter(part) for part in torch.arange(6.0).split(3)]
     more = [torch.arange(24), torch.empty(0, 3), torch.tensor(True), torch.tensor([1.5]).half()]
-    return [*views, *more, *parameters, torch.empty(0, dtype=torch.int64)]
+    beside = [parameters[0].detach(), parameters[1].data[1:]]
+    return [*views, *more, *parameters, torch.empty(0, dtype=torch.int64), *beside]
 
 
 def built(recipe, tensors: list[torch.Tensor]):
@@ -239,10 +240,17 @@ NESTED = (
 )
 
 
+BESIDE = (  # parameters and what is none in their memory
+    ("list", (12, 15)),
+    ("list", (15, ("list", (12, 16)), 13)),
+    ("dict", (("w", 13), ("best", ("dict", (("w", 16), ("b", 15)))), ("b", 12))),
+)
+
+
 def nested(*kinds: str) -> Population:
     """Recipes of nested objects, the outermost of ``kinds``."""
     plain = st.sampled_from([None, True, "text", "", 1.5, b"\0"])
-    leaves = st.one_of(st.integers(0, 14), plain)
+    leaves = st.one_of(st.integers(0, 16), plain)
     keys = st.one_of(st.text(max_size=3), st.integers(-11, 11), st.floats(allow_nan=False), st.booleans(), st.none())
 
     def grown(below: st.SearchStrategy) -> st.SearchStrategy:
@@ -252,5 +260,5 @@ def nested(*kinds: str) -> Population:
         return st.one_of(*several, st.tuples(st.just("dict"), pairs))
 
     inner = st.recursive(leaves, grown, max_leaves=8)
-    met = tuple(recipe for recipe in NESTED if recipe[0] in kinds)
-    return Population(met, grown(inner).filter(lambda recipe: recipe[0] in kinds))
+    met, beside = (tuple(recipe for recipe in of if recipe[0] in kinds) for of in (NESTED, BESIDE))
+    return Population(met, grown(inner).filter(lambda recipe: recipe[0] in kinds), rarer=beside)

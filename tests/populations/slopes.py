@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 
 from populations import places
@@ -11,6 +12,7 @@ from populations.comparing import host
 from populations.further import FURTHER, IN_FULL
 from populations.initialisers import RELEASE
 from populations.layouts import arranged
+from populations.options import IN_SINGLE, OPTIONS
 from populations.smooth import EACH, OPERANDS, POINT, SMOOTH
 from populations.twins import Twin
 
@@ -23,9 +25,13 @@ NO_HALF = {
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
     *("polar by operand 1", "polar by operand 2"),
     *IN_FULL,
+    *(name for name in OPTIONS if name.startswith(IN_SINGLE)),
     *(("trace", "logcumsumexp", "logcumsumexp of rows") if RELEASE < (2, 14) else ()),
 }
-FUNCTIONS = {**SMOOTH, **OPERANDS, **FURTHER}
+RARER = {**FURTHER, **OPTIONS}
+FUNCTIONS = {**SMOOTH, **OPERANDS, **RARER}
+# For guards of these: of what some functions speak.
+SPEAKING = pytest.mark.filterwarnings("ignore:index_reduce|Using padding='same'|reduction. 'mean' divides")
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
 LONG = 7284  # copies: 65,556 elements, more than 16 bits count
 
@@ -56,16 +62,20 @@ class Slope:
         return places.lacks(self.dtype)
 
 
-# Derived once: attention on the CPU; hardsigmoid; the sinc at zero, where the second derivative comes out as NaN; some
-# more by older releases.
+# Derived once: attention on the CPU; the sinc at zero, where the second derivative comes out as NaN; some functions by
+# every release, and some by older ones.
 ONCE = (
-    *("attention", "sinc at zero", "hardsigmoid"),
+    *("attention", "sinc at zero", "hardsigmoid", "multi_margin", "multilabel_margin", "ctc_loss"),
+    "embedding_bag, weighed",
     *(("cdist", "pdist", "grid_sample") if RELEASE < (2, 14) else ()),
 )
 TWICE = tuple(
     Slope(name, dtype, layout)
-    for dtype, layout in ((torch.float64, "contiguous"), (torch.float32, "gappy"))
-    for name in FUNCTIONS
+    for dtype, layout, names in (
+        (torch.float64, "contiguous", FUNCTIONS),
+        (torch.float32, "gappy", (*SMOOTH, *OPERANDS)),
+    )
+    for name in names
     if not name.startswith(ONCE)
 )
 # What torch has not: before 2.6 i0's slope in half precision, before 2.7 many functions in it. Before 2.1 masked_select
@@ -100,7 +110,7 @@ SLOPES = (
             ),
             *((torch.bfloat16, "gappy", True), (torch.float16, "offset", False)),
         )
-        for name in FURTHER
+        for name in RARER
         if torch.finfo(dtype).bits > 16 or (RELEASE >= (2, 7) and name not in NO_HALF)
     ),
 )

@@ -104,3 +104,16 @@ def gradients_of_double_precision_add_up_in_single(patch):
                 leaf.grad.copy_(leaf.grad.float())
 
     wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate", reported="apache/mxnet#18499")
+def a_batch_norm_writes_over_the_gradients_of_its_weights(patch):
+    def renewed(weight):
+        if weight is None or not weight.is_leaf or not weight.requires_grad:
+            return weight
+        return change_gradient(weight, lambda new: new if weight.grad is None else new - weight.grad)
+
+    def wrong(right, x, mean, variance, weight=None, bias=None, *rest, **named):
+        return right(x, mean, variance, renewed(weight), renewed(bias), *rest, **named)
+
+    wrap(patch, F, "batch_norm", wrong)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, Twin, among, over, untouched
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.statistics import look_mixed, look_uniformly_shuffled, occur_as_often
 
 claim = pytest.mark.claim
@@ -26,7 +26,8 @@ SIZES = (
 def test_each_number_below_m_occurs_exactly_once(size):
     m, dtype = size
     output, _ = Twin(dtype, (m,), "gappy")
-    for x in (torch.randperm(m, dtype=dtype), torch.randperm(n=m, dtype=dtype), torch.randperm(m, out=output)):
+    given = ((m,), {"dtype": dtype}), ((), {"n": m, "dtype": dtype}), ((m,), {"out": output})
+    for x in (accepted(torch.randperm, *place, **named) for place, named in given):
         assert (x.shape, x.dtype) == ((m,), dtype)
         assert np.array_equal(np.sort(host(x)), np.arange(m))
     untouched(output)

@@ -11,7 +11,7 @@ from populations.elements import TRIALS as ELEMENTS
 from populations.functions import COMPLEX
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, rises, weights_for
 from populations.operations import OPERATIONS
-from populations.slopes import SLOPES, TWICE
+from populations.slopes import SLOPES, SPEAKING, TWICE
 from populations.smooth import EACH
 from populations.trials import FEW, LINEAR, MULTIPLIED, TRACKABLE, TRIALS
 from populations.twins import LEAVES
@@ -94,7 +94,7 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "created-tensors-are-leaves")
 @claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
-@pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
+@SPEAKING
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):
     """Its values, and differences of them for its slope, are what the CPU has in double precision."""
@@ -121,7 +121,7 @@ def test_every_function_is_recorded_with_its_slope(trial):
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
-@pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
+@SPEAKING
 @over(trial=among(*TWICE))
 def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
     """Along one direction, against differences of the gradient, which the guard before this one holds."""

@@ -5,7 +5,20 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, each, in_turn, over, twins, whole
+from populations import (
+    EVERY_MODE,
+    FLOATS,
+    LAYOUTS,
+    SINGLE_AND_DOUBLE,
+    Twin,
+    agree,
+    among,
+    each,
+    in_turn,
+    over,
+    twins,
+    whole,
+)
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.layers import COMPUTED
 from populations.trials import FEW
@@ -120,6 +133,33 @@ def test_weights_of_another_shape_are_refused(shapes, dtype):
     with pytest.raises(RuntimeError):
         (x * x).backward(torch.ones(shapes[1], dtype=x.dtype))
     assert x.grad is None
+
+
+KEPT = {  # whether the gradient of the leaf is kept in the memory of the weights
+    "view": (True, lambda x: x.view(-1)),
+    "flatten": (True, lambda x: x[None].flatten()),
+    "unsqueeze": (True, lambda x: x.unsqueeze(-1)),
+    "[None]": (True, lambda x: x[None]),
+    "the leaf itself": (False, lambda x: x),
+    "a sum": (False, lambda x: x + 0),
+    "a product": (False, lambda x: x * 1),
+    "clone": (False, lambda x: x.clone()),
+    "a view of a product": (False, lambda x: (x * 1).view(-1)),
+}
+
+
+@claim("gradients-accumulate")
+@claim("weighted-backward-differentiates-the-weighted-sum", truth=True)
+@pytest.mark.filterwarnings("ignore:grad and param do not obey")
+@over(dtype=among(*FLOATS), shape=among((5,), (2, 3), (4, 1, 9)), second=among(False, True), by=each(*KEPT))
+def test_where_only_views_lie_between_a_later_gradient_is_added_to_the_weights_too(dtype, shape, second, by):
+    (x, _), (kept, apply) = Twin(dtype, shape, grad=True, second=second), KEPT[by]
+    weights, factors = weights_for(apply(x))
+    for turn in (1, 2):
+        apply(x).backward(weights)
+        agree(x.grad.reshape(-1), turn * factors.reshape(-1))
+    assert (x.grad.data_ptr() == weights.data_ptr()) == kept
+    agree(weights, factors * (1 + kept))
 
 
 @claim("weighted-backward-differentiates-the-weighted-sum", truth=True)

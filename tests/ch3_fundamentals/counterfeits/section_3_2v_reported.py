@@ -195,3 +195,43 @@ def labels_of_single_precision_without_dimensions_come_in_double(patch):
         return made.double() if batch[0].dim() == 0 and made.dtype == torch.float32 else made
 
     patch.setitem(collate.default_collate_fn_map, torch.Tensor, wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once", reported="kohya-ss/musubi-tuner#283")
+def processes_that_stay_give_one_batch_twice_from_the_second_epoch_on(patch):
+    def wrong(right, self):
+        later = self.persistent_workers and self._iterator is not None
+        batches = right(self)
+        if later:
+            first, _, *others = batches
+            return iter([first, first, *others])
+        return batches
+
+    wrap(patch, torch.utils.data.DataLoader, "__iter__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once", reported="msamogh/nonechucks#8")
+def with_processes_every_epoch_has_the_order_of_the_first(patch):
+    def wrong(right, self):
+        if not self.num_workers or self.generator is not None or self.persistent_workers:
+            return right(self)
+        state = vars(self).setdefault("first_state", torch.get_rng_state())
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(state)
+            return right(self)
+
+    wrap(patch, torch.utils.data.DataLoader, "__iter__", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def a_list_shows_neighbours_of_one_class_as_the_first_of_them(patch):
+    def wrong(right, self):
+        shown = [*map(repr, self)]
+        first = {text.splitlines()[0]: text for text in reversed(shown) if "\n" in text}
+        told = right(self)
+        for text in shown:
+            there, here = ("\n  ".join(each.splitlines()) for each in (text, first.get(text.splitlines()[0], text)))
+            told = told.replace(there, here)
+        return told
+
+    wrap(patch, nn.ModuleList, "__repr__", wrong)

@@ -185,12 +185,20 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
 @pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone; elsewhere processes import anew")
 @over(drop_last=among(False, True), shuffle=among(False, True))
 def test_processes_that_read_for_the_loader_change_neither_the_mini_batches_nor_their_order(drop_last, shuffle):
+    """In two epochs, each of which has all examples once, in an order of its own where they are shuffled. Processes
+    that stay have other orders than a loader without them.
+    """
+    data, epochs = TensorDataset(torch.arange(23, device="cpu"), torch.arange(23.0, device="cpu")), []
+    forked = {"num_workers": 2, "multiprocessing_context": "fork"}
     with torch.device("cpu"):  # as a child of this process can read them
-        data, batches = TensorDataset(torch.arange(23), torch.arange(23.0)), []
-        for processes in ({}, {"num_workers": 2, "multiprocessing_context": "fork"}):
+        for processes in ({}, forked, {**forked, "persistent_workers": True}):
             torch.manual_seed(7)
             loader = DataLoader(data, 3, shuffle, drop_last=drop_last, **processes)
-            batches.append([[part.tolist() for part in batch] for batch in loader])
+            epochs.append([[[part.tolist() for part in batch] for batch in loader] for _ in range(2)])
 
-    assert batches[0] == batches[1]
-    assert len(batches[1]) == 8 - drop_last
+    assert epochs[0] == epochs[1]
+    for orders in ([[n for ns, _ in batches for n in ns] for batches in of] for of in epochs):
+        assert {len(order) for order in orders} == {21 if drop_last else 23}
+        assert all(len({*order}) == len(order) for order in orders)
+        assert len({*map(tuple, orders)}) == 1 + shuffle
+    assert all(ns == labels for of in epochs for batches in of for ns, labels in batches)

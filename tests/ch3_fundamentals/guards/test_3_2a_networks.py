@@ -22,6 +22,7 @@ PRINTED = (
     tree("Own", tree("Own", tree("Own", tree("Own", tree("Own", tree("Own", "Linear")))))),
     tree("Sequential", "Linear", "again", "ReLU", tree("Own", "again", "tied", "again")),
     tree("Own", tree("ModuleList", *["Linear"] * 3, "ReLU", *[tree("Own", "ReLU")] * 2, tree("ModuleList", "Tanh"))),
+    tree("Own", tree("ModuleList", *(tree("Own", kind) for kind in ("Linear", "Linear", "wide Linear", "ReLU")))),
 )
 
 

@@ -18,8 +18,8 @@ KINDS = [((2, 1), torch.float64), ((130, 1), torch.float32), ((2, 10), torch.flo
 KINDS += [((3, 1), torch.bfloat16)] * (RELEASE >= (2, 7))
 
 
-@claim("nn-builds-on-autograd", "losses-are-modules")
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss")
+@claim("nn-builds-on-autograd", "losses-are-modules", "gradients-accumulate")
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss", "ignore:grad and param do not obey")
 @over(
     name=among(*COUNTERPARTS),
     kind=each(*KINDS),
@@ -52,3 +52,42 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
             close(found, slope)
     for mode in EVERY_MODE[1:]:
         close(mode()(module)(x, *more), expected)
+    for _ in range(2):  # a second gradient is added to the first
+        accepted(module(x, *more).backward, weights.clone())  # in which a gradient that is a view may come to lie
+    for leaf, slope in zip(leaves, slopes):
+        close(leaf.grad / 2, slope)
+
+
+NORMS = {name: part for name, part in COUNTERPARTS.items() if name.startswith("BatchNorm")}
+
+
+@claim("nn-builds-on-autograd", "backward-fills-grad")
+@over(
+    name=each(*NORMS),
+    dtype=among(*HALVES if RELEASE >= (2, 7) else [torch.bfloat16]),  # the CPU had no other
+    size=among((3, 1), (130, 1), (2, 10)),
+    layout=among(*WRITABLE),
+    second=among(False, True),
+)
+def test_a_batch_norm_in_single_precision_takes_inputs_in_half_and_has_the_same_slopes(
+    name, dtype, size, layout, second
+):
+    """The value and the slope of the input, which are rounded to the input's dtype, to two roundings of the largest;
+    those of the parameters to one of each of the numbers that they add up, none of which is far above its weight.
+    """
+    part = NORMS[name]
+    x, array = Twin(dtype, part.shape(*size), layout, "fractions", second=second, grad=True)
+    module = part.make().to(x.device)
+    in_full = torch.from_numpy(array.astype(np.float32)).to(x.device).requires_grad_()
+    expected, result = module(in_full), accepted(module, x)
+    weights = weights_for(expected)[0] / 256  # so that no sum of them is past what float16 holds
+    leaves = [*module.parameters()]
+    slopes = torch.autograd.grad(expected, [in_full, *leaves], weights)
+    found = accepted(torch.autograd.grad, result, [x, *leaves], weights.to(result.dtype))
+
+    assert (result.dtype, found[0].dtype) == (dtype, dtype)
+    added = np.abs(host(weights)).sum() / len(module.weight)  # in a channel
+    largest = [*(2 * np.abs(host(of)).max() for of in (expected, slopes[0])), 2 * added, 2 * added]
+    for one, other, size in zip((result, *found), (expected, *slopes), largest):
+        atol = torch.finfo(dtype).eps * size
+        np.testing.assert_allclose(host(one).astype(float), host(other), rtol=0, atol=atol)

@@ -753,3 +753,20 @@ def an_unknown_entry_of_a_layer_without_parameters_is_ignored(patch):
         return right(self, kept, *args, **rest)
 
     wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("list-of-tensors-round-trips", "dict-of-tensors-round-trips")
+def a_parameter_comes_back_apart_from_what_shared_its_memory(patch):
+    def inside(thing):
+        parts = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, (list, tuple)) else ()
+        return [thing] if isinstance(thing, torch.Tensor) else [each for part in parts for each in inside(part)]
+
+    def wrong(right, *rest, **named):
+        loaded = right(*rest, **named)
+        plain = [x.untyped_storage().data_ptr() for x in inside(loaded) if not isinstance(x, nn.Parameter)]
+        for x in inside(loaded):
+            if isinstance(x, nn.Parameter) and x.untyped_storage().data_ptr() in plain:
+                x.data = x.data.clone()
+        return loaded
+
+    wrap(patch, torch, "load", wrong)

@@ -6,6 +6,7 @@ import torch
 from populations import SINGLE_AND_DOUBLE, Twin, agree, among, each, over
 from populations.gradients import weights_for
 from populations.parts import DERIVED_ONCE, MATRIX, PARTS, shares
+from populations.slopes import RARER, SPEAKING
 from populations.smooth import POINT, SMOOTH
 from torch.nn import functional as F
 
@@ -39,10 +40,11 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
     }.items()
 }
 # What reads memory as it lies is of the layout.
-THROUGH |= {f"the function {name}": (of, POINT) for name, of in SMOOTH.items() if "as_strided" not in name}
+THROUGH |= {f"the function {name}": (of, POINT) for name, of in (SMOOTH | RARER).items() if "as_strided" not in name}
 
 
 @claim("training-runs-on-gpu")
+@SPEAKING
 @over(name=among(*THROUGH), dtype=each(*SINGLE_AND_DOUBLE), second=among(False, True))
 def test_a_step_through_every_part_and_function_leads_to_the_same_parameters_though_these_lie_by_columns(
     accelerator, products_in_full, name, dtype, second
