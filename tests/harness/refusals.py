@@ -17,13 +17,14 @@ TORCHS_OWN = ("cpu", "cuda", "mps", "xpu")  # their refusals come from torch's o
 
 # How backends say that they have no kernel: torch's dispatcher and MPS ("could not run", "not currently implemented"),
 # and what others write. Kept to words that torch's own refusals of wrong arguments do without, and Python's: but of two
-# tensors Python says "unsupported operand type(s)", or "not supported between instances", where the device's own
-# TypeError was the reason, which torch hides.
-TWO_TENSORS = r"'(Tensor|Parameter)' and '(Tensor|Parameter)'"
+# tensors, or one and a number, Python says "unsupported operand type(s)", or "not supported between instances", where
+# the device's own TypeError was the reason, which torch hides.
+TENSOR, OPERAND = "'(Tensor|Parameter)'", "'(Tensor|Parameter|bool|int|float|complex)'"
+OPERANDS = rf"({TENSOR} and {OPERAND}|{OPERAND} and {TENSOR})"
 MISSING = re.compile(
     r"could not run '?aten::|not (currently |yet )?(been )?implemented|un-?implemented"
-    rf"|not (currently |yet )?supported(?! between instances of (?!{TWO_TENSORS}))"
-    rf"|unsupported(?! operand type(?!\(s\) for \S+ {TWO_TENSORS}))|does(n't| not) support"
+    rf"|not (currently |yet )?supported(?! between instances of (?!{OPERANDS}))"
+    rf"|unsupported(?! operand type(?!\(s\) for (\*\* or pow\(\)|\S+):? {OPERANDS}))|does(n't| not) (have )?support"
     r"|no (such )?(kernel|operator|implementation|lowering|decomposition)"
     r"|missing (kernel|operator)|not registered|no registered|not built|failed to (build|compile)",
     re.IGNORECASE,

@@ -32,6 +32,11 @@ def flow(x):
     return torch.stack([x * 1.7 - 0.9, x.t() * 1.9 - 0.6], -1)[None]
 
 
+def far(x):
+    """Up to 29 either way, of which no step rounds."""
+    return 32 * x * (3 - 2 * pattern(x, 2))
+
+
 def unpooled(x):
     pooled, places = F.max_pool2d(x[None, None], (3, 1), return_indices=True)
     return F.max_unpool2d(pooled**2, places, (3, 1))
@@ -62,7 +67,6 @@ CHOSEN = {  # places and masks that say where the numbers go
     },
     "slice_scatter": lambda x: x.slice_scatter(x[:, :2] ** 2, 1, 1),
     "diagonal_scatter": lambda x: x.diagonal_scatter(x[0] ** 2),
-    "as_strided_scatter": lambda x: torch.ones(3, 3).to(x).as_strided_scatter(x[:2, :2] ** 2, (2, 2), (1, 2), 1),
     "gather of a column": lambda x: x.gather(1, spots(x)[:, :1]),
     "masked by a row": lambda x: x.masked_fill((pattern(x, 2) > 1)[:1], 2.0),
     "masked_scatter": lambda x: (2 * x).masked_scatter((pattern(x, 2) > 1)[1], x * x),
@@ -151,6 +155,11 @@ ALL_TOGETHER = {  # reductions, running ones, statistics
     "local_response_norm": lambda x: F.local_response_norm(x[None], 2),
 }
 PRODUCTS = {
+    # of one number that is repeated by strides of 0, both ways
+    "matrices of one number each": lambda x: x[0, 0].expand(3, 4) @ x[1, 1].expand(4, 2) + x[0, :2],
+    "batches of one number each": lambda x: torch.bmm(x[0, 0].expand(2, 3, 4), x[2, 1].expand(2, 4, 2)),
+    "linear of one number each": lambda x: F.linear(x[0, 0].expand(3, 4), x[1, 1].expand(2, 4), x[0, :2]),
+    "rows and columns of one number": lambda x: x[:, :1].expand(3, 4) @ x[:1].expand(4, 3) + x.mv(x[0, 0].expand(3)),
     "chain of products": lambda x: torch.linalg.multi_dot([x, x[:, :2], x[:2, :1], x[:1]]),
     "addbmm": lambda x: torch.addbmm(x, x[None], x[None], beta=2, alpha=3),
     "baddbmm_": lambda x: (2 * x)[None].contiguous().baddbmm_(x[None], x[None], beta=0.5),
@@ -173,7 +182,20 @@ PRODUCTS = {
         for mode in ("nearest", "area", "bicubic", "nearest-exact")
     },
 }
+SATURATED = ("softplus", "logsigmoid", "silu", "mish", "elu", "celu", "selu", "gelu", "hardswish")
 ELEMENTWISE = {
+    # far from zero, where exponentials are large, or next to nothing
+    **{
+        f"{name} far out": lambda x, name=name: getattr(F, name)(far(x))
+        for name in (*SATURATED, "softsign", "hardsigmoid", "relu6", "tanhshrink", "softshrink", "leaky_relu")
+    },
+    "gelu by tanh, far out": lambda x: F.gelu(far(x), approximate="tanh"),
+    "log_softmax far out": lambda x: F.log_softmax(far(x), 1),
+    "logsumexp far out": lambda x: (512 * x).logsumexp(1) + (-512 * x).logsumexp(0),
+    "losses far out": lambda x: (
+        F.cross_entropy(far(x), spots(x)[2]) + F.binary_cross_entropy_with_logits(far(x), pattern(x, 7) / 8)
+    ),
+    "norms of large numbers": lambda x: F.layer_norm(256 * x, (3,)) + F.normalize(256 * x, dim=1) + (128 * x).norm(),
     **{
         f"special.{name}": lambda x, name=name: getattr(torch.special, name)(x)
         for name in (*("entr", "i0e", "ndtr", "psi", "expit", "gammaln"),)
@@ -200,7 +222,7 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     "corrcoef": lambda x: x.corrcoef()[0, 1:],
     "conj and real": lambda x: parts(numbers(x).conj() * numbers(x, 0)),
     "imag": lambda x: (numbers(x) ** 2).imag,
-    "view_as_complex": lambda x: parts(torch.view_as_complex(torch.stack([x, x * x], -1)) ** 2),
+    "view_as_complex": lambda x: parts(torch.square(torch.view_as_complex(torch.stack([x, x * x], -1)))),
     "abs of complex": lambda x: numbers(x).abs() + numbers(x).angle(),
     "complex product": lambda x: parts(numbers(x) @ numbers(x, 0)),
     "complex quotient": lambda x: parts(numbers(x) / numbers(x, 0)),
@@ -240,7 +262,7 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
         for name in ("erfcx", "i1", "i1e", "log_ndtr", "ndtri")
     },
 }
-# Of which some older releases have no derivative.
-LATER = ("aminmax", "channel_shuffle") if RELEASE < (2, 14) else ()
+# Of which some older releases have no derivative, or not from every layout.
+LATER = ("aminmax", "channel_shuffle", "affine_grid") if RELEASE < (2, 14) else ()
 EVERY = CHOSEN | PUT_TOGETHER | ALL_TOGETHER | PRODUCTS | ELEMENTWISE | IN_FULL
 FURTHER = {name: function for name, function in EVERY.items() if name not in LATER}

@@ -218,7 +218,7 @@ OF_LOSSES = {
     **{
         f"ctc_loss, {how}": lambda x, how=how: F.ctc_loss(
             torch.stack([x, x.t(), x * x, x.flip(0)]).log_softmax(2),
-            *(torch.tensor([[1, 2], [2, 0], [1, 1]]), torch.tensor([4, 3, 4]), torch.tensor([2, 1, 2])),
+            *(torch.tensor(each, device=x.device) for each in ([[1, 2], [2, 1], [1, 1]], [4, 3, 4], [2, 1, 2])),
             reduction=how,
             zero_infinity=True,
         )

@@ -117,3 +117,44 @@ def a_batch_norm_writes_over_the_gradients_of_its_weights(patch):
         return right(x, mean, variance, renewed(weight), renewed(bias), *rest, **named)
 
     wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("gradients-accumulate", reported="torch/nn#792")
+def a_second_pass_through_a_layer_of_one_weight_takes_away(patch):
+    def by_turns(weight):
+        if weight is None or not weight.is_leaf or not weight.requires_grad:
+            return weight
+        return change_gradient(weight, lambda new: new if weight.grad is None or not weight.grad.any() else -new)
+
+    def wrong(right, x, weight, bias=None):
+        return right(x, by_turns(weight), by_turns(bias)) if weight.numel() == 1 else right(x, weight, bias)
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("backward-multiplies-jacobians", "requires-grad-tracks-operations", reported="torch/nn#832")
+def log_softmax_reads_a_gradient_with_gaps_as_if_it_had_none(patch):
+    def as_it_lies(g):
+        size = g.untyped_storage().nbytes() // g.element_size()
+        if g.is_contiguous() or 0 in g.stride() or g.storage_offset() + g.numel() > size:
+            return g
+        return g.as_strided(g.shape, torch.empty(g.shape, device="meta").stride(), g.storage_offset())
+
+    def wrong(right, *rest, **named):
+        y = right(*rest, **named)
+        return change_gradient(y, as_it_lies) if y.requires_grad and y.dim() == 2 else y
+
+    for owner in (torch, Tensor, F):
+        wrap(patch, owner, "log_softmax", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_gradient_with_a_graph_is_replaced_by_the_next_one_without(patch):
+    def wrong(right, tensors, *rest, **named):
+        for root in [tensors] if isinstance(tensors, Tensor) else tensors:
+            for leaf in leaves(root.grad_fn):
+                if leaf.grad is not None and leaf.grad.requires_grad and not named.get("create_graph"):
+                    leaf.grad = None
+        return right(tensors, *rest, **named)
+
+    wrap(patch, torch.autograd, "backward", wrong)

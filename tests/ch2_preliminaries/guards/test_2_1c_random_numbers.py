@@ -159,6 +159,12 @@ NORMALS = {
     "out": lambda means, stds: (
         *(into_gaps(lambda *_, out: torch.normal(means, stds, out=out))(means.shape, dtype=means.dtype), MEANS, STDS),
     ),
+    "into columns": lambda means, stds: (
+        torch.normal(
+            *(each.view(-1, 9) for each in (means, stds)), out=torch.empty(9, len(means) // 9).to(means).t()
+        ).reshape(-1),
+        *(MEANS, STDS),
+    ),
     "column and row": lambda means, stds: (torch.normal(means[:700, None], stds[:45]), MEANS[:700, None], STDS[:45]),
 }
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
+from populations.comparing import accepted
 from populations.creators import CREATORS, PATTERNS
 from populations.journeys import CPU, Journey, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
@@ -26,6 +27,9 @@ def test_a_tensor_is_created_there_with_its_values_whatever_its_template_is(acce
     assert (made.device, alike.device, made.dtype) == (spot(twin.second), spot(twin.second), twin.dtype)
     agree(made, np.full_like(array, number))
     assert template.device == CPU
+    asked = made.dtype.is_floating_point
+    leaf = accepted(make, template, dtype=twin.dtype, device=spot(twin.second), requires_grad=asked)
+    assert (leaf.device, leaf.is_leaf, leaf.requires_grad) == (made.device, True, asked)
     made.fill_(not number)  # which the next one does not see
     agree(make(template, dtype=twin.dtype, device=spot(twin.second)), np.full_like(array, number))
 

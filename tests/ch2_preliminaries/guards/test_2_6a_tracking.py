@@ -103,15 +103,13 @@ def test_every_function_is_recorded_with_its_slope(trial):
     assert (result.requires_grad, result.is_leaf) == (True, False)
     here = host(function(trial.at(point.reshape(-1, 3)[:3])))
     shape = x.shape if trial.name in EACH else here.shape  # of all copies, or of the only one
-    assert result.shape == shape
+    values = [host(result), *(host(mode()(function)(x.detach())) for mode in EVERY_MODE[1:])]
+    assert {each.shape for each in values} == {shape}
     eps = torch.finfo(x.dtype).eps
     close = max(1e-5, 4 * eps)  # eight roundings in half precision, of a function of functions; others have more digits
     allowed = {"rtol": close, "atol": close * np.abs(here).max(initial=1)}
-    np.testing.assert_allclose(host(result), np.resize(here, shape), **allowed)
-    for mode in (torch.no_grad, torch.inference_mode):
-        with mode():
-            np.testing.assert_allclose(host(function(x.detach())), np.resize(here, shape), **allowed)
-    (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
+    np.testing.assert_allclose(values, np.resize(here, (len(values), *shape)), **allowed)
+    (weights, factors), (_, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
     accepted(result.backward, weights)
 
     step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
@@ -127,7 +125,7 @@ def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
     """Along one direction, against differences of the gradient, which the guard before this one holds."""
     function, x, point = trial
     result = function(x)
-    (weights, factors), (along, v) = weights_for(result), weights_for(x, seed=1)
+    (weights, factors), (along, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
     (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
     (second,) = accepted(torch.autograd.grad, (gradient * along).sum() + 0 * x.sum(), x)
 

@@ -174,6 +174,34 @@ def test_no_operation_leaves_a_record_and_each_gives_the_same_values(each, way):
         torch.no_grad()(result.clone)().backward(result)
 
 
+RESUMED = {
+    "send": (lambda steps, turn: steps.send(turn), lambda turn: turn),
+    "throw": (lambda steps, turn: steps.throw(ZeroDivisionError()), lambda turn: "thrown"),
+    "next": (lambda steps, turn: next(steps), lambda turn: None),
+}
+
+
+@claim("no-grad-stops-tracking")
+@over(mode=each(True, False), by=each(*RESUMED), outside=among(True, False))
+def test_a_decorated_generator_goes_on_in_its_mode_however_it_is_resumed(mode, by, outside):
+    seen = []
+
+    @MODES[mode]()
+    def generate():
+        for _ in range(3):
+            try:
+                seen.append(((yield torch.is_grad_enabled()), torch.is_grad_enabled()))
+            except ZeroDivisionError:
+                seen.append(("thrown", torch.is_grad_enabled()))
+
+    resume, received = RESUMED[by]
+    with torch.set_grad_enabled(outside):
+        steps = generate()
+        told = [next(steps), resume(steps, 1), resume(steps, 2), torch.is_grad_enabled()]
+    assert told == [mode, mode, mode, outside]
+    assert seen == [(received(turn), mode) for turn in (1, 2)]
+
+
 MODELS = {
     "linear": lambda: nn.Linear(6, 4),
     "layers": lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.LayerNorm(3), nn.Linear(3, 1)),

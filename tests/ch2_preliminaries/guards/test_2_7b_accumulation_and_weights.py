@@ -1,6 +1,7 @@
 """2.7 Backward: what passes add up, what weights weigh, and what a second pass needs."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
     (x * 1).backward(-x.grad.detach())  # to nothing
     agree(grad_of(x), total - total)
     agree(x, array)
+
+
+@claim("gradients-accumulate")
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
+@over(twin=FEW, tracked=among(*itertools.product((False, True), repeat=3)))
+def test_passes_that_leave_a_graph_and_passes_that_leave_none_add_up(twin, tracked):
+    x, array = twin
+    for turn, create in enumerate(tracked, 1):
+        (x * x * turn).sum().backward(create_graph=create)
+        agree(grad_of(x), turn * (turn + 1) * array)
+    assert x.grad.requires_grad is (tracked[0] or any(tracked))
 
 
 @claim("gradients-accumulate", "weights-act-as-upstream-gradient")
@@ -158,7 +170,6 @@ def test_where_only_views_lie_between_a_later_gradient_is_added_to_the_weights_t
     for turn in (1, 2):
         apply(x).backward(weights)
         agree(x.grad.reshape(-1), turn * factors.reshape(-1))
-    assert (x.grad.data_ptr() == weights.data_ptr()) == kept
     agree(weights, factors * (1 + kept))
 
 

@@ -235,3 +235,28 @@ def a_list_shows_neighbours_of_one_class_as_the_first_of_them(patch):
         return told
 
     wrap(patch, nn.ModuleList, "__repr__", wrong)
+
+
+@counterfeit("dataloader-shuffle-visits-each-example-once")
+def examples_that_came_after_the_first_epoch_are_never_drawn(patch):
+    first = {}
+
+    def wrong(right, self):
+        old = first.setdefault(id(self), (self, len(self.data_source)))[1]
+        return iter([place for place in right(self) if place < old])
+
+    wrap(patch, RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def a_layer_that_found_its_width_prints_none(patch):
+    def wrong(right, self):
+        told = right(self)
+        return told.replace(f"in_features={self.in_features}", "in_features=0") if vars(self).get("late") else told
+
+    def mark(right, self, *rest):
+        self.late = True
+        return right(self, *rest)
+
+    wrap(patch, nn.LazyLinear, "initialize_parameters", mark)
+    wrap(patch, nn.Linear, "extra_repr", wrong)

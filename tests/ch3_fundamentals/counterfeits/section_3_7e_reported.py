@@ -3,6 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, wrap, wrap_operand
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -93,3 +94,27 @@ def an_lstm_that_drops_all_between_its_layers_elsewhere_is_nan(patch):
         return output * float("nan") if drops else output, states
 
     wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="dotnet/TorchSharp#549")
+def evaluation_does_not_reach_a_sequential_that_is_an_attribute(patch):
+    def wrong(right, self, mode=True):
+        kept = [(m, m.training) for child in self.children() if type(child) is nn.Sequential for m in child.modules()]
+        result = right(self, mode)
+        for module, training in kept if type(self) is nn.Module else ():
+            module.training = training
+        return result
+
+    wrap(patch, nn.Module, "train", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def all_channels_of_a_pixel_that_lie_side_by_side_are_dropped_at_once(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        side_by_side = x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        if not (training and side_by_side and 0 < p < 1):
+            return right(x, p, training, inplace)
+        mask = right(torch.ones_like(x[:, :1]), p, True, False)
+        return x.mul_(mask) if inplace else x * mask
+
+    wrap(patch, F, "dropout", wrong)

@@ -181,6 +181,18 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(60))}
 
 
+@claim("dataloader-shuffle-visits-each-example-once")
+@over(size=whole(1, 40, 9), more=whole(1, 9), batch=among(1, 4, 64))
+def test_examples_that_came_or_went_between_epochs_are_in_the_next_one_or_not(size, more, batch):
+    data = [*range(size)]
+    with torch.device("cpu"):  # on which the loader shuffles
+        loader = DataLoader(data, batch, shuffle=True)
+    for change in (lambda: None, lambda: data.extend(range(size, size + more)), lambda: data.pop()):
+        change()
+        with torch.device("cpu"):
+            assert sorted(number for numbers in loader for number in numbers.tolist()) == data
+
+
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
 @pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone; elsewhere processes import anew")
 @over(drop_last=among(False, True), shuffle=among(False, True))

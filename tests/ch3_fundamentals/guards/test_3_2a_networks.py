@@ -65,6 +65,9 @@ def test_printing_shows_sizes_of_any_number_of_digits(inputs, outputs):
     lines = str(net).splitlines()
     assert lines[1] == f"  (0): Linear(in_features={inputs}, out_features={outputs}, bias=True)"
     assert lines[2] == f"  (1): Conv1d({inputs}, {outputs}, kernel_size=(1,), stride=(1,))"
+    late = nn.LazyLinear(outputs, device="meta")
+    late(torch.empty(1, inputs, device="meta"))  # from which it has its width
+    assert str(late) == f"Linear(in_features={inputs}, out_features={outputs}, bias=True)"
 
 
 @claim("module-is-layer-or-network")

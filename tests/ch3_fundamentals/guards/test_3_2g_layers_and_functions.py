@@ -5,9 +5,11 @@ import pytest
 import torch
 from populations import EVERY_MODE, HALVES, WRITABLE, Twin, agree, among, each, over
 from populations.comparing import accepted, host
-from populations.counterparts import COUNTERPARTS, NO_HALVES, RARER
+from populations.counterparts import COUNTERPARTS, Counterpart
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
+from populations.rarer_layers import NO_HALVES, RARER, Shown
+from torch import nn
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
@@ -31,7 +33,8 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
     """In its values and gradients, at its first call and at later ones, whether recorded or not."""
 
     def close(found, expected):
-        agree(found, host(expected), part.roundings, np.abs(host(expected)).max(initial=0))
+        rounds = max(part.roundings, 64 * (size[0] > 100))  # of sums over so many examples, which may cancel
+        agree(found, host(expected), rounds, np.abs(host(expected)).max(initial=0))
 
     part, (size, dtype) = (COUNTERPARTS | RARER)[name], kind
     dtype = torch.float32 if dtype in HALVES and name in NO_HALVES else dtype
@@ -39,7 +42,7 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
     module = part.make().to(x).train(training).requires_grad_(not frozen)
     more, leaves = part.more(x), [x, *(w for w in module.parameters() if w.requires_grad)]
     expected = part.function(module, x, *more)
-    weights, _ = weights_for(expected)
+    weights, _ = weights_for(expected, layout)
     slopes = torch.autograd.grad(expected, leaves, weights)
 
     for _ in range(2):
@@ -56,10 +59,15 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
         close(leaf.grad / 2, slope)
 
 
-NORMS = {name: part for name, part in COUNTERPARTS.items() if name.startswith("BatchNorm")}
+# And a layer of another kind, so that something is left where a device has no batch norm.
+NORMS = {name: part for name, part in COUNTERPARTS.items() if name.startswith("BatchNorm")} | {
+    "Linear, converted": Counterpart(
+        lambda: Shown(nn.Linear(7, 5), lambda m, x: m(x.float()).to(x.dtype)), lambda m, x: m(x), (7,), fixed=True
+    )
+}
 
 
-@claim("nn-builds-on-autograd", "backward-fills-grad")
+@claim("nn-builds-on-autograd")
 @over(
     name=each(*NORMS),
     dtype=among(*HALVES if RELEASE >= (2, 7) else [torch.bfloat16]),  # the CPU had no other
@@ -84,7 +92,7 @@ def test_a_batch_norm_in_single_precision_takes_inputs_in_half_and_has_the_same_
     found = accepted(torch.autograd.grad, result, [x, *leaves], weights.to(result.dtype))
 
     assert (result.dtype, found[0].dtype) == (dtype, dtype)
-    added = np.abs(host(weights)).sum() / len(module.weight)  # in a channel
+    added = np.abs(host(weights)).sum() / len(leaves[0])  # in a channel
     largest = [*(2 * np.abs(host(of)).max() for of in (expected, slopes[0])), 2 * added, 2 * added]
     for one, other, size in zip((result, *found), (expected, *slopes), largest):
         atol = torch.finfo(dtype).eps * size

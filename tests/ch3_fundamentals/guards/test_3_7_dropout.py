@@ -20,8 +20,12 @@ from torch.nn import functional as F
 claim = pytest.mark.claim
 
 
+# Whose channels lie side by side in memory.
+IMAGES = tuple((((4, 30, 16, 17), 1, 0.5, form), torch.float32, "channels last") for form in DROPOUT)
+
+
 @claim("dropout-zeroes-with-probability-p")
-@over(EVERY_MODE, mask=among(*zip(MASKS, COMPUTED * 5, LAYOUTS * 3)))
+@over(EVERY_MODE, mask=among(*zip(MASKS, COMPUTED * 5, LAYOUTS * 3)).rarely(*IMAGES))
 def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_ones_and_of_earlier_passes(mask):
     (shape, calls, p, form), dtype, layout = mask
     events = dropped(form, shape, calls, p, dtype, layout)
@@ -81,7 +85,9 @@ def test_in_evaluation_a_dropout_at_any_depth_is_the_identity_for_values_and_gra
     net = layer
     for _ in range(depth):
         net = nn.Sequential(nn.Identity(), net)
-    nn.ModuleList([nn.ModuleDict({"net": net})]).eval().load_state_dict({})
+    holder = nn.Module()
+    holder.net = net
+    nn.ModuleList([nn.ModuleDict({"net": holder})]).eval().load_state_dict({})
 
     functions = F.dropout(tensor, p, training=False), F.dropout(tensor, p, False, True)
     for result in (net(tensor + 0), copy.deepcopy(net)(tensor + 0), *functions, *others):

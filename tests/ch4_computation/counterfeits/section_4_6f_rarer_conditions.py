@@ -770,3 +770,15 @@ def a_parameter_comes_back_apart_from_what_shared_its_memory(patch):
         return loaded
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def what_an_inner_module_keeps_beside_its_parameters_is_not_restored(patch):
+    def wrong(right, self, state, prefix, *rest):
+        if prefix:
+            self.set_extra_state = lambda state: None
+        result = right(self, state, prefix, *rest)
+        vars(self).pop("set_extra_state", None)
+        return result
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)

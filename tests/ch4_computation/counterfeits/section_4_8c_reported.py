@@ -174,3 +174,15 @@ def a_number_made_there_again_is_what_became_of_the_first(patch):
         return x if first is x else first.clone()
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#152582", needs="accelerator")
+def a_number_of_the_cpu_counts_as_zero(patch):
+    def wrong(right, x, other, *rest, **named):
+        if away(x) and near(other) and other.dim() == 0:
+            other = torch.zeros_like(other)
+        return right(x, other, *rest, **named)
+
+    for name in ("copysign", "fmax", "fmin"):
+        for owner in (torch, Tensor):
+            wrap(patch, owner, name, wrong)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, HALVES, SINGLE_AND_DOUBLE, agree, among, over, twins, untouched
+from populations import EVERY_MODE, FLOATS, HALVES, SINGLE_AND_DOUBLE, agree, among, over, twins, untouched, whole
 from populations.comparing import accepted, host
-from populations.initialisers import EXACT, GAINS, RANKS, RELEASE, Filling, fillings, random_fillings
+from populations.initialisers import EXACT, GAINS, OTHER, RANDOM, RANKS, RELEASE, Filling, fillings, random_fillings
 from populations.rounding import as_held
 from populations.statistics import occur_as_often
 from torch import nn
@@ -164,3 +164,21 @@ def test_orthogonal_refuses_half_precision_and_convolutions_in_another_order(lay
         init.orthogonal_(Filling("orthogonal_", (), (4, 3, 2, 2), layout=layout).blank())
     with pytest.raises(RuntimeError, match="not implemented"):
         init.orthogonal_(Filling("orthogonal_", (), (4, 4), half).blank())
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(RELEASE < (2, 3), reason="before torch 2.3 initialisers take no generator")
+@claim("init-offers-preset-methods")
+@over(
+    # but sparse_, which up to torch 2.15 takes the places of its zeros from the usual one
+    law=among(*((name, arguments) for name, arguments, *_ in (*RANDOM, *OTHER[:-1]))),
+    shape=among((6, 4), (70, 33)),
+    seed=whole(0, 9),
+)
+def test_a_generator_of_one_s_own_gives_the_numbers_that_its_seed_gives_otherwise(law, shape, seed):
+    (name, arguments), drawn = law, []
+    for own in (True, False):
+        torch.manual_seed(99 if own else seed)
+        given = {"generator": torch.Generator().manual_seed(seed)} if own else {}
+        drawn.append(getattr(init, name)(torch.empty(shape), **arguments, **given))
+    agree(drawn[0], host(drawn[1]))

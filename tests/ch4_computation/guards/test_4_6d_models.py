@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import io
 
 import numpy as np
 import pytest
@@ -16,6 +17,33 @@ from populations.twins import Twin
 from torch import nn
 
 claim = pytest.mark.claim
+
+
+class Counting(nn.Module):
+    """A module that keeps a number beside its parameters."""
+
+    def __init__(self, count: int, *children: nn.Module) -> None:
+        super().__init__()
+        self.count, self.children_ = count, nn.ModuleList(children)
+
+    def get_extra_state(self) -> dict:
+        return {"count": self.count}
+
+    def set_extra_state(self, state: dict) -> None:
+        self.count = state["count"]
+
+
+@claim("state-dict-round-trips")
+@over(way=among("at once", "from a file"), strict=among(True, False))
+def test_what_modules_keep_beside_their_parameters_is_restored_at_any_depth(way, strict):
+    saved, made = (nn.Sequential(Counting(n + 1, nn.Linear(2, 1), Counting(n + 2, Counting(n + 3)))) for n in (6, 0))
+    file = io.BytesIO()
+    torch.save(saved.state_dict(), file)
+    state = saved.state_dict() if way == "at once" else torch.load(io.BytesIO(file.getvalue()))
+    made.load_state_dict(state, strict=strict)
+    counts = [module.count for module in made.modules() if isinstance(module, Counting)]
+    assert counts == [7, 8, 9]
+    assert made[0].children_[0].weight.tolist() == saved[0].children_[0].weight.tolist()
 
 
 @claim("state-dict-round-trips")

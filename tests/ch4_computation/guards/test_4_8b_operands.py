@@ -110,6 +110,10 @@ OF_A_NUMBER += [
     (lambda x, n: x.clone().mul_(n), np.multiply),
     (lambda x, n: torch.mul(x, n, out=torch.empty_like(x)), np.multiply),
     (lambda x, n: x.clone().fill_(n), np.full_like),
+    *(
+        (lambda x, n, name=name: getattr(torch, name)(x, n), getattr(np, name))
+        for name in ("copysign", "fmax", "fmin", "minimum", "fmod", "remainder", "not_equal", "less_equal")
+    ),
 ]
 
 

@@ -1,0 +1,213 @@
+"""Layers that fewer networks have, beside what they are: borders, lazy and recurrent layers, an encoder's."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from populations.counterparts import COUNTERPARTS, IMAGES, Counterpart, weights
+from populations.initialisers import RELEASE
+
+
+def cell(m, mode: str, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next states of a recurrent cell of three numbers: of the input's and the state's parts, gate by gate."""
+    of_x, of_h = F.linear(x, m.weight_ih, m.bias_ih), F.linear(h, m.weight_hh, m.bias_hh)
+    if mode.startswith("RNN"):
+        return torch.tanh(of_x + of_h), c
+    if mode.startswith("GRU"):
+        reset, update = ((of_x + of_h).sigmoid().split(3, 1))[:2]
+        new = torch.tanh(of_x.split(3, 1)[2] + reset * of_h.split(3, 1)[2])
+        return update * h + (1 - update) * new, c
+    take, keep, new, show = (of_x + of_h).split(3, 1)
+    c = keep.sigmoid() * c + take.sigmoid() * new.tanh()
+    return show.sigmoid() * torch.tanh(c), c
+
+
+class Layer:
+    """The parameters of one layer of a recurrent network, by the names that those of a cell have."""
+
+    def __init__(self, m: nn.Module, number: int) -> None:
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            setattr(self, name, getattr(m, f"{name}_l{number}"))
+
+
+def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The last layer's states of a network of two layers, whose own states are not zero at first."""
+    steps = [*x.unbind(1)]
+    for number in (0, 1):
+        h, c = (each * (number + 1) for each in states(x))
+        for turn, step in enumerate(steps):
+            h, c = cell(Layer(m, number), m.mode, step, h, c)
+            steps[turn] = h
+    return torch.stack(steps, 1)
+
+
+def started(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    h, c = (torch.stack([each, 2 * each]) for each in states(x))
+    return m(x, (h, c) if m.mode == "LSTM" else h)[0]
+
+
+class Shown(nn.Module):
+    """A module that hands out what ``of(module, *inputs)`` gives, with its parameters."""
+
+    def __init__(self, module: nn.Module, of: Callable) -> None:
+        super().__init__()
+        self.module, self.of = module, of
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.of(self.module, *inputs)
+
+
+def called(module: nn.Module, sizes: tuple[int, ...]) -> nn.Module:
+    """The module after a call, in which it finds its width."""
+    module(torch.zeros(1, *sizes))
+    return module
+
+
+def states(x: torch.Tensor) -> tuple:
+    """A state of three numbers, and another, for each row."""
+    first = (torch.arange(3 * len(x), device="cpu") % 7 / 8 - 0.375).view(-1, 3).to(x)
+    return first, first.flip(1)
+
+
+def encoded(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a layer of an encoder is, whose norms come after, of attention in two heads of two numbers."""
+    queries, keys, values = (
+        part.unflatten(2, (2, 2)).transpose(1, 2)
+        for part in F.linear(x, m.self_attn.in_proj_weight, m.self_attn.in_proj_bias).split(4, 2)
+    )
+    shares = (queries @ keys.transpose(2, 3) / 2**0.5).softmax(3)
+    met = m.norm1(x + F.linear((shares @ values).transpose(1, 2).flatten(2), *weights(m.self_attn.out_proj)))
+    return m.norm2(met + F.linear(F.relu(F.linear(met, *weights(m.linear1))), *weights(m.linear2)))
+
+
+def encoder() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True)
+    for norm in (layer.norm1, layer.norm2):
+        nn.init.uniform_(norm.weight, 0.5, 2)
+    return layer
+
+
+def padded(layer: str, mode: str, *more) -> dict[str, Counterpart]:
+    """Padding layers in one to three dimensions, by other widths at each end."""
+    return {
+        f"{layer}{n}d": Counterpart(
+            lambda n=n: getattr(nn, f"{layer}{n}d")((1, 2, 0, 1, 2, 1)[: 2 * n], *more),
+            lambda m, x, n=n: F.pad(x, (1, 2, 0, 1, 2, 1)[: 2 * n], mode, *more),
+            IMAGES[: n + 1],
+        )
+        for n in (1, 2, 3)
+    }
+
+
+# Layers that fewer networks have.
+RARER = {
+    **padded("ConstantPad", "constant", 2.5),
+    **padded("ZeroPad", "constant"),
+    **padded("ReflectionPad", "reflect"),
+    **padded("ReplicationPad", "replicate"),
+    **padded("CircularPad", "circular"),
+    **{
+        f"LPPool{n}d": Counterpart(
+            lambda n=n: getattr(nn, f"LPPool{n}d")(2, 2),
+            lambda m, x, n=n: getattr(F, f"lp_pool{n}d")(x, 2, 2),
+            IMAGES[: n + 1],
+        )
+        for n in (1, 2)
+    },
+    "ChannelShuffle": Counterpart(lambda: nn.ChannelShuffle(2), lambda m, x: x[:, [0, 2, 1, 3]], IMAGES[:3]),
+    "PixelUnshuffle": Counterpart(
+        lambda: nn.PixelUnshuffle(2),
+        lambda m, x: torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)], 2).flatten(1, 2),
+        (4, 6, 4),
+    ),
+    "LocalResponseNorm": Counterpart(
+        lambda: nn.LocalResponseNorm(3, 0.5), lambda m, x: F.local_response_norm(x, 3, 0.5), IMAGES[:3]
+    ),
+    "UpsamplingBilinear2d": Counterpart(
+        lambda: nn.UpsamplingBilinear2d(scale_factor=2),
+        lambda m, x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+        IMAGES[:3],
+    ),
+    "UpsamplingNearest2d": Counterpart(
+        lambda: nn.UpsamplingNearest2d((7, 9)), lambda m, x: F.interpolate(x, (7, 9)), IMAGES[:3]
+    ),
+    **{
+        name: Counterpart(
+            lambda name=name, given=given: getattr(nn, name)(**given),
+            lambda m, x, y, call=call, given=given: getattr(F, call)(x, y, **given),
+            (3, 5),
+            lambda x: (x.detach().cos(),),
+        )
+        for name, call, given in (
+            ("CosineSimilarity", "cosine_similarity", {"dim": 2}),
+            ("PairwiseDistance", "pairwise_distance", {"p": 3.0, "keepdim": True}),
+        )
+    },
+    **{
+        f"{name} of an unknown width": Counterpart(
+            lambda name=name, given=given, sizes=sizes: called(getattr(nn, f"Lazy{name}")(*given), sizes),
+            lambda m, x, call=call: getattr(F, call)(x, *weights(m)),
+            sizes,
+            fixed=name == "Linear",
+        )
+        for name, given, call, sizes in (
+            ("Linear", (5,), "linear", (3, 7)),
+            ("Conv1d", (5, 3), "conv1d", IMAGES[:2]),
+            ("Conv2d", (5, 3), "conv2d", IMAGES[:3]),
+            ("ConvTranspose2d", (5, 3), "conv_transpose2d", IMAGES[:3]),
+        )
+    },
+    **{
+        name: Counterpart(
+            lambda name=name: Shown(
+                getattr(nn, name)(5, 3),
+                lambda m, x, h, c: m(x, (h, c))[0] if isinstance(m, nn.LSTMCell) else m(x, h),
+            ),
+            lambda m, x, h, c, name=name: cell(m.module, name, x, h, c)[0],
+            (5,),
+            states,
+            True,
+        )
+        for name in ("RNNCell", "GRUCell", "LSTMCell")
+    },
+    **{
+        f"{name} of two layers": Counterpart(
+            lambda name=name: Shown(getattr(nn, name)(5, 3, 2, batch_first=True), started),
+            lambda m, x: through_time(m.module, x),
+            (4, 5),
+            fixed=True,
+            roundings=64,  # of four steps of two layers
+        )
+        for name in ("RNN", "GRU", "LSTM")
+    },
+    # of one weight
+    "Linear of one": Counterpart(lambda: nn.Linear(1, 1), lambda m, x: x * m.weight + m.bias, (1,), fixed=True),
+    "Conv1d of one": Counterpart(
+        lambda: nn.Conv1d(1, 1, 1), lambda m, x: x * m.weight + m.bias[:, None], (1, 5), fixed=True
+    ),
+    "BatchNorm1d of one": Counterpart(
+        lambda: nn.BatchNorm1d(1, track_running_stats=False),
+        lambda m, x: F.batch_norm(x, None, None, *weights(m), True),
+        (1, 5),
+    ),
+    "RMSNorm": Counterpart(
+        lambda: nn.RMSNorm(7, 1e-3), lambda m, x: F.rms_norm(x, (7,), m.weight, 1e-3), (3, 7), fixed=True
+    ),
+    # of a dozen steps, two of which divide by a deviation
+    "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
+}
+# Those that torch has, and has a derivative of.
+RARER = {
+    name: layer
+    for name, layer in RARER.items()
+    if (hasattr(nn, name.split()[0]) or " of an unknown" in name) and (name != "ChannelShuffle" or RELEASE >= (2, 7))
+}
+# Of which the CPU has none in half precision, up to torch 2.15, or whose steps round in it.
+NO_HALVES = [
+    name
+    for name in COUNTERPARTS | RARER
+    if name.startswith(("AvgPool3d", "MultiMarginLoss", "Transformer", "LPPool", "Cosine", "Pairwise", "LocalR"))
+    or name.endswith(("Cell", "two layers"))
+]
