@@ -251,7 +251,6 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     "tensorsolve": lambda x: torch.linalg.tensorsolve(positive(x), x[0]),
     "fft.rfft2": lambda x: parts(torch.fft.rfft2(x, norm="ortho")),
     "fft.irfft2": lambda x: torch.fft.irfft2(numbers(x)),
-    "fft.hfft": lambda x: torch.fft.hfft(numbers(x)),
     "stft": lambda x: parts(torch.stft(x.flatten(), 4, 2, window=x[0].repeat(2)[:4], return_complex=True)),
     **{
         f"fft.{name}": lambda x, name=name: parts(getattr(torch.fft, name)(numbers(x)))

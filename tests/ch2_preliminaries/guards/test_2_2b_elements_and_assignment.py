@@ -288,11 +288,8 @@ def test_what_one_memory_holds_twice_or_inference_mode_made_is_not_written_in_pl
 @claim("no-grad-stops-tracking")
 @over(twin=twins(FLOATS, WRITABLE, grad=(True,), kinds=LEAVES, values="small"), sign=among(*ARITHMETIC))
 def test_a_leaf_is_written_under_no_grad_and_stays_one(twin, sign):
-    leaf, array = twin
-    plain, augmented, _ = AUGMENTED[sign]
-    view = leaf.view(finer(array.shape))
-
-    result = leaf.clone()
+    (leaf, array), (plain, augmented, _) = twin, AUGMENTED[sign]
+    view, result = leaf.view(finer(array.shape)), leaf.clone()
     assert augmented(result, 2) is result
     assert result.grad_fn.name() == plain(leaf, 2).grad_fn.name()
     with torch.no_grad():
