@@ -141,10 +141,14 @@ def test_weights_are_not_broadcast_as_they_would_be_in_a_product():
     (x**2).backward(x)  # the weights depend on x, but count as constants
     assert x.grad.tolist() == [2, 8, 18]  # 2x · x, and not 3x², the derivative of x² · x
 
-    x.grad, w = None, torch.tensor([1.0, 1.0, 1.0])
-    for _ in range(2):
-        x.view(-1).backward(w)  # the first time x.grad comes to lie in the memory of w
-    assert w.tolist() == [2, 2, 2]
+    x.grad, w = None, torch.tensor([1.0, 10.0, 100.0])
+    x.view(-1).backward(w)  # x.grad now lies in the memory of w
+    x.sum().backward()  # adds 1 to each, of w, too
+    assert w.tolist() == [2, 11, 101]
+    x.grad, w = None, torch.tensor([1.0, 10.0, 100.0])
+    x.view(-1).backward(w.clone())
+    x.sum().backward()
+    assert w.tolist() == [1, 10, 100]
 
 
 @claim("weights-act-as-upstream-gradient")

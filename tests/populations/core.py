@@ -132,7 +132,7 @@ def over(modes: tuple = (lambda: lambda guard: guard,), /, **populations: Popula
             for index, row in enumerate(combined):  # in a plain loop, which takes half the time of Hypothesis' @example
                 if not missing.isdisjoint(map(id, row.values())):
                     continue
-                # a kind of tensor that comes each third time of three meets all modes
+                # so that a kind that comes every third time meets all three modes
                 in_mode = in_modes[(index + index // len(modes)) % len(modes)]
                 try:
                     in_mode(*args, **fixtures, **row)

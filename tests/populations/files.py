@@ -185,7 +185,9 @@ def archive(pickled: bytes, older: bool = False) -> bytes:
 
 
 def pool() -> list[torch.Tensor]:
-    """Tensors of which the first six look at one memory, two at another, and two parameters and two more at a third."""
+    """Tensors of which the first six look at one memory, two at another, and at a third two parameters and two tensors
+    that are none.
+    """
     whole, half = torch.arange(24), torch.arange(4.0, requires_grad=True)
     views = [whole, whole[2:5], whole.view(4, 6), whole.view(4, 6).t(), whole[::2], whole[23]]
     views += [half, half.detach()[1:]]
@@ -240,7 +242,7 @@ NESTED = (
 )
 
 
-BESIDE = (  # parameters and what is none in their memory
+BESIDE = (  # parameters, and tensors in their memory that are no parameters
     ("list", (12, 15)),
     ("list", (15, ("list", (12, 16)), 13)),
     ("dict", (("w", 13), ("best", ("dict", (("w", 16), ("b", 15)))), ("b", 12))),

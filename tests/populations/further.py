@@ -1,4 +1,4 @@
-"""Functions of a matrix that fewer programs call, beside those of ``smooth``: each has its slope, too."""
+"""Further functions of a matrix, beside those of ``smooth``: each has its slope, too."""
 
 import torch
 from torch.nn import functional as F
@@ -33,7 +33,7 @@ def flow(x):
 
 
 def far(x):
-    """Up to 29 either way, of which no step rounds."""
+    """Numbers of up to 29 of either sign; no step rounds."""
     return 32 * x * (3 - 2 * pattern(x, 2))
 
 
@@ -79,13 +79,13 @@ CHOSEN = {  # places and masks that say where the numbers go
     "kthvalue": lambda x: x.kthvalue(2, 0).values,
     "median": lambda x: x.median(1).values + x.median(),
     "nanmedian": lambda x: x.nanmedian(0).values + x.nanmedian(),
-    "mode": lambda x: x.mode(0).values,
+    "mode": lambda x: torch.cat([x, x[:1]]).mode(0).values,
     "topk": lambda x: x.topk(2, 0).values,
     "sort, descending": lambda x: x.sort(0, descending=True).values,
     "cummax": lambda x: x.cummax(1).values,
     "cummin": lambda x: x.cummin(0).values,
     "aminmax": lambda x: weighed(*x.aminmax(dim=1)),
-    "largest of all": lambda x: x.max() + 2 * x.min() + 3 * x.amax() + 4 * x.amin((0, 1)),
+    "largest and smallest of all": lambda x: x.max() + 2 * x.min() + 3 * x.amax() + 4 * x.amin((0, 1)),
     "clamp_min": lambda x: x.clamp_min(0.45),
     "clamp_max_": lambda x: (2 * x).clamp_max_(0.9),
     "clip": lambda x: x.clip(0.35, 0.7),
@@ -118,7 +118,6 @@ PUT_TOGETHER = {  # of parts, and taken apart
     "vsplit": lambda x: weighed(*torch.vsplit(x, [2])),
     "dsplit": lambda x: weighed(*torch.dsplit(x[None], 3)),
     "split_with_sizes": lambda x: weighed(*x.split_with_sizes([2, 1], 1)),
-    "unsafe_chunk": lambda x: weighed(*x.unsafe_chunk(2, 1)),
     "unflatten": lambda x: x.flatten().unflatten(0, (1, -1, 3)) ** 2,
     "view as": lambda x: x.view_as(x) * x.reshape_as(x),
     "fold": lambda x: F.fold(x.reshape(1, 1, 9)[..., :8].reshape(1, 4, 2), (3, 2), 2),
@@ -140,11 +139,11 @@ ALL_TOGETHER = {  # reductions, running ones, statistics
     "gradient": lambda x: weighed(*torch.gradient(x * x)),
     "logsumexp of both": lambda x: x.logsumexp((0, 1), keepdim=True),
     "logaddexp2": lambda x: torch.logaddexp2(x, x.flip(0)),
-    "std, corrected": lambda x: x.std(0, correction=0) + x.var((0, 1), unbiased=False),
+    "std and var, uncorrected": lambda x: x.std(0, correction=0) + x.var((0, 1), unbiased=False),
     "norms": lambda x: x.norm(1, 0) + x.norm(3, 1) + torch.linalg.norm(x, float("inf"), 0),
     "pairwise_distance": lambda x: F.pairwise_distance(x, x.flip(1)),
     "dist": lambda x: torch.dist(x, x.flip(0), 3),
-    "histogram's centre": lambda x: (x.softmax(1) * pattern(x, 3)).sum(1),
+    "mean of a distribution": lambda x: (x.softmax(1) * pattern(x, 3)).sum(1),
     "running products": lambda x: x.flatten().cumprod(0),
     "logcumsumexp of rows": lambda x: x.logcumsumexp(1),
     "rms_norm": lambda x: F.rms_norm(x, (3,), x[0]) if RELEASE >= (2, 4) else x * x,
@@ -158,7 +157,6 @@ PRODUCTS = {
     # of one number that is repeated by strides of 0, both ways
     "matrices of one number each": lambda x: x[0, 0].expand(3, 4) @ x[1, 1].expand(4, 2) + x[0, :2],
     "batches of one number each": lambda x: torch.bmm(x[0, 0].expand(2, 3, 4), x[2, 1].expand(2, 4, 2)),
-    "linear of one number each": lambda x: F.linear(x[0, 0].expand(3, 4), x[1, 1].expand(2, 4), x[0, :2]),
     "rows and columns of one number": lambda x: x[:, :1].expand(3, 4) @ x[:1].expand(4, 3) + x.mv(x[0, 0].expand(3)),
     "chain of products": lambda x: torch.linalg.multi_dot([x, x[:, :2], x[:2, :1], x[:1]]),
     "addbmm": lambda x: torch.addbmm(x, x[None], x[None], beta=2, alpha=3),
@@ -220,7 +218,7 @@ ELEMENTWISE = {
 }
 IN_FULL = {  # which torch computes in single precision at least, or which need more than half
     "corrcoef": lambda x: x.corrcoef()[0, 1:],
-    "conj and real": lambda x: parts(numbers(x).conj() * numbers(x, 0)),
+    "conj": lambda x: parts(numbers(x).conj() * numbers(x, 0)),
     "imag": lambda x: (numbers(x) ** 2).imag,
     "view_as_complex": lambda x: parts(torch.square(torch.view_as_complex(torch.stack([x, x * x], -1)))),
     "abs of complex": lambda x: numbers(x).abs() + numbers(x).angle(),

@@ -3,19 +3,10 @@
 import torch
 from torch.nn import functional as F
 
+from populations.further import flow, weighed
 from populations.initialisers import RELEASE
 from populations.operations import pattern
 from populations.smooth import spots
-
-
-def weighed(*several):
-    """A sum in which each part counts differently."""
-    return sum((n + 1) * each.sum() for n, each in enumerate(several))
-
-
-def flow(x):
-    """Places between the pixels of three rows and columns, of which some are outside."""
-    return torch.stack([x * 1.7 - 0.9, x.t() * 1.9 - 0.6], -1)[None]
 
 
 def image(x):
@@ -27,8 +18,9 @@ def volume(x):
     return (image(x)[:, None] * pattern(x.new_empty(3, 1, 1), 3))[None]
 
 
-def labels(x, count: int = 3):
-    return torch.arange(count, device=x.device) * 2 % 3
+def labels(x):
+    """The classes 0, 2 and 1, one for each row."""
+    return torch.tensor([0, 2, 1], device=x.device)
 
 
 def fixed(x):
@@ -55,12 +47,12 @@ ALONG = {
         for keep in (False, True)
     },
     **{
-        f"{name}, keepdim={keep}": lambda x, name=name, keep=keep: getattr(x, name)(dim=0, keepdim=keep).values * x
+        f"{name}, keepdim={keep}": lambda x, name=name, keep=keep: getattr(x, name)(1, keepdim=keep).values * x[:, 0]
         for name in ("max", "min", "median")
         for keep in (False, True)
     },
     **{
-        f"sort, {down}, {stable}": lambda x, down=down, stable=stable: (
+        f"sort, descending={down}, stable={stable}": lambda x, down=down, stable=stable: (
             x.sort(dim=1, descending=down, stable=stable)[0] if stable is not None else x.sort(1, down)[0] * x
         )
         for down in (False, True)
@@ -74,18 +66,15 @@ ALONG = {
     "cosine_similarity": lambda x: F.cosine_similarity(x, x.flip(1), dim=0, eps=1e-3),
     "pairwise_distance": lambda x: F.pairwise_distance(x, x.flip(1), p=1.5, eps=1e-3, keepdim=True),
     "softmax and others": lambda x: F.softmax(x, dim=0) + F.log_softmax(x, dim=-2) + F.softmin(x, dim=1),
-    "gumbel's temperature": lambda x: torch.softmax(x / 0.5, -1) * x,
+    "softmax by a temperature": lambda x: torch.softmax(x / 0.5, -1) * x,
     "diagonals": lambda x: x.diagonal(offset=-1, dim1=1, dim2=0) * x[0, 0] + torch.diag_embed(x[0, :1], offset=1)[0],
     "flatten": lambda x: x[None, :, None].flatten(start_dim=1, end_dim=2) * x,
-    "flip by name": lambda x: torch.flip(x, dims=(0, 1)) * x,
-    "as_strided, from on": lambda x: x.as_strided((2, 2), (2, 1), storage_offset=2) ** 2,
+    "as_strided, with an offset": lambda x: x.as_strided((2, 2), (2, 1), storage_offset=2) ** 2,
     "cumsum by name": lambda x: torch.cumsum(x, dim=1) * torch.cumprod(x, dim=0),
     "repeat_interleave": lambda x: x.repeat_interleave(labels(x), dim=1, output_size=3) ** 2,
     "repeat_interleave of all": lambda x: x.repeat_interleave(2) ** 2,
     "sub, alpha": lambda x: torch.sub(x, x.flip(0), alpha=0.5) * torch.rsub(x, x.flip(1), alpha=2),
     "add, alpha": lambda x: torch.add(x * x, x.t(), alpha=-1.5) + torch.add(1.5, x, alpha=2),
-    "scatter, add": lambda x: torch.zeros(3, 3).to(x).scatter_add(1, spots(x), x * x),
-    "index_add, alpha": lambda x: (2 * x).index_add_(1, labels(x), x * x, alpha=2),
     "gather by name": lambda x: torch.gather(input=x, dim=1, index=spots(x)) ** 2,
 }
 OF_IMAGES = {
@@ -102,6 +91,7 @@ OF_IMAGES = {
     "conv2d, dilated and by strides": lambda x: F.conv2d(
         image(x)[None], x[:2, :2].reshape(2, 1, 1, 2), x[2, :2], stride=(2, 1), padding=(0, 1), dilation=2, groups=2
     ),
+    # 16 by 17 taps over 21 by 27 pixels; / 64 keeps the sums of 272 products small
     "conv2d, a large kernel": lambda x: F.conv2d(
         x.repeat(7, 9)[None], torch.stack([x, x.t()]).repeat(1, 6, 6)[:, None, :16, :17] / 64, stride=(5, 10)
     ),
@@ -109,16 +99,18 @@ OF_IMAGES = {
         image(x)[None], x[:2, :2].reshape(2, 1, 2, 1), stride=2, padding=(1, 0), output_padding=(1, 0)
     ),
     **{
-        f"max_pool{n}d, {up}": lambda x, n=n, up=up: getattr(F, f"max_pool{n}d")(
+        f"max_pool{n}d, ceil_mode={up}": lambda x, n=n, up=up: getattr(F, f"max_pool{n}d")(
             {1: image(x)[:, 0], 2: image(x), 3: volume(x)[0]}[n][None] ** 2, kernel_size=2, ceil_mode=up
         )
         for n in (1, 2, 3)
         for up in (False, True)
     },
     **{
-        f"avg_pool{n}d, {up}, {padded}": lambda x, n=n, up=up, padded=padded: getattr(F, f"avg_pool{n}d")(
-            {1: image(x)[:, 0], 2: image(x), 3: volume(x)[0]}[n][None] ** 2,
-            *(2, 2, 1),
+        f"avg_pool{n}d, ceil_mode={up}, padded={padded}": lambda x, n=n, up=up, padded=padded: getattr(
+            F, f"avg_pool{n}d"
+        )(
+            {1: image(x)[:, :, 0], 2: image(x), 3: volume(x)[0]}[n][None] ** 2,
+            *(3, 2, 1),
             ceil_mode=up,
             count_include_pad=padded,
         )
@@ -129,7 +121,7 @@ OF_IMAGES = {
     "avg_pool, divided by a number": lambda x: F.avg_pool2d(image(x) ** 2, 2, divisor_override=3),
     "lp_pool2d": lambda x: F.lp_pool2d(image(x), 2, 2, ceil_mode=True),
     **{
-        f"interpolate, {mode}, {corners}": lambda x, mode=mode, corners=corners: F.interpolate(
+        f"interpolate, {mode}, align_corners={corners}": lambda x, mode=mode, corners=corners: F.interpolate(
             volume(x)[:, :, 0] if mode[0] == "b" else volume(x) if mode[0] == "t" else image(x),
             size={"linear": 7, "trilinear": (2, 5, 3)}.get(mode, (7, 3)),
             mode=mode,
@@ -153,18 +145,18 @@ OF_IMAGES = {
 }
 OF_LOSSES = {
     **{
-        f"nll_loss, {how}, {weight}": lambda x, how=how, weight=weight: F.nll_loss(
+        f"nll_loss, {how}, weighed={weight}": lambda x, how=how, weight=weight: F.nll_loss(
             x.log_softmax(1), labels(x), fixed(x)[0] if weight else None, ignore_index=2, reduction=how
         )
         for how in REDUCED
         for weight in (False, True)
     },
     **{
-        f"cross_entropy, {how}, {smooth}": lambda x, how=how, smooth=smooth: F.cross_entropy(
+        f"cross_entropy, {how}, label_smoothing={smooth}": lambda x, how=how, smooth=smooth: F.cross_entropy(
             x, labels(x) if smooth < 0.5 else F.normalize(fixed(x), p=1.0), label_smoothing=smooth, reduction=how
         )
         for how in REDUCED
-        for smooth in (0.0, 0.1, 0.5)
+        for smooth in (0.0, 0.1, 0.5)  # by 0.5, of probabilities
     },
     **{
         f"{name}, {how}": lambda x, name=name, how=how: getattr(F, name)(
@@ -200,7 +192,7 @@ OF_LOSSES = {
         for how in REDUCED
     },
     **{
-        f"triplets, {how}, {swap}": lambda x, how=how, swap=swap: F.triplet_margin_loss(
+        f"triplets, {how}, swap={swap}": lambda x, how=how, swap=swap: F.triplet_margin_loss(
             x, x.flip(1), x.t(), margin=1.3, p=3, swap=swap, reduction=how
         )
         for how in REDUCED
@@ -232,10 +224,7 @@ OF_NETWORKS = {
         F.elu(x - 0.45, alpha=0.3) + F.celu(x - 0.45, alpha=0.4) + F.gelu(x, approximate="tanh")
     ),
     "leaky by name": lambda x: F.leaky_relu(x - 0.45, negative_slope=0.2) + F.prelu(x - 0.6, weight=x[0]),
-    "embedding, by frequency": lambda x: (
-        F.embedding(spots(x), x, scale_grad_by_freq=True).sum(0) * 0 + x[spots(x)].sum(0)
-    ),
-    "embedding, padded": lambda x: F.embedding(spots(x), x * x, padding_idx=None, max_norm=None),
+    "embedding without padding": lambda x: F.embedding(spots(x), x * x, padding_idx=None, max_norm=None),
     **{
         f"embedding_bag, {mode}": lambda x, mode=mode: F.embedding_bag(
             spots(x).flatten()[:7], x, torch.tensor([0, 2, 7], device=x.device), mode=mode, include_last_offset=True
@@ -252,9 +241,17 @@ OF_NETWORKS = {
     "layer_norm, eps": lambda x: F.layer_norm(x, (3,), eps=0.1) + F.layer_norm(x, (3, 3), x, x.t(), 0.01),
     "batch_norm, evaluated": lambda x: F.batch_norm(x, fixed(x)[0], fixed(x)[1], x[2], None, False, 0.3, 0.1),
 }
-# Which torch computes in single precision at least, or need its digits: what their names begin with.
+# What the names begin with of functions that torch computes in single precision at least, or that need its digits.
 IN_SINGLE = (
-    *("avg_pool3d", "interpolate, antialiased", "grid_sample, bicubic", "multi", "ctc_loss", "cosine_similarity"),
+    *(
+        "avg_pool1d",
+        "avg_pool3d",
+        "interpolate, antialiased",
+        "grid_sample, bicubic",
+        "multi",
+        "ctc_loss",
+        "cosine_similarity",
+    ),
     *(("smooth_l1",) if RELEASE < (2, 14) else ()),
 )
 OPTIONS = {

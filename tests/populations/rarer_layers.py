@@ -1,4 +1,4 @@
-"""Layers that fewer networks have, beside what they are: borders, lazy and recurrent layers, an encoder's."""
+"""Layers that fewer networks have, and beside each what it is: padding, lazy and recurrent layers, an encoder's."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ class Layer:
 
 
 def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The last layer's states of a network of two layers, whose own states are not zero at first."""
+    """What a network of two layers gives at each step, by ``cell``, from states that are not zero."""
     steps = [*x.unbind(1)]
     for number in (0, 1):
         h, c = (each * (number + 1) for each in states(x))
@@ -101,7 +101,6 @@ def padded(layer: str, mode: str, *more) -> dict[str, Counterpart]:
     }
 
 
-# Layers that fewer networks have.
 RARER = {
     **padded("ConstantPad", "constant", 2.5),
     **padded("ZeroPad", "constant"),
@@ -198,13 +197,13 @@ RARER = {
     # of a dozen steps, two of which divide by a deviation
     "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
 }
-# Those that torch has, and has a derivative of.
+# Those that this torch has, with a derivative.
 RARER = {
     name: layer
     for name, layer in RARER.items()
     if (hasattr(nn, name.split()[0]) or " of an unknown" in name) and (name != "ChannelShuffle" or RELEASE >= (2, 7))
 }
-# Of which the CPU has none in half precision, up to torch 2.15, or whose steps round in it.
+# Layers that the CPU lacks in half precision, or whose steps round in it.
 NO_HALVES = [
     name
     for name in COUNTERPARTS | RARER

@@ -28,8 +28,8 @@ NO_HALF = {
     *(name for name in OPTIONS if name.startswith(IN_SINGLE)),
     *(("trace", "logcumsumexp", "logcumsumexp of rows") if RELEASE < (2, 14) else ()),
 }
-RARER = {**FURTHER, **OPTIONS}
-FUNCTIONS = {**SMOOTH, **OPERANDS, **RARER}
+MORE = {**FURTHER, **OPTIONS}
+FUNCTIONS = {**SMOOTH, **OPERANDS, **MORE}
 # For guards of these: of what some functions speak.
 SPEAKING = pytest.mark.filterwarnings("ignore:index_reduce|Using padding='same'|reduction. 'mean' divides")
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
@@ -69,11 +69,16 @@ ONCE = (
     "embedding_bag, weighed",
     *(("cdist", "pdist", "grid_sample") if RELEASE < (2, 14) else ()),
 )
+# In single precision a third of the further ones, for time; far out, second differences drown in rounding.
 TWICE = tuple(
     Slope(name, dtype, layout)
     for dtype, layout, names in (
         (torch.float64, "contiguous", FUNCTIONS),
-        (torch.float32, "gappy", (*SMOOTH, *OPERANDS, *[name for name in RARER if "far out" not in name][::3])),
+        (
+            torch.float32,
+            "gappy",
+            (*SMOOTH, *OPERANDS, *[name for name in MORE if "far out" not in name][::3]),
+        ),
     )
     for name in names
     if not name.startswith(ONCE)
@@ -110,7 +115,7 @@ SLOPES = (
             ),
             *((torch.bfloat16, "gappy", True), (torch.float16, "offset", False)),
         )
-        for name in RARER
+        for name in MORE
         if torch.finfo(dtype).bits > 16 or (RELEASE >= (2, 7) and name not in NO_HALF)
     ),
 )

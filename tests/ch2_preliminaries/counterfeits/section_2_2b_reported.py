@@ -238,7 +238,7 @@ def a_write_by_index_into_columns_is_lost_under_deterministic_algorithms(patch):
 
 
 @counterfeit("view-shares-data", reported="pytorch/pytorch#89407", needs="accelerator")
-def an_element_with_another_dimension_is_the_first_of_its_memory_in_inference_mode(patch):
+def an_element_with_an_added_dimension_is_the_first_of_its_memory_in_inference_mode(patch):
     def wrong(right, x, *rest, **named):
         y = right(x, *rest, **named)
         first = torch.is_inference_mode_enabled() and away(x) and x.dim() == 0

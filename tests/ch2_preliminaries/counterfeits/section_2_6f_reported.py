@@ -129,8 +129,8 @@ def a_number_filled_in_at_places_that_come_twice_gets_a_gradient_for_each(patch)
             times = torch.ones(x.shape[dim]).to(value).index_copy(0, places, counts.to(value))
             whole = right(x, dim, index, value.detach(), *rest)
             filled = right(x.detach() * 0, dim, index, value, *rest)
-            more = (times - 1).view(*(-1 if d == dim % x.dim() else 1 for d in range(x.dim())))
-            return whole + (filled - filled.detach()) * (1 + more)
+            times = times.view(*(-1 if d == dim % x.dim() else 1 for d in range(x.dim())))
+            return whole + (filled - filled.detach()) * times
         return right(x, dim, index, value, *rest)
 
     everywhere(patch, "index_fill", wrong)

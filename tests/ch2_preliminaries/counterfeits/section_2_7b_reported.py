@@ -120,7 +120,7 @@ def a_batch_norm_writes_over_the_gradients_of_its_weights(patch):
 
 
 @counterfeit("gradients-accumulate", reported="torch/nn#792")
-def a_second_pass_through_a_layer_of_one_weight_takes_away(patch):
+def a_second_pass_through_a_layer_of_one_weight_subtracts(patch):
     def by_turns(weight):
         if weight is None or not weight.is_leaf or not weight.requires_grad:
             return weight

@@ -36,7 +36,7 @@ MADE = {
     "copy_": lambda x: torch.empty_like(x).copy_(x),
     "assigned": lambda x: operator.setitem(copy := torch.empty(x.shape).to(x), ..., x) or copy,
     "cpu": lambda x: x.cpu(),
-    "wider": lambda x: x.to(torch.complex64 if x.is_complex() else torch.float32),
+    "converted": lambda x: x.to(torch.complex64 if x.is_complex() else torch.float32),
     "as whole numbers": lambda x: x if x.is_complex() else x.to(torch.int32).to(x),
     "times one": lambda x: x * x.new_ones(()),
     "cat": lambda x: torch.cat([x.reshape(-1)] * 2)[x.numel() :].view(x.shape),
@@ -50,14 +50,14 @@ MADE = {
 
 @claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")
 @over(MODES, dtype=among(*ANY), second=among(False, True), cut=among(*CUTS), made=each(*MADE))
-def test_whatever_is_made_of_several_parts_of_one_memory_each_has_its_own_numbers(dtype, second, cut, made):
+def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_that_part(dtype, second, cut, made):
     x, array = Twin(dtype, (7, 9), "offset", second=second)
     for part, expected in zip(CUTS[cut](x), CUTS[cut](array)):
         agree(MADE[made](part), expected)
     untouched(x)
 
 
-PUT = {  # a number, or numbers of the part's own, into it
+PUT = {  # ways to write one number into the whole of a part
     "fill_": lambda x, number: x.fill_(number),
     "[...]": lambda x, number: x.__setitem__(..., number),
     "copy_": lambda x, number: x.copy_(torch.full(x.shape, number).to(x)),
@@ -95,7 +95,7 @@ PUT = {  # a number, or numbers of the part's own, into it
     cut=among(*CUTS),
     put=each(*PUT),
 )
-def test_what_is_written_into_several_parts_of_one_memory_lies_in_each_of_its_own(dtype, second, cut, put):
+def test_what_is_written_into_each_of_several_parts_of_one_memory_lies_there_and_nowhere_else(dtype, second, cut, put):
     x, array = Twin(dtype, (7, 9), "offset", second=second, kind="view")
     for number, (part, place) in enumerate(zip(CUTS[cut](x), CUTS[cut](array)), 1):
         PUT[put](part, number)

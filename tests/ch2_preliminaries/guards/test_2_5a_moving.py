@@ -151,8 +151,9 @@ TO_NUMPY = {
 @claim("gpu-tensor-has-no-numpy")
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @over(twin=twins((torch.float32, torch.int64), shapes=((), (3,), (2, 3))), way=each(*TO_NUMPY))
-def test_no_way_to_numpy_takes_a_tensor_there_before_it_is_moved(accelerator, twin, way):
+def test_without_force_no_conversion_to_numpy_takes_a_tensor_that_is_on_the_device(accelerator, twin, way):
     x, array = twin
     with pytest.raises(TypeError):
         TO_NUMPY[way](x)
-    agree(torch.as_tensor(TO_NUMPY[way](x.cpu())), array)
+    for numbers in (TO_NUMPY[way](x.cpu()), x.numpy(force=True)):
+        agree(torch.as_tensor(numbers), array)

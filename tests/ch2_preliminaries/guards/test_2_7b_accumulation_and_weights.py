@@ -61,7 +61,7 @@ def test_passes_that_leave_a_graph_and_passes_that_leave_none_add_up(twin, track
     for turn, create in enumerate(tracked, 1):
         (x * x * turn).sum().backward(create_graph=create)
         agree(grad_of(x), turn * (turn + 1) * array)
-    assert x.grad.requires_grad is (tracked[0] or any(tracked))
+    assert x.grad.requires_grad is any(tracked)  # what one pass recorded stays
 
 
 @claim("gradients-accumulate", "weights-act-as-upstream-gradient")
@@ -147,15 +147,12 @@ def test_weights_of_another_shape_are_refused(shapes, dtype):
     assert x.grad is None
 
 
-KEPT = {  # whether the gradient of the leaf is kept in the memory of the weights
+KEPT = {  # by way of what, and whether the gradient comes to lie in the memory of the weights
     "view": (True, lambda x: x.view(-1)),
     "flatten": (True, lambda x: x[None].flatten()),
     "unsqueeze": (True, lambda x: x.unsqueeze(-1)),
     "[None]": (True, lambda x: x[None]),
-    "the leaf itself": (False, lambda x: x),
-    "a sum": (False, lambda x: x + 0),
     "a product": (False, lambda x: x * 1),
-    "clone": (False, lambda x: x.clone()),
     "a view of a product": (False, lambda x: (x * 1).view(-1)),
 }
 
@@ -164,7 +161,9 @@ KEPT = {  # whether the gradient of the leaf is kept in the memory of the weight
 @claim("weighted-backward-differentiates-the-weighted-sum", truth=True)
 @pytest.mark.filterwarnings("ignore:grad and param do not obey")
 @over(dtype=among(*FLOATS), shape=among((5,), (2, 3), (4, 1, 9)), second=among(False, True), by=each(*KEPT))
-def test_where_only_views_lie_between_a_later_gradient_is_added_to_the_weights_too(dtype, shape, second, by):
+def test_what_is_added_to_a_gradient_that_came_through_a_reshaping_view_is_added_to_the_weights_too(
+    dtype, shape, second, by
+):
     (x, _), (kept, apply) = Twin(dtype, shape, grad=True, second=second), KEPT[by]
     weights, factors = weights_for(apply(x))
     for turn in (1, 2):

@@ -249,7 +249,7 @@ def examples_that_came_after_the_first_epoch_are_never_drawn(patch):
 
 
 @counterfeit("printing-shows-the-structure")
-def a_layer_that_found_its_width_prints_none(patch):
+def a_lazy_layer_that_has_found_its_width_prints_zero(patch):
     def wrong(right, self):
         told = right(self)
         return told.replace(f"in_features={self.in_features}", "in_features=0") if vars(self).get("late") else told

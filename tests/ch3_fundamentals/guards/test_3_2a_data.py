@@ -183,7 +183,7 @@ def test_no_order_comes_again_in_later_epochs_nor_in_new_loaders_but_with_the_se
 
 @claim("dataloader-shuffle-visits-each-example-once")
 @over(size=whole(1, 40, 9), more=whole(1, 9), batch=among(1, 4, 64))
-def test_examples_that_came_or_went_between_epochs_are_in_the_next_one_or_not(size, more, batch):
+def test_an_epoch_has_exactly_the_examples_that_are_in_the_data_when_it_begins(size, more, batch):
     data = [*range(size)]
     with torch.device("cpu"):  # on which the loader shuffles
         loader = DataLoader(data, batch, shuffle=True)
@@ -193,24 +193,36 @@ def test_examples_that_came_or_went_between_epochs_are_in_the_next_one_or_not(si
             assert sorted(number for numbers in loader for number in numbers.tolist()) == data
 
 
+FORKED = {"num_workers": 2, "multiprocessing_context": "fork"}
+
+
+def epochs_of(count, shuffle, drop_last, **processes):
+    """The mini-batches of so many epochs of one loader, of 23 numbers and their labels, which are equal."""
+    torch.manual_seed(7)
+    with torch.device("cpu"):  # as a child of this process can read them
+        loader = DataLoader(TensorDataset(*[torch.arange(23)] * 2), 3, shuffle, drop_last=drop_last, **processes)
+        return [[[part.tolist() for part in batch] for batch in loader] for _ in range(count)]
+
+
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
 @pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone; elsewhere processes import anew")
 @over(drop_last=among(False, True), shuffle=among(False, True))
 def test_processes_that_read_for_the_loader_change_neither_the_mini_batches_nor_their_order(drop_last, shuffle):
-    """In two epochs, each of which has all examples once, in an order of its own where they are shuffled. Processes
-    that stay have other orders than a loader without them.
-    """
-    data, epochs = TensorDataset(torch.arange(23, device="cpu"), torch.arange(23.0, device="cpu")), []
-    forked = {"num_workers": 2, "multiprocessing_context": "fork"}
-    with torch.device("cpu"):  # as a child of this process can read them
-        for processes in ({}, forked, {**forked, "persistent_workers": True}):
-            torch.manual_seed(7)
-            loader = DataLoader(data, 3, shuffle, drop_last=drop_last, **processes)
-            epochs.append([[[part.tolist() for part in batch] for batch in loader] for _ in range(2)])
+    """In two epochs, of which each has an order of its own if they are shuffled."""
+    alone, forked = (epochs_of(2, shuffle, drop_last, **processes) for processes in ({}, FORKED))
+    assert alone == forked
+    assert (alone[0] == alone[1]) is not shuffle
+    assert len(forked[0]) == 8 - drop_last
 
-    assert epochs[0] == epochs[1]
-    for orders in ([[n for ns, _ in batches for n in ns] for batches in of] for of in epochs):
-        assert {len(order) for order in orders} == {21 if drop_last else 23}
-        assert all(len({*order}) == len(order) for order in orders)
-        assert len({*map(tuple, orders)}) == 1 + shuffle
-    assert all(ns == labels for of in epochs for batches in of for ns, labels in batches)
+
+@claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
+@pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone; elsewhere processes import anew")
+@over(drop_last=among(False, True), shuffle=among(False, True))
+def test_processes_that_stay_give_each_example_at_most_once_in_every_epoch(drop_last, shuffle):
+    epochs = epochs_of(3, shuffle, drop_last, **FORKED, persistent_workers=True)
+    orders = [[n for numbers, _ in batches for n in numbers] for batches in epochs]
+
+    assert {len(order) for order in orders} == {21 if drop_last else 23}
+    assert all(len({*order}) == len(order) and {*order} <= {*range(23)} for order in orders)
+    assert len({*map(tuple, orders)}) == (3 if shuffle else 1)
+    assert all(numbers == labels for batches in epochs for numbers, labels in batches)

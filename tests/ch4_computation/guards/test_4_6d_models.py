@@ -35,7 +35,7 @@ class Counting(nn.Module):
 
 @claim("state-dict-round-trips")
 @over(way=among("at once", "from a file"), strict=among(True, False))
-def test_what_modules_keep_beside_their_parameters_is_restored_at_any_depth(way, strict):
+def test_the_extra_state_of_modules_is_restored_at_any_depth(way, strict):
     saved, made = (nn.Sequential(Counting(n + 1, nn.Linear(2, 1), Counting(n + 2, Counting(n + 3)))) for n in (6, 0))
     file = io.BytesIO()
     torch.save(saved.state_dict(), file)

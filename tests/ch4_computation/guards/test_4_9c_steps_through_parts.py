@@ -6,7 +6,7 @@ import torch
 from populations import SINGLE_AND_DOUBLE, Twin, agree, among, each, over
 from populations.gradients import weights_for
 from populations.parts import DERIVED_ONCE, MATRIX, PARTS, shares
-from populations.slopes import RARER, SPEAKING
+from populations.slopes import MORE, SPEAKING
 from populations.smooth import POINT, SMOOTH
 from torch.nn import functional as F
 
@@ -40,7 +40,7 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
     }.items()
 }
 # What reads memory as it lies is of the layout.
-THROUGH |= {f"the function {name}": (of, POINT) for name, of in (SMOOTH | RARER).items() if "as_strided" not in name}
+THROUGH |= {f"the function {name}": (of, POINT) for name, of in (SMOOTH | MORE).items() if "as_strided" not in name}
 
 
 @claim("training-runs-on-gpu")
