@@ -21,7 +21,7 @@ from populations import (
     untouched,
     whole,
 )
-from populations.core import nothing_left, rows
+from populations.core import nothing_left, rows, turn
 from populations.twins import KINDS, RARER, TALL
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -171,6 +171,16 @@ def test_a_guard_that_met_all_there_is_draws_nothing_and_one_that_met_nothing_fa
     assert met == ["+a", "+b", "-a", "-b"]
     with pytest.raises(Unsatisfiable):
         vacuous()
+
+
+@pytest.mark.parametrize("modes", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("beside", [1, 2, 3, 9, 14, 24, 54])
+def test_each_member_of_what_is_always_met_and_what_comes_every_nth_row_meets_all_modes(modes, beside):
+    of_row = [[turn(row * beside + place, beside, modes) for place in range(beside)] for row in range(modes**2)]
+
+    for place in range(beside):
+        assert {row[place] for row in of_row[:modes]} == {*range(modes)}
+        assert {row[place] for row in of_row[::modes]} == {*range(modes)}
 
 
 def test_each_member_of_what_is_always_met_meets_every_combination_of_the_others():

@@ -129,11 +129,11 @@ def over(modes: tuple = (lambda: lambda guard: guard,), /, **populations: Popula
             members = {id(member): member for row in combined for member in row.values()}  # some cannot be hashed
             missing = {key for key, member in members.items() if lacking(member)}
             in_modes = [mode()(guard) for mode in modes]
+            beside = math.prod(map(len, always.values()))
             for index, row in enumerate(combined):  # in a plain loop, which takes half the time of Hypothesis' @example
                 if not missing.isdisjoint(map(id, row.values())):
                     continue
-                # so that a kind that comes every third time meets all three modes
-                in_mode = in_modes[(index + index // len(modes)) % len(modes)]
+                in_mode = in_modes[turn(index, beside, len(modes))]
                 try:
                     in_mode(*args, **fixtures, **row)
                     passed += 1
@@ -180,6 +180,19 @@ def rows(named: dict[str, tuple]) -> list[dict]:
     count = max(few, *map(len, named.values()))
     mixed = [rounds(must, count, random.Random(position)) for position, must in enumerate(named.values())]
     return [dict(zip(named, row)) for row in zip(*mixed)]
+
+
+def turn(index: int, beside: int, modes: int) -> int:
+    """The mode of the combination ``index``, of which ``beside`` follow each other that differ only in members of
+    ``each``: these go on from row to row, so that each member meets all modes, and what comes every third row does.
+    Among themselves they go on by the digits of their places, to base ``modes``, lest a round of 16 be in step with 4.
+    """
+    row, place = divmod(index, beside)
+    mode = row + row // modes
+    while place and modes > 1:
+        place, digit = divmod(place, modes)
+        mode += digit
+    return mode % modes
 
 
 def once_more(named: dict[str, tuple], rarer: dict[str, tuple]) -> list[dict]:

@@ -175,9 +175,9 @@ RARER = {
         f"{name} of two layers": Counterpart(
             lambda name=name: Shown(getattr(nn, name)(5, 3, 2, batch_first=True), started),
             lambda m, x: through_time(m.module, x),
-            (4, 5),
+            (18, 5),
             fixed=True,
-            roundings=64,  # of four steps of two layers
+            roundings=256,  # of 18 steps of two layers
         )
         for name in ("RNN", "GRU", "LSTM")
     },

@@ -245,3 +245,12 @@ def an_element_with_an_added_dimension_is_the_first_of_its_memory_in_inference_m
         return y.as_strided(y.shape, y.stride(), 0) if first else y
 
     everywhere(patch, "unsqueeze", wrong)
+
+
+@counterfeit("view-shares-data")
+def under_deterministic_algorithms_a_view_is_a_copy(patch):
+    def wrong(right, *rest, **named):
+        y = right(*rest, **named)
+        return y.clone() if torch.get_deterministic_debug_mode() else y
+
+    wrap(patch, torch.Tensor, "view", wrong)

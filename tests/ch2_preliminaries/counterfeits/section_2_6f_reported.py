@@ -144,3 +144,20 @@ def the_least_of_scattered_numbers_passes_back_to_the_first_column_alone(patch):
         return right(x, dim, index, source, reduce, **named)
 
     everywhere(patch, "scatter_reduce", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def under_deterministic_algorithms_what_is_added_by_index_gets_no_gradient(patch):
+    def wrong(right, x, dim, index, source, **named):
+        return right(x, dim, index, source.detach() if torch.get_deterministic_debug_mode() else source, **named)
+
+    everywhere(patch, "index_add", wrong)
+
+
+@counterfeit("backward-multiplies-jacobians")
+def a_second_pass_back_through_running_logarithms_of_sums_gives_half(patch):
+    def wrong(right, *rest, **named):
+        turns = iter([1])
+        return change_gradient(right(*rest, **named), lambda g: g * next(turns, 0.5))
+
+    everywhere(patch, "logcumsumexp", wrong)

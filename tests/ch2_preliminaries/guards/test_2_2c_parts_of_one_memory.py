@@ -9,16 +9,19 @@ from populations import ANY, EVERY_MODE, Twin, agree, among, each, over, settled
 claim = pytest.mark.claim
 MODES = (*EVERY_MODE, lambda: settled)
 
-# How to cut parts of one shape and one order of strides out of seven rows of nine numbers, tensors and arrays alike.
+# How to cut parts of one shape and one order of strides out of 13 rows of 71 numbers, tensors and arrays alike. Long
+# ones have 35 elements and large ones 70, past blocks of 32 and of 64.
 CUTS = {
     "rows": lambda x: [x[n] for n in range(7)],
     "columns": lambda x: [x[:, n] for n in range(9)],
     "pairs of rows": lambda x: [x[n : n + 2] for n in (0, 2, 4, 5)],
     "windows": lambda x: [x[1:4, n : n + 3] for n in (0, 3, 6)],
-    "every other row": lambda x: [x[n::2][:3] for n in (0, 1)],
-    "every third column": lambda x: [x[:, n::3] for n in range(3)],
+    "every other row": lambda x: [x[n::2, :9][:3] for n in (0, 1)],
+    "every third column": lambda x: [x[:, n:9:3] for n in range(3)],
     "elements": lambda x: [x[n, n, ...] for n in range(7)],
     "rows of a transposed part": lambda x: [x[1:5, 2:8].T[n] for n in range(6)],
+    "long ones with a step": lambda x: [x[n, 1::2] for n in range(4)],
+    "large transposed ones": lambda x: [x[1:11, n : n + 7].T for n in (0, 20)],
 }
 MADE = {
     "clone": lambda x: x.clone(),
@@ -44,14 +47,15 @@ MADE = {
     "where": lambda x: torch.where(x == x, x, x),
     "filled": lambda x: x.masked_fill(x != x, 1),
     "by index": lambda x: x[None][torch.zeros(1, dtype=torch.int64, device=x.device)][0],
+    "flattened": lambda x: x.reshape(-1).view(x.shape),
     "flip": lambda x: x.reshape(-1).flip(0).flip(0).view(x.shape),
 }
 
 
 @claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")
-@over(MODES, dtype=among(*ANY), second=among(False, True), cut=among(*CUTS), made=each(*MADE))
+@over(MODES, dtype=among(*ANY), second=among(False, True), cut=each(*CUTS), made=each(*MADE))
 def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_that_part(dtype, second, cut, made):
-    x, array = Twin(dtype, (7, 9), "offset", second=second)
+    x, array = Twin(dtype, (13, 71), "offset", second=second)
     for part, expected in zip(CUTS[cut](x), CUTS[cut](array)):
         agree(MADE[made](part), expected)
     untouched(x)
@@ -63,6 +67,8 @@ PUT = {  # ways to write one number into the whole of a part
     "copy_": lambda x, number: x.copy_(torch.full(x.shape, number).to(x)),
     "a tensor assigned": lambda x, number: x.__setitem__(..., torch.full(x.shape, number).to(x)),
     "zero_, +=": lambda x, number: operator.iadd(x.zero_(), number),
+    "+= in place": lambda x, number: operator.iadd(operator.imul(x, 0), torch.full(x.shape, number).to(x)),
+    "through a view": lambda x, number: x.view(x.shape).__setitem__(..., number),
     "mask": lambda x, number: x.__setitem__(x == x, number),
     "masked_fill_": lambda x, number: x.masked_fill_(x == x, number),
     "out": lambda x, number: torch.mul(torch.ones_like(x), number, out=x),
@@ -92,11 +98,11 @@ PUT = {  # ways to write one number into the whole of a part
     MODES,
     dtype=among(*(dtype for dtype in ANY if dtype != torch.bool)),
     second=among(False, True),
-    cut=among(*CUTS),
+    cut=each(*CUTS),
     put=each(*PUT),
 )
 def test_what_is_written_into_each_of_several_parts_of_one_memory_lies_there_and_nowhere_else(dtype, second, cut, put):
-    x, array = Twin(dtype, (7, 9), "offset", second=second, kind="view")
+    x, array = Twin(dtype, (13, 71), "offset", second=second, kind="view")
     for number, (part, place) in enumerate(zip(CUTS[cut](x), CUTS[cut](array)), 1):
         PUT[put](part, number)
         place[...] = number

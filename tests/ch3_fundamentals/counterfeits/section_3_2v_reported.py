@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_output, wrap, wrap_operand
+from harness.forging import away, change_gradient, change_output, wrap, wrap_operand
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import RandomSampler
@@ -260,3 +260,15 @@ def a_lazy_layer_that_has_found_its_width_prints_zero(patch):
 
     wrap(patch, nn.LazyLinear, "initialize_parameters", mark)
     wrap(patch, nn.Linear, "extra_repr", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def in_evaluation_a_recurrent_layer_of_several_layers_passes_nothing_to_its_last_step(patch):
+    def without_last(g):
+        return g * (torch.arange(g.shape[1], device=g.device) < g.shape[1] - 1)[:, None]
+
+    def wrong(right, self, x, *rest):
+        several = not self.training and self.num_layers > 1 and self.batch_first and x.requires_grad
+        return right(self, change_gradient(x, without_last) if several else x, *rest)
+
+    wrap(patch, nn.GRU, "forward", wrong)
