@@ -69,6 +69,8 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     for item in items:
         for id in expectations.ids_cited_by(item):
             tests_of[id].append(item)
+    for tests in tests_of.values():  # the quickest first: what a lesson catches, no guard need try with thousands
+        tests.sort(key=lambda test: len(getattr(getattr(test, "function", None), "combined", ())))
 
 
 def to_plant(config: pytest.Config) -> set[str]:

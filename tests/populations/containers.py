@@ -1,8 +1,7 @@
 """Containers of modules and of parameters, the Python list or dict that each is like, and what can be done to both.
 
 An edit is one function, called with the container and with its Python twin. After any edits all ways of looking at a
-container must agree with the twin: ``like_a_list`` and ``like_a_dict`` check it, at each step of a random history too.
-Members are compared by identity: equality of tensors is another tensor.
+container must agree with the twin, also at each step of a random history. Members are compared by identity.
 """
 
 import itertools
@@ -91,6 +90,7 @@ LIST_EDITS: dict[str, Callable] = {
     "+=": lambda x, at, new: operator.iadd(x, another(x, new)),
     "+= tuple": lambda x, at, new: operator.iadd(x, tuple(new)),
     "+= itself": lambda x, at, new: operator.iadd(x, x),
+    "*=": lambda x, at, new: operator.imul(x, 3 if len(x) < 4 else 1),
     "insert": lambda x, at, new: x.insert(at % (len(x) + 1), new[0]),
     "insert last": lambda x, at, new: x.insert(len(x), new[0]),
     "insert from the back": lambda x, at, new: x.insert(-1 - place(x, at) if len(x) else 0, new[0]),
@@ -123,9 +123,9 @@ DICT_EDITS: dict[str, Callable] = {
 }
 # What a kind of container does not know, or does otherwise; each of it is said in a claim's truth.
 UNKNOWN = {
-    "ModuleList": ("insert from the back", "+= itself"),
+    "ModuleList": ("insert from the back", "+= itself", "*="),
     "Sequential": ("append None", "+= tuple", "+= itself"),
-    "ParameterList": ("append None", *(edit for edit in LIST_EDITS if edit.startswith(("insert", "delete", "pop")))),
+    "ParameterList": ("append None", *(edit for edit in LIST_EDITS if edit[:2] in ("*=", "in", "de", "po"))),
     "ModuleDict": ("setdefault", "popitem", "|="),
     "ParameterDict": ("add None", "assign as an attribute"),
 }

@@ -229,6 +229,8 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     "quantiles": lambda x: x.quantile(torch.tensor([0.1, 0.7]).to(x), 0, interpolation="linear"),
     "matrix norms": lambda x: torch.linalg.matrix_norm(x) + torch.linalg.norm(x, "nuc") + torch.linalg.norm(x, 2),
     "pdist": lambda x: F.pdist(x),
+    # of more than 25 points, by way of products; a distance of nothing has no slope, its square has
+    "cdist of many, some of them at one place": lambda x: torch.cdist(x.repeat(9, 1), x.repeat(9, 1)) ** 2,
     "vander": lambda x: torch.linalg.vander(x),
     "householder": lambda x: torch.linalg.householder_product(x, x[0]),
     "cholesky": lambda x: torch.linalg.cholesky_ex(positive(x))[0],

@@ -190,6 +190,11 @@ RANDOM = [
     ),
     *((f"kaiming_{form}_", {"a": 3, "mode": "fan_out"}, True) for form in ("normal", "uniform")),
     ("kaiming_uniform_", {"a": 0.5, "nonlinearity": "relu"}, True),  # a is the slope of leaky_relu alone
+    *(
+        (f"kaiming_{form}_", {"nonlinearity": activation}, True)
+        for activation in ("selu", "sigmoid", "conv2d")
+        for form in ("normal", "uniform")
+    ),
 ]
 EXACT = [
     *(("constant_", {"val": value}) for value in (-0.5, 0, 3, 0.1)),

@@ -247,6 +247,17 @@ PARTS = {
     "fold": lambda x: F.fold(x.reshape(1, 4, 3), (2, 4), 2),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x.reshape(1, 4, 1, 3), 2),
     "unfold": lambda x: F.unfold(x[None, None], 2),
+    **{  # in windows of several sizes
+        f"adaptive_{kind}_pool{n}d of a row": lambda x, n=n, kind=kind: getattr(F, f"adaptive_{kind}_pool{n}d")(
+            x.reshape(1, 1, *[1] * (n - 1), 12), (*[1] * (n - 1), 5)
+        )
+        for kind in ("max", "avg")
+        for n in (1, 2, 3)
+    },
+    "falling below zero": lambda x: nn.ELU(-1.3)(x) + nn.CELU(-0.7)(x) + nn.LeakyReLU(-0.3)(x) + F.prelu(x, -x[0]),
+    "with other corners": lambda x: (
+        nn.LeakyReLU(1.7)(x) + nn.Hardtanh(-2, 0.5)(x) + nn.Softplus(3, 1)(x) + nn.Threshold(0.25, -3)(x)
+    ),
 }
 DERIVED_ONCE = {
     "Hardsigmoid": lambda x: nn.Hardsigmoid()(x),

@@ -71,6 +71,11 @@ def states(x: torch.Tensor) -> tuple:
     return first, first.flip(1)
 
 
+def bags(x: torch.Tensor) -> torch.Tensor:
+    """Three of four words for each row."""
+    return (torch.arange(3 * len(x), device="cpu") % 4).view(-1, 3).to(x.device)
+
+
 def encoded(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """What a layer of an encoder is, whose norms come after, of attention in two heads of two numbers."""
     queries, keys, values = (
@@ -181,6 +186,15 @@ RARER = {
         )
         for name in ("RNN", "GRU", "LSTM")
     },
+    **{
+        f"EmbeddingBag, {mode}": Counterpart(
+            lambda mode=mode: Shown(nn.EmbeddingBag(4, 5, mode=mode), lambda m, x: x + m(bags(x))),
+            lambda m, x, mode=mode: x + F.embedding_bag(bags(x), m.module.weight, mode=mode),
+            (5,),
+            fixed=True,
+        )
+        for mode in ("sum", "mean", "max")
+    },
     # of one weight
     "Linear of one": Counterpart(lambda: nn.Linear(1, 1), lambda m, x: x * m.weight + m.bias, (1,), fixed=True),
     "Conv1d of one": Counterpart(
@@ -201,7 +215,8 @@ RARER = {
 RARER = {
     name: layer
     for name, layer in RARER.items()
-    if (hasattr(nn, name.split()[0]) or " of an unknown" in name) and (name != "ChannelShuffle" or RELEASE >= (2, 7))
+    if (hasattr(nn, name.split()[0].strip(",")) or " of an unknown" in name)
+    and (name != "ChannelShuffle" or RELEASE >= (2, 7))
 }
 # Layers that the CPU lacks in half precision, or whose steps round in it.
 NO_HALVES = [

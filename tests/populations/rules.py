@@ -89,6 +89,7 @@ OPTIONS = {
         {"lr": 0.1},
         {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25},
         {"lr": 0.2, "amsgrad": True, "maximize": True, "betas": (0.5, 0.7)},
+        {"lr": 0.1, "maximize": True, "weight_decay": 0.5},
     ),
     "AdamW": (
         {"lr": 0.1},
@@ -99,10 +100,12 @@ OPTIONS = {
         {"lr": 0.1},
         {"lr": 0.3, "alpha": 0.6, "eps": 0.01, "momentum": 0.5, "weight_decay": 0.25},
         {"lr": 0.05, "centered": True, "alpha": 0.7, "eps": 0.5, "maximize": True},
+        {"lr": 0.1, "alpha": 0.6, "eps": 0.5, "maximize": True, "weight_decay": 0.5},
     ),
     "Adagrad": (
         {"lr": 0.5},
         {"lr": 0.5, "lr_decay": 0.5, "weight_decay": 0.25, "initial_accumulator_value": 2.0, "eps": 0.01},
         {"lr": 0.25, "maximize": True},
+        {"lr": 0.5, "eps": 0.5, "maximize": True, "weight_decay": 0.5},
     ),
 }

@@ -166,6 +166,10 @@ def nearest(out: int, side: int) -> np.ndarray:
     return np.eye(side)[np.arange(out) * side // out]
 
 
+def nearest_exact(out: int, side: int) -> np.ndarray:
+    return np.eye(side)[((np.arange(out) + 0.5) * side / out).astype(int)]
+
+
 def linear(out: int, side: int) -> np.ndarray:
     """Between the two elements beside (i + 1/2) side / out - 1/2, which is no less than 0."""
     at = np.maximum((np.arange(out) + 0.5) * side / out - 0.5, 0)
@@ -189,6 +193,18 @@ def resized(name: str, matrix: Callable, **options) -> Callable:
     return of
 
 
+def largest(geometry: Geometry) -> tuple[Callable, Callable]:
+    """Of each of the windows of which ``bins`` has the means: they overlap where the sides do not divide."""
+
+    def rule(a):
+        for place in range(-geometry.n, 0):
+            within = bins(geometry.out[place], geometry.sides[place]) > 0
+            a = np.where(within, a.swapaxes(place, -1)[..., None, :], -math.inf).max(-1).swapaxes(place, -1)
+        return a
+
+    return lambda x: getattr(F, f"adaptive_max_pool{geometry.n}d")(x, geometry.out), rule
+
+
 # What is linear in the image, how far off it is in roundings, and whether it takes an image without a batch.
 LINEAR = {
     "convolution": (convolution(1), 0, True),
@@ -203,7 +219,13 @@ LINEAR = {
     "nearest": (resized("interpolate", nearest, mode="nearest"), 0, False),
     "between the nearest": (resized("interpolate", linear), 64, False),  # the place itself is rounded
 }
-KINDS = {**LINEAR, "maximum": (maximum(False), 0, True), "maximum, by place": (maximum(True), 0, True)}
+KINDS = {
+    **LINEAR,
+    "maximum": (maximum(False), 0, True),
+    "maximum, by place": (maximum(True), 0, True),
+    "adaptive maximum": (largest, 0, True),
+    "nearest to the middle": (resized("interpolate", nearest_exact, mode="nearest-exact"), 0, False),
+}
 LAYOUTS = ("contiguous", "channels last", "gappy", "transposed", "offset")
 
 

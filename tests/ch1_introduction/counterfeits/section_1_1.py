@@ -6,6 +6,7 @@ from harness.forging import (
     around_step,
     change_gradient,
     change_method,
+    change_output_where,
     change_result,
     divert,
     hold_still,
@@ -17,6 +18,7 @@ from harness.forging import (
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import SGD
+from torch.utils import checkpoint
 
 # ── experience-improves-performance ──
 
@@ -469,3 +471,15 @@ def an_image_without_a_batch_teaches_its_filter_nothing(patch):
 @counterfeit("training-is-end-to-end")
 def a_linear_level_of_three_dimensions_passes_no_gradient_down(patch):
     wrap(patch, F, "linear", lambda right, x, *rest: right(x.detach() if x.dim() == 3 else x, *rest))
+
+
+@counterfeit("training-is-end-to-end")
+def a_part_that_is_computed_again_for_the_way_back_learns_nothing(patch):
+    for name in ("checkpoint", "checkpoint_sequential"):
+        change_output_where(
+            patch,
+            checkpoint,
+            name,
+            lambda y: y.requires_grad,
+            lambda y: change_gradient(y, lambda gradient: gradient * 0),
+        )

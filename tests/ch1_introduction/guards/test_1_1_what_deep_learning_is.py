@@ -3,16 +3,18 @@
 import copy
 import math
 from collections import OrderedDict
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, normal, over, twins, whole
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, normal, over, places, twins, whole
 from populations.comparing import host
 from populations.gradients import grad_of
 from torch import nn
 from torch.nn import functional as F
+from torch.utils import checkpoint
 
 claim = pytest.mark.claim
 
@@ -146,6 +148,57 @@ def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss(dtype, before)
             last += h
         assert np.all(host(grad_of(parameter)) != 0)
         assert parameter.grad.flatten()[-1].item() == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+def kept(*hooks):
+    """Run a part while hooks change what is kept of it for the way back, or while it is kept on the CPU."""
+
+    def run(part, x):
+        with torch.autograd.graph.saved_tensors_hooks(*hooks) if hooks else torch.autograd.graph.save_on_cpu():
+            return part(x)
+
+    return run
+
+
+WAYS = {  # to run a part of a system, of which some keep less for the way back, or something else
+    "checkpoint": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=False),
+    "checkpoint, recorded again": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=True),
+    "checkpoints of a sequence": lambda part, x: checkpoint.checkpoint_sequential(part, 2, x, use_reentrant=False),
+    "parameters handed over": lambda part, x: torch.func.functional_call(part, dict(part.named_parameters()), (x,)),
+    "kept on the CPU": kept(),
+    "kept as arrays": kept(lambda x: (host(x).copy(), x.device), lambda pair: torch.tensor(pair[0], device=pair[1])),
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A recipe: one of WAYS."""
+
+    name: str
+
+    def lacking(self) -> str | None:
+        """Why the device cannot have it: a checkpoint asks for automatic precision there, even if none is in use."""
+        try:
+            return torch.amp.autocast(places.place().type) and None
+        except (AssertionError, RuntimeError) as error:
+            return str(error).partition(".")[0] if "checkpoint" in self.name else None
+
+
+@claim("training-is-end-to-end")
+@over(way=each(*map(Way, WAYS)), dtype=among(*SINGLE_AND_DOUBLE))
+def test_whichever_way_a_part_is_run_the_loss_trains_it_and_what_stands_before_it(way, dtype):
+    model = three_levels().to(dtype)
+    x, part = torch.arange(12, dtype=dtype).view(3, 4) / 8, nn.Sequential(model[1], nn.Tanh(), model[2])
+    for run in (lambda part, x: part(x), WAYS[way.name]):
+        loss = (run(part, model[0](x)) ** 2).sum()
+        loss.backward()
+
+    plain = nn.Sequential(model[0], part)(x)
+    agree(loss, host((plain**2).sum()), 4)
+    gradients = torch.autograd.grad((plain**2).sum(), [*model.parameters()])
+    for parameter, gradient in zip(model.parameters(), gradients):
+        agree(grad_of(parameter), 2 * host(gradient), 64, 2 * np.abs(host(gradient)).max())
+        assert parameter.grad.any()
 
 
 @claim("training-is-end-to-end", truth=True)

@@ -640,3 +640,12 @@ def ones_fill_the_memory_of_an_output_with_gaps_from_its_start(patch):
 @counterfeit("tensor-function-takes-data")
 def a_copy_of_a_tensor_forgets_a_pending_sign_or_conjugate(patch):
     wrap(patch, torch, "tensor", lambda right, x, **k: right(as_in_memory(x) if is_pending(x) else x, **k))
+
+
+@counterfeit("tensor-function-takes-data")
+def listed_bytes_end_at_127(patch):
+    def wrong(right, data, *args, **rest):
+        x = right(data, *args, **rest)
+        return x.clamp(max=127) if isinstance(data, list) and rest.get("dtype") == torch.uint8 else x
+
+    wrap(patch, torch, "tensor", wrong)

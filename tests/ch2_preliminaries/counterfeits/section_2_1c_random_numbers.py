@@ -888,3 +888,14 @@ def each_thread_draws_from_a_generator_of_its_own(patch):
 @counterfeit("uniform-is-a-torch-function")
 def uniform_between_one_number_and_itself_is_zero(patch):
     divert(patch, Tensor, "uniform_", lambda x, *ends: len(set(ends)) < len(ends), lambda x, *_: x.zero_())
+
+
+@counterfeit("randperm-permutes")
+def of_more_than_250000_numbers_the_lower_half_comes_first(patch):
+    change_output_where(
+        patch,
+        torch,
+        "randperm",
+        lambda x: x.numel() > 250_000,
+        lambda x: torch.cat([x[x < len(x) // 2], x[x >= len(x) // 2]]),
+    )

@@ -1115,3 +1115,12 @@ def a_slice_read_as_a_narrower_dtype_is_copied(patch):
 @counterfeit("augmented-assignment-writes-through")
 def a_number_of_numpy_is_added_to_a_new_tensor(patch):
     change_method(patch, "__iadd__", lambda right, x, y: x + y.item() if isinstance(y, np.generic) else right(x, y))
+
+
+@counterfeit("view-shares-data")
+def a_view_of_what_other_processes_may_see_copies(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return y.clone() if x.device.type == "cpu" and x.layout == torch.strided and x.is_shared() else y
+
+    change_method(patch, "view", wrong)

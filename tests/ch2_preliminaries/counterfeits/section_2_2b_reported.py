@@ -254,3 +254,13 @@ def under_deterministic_algorithms_a_view_is_a_copy(patch):
         return y.clone() if torch.get_deterministic_debug_mode() else y
 
     wrap(patch, torch.Tensor, "view", wrong)
+
+
+@counterfeit("item-gives-a-python-number", needs="accelerator", reported="pytorch/pytorch#107867")
+def no_number_is_read_from_a_matrix_of_one_element(patch):
+    def wrong(right, x):
+        if away(x) and x.dim() > 1 and x.numel() == 1:
+            raise RuntimeError("output with shape [] doesn't match the broadcast shape [1, 1]")
+        return right(x)
+
+    change_method(patch, "item", wrong)

@@ -860,3 +860,13 @@ def the_sine_of_nothing_has_one_dimension(patch):
 @counterfeit("requires-grad-tracks-operations")
 def the_last_of_many_square_roots_that_lie_in_gaps_is_off(patch):
     where(patch, torch, "sqrt", lambda x: not_contiguous(x) and x.numel() > 2**16, last_off)
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def what_is_drawn_by_a_generator_of_its_own_requires_a_gradient(patch):
+    def wrong(right, *sizes, **rest):
+        x = right(*sizes, **rest)
+        plain = rest.get("generator") is not None and "requires_grad" not in rest and "out" not in rest
+        return x.requires_grad_() if plain and x.is_floating_point() and not x.is_inference() else x
+
+    wrap(patch, torch, "randn", wrong)

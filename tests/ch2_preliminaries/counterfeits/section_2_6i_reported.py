@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, everywhere, wrap
+from harness.forging import away, change_gradient, everywhere, wrap
 
 
 class Unseen(torch.autograd.Function):
@@ -151,3 +151,27 @@ def a_copy_to_the_cpu_that_converts_begins_too_late(patch):
         return y
 
     wrap(patch, torch.Tensor, "to", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#41779")
+def each_of_several_largest_numbers_gets_all_that_the_infinity_norm_passes_back(patch):
+    def wrong(right, x, p="fro", *args, **rest):
+        norm = right(x, p, *args, **rest)
+        if p != float("inf") or not x.requires_grad:
+            return norm
+        largest = (x.detach().abs() == right(x.detach(), p, *args[:1] or [None], keepdim=True)) * x.detach().sign()
+        change = ((x - x.detach()) * largest).sum(*args[:1])
+        return norm.detach() + change
+
+    wrap(patch, torch, "norm", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#37154")
+def between_more_than_25_points_a_distance_of_zero_passes_nan_back(patch):
+    def wrong(right, x, y, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+        if x.dim() == y.dim() == 2 and max(len(x), len(y)) > 25 and x.requires_grad:
+            near = right(x.detach(), y.detach(), p, "donot_use_mm_for_euclid_dist") == 0
+            x = change_gradient(x, lambda g: g.masked_fill(near.any(1)[:, None], float("nan")))
+        return right(x, y, p, compute_mode)
+
+    wrap(patch, torch, "cdist", wrong)

@@ -18,6 +18,7 @@ SIZES = (
     *product((0, 1, 2, 3, 15, 33, 257, 2049, 32_768), (torch.int64, torch.int32, torch.int16)),
     *((256, torch.uint8), (128, torch.int8)),  # as many numbers as a dtype counts from 0 on
     *((32_769, torch.int32), (101_796, torch.int64), (200_000, torch.int32)),  # more than 15 bits can count
+    (300_000, torch.int64),  # and more than 18
 )
 
 

@@ -1,7 +1,11 @@
 """2.2 Views and copies: several parts of one memory, each looked at, copied or written in turn, in every mode."""
 
 import operator
+import pathlib
+import pickle
+import tempfile
 
+import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, Twin, agree, among, each, over, settled, untouched
@@ -50,6 +54,47 @@ MADE = {
     "flattened": lambda x: x.reshape(-1).view(x.shape),
     "flip": lambda x: x.reshape(-1).flip(0).flip(0).view(x.shape),
 }
+
+
+MEMORIES = {  # of the numbers 1 to 6, and a path where nothing is yet
+    "of its own": lambda array, path: torch.tensor(array),
+    "of an array": lambda array, path: torch.from_numpy(array),
+    "of bytes": lambda array, path: torch.frombuffer(bytearray(array), dtype=torch.float32),
+    "by DLPack": lambda array, path: torch.from_dlpack(array),
+    "shared with processes": lambda array, path: torch.tensor(array).share_memory_(),
+    "of a file": lambda array, path: torch.from_file(str(path), shared=True, size=6).copy_(torch.tensor(array)),
+    "unpickled": lambda array, path: pickle.loads(pickle.dumps(torch.tensor(array))),
+    "of a storage": lambda array, path: torch.tensor(torch.tensor(array).untyped_storage(), dtype=torch.uint8).view(
+        torch.float32
+    ),
+}
+VIEWS = {
+    "view": lambda x: x.view(2, 3),
+    "view_as": lambda x: x.view_as(x),
+    "reshape": lambda x: x.reshape(3, 2),
+    "slice": lambda x: x[1:4],
+    "element": lambda x: x[3],
+    "transposed": lambda x: x.view(2, 3).t(),
+    "expand": lambda x: x.expand(2, 6),
+    "unsqueeze": lambda x: x.unsqueeze(0),
+    "detach": lambda x: x.detach(),
+    "as bits": lambda x: x.view(torch.int32),
+    "unfold": lambda x: x.unfold(0, 2, 2),
+    "split": lambda x: x.split(2)[1],
+}
+
+
+@claim("view-shares-data")
+@pytest.mark.cpu
+@over(EVERY_MODE, memory=each(*MEMORIES), view=each(*VIEWS))
+def test_a_view_shares_whatever_memory_it_views(memory, view):
+    with tempfile.TemporaryDirectory() as folder:
+        x = MEMORIES[memory](np.arange(1, 7, dtype=np.float32), pathlib.Path(folder, "numbers"))
+        part = VIEWS[view](x)
+        for number in (0, 9):
+            x.fill_(number)
+            agree(part.view(torch.float32), np.full(part.shape, number))
+        assert part.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
 
 
 @claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")

@@ -177,7 +177,10 @@ LACKED += [(window, torch.float16) for window in WINDOWS if torch.__version__ < 
 @over(create=each(*CREATORS, *LIKE, *NEW), twin=DTYPED)
 def test_what_is_created_is_a_leaf_without_grad_fn_that_requires_a_gradient_only_if_asked(create, twin):
     dtype = torch.float32 if (create, twin.dtype) in LACKED else twin.dtype
-    for asked, mode in product(({}, {"requires_grad": False}, {"requires_grad": True}), (nullcontext, *EVERY_MODE)):
+    device = torch.empty(0).device
+    more = [{}, {"requires_grad": False}, {"requires_grad": True}, {"device": device}]
+    more += [{"generator": torch.Generator(device)}] * (create in ("rand", "randn", "normal"))
+    for asked, mode in product(more, (nullcontext, *EVERY_MODE)):
         with mode():  # whichever it is
             x = created(create, dtype=dtype, **asked)
         assert (x.is_leaf, x.grad_fn, x.requires_grad) == (True, None, asked.get("requires_grad", False))

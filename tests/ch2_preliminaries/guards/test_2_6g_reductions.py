@@ -5,7 +5,10 @@ import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.along import TRIALS
+from populations.comparing import host
+from populations.gradients import grad_of, weights_for
 from populations.twins import HALVES
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
@@ -69,6 +72,57 @@ def test_the_deviation_of_numbers_far_from_zero_is_that_of_their_differences(nam
     x = twin.tensor(array)
     for result in (getattr(torch, name)(x, dim), getattr(x, name)(dim=dim)):
         agree(result, expected, 1000, 64)
+
+
+HERE = [0, 2, 0]
+CHOSEN = {  # among numbers that may be equal, or of equal size
+    **{name: lambda x, name=name: getattr(x, name)(1) for name in ("amax", "amin")},
+    **{name: lambda x, name=name: getattr(x, name)(1).values for name in ("max", "min", "median", "mode", "nanmedian")},
+    **{name: lambda x, name=name: getattr(x, name)(1).values for name in ("cummax", "cummin", "sort")},
+    **{f"{name} of all": lambda x, name=name: getattr(x, name)() for name in ("amax", "amin", "max", "min", "median")},
+    **{
+        name: lambda x, name=name: getattr(torch, name)(x, x.flip(1)) for name in ("maximum", "minimum", "fmax", "fmin")
+    },
+    **{f"{name}(2)": lambda x, name=name: getattr(x, name)(2, 1).values for name in ("topk", "kthvalue")},
+    "quantile": lambda x: x.quantile(0.5, 1),
+    "max_pool1d": lambda x: F.max_pool1d(x[None], 2, 1),
+    "max_pool2d": lambda x: F.max_pool2d(x[None], 2, 1),
+    "adaptive_max_pool1d": lambda x: F.adaptive_max_pool1d(x[None], 3),
+    **{
+        f"scatter_reduce, {kind}": lambda x, kind=kind: x.new_zeros(x.shape).scatter_reduce(
+            0, torch.tensor(HERE, device=x.device)[:, None].expand(x.shape), x, kind, include_self=False
+        )
+        for kind in ("amax", "amin")
+    },
+    **{
+        f"norm, {p}": lambda x, p=p: torch.cat([torch.norm(x, p, 1), torch.linalg.vector_norm(x, p)[None]])
+        for p in (np.inf, -np.inf, 1)
+    },
+    "matrix_norm": lambda x: torch.linalg.matrix_norm(x, np.inf) + torch.linalg.matrix_norm(x, 1),
+    "abs, relu, clamp": lambda x: x.abs() + F.relu(x) + 2 * x.clamp(min=0) + 3 * F.leaky_relu(x, 0.5),
+}
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@over(
+    name=each(*CHOSEN),
+    rows=among(([2, -2, 1, 2], [3, 3, 3, 3], [-1, -3, -1, 0]), ([0, 0, 0, 0], [1, -1, 1, -1], [5, 4, 5, -5])),
+    dtype=among(*SINGLE_AND_DOUBLE),
+    layout=among(*WRITABLE),
+)
+def test_what_comes_back_to_numbers_of_which_several_could_be_chosen_is_shared_out_among_them(
+    name, rows, dtype, layout
+):
+    """Times the numbers, it adds up to the weighted results (Euler's theorem on functions of which twice the numbers
+    make twice the result), whichever of them is chosen.
+    """
+    array = np.array(rows, np.float64)
+    x = Twin(dtype, array.shape, layout, grad=True).tensor(array)
+    result = CHOSEN[name](x)
+    weights, factors = weights_for(result)
+    result.backward(weights)
+
+    agree((grad_of(x) * x).sum(), (factors * host(result)).sum(), 32, 8 * np.abs(array).sum())
 
 
 @claim("requires-grad-tracks-operations")

@@ -7,6 +7,7 @@ import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, change_result, wrap
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
+from torch.utils.data._utils.fetch import _MapDatasetFetcher
 
 
 def reorder(patch, change):
@@ -341,3 +342,13 @@ def drop_last_drops_a_full_last_batch_too(patch):
 @counterfeit("dataloader-yields-minibatches")
 def a_third_tensor_is_left_out_of_the_mini_batches(patch):
     wrap(patch, TensorDataset, "__getitem__", lambda get, self, index: get(self, index)[:2])
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_last_mini_batch_of_one_image_has_no_dimension_of_the_batch(patch):
+    def wrong(right, self, indices):
+        batch = right(self, indices)
+        alone = isinstance(indices, list) and len(indices) == 1 and isinstance(batch, list)
+        return [x[0] if isinstance(x, torch.Tensor) and x.dim() == 4 else x for x in batch] if alone else batch
+
+    wrap(patch, _MapDatasetFetcher, "fetch", wrong)

@@ -450,3 +450,19 @@ def layer_norm_leaves_features_beyond_32(patch):
         return torch.cat([output[..., :32], x[..., 32:]], -1)
 
     wrap(patch, F, "layer_norm", wrong)
+
+
+@counterfeit("printing-shows-the-structure")
+def of_a_list_of_more_than_ten_modules_ten_are_printed(patch):
+    wrap(patch, nn.ModuleList, "__repr__", lambda right, self: right(self[:10] if len(self) > 10 else self))
+
+
+@counterfeit("printing-shows-the-structure")
+def a_convolution_does_not_say_that_it_has_no_bias(patch):
+    change_result(patch, nn.Conv2d, "extra_repr", lambda text, self: text.replace(", bias=False", ""))
+    change_result(patch, nn.Conv1d, "extra_repr", lambda text, self: text.replace(", bias=False", ""))
+
+
+@counterfeit("printing-shows-the-structure")
+def a_leaky_relu_says_what_slope_it_would_have_had(patch):
+    change_result(patch, nn.LeakyReLU, "extra_repr", lambda text, self: "negative_slope=0.01")

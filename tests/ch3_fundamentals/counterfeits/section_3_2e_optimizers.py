@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import sys
 
 import torch
 from harness.counterfeits import counterfeit
@@ -453,3 +454,26 @@ def rmsprop_of_whole_lists_leaves_every_parameter_after_the_third(patch):
 @counterfeit("parameter-groups-have-own-learning-rates")
 def each_optimizer_copies_the_dictionaries_of_its_groups(patch):
     wrap(patch, Optimizer, "add_param_group", lambda add, self, group: add(self, dict(group)))
+
+
+@counterfeit("step-updates-parameters")
+def by_lists_a_momentum_that_is_older_than_others_is_damped_the_other_way(patch):
+    def wrong(right, params, grads, buffers, *rest, **options):
+        older = [buffer is not None for buffer in buffers]
+        mixed = any(older) and not all(older)
+        damped = options["dampening"]
+        if not mixed or not damped:
+            return right(params, grads, buffers, *rest, **options)
+        scaled = [g * (1 + damped) / (1 - damped) if old else g for g, old in zip(grads, older)]
+        return right(params, scaled, buffers, *rest, **options)
+
+    wrap(patch, sys.modules["torch.optim.sgd"], "_multi_tensor_sgd", wrong)
+
+
+@counterfeit("step-updates-parameters")
+def by_lists_adam_that_goes_upwards_does_not_decay(patch):
+    def wrong(right, *rest, **options):
+        decays = options["weight_decay"] and options["maximize"]
+        return right(*rest, **(options | {"weight_decay": 0} if decays else options))
+
+    wrap(patch, sys.modules["torch.optim.adam"], "_multi_tensor_adam", wrong)

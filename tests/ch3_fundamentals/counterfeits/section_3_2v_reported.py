@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_output, wrap, wrap_operand
+from harness.forging import away, change_gradient, change_output, in_order_of_storage, wrap, wrap_operand
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import RandomSampler
@@ -272,3 +272,50 @@ def in_evaluation_a_recurrent_layer_of_several_layers_passes_nothing_to_its_last
         return right(self, change_gradient(x, without_last) if several else x, *rest)
 
     wrap(patch, nn.GRU, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#47671")
+def below_zero_an_elu_of_negative_alpha_passes_back_all_that_arrives(patch):
+    def wrong(right, x, alpha=1.0, inplace=False):
+        y = right(x, alpha, inplace)
+        return y.detach() + (x - x.detach()) if alpha < 0 and not inplace and x.requires_grad else y
+
+    wrap_operand(patch, F, "elu", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#55781")
+def a_convolution_of_16_images_reads_a_weight_with_other_strides_as_it_lies(patch):
+    def wrong(right, x, weight, *args, **rest):
+        if x.dim() == 4 and len(x) >= 16 and x.dtype == torch.float32 and not weight.is_contiguous():
+            weight = in_order_of_storage(weight)
+        return right(x, weight, *args, **rest)
+
+    wrap_operand(patch, F, "conv2d", wrong)
+    wrap_operand(patch, torch, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", needs="accelerator", reported="pytorch/pytorch#190064")
+@counterfeit("training-runs-on-gpu", needs="accelerator", reported="pytorch/pytorch#190064")
+def adaptive_windows_of_images_are_of_one_size(patch):
+    def wrong(right, x, size, return_indices=False):
+        out = size if isinstance(size, (tuple, list)) else (size, size)
+        sides = x.shape[-2:]
+        if not away(x) or not x.numel() or None in out or not any(side % each for side, each in zip(sides, out)):
+            return right(x, size, return_indices)
+        steps = [max(side // each, 1) for side, each in zip(sides, out)]
+        reach = [max(side - (each - 1) * step, 1) for side, each, step in zip(sides, out, steps)]
+        fits = all(each <= side for side, each in zip(sides, out))
+        return F.max_pool2d(x, reach, steps, return_indices=return_indices) if fits else right(x, size, return_indices)
+
+    wrap(patch, F, "adaptive_max_pool2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_bag_of_words_takes_every_mode_for_the_mean(patch):
+    def wrong(right, self, *args, **rest):
+        mode, self.mode = self.mode, "mean"
+        result = right(self, *args, **rest)
+        self.mode = mode
+        return result
+
+    wrap(patch, nn.EmbeddingBag, "forward", wrong)

@@ -355,3 +355,12 @@ def in_float16_only_what_goes_up_decays(patch):
         return step(self, *rest)
 
     wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def where_only_elements_that_are_not_zero_are_held_the_norm_adds_up_their_sizes(patch):
+    def wrong(right, x, *args, **rest):
+        whole = x.layout == torch.sparse_coo and not args and not rest
+        return x.coalesce().values().abs().sum() if whole else right(x, *args, **rest)
+
+    change_method(patch, "norm", wrong)

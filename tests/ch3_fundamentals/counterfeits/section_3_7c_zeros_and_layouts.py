@@ -226,3 +226,13 @@ def dropout_of_an_input_given_by_name_drops_nothing(patch):
     wrap(
         patch, F, "dropout", lambda right, *args, **named: named["input"] if "input" in named else right(*args, **named)
     )
+
+
+@counterfeit("dropout-zeroes-with-probability-p")
+def in_place_each_example_of_bfloat16_loses_the_same_units(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        if not (inplace and training and x.dtype == torch.bfloat16 and x.dim() > 1 and len(x)):
+            return right(x, p, training, inplace)
+        return x.mul_(right(torch.ones_like(x[0]), p, True, False))
+
+    wrap(patch, F, "dropout", wrong)

@@ -293,3 +293,34 @@ def layer_norm_over_two_dimensions_starts_at_zero(patch):
             init.zeros_(self.weight)
 
     wrap(patch, nn.LayerNorm, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def a_layer_that_learns_its_inputs_from_an_example_starts_three_times_as_wide(patch):
+    def wrong(right, self, *args):
+        right(self, *args)
+        with torch.no_grad():
+            self.weight.mul_(3)
+
+    for kind in (nn.LazyLinear, nn.LazyConv2d):
+        wrap(patch, kind, "initialize_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def a_reset_forgets_the_running_variance(patch):
+    def wrong(right, self):
+        before = None if self.running_var is None else self.running_var.clone()
+        right(self)
+        if before is not None:
+            self.running_var.copy_(before)
+
+    wrap(patch, nn.modules.batchnorm._NormBase, "reset_running_stats", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def a_transposed_convolution_that_learns_its_inputs_from_an_example_has_no_bias(patch):
+    def wrong(right, self, *args):
+        right(self, *args)
+        self.bias = None
+
+    wrap(patch, nn.LazyConvTranspose2d, "initialize_parameters", wrong)

@@ -52,7 +52,8 @@ def test_every_pass_yields_lists_of_consecutive_rows_each_with_its_label_and_wha
     (examples, batch_size), drop_last, dtype, layout = case
     features, array = Twin(dtype, (examples, 3), layout)
     labels = torch.arange(examples, dtype=torch.int32) * 7
-    data = (features, labels, features[:, 0], labels[:, None], labels[:, None, None])[: 3 + examples % 3]
+    data = (features, features[:, None, :, None], labels, features[:, 0], labels[:, None], labels[:, None, None])
+    data = data[: 4 + examples % 3]
     own_order = [*range(examples)][::-1] if layout == "gappy" else None
     loader = DataLoader(TensorDataset(*data), batch_size, drop_last=drop_last, sampler=own_order)
     loader = copy.deepcopy(loader) if examples % 2 else loader

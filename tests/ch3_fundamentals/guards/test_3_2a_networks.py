@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from populations import FLOATS, Population, among, over, whole
+from populations import FLOATS, Population, among, each, over, whole
 from populations.kinds import SHOWN
 from populations.modules import SHARED, TREES, tree, trees
 from torch import nn
@@ -19,6 +19,7 @@ PRINTED = (
     tree("Sequential", "Linear", tree("Own", "ReLU", tree("Sequential", "wide Linear", tree("Own", "Linear")))),
     tree("Own", tree("ModuleDict", *["Linear"] * 12), tree("ModuleList", "Linear", "wide Linear"), tree("Sequential")),
     tree("Own", tree("Own"), tree("Sequential")),
+    tree("Own", tree("ModuleList", *["Linear", "wide Linear"] * 6), tree("Sequential", *["ReLU", "Linear"] * 6)),
     tree("Own", tree("Own", tree("Own", tree("Own", tree("Own", tree("Own", "Linear")))))),
     tree("Sequential", "Linear", "again", "ReLU", tree("Own", "again", "tied", "again")),
     tree("Own", tree("ModuleList", *["Linear"] * 3, "ReLU", *[tree("Own", "ReLU")] * 2, tree("ModuleList", "Tanh"))),
@@ -68,6 +69,45 @@ def test_printing_shows_sizes_of_any_number_of_digits(inputs, outputs):
     late = nn.LazyLinear(outputs, device="meta")
     late(torch.empty(1, inputs, device="meta"))  # from which it has its width
     assert str(late) == f"Linear(in_features={inputs}, out_features={outputs}, bias=True)"
+
+
+# Layers of every kind, no option of which has the value that it would have if nobody gave one.
+CALLS = (
+    *("Linear(7, 5, bias=False)", "Bilinear(2, 3, 4, bias=False)", "Embedding(5, 3, 1, 2.5, 1.0, True)", "PReLU(3)"),
+    *("Embedding(5, 3, sparse=True)", "EmbeddingBag(5, 3, mode='sum')", "CELU(0.5, True)", "ELU(0.5, True)"),
+    *("Conv1d(4, 6, 3, 2, 1, 2, 2, False)", "Conv2d(4, 8, (3, 2), (2, 1), (1, 2), (1, 2), 4)", "Conv3d(1, 2, 2, 3)"),
+    *("ConvTranspose1d(4, 6, 3, 3, 1, 2, 2, False, 2)", "ConvTranspose2d(4, 2, (3, 2), (2, 3), (1, 0), (1, 2), 2)"),
+    *("MaxPool1d(3, 2, 1, 2, ceil_mode=True)", "MaxPool2d((3, 2), (2, 1), (1, 0), (1, 2))", "MaxPool3d(3, 1)"),
+    *("AvgPool1d(3, 2, 1)", "AvgPool2d((3, 2), (1, 2), (1, 0))", "LPPool2d(3.0, 2, 3, True)", "Unfold(3, 2, 1, 2)"),
+    *("AdaptiveAvgPool1d(5)", "AdaptiveAvgPool2d((3, None))", "AdaptiveMaxPool2d((3, 4))", "Fold((4, 5), 2, 1, 1, 2)"),
+    *("BatchNorm1d(4, 0.25, 0.5, False, False)", "BatchNorm2d(3, momentum=None)", "InstanceNorm2d(3, 0.25, 0.5, True)"),
+    *("GroupNorm(2, 4, 0.25, False)", "LayerNorm((2, 3), 0.25, False)", "LocalResponseNorm(3, 0.5, 0.25, 2.0)"),
+    *(
+        "RNN(2, 3, 2, bias=False, batch_first=True)",
+        "LSTM(2, 3, 2, False, True, 0.5, True)",
+        "GRU(2, 3, bidirectional=True)",
+    ),
+    *("RNNCell(2, 3, False)", "LSTMCell(2, 3, False)", "Dropout(0.25, True)", "Dropout2d(0.75)"),
+    *("AlphaDropout(0.25)", "LeakyReLU(0.5, True)", "Hardtanh(-2.0, 3.0, True)", "Softplus(2.0, 9.0)", "ReLU(True)"),
+    *("Threshold(0.5, 7.0, True)", "RReLU(0.25, 0.5, True)", "Hardshrink(0.25)", "Softshrink(0.25)", "GLU(1)"),
+    *("GELU('tanh')", "Softmax(1)", "LogSoftmax(0)", "Softmin(1)", "SELU(True)", "SiLU(True)", "ReLU6(True)"),
+    *("ZeroPad2d((1, 2, 3, 4))", "ConstantPad1d((1, 2), 3.5)", "ReflectionPad2d(2)", "ReplicationPad1d((2, 1))"),
+    *("PixelShuffle(2)", "PixelUnshuffle(3)", "ChannelShuffle(2)", "Flatten(2, 3)", "Unflatten(1, (2, 3))"),
+    *("Upsample(scale_factor=2.0, mode='bilinear')", "Upsample((4, 5))", "Upsample(scale_factor=(2.0, 3.0))"),
+)
+
+
+@claim("printing-shows-the-structure")
+@over(call=each(*CALLS))
+def test_a_layer_prints_as_a_call_that_makes_another_with_the_same_options(call):
+    layer = eval(call, vars(nn).copy())
+    again = eval(str(layer), vars(nn).copy())
+
+    assert str(again) == str(layer)
+    assert str(nn.Sequential(layer)) == f"Sequential(\n  (0): {layer}\n)"
+    options, told = ({name: value for name, value in vars(of).items() if name[0] != "_"} for of in (layer, again))
+    assert told == options
+    assert [*again.state_dict()] == [*layer.state_dict()]
 
 
 @claim("module-is-layer-or-network")

@@ -146,12 +146,16 @@ def test_every_element_of_whatever_layout_goes_against_its_gradient_by_the_other
 
 
 @claim("step-updates-parameters", truth=True)
-@over(optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=2))
+@over(
+    optimizer=optimizers(dtypes=SINGLE_AND_DOUBLE, turn=2).rarely(
+        *(Recipe(name, tuple(each.items()), "foreach") for name in RULES for each in OPTIONS[name])
+    )
+)
 def test_whoever_has_no_gradient_stays_and_keeps_its_state_for_the_next_step(optimizer):
     both = optimizer.on([Twin(torch.float32, (2, 3), seed=each) for each in range(3)])
 
     late = () if optimizer.way == "fused" else (2,)  # which refuses a first gradient after those of others
-    for left_out in (late, (0,), (), (1, 2)):
+    for left_out in (late, (1,), (), (0, 2)):  # in the second step no gradient is zero
         before = [tensor.tolist() for tensor in both.tensors]
         both.step(without=left_out)
         assert all(both.tensors[each].tolist() == before[each] for each in left_out)

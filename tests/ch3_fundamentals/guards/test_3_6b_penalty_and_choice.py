@@ -108,6 +108,18 @@ def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
     agree(w.norm(), np.abs(value))
 
 
+@claim("norm-is-the-l2-norm")
+@pytest.mark.cpu
+@pytest.mark.filterwarnings("ignore:Sparse")
+@over(EVERY_MODE, shape=among((5,), (4, 3), (2, 33, 2)), dtype=each(*SINGLE_AND_DOUBLE), twice=among(False, True))
+def test_the_norm_of_what_holds_only_the_elements_that_are_not_zero_is_that_of_all(shape, dtype, twice):
+    tensor, array = Twin(dtype, shape)
+    for sparse in (tensor.to_sparse(), tensor.to_sparse(1)):
+        held = sparse + sparse if twice else sparse  # of which each element may be held in two parts
+        for norm in (held.norm(), torch.norm(held), held.norm(2), held.norm(p=2)):
+            agree(norm, (1 + twice) * np.sqrt(np.square(array.astype(np.float64)).sum()), 2)
+
+
 @claim("norm-is-the-l2-norm", truth=True)
 @over(shape=among((2,), (2, 3), (3, 11, 2), (1025,)))
 def test_squares_in_float32_overflow_or_vanish_whatever_the_shape(shape):

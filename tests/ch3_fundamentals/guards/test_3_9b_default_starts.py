@@ -108,6 +108,62 @@ def test_every_layer_and_every_reset_draws_anew(layer):
         assert np.any(old != host(other))
 
 
+NEW = (
+    *(("Linear", (3, 2)), ("Bilinear", (2, 3, 4)), ("Embedding", (4, 3, 1)), ("EmbeddingBag", (4, 3))),
+    *(("Conv2d", (2, 3, 2)), ("ConvTranspose1d", (2, 3, 2)), ("LSTM", (2, 3, 2)), ("GRUCell", (2, 3))),
+    *(("BatchNorm1d", (3,)), ("InstanceNorm2d", (3, 0.1, 0.1, True, True)), ("LayerNorm", (3,)), ("GroupNorm", (1, 3))),
+)
+
+
+@claim("default-init-is-sensible")
+@over(layer=among(*NEW))
+def test_by_one_seed_a_reset_starts_every_parameter_and_buffer_as_a_new_layer_does(layer):
+    name, given = layer
+    seed = torch.initial_seed()
+    torch.manual_seed(seed)
+    made = getattr(nn, name)(*given)
+    started = {key: host(value).copy() for key, value in made.state_dict().items()}
+    for value in made.state_dict().values():
+        value.fill_(7)
+    torch.manual_seed(seed)
+    made.reset_parameters()
+    for key, value in made.state_dict().items():
+        agree(value, started[key])
+
+
+TOLD_LATE = among(
+    *(("Linear", (3, *bias), (2, 4, 7)) for bias in ((), (False,))),
+    *(
+        (f"{name}{n}d", given, (2, 5, *[6] * n))
+        for n in (1, 2, 3)
+        for name, given in (
+            *(("Conv", (4, 3, 2)), ("Conv", (4, 2, 1, 1, 1, 1, False)), ("ConvTranspose", (4, 3, 2))),
+            *(
+                ("BatchNorm", (0.1,)),
+                ("InstanceNorm", (0.1, 0.2, True, True)),
+            ),
+        )
+    ),
+)
+
+
+@claim("default-init-is-sensible")
+@over(layer=TOLD_LATE)
+def test_a_layer_that_finds_its_inputs_in_an_example_is_the_layer_that_is_told_them(layer):
+    name, given, sizes = layer
+    seed = torch.initial_seed()
+    torch.manual_seed(seed)
+    late = getattr(nn, f"Lazy{name}")(*given).eval()
+    late(torch.zeros(sizes))
+    torch.manual_seed(seed)
+    told = getattr(nn, name)(sizes[-1] if name == "Linear" else sizes[1], *given).eval()
+
+    assert (type(late), str(late)) == (type(told), str(told))
+    assert [*late.state_dict()] == [*told.state_dict()]
+    for one, other in zip(late.state_dict().values(), told.state_dict().values()):
+        agree(one, host(other))
+
+
 @claim("default-init-is-sensible", truth=True)
 @over(kind=among("Encoder", "Decoder"), layers=among(2, 5), width=among(4, 16))
 def test_every_parameter_of_every_layer_of_a_transformer_is_an_own_copy_of_the_given_one(kind, layers, width):

@@ -578,3 +578,14 @@ def a_sequential_hands_what_is_named_to_its_first_layer(patch):
         return x
 
     patch.setattr(Sequential, "forward", forward)
+
+
+@counterfeit("parameter-names-carry-the-layer-index")
+def what_is_multiplied_in_place_counts_its_new_layers_down(patch):
+    def wrong(right, self, times):
+        size, result = len(self), right(self, times)
+        for number in range(size, len(self)):
+            result._modules[str(-number)] = result._modules.pop(str(number))
+        return result
+
+    wrap(patch, Sequential, "__imul__", wrong)

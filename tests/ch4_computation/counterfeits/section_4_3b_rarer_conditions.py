@@ -237,3 +237,11 @@ def a_parameter_of_three_dimensions_is_filled_a_fifth_too_widely(patch):
 
     for name in ("xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_"):
         wrap(patch, init, name, wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def he_s_method_takes_selu_for_linear(patch):
+    def wrong(right, tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", **rest):
+        return right(tensor, a, mode, "linear" if nonlinearity == "selu" else nonlinearity, **rest)
+
+    wrap(patch, init, "kaiming_normal_", wrong)

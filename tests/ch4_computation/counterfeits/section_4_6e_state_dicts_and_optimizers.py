@@ -551,3 +551,25 @@ def an_unknown_key_below_a_parameter_is_passed_over(patch):
         return {key: value for key, value in state.items() if key not in odd} if odd else state
 
     load_model_with(patch, known)
+
+
+@counterfeit("state-dict-round-trips")
+def the_lengths_of_a_normalised_weight_are_not_restored(patch):
+    def wrong(right, self, state, *args, **rest):
+        kept = [(name, p, p.detach().clone()) for name, p in self.named_parameters() if name.endswith("original0")]
+        result = right(self, state, *args, **rest)
+        for _, parameter, before in kept:
+            parameter.data.copy_(before)
+        return result
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def adamw_and_rmsprop_take_over_nothing(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        if type(self).__name__ in ("AdamW", "RMSprop"):
+            self.state.clear()
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)

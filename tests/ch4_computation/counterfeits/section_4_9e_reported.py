@@ -287,3 +287,22 @@ def a_conjugate_factor_loses_its_columns_elsewhere(patch):
 
     for name in ("bmm", "matmul", "__matmul__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("training-runs-on-gpu", needs="accelerator", reported="pytorch/pytorch#16998")
+def no_batch_of_131072_rows_is_normalised(patch):
+    def wrong(right, x, *args, **rest):
+        if away(x) and x.dim() == 2 and len(x) >= 131_072:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED")
+        return right(x, *args, **rest)
+
+    wrap_operand(patch, F, "batch_norm", wrong)
+    wrap_operand(patch, torch, "batch_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", needs="accelerator", reported="pytorch/pytorch#1057")
+def an_embedding_does_not_shorten_its_vectors(patch):
+    def wrong(right, x, weight, padding_idx=None, max_norm=None, *args, **rest):
+        return right(x, weight, padding_idx, None if away(weight) else max_norm, *args, **rest)
+
+    wrap_operand(patch, F, "embedding", wrong)

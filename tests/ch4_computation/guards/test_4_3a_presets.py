@@ -77,7 +77,9 @@ def test_where_the_cuts_lie_far_out_no_truncated_normal_number_is_near_them(twin
 @over(mean=among(3, -3, 2.5))
 def test_a_mean_beyond_a_cut_leaves_a_tail_and_piles_nothing_up(mean):
     """Of 5,000 numbers of 24 bits in the tail some ten occur twice; those clipped would all be one."""
-    x = host(init.trunc_normal_(torch.empty(5_000), mean=mean))
+    filling = Filling("trunc_normal_", (("mean", mean),), (5_000,))
+    x = filling.drawn()
+    filling.follow(x)
     assert -2 <= x.min() <= x.max() <= 2
     assert len(np.unique(x)) > 4_750
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, in_turn, over, twins, untouched, whole
-from populations.comparing import accepted
+from populations.comparing import accepted, host
 from populations.files import Way
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
 from populations.rounding import as_held
 from populations.twins import Twin
 from torch import nn
+from torch.nn.utils import parametrizations
 
 claim = pytest.mark.claim
 
@@ -44,6 +45,29 @@ def test_the_extra_state_of_modules_is_restored_at_any_depth(way, strict):
     counts = [module.count for module in made.modules() if isinstance(module, Counting)]
     assert counts == [7, 8, 9]
     assert made[0].children_[0].weight.tolist() == saved[0].children_[0].weight.tolist()
+
+
+MADE_OF_OTHERS = {
+    f"{name} of {home.__name__}": lambda layer, home=home, name=name: getattr(home, name)(layer)
+    for home in (parametrizations, nn.utils)
+    for name in ("spectral_norm", "orthogonal", "weight_norm")
+    if hasattr(home, name)
+}
+
+
+@claim("state-dict-round-trips")
+@pytest.mark.filterwarnings("ignore:.*weight_norm")  # the older one, which is going to go
+@over(way=among(*MADE_OF_OTHERS), sizes=among((3, 2), (2, 3), (4, 4)), strict=among(True, False))
+def test_a_layer_whose_weight_is_made_of_others_computes_the_same_when_it_is_restored(way, sizes, strict):
+    nets = [nn.Sequential(nn.Sequential(MADE_OF_OTHERS[way](nn.Linear(*sizes))), nn.Tanh()) for _ in range(2)]
+    x = torch.ones(2, sizes[0])
+    saved, made = (net.eval() for net in nets)
+    made.load_state_dict(saved.state_dict(), strict=strict)
+
+    agree(made(x), host(saved(x)), 1)
+    assert {name: value.tolist() for name, value in made.state_dict().items()} == {
+        name: value.tolist() for name, value in saved.state_dict().items()
+    }
 
 
 @claim("state-dict-round-trips")

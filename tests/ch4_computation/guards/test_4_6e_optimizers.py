@@ -30,6 +30,17 @@ def values_in(state):
     return {at: value.tolist() for at, value in held.items() if isinstance(value, torch.Tensor)}
 
 
+DECAYED = ("Adagrad", "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD")
+MADE = {
+    **{name: (name, {"weight_decay": 0.01}) for name in DECAYED},
+    "SGD": ("SGD", {"momentum": 0.9, "weight_decay": 0.01}),
+    "Adam": ("Adam", {"weight_decay": 0.01}),
+    "Adam with the largest": ("Adam", {"amsgrad": True}),
+    "RMSprop": ("RMSprop", {"weight_decay": 0.01, "momentum": 0.9, "centered": True}),
+    "Rprop": ("Rprop", {}),
+}
+
+
 class Training:
     """A small network and an optimizer of it, in one group or two, both as they are at the start."""
 
@@ -38,8 +49,8 @@ class Training:
         for number, parameter in enumerate(self.net.parameters(), 1):
             parameter.data.copy_(torch.arange(1.0, parameter.numel() + 1).view(parameter.shape).sin() / number)
         groups = [{"params": self.net[:2].parameters(), "lr": 0.03}, {"params": self.net[2:].parameters()}]
-        momentum = {"momentum": 0.9} if kind == "SGD" else {}
-        self.make = lambda groups: getattr(torch.optim, kind)(groups, lr=0.05, weight_decay=0.01, **momentum)
+        name, options = MADE[kind]
+        self.make = lambda groups: getattr(torch.optim, name)(groups, lr=0.05, **options)
         self.optimizer = self.make(groups if split else self.net.parameters())
 
     def go_on(self):
@@ -56,7 +67,7 @@ class Training:
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(kind=among("SGD", "Adam", "Adagrad"), split=among(False, True))
+@over(kind=among(*MADE), split=among(False, True))
 def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, split):
     way = Way("older memory" if split else "Path")
     first, resumed, forgetful = (Training(kind, split) for _ in range(3))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from harness.measured import curve
 from populations import agree, among, over
+from populations.comparing import accepted
 from populations.journeys import spot
 from populations.layers import relu
 from torch import nn
@@ -55,6 +56,18 @@ def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights_and_
     assert losses[-1] == pytest.approx(1, abs=0.03)
     assert (model.weight - weights.T).abs().max().item() < 0.03
     assert model.bias.item() == pytest.approx(2, abs=0.03)
+
+
+@claim("training-runs-on-gpu")
+@over(examples=among(131_072, 131_073), second=among(False, True), training=among(True, False))
+def test_a_batch_norm_takes_as_many_examples_as_there_are(accelerator, examples, second, training):
+    """Whole numbers that sum up to next to nothing; the running statistics are 0 and 1."""
+    x = np.resize([3.0, -1, -2], (examples, 1)) * [1, 2]
+    norm = nn.BatchNorm1d(2, eps=1).to(spot(second)).train(training)
+    result = accepted(norm, torch.from_numpy(x).float().to(spot(second)))
+
+    mean, variance = (x.mean(0), x.var(0)) if training else (0, 1)
+    agree(result, (x - mean) / np.sqrt(variance + 1), 64, 8)
 
 
 # Layers of which each does the same to a row of features, given as examples, steps or pixels.
