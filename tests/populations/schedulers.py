@@ -16,10 +16,18 @@ def chained(optimizer, gamma):
 SCHEDULERS = {
     "StepLR": (lambda optimizer, gamma: of.StepLR(optimizer, 2, gamma), every_second),
     "MultiStepLR": (lambda optimizer, gamma: of.MultiStepLR(optimizer, [2, 4], gamma), every_second),
+    "MultiStepLR, two at once": (
+        lambda optimizer, gamma: of.MultiStepLR(optimizer, [1, 1, 3], gamma),
+        lambda gamma, n: gamma ** (2 * (n >= 1) + (n >= 3)),
+    ),
     "LambdaLR": (lambda optimizer, gamma: of.LambdaLR(optimizer, lambda n: gamma ** (n // 2)), every_second),
     "ReduceLROnPlateau": (
         lambda optimizer, gamma: of.ReduceLROnPlateau(optimizer, factor=min(gamma, 0.25), patience=0, cooldown=1),
         lambda gamma, n: min(gamma, 0.25) ** (n // 2),  # which lowers rates alone
+    ),
+    "ReduceLROnPlateau, patient": (  # the first loss is the best; the second bad one after it counts
+        lambda optimizer, gamma: of.ReduceLROnPlateau(optimizer, "max", min(gamma, 0.25), patience=1),
+        lambda gamma, n: min(gamma, 0.25) ** (n >= 3),
     ),
     "MultiplicativeLR": (
         lambda optimizer, gamma: of.MultiplicativeLR(optimizer, lambda n: 1 if n % 2 else gamma),
@@ -29,7 +37,15 @@ SCHEDULERS = {
     "ChainedScheduler": (chained, lambda gamma, n: gamma ** (n + n // 2)),
     "ConstantLR": (lambda optimizer, _: of.ConstantLR(optimizer, 0.25, 2), lambda _, n: 0.25 if n < 2 else 1),
     "LinearLR": (lambda optimizer, _: of.LinearLR(optimizer, 0.5, total_iters=3), lambda _, n: 0.5 + min(n, 3) / 6),
+    "LinearLR to another end": (
+        lambda optimizer, _: of.LinearLR(optimizer, 0.25, 0.75, 2),
+        lambda _, n: 0.25 + min(n, 2) / 4,
+    ),
     "PolynomialLR": (lambda optimizer, _: of.PolynomialLR(optimizer, 8), lambda _, n: 1 - n / 8),
+    "PolynomialLR, squared": (
+        lambda optimizer, _: of.PolynomialLR(optimizer, 4, 2.0),
+        lambda _, n: (1 - min(n, 4) / 4) ** 2,
+    ),
     "SequentialLR": (
         lambda optimizer, gamma: of.SequentialLR(
             optimizer, [of.ConstantLR(optimizer, 0.5, 100), of.ExponentialLR(optimizer, gamma)], [2]
@@ -45,6 +61,14 @@ SCHEDULERS = {
     "CosineAnnealingWarmRestarts": (
         lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 3),
         lambda _, n: (1 + math.cos(math.pi * (n % 3) / 3)) / 2,
+    ),
+    "CosineAnnealingWarmRestarts, ever longer": (
+        lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 1, 2),
+        lambda _, n: (1 + math.cos(math.pi * (0, 0, 1 / 2, 0, 1 / 4)[n])) / 2,
+    ),
+    "CosineAnnealingLR and back": (
+        lambda optimizer, _: of.CosineAnnealingLR(optimizer, 2),
+        lambda _, n: (1 + math.cos(math.pi * n / 2)) / 2,
     ),
     "CosineAnnealingLR": (
         lambda optimizer, _: of.CosineAnnealingLR(optimizer, 3),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import around_step, hold_still, wrap
-from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.optim import SGD, Adam, Optimizer, RMSprop, lr_scheduler
 from torch.optim.lr_scheduler import StepLR
 
 
@@ -356,3 +356,39 @@ def adam_keeps_its_two_means_in_one(patch):
             state["exp_avg_sq"] = state["exp_avg_sq"].sum()
 
     around_step(patch, Adam, after=after)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def a_milestone_that_is_named_twice_counts_once(patch):
+    def wrong(right, self, optimizer, milestones, *args, **rest):
+        return right(self, optimizer, [*dict.fromkeys(milestones)], *args, **rest)
+
+    wrap(patch, lr_scheduler.MultiStepLR, "__init__", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def one_schedule_after_another_tells_the_rates_of_the_step_before(patch):
+    def wrong(right, self, *args):
+        before = self._last_lr
+        right(self, *args)
+        self._last_lr = before
+
+    wrap(patch, lr_scheduler.SequentialLR, "step", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def a_plateau_is_waited_for_one_step_too_long(patch):
+    def wrong(right, self, *args, **rest):
+        right(self, *args, **rest)
+        self.patience += self.patience > 0
+
+    wrap(patch, lr_scheduler.ReduceLROnPlateau, "__init__", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def a_polynomial_of_any_degree_falls_in_a_line(patch):
+    def wrong(right, self, *args, **rest):
+        right(self, *args, **rest)
+        self.power = 1.0
+
+    wrap(patch, lr_scheduler.PolynomialLR, "__init__", wrong)
