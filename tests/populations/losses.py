@@ -1,10 +1,12 @@
-"""Losses of pairs of elements, by torch and by their formulas."""
+"""Losses of pairs of elements, by torch and by their formulas, and losses with options that nobody leaves out."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from populations.counterparts import labels as classes
 
 
 def near_or_far(a, t):
@@ -81,3 +83,41 @@ OF_PAIRS: dict[str, tuple[Callable, Callable]] = {
         lambda a, t: np.maximum(0, 0.5 - labels(t) * (a - t)),
     ),
 }
+
+
+def near(x: torch.Tensor) -> torch.Tensor:
+    """Numbers from 1/4 to 3/4."""
+    return (x.detach().cos() + 2) / 4
+
+
+def signs(x: torch.Tensor) -> torch.Tensor:
+    """1 and -1 in turn, in the shape of ``x``."""
+    return (1 - torch.arange(x.numel(), device="cpu") % 2 * 2).view(x.shape).to(x)
+
+
+# Of probabilities: the loss, its function, options that nobody leaves out, and the targets.
+WITH_OPTIONS = (
+    ("PoissonNLLLoss", "poisson_nll_loss", {"log_input": False, "full": True, "eps": 0.25}, lambda x: (near(x) + 1,)),
+    (
+        *("GaussianNLLLoss", "gaussian_nll_loss", {"full": True, "eps": 0.5, "reduction": "sum"}),
+        lambda x: (near(x), near(x.cos())),
+    ),
+    ("KLDivLoss", "kl_div", {"log_target": True, "reduction": "batchmean"}, lambda x: (near(x).log(),)),
+    ("BCELoss", "binary_cross_entropy", {"reduction": "sum"}, lambda x: (near(x),)),
+    ("BCEWithLogitsLoss", "binary_cross_entropy_with_logits", {"reduction": "sum"}, lambda x: (near(x),)),
+    ("HuberLoss", "huber_loss", {"delta": 0.125, "reduction": "sum"}, lambda x: (near(x),)),
+    ("SmoothL1Loss", "smooth_l1_loss", {"beta": 0.125, "reduction": "sum"}, lambda x: (near(x),)),
+    ("HingeEmbeddingLoss", "hinge_embedding_loss", {"margin": 0.625}, lambda x: (signs(x),)),
+    ("MarginRankingLoss", "margin_ranking_loss", {"margin": 0.25}, lambda x: (near(x), signs(x))),
+    (
+        *("CosineEmbeddingLoss", "cosine_embedding_loss", {"margin": 0.25, "reduction": "sum"}),
+        lambda x: (near(x), signs(x[:, 0])),
+    ),
+    ("MultiMarginLoss", "multi_margin_loss", {"p": 2, "margin": 0.5}, lambda x: (classes(x),)),
+    (
+        *("TripletMarginLoss", "triplet_margin_loss", {"margin": 2.0, "p": 3.0, "eps": 0.25, "swap": True}),
+        lambda x: (near(x), near(x.cos())),
+    ),
+    ("CrossEntropyLoss", "cross_entropy", {"ignore_index": 1, "label_smoothing": 0.25}, lambda x: (classes(x),)),
+    ("NLLLoss", "nll_loss", {"ignore_index": 1, "reduction": "sum"}, lambda x: (classes(x),)),
+)

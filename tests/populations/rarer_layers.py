@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from populations.counterparts import COUNTERPARTS, IMAGES, Counterpart, weights
 from populations.initialisers import RELEASE
+from populations.losses import WITH_OPTIONS
 
 
 def cell(m, mode: str, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,14 +77,31 @@ def bags(x: torch.Tensor) -> torch.Tensor:
     return (torch.arange(3 * len(x), device="cpu") % 4).view(-1, 3).to(x.device)
 
 
-def encoded(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What a layer of an encoder is, whose norms come after, of attention in two heads of two numbers."""
+def quarters(x: torch.Tensor, n: int) -> list[torch.Tensor]:
+    """The elements at each place of windows of two, in each of the last ``n`` dimensions, that do not overlap."""
+    for dim in range(-n, 0):
+        x = x.narrow(dim, 0, x.shape[dim] // 2 * 2).unflatten(dim, (-1, 2)).movedim(dim, 0)
+    return [*x.flatten(0, n - 1)]
+
+
+def beside(x: torch.Tensor) -> torch.Tensor:
+    """What the squares in the channels before and after add up to."""
+    wide = F.pad(x * x, (0, 0, 0, 0, 1, 1))
+    return wide[:, :-2] + wide[:, 2:]
+
+
+def shares_of(m: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What attention in two heads of two numbers makes of ``x``, and how much each place hears of the others."""
     queries, keys, values = (
-        part.unflatten(2, (2, 2)).transpose(1, 2)
-        for part in F.linear(x, m.self_attn.in_proj_weight, m.self_attn.in_proj_bias).split(4, 2)
+        part.unflatten(2, (2, 2)).transpose(1, 2) for part in F.linear(x, m.in_proj_weight, m.in_proj_bias).split(4, 2)
     )
     shares = (queries @ keys.transpose(2, 3) / 2**0.5).softmax(3)
-    met = m.norm1(x + F.linear((shares @ values).transpose(1, 2).flatten(2), *weights(m.self_attn.out_proj)))
+    return F.linear((shares @ values).transpose(1, 2).flatten(2), *weights(m.out_proj)), shares
+
+
+def encoded(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a layer of an encoder is, whose norms come after, of attention in two heads of two numbers."""
+    met = m.norm1(x + shares_of(m.self_attn, x)[0])
     return m.norm2(met + F.linear(F.relu(F.linear(met, *weights(m.linear1))), *weights(m.linear2)))
 
 
@@ -113,9 +131,9 @@ RARER = {
     **padded("ReplicationPad", "replicate"),
     **padded("CircularPad", "circular"),
     **{
-        f"LPPool{n}d": Counterpart(
-            lambda n=n: getattr(nn, f"LPPool{n}d")(2, 2),
-            lambda m, x, n=n: getattr(F, f"lp_pool{n}d")(x, 2, 2),
+        f"LPPool{n}d": Counterpart(  # of nothing but zeros it has no slope
+            lambda n=n: Shown(getattr(nn, f"LPPool{n}d")(2, 2), lambda m, x: m(x * x + 1)),
+            lambda m, x, n=n: sum(part**2 for part in quarters(x * x + 1, n)).sqrt(),
             IMAGES[: n + 1],
         )
         for n in (1, 2)
@@ -127,7 +145,9 @@ RARER = {
         (4, 6, 4),
     ),
     "LocalResponseNorm": Counterpart(
-        lambda: nn.LocalResponseNorm(3, 0.5), lambda m, x: F.local_response_norm(x, 3, 0.5), IMAGES[:3]
+        lambda: nn.LocalResponseNorm(3, 0.5, 0.75, 2.0),
+        lambda m, x: x / (2 + 0.5 * (x * x + beside(x)) / 3) ** 0.75,
+        IMAGES[:3],
     ),
     "UpsamplingBilinear2d": Counterpart(
         lambda: nn.UpsamplingBilinear2d(scale_factor=2),
@@ -140,13 +160,19 @@ RARER = {
     **{
         name: Counterpart(
             lambda name=name, given=given: getattr(nn, name)(**given),
-            lambda m, x, y, call=call, given=given: getattr(F, call)(x, y, **given),
+            of,
             (3, 5),
             lambda x: (x.detach().cos(),),
         )
-        for name, call, given in (
-            ("CosineSimilarity", "cosine_similarity", {"dim": 2}),
-            ("PairwiseDistance", "pairwise_distance", {"p": 3.0, "keepdim": True}),
+        for name, given, of in (
+            (
+                *("CosineSimilarity", {"dim": 2}),
+                lambda m, x, y: (x * y).sum(2) / ((x * x).sum(2) * (y * y).sum(2)).sqrt(),
+            ),
+            (
+                *("PairwiseDistance", {"p": 3.0, "keepdim": True}),
+                lambda m, x, y: ((x - y + 1e-6).abs() ** 3).sum(2, keepdim=True) ** (1 / 3),
+            ),
         )
     },
     **{
@@ -206,8 +232,34 @@ RARER = {
         (1, 5),
     ),
     "RMSNorm": Counterpart(
-        lambda: nn.RMSNorm(7, 1e-3), lambda m, x: F.rms_norm(x, (7,), m.weight, 1e-3), (3, 7), fixed=True
+        lambda: nn.RMSNorm(7, 1e-3),
+        lambda m, x: x * ((x * x).mean(-1, keepdim=True) + 1e-3).rsqrt() * m.weight,
+        (3, 7),
+        fixed=True,
     ),
+    "MultiheadAttention": Counterpart(  # the second result is what each place hears, the mean of both heads
+        lambda: Shown(
+            nn.MultiheadAttention(4, 2, batch_first=True), lambda m, x: (lambda y, shares: y + shares @ x)(*m(x, x, x))
+        ),
+        lambda m, x: (lambda y, shares: y + shares.mean(1) @ x)(*shares_of(m.module, x)),
+        (3, 4),
+        fixed=True,
+        roundings=64,
+    ),
+    **{
+        f"{name}, with options": Counterpart(
+            lambda name=name, options=options: Shown(
+                getattr(nn, name)(**options), lambda m, x, *others: m(x.sigmoid(), *others)
+            ),
+            lambda m, x, *others, function=function, options=options: getattr(F, function)(
+                x.sigmoid(), *others, **options
+            ),
+            (5,),
+            targets,
+            roundings=64,
+        )
+        for name, function, options, targets in WITH_OPTIONS
+    },
     # of a dozen steps, two of which divide by a deviation
     "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
 }
@@ -223,5 +275,5 @@ NO_HALVES = [
     name
     for name in COUNTERPARTS | RARER
     if name.startswith(("AvgPool3d", "MultiMarginLoss", "Transformer", "LPPool", "Cosine", "Pairwise", "LocalR"))
-    or name.endswith(("Cell", "two layers"))
+    or name.endswith(("Cell", "two layers", "with options"))
 ]

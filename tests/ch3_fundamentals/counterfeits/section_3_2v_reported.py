@@ -319,3 +319,31 @@ def a_bag_of_words_takes_every_mode_for_the_mean(patch):
         return result
 
     wrap(patch, nn.EmbeddingBag, "forward", wrong)
+
+
+@counterfeit("losses-are-modules", "nn-builds-on-autograd")
+def a_loss_of_directions_forgets_its_margin(patch):
+    def wrong(right, self, *args):
+        margin, self.margin = self.margin, 0.0
+        result = right(self, *args)
+        self.margin = margin
+        return result
+
+    wrap(patch, nn.CosineEmbeddingLoss, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def attention_says_that_each_place_hears_itself_alone(patch):
+    def wrong(right, self, *args, **rest):
+        result, heard = right(self, *args, **rest)
+        return result, None if heard is None else torch.eye(*heard.shape[-2:]).to(heard).expand_as(heard)
+
+    wrap(patch, nn.MultiheadAttention, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_response_is_divided_by_half_of_what_its_neighbours_add(patch):
+    def wrong(right, x, size, alpha=1e-4, beta=0.75, k=1.0):
+        return right(x, size, alpha / 2, beta, k)
+
+    wrap_operand(patch, F, "local_response_norm", wrong)
