@@ -121,11 +121,11 @@ DICT_EDITS: dict[str, Callable] = {
     "popitem": lambda x, key, new: x.popitem() if len(x) else None,
     "|=": lambda x, key, new: operator.ior(x, another(x, {key: new[0], "new": new[1]})),
 }
-# What a kind of container does not know, or does otherwise; each of it is said in a claim's truth.
+# What a kind of container does not know, or does otherwise; but for `*=`, each of it is said in a claim's truth.
 UNKNOWN = {
     "ModuleList": ("insert from the back", "+= itself", "*="),
     "Sequential": ("append None", "+= tuple", "+= itself"),
-    "ParameterList": ("append None", *(edit for edit in LIST_EDITS if edit[:2] in ("*=", "in", "de", "po"))),
+    "ParameterList": ("append None", *(edit for edit in LIST_EDITS if edit.startswith(("*", "ins", "del", "pop")))),
     "ModuleDict": ("setdefault", "popitem", "|="),
     "ParameterDict": ("add None", "assign as an attribute"),
 }

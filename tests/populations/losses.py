@@ -1,4 +1,4 @@
-"""Losses of pairs of elements, by torch and by their formulas, and losses with options that nobody leaves out."""
+"""Losses of pairs of elements, by torch and by their formulas; and losses with options that are no defaults."""
 
 from collections.abc import Callable
 
@@ -95,7 +95,7 @@ def signs(x: torch.Tensor) -> torch.Tensor:
     return (1 - torch.arange(x.numel(), device="cpu") % 2 * 2).view(x.shape).to(x)
 
 
-# Of probabilities: the loss, its function, options that nobody leaves out, and the targets.
+# Of numbers between 0 and 1: the loss, the function to which it hands on its options, these, and the targets.
 WITH_OPTIONS = (
     ("PoissonNLLLoss", "poisson_nll_loss", {"log_input": False, "full": True, "eps": 0.25}, lambda x: (near(x) + 1,)),
     (

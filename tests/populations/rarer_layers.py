@@ -1,4 +1,4 @@
-"""Layers that fewer networks have, and beside each what it is: padding, lazy and recurrent layers, an encoder's."""
+"""Layers that fewer networks have, and beside each what it is; and losses that hand their options on."""
 
 from collections.abc import Callable
 
@@ -77,7 +77,7 @@ def bags(x: torch.Tensor) -> torch.Tensor:
     return (torch.arange(3 * len(x), device="cpu") % 4).view(-1, 3).to(x.device)
 
 
-def quarters(x: torch.Tensor, n: int) -> list[torch.Tensor]:
+def of_windows(x: torch.Tensor, n: int) -> list[torch.Tensor]:
     """The elements at each place of windows of two, in each of the last ``n`` dimensions, that do not overlap."""
     for dim in range(-n, 0):
         x = x.narrow(dim, 0, x.shape[dim] // 2 * 2).unflatten(dim, (-1, 2)).movedim(dim, 0)
@@ -133,7 +133,7 @@ RARER = {
     **{
         f"LPPool{n}d": Counterpart(  # of nothing but zeros it has no slope
             lambda n=n: Shown(getattr(nn, f"LPPool{n}d")(2, 2), lambda m, x: m(x * x + 1)),
-            lambda m, x, n=n: sum(part**2 for part in quarters(x * x + 1, n)).sqrt(),
+            lambda m, x, n=n: sum(part**2 for part in of_windows(x * x + 1, n)).sqrt(),
             IMAGES[: n + 1],
         )
         for n in (1, 2)
@@ -163,6 +163,7 @@ RARER = {
             of,
             (3, 5),
             lambda x: (x.detach().cos(),),
+            roundings=64,  # roots and powers may be off by some
         )
         for name, given, of in (
             (
@@ -215,7 +216,7 @@ RARER = {
     **{
         f"EmbeddingBag, {mode}": Counterpart(
             lambda mode=mode: Shown(nn.EmbeddingBag(4, 5, mode=mode), lambda m, x: x + m(bags(x))),
-            lambda m, x, mode=mode: x + F.embedding_bag(bags(x), m.module.weight, mode=mode),
+            lambda m, x, mode=mode: x + getattr(m.module.weight[bags(x)], f"a{mode}" if mode == "max" else mode)(1),
             (5,),
             fixed=True,
         )
@@ -236,6 +237,7 @@ RARER = {
         lambda m, x: x * ((x * x).mean(-1, keepdim=True) + 1e-3).rsqrt() * m.weight,
         (3, 7),
         fixed=True,
+        roundings=32,  # in half precision the formula rounds at each step
     ),
     "MultiheadAttention": Counterpart(  # the second result is what each place hears, the mean of both heads
         lambda: Shown(

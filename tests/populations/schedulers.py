@@ -16,9 +16,9 @@ def chained(optimizer, gamma):
 SCHEDULERS = {
     "StepLR": (lambda optimizer, gamma: of.StepLR(optimizer, 2, gamma), every_second),
     "MultiStepLR": (lambda optimizer, gamma: of.MultiStepLR(optimizer, [2, 4], gamma), every_second),
-    "MultiStepLR, two at once": (
-        lambda optimizer, gamma: of.MultiStepLR(optimizer, [1, 1, 3], gamma),
-        lambda gamma, n: gamma ** (2 * (n >= 1) + (n >= 3)),
+    "MultiStepLR, three in a row": (
+        lambda optimizer, gamma: of.MultiStepLR(optimizer, [1, 2, 3], gamma),
+        lambda gamma, n: gamma ** min(n, 3),
     ),
     "LambdaLR": (lambda optimizer, gamma: of.LambdaLR(optimizer, lambda n: gamma ** (n // 2)), every_second),
     "ReduceLROnPlateau": (

@@ -162,7 +162,7 @@ def kept(*hooks):
 
 WAYS = {  # to run a part of a system, of which some keep less for the way back, or something else
     "checkpoint": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=False),
-    "checkpoint, recorded again": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=True),
+    "checkpoint, reentrant": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=True),
     "checkpoints of a sequence": lambda part, x: checkpoint.checkpoint_sequential(part, 2, x, use_reentrant=False),
     "parameters handed over": lambda part, x: torch.func.functional_call(part, dict(part.named_parameters()), (x,)),
     "kept on the CPU": kept(),
@@ -178,10 +178,13 @@ class Way:
 
     def lacking(self) -> str | None:
         """Why the device cannot have it: a checkpoint asks for automatic precision there, even if none is in use."""
+        if "checkpoint" not in self.name:
+            return None
         try:
-            return torch.amp.autocast(places.place().type) and None
+            torch.amp.autocast(places.place().type)
         except (AssertionError, RuntimeError) as error:
-            return str(error).partition(".")[0] if "checkpoint" in self.name else None
+            return str(error).partition(".")[0]
+        return None
 
 
 @claim("training-is-end-to-end")

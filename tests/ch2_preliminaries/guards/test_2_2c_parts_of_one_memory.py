@@ -64,9 +64,7 @@ MEMORIES = {  # of the numbers 1 to 6, and a path where nothing is yet
     "shared with processes": lambda array, path: torch.tensor(array).share_memory_(),
     "of a file": lambda array, path: torch.from_file(str(path), shared=True, size=6).copy_(torch.tensor(array)),
     "unpickled": lambda array, path: pickle.loads(pickle.dumps(torch.tensor(array))),
-    "of a storage": lambda array, path: torch.tensor(torch.tensor(array).untyped_storage(), dtype=torch.uint8).view(
-        torch.float32
-    ),
+    "of a storage": lambda array, path: torch.empty(0).set_(torch.tensor(array).untyped_storage()),
 }
 VIEWS = {
     "view": lambda x: x.view(2, 3),

@@ -6,8 +6,16 @@ import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, change_result, wrap
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
-from torch.utils.data._utils.fetch import _MapDatasetFetcher
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+)
+from torch.utils.data._utils.fetch import _IterableDatasetFetcher, _MapDatasetFetcher
 
 
 def reorder(patch, change):
@@ -352,3 +360,33 @@ def a_last_mini_batch_of_one_image_has_no_dimension_of_the_batch(patch):
         return [x[0] if isinstance(x, torch.Tensor) and x.dim() == 4 else x for x in batch] if alone else batch
 
     wrap(patch, _MapDatasetFetcher, "fetch", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_stream_s_last_mini_batch_is_left_out_if_it_is_smaller(patch):
+    def wrong(right, self, indices):
+        batch = right(self, indices)
+        if len(indices) > len(batch[0]):
+            raise StopIteration
+        return batch
+
+    wrap(patch, _IterableDatasetFetcher, "fetch", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def of_two_sets_in_a_row_the_second_is_read_from_its_end(patch):
+    def wrong(right, self, index):
+        first, whole = len(self.datasets[0]), len(self)
+        return right(self, first + whole - 1 - index if first <= index else index)
+
+    wrap(patch, ConcatDataset, "__getitem__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def what_shares_of_a_set_leave_over_belongs_to_no_part(patch):
+    def wrong(right, whole, lengths, *rest):
+        parts = right(whole, lengths, *rest)
+        cut = [int(share * len(whole)) if isinstance(share, float) else share for share in lengths]
+        return [Subset(part.dataset, part.indices[:size]) for part, size in zip(parts, cut)]
+
+    wrap(patch, torch.utils.data, "random_split", wrong)

@@ -359,9 +359,9 @@ def adam_keeps_its_two_means_in_one(patch):
 
 
 @counterfeit("building-a-new-optimizer-is-the-recommended-way")
-def a_milestone_that_is_named_twice_counts_once(patch):
+def the_last_milestone_is_passed_by(patch):
     def wrong(right, self, optimizer, milestones, *args, **rest):
-        return right(self, optimizer, [*dict.fromkeys(milestones)], *args, **rest)
+        return right(self, optimizer, milestones[:2], *args, **rest)
 
     wrap(patch, lr_scheduler.MultiStepLR, "__init__", wrong)
 

@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from populations import WRITABLE, Population, Twin, agree, among, over, whole
+from populations import WRITABLE, Population, Twin, agree, among, each, over, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.statistics import look_independent_and_uniform, look_uniformly_shuffled, normal_levels, occur_as_often
-from torch.utils.data import ChainDataset, DataLoader, Subset, TensorDataset
+from torch.utils.data import (
+    ChainDataset,
+    ConcatDataset,
+    DataLoader,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+)
 
 claim = pytest.mark.claim
 
@@ -80,6 +87,69 @@ def test_features_and_labels_must_be_equally_many(examples, others):
     refused = pytest.raises(AssertionError, match="Size mismatch")
     with nullcontext() if RELEASE == (2, 10) else refused:
         TensorDataset(torch.ones(examples, 2), torch.ones(others))
+
+
+class Stream(IterableDataset):
+    """Examples one after another, of which nobody knows how many there are."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __iter__(self):
+        return iter(self.pairs)
+
+
+HELD = {  # in which pairs of features and a label can be held; half of them is the first half
+    "tensors": lambda pairs, half: TensorDataset(
+        torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])
+    ),
+    "a list": lambda pairs, half: pairs,
+    "two in a row": lambda pairs, half: ConcatDataset([pairs[:half], pairs[half:]]),
+    "a part": lambda pairs, half: Subset([*pairs[half:], *pairs], range(len(pairs) - half, 2 * len(pairs) - half)),
+    "the parts of a part": lambda pairs, half: ConcatDataset(
+        [Subset(Subset(pairs, range(len(pairs))), part) for part in (range(half), range(half, len(pairs)))]
+    ),
+    "a stream": lambda pairs, half: Stream(pairs),
+    "two streams in a row": lambda pairs, half: ChainDataset([Stream(pairs[:half]), Stream(pairs[half:])]),
+    "arrays": lambda pairs, half: [(host(x), np.int64(y)) for x, y in pairs],
+    "dictionaries": lambda pairs, half: [{"x": x, "y": y} for x, y in pairs],
+}
+HELD |= {"side by side": lambda pairs, half: torch.utils.data.StackDataset(*zip(*pairs))} if RELEASE >= (2, 1) else {}
+
+
+@claim("dataloader-yields-minibatches")
+@over(
+    held=each(*HELD),
+    size=among((7, 3), (6, 3), (1, 1), (5, 9), (33, 32), (2, 1)),
+    drop_last=among(False, True),
+    shape=among((2,), (), (1, 4, 3)),
+)
+def test_whatever_holds_the_examples_a_loader_hands_them_out_in_their_order(held, size, drop_last, shape):
+    (examples, batch), device = size, torch.device("cpu")
+    x, array = Twin(torch.float32, (examples, *shape), values="fractions")
+    with device:  # on which examples lie
+        loader = DataLoader(
+            HELD[held]([*zip(x.to(device), range(examples))], examples // 2), batch, drop_last=drop_last
+        )
+        for _ in range(2):
+            batches = [[*each.values()] if held == "dictionaries" else each for each in loader]
+            assert len(batches) == (examples // batch if drop_last else -(-examples // batch))
+            for start, (features, labels) in zip(range(0, examples, batch), batches):
+                agree(features, array[start : start + batch])
+                agree(labels, np.arange(examples)[start : start + batch])
+
+
+@claim("dataloader-yields-minibatches")
+@over(lengths=among([3, 4], [0, 7], [1, 2, 4], [0.5, 0.5], [0.25, 0.75], [1.0]), seed=among(0, 5))
+def test_a_set_that_is_split_at_random_has_each_example_in_one_part(lengths, seed):
+    """Of a half each of seven, the first part has one more."""
+    split, made = torch.utils.data.random_split, lambda: torch.Generator("cpu").manual_seed(seed)
+    with torch.device("cpu"):
+        one, other = ([[*part] for part in split([*range(7)], lengths, made())] for _ in range(2))
+    assert one == other
+    assert sorted(itertools.chain(*one)) == [*range(7)]
+    exact = [length if type(length) is int else 7 * length for length in lengths]
+    assert all(abs(len(part) - length) < 1 for part, length in zip(one, exact, strict=True))
 
 
 def shuffled(examples, batch_size=10, seed=None, **options):

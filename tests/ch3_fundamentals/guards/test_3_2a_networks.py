@@ -71,7 +71,7 @@ def test_printing_shows_sizes_of_any_number_of_digits(inputs, outputs):
     assert str(late) == f"Linear(in_features={inputs}, out_features={outputs}, bias=True)"
 
 
-# Layers of every kind, no option of which has the value that it would have if nobody gave one.
+# Layers that print all of the options that they are given here, hardly one of which is the default.
 CALLS = (
     *("Linear(7, 5, bias=False)", "Bilinear(2, 3, 4, bias=False)", "Embedding(5, 3, 1, 2.5, 1.0, True)", "PReLU(3)"),
     *("Embedding(5, 3, sparse=True)", "EmbeddingBag(5, 3, mode='sum')", "CELU(0.5, True)", "ELU(0.5, True)"),
@@ -99,7 +99,7 @@ CALLS = (
 
 @claim("printing-shows-the-structure")
 @over(call=each(*CALLS))
-def test_a_layer_prints_as_a_call_that_makes_another_with_the_same_options(call):
+def test_these_layers_print_as_calls_that_make_others_with_the_same_options(call):
     layer = eval(call, vars(nn).copy())
     again = eval(str(layer), vars(nn).copy())
 

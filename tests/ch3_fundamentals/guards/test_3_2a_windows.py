@@ -118,8 +118,6 @@ def test_an_embedding_scales_the_rows_that_it_hands_out_down_to_the_largest_norm
 
     result = F.embedding(given, rows, max_norm=most)
     layer = nn.Embedding.from_pretrained(rows, max_norm=most)
-    assert not layer.weight.requires_grad
-    assert nn.Embedding.from_pretrained(rows, freeze=False).weight.requires_grad
     for found in (result, layer(given), torch.inference_mode()(layer.eval())(given)):
         agree(found, held[np.array(indices, int)], 8)
     agree(rows, held, 8)

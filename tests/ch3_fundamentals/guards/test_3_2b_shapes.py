@@ -48,11 +48,12 @@ def test_convolutions_take_a_sample_without_a_batch_as_they_take_it_in_one(kind,
 
 # Lines, images and volumes: of one channel and many, none, one, few and more than 32 in a batch.
 VOLUMES = ((2, 3, 7), (2, 2, 4, 3, 3), (34, 2, 3, 3, 2))
+IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2), (3, 1, 4, 5))
+# Many images; the seed chooses the layout of the weight.
 MANY = [
     Twin(dtype, (34, 3, 4, 5), seed=seed)
     for seed, dtype in ((1, torch.float32), (3, torch.float32), (2, torch.float64))
 ]
-IMAGES = ((2, 4, 5, 6), (1, 16, 3, 9), (3, 33, 4, 4), (0, 2, 3, 3), (1, 1, 2, 2), (3, 1, 4, 5))
 
 
 @claim("nn-builds-on-autograd")

@@ -114,8 +114,11 @@ def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
 @over(EVERY_MODE, shape=among((5,), (4, 3), (2, 33, 2)), dtype=each(*SINGLE_AND_DOUBLE), twice=among(False, True))
 def test_the_norm_of_what_holds_only_the_elements_that_are_not_zero_is_that_of_all(shape, dtype, twice):
     tensor, array = Twin(dtype, shape)
-    for sparse in (tensor.to_sparse(), tensor.to_sparse(1)):
-        held = sparse + sparse if twice else sparse  # of which each element may be held in two parts
+    for held in (tensor.to_sparse(), tensor.to_sparse(1)):
+        if twice:  # each element is held in two parts
+            indices, values = held.indices().repeat(1, 2), torch.cat([held.values()] * 2)
+            held = torch.sparse_coo_tensor(indices, values, held.shape, check_invariants=False)
+        assert held.is_coalesced() is not twice
         for norm in (held.norm(), torch.norm(held), held.norm(2), held.norm(p=2)):
             agree(norm, (1 + twice) * np.sqrt(np.square(array.astype(np.float64)).sum()), 2)
 

@@ -48,7 +48,7 @@ def test_each_unit_is_dropped_with_probability_p_independently_of_near_and_far_o
 def test_no_two_examples_no_two_units_and_no_two_passes_share_their_mask(form, dtype):
     """Of n fair coins each, two masks correlate by more than t with probability 2 exp(-n t² / 2) (Hoeffding)."""
     batch = dropped(form, (129, 257), 1, 0.5, dtype).reshape(129, 257)
-    passes = [dropped(form, shape, 30, 0.5) for shape in ((400,), (20, 20), (8, 5, 10), (4, 5, 4, 5))]
+    passes = [dropped(form, shape, 30, 0.5, dtype) for shape in ((400,), (20, 20), (8, 5, 10), (4, 5, 4, 5))]
 
     for mask in (batch, batch.T, *passes):
         signs = np.where(mask, 1.0, -1.0)

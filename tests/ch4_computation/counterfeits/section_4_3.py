@@ -246,7 +246,11 @@ def a_vector_has_a_fan_of_its_length(patch):
 
 @counterfeit("init-offers-preset-methods")
 def truncation_clips(patch):
-    patch.setattr(init, "trunc_normal_", lambda w, mean=0, std=1, a=-2, b=2: init.normal_(w, mean, std).clamp_(a, b))
+    @torch.no_grad()
+    def clip(w, mean=0, std=1, a=-2, b=2):
+        return init.normal_(w, mean, std).clamp_(a, b)
+
+    patch.setattr(init, "trunc_normal_", clip)
 
 
 @counterfeit("init-offers-preset-methods")

@@ -64,7 +64,7 @@ def test_a_layer_whose_weight_is_made_of_others_computes_the_same_when_it_is_res
     saved, made = (net.eval() for net in nets)
     made.load_state_dict(saved.state_dict(), strict=strict)
 
-    agree(made(x), host(saved(x)), 1)
+    agree(made(x), host(saved(x)), 8)  # a device may add up products in another order each time
     assert {name: value.tolist() for name, value in made.state_dict().items()} == {
         name: value.tolist() for name, value in saved.state_dict().items()
     }

@@ -30,7 +30,7 @@ def values_in(state):
     return {at: value.tolist() for at, value in held.items() if isinstance(value, torch.Tensor)}
 
 
-DECAYED = ("Adagrad", "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD")
+DECAYED = ("Adagrad", "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam")
 MADE = {
     **{name: (name, {"weight_decay": 0.01}) for name in DECAYED},
     "SGD": ("SGD", {"momentum": 0.9, "weight_decay": 0.01}),
@@ -38,6 +38,7 @@ MADE = {
     "Adam with the largest": ("Adam", {"amsgrad": True}),
     "RMSprop": ("RMSprop", {"weight_decay": 0.01, "momentum": 0.9, "centered": True}),
     "Rprop": ("Rprop", {}),
+    "ASGD": ("ASGD", {"lambd": 0.5}),  # a rate that falls at once
 }
 
 

@@ -28,7 +28,7 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
     name: (part, np.array(MATRIX))
     for name, part in {
         "embedding with padding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x, 1),
-        "embedding of short vectors": lambda x: F.embedding(
+        "embedding that shortens vectors": lambda x: F.embedding(
             torch.tensor([[1, 0, 1]]).to(x.device), x * 1, max_norm=1.0
         ),
         "layer_norm of small numbers": lambda x: F.layer_norm(x * 2**-11, (3,), eps=1e-12),
