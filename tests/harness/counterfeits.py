@@ -69,8 +69,8 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     for item in items:
         for id in expectations.ids_cited_by(item):
             tests_of[id].append(item)
-    for tests in tests_of.values():  # the quickest first: what a lesson catches, no guard need try with thousands
-        tests.sort(key=lambda test: len(getattr(getattr(test, "function", None), "combined", ())))
+    for tests in tests_of.values():  # at last guards that try thousands of members: what others catch, they need not
+        tests.sort(key=lambda test: len(getattr(getattr(test, "function", None), "combined", ())) > 1000)
 
 
 def to_plant(config: pytest.Config) -> set[str]:

@@ -89,7 +89,7 @@ OPTIONS = {
         {"lr": 0.1},
         {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25},
         {"lr": 0.2, "amsgrad": True, "maximize": True, "betas": (0.5, 0.7)},
-        {"lr": 0.1, "maximize": True, "weight_decay": 0.5},
+        {"lr": 0.1, "eps": 0.01, "maximize": True, "weight_decay": 0.5},
     ),
     "AdamW": (
         {"lr": 0.1},
