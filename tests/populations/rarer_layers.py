@@ -60,12 +60,6 @@ class Shown(nn.Module):
         return self.of(self.module, *inputs)
 
 
-def called(module: nn.Module, sizes: tuple[int, ...]) -> nn.Module:
-    """The module after a call, in which it finds its width."""
-    module(torch.zeros(1, *sizes))
-    return module
-
-
 def states(x: torch.Tensor) -> tuple:
     """A state of three numbers, and another, for each row."""
     first = (torch.arange(3 * len(x), device="cpu") % 7 / 8 - 0.375).view(-1, 3).to(x)
@@ -177,20 +171,6 @@ RARER = {
         )
     },
     **{
-        f"{name} of an unknown width": Counterpart(
-            lambda name=name, given=given, sizes=sizes: called(getattr(nn, f"Lazy{name}")(*given), sizes),
-            lambda m, x, call=call: getattr(F, call)(x, *weights(m)),
-            sizes,
-            fixed=name == "Linear",
-        )
-        for name, given, call, sizes in (
-            ("Linear", (5,), "linear", (3, 7)),
-            ("Conv1d", (5, 3), "conv1d", IMAGES[:2]),
-            ("Conv2d", (5, 3), "conv2d", IMAGES[:3]),
-            ("ConvTranspose2d", (5, 3), "conv_transpose2d", IMAGES[:3]),
-        )
-    },
-    **{
         name: Counterpart(
             lambda name=name: Shown(
                 getattr(nn, name)(5, 3),
@@ -269,8 +249,7 @@ RARER = {
 RARER = {
     name: layer
     for name, layer in RARER.items()
-    if (hasattr(nn, name.split()[0].strip(",")) or " of an unknown" in name)
-    and (name != "ChannelShuffle" or RELEASE >= (2, 7))
+    if hasattr(nn, name.split()[0].strip(",")) and (name != "ChannelShuffle" or RELEASE >= (2, 7))
 }
 # Layers that the CPU lacks in half precision, or whose steps round in it.
 NO_HALVES = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from populations import agree, among, over
+from populations import agree, among, each, over
 from populations.comparing import accepted
 from populations.journeys import spot
 from populations.layers import relu
@@ -58,18 +58,26 @@ def test_linear_regression_on_a_hundred_thousand_examples_finds_200_weights_and_
     assert model.bias.item() == pytest.approx(2, abs=0.03)
 
 
-@claim("training-runs-on-gpu")
-@over(examples=among(131_072, 131_073), second=among(False, True), training=among(True, False))
-def test_a_batch_norm_takes_as_many_examples_as_there_are(accelerator, examples, second, training):
-    """Whole numbers that sum up to next to nothing; the running statistics are 0 and 1. GPUs' libraries once refused
-    2^17 examples (pytorch#16998).
-    """
-    x = np.resize([3.0, -1, -2], (examples, 1)) * [1, 2]
-    norm = nn.BatchNorm1d(2, eps=1).to(spot(second)).train(training)
-    result = accepted(norm, torch.from_numpy(x).float().to(spot(second)))
+def standard(x, axis):
+    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1)
 
-    mean, variance = (x.mean(0), x.var(0)) if training else (0, 1)
-    agree(result, (x - mean) / np.sqrt(variance + 1), 64, 8)
+
+# What each makes of rows of two features in training; new batch norms have running statistics of 0 and 1.
+NORMS = {
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(2, eps=1), lambda x: standard(x, 0)),
+    "BatchNorm1d in evaluation": (lambda: nn.BatchNorm1d(2, eps=1).eval(), lambda x: x / np.sqrt(2)),
+    "LayerNorm": (lambda: nn.LayerNorm(2, eps=1), lambda x: standard(x, 1)),
+    "Softmax": (lambda: nn.Softmax(1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
+}
+
+
+@claim("training-runs-on-gpu")
+@over(name=each(*NORMS), examples=among(131_072, 131_073), second=among(False, True))
+def test_a_normalisation_takes_as_many_examples_as_there_are(accelerator, name, examples, second):
+    """Whole numbers that sum up to next to nothing. GPUs' libraries once refused 2^17 examples (pytorch#16998)."""
+    (make, expected), x = NORMS[name], np.resize([3.0, -1, -2], (examples, 1)) * [1, 2]
+    result = accepted(make().to(spot(second)), torch.from_numpy(x).float().to(spot(second)))
+    agree(result, expected(x), 64, 8)
 
 
 # Layers of which each does the same to a row of features, given as examples, steps or pixels.
