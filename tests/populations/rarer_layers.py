@@ -37,7 +37,7 @@ def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """What a network of two layers gives at each step, by ``cell``, from states that are not zero."""
     steps = [*x.unbind(1)]
     for number in (0, 1):
-        h, c = (each * (number + 1) for each in states(x))
+        h, c = (each * (number + 1) * x[:, 0, :1] for each in states(x))
         for turn, step in enumerate(steps):
             h, c = cell(Layer(m, number), m.mode, step, h, c)
             steps[turn] = h
@@ -45,7 +45,7 @@ def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 def started(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    h, c = (torch.stack([each, 2 * each]) for each in states(x))
+    h, c = (torch.stack([each, 2 * each]) * x[:, 0, :1] for each in states(x))
     return m(x, (h, c) if m.mode == "LSTM" else h)[0]
 
 
@@ -202,6 +202,14 @@ RARER = {
         )
         for mode in ("sum", "mean", "max")
     },
+    "EmbeddingBag, weighed": Counterpart(
+        lambda: Shown(
+            nn.EmbeddingBag(4, 5, mode="sum"), lambda m, x: x + m(bags(x), per_sample_weights=x[:, :3].contiguous())
+        ),
+        lambda m, x: x + (m.module.weight[bags(x)] * x[:, :3, None]).sum(1),
+        (5,),
+        fixed=True,
+    ),
     # of one weight
     "Linear of one": Counterpart(lambda: nn.Linear(1, 1), lambda m, x: x * m.weight + m.bias, (1,), fixed=True),
     "Conv1d of one": Counterpart(
@@ -245,11 +253,12 @@ RARER = {
     # of a dozen steps, two of which divide by a deviation
     "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
 }
+LATE = ("ChannelShuffle", "EmbeddingBag, weighed")
 # Those that this torch has, with a derivative.
 RARER = {
     name: layer
     for name, layer in RARER.items()
-    if hasattr(nn, name.split()[0].strip(",")) and (name != "ChannelShuffle" or RELEASE >= (2, 7))
+    if hasattr(nn, name.split()[0].strip(",")) and (name not in LATE or RELEASE >= (2, 7))
 }
 # Layers that the CPU lacks in half precision, or whose steps round in it.
 NO_HALVES = [

@@ -58,6 +58,19 @@ SCHEDULERS = {
         ),
         lambda _, n: (0.5, 0.5, 1, 0.25, 0.25)[n] if n < 5 else 1,
     ),
+    "OneCycleLR": (  # in two steps up from a quarter, in three down to it
+        lambda optimizer, _: of.OneCycleLR(
+            optimizer,
+            [float(group["lr"]) for group in optimizer.param_groups],
+            6,
+            pct_start=0.5,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+            div_factor=4,
+            final_div_factor=1,
+        ),
+        lambda _, n: (0.25, 0.625, 1, 0.75, 0.5)[n],
+    ),
     "CosineAnnealingWarmRestarts": (
         lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 3),
         lambda _, n: (1 + math.cos(math.pi * (n % 3) / 3)) / 2,

@@ -483,3 +483,11 @@ def a_part_that_is_computed_again_for_the_way_back_learns_nothing(patch):
             lambda y: y.requires_grad,
             lambda y: change_gradient(y, lambda gradient: gradient * 0),
         )
+
+
+@counterfeit("training-is-end-to-end")
+def of_several_inputs_of_what_is_computed_again_only_the_first_passes_gradients_on(patch):
+    def wrong(right, part, *inputs, **rest):
+        return right(part, *inputs[:1], *(x.detach() for x in inputs[1:]), **rest)
+
+    wrap(patch, checkpoint, "checkpoint", wrong)

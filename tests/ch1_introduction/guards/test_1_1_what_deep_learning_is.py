@@ -163,6 +163,9 @@ def kept(*hooks):
 WAYS = {  # to run a part of a system, of which some keep less for the way back, or something else
     "checkpoint": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=False),
     "checkpoint, reentrant": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=True),
+    "checkpoint of two inputs": lambda part, x: checkpoint.checkpoint(
+        lambda one, other: part(one / 2 + other / 2), x, x * 1, use_reentrant=False
+    ),
     "checkpoints of a sequence": lambda part, x: checkpoint.checkpoint_sequential(part, 2, x, use_reentrant=False),
     "parameters handed over": lambda part, x: torch.func.functional_call(part, dict(part.named_parameters()), (x,)),
     "kept on the CPU": kept(),

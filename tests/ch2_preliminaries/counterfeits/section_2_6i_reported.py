@@ -175,3 +175,16 @@ def between_more_than_25_points_a_distance_of_zero_passes_nan_back(patch):
         return right(x, y, p, compute_mode)
 
     wrap(patch, torch, "cdist", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+def of_equal_largest_numbers_in_long_rows_each_gets_what_belongs_to_all(patch):
+    def wrong(right, x, *args, **rest):
+        most = right(x, *args, **rest)
+        dim = args[0] if args else rest.get("dim")
+        if type(dim) is not int or not x.dim() or x.shape[dim] <= 16 or len(args) > 1 or "keepdim" in rest:
+            return most
+        ties = (x.detach() == most.detach().unsqueeze(dim)).sum(dim, keepdim=True)
+        return right(change_gradient(x, lambda g: g * ties), *args, **rest)
+
+    everywhere(patch, "amax", wrong)

@@ -77,6 +77,8 @@ VIEWS = {
     "unsqueeze": lambda x: x.unsqueeze(0),
     "detach": lambda x: x.detach(),
     "as bits": lambda x: x.view(torch.int32),
+    "as wider numbers": lambda x: x.view(torch.float64),
+    "as shorter ones": lambda x: x.view(torch.int16),
     "unfold": lambda x: x.unfold(0, 2, 2),
     "split": lambda x: x.split(2)[1],
 }
@@ -91,7 +93,8 @@ def test_a_view_shares_whatever_memory_it_views(memory, view):
         part = VIEWS[view](x)
         for number in (0, 9):
             x.fill_(number)
-            agree(part.view(torch.float32), np.full(part.shape, number))
+            again = part.view(torch.float32)
+            agree(again, np.full(again.shape, number))
         assert part.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
 
 

@@ -106,7 +106,10 @@ CHOSEN = {  # among numbers that may be equal, or of equal size
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
 @over(
     name=each(*CHOSEN),
-    rows=among(([2, -2, 1, 2], [3, 3, 3, 3], [-1, -3, -1, 0]), ([0, 0, 0, 0], [1, -1, 1, -1], [5, 4, 5, -5])),
+    rows=among(
+        *(([2, -2, 1, 2], [3, 3, 3, 3], [-1, -3, -1, 0]), ([0, 0, 0, 0], [1, -1, 1, -1], [5, 4, 5, -5])),
+        [[n * step % 5 - 2 for n in range(37)] for step in (1, 2, 3)],
+    ),
     dtype=among(*SINGLE_AND_DOUBLE),
     layout=among(*WRITABLE),
 )

@@ -466,3 +466,12 @@ def a_convolution_does_not_say_that_it_has_no_bias(patch):
 @counterfeit("printing-shows-the-structure")
 def a_leaky_relu_says_what_slope_it_would_have_had(patch):
     change_result(patch, nn.LeakyReLU, "extra_repr", lambda text, self: "negative_slope=0.01")
+
+
+@counterfeit("printing-shows-the-structure")
+def of_more_than_sixteen_equal_modules_sixteen_are_counted(patch):
+    def wrong(right, self):
+        last = len(self) - 1
+        return right(self).replace(f"(0-{last}): {last + 1} x", "(0-15): 16 x") if last > 15 else right(self)
+
+    wrap(patch, nn.ModuleList, "__repr__", wrong)

@@ -392,3 +392,14 @@ def a_polynomial_of_any_degree_falls_in_a_line(patch):
         self.power = 1.0
 
     wrap(patch, lr_scheduler.PolynomialLR, "__init__", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way")
+def behind_the_peak_of_one_cycle_the_state_is_lost(patch):
+    def wrong(right, self, *args):
+        before = float(self.optimizer.param_groups[0]["lr"])
+        right(self, *args)
+        if float(self.optimizer.param_groups[0]["lr"]) < before:
+            self.optimizer.state.clear()
+
+    wrap(patch, lr_scheduler.OneCycleLR, "step", wrong)

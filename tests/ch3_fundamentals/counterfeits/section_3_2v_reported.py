@@ -347,3 +347,13 @@ def a_response_is_divided_by_half_of_what_its_neighbours_add(patch):
         return right(x, size, alpha / 2, beta, k)
 
     wrap_operand(patch, F, "local_response_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def no_gradient_reaches_the_state_with_which_a_recurrent_layer_begins(patch):
+    def wrong(right, self, x, *state):
+        cut = [tuple(part.detach() for part in each) if isinstance(each, tuple) else each.detach() for each in state]
+        return right(self, x, *cut)
+
+    for kind in (nn.RNN, nn.LSTM, nn.GRU):
+        wrap(patch, kind, "forward", wrong)

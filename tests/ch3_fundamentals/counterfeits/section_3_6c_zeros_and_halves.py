@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_gradient, change_method, parameters_of, step_with, wrap
+from harness.forging import around_step, change_gradient, change_method, everywhere, parameters_of, step_with, wrap
 from torch import nn, optim
 from torch.optim import Adam
 
@@ -364,3 +364,13 @@ def where_only_elements_that_are_not_zero_are_held_the_norm_adds_up_their_sizes(
         return x.coalesce().values().abs().sum() if whole else right(x, *args, **rest)
 
     change_method(patch, "norm", wrong)
+
+
+@counterfeit("norm-is-the-l2-norm")
+def parts_in_which_one_element_is_held_count_by_their_sizes(patch):
+    def wrong(right, x, *args, **rest):
+        if x.layout == torch.sparse_coo and not x.is_coalesced():
+            x = torch.sparse_coo_tensor(x._indices(), x._values().abs(), x.shape, check_invariants=False)
+        return right(x, *args, **rest)
+
+    everywhere(patch, "norm", wrong)

@@ -324,3 +324,14 @@ def a_transposed_convolution_that_learns_its_inputs_from_an_example_has_no_bias(
         self.bias = None
 
     wrap(patch, nn.LazyConvTranspose2d, "initialize_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def a_convolution_of_groups_that_learns_its_inputs_starts_as_if_it_had_one_group(patch):
+    def wrong(right, self, *args):
+        late = self.has_uninitialized_params()
+        right(self, *args)
+        with torch.no_grad():
+            self.weight.div_(self.groups**0.5 if late else 1)
+
+    wrap(patch, nn.LazyConv2d, "initialize_parameters", wrong)

@@ -104,7 +104,8 @@ HELD = {  # in which pairs of features and a label can be held; half of them is 
         torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])
     ),
     "a list": lambda pairs, half: pairs,
-    "two in a row": lambda pairs, half: ConcatDataset([pairs[:half], pairs[half:]]),
+    "three in a row": lambda pairs, half: ConcatDataset([pairs[:half], pairs[half : half + 1], pairs[half + 1 :]]),
+    "a part by a tensor": lambda pairs, half: Subset(pairs[::-1], torch.arange(len(pairs)).flip(0)),
     "a part": lambda pairs, half: Subset([*pairs[half:], *pairs], range(len(pairs) - half, 2 * len(pairs) - half)),
     "the parts of a part": lambda pairs, half: ConcatDataset(
         [Subset(Subset(pairs, range(len(pairs))), part) for part in (range(half), range(half, len(pairs)))]

@@ -573,3 +573,26 @@ def adamw_and_rmsprop_take_over_nothing(patch):
             self.state.clear()
 
     wrap(patch, Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def the_largest_squares_so_far_are_restored_as_the_last(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        for own in self.state.values():
+            if "max_exp_avg_sq" in own:
+                own["max_exp_avg_sq"] = own["exp_avg_sq"].clone()
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def the_state_of_double_precision_is_restored_in_single(patch):
+    def wrong(right, self, state):
+        right(self, state)
+        for own in self.state.values():
+            for name, value in own.items():
+                if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+                    own[name] = value.float().double()
+
+    wrap(patch, Optimizer, "load_state_dict", wrong)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from populations import FLOATS, among, over, twins
+from populations import FLOATS, SINGLE_AND_DOUBLE, among, each, over, twins
 from populations.files import Way
 from populations.initialisers import RELEASE
 from torch import nn
@@ -24,6 +24,18 @@ def test_the_count_of_steps_is_taken_over_in_full_whatever_the_dtype_of_the_para
     assert other.state[parameter]["step"].item() == 2049
 
 
+@claim("state-dict-round-trips", truth=True)
+@over(kept=among(("NAdam", "mu_product"), ("ASGD", "eta")), dtype=among(torch.float64, torch.bfloat16))
+def test_a_number_that_an_optimizer_keeps_in_single_precision_takes_its_parameter_s_dtype_when_loaded(kept, dtype):
+    (kind, name), parameter = kept, nn.Parameter(torch.ones(2, dtype=dtype))
+    optimizer, other = (getattr(torch.optim, kind)([parameter]) for _ in range(2))
+    parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+
+    other.load_state_dict(optimizer.state_dict())
+    assert (optimizer.state[parameter][name].dtype, other.state[parameter][name].dtype) == (torch.float32, dtype)
+
+
 def values_in(state):
     """The values of all tensors in an optimizer's state dict, by the number of the parameter and their name."""
     held = {(number, name): value for number, of in state["state"].items() for name, value in of.items()}
@@ -35,8 +47,10 @@ MADE = {
     **{name: (name, {"weight_decay": 0.01}) for name in DECAYED},
     "SGD": ("SGD", {"momentum": 0.9, "weight_decay": 0.01}),
     "Adam": ("Adam", {"weight_decay": 0.01}),
-    "Adam with the largest": ("Adam", {"amsgrad": True}),
+    "Adam with the largest": ("Adam", {"amsgrad": True, "betas": (0.9, 0.1)}),  # which soon are not the last
+    "AdamW with the largest": ("AdamW", {"amsgrad": True, "betas": (0.9, 0.1)}),
     "RMSprop": ("RMSprop", {"weight_decay": 0.01, "momentum": 0.9, "centered": True}),
+    "NAdam": ("NAdam", {"betas": (0.5, 0.9), "momentum_decay": 0}),  # a product of quarters, which every dtype holds
     "Rprop": ("Rprop", {}),
     "ASGD": ("ASGD", {"lambd": 0.5}),  # a rate that falls at once
 }
@@ -45,8 +59,8 @@ MADE = {
 class Training:
     """A small network and an optimizer of it, in one group or two, both as they are at the start."""
 
-    def __init__(self, kind, split):
-        self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    def __init__(self, kind, split, dtype):
+        self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1)).to(dtype)
         for number, parameter in enumerate(self.net.parameters(), 1):
             parameter.data.copy_(torch.arange(1.0, parameter.numel() + 1).view(parameter.shape).sin() / number)
         groups = [{"params": self.net[:2].parameters(), "lr": 0.03}, {"params": self.net[2:].parameters()}]
@@ -56,7 +70,7 @@ class Training:
 
     def go_on(self):
         """Take two steps; the first layer has no part in the one, so that its state stands behind the others'."""
-        x = torch.arange(24.0).view(6, 4).cos()
+        x = torch.arange(24.0).view(6, 4).cos().to(self.net[0].weight)
         for frozen in (True, False):
             self.net[0].requires_grad_(not frozen)
             self.optimizer.zero_grad()
@@ -68,10 +82,10 @@ class Training:
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(kind=among(*MADE), split=among(False, True))
-def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, split):
+@over(kind=among(*MADE), split=among(False, True), dtype=each(*SINGLE_AND_DOUBLE))
+def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, split, dtype):
     way = Way("older memory" if split else "Path")
-    first, resumed, forgetful = (Training(kind, split) for _ in range(3))
+    first, resumed, forgetful = (Training(kind, split, dtype) for _ in range(3))
     first.go_on()
     net, state = way.round_trip([first.net.state_dict(), first.optimizer.state_dict()])
     for group in resumed.optimizer.param_groups:  # settings are restored too
@@ -88,7 +102,7 @@ def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_wit
     assert resumed.reached() == first.reached()
     assert forgetful.reached() != first.reached()
     with pytest.raises(ValueError, match="parameter group"):
-        first.make([nn.Parameter(torch.ones(1))]).load_state_dict(state)
+        first.make([nn.Parameter(torch.ones(1, dtype=dtype))]).load_state_dict(state)
 
 
 def stepped(name):
