@@ -1,7 +1,6 @@
 """Options, marks, and the start of a run."""
 
 import gc
-import os
 
 import pytest
 from _pytest.config import create_terminal_writer
@@ -152,9 +151,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(against.Against(recorder))
     if not specification.is_controller(config):
         # One thread: sums are rounded alike on every machine, workers do not compete for cores, and tensors as small as
-        # the tests' gain nothing from more. NumPy's products read theirs when NumPy is imported: where all cores are
-        # busy, one took seconds.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # the tests' gain nothing from more.
         import torch
 
         torch.set_num_threads(1)

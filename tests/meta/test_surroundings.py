@@ -139,6 +139,28 @@ def test_what_an_environment_sets_for_torch_is_put_back_and_named(project, entry
         assert "set aside, as they change torch: TORCH_FORCE_WEIGHTS_ONLY_LOAD\n" in result.stdout
 
 
+WATCH = """
+import os, pathlib, sys
+
+def watch(event, details):
+    if event == "import" and details[0] == "numpy":
+        with pathlib.Path("numpy").open("a") as file:
+            file.write(os.environ.get("OPENBLAS_NUM_THREADS", "all") + "\\n")
+
+sys.addaudithook(watch)
+"""
+
+
+def test_numpy_is_imported_when_its_products_have_one_thread_alone(project):
+    """Which it reads once. Where all cores are busy, a product in two threads took up to ten seconds."""
+    (project.path / "sitecustomize.py").write_text(WATCH)
+    environment = os.environ | {"PYTHONPATH": str(project.path)}
+    environment.pop("OPENBLAS_NUM_THREADS", None)
+    for arguments in ([], ["-n", "1"]):
+        subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=project.path, env=environment)
+    assert Path(project.path, "numpy").read_text() == "1\n1\n"
+
+
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("wanted", "problem"),
