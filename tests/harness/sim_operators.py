@@ -7,6 +7,7 @@ torch reads the capsule again. Operators compute on the aliases with the CPU's k
 
 import ctypes
 import functools
+import typing
 
 import torch
 
@@ -72,6 +73,22 @@ def mapped(value, function):
     return type(value)(function(item) for item in value) if type(value) in (list, tuple) else function(value)
 
 
+class Parameter(typing.NamedTuple):
+    """What must be known of an operator's parameter."""
+
+    is_tensor: bool
+    is_out: bool
+    by_name: bool
+
+
+@functools.cache  # of some 600 operators, each called a thousand times
+def parameters_of(operator) -> dict[str, Parameter]:
+    return {
+        one.name: Parameter(str(one.type) == "Tensor", one.is_out, one.kwarg_only)
+        for one in operator._schema.arguments
+    }
+
+
 def run_on_host(operator, *args, **kwargs):
     """Every operator that has no rule of its own: compute by the CPU's kernel on the same memory.
 
@@ -79,14 +96,17 @@ def run_on_host(operator, *args, **kwargs):
     the kernel resized, which only memory of its own lets it, is given the new memory afterwards, and one that it
     transposed in place its new strides.
     """
-    tensors: list[torch.Tensor] = []
-    for value in (*args, *kwargs.values()):
-        mapped(value, lambda one: tensors.append(one) if isinstance(one, torch.Tensor) else None)
+    tensors = [
+        one
+        for value in (*args, *kwargs.values())
+        for one in (value if type(value) in (list, tuple) else (value,))
+        if isinstance(one, torch.Tensor)
+    ]
     device = refuse(operator, args, kwargs, tensors)
     if queue.on:
         queue.empty() if name_of(operator) in WAITING else queue.before(tensors)
     index = device.index if device is not None and kwargs.get("device") is None else index_of(kwargs.get("device"))
-    parameters = {parameter.name: parameter for parameter in operator._schema.arguments}
+    parameters = parameters_of(operator)
     stands_for: dict[int, tuple[torch.Tensor, torch.Tensor, tuple]] = {}  # id of a host tensor: it, its sim tensor, ...
     fresh = set()  # those of them that have memory of their own
 
@@ -113,11 +133,11 @@ def run_on_host(operator, *args, **kwargs):
     # tensor it must not promote the others: beside float16 it is of float16, beside float64 it has all its digits.
     args = [
         torch.tensor(value, dtype=torch.result_type(tensors[0], value) if tensors else None, device="cpu")
-        if type(value) in (bool, int, float, complex) and str(parameter.type) == "Tensor"
+        if type(value) in (bool, int, float, complex) and parameter.is_tensor
         else value
         for value, parameter in zip(args, parameters.values())
     ]
-    if "generator" in parameters and parameters["generator"].kwarg_only and kwargs.get("generator") is None:
+    if "generator" in parameters and parameters["generator"].by_name and kwargs.get("generator") is None:
         kwargs["generator"] = state.generators[index]
     host_args = [mapped(value, down) for value in args]
     host_kwargs = {

@@ -54,6 +54,7 @@ def index_of(device: torch.device | None) -> int:
     return index
 
 
+@functools.cache  # torch makes a schema's names anew whenever it is asked
 def name_of(operator) -> str:
     return operator._schema.name.removeprefix("aten::")
 
@@ -66,7 +67,7 @@ def refuse(operator, args: tuple, kwargs: dict, tensors: list[torch.Tensor]) -> 
         refuse_others(operator, args, kwargs, device, others)
     if state.operators:
         refuse_missing(operator, tensors)
-    if name_of(operator).removesuffix("_") in INTEGER_MATRICES and device is not None:
+    if device is not None and name_of(operator).removesuffix("_") in INTEGER_MATRICES:
         refuse_integer_matrices(operator, tensors)
     refuse_generator(kwargs.get("generator"))
     return device

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from populations import places
 from populations.comparing import accepted, agree, untouched
 from populations.core import Population
+from populations.initialisers import RELEASE
 from populations.rounding import Rounded
-from populations.rules import DEFAULTS, OPTIONS, RULES
-from populations.twins import FLOATS, HALVES, LAYOUTS, WRITABLE, Twin
+from populations.rules import DEFAULTS, FURTHER, FURTHER_DEFAULTS, FURTHER_OPTIONS, OPTIONS, RULES
+from populations.twins import FLOATS, HALVES, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin
 
 WAYS = ("default", "for-loop", "foreach", "fused")
 
@@ -117,7 +118,7 @@ class Beside:
             self.states.append({})
             self.steps.append(0)
         self.members.append(range(first, len(self.tensors)))
-        self.groups.append({**DEFAULTS[self.recipe.name], **dict(self.recipe.options), **own})
+        self.groups.append({**(DEFAULTS | FURTHER_DEFAULTS)[self.recipe.name], **dict(self.recipe.options), **own})
         own = self.recipe.held({"lr": self.groups[-1]["lr"], **own}) if self.recipe.tensors else own
         return {"params": self.tensors[first:], **own}
 
@@ -190,7 +191,7 @@ class Beside:
         options = {**self.groups[group], "fused": self.fused}
         self.steps[number] += 1
         gradient = -gradient if options["maximize"] else gradient
-        rule = RULES[self.recipe.name]
+        rule = (RULES | FURTHER)[self.recipe.name]
         state, count = self.states[number], self.steps[number]
         with np.errstate(all="ignore"):  # of bounds, which may be infinite
             self.arrays[number] = rule(self.arrays[number], gradient, state, count, options)
@@ -242,6 +243,17 @@ class Beside:
 DIFFERENTIABLE = tuple(
     Recipe(name, tuple({**options[1], "weight_decay": 0.25, "differentiable": True}.items()))
     for name, options in OPTIONS.items()
+)
+
+
+# The other optimizers that torch has, each in both of its ways and both dtypes in which a wrong step shows best.
+FURTHER_RECIPES = tuple(
+    Recipe(name, tuple(options.items()), WAYS[1:3][number], SINGLE_AND_DOUBLE[at ^ number])
+    for name in FURTHER
+    for at, options in enumerate(FURTHER_OPTIONS[name])
+    for number in (0, 1)
+    if options.keys() <= inspect.signature(getattr(torch.optim, name)).parameters.keys()
+    and (name != "ASGD" or RELEASE >= (2, 7))  # before, its rate by lists fell a step late
 )
 
 
