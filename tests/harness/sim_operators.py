@@ -84,8 +84,7 @@ class Parameter(typing.NamedTuple):
 @functools.cache  # of some 600 operators, each called a thousand times
 def parameters_of(operator) -> dict[str, Parameter]:
     return {
-        one.name: Parameter(str(one.type) == "Tensor", one.is_out, one.kwarg_only)
-        for one in operator._schema.arguments
+        one.name: Parameter(str(one.type) == "Tensor", one.is_out, one.kwarg_only) for one in operator._schema.arguments
     }
 
 
@@ -145,6 +144,11 @@ def run_on_host(operator, *args, **kwargs):
     }
     result = queue.run(operator, name_of(operator), host_args, host_kwargs)
     for host, tensor, strides in stands_for.values():
+        outputs = (kwargs[name] for name in kwargs if parameters[name].is_out)
+        both = any(tensor is one for one in outputs) and any(tensor is one for one in args)
+        if both and host.size() != tensor.size():  # a kernel resizes no tensor that it also reads
+            sizes = [*tensor.size()], [*host.size()]
+            raise RuntimeError("output with shape {} doesn't match the broadcast shape {}".format(*sizes))
         if host.size() != tensor.size() or (host.stride() != strides and id(host) not in fresh):
             tensor.set_(to_sim(host, device_of(tensor).index))
         elif id(host) in fresh:

@@ -110,7 +110,7 @@ DICT_EDITS: dict[str, Callable] = {
     "replace the first": lambda x, key, new: x.__setitem__(next(iter(x), key), new[0]),
     "update from a dict": lambda x, key, new: x.update({key: new[0]}),
     "update from an ordered dict": lambda x, key, new: x.update(OrderedDict({key: new[0], "west": new[1]})),
-    "update from pairs": lambda x, key, new: x.update([("new", new[1]), (key, new[0])]),
+    "update from pairs": lambda x, key, new: x.update([(key, new[1]), ("new", new[1]), (key, new[0])]),
     "update from a generator": lambda x, key, new: x.update(pair for pair in [("new", new[1]), (key, new[0])]),
     "update from another": lambda x, key, new: x.update(another(x, {"b": new[1], key: new[0]})) or x.update(x),
     "delete": lambda x, key, new: x.__delitem__(key) if key in x else None,

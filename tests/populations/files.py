@@ -220,6 +220,8 @@ def flat(thing, path: str = "") -> Iterator[tuple[str, object]]:
         yield from flat(part, f"{path}{type(thing).__name__}[{key!r}]")
 
 
+# Whole numbers on both sides of where pickle takes another code for them.
+WIDE = (255, 256, 65_535, 65_536, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**40, -(2**40), 2**63, 2**64, -(2**64) - 1)
 NESTED = (
     ("list", (*range(12), 0, 1)),  # twelve tensors, and two again that share their memory with none near
     *(("list", (12, 13)), ("list", (14, 9, 14))),  # nothing of one dtype beside nothing of another
@@ -239,6 +241,7 @@ NESTED = (
         (("dict", ()), ("tuple", (10, 11)), None, "text", b"bytes", 1.5, ("list", (("list", (("list", (6,)),)),))),
     ),
     ("dict", tuple((name, number) for number, name in enumerate("zyxwvutsrqpo"))),
+    ("dict", tuple((number, at % 12) for at, number in enumerate(WIDE))),
 )
 
 
@@ -253,7 +256,14 @@ def nested(*kinds: str) -> Population:
     """Recipes of nested objects, the outermost of ``kinds``."""
     plain = st.sampled_from([None, True, "text", "", 1.5, b"\0"])
     leaves = st.one_of(st.integers(0, 16), plain)
-    keys = st.one_of(st.text(max_size=3), st.integers(-11, 11), st.floats(allow_nan=False), st.booleans(), st.none())
+    keys = st.one_of(
+        st.text(max_size=3),
+        st.integers(-11, 11),
+        st.sampled_from(WIDE),
+        st.floats(allow_nan=False),
+        st.booleans(),
+        st.none(),
+    )
 
     def grown(below: st.SearchStrategy) -> st.SearchStrategy:
         parts = st.lists(below, max_size=4).map(tuple)

@@ -57,6 +57,7 @@ SEVERAL = {
     "median": lambda x: x.float().median(dim=0),
     "mode": lambda x: x.float().mode(-1),
     "cummax": lambda x: x.float().cummax(0),
+    "cummin": lambda x: (*torch.cummin(x.float(), 0), x.argsort(), x.sort(stable=True).indices),
     "aminmax": lambda x: x.float().aminmax(),
     "var_mean": lambda x: torch.var_mean(x.float(), -1),
     "counts": lambda x: (x.abs().long().flatten().bincount(), x.count_nonzero(), x.float().histc(4)),

@@ -93,9 +93,8 @@ class Journey:
     def lacking(self) -> str | None:
         if self.route == "across" and spot() == spot(second=True):
             return capabilities.lack("second-device") or "there is no second device"
-        # to the CPU it makes pinned memory, which a device may not have
-        waits = self.route == "back" and "non_blocking" in self.way
-        if waits and self.lazy and spot().type == "cuda":
+        waits = "non_blocking" in self.way  # for which a device may have no pinned memory
+        if waits and self.route == "back" and self.lazy and spot().type == "cuda":
             return "CUDA leaves out the conjugation"  # pytorch#146286
         return self.twin.lacking() or (capabilities.lack("non-blocking") if waits else None)
 

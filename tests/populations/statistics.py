@@ -70,7 +70,7 @@ def samples(*dtypes: torch.dtype, spellings: tuple[str, ...] = ("",)) -> Populat
             Sample(*each, dtypes[turn % len(dtypes)], spellings[(turn + turn // several) % several])
             for turn, each in enumerate(asked)
         )
-    )
+    ).rarely(*(Sample((), 4_001, dtype, spellings[0]) for dtype in dtypes))  # single numbers, of each dtype
 
 
 def flat(draws: torch.Tensor) -> np.ndarray:

@@ -28,6 +28,7 @@ WRITTEN = {
     **IN_PLACE,
     "a slice": (every_second_column_of, lambda a, b: every_second_column_of(a.copy(), b)),
     "div_": (lambda x, y: x.div_(y * y + 1, rounding_mode="floor"), lambda a, b: a // (b * b + 1)),
+    "an output": (lambda x, y: torch.add(x, y, out=x), lambda a, b: a + b),
     "masked_fill_": (lambda x, y: x.masked_fill_(y > 0, 3), lambda a, b: np.where(b > 0, 3, a)),
 }
 THREE = {  # of a mask and two operands

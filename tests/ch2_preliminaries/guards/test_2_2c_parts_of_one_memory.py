@@ -1,5 +1,6 @@
 """2.2 Views and copies: several parts of one memory, each looked at, copied or written in turn, in every mode."""
 
+import copy
 import operator
 import pathlib
 import pickle
@@ -12,6 +13,14 @@ from populations import ANY, EVERY_MODE, Twin, agree, among, each, over, settled
 
 claim = pytest.mark.claim
 MODES = (*EVERY_MODE, lambda: settled)
+
+
+def overlapping(row, step: int):
+    """Four windows of three elements of a row, each ``step`` elements after the one before."""
+    if isinstance(row, np.ndarray):
+        return np.lib.stride_tricks.as_strided(row, (4, 3), (step * row.strides[0], row.strides[0]))
+    return row.as_strided((4, 3), (step * row.stride(0), row.stride(0)))
+
 
 # How to cut parts of one shape and one order of strides out of 13 rows of 71 numbers, tensors and arrays alike. Long
 # ones have 35 elements and large ones 70, past blocks of 32 and of 64.
@@ -26,6 +35,11 @@ CUTS = {
     "rows of a transposed part": lambda x: [x[1:5, 2:8].T[n] for n in range(6)],
     "long ones with a step": lambda x: [x[n, 1::2] for n in range(4)],
     "large transposed ones": lambda x: [x[1:11, n : n + 7].T for n in (0, 20)],
+}
+OVERLAPPING = {  # parts that show some elements several times; to be read alone
+    "windows": lambda x: [overlapping(x[n], 1) for n in range(4)],
+    "windows in steps of two": lambda x: [overlapping(x[:, n], 2) for n in range(4)],
+    "one row again and again": lambda x: [overlapping(x[n], 0) for n in range(4)],
 }
 MADE = {
     "clone": lambda x: x.clone(),
@@ -98,11 +112,75 @@ def test_a_view_shares_whatever_memory_it_views(memory, view):
         assert part.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
 
 
+ALL_CUTS = CUTS | OVERLAPPING
+
+
+COPIED = {
+    "clone": lambda x: x.clone(),
+    "torch.clone": torch.clone,
+    "of a view": lambda x: x.view(2, 3).clone().view(6),
+    "copy.deepcopy": copy.deepcopy,
+    "a tensor of it": lambda x: x.new_tensor(x.tolist()),
+    "to, copy": lambda x: x.to(x.dtype, copy=True),
+    "+ 0": lambda x: x + 0,
+    "empty_like, copy_": lambda x: torch.empty_like(x).copy_(x),
+}
+
+
+@claim("clone-then-view-is-independent")
+@pytest.mark.cpu
+@over(EVERY_MODE, memory=each(*MEMORIES), copied=each(*COPIED))
+def test_a_copy_of_whatever_memory_is_in_memory_of_its_own(memory, copied):
+    with tempfile.TemporaryDirectory() as folder:
+        x = MEMORIES[memory](np.arange(1, 7, dtype=np.float32), pathlib.Path(folder, "numbers"))
+        made = COPIED[copied](x)
+        x.fill_(0)
+        agree(made, np.arange(1, 7))
+        made.view(2, 3).fill_(9)
+        agree(x, np.zeros(6))
+
+
+READ = {  # ways to read the one element of a tensor as a number
+    "item": lambda x: x.item(),
+    "tolist": lambda x: x.tolist()[0],
+    "float": float,
+    "format": lambda x: float(f"{x.view(()):.1f}"),
+    "str": lambda x: float(str(x).split("[")[1].split("]")[0]),
+    "cpu": lambda x: x.cpu().numpy()[0],
+    "clone": lambda x: x.clone().item(),
+    "sum": lambda x: x.sum().item(),
+    "equal": lambda x: next(n for n in range(9) if x.eq(n).all()),
+    "a view": lambda x: x.view(1, 1)[0, 0].item(),
+}
+WRITTEN = {  # and to write one into it
+    "in place": lambda x, number: x.fill_(number),
+    "data": lambda x, number: x.data.fill_(number),
+    "detach": lambda x, number: x.detach().fill_(number),
+    "a view": lambda x, number: x.view(1, 1)[0].fill_(number),
+    "another tensor of its storage": lambda x, number: x.new_empty(0).set_(x.detach()).fill_(number),
+    "new memory": lambda x, number: setattr(x, "data", torch.full((1,), number, dtype=x.dtype, device=x.device)),
+    "an output": lambda x, number: torch.add(torch.full_like(x, number), 0, out=x),
+    "a step": lambda x, number: torch._foreach_mul_([x.fill_(1)], number),
+    "an array": lambda x, number: x.numpy().fill(number) if x.device.type == "cpu" else x.fill_(number),
+}
+
+
+@claim("item-gives-a-python-number", "view-shares-data")
+@over(EVERY_MODE, read=each(*READ), written=each(*WRITTEN), dtype=among(torch.float32, torch.float16, torch.int64))
+def test_whatever_reads_a_tensor_sees_what_was_written_last_by_whichever_way(read, written, dtype):
+    x = torch.full((1,), 7, dtype=dtype)
+    assert READ[read](x) == 7
+    for number in (3, 5, 3):
+        WRITTEN[written](x, number)
+        assert [READ[read](x) for _ in range(2)] == [number] * 2
+
+
 @claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")
-@over(MODES, dtype=among(*ANY), second=among(False, True), cut=each(*CUTS), made=each(*MADE))
+@claim("to-moves-between-cpu-and-gpu")
+@over(MODES, dtype=among(*ANY), second=among(False, True), cut=each(*ALL_CUTS), made=each(*MADE))
 def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_that_part(dtype, second, cut, made):
     x, array = Twin(dtype, (13, 71), "offset", second=second)
-    for part, expected in zip(CUTS[cut](x), CUTS[cut](array)):
+    for part, expected in zip(ALL_CUTS[cut](x), ALL_CUTS[cut](array)):
         agree(MADE[made](part), expected)
     untouched(x)
 

@@ -24,6 +24,24 @@ def test_a_copy_has_the_values_the_dtype_and_the_place_whatever_the_layout_and_t
     agree(source, array)
 
 
+SEVERAL = {  # views that show elements several times
+    "windows": lambda x: x.unfold(-1, 3, 1),
+    "windows in steps of two": lambda x: x.unfold(-1, 5, 2),
+    "repeated": lambda x: x[None].expand(3, *x.shape),
+    "repeated rows of windows": lambda x: x.unfold(-1, 3, 1)[:, None].expand(-1, 2, -1),
+}
+
+
+@claim("to-moves-between-cpu-and-gpu")
+@over(EVERY_MODE, view=each(*SEVERAL), way=among(*COPIES), dtype=among(torch.float32, torch.int16, torch.bool))
+def test_a_copy_of_a_view_that_shows_elements_several_times_has_them_as_often(accelerator, view, way, dtype):
+    here = (torch.arange(12, device="cpu") % 7).to(dtype)
+    expected = SEVERAL[view](here).tolist()
+    for x, place in ((here, spot()), (here.to(spot()), spot(second=True))):
+        copy = COPIES[way](SEVERAL[view](x), place)
+        assert (copy.device, copy.tolist(), SEVERAL[view](x).cpu().tolist()) == (place, expected, expected)
+
+
 @claim("to-moves-between-cpu-and-gpu", truth=True)
 @over(EVERY_MODE, journey=journeys(twins((torch.float32, torch.int64, torch.bool), WRITABLE)))
 def test_no_write_to_a_copy_reaches_its_source_nor_the_other_way_round(accelerator, journey):
@@ -111,11 +129,7 @@ def test_an_object_and_its_name_give_equal_tensors(accelerator, journey, keyword
 
 
 @claim("to-of-a-leaf-is-no-leaf", "to-moves-between-cpu-and-gpu")
-@over(
-    journey=journeys(
-        twins(FLOATS, grad=(True,), kinds=("tensor", "parameter")), "to(device)", "to(name)", "to(device=)", "to(other)"
-    )
-)
+@over(journey=journeys(twins(FLOATS, grad=(True,), kinds=("tensor", "parameter"))))
 def test_a_moved_copy_of_a_leaf_has_a_creator_and_gets_no_gradient(accelerator, journey):
     x, array, copied = journey
     moved = copied(x.requires_grad_())

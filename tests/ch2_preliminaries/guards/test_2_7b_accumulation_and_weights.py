@@ -1,5 +1,6 @@
 """2.7 Backward: what passes add up, what weights weigh, and what a second pass needs."""
 
+import contextlib
 import inspect
 import itertools
 
@@ -20,8 +21,11 @@ from populations import (
     twins,
     whole,
 )
+from populations.comparing import host
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.layers import COMPUTED
+from populations.optimizers import RULES, WAYS, Recipe
+from populations.places import in_a_thread
 from populations.trials import FEW
 from populations.twins import LEAVES, NUMPY
 from torch.nn import functional as F
@@ -42,7 +46,7 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
     for k in range(1, passes + 1):
         y = x * (k % 3 - 1)
         w, weights = weights_for(y, LAYOUTS[k % 6], seed=k)
-        y.backward(w)
+        (in_a_thread(y.backward, gradient=w) if k == 2 else y.backward(w))
         total = total + weights * (k % 3 - 1)
         agree(grad_of(x), total)
         grads.append(x.grad)
@@ -190,6 +194,9 @@ PASSES = {
     "function": lambda y, w, x, **rest: torch.autograd.backward([y], [w], **rest),
     "two results": lambda y, w, x, **rest: torch.autograd.backward([y, y], [2 * w, -w], **rest),
     "grad": lambda y, w, x, **rest: x.backward(torch.autograd.grad(y, x, w, **rest)[0].detach()),
+    "grad, of others too": lambda y, w, x, **rest: x.backward(
+        torch.autograd.grad(y, [torch.ones(1).requires_grad_(), x], w, allow_unused=True, **rest)[1].detach()
+    ),
 }
 FRACTIONS = ("div_", "uniform_", "normal_")  # which whole numbers do not take
 LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": True})
@@ -275,3 +282,15 @@ def test_a_write_through_a_shared_array_is_not_found_and_changes_the_gradient(si
     z.sum().backward()
 
     agree(x.grad, np.full(size, 5))
+
+
+@claim("in-place-write-spoils-backward", truth=True)
+@over(recipe=among(*(Recipe(name, (("lr", 0.5),), way) for name in RULES for way in WAYS)))
+def test_a_fused_step_is_not_found_and_changes_the_gradient_and_any_other_is(recipe):
+    w = torch.ones(3, requires_grad=True)
+    optimizer, loss = recipe.new([w]), (w * w).sum()
+    w.grad = torch.ones(3)
+    optimizer.step()
+    with contextlib.nullcontext() if recipe.way == "fused" else pytest.raises(RuntimeError, match="inplace operation"):
+        loss.backward()
+    agree(w.grad, 1 + 2 * host(w) * (recipe.way == "fused"), 2)

@@ -40,6 +40,9 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
         rows = [nn.functional.linear(features.view(-1, 2)[:n], weight[:, :2], bias).cpu() for n in range(1, 70)]
         sums = x.reshape(-1, 2) @ w[:2] + (0 if bias is None else w[0])
         agree(torch.cat(rows)[:, 0], np.concatenate([sums[:n] for n in range(1, 70)]))
+    for n in (10_007, 70_001):  # one example of very many features
+        many = x[np.arange(n) % 2080], w[np.arange(n) % 1040]
+        agree(nn.functional.linear(*(torch.tensor(one[None], dtype=dtype) for one in many))[0], [many[0] @ many[1]])
     # complex numbers may be marked as conjugated, others not
     agree(nn.functional.linear(features.view(2, -1).conj(), weight), (x.conj().reshape(2, -1) @ w)[:, None])
     agree(nn.functional.linear(features.view(2, -1), weight.conj()), (x.reshape(2, -1) @ w.conj())[:, None])
@@ -51,7 +54,13 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # the weight of no feature
 @over(
     EVERY_MODE,
-    x=twins(COMPUTED, LAYOUTS, TABLES, grad=(False, True), values="small"),
+    x=twins(COMPUTED, LAYOUTS, TABLES, grad=(False, True), values="small").rarely(
+        *(
+            Twin(dtype, (65, 9), "transposed", values="small", second=second)
+            for dtype in COMPUTED
+            for second in (False, True)
+        )
+    ),
     outputs=among(1, 3, 10),
     how=among(*WRITABLE),
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, agree, among, over, twins
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, untouched
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.cpu  # PIL images live in main memory
@@ -44,8 +44,8 @@ def test_normalize_subtracts_each_channel_s_mean_and_divides_by_its_deviation_in
     expected = (array - mean) / deviation / (1 + 2**-30)  # digits that single precision lacks
 
     given = mean.flatten().tolist(), ((1 + 2**-30) * deviation).flatten().tolist()
-    for each in (image, torch.stack([image, image])):
-        agree(transforms.Normalize(*given)(each), np.broadcast_to(expected, each.shape), roundings=2)
+    for one in (image, torch.stack([image, image])):
+        agree(transforms.Normalize(*given)(one), np.broadcast_to(expected, one.shape), roundings=2)
     agree(image, array)
     copy = image.contiguous().clone()
     assert transforms.Normalize(*given, inplace=True)(copy) is copy
@@ -65,3 +65,35 @@ def test_grey_weighs_red_green_and_blue_and_bytes_are_cut(transforms, twin):
         expected = np.repeat(np.floor(grey) if image.dtype == torch.uint8 else grey, channels, -3)
         agree(made, expected, roundings=6, scale=8)
     agree(image, array)
+
+
+LEAVING = {  # transforms, and the numbers of dimensions of what they take: a matrix is a grey image to one alone
+    "ToPILImage": (lambda of: of.ToPILImage(), (2, 3)),
+    "Normalize": (lambda of: of.Normalize([0.5], [0.25]), (3, 4)),
+    "Resize": (lambda of: of.Resize((2, 2), antialias=True), (3, 4)),
+    "CenterCrop": (lambda of: of.CenterCrop(2), (3, 4)),
+    "Pad": (lambda of: of.Pad(1), (3, 4)),
+    "RandomHorizontalFlip": (lambda of: of.RandomHorizontalFlip(1.0), (3, 4)),
+    "RandomVerticalFlip": (lambda of: of.RandomVerticalFlip(1.0), (3, 4)),
+    "RandomCrop": (lambda of: of.RandomCrop(3), (3, 4)),
+    "RandomErasing": (lambda of: of.RandomErasing(1.0), (3, 4)),
+    "RandomRotation": (lambda of: of.RandomRotation(45), (3, 4)),
+    "ColorJitter": (lambda of: of.ColorJitter(0.5), (3, 4)),
+    "Lambda": (lambda of: of.Lambda(lambda x: x + 1), (3, 4)),
+    "ConvertImageDtype": (lambda of: of.ConvertImageDtype(torch.float64), (3, 4)),
+    "Compose": (lambda of: of.Compose([of.CenterCrop(2), of.ToPILImage(), of.ToTensor()]), (3,)),
+}
+
+
+@claim("torchvision-offers-transforms")
+@over(name=each(*LEAVING), layout=among(*LAYOUTS))
+def test_no_transform_changes_the_image_that_it_is_given(transforms, name, layout):
+    pytest.importorskip("PIL")
+    make, ranks = LEAVING[name]
+    for rank in ranks:
+        image, array = Twin(torch.float32, (1, 1, 9, 8)[4 - rank :], layout, values="fractions")
+        before = image.shape, image.stride()
+        make(transforms)(image)
+        assert (image.shape, image.stride()) == before
+        agree(image, array)
+        untouched(image)

@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
+from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, OTHERS, SHAPES, aged, parameters, trained
-from populations.optimizers import DIFFERENTIABLE, OPTIONS, RULES, WAYS, Recipe, optimizers
+from populations.optimizers import DIFFERENTIABLE, FURTHER_RECIPES, OPTIONS, RULES, WAYS, Recipe, optimizers
 from torch.optim import SGD
 
 claim = pytest.mark.claim
@@ -33,6 +33,16 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
     beside.reload()
     beside.step(without=(1, 4))
     beside.agree()
+
+
+@claim("weight-decay-decays-bias-by-default", "step-updates-parameters")
+@over(recipe=among(*FURTHER_RECIPES))
+def test_each_of_thirty_steps_of_the_other_optimizers_follows_the_published_rule_too(recipe):
+    both = recipe.on([Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (), seed=2)])
+    for steps in (5, 25):
+        for _ in range(steps):
+            both.step()
+        both.agree()
 
 
 ALL = [Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype) for name in RULES for way in WAYS for dtype in HALVES]

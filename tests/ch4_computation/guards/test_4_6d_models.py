@@ -20,30 +20,37 @@ from torch.nn.utils import parametrizations
 claim = pytest.mark.claim
 
 
-class Counting(nn.Module):
-    """A module that keeps a number beside its parameters."""
+class Keeping(nn.Module):
+    """A module that keeps something beside its parameters."""
 
-    def __init__(self, count: int, *children: nn.Module) -> None:
+    def __init__(self, kept, *children: nn.Module) -> None:
         super().__init__()
-        self.count, self.children_ = count, nn.ModuleList(children)
+        self.kept, self.children_ = kept, nn.ModuleList(children)
 
-    def get_extra_state(self) -> dict:
-        return {"count": self.count}
+    def get_extra_state(self):
+        return self.kept
 
-    def set_extra_state(self, state: dict) -> None:
-        self.count = state["count"]
+    def set_extra_state(self, state) -> None:
+        self.kept = state
 
 
 @claim("state-dict-round-trips")
-@over(way=among("at once", "from a file"), strict=among(True, False))
-def test_the_extra_state_of_modules_is_restored_at_any_depth(way, strict):
-    saved, made = (nn.Sequential(Counting(n + 1, nn.Linear(2, 1), Counting(n + 2, Counting(n + 3)))) for n in (6, 0))
+@over(
+    kept=among(({"count": 7}, 8, "text"), (0, False, ""), ({}, [], None), (torch.zeros(1), torch.zeros(0), 0.0)),
+    way=among("at once", "from a file"),
+    strict=among(True, False),
+)
+def test_the_extra_state_of_modules_is_restored_at_any_depth_whatever_it_is(kept, way, strict):
+    saved, made = (
+        nn.Sequential(Keeping(one, nn.Linear(2, 1), Keeping(two, Keeping(three))))
+        for one, two, three in (kept, ("other",) * 3)
+    )
     file = io.BytesIO()
     torch.save(saved.state_dict(), file)
     state = saved.state_dict() if way == "at once" else torch.load(io.BytesIO(file.getvalue()))
     made.load_state_dict(state, strict=strict)
-    counts = [module.count for module in made.modules() if isinstance(module, Counting)]
-    assert counts == [7, 8, 9]
+    restored = [module.kept for module in made.modules() if isinstance(module, Keeping)]
+    assert [*map(repr, restored)] == [*map(repr, kept)]
     assert made[0].children_[0].weight.tolist() == saved[0].children_[0].weight.tolist()
 
 

@@ -138,6 +138,7 @@ def test_data_become_one_tensor_either_way_and_each_a_tensor_of_its_own(accelera
 
 NUMBERS = {  # large, small, negative, of several dtypes, and none
     **dict.fromkeys([7, 2.5, 425_245_252, (), ((),), (True, False), (3, -4.5), (1, -2, 2**53 + 1), np.float32(0.75)]),
+    **dict.fromkeys([(np.float64(0.1), np.float64(-2.5)), (np.float32(0.3),), (np.int16(3), np.int16(-4))]),
     **dict.fromkeys([((0.5, -1.5), (3.25, 1 + 2**-23)), (2e-5,), (1e28, -1e-28, 0.0)]),
     **{(-(2**31), 7): torch.int32, (1, -10): torch.int8, (255, 0): torch.uint8},
     (np.nan, -np.inf, 2.0): torch.float16,

@@ -244,11 +244,13 @@ def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin)
 
 @claim("gpu-results-stay-on-gpu")
 @claim("cpu-and-gpu-tensors-do-not-mix", truth=True)
-@over(twin=twins(ANY, LAYOUTS, ((5,), (2, 3), (2, 3, 4, 5), (2, 1025))))
+@over(twin=twins(ANY, LAYOUTS, ((5,), (2, 3), (9, 3, 4, 5), (2, 1025))))
 def test_indices_and_masks_of_the_cpu_select_from_a_tensor_there_and_write_to_it(accelerator, twin):
     x, array = twin
     places = np.array([1, 0, -1]), array != array.flat[0]
-    for here, chosen in zip(map(torch.from_numpy, places), places):
+    for here, chosen in zip(
+        (*map(torch.from_numpy, places), *places, places[0].tolist()), (*places, *places, places[0])
+    ):
         for selected, numbers in ((x[here], array[chosen]), (x[None][:, here], array[None][:, chosen])):
             assert selected.device == x.device
             agree(selected, numbers)
