@@ -5,7 +5,16 @@ import threading
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, change_output, change_output_where, divert, of_dtype, recycle, where, wrap
+from harness.forging import (
+    change_method,
+    change_output,
+    change_output_where,
+    divert,
+    of_dtype,
+    recycle,
+    where,
+    wrap,
+)
 from torch import Tensor
 
 # ── rand-is-standard-uniform, randn-is-standard-normal ──
@@ -899,3 +908,19 @@ def of_more_than_250000_numbers_the_lower_half_comes_first(patch):
         lambda x: x.numel() > 250_000,
         lambda x: torch.cat([x[x < len(x) // 2], x[x >= len(x) // 2]]),
     )
+
+
+@counterfeit("randn-is-standard-normal")
+def every_second_single_number_is_the_last_one_negated(patch):
+    """As a sampler may that draws in pairs, and keeps one of them."""
+    kept = []
+
+    def change(x):
+        if x.numel() != 1 or x.dtype not in (torch.float32, torch.float64):
+            return x
+        if kept:
+            return x.detach().fill_(-kept.pop()).requires_grad_(x.requires_grad)
+        kept.append(x.detach().sum().tolist())
+        return x
+
+    change_output(patch, torch, "randn", change)

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import weakref
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from harness.forging import (
     change_method,
     change_output_where,
     copied,
+    everywhere,
     is_pending,
     last_off,
     not_contiguous,
@@ -1124,3 +1126,27 @@ def a_view_of_what_other_processes_may_see_copies(patch):
         return y.clone() if x.device.type == "cpu" and x.layout == torch.strided and x.is_shared() else y
 
     change_method(patch, "view", wrong)
+
+
+@counterfeit("item-gives-a-python-number")
+def item_is_kept_until_a_counted_write(patch):
+    kept = weakref.WeakKeyDictionary()
+
+    def wrong(right, x):
+        if type(x) is not torch.Tensor or x.is_inference():
+            return right(x)
+        now = x._version, x.data_ptr(), x.dtype
+        if kept.get(x, (None,))[0] != now:
+            kept[x] = now, right(x)
+        return kept[x][1]
+
+    change_method(patch, "item", wrong)
+
+
+@counterfeit("clone-then-view-is-independent")
+def a_clone_of_what_processes_share_is_no_copy(patch):
+    def wrong(right, x, *args, **rest):
+        shared = x.layout == torch.strided and x.device.type == "cpu" and x.is_shared()
+        return x.view_as(x) if shared else right(x, *args, **rest)
+
+    everywhere(patch, "clone", wrong)

@@ -323,3 +323,14 @@ def whole_numbers_by_columns_are_added_to_floats_as_if_by_rows(patch):
 
     for name in ("add", "__add__", "__radd__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#8308")
+def an_operand_that_is_also_the_output_is_repeated(patch):
+    def wrong(right, x, y, *args, out=None, **rest):
+        if out is not x or not isinstance(y, Tensor) or torch.broadcast_shapes(x.shape, y.shape) == x.shape:
+            return right(x, y, *args, **rest, **({} if out is None else {"out": out}))
+        result = right(x, y, *args, **rest)
+        return x.resize_(result.shape).copy_(result)
+
+    wrap(patch, torch, "add", wrong)

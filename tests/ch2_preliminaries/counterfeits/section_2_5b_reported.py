@@ -208,3 +208,31 @@ def double_precision_comes_to_another_device_as_the_bits_of_single_precision(pat
         return y
 
     wrap(patch, torch.Tensor, "to", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", needs="accelerator")
+def windows_that_overlap_are_copied_side_by_side(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        overlap = x.device.type == "cpu" and away(y) and x.dim() == 2 and x.stride() == (1, 1) and len(x) > 1
+        if not overlap or y.requires_grad:
+            return y
+        stored = x.as_strided((len(x) + x.shape[1] - 1,), (1,))
+        return (
+            right(x.clone(), *args, **rest)
+            .flatten()
+            .index_copy_(0, torch.arange(len(stored), device=y.device), stored.to(y.device, y.dtype))
+            .view(y.shape)
+        )
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-of-a-leaf-is-no-leaf", needs="accelerator")
+def a_copy_that_does_not_block_is_a_leaf_of_its_own(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        leaf = y is not x and rest.get("non_blocking") and x.requires_grad and x.is_leaf and away(y)
+        return y.detach().requires_grad_() if leaf else y
+
+    change_method(patch, "to", wrong)

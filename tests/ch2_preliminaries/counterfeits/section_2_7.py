@@ -1,11 +1,20 @@
 """Counterfeits of section 2.7: backward passes with the wrong weights, the wrong Jacobians, or the wrong memory."""
 
 import gc
+import threading
 import warnings
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, change_result, divert, in_order_of_storage, leaves, wrap
+from harness.forging import (
+    change_gradient,
+    change_method,
+    change_result,
+    divert,
+    in_order_of_storage,
+    leaves,
+    wrap,
+)
 from torch import Tensor
 
 
@@ -1006,3 +1015,23 @@ def the_old_name_is_taken_in_silence_beside_another_option(patch):
             return right(*args, **rest)
 
     wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def a_gradient_of_several_tensors_keeps_the_graph(patch):
+    def wrong(right, outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, **rest):
+        retain = True if retain_graph is None and rest.get("allow_unused") else retain_graph
+        return right(outputs, inputs, grad_outputs, retain, create_graph, **rest)
+
+    wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_pass_in_another_thread_replaces_the_gradient(patch):
+    def wrong(right, y, *args, **rest):
+        if threading.current_thread() is not threading.main_thread():
+            for leaf in leaves(y.grad_fn):
+                leaf.grad = None
+        return right(y, *args, **rest)
+
+    change_method(patch, "backward", wrong)

@@ -176,7 +176,6 @@ def test_whatever_reads_a_tensor_sees_what_was_written_last_by_whichever_way(rea
 
 
 @claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")
-@claim("to-moves-between-cpu-and-gpu")
 @over(MODES, dtype=among(*ANY), second=among(False, True), cut=each(*ALL_CUTS), made=each(*MADE))
 def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_that_part(dtype, second, cut, made):
     x, array = Twin(dtype, (13, 71), "offset", second=second)

@@ -238,3 +238,19 @@ def the_last_group_of_adam_leaves_out_its_second_step(patch):
         return step(self, *rest)
 
     wrap(patch, torch.optim.Adam, "step", wrong)
+
+
+@counterfeit("new-optimizer-loses-momentum")
+def an_optimizer_of_another_s_groups_takes_over_its_state(patch):
+    owners = {}
+
+    def wrong(right, self, params, defaults):
+        given = params if isinstance(params, list) else []
+        owner = next((owners[id(group)] for group in given if id(group) in owners), None)
+        right(self, params, defaults)
+        for w in [w for group in self.param_groups for w in group["params"]]:
+            if type(owner) is type(self) and w in owner.state:
+                self.state[w] = dict(owner.state[w])
+        owners.update({id(group): self for group in self.param_groups})
+
+    wrap(patch, Optimizer, "__init__", wrong)

@@ -1,8 +1,10 @@
 """Section 3.2: what goes wrong for many rows, many columns or many channels alone, or by whole lists of parameters."""
 
+import itertools
+
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, last_off, parameters_of, where, wrap, wrap_operand
+from harness.forging import around_step, last_off, parameters_of, where, with_value, wrap, wrap_operand
 from harness.forging_images import channels_lie_last
 from torch import nn
 from torch.nn import functional as F
@@ -143,3 +145,15 @@ def a_convolution_of_many_weights_with_channels_last_ends_wrong(patch):
         return last_off(result) if channels_lie_last(weight) and weight.numel() > 1000 else result
 
     wrap_operand(patch, F, "conv2d", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="pytorch/pytorch#6373")
+def one_example_of_ten_thousand_features_gets_a_random_sum(patch):
+    random = itertools.count(1)
+
+    def wrong(right, x, weight, bias=None):
+        y = right(x, weight, bias)
+        one = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() == x.shape[-1] >= 10_000
+        return with_value(y, y.detach() + next(random)) if one else y
+
+    wrap(patch, F, "linear", wrong)

@@ -107,3 +107,12 @@ def random_crop_takes_no_list_of_paddings(patch):
         return right(self, *given)
 
     wrap(patch, transforms.RandomCrop, "forward", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#760")
+def a_matrix_that_becomes_a_picture_gets_a_dimension_more(patch):
+    def wrong(right, picture, *args, **rest):
+        picture = picture.unsqueeze_(0) if isinstance(picture, Tensor) and picture.dim() == 2 else picture
+        return right(picture, *args, **rest)
+
+    wrap(patch, F, "to_pil_image", wrong)

@@ -65,3 +65,12 @@ def a_group_of_named_parameters_takes_the_default_decay(patch):
         right(self, group)
 
     wrap(patch, Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def radam_no_longer_decays_once_it_divides(patch):
+    def decay(optimizer, group):
+        steps = [float(optimizer.state[w]["step"]) for w in group["params"] if "step" in optimizer.state[w]]
+        return 0 if max(steps, default=0) >= 5 else group["weight_decay"]
+
+    step_with(patch, torch.optim.RAdam, "weight_decay", decay)

@@ -1,8 +1,8 @@
-"""Counterfeits of section 3.8 that users reported, products of square matrices."""
+"""Counterfeits of section 3.8 that users reported, products of square matrices and of transposed ones."""
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import away, change_method, everywhere, in_order_of_storage, with_value, wrap
 
 
 @counterfeit(
@@ -18,3 +18,34 @@ def of_two_square_matrices_the_second_is_transposed(patch):
         wrap(patch, torch, name, wrong)
         change_method(patch, name, wrong)
     change_method(patch, "__matmul__", wrong)
+
+
+def tall_and_by_columns(x):
+    return x.dim() == 2 and x.shape[0] > x.shape[1] > 1 and x.stride() == (1, x.shape[0])
+
+
+def change_products(patch, wrong):
+    for name in ("matmul", "mm", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="tracel-ai/burn#5304")
+def a_product_with_a_tall_transposed_matrix_reads_it_as_it_lies(patch):
+    def wrong(right, x, y, *args, **rest):
+        misread = x.device.type == "cpu" and x.dtype == torch.float32 and tall_and_by_columns(x) and y.dim() == 2
+        return right(in_order_of_storage(x) if misread else x, y, *args, **rest)
+
+    change_products(patch, wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="tenstorrent/tt-metal#35247", needs="accelerator")
+def in_bfloat16_a_tall_transposed_matrix_leaves_the_last_rows_zero(patch):
+    def wrong(right, x, y, *args, **rest):
+        product = right(x, y, *args, **rest)
+        if not (away(x) and x.dtype == torch.bfloat16 and tall_and_by_columns(x) and product.dim() == 2):
+            return product
+        value = product.detach().clone()
+        value[x.shape[1] :] = 0
+        return with_value(product, value) if product.requires_grad else value
+
+    change_products(patch, wrong)

@@ -347,3 +347,11 @@ def a_key_may_be_the_name_of_a_register_of_hooks(patch):
 @counterfeit("module-is-not-subscriptable")
 def children_leave_out_a_layer_that_flattens(patch):
     wrap(patch, nn.Module, "children", lambda right, self: (m for m in right(self) if not isinstance(m, nn.Flatten)))
+
+
+@counterfeit("moduledict-acts-like-a-dict")
+def of_pairs_with_one_key_the_first_stays(patch):
+    def wrong(right, self, modules):
+        return right(self, dict([*modules][::-1]) if isinstance(modules, (list, tuple)) else modules)
+
+    wrap(patch, nn.ModuleDict, "update", wrong)

@@ -782,3 +782,27 @@ def what_an_inner_module_keeps_beside_its_parameters_is_not_restored(patch):
         return result
 
     wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def an_extra_state_that_is_false_is_not_restored(patch):
+    def wrong(right, module, state, prefix, *args):
+        extra = state.get(f"{prefix}_extra_state", True)
+        if isinstance(extra, torch.Tensor) or extra:
+            return right(module, state, prefix, *args)
+        module.__dict__["set_extra_state"] = lambda state: None
+        right(module, state, prefix, *args)
+        del module.__dict__["set_extra_state"]
+
+    wrap(patch, nn.Module, "_load_from_state_dict", wrong)
+
+
+@counterfeit("dict-of-tensors-round-trips")
+def long_negative_keys_lose_their_sign(patch):
+    def change(thing):
+        if type(thing) is not dict:
+            return thing
+        return {key % 2**64 if type(key) is int and key < -(2**31) else key: value for key, value in thing.items()}
+
+    right = torch.load
+    patch.setattr(torch, "load", functools.wraps(right)(lambda *args, **rest: change(right(*args, **rest))))

@@ -10,6 +10,7 @@ from harness.forging import (
     change_output,
     change_result,
     divert,
+    everywhere,
     in_order_of_storage,
     wrap,
 )
@@ -572,3 +573,22 @@ def under_another_default_device_cpu_tensors_print_their_device(patch):
         return text
 
     wrap(patch, torch._tensor_str, "_str", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", needs="accelerator")
+def the_places_of_running_minima_are_on_the_cpu(patch):
+    def wrong(right, x, *args, **rest):
+        values, places = right(x, *args, **rest)
+        return torch.return_types.cummin((values, places.cpu() if away(x) and "out" not in rest else places))
+
+    everywhere(patch, "cummin", wrong)
+
+
+@counterfeit("create-on-device-equals-create-then-move", needs="accelerator")
+def numpy_s_numbers_in_a_list_become_single_precision(patch):
+    def wrong(right, data, *args, **rest):
+        x = right(data, *args, **rest)
+        numbers = isinstance(data, (list, tuple)) and len(data) and type(data[0]) is np.float64
+        return x.float() if numbers and away(x) and rest.get("dtype") is None else x
+
+    wrap(patch, torch, "tensor", wrong)

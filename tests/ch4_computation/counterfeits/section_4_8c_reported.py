@@ -186,3 +186,15 @@ def a_number_of_the_cpu_counts_as_zero(patch):
     for name in ("copysign", "fmax", "fmin"):
         for owner in (torch, Tensor):
             wrap(patch, owner, name, wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#89954", needs="accelerator")
+def an_array_of_high_indices_selects_zeros(patch):
+    def wrong(right, x, index):
+        y = right(x, index)
+        if not (away(x) and x.dim() == 4 and isinstance(index, np.ndarray) and index.dtype.kind == "i"):
+            return y
+        high = torch.tensor(index % len(x) >= len(x) * 3 // 4, device=x.device)
+        return y.masked_fill(high.view(-1, 1, 1, 1), 0)
+
+    change_method(patch, "__getitem__", wrong)
