@@ -67,6 +67,24 @@ def test_grey_weighs_red_green_and_blue_and_bytes_are_cut(transforms, twin):
     agree(image, array)
 
 
+@claim("torchvision-offers-transforms")
+@over(EVERY_MODE, twin=PICTURES, kind=each("bytes", "an array", "numbers", "a matrix"))
+def test_a_picture_that_is_made_of_an_image_has_its_bytes_of_numbers_255_times_rounded_down(transforms, twin, kind):
+    pytest.importorskip("PIL")
+    image, array = twin
+    given, expected = {
+        "bytes": (image, array),
+        "an array": (np.ascontiguousarray(np.moveaxis(array, 0, -1)), array),
+        "numbers": (image / 256, np.floor(array / 256 * 255)),
+        "a matrix": (image[0], array[:1]),
+    }[kind]
+    picture = transforms.ToPILImage()(given)
+
+    assert (picture.mode, picture.size) == ({1: "L", 3: "RGB"}[len(expected)], expected.shape[:0:-1])
+    agree(transforms.PILToTensor()(picture), expected)
+    agree(image, array)
+
+
 LEAVING = {  # transforms, and the numbers of dimensions of what they take: a matrix is a grey image to one alone
     "ToPILImage": (lambda of: of.ToPILImage(), (2, 3)),
     "Normalize": (lambda of: of.Normalize([0.5], [0.25]), (3, 4)),
