@@ -1,5 +1,7 @@
 """Further functions of a matrix, beside those of ``smooth``: each has its slope, too."""
 
+import operator
+
 import torch
 from torch.nn import functional as F
 
@@ -42,6 +44,22 @@ def unpooled(x):
     return F.max_unpool2d(pooled**2, places, (3, 1))
 
 
+ORDER = torch.tensor([[2, 0, 1], [1, 2, 0], [0, 1, 2]])
+INTO = {  # parts of a memory, of three rows and columns
+    "columns": lambda x: (2 * x).t().contiguous().t(),
+    "a later slice": lambda x: torch.stack([x, 2 * x, 3 * x])[1],
+}
+PUT = {  # what is written there, once or several times
+    "scatter_": lambda y, x: y.scatter_(1, ORDER.to(x.device), x * x),
+    "scatter_add_": lambda y, x: y.scatter_add_(0, spots(x), x * x),
+    "index_add_": lambda y, x: y.index_add_(1, spots(x)[0], x * x),
+    "index_copy_": lambda y, x: y.index_copy_(0, ORDER[0, :2].to(x.device), x[1:] ** 2),
+    "index_put_": lambda y, x: y.index_put_((spots(x)[0],), x * x, accumulate=True),
+    "[mask] =": lambda y, x: operator.setitem(y, pattern(x, 2) > 1, 2.0) or y,
+    "[places] =": lambda y, x: operator.setitem(y, (slice(None), ORDER[1].to(x.device)), x * x) or y,
+    "masked_scatter_": lambda y, x: y.masked_scatter_((pattern(x, 2) > 1), x * x),
+    "clamp_": lambda y, x: y.clamp_(0.35, 0.95),
+}
 CHOSEN = {  # places and masks that say where the numbers go
     "index_fill": lambda x: x.index_fill(1, spots(x)[0], 7.0),
     "index_fill by a number": lambda x: torch.ones_like(x).index_fill(1, spots(x)[0], x[1, 2]),
@@ -64,6 +82,11 @@ CHOSEN = {  # places and masks that say where the numbers go
     **{
         f"index_reduce, {kind}": lambda x, kind=kind: x.index_reduce(0, spots(x)[0], x.flip(1) * 1.13, kind)
         for kind in ("prod", "mean", "amax", "amin")
+    },
+    **{
+        f"{name} into {where}": lambda x, make=make, write=write: write(make(x), x)
+        for where, make in INTO.items()
+        for name, write in PUT.items()
     },
     "slice_scatter": lambda x: x.slice_scatter(x[:, :2] ** 2, 1, 1),
     "diagonal_scatter": lambda x: x.diagonal_scatter(x[0] ** 2),

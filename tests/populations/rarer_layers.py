@@ -34,9 +34,9 @@ class Layer:
 
 
 def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What a network of two layers gives at each step, by ``cell``, from states that are not zero."""
+    """What a network of several layers gives at each step, by ``cell``, from states that are not zero."""
     steps = [*x.unbind(1)]
-    for number in (0, 1):
+    for number in range(m.num_layers):
         h, c = (each * (number + 1) * x[:, 0, :1] for each in states(x))
         for turn, step in enumerate(steps):
             h, c = cell(Layer(m, number), m.mode, step, h, c)
@@ -45,7 +45,7 @@ def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 def started(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    h, c = (torch.stack([each, 2 * each]) * x[:, 0, :1] for each in states(x))
+    h, c = (torch.stack([each * n * x[:, 0, :1] for n in range(1, m.num_layers + 1)]) for each in states(x))
     return m(x, (h, c) if m.mode == "LSTM" else h)[0]
 
 
@@ -184,12 +184,12 @@ RARER = {
         for name in ("RNNCell", "GRUCell", "LSTMCell")
     },
     **{
-        f"{name} of two layers": Counterpart(
-            lambda name=name: Shown(getattr(nn, name)(5, 3, 2, batch_first=True), started),
+        f"{name} of three layers": Counterpart(
+            lambda name=name: Shown(getattr(nn, name)(5, 3, 3, batch_first=True), started),
             lambda m, x: through_time(m.module, x),
             (18, 5),
             fixed=True,
-            roundings=256,  # of 18 steps of two layers
+            roundings=256,  # of 18 steps of three layers
         )
         for name in ("RNN", "GRU", "LSTM")
     },
@@ -265,5 +265,5 @@ NO_HALVES = [
     name
     for name in COUNTERPARTS | RARER
     if name.startswith(("AvgPool3d", "MultiMarginLoss", "Transformer", "LPPool", "Cosine", "Pairwise", "LocalR"))
-    or name.endswith(("Cell", "two layers", "with options"))
+    or name.endswith(("Cell", "three layers", "with options"))
 ]

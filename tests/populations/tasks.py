@@ -60,7 +60,11 @@ TASKS = {
         (4,),
     ),
     **{
-        f"{kind}{how}": (lambda kind=kind, options=options: alone(getattr(nn, kind)(3, **options)), nn.MSELoss, (4,))
+        f"{kind}{how}": (
+            lambda kind=kind, options=options: nn.Sequential(nn.Linear(3, 3), alone(getattr(nn, kind)(3, **options))),
+            nn.MSELoss,
+            (4,),
+        )
         for kind in RECURRENT
         for how, options in RECURRING.items()
     },

@@ -41,7 +41,7 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
     dtype = torch.float32 if dtype in HALVES and name in NO_HALVES else dtype
     x, _ = Twin(dtype, part.shape(*size), layout, "fractions", second=KINDS.index(kind) % 2 == 1, grad=True)
     # through recurrent layers cuDNN passes back in training alone
-    trained = training or (name.endswith("of two layers") and x.device.type != "cpu")
+    trained = training or (name.endswith("of three layers") and x.device.type != "cpu")
     module = part.make().to(x).train(trained).requires_grad_(not frozen)
     more, leaves = part.more(x), [x, *(w for w in module.parameters() if w.requires_grad)]
     expected = part.function(module, x, *more)

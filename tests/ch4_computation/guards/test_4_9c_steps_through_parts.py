@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, Twin, agree, among, each, over
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.gradients import weights_for
 from populations.parts import DERIVED_ONCE, MATRIX, PARTS, shares
 from populations.slopes import MORE, SPEAKING
@@ -44,6 +44,43 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
 }
 # What reads memory as it lies is of the layout.
 THROUGH |= {f"the function {name}": (of, POINT) for name, of in (SMOOTH | MORE).items() if "as_strided" not in name}
+
+
+NO_NUMBER = {  # what gives none where it is given none
+    **{f"{name}": lambda x, name=name: getattr(F, name)(x) for name in ("relu", "hardtanh", "elu", "gelu", "softplus")},
+    "clamp": lambda x: x.clamp(-0.5, 1),
+    "clamp of one bound": lambda x: x.clamp(min=0) + x.clamp(max=0),
+    "clamp_": lambda x: (x * 1).clamp_(-0.5, 1),
+    **{f"{name} of rows": lambda x, name=name: getattr(x, name)(1) for name in ("sum", "mean", "amax", "amin", "prod")},
+    **{f"{name} of all": lambda x, name=name: getattr(x, name)() for name in ("max", "min", "sum", "norm")},
+    "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)) + torch.minimum(torch.zeros_like(x), x),
+    **{
+        f"max_pool{n}d": lambda x, n=n: getattr(F, f"max_pool{n}d")(
+            x.reshape(1, 1, *[1] * (n - 1), -1), [*[1] * (n - 1), 3]
+        )
+        for n in (1, 2, 3)
+    },
+    "softmax": lambda x: F.softmax(x, 1),
+    "sign": lambda x: x.sign() + x,
+}
+
+
+@claim("training-runs-on-gpu")
+@over(
+    EVERY_MODE,
+    name=among(*NO_NUMBER),
+    dtype=each(*SINGLE_AND_DOUBLE),
+    layout=among(*WRITABLE),
+    all_of_a_row=among(False, True),
+)
+def test_what_is_no_number_is_none_behind_a_function_there_and_what_is_one_is_as_on_the_cpu(
+    accelerator, name, dtype, layout, all_of_a_row
+):
+    numbers = np.array(MATRIX)
+    numbers[1, slice(None) if all_of_a_row else 1] = np.nan
+    expected = NO_NUMBER[name](torch.tensor(numbers, dtype=torch.float64, device="cpu")).numpy()
+    assert np.isnan(expected).any()
+    agree(NO_NUMBER[name](Twin(dtype, numbers.shape, layout).tensor(numbers)), expected, 64, np.nanmax(np.abs(numbers)))
 
 
 @claim("training-runs-on-gpu")
