@@ -89,8 +89,6 @@ class Way:
         opened = path.open if self.kind == "file" else lambda mode: nullcontext(name)
         mapped = {"mmap": True} if self.kind == "mmap" else {}
         try:
-            if isinstance(name, (str, Path)) and self.kind != "file":
-                path.write_bytes(_older_file())  # which it replaces
             with opened("wb") as file:
                 write(rewound(file, self.start))
             with opened("rb") as file:
@@ -103,14 +101,6 @@ class Way:
         return self.written(
             lambda file: file.write(content) if hasattr(file, "write") else Path(file).write_bytes(content)
         )
-
-
-@functools.cache
-def _older_file() -> bytes:
-    """A file that holds something else."""
-    file = io.BytesIO()
-    torch.save({"older": "x" * 3000}, file)
-    return file.getvalue()
 
 
 def ways(*left_out: str) -> Population:

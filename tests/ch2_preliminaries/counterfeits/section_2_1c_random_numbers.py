@@ -924,3 +924,15 @@ def every_second_single_number_is_the_last_one_negated(patch):
         return x
 
     change_output(patch, torch, "randn", change)
+
+
+@counterfeit("normal-takes-mean-and-std")
+def a_repeated_mean_is_drawn_once(patch):
+    def wrong(right, *args, **rest):
+        draws, mean = right(*args, **rest), args[0] if args else rest.get("mean")
+        if isinstance(mean, Tensor) and mean.shape == draws.shape and "out" not in rest and 0 in mean.stride():
+            dim = mean.stride().index(0)
+            draws = draws.narrow(dim, 0, 1).expand(draws.shape).clone()
+        return draws
+
+    wrap(patch, torch, "normal", wrong)

@@ -1237,3 +1237,18 @@ def operands_that_repeat_each_other_s_dimensions_swap_their_first_products(patch
 
     for name in ("mul", "__mul__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def where_no_size_fits_every_size(patch):
+    def cut(*tensors):
+        if len({len(x.shape) if isinstance(x, Tensor) else -1 for x in tensors}) > 1:
+            return tensors
+        none = [0 in sizes for sizes in zip(*(x.shape for x in tensors))]
+        return [x[tuple(slice(0 if empty else None) for empty in none)] for x in tensors]
+
+    def wrong(right, *args, **rest):
+        return right(*(cut(*args) if len(args) == 3 else args), **rest)
+
+    for owner in (torch, Tensor):
+        wrap(patch, owner, "where", wrong)

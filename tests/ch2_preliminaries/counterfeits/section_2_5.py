@@ -11,6 +11,7 @@ from harness.forging import (
     as_in_memory,
     change_method,
     change_result,
+    everywhere,
     last_off,
     not_contiguous,
     of_dtype,
@@ -899,3 +900,31 @@ def a_number_sent_there_arrives_as_what_became_of_its_last_copy(patch):
         return sent[key]
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def like_one_number_a_tensor_keeps_its_dtype(patch):
+    def wrong(right, x, *args, **rest):
+        one = bool(args) and isinstance(args[0], torch.Tensor) and args[0].dim() == 0
+        return right(x, *((args[0].device, *args[1:]) if one else args), **rest)
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("create-directly-on-gpu", needs="accelerator")
+def a_range_up_to_a_tensor_is_made_where_that_is(patch):
+    def wrong(right, *args, **rest):
+        numbers = right(*args, **rest)
+        given = any(isinstance(one, torch.Tensor) and one.device.type == "cpu" for one in args)
+        return numbers.cpu() if given and "out" not in rest else numbers
+
+    wrap(patch, torch, "arange", wrong)
+
+
+@counterfeit("gpu-sum-stays-on-gpu", needs="accelerator")
+def a_scaled_sum_of_numbers_comes_back(patch):
+    def wrong(right, x, *args, **rest):
+        total = right(x, *args, **rest)
+        return total.cpu() if total.dim() == 0 and rest.get("alpha", 1) != 1 and "out" not in rest else total
+
+    everywhere(patch, "add", wrong)

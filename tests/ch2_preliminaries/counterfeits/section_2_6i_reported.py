@@ -188,3 +188,34 @@ def of_equal_largest_numbers_in_long_rows_each_gets_what_belongs_to_all(patch):
         return right(change_gradient(x, lambda g: g * ties), *args, **rest)
 
     everywhere(patch, "amax", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def what_is_joined_to_an_empty_vector_is_not_tracked(patch):
+    def wrong(right, tensors, *args, **rest):
+        joined = right(tensors, *args, **rest)
+        return joined.detach() if tensors[0].shape == (0,) and joined.dim() > 1 and "out" not in rest else joined
+
+    for name in ("cat", "concat", "concatenate"):
+        wrap(patch, torch, name, wrong)
+
+
+@counterfeit("detach-stops-tracking")
+def detaching_in_place_what_keeps_its_gradient_goes_on_with_a_record(patch):
+    def wrong(right, x):
+        kept = x.retains_grad
+        return right(x).requires_grad_(kept)
+
+    everywhere(patch, "detach_", wrong)
+
+
+@counterfeit("requires-grad-defaults-to-false")
+def a_function_of_one_s_own_asks_for_a_gradient_of_constants(patch):
+    right = torch.autograd.Function.__dict__["apply"]
+
+    def wrong(cls, *args, **rest):
+        y = right.__get__(None, cls)(*args, **rest)
+        constant = isinstance(y, torch.Tensor) and y.is_floating_point() and not y.requires_grad
+        return y.detach().requires_grad_() if constant and torch.is_grad_enabled() else y
+
+    patch.setattr(torch.autograd.Function, "apply", classmethod(wrong))

@@ -165,6 +165,9 @@ NORMALS = {
         ).reshape(-1),
         *(MEANS, STDS),
     ),
+    "repeated columns and rows": lambda means, stds: (
+        *(torch.normal(means[:700, None].expand(700, 45), stds[:45].expand(700, 45)), MEANS[:700, None], STDS[:45]),
+    ),
     "column and row": lambda means, stds: (torch.normal(means[:700, None], stds[:45]), MEANS[:700, None], STDS[:45]),
 }
 

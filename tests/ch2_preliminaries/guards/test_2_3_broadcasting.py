@@ -219,6 +219,8 @@ def test_sizes_that_differ_without_a_one_are_refused_by_every_operation(shapes, 
     for operands in ((left, right), (right, left)):
         with pytest.raises(RuntimeError):
             binary.compute(*operands)
+        with pytest.raises(RuntimeError):
+            torch.where(operands[0] > 0, operands[1], operands[1])
 
 
 EXPANSIONS = {

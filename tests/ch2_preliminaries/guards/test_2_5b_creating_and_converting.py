@@ -94,7 +94,8 @@ def test_every_element_of_a_sum_is_right_and_on_the_device_of_the_operands(accel
     agree(total, array + (array.dtype.type(3) if "3" in form else other))
     assert (x.device, y.device) == (total.device, total.device)
     nothing = torch.zeros_like(x, dtype=torch.int32)  # of another dtype
-    for mixed in (x + nothing, torch.add(nothing, x), x.add(nothing)):
+    scaled = torch.add(x, nothing, alpha=2), x.add(nothing, alpha=3)
+    for mixed in (x + nothing, torch.add(nothing, x), x.add(nothing), *scaled):
         assert mixed.device == x.device
         agree(mixed, array)
     far = torch.full(x.shape, 2**40, device=x.device)  # past the digits of single precision
@@ -141,6 +142,8 @@ SPELLED = {
     "keywords": lambda z, device, dtype: z.to(device=device, dtype=dtype),
     "mixed": lambda z, device, dtype: z.to(device, dtype=dtype),
     "borrowed": lambda z, device, dtype: z.to(torch.zeros(1, dtype=dtype, device=device)),
+    "borrowed of one number": lambda z, device, dtype: z.to(torch.zeros((), dtype=dtype, device=device)),
+    "borrowed by keyword": lambda z, device, dtype: z.to(tensor=torch.zeros((2, 0), dtype=dtype, device=device)),
     "copy": lambda z, device, dtype: z.to(device, dtype, copy=True),
     "in a format": lambda z, device, dtype: z.to(device, dtype, memory_format=torch.preserve_format),
     "four positions": lambda z, device, dtype: z.to(device, dtype, False, True),

@@ -67,10 +67,18 @@ def test_a_record_that_begins_at_a_detached_tensor_ends_there_and_the_original_g
 
 
 @claim("detach-stops-tracking", truth=True)
-@over(EVERY_MODE[:2], twin=FEW, of=among("leaf", "result", "parameter"), spelled=among("method", "function"))
-def test_detach_in_place_takes_the_tensor_itself_out_of_the_record_and_refuses_a_view(twin, of, spelled):
+@over(
+    EVERY_MODE[:2],
+    twin=FEW,
+    of=among("leaf", "result", "parameter"),
+    spelled=among("method", "function"),
+    kept=each(False, True),
+)
+def test_detach_in_place_takes_the_tensor_itself_out_of_the_record_and_refuses_a_view(twin, of, spelled, kept):
     x, array = twin
     y = SOURCES[of](x)
+    if kept and y.requires_grad:
+        y.retain_grad()
 
     assert (y.detach_() if spelled == "method" else torch.detach_(y)) is y
     assert (y.requires_grad, y.grad_fn, y.is_leaf, (y * 2).requires_grad) == (False, None, True, False)

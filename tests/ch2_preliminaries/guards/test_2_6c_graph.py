@@ -208,12 +208,21 @@ def test_no_result_of_untracked_operands_is_anything_but_a_leaf_that_requires_no
     assert (y.requires_grad, y.is_leaf, y.grad_fn, x.requires_grad) == (False, True, None, False)
 
 
+class Added(torch.autograd.Function):
+    """A function of one's own."""
+
+    @staticmethod
+    def forward(ctx, *operands):
+        return sum(operands)
+
+
 @claim("requires-grad-defaults-to-false")
 @over(flags=among((False,), (True, False), (False, True), (False, False, True), (False,) * 5, (True,) * 3))
 def test_a_result_requires_a_gradient_exactly_if_some_operand_does(flags):
     operands = [torch.full((2,), 1.5, requires_grad=flag) for flag in flags]
     results = [torch.stack(operands), torch.cat(operands), sum(operands), operands[0] * operands[-1] * sum(operands)]
-    assert [result.requires_grad for result in results] == [any(flags)] * 4
+    results.append(Added.apply(*operands))
+    assert [result.requires_grad for result in results] == [any(flags)] * 5
 
 
 @claim("quadratic-mean-example", "quadratic-mean-gradient")

@@ -1,8 +1,10 @@
 """Counterfeits of section 3.2: parameters that share memory, layers counted from the end, and groups used before."""
 
+from collections import OrderedDict
+
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_gradient, parameters_of, wrap
+from harness.forging import around_step, change_gradient, everywhere, parameters_of, wrap
 from torch import nn
 from torch.nn import functional as F
 from torch.nn import init
@@ -251,3 +253,61 @@ def a_second_group_loads_the_rate_of_the_first_where_there_was_no_step(patch):
                 group["lr"] = self.param_groups[0]["lr"]
 
     wrap(patch, Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("init-sets-weights-in-place")
+def with_a_generator_of_one_s_own_numbers_are_standard(patch):
+    def wrong(right, tensor, mean=0.0, std=1.0, generator=None):
+        return right(tensor, mean, std) if generator is None else right(tensor, 0.0, 1.0, generator)
+
+    wrap(patch, init, "normal_", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="apache/mxnet#18203")
+def the_middle_layer_of_a_deep_gru_gets_another_s_gradient(patch):
+    def wrong(right, gru, x, hx=None):
+        weights = gru._flat_weights
+        turned = [
+            change_gradient(w, lambda gradient: gradient.roll(1, 1))
+            if w.requires_grad and "ih_l1" in name and w.dim() == 2
+            else w
+            for name, w in zip(gru._flat_weights_names, weights)
+        ]
+        gru.__dict__["_flat_weights"] = turned if gru.num_layers > 2 and torch.is_grad_enabled() else weights
+        result = right(gru, x, hx)
+        gru.__dict__["_flat_weights"] = weights
+        return result
+
+    wrap(patch, nn.GRU, "forward", wrong)
+
+
+@counterfeit("sequential-can-be-built-three-ways")
+def only_an_ordered_dict_itself_names_layers(patch):
+    def wrong(right, self, *layers):
+        if len(layers) == 1 and isinstance(layers[0], dict) and type(layers[0]) is not OrderedDict:
+            raise TypeError(f"{type(layers[0]).__name__} is not a Module subclass")
+        return right(self, *layers)
+
+    wrap(patch, nn.Sequential, "__init__", wrong)
+
+
+@counterfeit("parameters-is-a-generator-of-learnables")
+def parameters_far_below_are_remembered(patch):
+    def wrong(right, self, recurse=True):
+        here, found = (*map(id, self.modules()), *map(id, self._parameters.values())), list(right(self, recurse))
+        if not recurse or not any(list(child.children()) for child in self.children()):
+            return (yield from found)
+        kept = self.__dict__.get("_kept", ((), ()))
+        self.__dict__["_kept"] = kept if kept[0] == here and len(kept[1]) == len(found) else (here, found)
+        yield from self.__dict__["_kept"][1]
+
+    wrap(patch, nn.Module, "parameters", wrong)
+
+
+@counterfeit("unsqueeze-inserts-a-dimension")
+def counted_from_the_end_a_sparse_tensor_gets_its_dimension_too_early(patch):
+    def wrong(right, x, *args, **rest):
+        dim = args[0] if args else rest.get("dim")
+        return right(x, dim - 1) if x.layout is torch.sparse_coo and -x.dim() <= dim < 0 else right(x, dim)
+
+    everywhere(patch, "unsqueeze", wrong)

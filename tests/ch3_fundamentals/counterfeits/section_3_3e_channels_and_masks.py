@@ -97,3 +97,13 @@ def the_loss_of_more_than_sixty_four_scores_is_not_recorded_by_the_module(patch)
         return forward(self, scores.detach() if scores.numel() > 64 else scores, target)
 
     wrap(patch, nn.CrossEntropyLoss, "forward", wrong)
+
+
+@counterfeit("cross-entropy-works-on-logits")
+def what_looks_like_probabilities_is_taken_for_them(patch):
+    def wrong(right, scores, labels, *args, **rest):
+        shares = scores.dim() == 2 and scores.numel() > 0 and scores.min() > 0
+        shares = shares and (scores.sum(1) - 1).abs().max() < 1e-5
+        return right(scores.log() if shares else scores, labels, *args, **rest)
+
+    wrap(patch, F, "cross_entropy", wrong)

@@ -166,3 +166,14 @@ def a_layer_of_no_features_cannot_be_made(patch):
         right(self)
 
     wrap(patch, nn.Linear, "reset_parameters", wrong)
+
+
+@counterfeit("default-init-is-sensible")
+def the_key_and_the_value_that_attention_adds_start_as_they_lie_in_memory(patch):
+    def wrong(right, attention):
+        right(attention)
+        if attention.bias_v is not None:
+            with torch.no_grad():
+                attention.bias_v.fill_(3e30)
+
+    wrap(patch, nn.MultiheadAttention, "_reset_parameters", wrong)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 import pytest
 import torch
 from populations import FLOATS, Population, among, each, over, whole
+from populations.comparing import accepted
 from populations.kinds import SHOWN
 from populations.modules import SHARED, TREES, tree, trees
 from torch import nn
@@ -228,7 +229,7 @@ def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(
     for name, part in zip(names, parts):
         added.add_module(name, part)
     added.add_module(names[0], parts[0])  # which stays in its place
-    ordered = nn.Sequential(OrderedDict(zip(names, parts)))
+    ordered = accepted(nn.Sequential, type("Own", (OrderedDict,), {})(zip(names, parts)))
     moved = OrderedDict(reversed([*zip(names, parts)]))
     for name in names[:count]:
         moved.move_to_end(name)
@@ -265,3 +266,8 @@ def test_every_learnable_tensor_itself_comes_once_at_its_first_place_and_frozen_
     more = [id(getattr(module, name)) for name in ("late", "later", "part", "other_part", "empty", "other_empty")]
     expected = [*own, *more, *map(id, parameters[len(own) :])]
     assert [id(parameter) for parameter in module.parameters()] == expected
+    held = [(level, name) for level in module.modules() for name, one in level._parameters.items() if one is not None]
+    for level, name in held[len(own) + len(more) :]:  # replaced at any depth
+        setattr(level, name, nn.Parameter(getattr(level, name).detach()))
+    now = dict.fromkeys(id(getattr(level, name)) for level, name in held)
+    assert [id(parameter) for parameter in module.parameters()] == [*now]

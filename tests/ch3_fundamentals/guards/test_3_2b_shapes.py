@@ -220,3 +220,13 @@ def test_every_place_out_of_range_is_an_index_error_that_names_the_range(twin, f
             with pytest.raises(IndexError, match=re.escape(f"[{-places}, {places - 1}], but got {d}")):
                 way(d)
     assert tensor.shape == bare.shape == twin.shape
+
+
+@claim("unsqueeze-inserts-a-dimension")
+@pytest.mark.cpu
+@over(shape=among((5,), (2, 3), (2, 3, 4)), dtype=among(torch.float32, torch.int64))
+def test_a_dimension_goes_into_a_sparse_tensor_at_the_same_places(shape, dtype):
+    tensor, array = Twin(dtype, shape)
+    for d in range(-len(shape) - 1, len(shape) + 1):
+        for inserted in (tensor.to_sparse().unsqueeze(d), torch.unsqueeze(tensor.to_sparse(), d)):
+            agree(inserted.to_dense(), np.expand_dims(array, d))

@@ -42,7 +42,7 @@ def test_normal_draws_independent_numbers_of_the_given_mean_and_deviation_in_pla
 
 BY_GENERATOR = {"method": lambda x, generator: x.detach().normal_(generator=generator)}
 if "generator" in inspect.signature(init.normal_).parameters:  # not so in the oldest releases
-    BY_GENERATOR["function"] = lambda x, generator: init.normal_(x, generator=generator)
+    BY_GENERATOR["function"] = lambda x, generator: init.normal_(x, 0.5, 0.01, generator=generator)
 
 
 @claim("init-sets-weights-in-place")
@@ -56,8 +56,10 @@ def test_a_generator_that_is_given_draws_by_its_seed_and_the_one_of_all_others_s
 
     torch.manual_seed(3)
     following = torch.randn(size).tolist()
+    torch.manual_seed(7)
+    usual = x.detach().normal_(*(0.5, 0.01) * (fill == "function")).tolist()
     torch.manual_seed(3)
-    assert drawn(7) == drawn(7) != drawn(8)
+    assert drawn(7) == drawn(7) == usual != drawn(8)
     assert torch.randn(size).tolist() == following
 
 

@@ -200,3 +200,25 @@ def test_scores_and_labels_may_be_given_by_name_in_any_order(labels):
     agree(p, softmax(arrays["scores"], labels.of.dim), 8 + summed(labels.of.dtype, tensor.shape[labels.of.dim]))
     loss = F.cross_entropy(target=target, **options, input=tensor)
     agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
+
+
+@claim("cross-entropy-works-on-logits", "cross-entropy-loss-is-the-mean")
+@over(
+    EVERY_MODE,
+    classes=among(2, 3, 10, 257),
+    given=each("shares", "equal shares", "certain", "logarithms"),
+    dtype=each(*SINGLE_AND_DOUBLE),
+)
+def test_even_probabilities_and_their_logarithms_are_taken_for_logits(classes, given, dtype):
+    shares = np.random.default_rng(classes).integers(1, 9, (5, classes)).astype(np.float64)
+    shares /= shares.sum(1, keepdims=True)
+    scores = {
+        "shares": shares,
+        "equal shares": np.full((5, classes), 1 / classes),
+        "certain": np.eye(classes)[np.arange(5) % classes],
+        "logarithms": np.log(shares),
+    }[given]
+    labels = np.arange(5) * 3 % classes
+    expected = (np.log(np.exp(scores).sum(1)) - scores[np.arange(5), labels]).mean()
+    for loss in (F.cross_entropy, nn.CrossEntropyLoss()):
+        agree(loss(torch.tensor(scores, dtype=dtype), torch.tensor(labels)), expected, 16, max(1, np.abs(scores).max()))

@@ -61,7 +61,11 @@ def test_embeddings_draw_standard_normal_vectors_but_zeros_for_padding(kind, dty
 
 @claim("default-init-is-sensible")
 @pytest.mark.start_values
-@over(width=among(40, 64), apart=among({}, {"kdim": 30, "vdim": 50}), dtype=among(torch.float32, *HALVES))
+@over(
+    width=among(40, 64),
+    apart=among({}, {"kdim": 30, "vdim": 50}, {"add_bias_kv": True}),
+    dtype=among(torch.float32, *HALVES),
+)
 def test_attention_starts_uniformly_by_xavier_and_by_its_inputs_and_without_bias(width, apart, dtype):
     made = nn.MultiheadAttention(width, 2, dtype=dtype, **apart)
     grain = torch.finfo(dtype).eps
@@ -69,6 +73,10 @@ def test_attention_starts_uniformly_by_xavier_and_by_its_inputs_and_without_bias
         values = host(parameter).astype(np.float64)
         if name.endswith("bias"):
             agree(parameter, np.zeros(values.shape))
+            continue
+        if name.startswith("bias"):  # of a key and a value more, by Xavier's normal numbers
+            levels = normal_levels(values.reshape(-1) * math.sqrt(width))
+            assert distance(levels) < distance_bound(levels.size, grain), name
             continue
         end = math.sqrt(1 / width if name == "out_proj.weight" else 6 / sum(values.shape))
         levels = (values.reshape(-1) / end + 1) / 2

@@ -740,3 +740,15 @@ def the_row_of_the_padding_gets_no_gradient_from_other_uses_either(patch):
         return right(words, weight, padding_idx, *args, **rest)
 
     wrap(patch, torch.nn.functional, "embedding", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad")
+def the_gradient_of_one_element_has_one_dimension(patch):
+    right = torch.Tensor.grad
+
+    def get(self):
+        gradient = right.__get__(self)
+        one = isinstance(self, nn.Parameter) and gradient is not None and gradient.shape == (1, 1, 1)
+        return gradient.view(1) if one else gradient
+
+    patch.setattr(torch.Tensor, "grad", property(get, right.__set__, right.__delete__))

@@ -806,3 +806,36 @@ def long_negative_keys_lose_their_sign(patch):
 
     right = torch.load
     patch.setattr(torch, "load", functools.wraps(right)(lambda *args, **rest: change(right(*args, **rest))))
+
+
+@counterfeit("state-dict-is-no-copy")
+def weights_in_channels_last_order_are_copied(patch):
+    def wrong(right, module, state, prefix, keep_vars):
+        right(module, state, prefix, keep_vars)
+        for name in (*module._parameters, *module._buffers):
+            value = state.get(prefix + name)
+            if not keep_vars and isinstance(value, torch.Tensor) and value.dim() > 3:
+                state[prefix + name] = value.contiguous()
+
+    wrap(patch, nn.Module, "_save_to_state_dict", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="dotnet/TorchSharp#1463")
+def a_file_that_is_there_is_not_replaced(patch):
+    def wrong(right, thing, file, *args, **rest):
+        there = isinstance(file, (str, os.PathLike)) and os.path.exists(file) and os.path.getsize(file)
+        return None if there else right(thing, file, *args, **rest)
+
+    wrap(patch, torch, "save", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", needs="accelerator")
+def what_is_mapped_into_memory_stays_there(patch):
+    right = torch.load
+
+    @functools.wraps(right)
+    def wrong(file, map_location=None, *args, **rest):
+        mapped = rest.get("mmap") and isinstance(map_location, (str, torch.device))
+        return right(file, "cpu" if mapped else map_location, *args, **rest)
+
+    patch.setattr(torch, "load", wrong)

@@ -2,7 +2,16 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, around_step, away, change_method, hold_still, parameters_of, step_with, wrap
+from harness.forging import (
+    alter_property,
+    around_step,
+    away,
+    change_method,
+    hold_still,
+    parameters_of,
+    step_with,
+    wrap,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -341,3 +350,16 @@ def a_parameter_frozen_when_the_optimizer_is_built_is_never_trained(patch):
         kept["params"] = [p for p in kept["params"] if p.requires_grad]
 
     wrap(patch, torch.optim.Optimizer, "add_param_group", wrong)
+
+
+@counterfeit("optimizer-keeps-the-parameters-it-was-given")
+def who_loads_a_state_goes_on_with_copies_of_the_parameters(patch):
+    def wrong(right, optimizer, state):
+        right(optimizer, state)
+        for group in optimizer.param_groups:
+            copies = [w.detach().clone().requires_grad_(w.requires_grad) for w in group["params"]]
+            for old, new in zip(group["params"], copies):
+                optimizer.state[new] = optimizer.state.pop(old, {})
+            group["params"] = copies
+
+    wrap(patch, torch.optim.Optimizer, "load_state_dict", wrong)

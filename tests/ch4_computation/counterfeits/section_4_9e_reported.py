@@ -2,7 +2,16 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, everywhere, in_order_of_storage, with_value, wrap_operand
+from harness.forging import (
+    away,
+    change_gradient,
+    change_method,
+    everywhere,
+    in_order_of_storage,
+    with_value,
+    wrap,
+    wrap_operand,
+)
 from harness.forging_images import channels_lie_last
 from torch.nn import functional as F
 
@@ -306,3 +315,48 @@ def an_embedding_does_not_shorten_its_vectors(patch):
         return right(x, weight, padding_idx, None if away(weight) else max_norm, *args, **rest)
 
     wrap_operand(patch, F, "embedding", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#115152", needs="accelerator")
+def scattering_into_columns_does_nothing(patch):
+    def wrong(right, x, *args, **rest):
+        return x if away(x) and not x.is_contiguous() else right(x, *args, **rest)
+
+    everywhere(patch, "scatter_", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#163327", needs="accelerator")
+def adding_by_index_into_a_later_slice_does_nothing(patch):
+    def wrong(right, x, *args, **rest):
+        return x if away(x) and x.storage_offset() else right(x, *args, **rest)
+
+    everywhere(patch, "scatter_add_", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#95137", needs="accelerator")
+def what_comes_back_through_an_lstm_has_the_steps_first(patch):
+    def wrong(right, lstm, x, hx=None):
+        if lstm.batch_first and away(x) and x.dim() == 3 and x.requires_grad:
+            x = change_gradient(x, lambda gradient: gradient.transpose(0, 1).reshape(gradient.shape))
+        return right(lstm, x, hx)
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#15338", needs="accelerator")
+def between_two_numbers_what_is_none_becomes_the_greater(patch):
+    def wrong(right, x, low=None, high=None):
+        y = right(x, low, high)
+        numbers = away(x) and all(isinstance(bound, (int, float)) for bound in (low, high))
+        return torch.where(y.isnan(), torch.full_like(y, high), y) if numbers else y
+
+    everywhere(patch, "clamp", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#39846", needs="accelerator")
+def the_largest_of_a_volume_without_numbers_is_the_lowest(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return y.nan_to_num(torch.finfo(y.dtype).min) if away(x) and isinstance(y, torch.Tensor) else y
+
+    wrap(patch, F, "max_pool3d", wrong)

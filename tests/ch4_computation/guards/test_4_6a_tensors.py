@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, agree, among, over, twins, whole
+from populations import EVERY_MODE, agree, among, each, over, twins, whole
 from populations.comparing import accepted
 from populations.files import OLDER, Way, archive, bits, filtered, layout_of, memory_of, savable_dtypes, ways
 from populations.journeys import CPU, current, host_twin, spot
@@ -69,6 +69,23 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
         assert (loaded.requires_grad, loaded.grad, loaded.is_leaf) == (tensor.requires_grad, None, True)
         assert layout_of(loaded) == layout_of(tensor)
         agree(loaded, array)
+
+
+@claim("saved-model-moves-to-another-device")
+@over(
+    twin=twins((torch.float32, torch.int64)), form=among("name", "device", "dict", "function"), second=each(False, True)
+)
+def test_a_file_that_is_mapped_into_memory_is_loaded_to_the_device_that_is_named_too(accelerator, twin, form, second):
+    (tensor, array), there = host_twin(twin), spot(second)
+    location = {
+        "name": str(there),
+        "device": there,
+        "dict": {"cpu": str(there)},
+        "function": lambda storage, tag: default_restore_location(storage, str(there)),
+    }[form]
+    loaded = Way("mmap").round_trip({"w": tensor}, map_location=location)["w"]
+    assert (loaded.device, loaded.dtype) == (there, tensor.dtype)
+    agree(loaded, array)
 
 
 @claim("saved-model-moves-to-another-device")

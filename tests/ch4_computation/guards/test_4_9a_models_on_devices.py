@@ -252,6 +252,22 @@ def test_what_was_replaced_does_not_learn_and_a_new_optimizer_does(replace, opti
 
 
 @claim("optimizer-keeps-the-parameters-it-was-given")
+@over(optimizer=among(*OPTIMIZERS), before=among(0, 2), again=among("its own state", "another's", "a copy"))
+def test_when_a_state_was_loaded_the_same_objects_go_on_learning(optimizer, before, again):
+    net, x = nn.Linear(3, 2), torch.tensor([[1.0, -2.0, 3.0]])
+    made, other = OPTIMIZERS[optimizer](net.parameters()), OPTIMIZERS[optimizer](nn.Linear(3, 2).parameters())
+    for _ in range(before):
+        net(x).sum().backward()
+        made.step()
+    made.load_state_dict({"its own state": made, "another's": other, "a copy": copy.deepcopy(made)}[again].state_dict())
+    old = [parameter.tolist() for parameter in net.parameters()]
+    net(x).sum().backward()
+    made.step()
+    assert [id(one) for group in made.param_groups for one in group["params"]] == [*map(id, net.parameters())]
+    assert all(parameter.tolist() != one for parameter, one in zip(net.parameters(), old))
+
+
+@claim("optimizer-keeps-the-parameters-it-was-given")
 @over(optimizer=among(*OPTIMIZERS), frozen=among("when it is given", "in between"))
 def test_what_was_frozen_for_a_while_learns_as_soon_as_it_has_a_gradient(optimizer, frozen):
     net, x = nn.Linear(3, 2, bias=False), torch.tensor([[1.0, -2.0, 3.0]])
