@@ -80,8 +80,8 @@ def unsuitable(config: pytest.Config) -> Iterator[str]:
 
 def put_right() -> None:
     """Set what a torch that was just imported has by itself. Raises pytest.UsageError where it cannot be imported."""
-    # NumPy's products in one thread, which is read when NumPy is imported, as torch does: where all cores are busy, one
-    # product in two threads took seconds.
+    # NumPy reads this when it is imported, which importing torch does: one thread for its products. Where all cores are
+    # busy, one product in two threads took seconds.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import torch

@@ -202,7 +202,7 @@ RARER = {
         )
         for mode in ("sum", "mean", "max")
     },
-    "EmbeddingBag, weighed": Counterpart(
+    "EmbeddingBag, weighted": Counterpart(
         lambda: Shown(
             nn.EmbeddingBag(4, 5, mode="sum"), lambda m, x: x + m(bags(x), per_sample_weights=x[:, :3].contiguous())
         ),
@@ -253,7 +253,7 @@ RARER = {
     # of a dozen steps, two of which divide by a deviation
     "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
 }
-LATE = ("ChannelShuffle", "EmbeddingBag, weighed")
+LATE = ("ChannelShuffle", "EmbeddingBag, weighted")
 # Those that this torch has, with a derivative.
 RARER = {
     name: layer

@@ -145,7 +145,6 @@ READ = {  # ways to read the one element of a tensor as a number
     "tolist": lambda x: x.tolist()[0],
     "float": float,
     "format": lambda x: float(f"{x.view(()):.1f}"),
-    "str": lambda x: float(str(x).split("[")[1].split("]")[0]),
     "cpu": lambda x: x.cpu().numpy()[0],
     "clone": lambda x: x.clone().item(),
     "sum": lambda x: x.sum().item(),
@@ -160,7 +159,7 @@ WRITTEN = {  # and to write one into it
     "another tensor of its storage": lambda x, number: x.new_empty(0).set_(x.detach()).fill_(number),
     "new memory": lambda x, number: setattr(x, "data", torch.full((1,), number, dtype=x.dtype, device=x.device)),
     "an output": lambda x, number: torch.add(torch.full_like(x, number), 0, out=x),
-    "a step": lambda x, number: torch._foreach_mul_([x.fill_(1)], number),
+    "several at once": lambda x, number: torch._foreach_add_([x, x.clone()], [x * -1 + number, x]),
     "an array": lambda x, number: x.numpy().fill(number) if x.device.type == "cpu" else x.fill_(number),
 }
 

@@ -143,7 +143,6 @@ SPELLED = {
     "mixed": lambda z, device, dtype: z.to(device, dtype=dtype),
     "borrowed": lambda z, device, dtype: z.to(torch.zeros(1, dtype=dtype, device=device)),
     "borrowed of one number": lambda z, device, dtype: z.to(torch.zeros((), dtype=dtype, device=device)),
-    "borrowed by keyword": lambda z, device, dtype: z.to(tensor=torch.zeros((2, 0), dtype=dtype, device=device)),
     "copy": lambda z, device, dtype: z.to(device, dtype, copy=True),
     "in a format": lambda z, device, dtype: z.to(device, dtype, memory_format=torch.preserve_format),
     "four positions": lambda z, device, dtype: z.to(device, dtype, False, True),

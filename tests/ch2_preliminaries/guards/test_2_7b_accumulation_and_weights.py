@@ -286,7 +286,7 @@ def test_a_write_through_a_shared_array_is_not_found_and_changes_the_gradient(si
 
 @claim("in-place-write-spoils-backward", truth=True)
 @over(recipe=among(*(Recipe(name, (("lr", 0.5),), way) for name in RULES for way in WAYS)))
-def test_a_fused_step_is_not_found_and_changes_the_gradient_and_any_other_is(recipe):
+def test_a_fused_step_is_not_noticed_and_changes_the_gradient_and_any_other_step_is_an_error(recipe):
     w = torch.ones(3, requires_grad=True)
     optimizer, loss = recipe.new([w]), (w * w).sum()
     w.grad = torch.ones(3)

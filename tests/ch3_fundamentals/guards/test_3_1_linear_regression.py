@@ -40,12 +40,19 @@ def test_no_number_of_features_up_to_1040_is_an_exception(dtype):
         rows = [nn.functional.linear(features.view(-1, 2)[:n], weight[:, :2], bias).cpu() for n in range(1, 70)]
         sums = x.reshape(-1, 2) @ w[:2] + (0 if bias is None else w[0])
         agree(torch.cat(rows)[:, 0], np.concatenate([sums[:n] for n in range(1, 70)]))
-    for n in (10_007, 70_001):  # one example of very many features
-        many = x[np.arange(n) % 2080], w[np.arange(n) % 1040]
-        agree(nn.functional.linear(*(torch.tensor(one[None], dtype=dtype) for one in many))[0], [many[0] @ many[1]])
     # complex numbers may be marked as conjugated, others not
     agree(nn.functional.linear(features.view(2, -1).conj(), weight), (x.conj().reshape(2, -1) @ w)[:, None])
     agree(nn.functional.linear(features.view(2, -1), weight.conj()), (x.reshape(2, -1) @ w.conj())[:, None])
+
+
+@claim("linear-model-is-weighted-sum")
+@over(features=among(10_007, 70_001), dtype=among(*SINGLE_AND_DOUBLE, torch.complex64))
+def test_one_example_may_have_very_many_features(features, dtype):
+    x, w = (np.arange(features) % number - 2.0 for number in (7, 5))  # all sums are below 2 ** 24
+    layer = nn.Linear(features, 1, bias=False, dtype=dtype)
+    layer.weight.data.copy_(torch.tensor(w))
+    for one in (torch.tensor(x, dtype=dtype), torch.tensor(x[None], dtype=dtype)):
+        agree(layer(one), np.full((*one.shape[:-1], 1), x @ w))
 
 
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes", "regression-outputs-are-continuous")

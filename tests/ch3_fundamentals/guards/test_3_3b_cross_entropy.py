@@ -209,14 +209,14 @@ def test_scores_and_labels_may_be_given_by_name_in_any_order(labels):
     given=each("shares", "equal shares", "certain", "logarithms"),
     dtype=each(*SINGLE_AND_DOUBLE),
 )
-def test_even_probabilities_and_their_logarithms_are_taken_for_logits(classes, given, dtype):
+def test_probabilities_too_and_multiples_of_their_logarithms_are_taken_for_logits(classes, given, dtype):
     shares = np.random.default_rng(classes).integers(1, 9, (5, classes)).astype(np.float64)
     shares /= shares.sum(1, keepdims=True)
     scores = {
         "shares": shares,
         "equal shares": np.full((5, classes), 1 / classes),
         "certain": np.eye(classes)[np.arange(5) % classes],
-        "logarithms": np.log(shares),
+        "logarithms": 2 * np.log(shares),
     }[given]
     labels = np.arange(5) * 3 % classes
     expected = (np.log(np.exp(scores).sum(1)) - scores[np.arange(5), labels]).mean()

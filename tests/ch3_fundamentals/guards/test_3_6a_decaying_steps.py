@@ -37,7 +37,7 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
 
 @claim("weight-decay-decays-bias-by-default", "step-updates-parameters")
 @over(recipe=among(*FURTHER_RECIPES))
-def test_each_of_thirty_steps_of_the_other_optimizers_follows_the_published_rule_too(recipe):
+def test_thirty_steps_of_six_more_optimizers_follow_the_published_rule_too(recipe):
     both = recipe.on([Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (), seed=2)])
     for steps in (5, 25):
         for _ in range(steps):

@@ -66,7 +66,7 @@ def test_embeddings_draw_standard_normal_vectors_but_zeros_for_padding(kind, dty
     apart=among({}, {"kdim": 30, "vdim": 50}, {"add_bias_kv": True}),
     dtype=among(torch.float32, *HALVES),
 )
-def test_attention_starts_uniformly_by_xavier_and_by_its_inputs_and_without_bias(width, apart, dtype):
+def test_attention_starts_by_xavier_and_by_its_inputs_and_with_biases_of_zero(width, apart, dtype):
     made = nn.MultiheadAttention(width, 2, dtype=dtype, **apart)
     grain = torch.finfo(dtype).eps
     for name, parameter in made.named_parameters():
@@ -74,7 +74,7 @@ def test_attention_starts_uniformly_by_xavier_and_by_its_inputs_and_without_bias
         if name.endswith("bias"):
             agree(parameter, np.zeros(values.shape))
             continue
-        if name.startswith("bias"):  # of a key and a value more, by Xavier's normal numbers
+        if name.startswith("bias"):  # bias_k and bias_v, an extra key and value: normal numbers by Xavier
             levels = normal_levels(values.reshape(-1) * math.sqrt(width))
             assert distance(levels) < distance_bound(levels.size, grain), name
             continue

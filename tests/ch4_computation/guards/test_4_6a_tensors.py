@@ -75,7 +75,7 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
 @over(
     twin=twins((torch.float32, torch.int64)), form=among("name", "device", "dict", "function"), second=each(False, True)
 )
-def test_a_file_that_is_mapped_into_memory_is_loaded_to_the_device_that_is_named_too(accelerator, twin, form, second):
+def test_a_file_mapped_into_memory_is_loaded_to_the_named_device_too(accelerator, twin, form, second):
     (tensor, array), there = host_twin(twin), spot(second)
     location = {
         "name": str(there),

@@ -62,7 +62,7 @@ def standard(x, axis):
     return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1)
 
 
-# What each makes of rows of two features in training; new batch norms have running statistics of 0 and 1.
+# What each makes of rows of two features; new batch norms have running statistics of 0 and 1.
 NORMS = {
     "BatchNorm1d": (lambda: nn.BatchNorm1d(2, eps=1), lambda x: standard(x, 0)),
     "BatchNorm1d in evaluation": (lambda: nn.BatchNorm1d(2, eps=1).eval(), lambda x: x / np.sqrt(2)),
@@ -74,7 +74,7 @@ NORMS = {
 @claim("training-runs-on-gpu")
 @over(name=each(*NORMS), examples=among(131_072, 131_073), second=among(False, True))
 def test_a_normalisation_takes_as_many_examples_as_there_are(accelerator, name, examples, second):
-    """Whole numbers that sum up to next to nothing. GPUs' libraries once refused 2^17 examples (pytorch#16998)."""
+    """Whole numbers that sum up to next to nothing. GPUs' libraries refused 2^17 to a batch norm (pytorch#16998)."""
     (make, expected), x = NORMS[name], np.resize([3.0, -1, -2], (examples, 1)) * [1, 2]
     result = accepted(make().to(spot(second)), torch.from_numpy(x).float().to(spot(second)))
     agree(result, expected(x), 64, 8)
