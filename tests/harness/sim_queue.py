@@ -36,6 +36,7 @@ class Queue:
         """Copy later, between two CPU tensors, one of which lies over sim's memory."""
         source = source.clone() if from_device else source  # the queue is in order, so sim's own values are these
         fill_with_rubbish(target)
+        target = target.detach()  # the memory alone: until the copy is done, autograd may have recorded the tensor
         self.copies.append((target.untyped_storage().data_ptr(), lambda: target.copy_(source)))
 
     def before(self, tensors: list[torch.Tensor]) -> None:
