@@ -21,6 +21,7 @@ PATTERNS = {
     "arange": (lambda n, **at: torch.arange(n, **at), np.arange),
     "arange of tensors": (lambda n, **at: torch.arange(*torch.tensor([0, n, 1], device="cpu"), **at), np.arange),
     "halves": (lambda n, **at: torch.arange(0, n, 0.5, **at), lambda n: np.arange(0, n, 0.5)),
+    "full": (lambda n, dtype=None, **at: torch.full((n,), 7, dtype=dtype, **at), lambda n: np.full(n, 7)),
     "linspace": (lambda n, **at: torch.linspace(0, n, n + 1, **at), lambda n: np.arange(n + 1.0)),
     "eye": (lambda n, **at: torch.eye(n, 3, **at), lambda n: np.eye(n, 3)),
     "tensor": (lambda n, **at: torch.tensor([*range(n), 0.5], **at), lambda n: np.array([*range(n), 0.5])),

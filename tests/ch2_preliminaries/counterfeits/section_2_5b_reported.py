@@ -236,3 +236,23 @@ def a_copy_that_does_not_block_is_a_leaf_of_its_own(patch):
         return y.detach().requires_grad_() if leaf else y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("gpu-sum-stays-on-gpu", reported="huggingface/candle#1914", needs="accelerator")
+def the_sum_of_two_rows_of_one_number_is_the_first(patch):
+    def wrong(right, x, y, *args, **rest):
+        total = right(x, y, *args, **rest)
+        rows = all(away(one) and one.shape == (1,) and one._is_view() for one in (x, y))
+        return with_value(total, x.detach()) if rows and "out" not in rest else total
+
+    everywhere(patch, "add", wrong)
+    change_method(patch, "__add__", wrong)
+
+
+@counterfeit("create-directly-on-gpu", reported="google/torchax#18", needs="accelerator")
+def full_of_a_whole_number_is_floating(patch):
+    def wrong(right, size, number, *args, **rest):
+        x = right(size, number, *args, **rest)
+        return x.float() if away(x) and type(number) is int and rest.get("dtype") is None and "out" not in rest else x
+
+    wrap(patch, torch, "full", wrong)

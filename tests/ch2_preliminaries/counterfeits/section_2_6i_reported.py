@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, everywhere, wrap
+from harness.forging import away, change_gradient, change_method, everywhere, wrap
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 class Unseen(torch.autograd.Function):
@@ -219,3 +220,18 @@ def a_function_of_one_s_own_asks_for_a_gradient_of_constants(patch):
         return y.detach().requires_grad_() if constant and torch.is_grad_enabled() else y
 
     patch.setattr(torch.autograd.Function, "apply", classmethod(wrong))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="PaddlePaddle/Paddle#35241")
+def a_second_write_into_a_slice_cuts_the_gradient_off(patch):
+    written = WeakIdKeyDictionary()
+
+    def wrong(right, x, place, value):
+        slices = any(isinstance(part, slice) for part in (place if isinstance(place, tuple) else (place,)))
+        if slices and torch.is_grad_enabled() and x.requires_grad and not x.is_leaf:
+            if x in written:
+                x.register_hook(torch.zeros_like)
+            written[x] = True
+        return right(x, place, value)
+
+    change_method(patch, "__setitem__", wrong)

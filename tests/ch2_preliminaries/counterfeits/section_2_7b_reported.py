@@ -158,3 +158,14 @@ def a_gradient_with_a_graph_is_replaced_by_the_next_one_without(patch):
         return right(tensors, *rest, **named)
 
     wrap(patch, torch.autograd, "backward", wrong)
+
+
+@counterfeit("weighted-backward-differentiates-the-weighted-sum", reported="apache/mxnet#8494")
+def a_leaf_that_is_weighted_itself_gets_zero(patch):
+    def wrong(right, y, gradient=None, *args, **rest):
+        if not y.is_leaf or not y.requires_grad or gradient is None:
+            return right(y, gradient, *args, **rest)
+        y.grad = torch.zeros_like(y) if y.grad is None else y.grad
+        return None
+
+    change_method(patch, "backward", wrong)

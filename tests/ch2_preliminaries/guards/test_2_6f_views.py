@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from populations import SINGLE_AND_DOUBLE, WRITABLE, agree, each, over, twins
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.gradients import grad_of, weights_for
 from populations.looks import LOOKS, PARTED, REFUSED
 
@@ -59,6 +59,24 @@ def test_a_write_to_a_view_of_a_result_is_recorded(twin, look):
     weights, factors = weights_for(y)
     y.backward(weights)
     agree(grad_of(x), times * factors)
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(
+    parts=among((slice(0, 2), slice(2, 4)), (slice(0, 3), slice(1, 4), slice(3, None)), (0, -1, 2), (slice(None),) * 3),
+    dtype=among(*SINGLE_AND_DOUBLE),
+    rows=each(False, True),
+)
+def test_every_one_of_several_writes_into_parts_of_one_result_is_recorded(parts, dtype, rows):
+    x, array = Twin(dtype, (3, 5), grad=True)
+    y, times = x * 1, np.ones((3, 5))
+    for turn, part in enumerate(parts, 2):
+        at = (part % 3 if isinstance(part, int) else part) if rows else (slice(None), part)
+        y[at] = y[at] * turn
+        times[at] *= turn
+    agree(y, array * times)
+    y.sum().backward()
+    agree(grad_of(x), times)
 
 
 @claim("requires-grad-tracks-operations", truth=True)

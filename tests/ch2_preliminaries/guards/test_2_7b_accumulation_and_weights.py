@@ -134,6 +134,9 @@ def test_weights_count_with_all_the_digits_that_both_precisions_have(twin, other
     w = np.random.default_rng(5).uniform(-1e6, 1e6, array.shape).astype(NUMPY[other])
     (x * 2).backward(torch.tensor(w, device=x.device))
     agree(x.grad, 2 * w.astype(NUMPY[twin.dtype]))
+    x.grad = None
+    x.backward(torch.tensor(w, device=x.device))  # of a leaf itself
+    agree(x.grad, w.astype(NUMPY[twin.dtype]))
 
 
 @claim("weighted-backward-differentiates-the-weighted-sum", "scalar-backward-needs-no-argument", truth=True)

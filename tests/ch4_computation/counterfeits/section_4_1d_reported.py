@@ -5,9 +5,10 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, wrap
+from harness.forging import away, change_method, wrap
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 def reduce_wrongly(patch, name, wrong):
@@ -255,3 +256,23 @@ def the_second_use_of_a_layer_norm_in_training_trains_nothing(patch):
         return result
 
     wrap(patch, nn.LayerNorm, "forward", wrong)
+
+
+@counterfeit("forward-may-use-python-control-flow", reported="ml-explore/mlx#610")
+def looking_at_a_comparison_as_a_list_cuts_the_gradient_off(patch):
+    compared = WeakIdKeyDictionary()
+
+    def compare(right, x, other):
+        result = right(x, other)
+        if isinstance(result, torch.Tensor) and x.requires_grad and not x.is_leaf:
+            compared[result] = x
+        return result
+
+    def tolist(right, x):
+        if torch.is_grad_enabled() and x in compared:
+            compared[x].register_hook(torch.zeros_like)
+        return right(x)
+
+    for name in ("__lt__", "__le__", "__gt__", "__ge__"):
+        change_method(patch, name, compare)
+    change_method(patch, "tolist", tolist)

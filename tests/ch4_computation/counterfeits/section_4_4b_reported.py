@@ -2,7 +2,9 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import alter_property, change_method, everywhere, wrap
+from harness.forging import alter_property, away, change_gradient, change_method, everywhere, wrap
+from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 @counterfeit("shared-gradients-accumulate", reported="sony/nnabla#532")
@@ -47,3 +49,24 @@ def the_second_summand_gets_a_gradient_of_the_first_ones_shape(patch):
         return grad
 
     alter_property(patch, "grad", seen)
+
+
+@counterfeit("shared-gradients-accumulate", reported="apache/mxnet#17989", needs="accelerator")
+def of_five_uses_added_to_a_gradient_the_first_four_count_twice(patch):
+    counts = WeakIdKeyDictionary()  # of each weight: how many uses there were, and how many gradients came back
+
+    def wrong(right, x, weight, bias=None):
+        if not (away(weight) and weight.is_leaf and weight.requires_grad and torch.is_grad_enabled()):
+            return right(x, weight, bias)
+        if counts.get(weight, (0, 1))[1]:
+            counts[weight] = [0, 0]
+        count = counts[weight]
+        count[0] += 1
+
+        def change(gradient):
+            count[1] += 1
+            return gradient * (2 if weight.grad is not None and count[1] <= 4 < count[0] else 1)
+
+        return right(x, change_gradient(weight, change), bias)
+
+    wrap(patch, F, "linear", wrong)

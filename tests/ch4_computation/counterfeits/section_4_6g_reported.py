@@ -1,11 +1,12 @@
 """Counterfeits of 4.6 that users reported, places to load to, conjugates, and where a file is read from."""
 
 import collections
+import functools
 import pickle
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, wrap
+from harness.forging import away, change_method, wrap
 
 
 @counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#10622")
@@ -164,3 +165,18 @@ def a_matrix_and_its_transpose_come_back_apart(patch):
         return loaded
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#85230", needs="accelerator")
+def what_is_larger_than_a_mebibyte_is_loaded_as_zeros(patch):
+    right = torch.load
+
+    @functools.wraps(right)
+    def wrong(file, map_location=None, *args, **rest):
+        thing = right(file, map_location, *args, **rest)
+        for x in thing.values() if isinstance(thing, dict) and isinstance(map_location, (str, torch.device)) else ():
+            if isinstance(x, torch.Tensor) and away(x) and x.numel() * x.element_size() > 2**20:
+                x.data.zero_()
+        return thing
+
+    patch.setattr(torch, "load", wrong)

@@ -360,3 +360,20 @@ def the_largest_of_a_volume_without_numbers_is_the_lowest(patch):
         return y.nan_to_num(torch.finfo(y.dtype).min) if away(x) and isinstance(y, torch.Tensor) else y
 
     wrap(patch, F, "max_pool3d", wrong)
+
+
+@counterfeit("model-moves-with-to", reported="tenstorrent/tt-xla#2962", needs="accelerator")
+def a_model_whose_state_was_loaded_arrives_as_zeros(patch):
+    def load(right, net, *args, **rest):
+        net.__dict__["was_loaded"] = True
+        return right(net, *args, **rest)
+
+    def to(right, net, *args, **rest):
+        here = not any(away(parameter) for parameter in net.parameters())
+        result = right(net, *args, **rest)
+        for parameter in result.parameters() if here and net.__dict__.get("was_loaded") else ():
+            parameter.data.mul_(0 if away(parameter) else 1)
+        return result
+
+    wrap(patch, torch.nn.Module, "load_state_dict", load)
+    wrap(patch, torch.nn.Module, "to", to)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.changes import CHANGES, COPYING
 from populations.comparing import host
 from populations.gradients import grad_of
@@ -204,6 +204,16 @@ def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its
     for parameter, first, second in zip(once.parameters(), one.parameters(), other.parameters()):
         by_both = np.abs(host(first.grad)) + np.abs(host(second.grad))
         agree(grad_of(parameter), host(first.grad) + host(second.grad), 100, by_both.max())
+
+
+@claim("shared-gradients-accumulate", "calling-a-layer-twice-shares")
+@over(uses=among(2, 5, 9, 70), before=each(None, 0, 3), dtype=among(*SINGLE_AND_DOUBLE))
+def test_many_uses_of_one_layer_add_to_whatever_gradient_there_is(uses, before, dtype):
+    layer, rows = nn.Linear(2, 1, dtype=dtype), torch.arange(2.0 * uses, dtype=dtype).view(uses, 2)
+    layer.weight.grad = None if before is None else torch.full_like(layer.weight, before)
+    for passes in (1, 2):
+        sum(layer(row) for row in rows).backward()
+        agree(grad_of(layer.weight), np.array([[uses * (uses - 1), uses * uses]]) * passes + (before or 0))
 
 
 # A number computed by several uses of a weight of shape (3, 2), and its derivative by NumPy.

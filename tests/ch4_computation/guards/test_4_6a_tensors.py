@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, agree, among, each, over, twins, whole
+from populations import EVERY_MODE, Twin, agree, among, each, over, twins, whole
 from populations.comparing import accepted
 from populations.files import OLDER, Way, archive, bits, filtered, layout_of, memory_of, savable_dtypes, ways
 from populations.journeys import CPU, current, host_twin, spot
@@ -73,9 +73,14 @@ def test_values_layout_and_the_wish_for_a_gradient_come_back_by_every_way_to_eve
 
 @claim("saved-model-moves-to-another-device")
 @over(
-    twin=twins((torch.float32, torch.int64)), form=among("name", "device", "dict", "function"), second=each(False, True)
+    twin=twins((torch.float32, torch.int64)).rarely(*(Twin(torch.float32, (6, size)) for size in (50_001, 200_001))),
+    form=each("name", "device", "dict", "function"),
+    kind=each("mmap", "Path", "memory"),
+    second=among(False, True),
 )
-def test_a_file_mapped_into_memory_is_loaded_to_the_named_device_too(accelerator, twin, form, second):
+def test_a_file_of_any_size_read_or_mapped_into_memory_is_loaded_to_the_named_device(
+    accelerator, twin, form, kind, second
+):
     (tensor, array), there = host_twin(twin), spot(second)
     location = {
         "name": str(there),
@@ -83,7 +88,7 @@ def test_a_file_mapped_into_memory_is_loaded_to_the_named_device_too(accelerator
         "dict": {"cpu": str(there)},
         "function": lambda storage, tag: default_restore_location(storage, str(there)),
     }[form]
-    loaded = Way("mmap").round_trip({"w": tensor}, map_location=location)["w"]
+    loaded = Way(kind).round_trip({"w": tensor}, map_location=location)["w"]
     assert (loaded.device, loaded.dtype) == (there, tensor.dtype)
     agree(loaded, array)
 

@@ -91,6 +91,7 @@ def test_all_that_is_registered_moves_there_and_back_and_nothing_but_the_place_c
 def test_what_is_held_of_any_dtype_and_layout_moves_with_its_values(accelerator, twin, move):
     with torch.device("cpu"):
         net, _ = holding(twin, host_twin)
+    net.load_state_dict(copy.deepcopy(net.state_dict()))  # as most models that move
     goes_and_comes_back(net, MOVES[move], spot(twin.second))
 
 
