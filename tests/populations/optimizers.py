@@ -246,14 +246,14 @@ DIFFERENTIABLE = tuple(
 )
 
 
-# Six more of torch's optimizers, by loop and by lists, in both dtypes in which a wrong step shows best.
+# Six more of torch's optimizers, by loop and by lists, every option in a full precision and in a half one by each.
 FURTHER_RECIPES = tuple(
-    Recipe(name, tuple(options.items()), WAYS[1:3][number], SINGLE_AND_DOUBLE[at ^ number])
+    Recipe(name, tuple(options.items()), WAYS[1:3][number % 2], (*SINGLE_AND_DOUBLE, *HALVES)[number ^ at % 2])
     for name in FURTHER
     for at, options in enumerate(FURTHER_OPTIONS[name])
-    for number in (0, 1)
+    for number in range(4)
     if options.keys() <= inspect.signature(getattr(torch.optim, name)).parameters.keys()
-    and ((name, number) != ("ASGD", 1) or RELEASE >= (2, 7))  # lists raised the step alone to alpha, not all of it
+    and ((name, number % 2) != ("ASGD", 1) or RELEASE >= (2, 7))  # lists raised the step alone to alpha, not all of it
 )
 
 

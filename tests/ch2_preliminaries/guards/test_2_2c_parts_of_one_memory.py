@@ -41,6 +41,7 @@ OVERLAPPING = {  # parts that show some elements several times; to be read alone
     "windows in steps of two": lambda x: [overlapping(x[:, n], 2) for n in range(4)],
     "one row again and again": lambda x: [overlapping(x[n], 0) for n in range(4)],
 }
+ALL_CUTS = CUTS | OVERLAPPING
 MADE = {
     "clone": lambda x: x.clone(),
     "torch.clone": lambda x: torch.clone(x),
@@ -70,16 +71,19 @@ MADE = {
 }
 
 
-MEMORIES = {  # of the numbers 1 to 6, and a path where nothing is yet
+MEMORIES = {  # of an array of six numbers, and a path where nothing is yet
     "of its own": lambda array, path: torch.tensor(array),
     "of an array": lambda array, path: torch.from_numpy(array),
-    "of bytes": lambda array, path: torch.frombuffer(bytearray(array), dtype=torch.float32),
+    "of bytes": lambda array, path: torch.frombuffer(bytearray(array), dtype=torch.from_numpy(array).dtype),
     "by DLPack": lambda array, path: torch.from_dlpack(array),
     "shared with processes": lambda array, path: torch.tensor(array).share_memory_(),
-    "of a file": lambda array, path: torch.from_file(str(path), shared=True, size=6).copy_(torch.tensor(array)),
+    "of a file": lambda array, path: torch.from_file(
+        str(path), shared=True, size=6, dtype=torch.from_numpy(array).dtype
+    ).copy_(torch.tensor(array)),
     "unpickled": lambda array, path: pickle.loads(pickle.dumps(torch.tensor(array))),
-    "of a storage": lambda array, path: torch.empty(0).set_(torch.tensor(array).untyped_storage()),
+    "of a storage": lambda array, path: torch.tensor(array[:0]).set_(torch.tensor(array).untyped_storage()),
 }
+NUMBERS = ("float32", "float64", "int64", "complex64")
 VIEWS = {
     "view": lambda x: x.view(2, 3),
     "view_as": lambda x: x.view_as(x),
@@ -100,19 +104,16 @@ VIEWS = {
 
 @claim("view-shares-data")
 @pytest.mark.cpu
-@over(EVERY_MODE, memory=each(*MEMORIES), view=each(*VIEWS))
-def test_a_view_shares_whatever_memory_it_views(memory, view):
+@over(EVERY_MODE, memory=each(*MEMORIES), view=each(*VIEWS), numbers=among(*NUMBERS))
+def test_a_view_shares_whatever_memory_it_views(memory, view, numbers):
     with tempfile.TemporaryDirectory() as folder:
-        x = MEMORIES[memory](np.arange(1, 7, dtype=np.float32), pathlib.Path(folder, "numbers"))
+        x = MEMORIES[memory](np.arange(1, 7, dtype=numbers), pathlib.Path(folder, "numbers"))
         part = VIEWS[view](x)
         for number in (0, 9):
             x.fill_(number)
-            again = part.view(torch.float32)
+            again = part.view(x.dtype)
             agree(again, np.full(again.shape, number))
         assert part.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-
-
-ALL_CUTS = CUTS | OVERLAPPING
 
 
 COPIED = {
@@ -129,10 +130,10 @@ COPIED = {
 
 @claim("clone-then-view-is-independent")
 @pytest.mark.cpu
-@over(EVERY_MODE, memory=each(*MEMORIES), copied=each(*COPIED))
-def test_a_copy_of_whatever_memory_is_in_memory_of_its_own(memory, copied):
+@over(EVERY_MODE, memory=each(*MEMORIES), copied=each(*COPIED), numbers=each(*NUMBERS))
+def test_a_copy_of_whatever_memory_is_in_memory_of_its_own(memory, copied, numbers):
     with tempfile.TemporaryDirectory() as folder:
-        x = MEMORIES[memory](np.arange(1, 7, dtype=np.float32), pathlib.Path(folder, "numbers"))
+        x = MEMORIES[memory](np.arange(1, 7, dtype=numbers), pathlib.Path(folder, "numbers"))
         made = COPIED[copied](x)
         x.fill_(0)
         agree(made, np.arange(1, 7))

@@ -93,53 +93,6 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
     np.testing.assert_allclose(forth, (v * operation.pull(moved, others)).sum(), rtol=1e-4, atol=1e-4 * np.abs(v).sum())
 
 
-@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "created-tensors-are-leaves")
-@claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
-@SPEAKING
-@over(trial=among(*SLOPES))
-def test_every_function_is_recorded_with_its_slope(trial):
-    """Its values, and differences of them for its slope, are what the CPU has in double precision."""
-    function, x, point = trial
-    call = settled(accepted) if trial.settled else accepted
-    result = call(function, x)
-    assert (result.requires_grad, result.is_leaf) == (True, False)
-    here = host(function(trial.at(point.reshape(-1, 3)[:3])))
-    shape = x.shape if trial.name in EACH else here.shape  # of all copies, or of the only one
-    values = [host(result), *(host(call(mode()(function), x.detach())) for mode in EVERY_MODE[1:])]
-    assert {each.shape for each in values} == {shape}
-    eps = torch.finfo(x.dtype).eps
-    close = max(1e-5, 4 * eps)  # eight roundings in half precision, of a function of functions; others have more digits
-    allowed = {"rtol": close, "atol": close * np.abs(here).max(initial=1)}
-    np.testing.assert_allclose(values, np.resize(here, (len(values), *shape)), **allowed)
-    (weights, factors), (_, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
-    for _ in range(passes := 1 + (x.dtype == torch.float64)):
-        call(result.backward, weights.clone(), retain_graph=True)
-    step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
-    ahead, behind = (host(function(trial.at(point + way * v))) for way in (step, -step))
-    terms, found = host(grad_of(x)) / passes * v, ((ahead - behind) * factors).sum() / (2 * step)
-    assert abs(terms.sum() - found) <= max(1e-5, 2 * eps) * max(1, np.abs(terms).sum())  # four roundings
-
-
-@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
-@SPEAKING
-@over(trial=among(*TWICE))
-def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
-    """Along one direction, against differences of the gradient, which the guard before this one holds."""
-    function, x, point = trial
-    result = function(x)
-    (weights, factors), (along, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
-    (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
-    (second,) = accepted(torch.autograd.grad, (gradient * along).sum() + 0 * x.sum(), x)
-
-    step, ends = 2.0**-18, []  # whose square times fourth derivatives, and 2^-52 over it, stay below 1e-6
-    for way in (step, -step):
-        there = trial.at(point + way * v).requires_grad_()
-        made = function(there)
-        ends.append(host(torch.autograd.grad(made, there, torch.from_numpy(factors).to(made))[0]))
-    found = (ends[0] - ends[1]) / (2 * step)
-    np.testing.assert_allclose(host(second), found, rtol=1e-4, atol=1e-4 * np.abs(found).max(initial=1))
-
-
 @claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
 @pytest.mark.filterwarnings("ignore:To copy construct")
 @over(twin=twins(TRACKABLE, shapes=((), (2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025))), operation=among(*UNTRACKED))
@@ -298,3 +251,50 @@ def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exa
     close = max(1e-5, 2 * torch.finfo(x.dtype).eps) * bool(trial.rounds())  # four roundings of what is added
     size = max(np.abs(each).sum(dtype=np.float64) for each in (terms, factors))
     assert abs(terms.sum() - found) <= close * size
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "created-tensors-are-leaves")
+@claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
+@SPEAKING
+@over(trial=among(*SLOPES))
+def test_every_function_is_recorded_with_its_slope(trial):
+    """Its values, and differences of them for its slope, are what the CPU has in double precision."""
+    function, x, point = trial
+    call = settled(accepted) if trial.settled else accepted
+    result = call(function, x)
+    assert (result.requires_grad, result.is_leaf) == (True, False)
+    here = host(function(trial.at(point.reshape(-1, 3)[:3])))
+    shape = x.shape if trial.name in EACH else here.shape  # of all copies, or of the only one
+    values = [host(result), *(host(call(mode()(function), x.detach())) for mode in EVERY_MODE[1:])]
+    assert {each.shape for each in values} == {shape}
+    eps = torch.finfo(x.dtype).eps
+    close = max(1e-5, 4 * eps)  # eight roundings in half precision, of a function of functions; others have more digits
+    allowed = {"rtol": close, "atol": close * np.abs(here).max(initial=1)}
+    np.testing.assert_allclose(values, np.resize(here, (len(values), *shape)), **allowed)
+    (weights, factors), (_, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
+    for _ in range(passes := 1 + (x.dtype == torch.float64)):
+        call(result.backward, weights.clone(), retain_graph=True)
+    step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
+    ahead, behind = (host(function(trial.at(point + way * v))) for way in (step, -step))
+    terms, found = host(grad_of(x)) / passes * v, ((ahead - behind) * factors).sum() / (2 * step)
+    assert abs(terms.sum() - found) <= max(1e-5, 2 * eps) * max(1, np.abs(terms).sum())  # four roundings
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@SPEAKING
+@over(trial=among(*TWICE))
+def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
+    """Along one direction, against differences of the gradient, which the guard before this one holds."""
+    function, x, point = trial
+    result = function(x)
+    (weights, factors), (along, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
+    (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
+    (second,) = accepted(torch.autograd.grad, (gradient * along).sum() + 0 * x.sum(), x)
+
+    step, ends = 2.0**-18, []  # whose square times fourth derivatives, and 2^-52 over it, stay below 1e-6
+    for way in (step, -step):
+        there = trial.at(point + way * v).requires_grad_()
+        made = function(there)
+        ends.append(host(torch.autograd.grad(made, there, torch.from_numpy(factors).to(made))[0]))
+    found = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(host(second), found, rtol=1e-4, atol=1e-4 * np.abs(found).max(initial=1))
