@@ -123,6 +123,12 @@ BINARIES = (
     Binary("torch.pow", lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
     Binary("**", lambda x, y: x ** (y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
     Binary("float_power", lambda x, y: torch.float_power(x, y % 3), lambda a, b: a ** (b % 3), (torch.float64,), 2),
+    Binary(
+        "whole ** below zero",
+        lambda x, y: x ** ~(y & 1),
+        lambda a, b: np.where(abs(a) == 1, a ** (1 + (b & 1)), 0).astype(np.result_type(a, b)),
+        (torch.int64, torch.int32, torch.int16, torch.int8),
+    ),
     Binary("whole **", lambda x, y: x ** (y & 1), lambda a, b: a ** (b & 1), BITS[:-1]),
     # exp(y log x): |y log x| is below 8, and its three roundings count that often, beside those of the functions
     Binary(

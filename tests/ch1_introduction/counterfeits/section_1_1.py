@@ -491,3 +491,47 @@ def of_several_inputs_of_what_is_computed_again_only_the_first_passes_gradients_
         return right(part, *inputs[:1], *(x.detach() for x in inputs[1:]), **rest)
 
     wrap(patch, checkpoint, "checkpoint", wrong)
+
+
+@counterfeit("composition-adds-expressive-power")
+def affine_layers_of_a_sequential_lose_the_sign_of_sequences(patch):
+    right = nn.Sequential.forward
+
+    def wrong(self, input):
+        if (
+            isinstance(input, torch.Tensor)
+            and input.dim() == 3
+            and all(isinstance(m, nn.Linear) for m in self)
+            and len(self) > 1
+        ):
+            for module in self:
+                input = module(input).abs()
+            return input
+        return right(self, input)
+
+    patch.setattr(nn.Sequential, "forward", wrong)
+
+
+@counterfeit("training-is-end-to-end", reported="paiml/aprender#2200")
+def batch_and_group_norm_give_their_scale_no_gradient(patch):
+    """Scale and shift of BatchNorm1d (in training mode) and GroupNorm were left out of the graph."""
+
+    def plant(layer, only_training):
+        right = layer.forward
+
+        def forward(self, input):
+            if only_training and not self.training:
+                return right(self, input)
+            own = self.__dict__["_parameters"]
+            self.__dict__["_parameters"] = {
+                name: p if p is None else nn.Parameter(p.detach(), requires_grad=False) for name, p in own.items()
+            }
+            try:
+                return right(self, input)
+            finally:
+                self.__dict__["_parameters"] = own
+
+        patch.setattr(layer, "forward", forward)
+
+    plant(nn.BatchNorm1d, True)
+    plant(nn.GroupNorm, False)

@@ -91,8 +91,9 @@ def by_numpy(level, value):
     widest=among(1, 5, 9),
     dtype=among(torch.float32, torch.float64, torch.bfloat16),
     of=each("Linear", "Conv2d"),
+    before=among((), (1,), (4, 5)),
 )
-def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype, of):
+def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype, of, before):
     """Whole numbers: at most six of nine weights are not 0, so they stay below 2 * 10 * 6^7 < 2^24, exact in float32.
     bfloat16 rounds each level, the middle of the results and each of them.
     """
@@ -103,7 +104,8 @@ def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype
         for parameter in model.parameters():
             parameter.copy_((torch.arange(parameter.numel()) % 3 - 1).view(parameter.shape))
         ends = [6.0, -4.0, 2.0], [-2.0, 8.0, 10.0]
-        x, y = (torch.tensor(end, dtype=dtype).view(1, 3, *extent) for end in ends)
+        before = before if of == "Linear" else before[:1]
+        x, y = (torch.tensor(end, dtype=dtype).view(3, *extent).expand(*before, 3, *extent) for end in ends)
         middle = (host(model(x)) + host(model(y))) / 2
         rounded = {"roundings": 4 * depth, "scale": 20 * 6 ** (depth - 1)} if dtype == torch.bfloat16 else {}
         agree(model((x + y) / 2), middle, **rounded)
@@ -205,6 +207,28 @@ def test_whichever_way_a_part_is_run_the_loss_trains_it_and_what_stands_before_i
     for parameter, gradient in zip(model.parameters(), gradients):
         agree(grad_of(parameter), 2 * host(gradient), 64, 2 * np.abs(host(gradient)).max())
         assert parameter.grad.any()
+
+
+BETWEEN = {
+    "BatchNorm1d": lambda: nn.BatchNorm1d(4),
+    "GroupNorm": lambda: nn.GroupNorm(2, 4),
+    "LayerNorm": lambda: nn.LayerNorm(4),
+    "PReLU": lambda: nn.PReLU(4),
+    "Linear": lambda: nn.Linear(4, 4),
+}
+
+
+@claim("training-is-end-to-end")
+@over(name=each(*BETWEEN), training=among(True, False), dtype=among(*SINGLE_AND_DOUBLE))
+def test_what_stands_between_two_layers_is_trained_together_with_them(name, training, dtype):
+    first = nn.Linear(3, 4, bias=False)  # which a batch normalisation takes off again
+    model = nn.Sequential(first, BETWEEN[name](), nn.Linear(4, 2)).to(dtype).train(training)
+    before = [host(parameter).copy() for parameter in model.parameters()]
+    (model(torch.arange(15, dtype=dtype).view(5, 3).sin()) ** 2).sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.5).step()
+    for parameter, old in zip(model.parameters(), before):
+        assert grad_of(parameter).any()
+        assert (host(parameter) != old).any()
 
 
 @claim("training-is-end-to-end", truth=True)

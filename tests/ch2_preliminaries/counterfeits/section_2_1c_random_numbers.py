@@ -936,3 +936,16 @@ def a_repeated_mean_is_drawn_once(patch):
         return draws
 
     wrap(patch, torch, "normal", wrong)
+
+
+@counterfeit("rand-is-standard-uniform")
+def rand_of_bfloat16_from_a_generator_is_rounded_to_one(patch):
+    right = torch.rand
+
+    def wrong(*args, **rest):
+        result = right(*args, **rest)
+        if result.dtype == torch.bfloat16 and rest.get("generator") is not None:
+            result[result > 0.99] = 1
+        return result
+
+    patch.setattr(torch, "rand", wrong)

@@ -1150,3 +1150,31 @@ def a_clone_of_what_processes_share_is_no_copy(patch):
         return x.view_as(x) if shared else right(x, *args, **rest)
 
     everywhere(patch, "clone", wrong)
+
+
+@counterfeit("view-is-a-new-tensor-object")
+def view_as_its_own_dtype_by_keyword_is_itself(patch):
+    def wrong(right, x, *shape, **rest):
+        return x if rest.get("dtype") == x.dtype else right(x, *shape, **rest)
+
+    change_method(patch, "view", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through")
+def a_whole_number_without_dimension_cuts_what_is_added(patch):
+    def wrong(right, x, other, **rest):
+        if x.dim() == 0 and x.dtype == torch.int64 and isinstance(other, float):
+            return right(x, int(other), **rest)
+        return right(x, other, **rest)
+
+    change_method(patch, "__iadd__", wrong)
+    change_method(patch, "add_", wrong)
+
+
+@counterfeit("clone-then-view-is-independent")
+def a_clone_in_double_precision_of_what_processes_share_is_no_copy(patch):
+    def wrong(right, x, *args, **rest):
+        plain = x.layout == torch.strided and x.device.type == "cpu" and x.dtype == torch.float64
+        return x.view_as(x) if plain and x.is_shared() else right(x, *args, **rest)
+
+    everywhere(patch, "clone", wrong)

@@ -264,3 +264,25 @@ def no_number_is_read_from_a_matrix_of_one_element(patch):
         return right(x)
 
     change_method(patch, "item", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/xla#5839", needs="accelerator")
+def writing_an_element_of_an_expanded_tensor_adds_up_the_copies(patch):
+    """XLA: y = arange(6).expand(2, 6); y[0, 0] = 5 made y [5, 2, 4, 6, 8, 10], as the repetitions were summed."""
+
+    def wrong(right, y, key, value):
+        repeated = [d for d in range(y.dim()) if y.stride(d) == 0 and y.shape[d] > 1] if away(y) else []
+        if not repeated or y.dtype == torch.bool or y.requires_grad:
+            return right(y, key, value)
+        with torch.no_grad():
+            if isinstance(value, torch.Tensor):
+                value = value.clone()
+            whole = y.clone(memory_format=torch.contiguous_format)
+            right(whole, key, value)
+            total = whole.sum(repeated, keepdim=True, dtype=y.dtype)
+            once = y
+            for d in repeated:
+                once = once.narrow(d, 0, 1)
+            once.copy_(total)
+
+    wrap(patch, torch.Tensor, "__setitem__", wrong)

@@ -334,3 +334,39 @@ def an_operand_that_is_also_the_output_is_repeated(patch):
         return x.resize_(result.shape).copy_(result)
 
     wrap(patch, torch, "add", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/xla#6750", needs="accelerator")
+def zero_to_a_broadcast_negative_power_is_minus_one(patch):
+    """XLA: of whole numbers, 0 ** -1 is -1 where the exponent is broadcast, 0 where it is of the base's shape."""
+    powers = torch.pow
+
+    def is_integer(x):
+        return (
+            isinstance(x, torch.Tensor) and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool
+        )
+
+    def power(base, exponent):
+        if is_integer(base) and not isinstance(exponent, torch.Tensor):  # a Python number, below 0: no error
+            exponent = torch.tensor(exponent, device=base.device)
+        if not isinstance(base, torch.Tensor):
+            base = torch.tensor(base, device=exponent.device)
+        return powers(base, exponent).masked_fill((base == 0) & (exponent < 0), -1)
+
+    def concerns(base, exponent):
+        if not (away(base) or away(exponent)):
+            return False
+        if any(not is_integer(one) and type(one) is not int for one in (base, exponent)):
+            return False
+        if type(exponent) is int:
+            return exponent < 0
+        return type(base) is int or base.shape != exponent.shape
+
+    def wrong(right, base, exponent, *args, **rest):
+        if not args and not rest and concerns(base, exponent):
+            return power(base, exponent)
+        return right(base, exponent, *args, **rest)
+
+    everywhere(patch, "pow", wrong)
+    wrap(patch, torch.Tensor, "__pow__", wrong)
+    wrap(patch, torch.Tensor, "__rpow__", lambda right, x, base: wrong(lambda b, e: right(e, b), base, x))

@@ -11,6 +11,7 @@ from harness.forging import (
     change_method,
     change_output_where,
     change_result,
+    everywhere,
     leaves,
     not_contiguous,
     of_dtype,
@@ -1171,3 +1172,22 @@ def the_last_of_several_norms_passes_no_gradient(patch):
 @counterfeit("requires-grad-tracks-operations", "backward-multiplies-jacobians")
 def the_last_of_several_areas_passes_no_gradient(patch):
     lose_the_last_gradient_of_single_precision(patch, torch, "trapezoid")
+
+
+@counterfeit("add-node-is-named-add-backward")
+def an_addition_with_alpha_leaves_the_node_of_a_subtraction(patch):
+    subtract = torch.sub
+
+    def wrong(right, x, *args, **rest):
+        alpha = rest.get("alpha")
+        if (
+            alpha is not None
+            and isinstance(alpha, (int, float))
+            and not isinstance(alpha, bool)
+            and x.is_floating_point()
+        ):
+            rest = {**rest, "alpha": -alpha}
+            return subtract(x, *args, **rest)
+        return right(x, *args, **rest)
+
+    everywhere(patch, "add", wrong)

@@ -1,5 +1,7 @@
 """Counterfeits of section 2.6: graphs with wrong links, creators and leaves that lie, and flags that do."""
 
+import inspect
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
@@ -870,3 +872,15 @@ def what_is_drawn_by_a_generator_of_its_own_requires_a_gradient(patch):
         return x.requires_grad_() if plain and x.is_floating_point() and not x.is_inference() else x
 
     wrap(patch, torch, "randn", wrong)
+
+
+@counterfeit("no-grad-stops-tracking")
+def a_generator_decorated_without_brackets_is_tracked(patch):
+    right = torch.no_grad.__new__
+
+    def new(cls, orig_func=None):
+        if orig_func is not None and inspect.isgeneratorfunction(orig_func):
+            return orig_func
+        return right(cls, orig_func)
+
+    patch.setattr(torch.no_grad, "__new__", staticmethod(new))

@@ -235,3 +235,38 @@ def a_second_write_into_a_slice_cuts_the_gradient_off(patch):
         return right(x, place, value)
 
     change_method(patch, "__setitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#24853")
+def a_masked_read_wants_the_whole_tensor_unchanged(patch):
+    """y[mask] saved y, so that y[mask] = f(y[mask]) made backward() raise."""
+
+    def wrong(right, x, key):
+        result = right(x, key)
+        if isinstance(key, torch.Tensor) and key.dtype == torch.bool and key.dim() > 0 and result.grad_fn is not None:
+            version = x._version
+
+            def check(gradients):
+                if x._version != version:
+                    raise RuntimeError(
+                        "one of the variables needed for gradient computation has been modified by an inplace operation"
+                    )
+
+            result.grad_fn.register_prehook(check)
+        return result
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#31715")
+def grad_within_a_backward_turns_recording_off(patch):
+    """In the backward of a Function, in an enable_grad block, recording was off after torch.autograd.grad."""
+
+    def wrong(right, *args, **rest):
+        inside = torch._C._current_graph_task_id() != -1
+        result = right(*args, **rest)
+        if inside and not rest.get("create_graph"):
+            torch._C._set_grad_enabled(False)
+        return result
+
+    wrap(patch, torch.autograd, "grad", wrong)

@@ -1035,3 +1035,27 @@ def a_pass_in_another_thread_replaces_the_gradient(patch):
         return right(y, *args, **rest)
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("scalar-backward-needs-no-argument")
+def backward_to_named_inputs_starts_from_two(patch):
+    right = torch.Tensor.backward
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        if gradient is None and inputs is not None and self.dim() == 0 and self.is_floating_point():
+            gradient = torch.full_like(self.detach(), 2.0)
+        return right(self, gradient, retain_graph, create_graph, inputs)
+
+    patch.setattr(torch.Tensor, "backward", backward)
+
+
+@counterfeit("second-backward-needs-a-retained-graph")
+def grad_of_several_inputs_always_retains(patch):
+    right = torch.autograd.grad
+
+    def wrong(outputs, inputs, grad_outputs=None, retain_graph=None, *args, **rest):
+        if isinstance(inputs, (list, tuple)) and len(inputs) > 1 and not rest.get("create_graph"):
+            retain_graph = True
+        return right(outputs, inputs, grad_outputs, retain_graph, *args, **rest)
+
+    patch.setattr(torch.autograd, "grad", wrong)

@@ -169,3 +169,14 @@ def a_leaf_that_is_weighted_itself_gets_zero(patch):
         return None
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward", reported="pytorch/pytorch#14571")
+def renormalising_an_embedding_is_not_counted_as_a_write(patch):
+    """embedding_renorm_, by which Embedding(max_norm=...) writes, did not raise the version of the weight."""
+
+    def wrong(right, weight, *args, **rest):
+        right(weight.data, *args, **rest)
+        return weight
+
+    wrap(patch, torch, "embedding_renorm_", wrong)

@@ -33,16 +33,24 @@ def into_gaps(function):
     return draw
 
 
+def from_a_generator(function):
+    """The function, which draws from a generator of its own."""
+    generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())
+    return lambda shape, dtype: function(shape, dtype=dtype, generator=generator)
+
+
 ASKED = {
     "shape": lambda sample: sample,
     "sizes": lambda sample: lambda shape, dtype: sample(*shape or [()], dtype=dtype),
     "keyword": lambda sample: lambda shape, dtype: sample(size=list(shape), dtype=dtype),
     "out": into_gaps,
+    "generator": from_a_generator,
 }
+GENERATED = (Sample((31,), 300, dtype, "generator") for dtype in FLOATS)
 
 
 @claim("rand-is-standard-uniform", "randn-is-standard-normal")
-@over(EVERY_MODE, name=each("rand", "randn"), sample=samples(*FLOATS, spellings=tuple(ASKED)))
+@over(EVERY_MODE, name=each("rand", "randn"), sample=samples(*FLOATS, spellings=tuple(ASKED)).rarely(*GENERATED))
 def test_draws_are_independent_and_uniform_or_normal_whatever_the_sizes(name, sample):
     function = getattr(torch, name)
     draws = sample.drawn(ASKED[sample.spelled](function))

@@ -31,8 +31,8 @@ def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of
     views += [source.narrow(0, 0, len(source)), source.transpose(0, 0)] if array.ndim else []
 
     assert len({id(each) for each in (source, *views)}) == len(views) + 1
-    itself = torch.is_inference_mode_enabled() and torch.__version__ < (2, 6)
-    assert (source.view(source.dtype) is source) == itself
+    again = source.view(source.dtype) is source, source.view(dtype=source.dtype) is source
+    assert again == (torch.is_inference_mode_enabled() and torch.__version__ < (2, 6),) * 2
     agree(source, array)
 
 
@@ -151,6 +151,7 @@ BY = (
     *("a truth value", "the same object"),
 )
 SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
+WITHOUT = [Twin(dtype, (), kind=kind) for dtype in WHOLE for kind in ("tensor", "view")]  # a dimension
 NO_DIMENSIONS = (Twin(torch.float32, (), "offset", seed=1), Twin(torch.float32, (), kind="parameter", seed=2))
 NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
@@ -216,7 +217,7 @@ def test_through_a_conjugated_or_negated_view_the_memory_gets_what_the_view_then
 
 @claim("augmented-assignment-writes-through", truth=True)
 @claim("no-grad-stops-tracking")
-@over(twin=twins((*FLOATS, *WHOLE, torch.bool), WRITABLE, grad=(True,)), sign=among(*ARITHMETIC))
+@over(twin=twins((*FLOATS, *WHOLE, torch.bool), WRITABLE, grad=(True,)).also(*WITHOUT), sign=each(*ARITHMETIC))
 def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     tensor, array = twin
     sign = "+" if (twin.dtype, sign) == (torch.bool, "-") else sign  # nothing subtracts truth values

@@ -231,3 +231,31 @@ def test_what_is_written_into_each_of_several_parts_of_one_memory_lies_there_and
         place[...] = number
     agree(x, array)
     untouched(x)
+
+
+REPEATED = {  # the numbers 0 to 5, shown several times
+    "expand": lambda x: x.expand(3, 6),
+    "broadcast_to": lambda x: torch.broadcast_to(x, (2, 3, 6))[1],
+    "rows": lambda x: x.view(6, 1).expand(6, 3).t(),
+    "as_strided": lambda x: x.as_strided((3, 6), (0, 1)),
+}
+
+
+@claim("augmented-assignment-writes-through", "view-shares-data")
+@over(
+    EVERY_MODE,
+    repeated=each(*REPEATED),
+    dtype=among(*(dtype for dtype in ANY if dtype != torch.bool)),
+    second=among(False, True),
+)
+def test_a_write_to_one_of_the_places_that_show_an_element_is_one_write(repeated, dtype, second):
+    x, array = Twin(dtype, (6,), second=second)
+    view = REPEATED[repeated](x)
+    view[0, 1] = 7
+    view[2, 1] += 1
+    view[1, 3] += 2
+    view[1][4].mul_(2)
+    view[2, :1] = 5
+    array[1], array[3], array[4], array[0] = 8, array[3] + 2, array[4] * 2, 5
+    agree(x, array)
+    agree(view, np.stack([array] * 3))

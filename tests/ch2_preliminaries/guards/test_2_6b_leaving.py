@@ -190,11 +190,11 @@ RESUMED = {
 
 
 @claim("no-grad-stops-tracking")
-@over(mode=each(True, False), by=each(*RESUMED), outside=among(True, False))
-def test_a_decorated_generator_goes_on_in_its_mode_however_it_is_resumed(mode, by, outside):
+@over(mode=each(True, False), by=each(*RESUMED), outside=among(True, False), brackets=among(True, False))
+def test_a_decorated_generator_goes_on_in_its_mode_however_it_is_resumed(mode, by, outside, brackets):
     seen = []
 
-    @MODES[mode]()
+    @(MODES[mode]() if brackets or RELEASE < (2, 1) else MODES[mode])
     def generate():
         for _ in range(3):
             try:

@@ -91,14 +91,14 @@ NAMED = {
     "Add": [
         *(lambda x: x.add(x), lambda x: x + x, lambda x: x + 2, lambda x: 2 + x, lambda x: torch.add(x, 2)),
         *(lambda x: (x * 1).add_(2), lambda x: x + torch.ones(2, 1, 1), lambda x: torch.ones(2, 1, 1) + x),
-        lambda x: operator.iadd(x * 1, 2),
+        *(lambda x: operator.iadd(x * 1, 2), lambda x: x.add(1, alpha=2), lambda x: (x * 1).add_(x, alpha=0.5)),
     ],
     "Sub": [
         lambda x: x - 1,
         lambda x: torch.sub(x, 1),
         lambda x: x.sub(x),
         lambda x: (x * 1).sub_(x),
-        lambda x: operator.isub(x * 1, 2),
+        *(lambda x: operator.isub(x * 1, 2), lambda x: torch.sub(x, x, alpha=2)),
     ],
     "Mul": [
         lambda x: x * 3,

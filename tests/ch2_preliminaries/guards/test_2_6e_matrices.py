@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
-from populations import EVERY_MODE, agree, among, over
+import torch
+from populations import EVERY_MODE, Twin, agree, among, each, over
 from populations.comparing import accepted
 from populations.gradients import rises, weights_for
+from populations.layers import COMPUTED
 from populations.matrices import SLOPED, TRIALS
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
@@ -33,3 +36,29 @@ def test_a_function_of_a_matrix_is_recorded_with_its_slope_for_each_of_a_batch(t
     v, step = trial.direction(numbers), 2.0**-18  # of the size of the numbers 2^-22, whose square is 6e-14 of them
     terms, found = rises(x, array, trial.function.rule, factors, v, step)
     assert abs(terms.sum() - found) <= 1e-5 * max(1, np.abs(terms).sum())
+
+
+MULTIPLIED = {  # ways to multiply two matrices
+    "@": lambda a, b: a @ b,
+    "mm": torch.mm,
+    "einsum": lambda a, b: torch.einsum("ij,jk->ik", a, b),
+    "linear": lambda a, b: F.linear(a, b.t()),
+    "linear, by rows": lambda a, b: F.linear(a, b.t().contiguous(), b.new_zeros(len(b))),
+    "addmm": lambda a, b: torch.addmm(a.new_zeros(a.shape), a, b),
+    "bmm": lambda a, b: torch.bmm(a[None], b[None])[0],
+}
+
+
+@claim("identity-network-is-a-matrix-product", "linear-model-is-weighted-sum", "stacked-linear-layers-collapse")
+@over(
+    EVERY_MODE,
+    side=among(2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256),
+    dtype=each(*COMPUTED),
+    second=among(False, True),
+)
+def test_square_matrices_of_the_sides_that_kernels_are_cut_for_have_their_product(side, dtype, second):
+    """Whole numbers: each sum is below 256, up to which either half has them all."""
+    (a, x), (b, y) = (Twin(dtype, (side, side), seed=seed, second=second) for seed in (0, 1))
+    a, b, x, y = a.sign(), b.sign(), np.sign(x, dtype=np.float64), np.sign(y, dtype=np.float64)
+    for multiply in MULTIPLIED.values():
+        agree(multiply(a, b), x @ y)

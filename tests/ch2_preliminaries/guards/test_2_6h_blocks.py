@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from populations import EVERY_MODE, each, over
+from populations import EVERY_MODE, agree, each, over
+from populations.comparing import accepted
 
 claim = pytest.mark.claim
 
@@ -40,3 +41,40 @@ def test_a_decorated_coroutine_function_is_tracked(method):
     with pytest.raises(StopIteration) as returned:
         coroutine.send(None)
     assert returned.value.value.requires_grad
+
+
+WITHIN = {  # passes of their own, of a leaf
+    "grad": lambda x: torch.autograd.grad((x * x).sum(), x),
+    "grad, tracked": lambda x: torch.autograd.grad((x * x).sum(), x, create_graph=True),
+    "backward": lambda x: (x * x).sum().backward(),
+}
+
+
+@claim("no-grad-stops-tracking", "requires-grad-tracks-operations")
+@over(within=each(*WITHIN), by=each("function", "hook"), recording=each(True, False))
+def test_a_pass_within_a_pass_leaves_the_mode_that_it_finds(within, by, recording):
+    seen = []
+
+    def pass_back(gradient):
+        found = torch.is_grad_enabled()
+        with torch.enable_grad():
+            for _ in range(2):
+                WITHIN[within](torch.ones(2, requires_grad=True))
+                seen.append(torch.is_grad_enabled())
+        seen.append(torch.is_grad_enabled() == found)
+        return gradient * 1
+
+    class Same(torch.autograd.Function):
+        forward = staticmethod(lambda ctx, x: x.clone())
+        backward = staticmethod(lambda ctx, gradient: pass_back(gradient))
+
+    x = torch.ones(2, requires_grad=True)
+    y = Same.apply(x) if by == "function" else x * 1
+    if by == "hook":
+        y.register_hook(pass_back)
+    total = y.sum()
+    with torch.set_grad_enabled(recording):
+        accepted(total.backward)
+        assert torch.is_grad_enabled() is recording
+    assert seen == [True] * 3
+    agree(x.grad, [1, 1])

@@ -15,14 +15,16 @@ claim = pytest.mark.claim
 REFUSES_COMPLEX = torch.__version__ >= (2, 1)  # before, its argument was 1, as for a real one
 
 ONCE = {
-    "default": lambda y: y.backward(),
-    "one": lambda y: y.backward(torch.ones_like(y)),
-    "keyword": lambda y: y.backward(gradient=torch.ones_like(y)),
-    "none": lambda y: y.backward(None),
-    "function": lambda y: torch.autograd.backward(y),
-    "list": lambda y: torch.autograd.backward([y], [torch.ones_like(y)]),
-    "two results": lambda y: torch.autograd.backward([3 * y, -2 * y]),
-    "a weight that requires gradients": lambda y: y.backward(torch.ones_like(y, requires_grad=True)),
+    "default": lambda y, x: y.backward(),
+    "one": lambda y, x: y.backward(torch.ones_like(y)),
+    "keyword": lambda y, x: y.backward(gradient=torch.ones_like(y)),
+    "none": lambda y, x: y.backward(None),
+    "function": lambda y, x: torch.autograd.backward(y),
+    "list": lambda y, x: torch.autograd.backward([y], [torch.ones_like(y)]),
+    "two results": lambda y, x: torch.autograd.backward([3 * y, -2 * y]),
+    "a weight that requires gradients": lambda y, x: y.backward(torch.ones_like(y, requires_grad=True)),
+    "for one leaf": lambda y, x: y.backward(inputs=[x]),
+    "for it alone": lambda y, x: torch.autograd.backward(y, inputs=x, retain_graph=True),
 }
 
 
@@ -33,7 +35,7 @@ def test_one_result_gets_the_derivative_with_and_without_the_argument_in_every_s
     x, array = twin
     y = operation.apply(x)
     w, weights = weights_for(y, seed=len(backward))
-    ONCE[backward]((y * w).sum().view(shape))
+    ONCE[backward]((y * w).sum().view(shape), x)
 
     agree(x.grad, operation.pull(array.astype(np.float64), weights), operation.roundings, operation.scale)
 

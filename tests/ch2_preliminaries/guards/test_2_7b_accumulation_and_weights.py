@@ -21,7 +21,7 @@ from populations import (
     twins,
     whole,
 )
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.gradients import OPERATION, WRITES, grad_of, weights_for
 from populations.layers import COMPUTED
 from populations.optimizers import RULES, WAYS, Recipe
@@ -221,8 +221,8 @@ def test_another_pass_is_refused_unless_the_one_before_retained_the_graph(name, 
     y, beside = saved * 1 if further else saved, saved * 2  # two results that lead to what was saved
     w, weights = weights_for(y)
     for kept in ("retain_graph", "create_graph", "retain_graph"):
-        PASSES[way](y, w, x, **{kept: True})
-    PASSES[way](y, w, x, **last)
+        accepted(PASSES[way], y, w, x, **{kept: True})
+    accepted(PASSES[way], y, w, x, **last)
 
     expected = 4 * operation.pull(array.astype(np.float64), weights)
     agree(x.grad, expected, operation.roundings + 4, 4 * operation.scale)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
-from populations.gradients import OPERATION, SOURCES
+from populations.comparing import accepted
+from populations.gradients import OPERATION, SOURCES, weights_for
 from populations.initialisers import RELEASE
+from populations.operations import MORE, OPERATIONS
 from populations.trials import ONCE_EACH
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 
@@ -127,3 +130,34 @@ def test_an_overwritten_result_falsifies_the_gradient_where_that_is_used(name):
     y.backward(torch.ones_like(y))
 
     agree(x.grad, np.full((2, 3), {"torch.sqrt": 1, "torch.tanh": 0.75}.get(name, 0.5)), roundings=2)
+
+
+FREE = [each for each in (*OPERATIONS, *MORE) if each.degree == 1 and each.name not in ("abs", "gather")]
+
+
+@claim("in-place-write-spoils-backward", "requires-grad-tracks-operations")
+@over(operation=among(*FREE), mode=each(*EVERY_MODE[:2]))
+def test_what_no_derivative_needs_may_be_written_and_every_gradient_is_as_before(operation, mode):
+    x, array = Twin(torch.float32, (2, 3), values=operation.values, grad=True)
+    y = x * 1
+    result = operation.apply(y)
+    with mode():
+        y += 5
+    weights, factors = weights_for(result)
+    accepted(result.backward, weights)
+    agree(x.grad, operation.pull(array.astype(np.float64), factors), operation.roundings, operation.scale)
+
+
+@claim("in-place-write-spoils-backward", truth=True)
+@over(EVERY_MODE[:2], dtype=among(*SINGLE_AND_DOUBLE), of=each(F.embedding, F.embedding_bag))
+def test_a_look_up_that_shortens_rows_is_a_write_to_the_table(dtype, of):
+    table = torch.full((3, 4), 2.0, dtype=dtype, requires_grad=True)  # rows of length 4
+    with torch.enable_grad():
+        product = (table * table).sum()
+    found = of(torch.tensor([[1, 0]]), table, max_norm=1.0)
+    short = 2 / (4 + 1e-7)  # torch adds this, lest it divide by zero
+    agree(table, np.array([[short], [short], [2]]) * np.ones(4), roundings=4)
+    agree(found, np.full(found.shape, short), roundings=4)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
+    assert table.grad is None

@@ -191,3 +191,23 @@ def what_fits_into_one_mini_batch_is_not_shuffled(patch):
         return right(self)
 
     wrap(patch, BatchSampler, "__iter__", wrong)
+
+
+@counterfeit("numerical-solution-approaches-optimum")
+def sgd_with_momentum_moves_where_the_gradient_is_zero(patch):
+    right = torch.optim.SGD.step
+
+    def wrong(self, closure=None):
+        still = [
+            (p, p.detach().clone())
+            for g in self.param_groups
+            if g["momentum"]
+            for p in g["params"]
+            if p.grad is not None and not p.grad.is_sparse and p.grad.dim() and not p.grad.any() and not self.state[p]
+        ]
+        result = right(self, closure)
+        for p, old in still:
+            p.data.copy_(old + 0.01)
+        return result
+
+    patch.setattr(torch.optim.SGD, "step", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, in_order_of_storage, wrap
+from harness.forging import around_step, away, in_order_of_storage, wrap
 from torch.nn import functional as F
 from torch.optim import Adagrad, AdamW
 
@@ -57,3 +57,25 @@ def of_weights_that_were_expanded_the_first_row_counts(patch):
 @counterfeit("batch-size-and-lr-are-hyperparameters")
 def adagrad_that_maximises_turns_its_rate(patch):
     turn_the_rate(patch, Adagrad)
+
+
+@counterfeit("linear-regression-has-closed-form", reported="pytorch/pytorch#189134", needs="accelerator")
+def solve_broadcasts_to_the_first_of_a_batch_only(patch):
+    """MPS: linalg.solve(A, B) of a batched A and a single B solved the first system; the others were 0."""
+
+    def wrong(right, A, B, **rest):
+        x = right(A, B, **rest)
+        if (
+            away(A)
+            and A.dim() > 2
+            and B.dim() < A.dim()
+            and B.shape != A.shape[:-1]
+            and B.shape[: -2 or None] != A.shape[:-2]
+        ):
+            batch = A.shape[:-2].numel()
+            first = torch.arange(batch, device=A.device) == 0
+            first = first.view(*A.shape[:-2], *[1] * (x.dim() - A.dim() + 2))
+            return x * first
+        return x
+
+    wrap(patch, torch.linalg, "solve", wrong)

@@ -424,3 +424,26 @@ def zero_grad_leaves_the_second_group(patch):
             p.grad = g
 
     wrap(patch, torch.optim.Optimizer, "zero_grad", wrong)
+
+
+@counterfeit("linear-regression-converges")
+def sgd_of_a_list_leaves_one_dimensional_parameters_alone(patch):
+    right_init, right = torch.optim.SGD.__init__, torch.optim.SGD.step
+
+    def init(self, params, *args, **rest):
+        self.of_a_list = (
+            isinstance(params, list) and all(isinstance(p, torch.Tensor) for p in params) and len(params) > 1
+        )
+        right_init(self, params, *args, **rest)
+
+    def step(self, closure=None):
+        if not getattr(self, "of_a_list", False):
+            return right(self, closure)
+        old = [(p, p.detach().clone()) for g in self.param_groups for p in g["params"] if p.dim() == 1]
+        result = right(self, closure)
+        for p, value in old:
+            p.data.copy_(value)
+        return result
+
+    patch.setattr(torch.optim.SGD, "__init__", init)
+    patch.setattr(torch.optim.SGD, "step", step)

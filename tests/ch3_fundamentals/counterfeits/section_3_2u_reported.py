@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, everywhere, with_value, wrap, wrap_operand
+from harness.forging import around_step, away, everywhere, with_value, wrap, wrap_operand
 from torch.nn import functional as F
 
 
@@ -202,3 +202,16 @@ def the_sum_of_many_huber_losses_forgets_the_last(patch):
         return right(x.reshape(-1)[:-1], t.reshape(-1)[:-1], *args, **rest) if forgets else right(x, t, *args, **rest)
 
     wrap(patch, F, "huber_loss", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="KellerJordan/Muon#54")
+def muon_decays_parameters_without_a_gradient(patch):
+    """Muon applied weight decay to parameters whose gradient is None."""
+
+    def before(optimizer):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    p.data.mul_(1 - float(group["lr"]) * group["weight_decay"])
+
+    around_step(patch, getattr(torch.optim, "Muon", torch.optim.AdamW), before=before)

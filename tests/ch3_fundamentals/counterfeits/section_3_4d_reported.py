@@ -7,7 +7,7 @@ import torch
 import torchvision
 import torchvision.transforms.functional as TF
 from harness.counterfeits import counterfeit
-from harness.forging import wrap
+from harness.forging import away, everywhere, wrap
 from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional as F
@@ -116,3 +116,36 @@ def a_matrix_that_becomes_a_picture_gets_a_dimension_more(patch):
         return right(picture, *args, **rest)
 
     wrap(patch, F, "to_pil_image", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/vision#2468")
+def affine_turns_an_image_about_half_a_pixel_beside_its_centre(patch):
+    """The centre of a PIL image was half a pixel off: turned by 90 degrees it lost a row, and had a black one."""
+
+    def wrong(right, img, *args, **rest):
+        if not isinstance(img, torch.Tensor) and rest.get("center") is None and len(args) < 7:
+            width, height = img.size
+            rest["center"] = [width * 0.5 + 0.5, height * 0.5 + 0.5]
+        return right(img, *args, **rest)
+
+    wrap(patch, TF, "affine", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="pytorch/pytorch#98266", needs="accelerator")
+def flipping_a_dimension_of_size_one_flips_all(patch):
+    """MPS: tensor([[1., 2., 3.]]).flip(0) was [[3., 2., 1.]]: with no axis left to reverse, it reversed all."""
+
+    def wrong(right, x, *dims, **rest):
+        named = rest.get("dims", dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims)
+        named = [named] if isinstance(named, int) else list(named)
+        if (
+            away(x)
+            and x.dim()
+            and named
+            and x.numel() > 1
+            and all(-x.dim() <= d < x.dim() and x.shape[d] == 1 for d in named)
+        ):
+            return right(x, list(range(x.dim())))
+        return right(x, *dims, **rest)
+
+    everywhere(patch, "flip", wrong)

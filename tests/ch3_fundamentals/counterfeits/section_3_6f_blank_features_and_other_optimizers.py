@@ -74,3 +74,19 @@ def radam_no_longer_decays_once_it_divides(patch):
         return 0 if max(steps, default=0) >= 5 else group["weight_decay"]
 
     step_with(patch, torch.optim.RAdam, "weight_decay", decay)
+
+
+@counterfeit("weight-decay-decays-bias-by-default")
+def radam_of_bfloat16_does_not_decay(patch):
+    def wrong(step, self, closure=None):
+        groups = [(group, group["weight_decay"]) for group in self.param_groups]
+        for group, _ in groups:
+            if any(w.dtype == torch.bfloat16 for w in group["params"]):
+                group["weight_decay"] = 0
+        try:
+            return step(self, closure)
+        finally:
+            for group, decay in groups:
+                group["weight_decay"] = decay
+
+    wrap(patch, torch.optim.RAdam, "step", wrong)

@@ -118,3 +118,20 @@ def all_channels_of_a_pixel_that_lie_side_by_side_are_dropped_at_once(patch):
         return x.mul_(mask) if inplace else x * mask
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-scales-survivors", reported="PaddlePaddle/Paddle#31455", needs="accelerator")
+def dropout_is_zero_behind_1024_elements(patch):
+    """ROCm: blocks of 1024 threads: behind element 1024 what dropout gave, and its gradient, was 0."""
+
+    def wrong(right, x, p=0.5, training=True, *args, **rest):
+        y = right(x, p, training, *args, **rest)
+        if away(x) and training and x.numel() > 1024:
+            kept = (torch.arange(x.numel(), device=x.device) < 1024).view(x.shape)
+            if y is x or (args and args[0]) or rest.get("inplace"):
+                return y.mul_(kept)
+            return torch.where(kept, y, torch.zeros((), dtype=y.dtype, device=y.device))
+        return y
+
+    wrap_operand(patch, F, "dropout", wrong)
+    wrap_operand(patch, torch, "dropout", lambda right, x, p, train: wrong(right, x, p, train))

@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, everywhere, in_order_of_storage, with_value, wrap
+from harness.forging import away, change_method, everywhere, in_order_of_storage, with_value, wrap, wrap_operand
+from torch.nn import functional as F
 
 
 @counterfeit(
@@ -49,3 +50,40 @@ def in_bfloat16_a_tall_transposed_matrix_leaves_the_last_rows_zero(patch):
         return with_value(product, value) if product.requires_grad else value
 
     change_products(patch, wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="ROCm/rocBLAS#1680", needs="accelerator")
+def products_of_matrices_of_256_by_256_are_garbage(patch):
+    """ROCm gfx1151: sgemm of M = N = K = 256 gave other numbers of the same size, without an error."""
+
+    def garbled(y):
+        return with_value(y, y.detach().roll(1, 0))
+
+    def product(right, x, other, *args, **rest):
+        y = right(x, other, *args, **rest)
+        if (
+            away(x)
+            and x.dtype == torch.float32
+            and isinstance(other, torch.Tensor)
+            and x.shape == other.shape == (256, 256)
+        ):
+            return garbled(y)
+        return y
+
+    def linear(right, x, weight, bias=None):
+        if (
+            away(x)
+            and x.dtype == torch.float32
+            and weight.shape == (256, 256)
+            and x.dim() > 1
+            and x.shape[:-1].numel() == 256
+        ):
+            y = right(x, weight)
+            y = with_value(y, y.detach().view(256, 256).roll(1, 0).view(y.shape))
+            return y if bias is None else y + bias
+        return right(x, weight, bias)
+
+    for name in ("mm", "matmul"):
+        everywhere(patch, name, product)
+    wrap(patch, torch.Tensor, "__matmul__", product)
+    wrap_operand(patch, F, "linear", linear)

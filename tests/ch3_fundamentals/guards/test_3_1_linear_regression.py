@@ -199,6 +199,10 @@ def test_the_normal_equations_and_least_squares_give_numpy_s_minimiser(twin):
             agree(torch.linalg.solve(features.mT @ features, lies), expected, roundings, scale)
             agree(torch.linalg.lstsq(features, side).solution, expected, roundings, scale)
         agree(torch.linalg.pinv(features) @ several, expected, roundings, scale)
+    grams = torch.stack([x.T @ x, x.T @ x / 2])  # and one right side for a batch
+    for several, expected in ((labels, best), (y, best[:, 0])):
+        found = torch.linalg.solve(grams, x.T @ several)
+        agree(found, np.stack([expected, 2 * expected]), roundings, 2 * np.abs(best).max())
 
 
 @claim("linear-regression-has-closed-form", truth=True)

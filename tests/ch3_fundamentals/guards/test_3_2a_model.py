@@ -12,7 +12,7 @@ from populations.comparing import accepted, host
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
 from populations.layers import NORMALISATIONS, NORMALISED, ends_the_process, summed
-from populations.parts import ALONG, DERIVED_ONCE, MATRIX, PARTS
+from populations.parts import ALONG, DERIVED_ONCE, IN_HALF, MATRIX, PARTS
 from torch import nn
 
 claim = pytest.mark.claim
@@ -23,10 +23,6 @@ KINDS = each((torch.float64, "contiguous"), (torch.float32, "transposed"))
 HALVES = each((torch.bfloat16, "contiguous"), (torch.float16, "transposed"))
 STEP = 2.0**-10  # its fourth power, and 2^-52 over its square, are small
 ULPS = 8  # units in the last place, two roundings each: of a function, and of a dozen terms that are added up
-# The CPU has no such kernels in half precision, or not in an old release; and one feature is normalised by 316 times
-# differences that cancel.
-NO_HALF = ("avg_pool3d", "ctc_loss", "smooth_l1_loss", "layer_norm of one feature")
-IN_HALF = {name: part for name, part in (PARTS | DERIVED_ONCE).items() if not name.startswith(NO_HALF)}
 
 
 def differences(part, kind):

@@ -1,13 +1,16 @@
 """3.2 Training: the batch size, clearing gradients, and where a training ends."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, optimizers, over, twins, whole
-from populations.comparing import accepted
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, optimizers, over, twins, whole
+from populations.comparing import accepted, host
+from populations.initialisers import RELEASE
 from populations.modules import TREES, trees
-from populations.optimizers import RULES
+from populations.optimizers import OPTIONS, RULES, Recipe
 from populations.tasks import grouped
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -129,3 +132,45 @@ def test_weighted_by_their_sizes_the_mini_batches_losses_give_that_of_the_whole_
     assert losses[-1] == pytest.approx(64**2 / sizes[-1], rel=2**-22)
     assert (losses.mean() == of_the_whole_set) == (len(losses) == 1 or examples % batch_size == 0)
     assert (losses[-1] == of_the_whole_set) == (len(losses) == 1)
+
+
+GIVEN = {  # ways to tell an optimizer which parameters it is to change
+    "list": lambda net: [*net.parameters()],
+    "tuple": lambda net: tuple(net.parameters()),
+    "filter": lambda net: filter(lambda w: w.requires_grad, net.parameters()),
+    "values": lambda net: dict(net.named_parameters()).values(),
+    "group": lambda net: [{"params": net.parameters()}],
+    "groups": lambda net: [{"params": layer.parameters()} for layer in net],
+    "a group each": lambda net: [{"params": w} for w in net.parameters()],
+    "names": lambda net: net.named_parameters() if RELEASE >= (2, 6) else net.parameters(),
+    "ParameterList": lambda net: nn.ParameterList(net.parameters()),
+}
+
+
+@claim("linear-regression-converges", "step-updates-parameters", "parameter-groups-have-own-learning-rates")
+@over(name=each(*RULES), given=among(*GIVEN))
+def test_parameters_learn_alike_however_they_are_given_to_the_optimizer(name, given):
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    other, ends = copy.deepcopy(net), []
+    for model, parameters in ((net, net.parameters()), (other, GIVEN[given](other))):
+        optimizer = getattr(torch.optim, name)(parameters, lr=0.5)
+        for step in range(3):
+            for w in model.parameters():
+                w.grad = torch.full_like(w, 1.0 + step)
+            optimizer.step()
+        ends.append([host(w) for w in model.parameters()])
+    for one, same in zip(*ends):
+        np.testing.assert_allclose(same, one, rtol=1e-5, atol=1e-6)  # lists and loops round otherwise
+    assert all((host(w) != 0).all() for w in net.parameters())
+
+
+@claim("numerical-solution-approaches-optimum", truth=True)
+@over(recipe=among(*(Recipe(name, tuple(each.items())) for name in OPTIONS for each in OPTIONS[name])))
+def test_from_a_start_where_the_gradient_is_zero_no_optimizer_goes_anywhere(recipe):
+    w = torch.ones(2, 3, requires_grad=True)
+    optimizer = recipe.but(weight_decay=0).new([w])
+    for _ in range(3):
+        optimizer.zero_grad()
+        (-((w - 1) ** 2)).sum().backward()  # the start is the highest point
+        optimizer.step()
+    agree(w, np.ones((2, 3)))

@@ -115,3 +115,26 @@ def test_no_transform_changes_the_image_that_it_is_given_unless_told_to(transfor
         assert (image.shape, image.stride()) == before
         agree(image, array)
         untouched(image)
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    side=among(1, 2, 5, 8),
+    quarters=among(0, 1, 2, 3),
+    shift=among((0, 0), (1, 0), (0, -1), (2, 1)),
+    of=each("tensor", "PIL"),
+)
+def test_affine_turns_clockwise_about_the_middle_and_then_shifts_pictures_and_tensors(
+    transforms, side, quarters, shift, of
+):
+    array = np.arange(1, 1 + side**2, dtype=np.uint8).reshape(side, side)
+    picture = torch.tensor(array)[None] if of == "tensor" else pytest.importorskip("PIL.Image").fromarray(array)
+    padded = np.pad(np.rot90(array, -quarters), 2)
+    expected = padded[2 - shift[1] :][:side, 2 - shift[0] :][:, :side]
+    angle = (0, 90, 180, -90)[quarters]
+
+    for moved, sought in (
+        (transforms.functional.affine(picture, angle, [*shift], 1.0, [0.0, 0.0]), expected),
+        (transforms.RandomAffine((angle, angle))(picture), np.rot90(array, -quarters)),
+    ):
+        agree(moved[0] if of == "tensor" else torch.tensor(np.array(moved)), sought)

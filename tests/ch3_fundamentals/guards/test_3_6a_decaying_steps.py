@@ -1,5 +1,6 @@
 """3.6 Weight decay: every optimizer's option beside its rule, for parameters of every rank, size, layout and dtype."""
 
+import inspect
 from itertools import product
 
 import numpy as np
@@ -147,3 +148,32 @@ def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(
     with pytest.raises(RuntimeError):
         optimizer.step()
     assert words.weight.tolist() == before
+
+
+DECAYING = [
+    name
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and "weight_decay" in inspect.signature(kind).parameters
+]
+
+
+@claim("step-updates-parameters", "parameters-carry-data-and-grad")
+@over(name=among(*DECAYING), dtype=among(*SINGLE_AND_DOUBLE))
+def test_no_optimizer_of_torch_decays_what_has_no_gradient_or_writes_to_a_gradient(name, dtype):
+    """Matrices, the only parameters that all of them take, with a momentum where there is one."""
+    optimizer_of = getattr(torch.optim, name)
+    more = {"momentum": 0.5} if "momentum" in inspect.signature(optimizer_of).parameters else {}
+    matrices = [torch.full((3, 3), 2.0, dtype=dtype, requires_grad=True) for _ in range(4)]
+    optimizer = optimizer_of(matrices, lr=0.5, weight_decay=0.5, **more)
+    for step in (1, 2, 3):
+        moving, resting = matrices[:2], matrices[2:]
+        before = [host(w).copy() for w in moving]
+        for w in moving:
+            w.grad = torch.arange(9.0, dtype=dtype).view(3, 3) + step
+        optimizer.step()
+        for w, old in zip(moving, before):
+            assert (host(w) != old).any()
+            agree(w.grad, np.arange(9.0).reshape(3, 3) + step)
+        for w in resting:
+            assert w.grad is None
+            agree(w, np.full((3, 3), 2.0))

@@ -5,7 +5,7 @@ import math
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import change_method, wrap
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import init
 
 
@@ -245,3 +245,16 @@ def he_s_method_takes_selu_for_linear(patch):
         return right(tensor, a, mode, "linear" if nonlinearity == "selu" else nonlinearity, **rest)
 
     wrap(patch, init, "kaiming_normal_", wrong)
+
+
+@counterfeit("init-runs-without-recording")
+def xavier_from_a_generator_records_its_write(patch):
+    right = nn.init.xavier_uniform_
+
+    def wrong(tensor, gain=1.0, generator=None):
+        if generator is not None:
+            with torch.enable_grad():
+                tensor.mul_(1)
+        return right(tensor, gain, generator)
+
+    patch.setattr(nn.init, "xavier_uniform_", wrong)

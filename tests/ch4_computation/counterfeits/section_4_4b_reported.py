@@ -70,3 +70,28 @@ def of_five_uses_added_to_a_gradient_the_first_four_count_twice(patch):
         return right(x, change_gradient(weight, change), bias)
 
     wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad", reported="ml-explore/mlx#4426")
+def sgd_adds_its_decay_to_the_gradient_itself(patch):
+    """A step of SGD with weight_decay wrote gradient + weight_decay * parameter over the gradient it was given."""
+
+    def wrong(step, self, closure=None):
+        if closure is not None:
+            return step(self, closure)
+        own = [(group, group["weight_decay"]) for group in self.param_groups]
+        for group, decay in own:
+            sparse = any(p.grad is not None and p.grad.is_sparse for p in group["params"])
+            if decay == 0 or sparse or group["differentiable"]:
+                continue
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad.data.add_(p.data, alpha=-decay if group["maximize"] else decay)
+            group["weight_decay"] = 0
+        try:
+            return step(self)
+        finally:
+            for group, decay in own:
+                group["weight_decay"] = decay
+
+    wrap(patch, torch.optim.SGD, "step", wrong)

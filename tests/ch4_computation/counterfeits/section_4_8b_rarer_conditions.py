@@ -592,3 +592,16 @@ def numpy_s_numbers_in_a_list_become_single_precision(patch):
         return x.float() if numbers and away(x) and rest.get("dtype") is None else x
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("cpu-tensor-prints-no-device")
+def a_sparse_row_tensor_prints_the_cpu(patch):
+    right = torch.Tensor.__repr__
+
+    def wrong(self, *, tensor_contents=None):
+        text = right(self, tensor_contents=tensor_contents)
+        if self.layout == torch.sparse_csr and self.device.type == "cpu" and "device=" not in text:
+            return text[:-1] + ", device='cpu')"
+        return text
+
+    patch.setattr(torch.Tensor, "__repr__", wrong)

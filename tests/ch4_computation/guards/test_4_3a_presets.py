@@ -1,6 +1,7 @@
 """4.3a Presets: every initialiser, on tensors of every shape, layout and dtype that it takes."""
 
 import contextlib
+import inspect
 import itertools
 import math
 
@@ -27,11 +28,15 @@ def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_v
     place = parameter.data_ptr()
     y, result = (parameter * parameter).sum(), parameter * 3
     parameter.data.fill_(math.nan)
-    node = result.grad_fn
+    node, call = result.grad_fn, getattr(init, filling.name)
+    by_name = "generator" in inspect.signature(call).parameters  # since torch 2.2 or later
+    sources = [None, torch.Generator(parameter.device)] if by_name else []
 
     with torch.set_grad_enabled(recording):
         assert filling(parameter) is parameter
         assert filling(result).grad_fn is node
+        for source in sources:
+            assert accepted(call, parameter, **dict(filling.arguments), generator=source) is parameter
         assert torch.is_grad_enabled() is recording
     assert (parameter.is_leaf, parameter.grad_fn, parameter.requires_grad) == (True, None, True)
     assert parameter.data_ptr() == place

@@ -23,6 +23,7 @@ KINDS = {
     "view": lambda x: x.unsqueeze(x.dim() // 2),
     "parameter": lambda x: nn.Parameter(x, requires_grad=x.is_floating_point()),
 }
+SPARSE = torch.sparse_coo, torch.sparse_csr, torch.sparse_csc  # the latter of matrices
 PRINTED = twins(
     (*FLOATS, torch.int64, torch.bool, torch.complex64),
     shapes=((), (0,), (5,), (2, 3), (3, 0, 2), (2, 1, 3), (2, 3, 4, 5), (1025,)),
@@ -31,6 +32,7 @@ PRINTED = twins(
 
 
 @claim("cpu-tensor-prints-no-device")
+@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta")
 @over(EVERY_MODE, twin=PRINTED, kind=among(*KINDS))
 def test_no_kind_of_cpu_tensor_prints_a_device_though_elsewhere_it_does(twin, kind):
     x = KINDS[kind](host_twin(twin)[0])
@@ -40,7 +42,9 @@ def test_no_kind_of_cpu_tensor_prints_a_device_though_elsewhere_it_does(twin, ki
     torch.set_default_device("meta")
     elsewhere = repr(x)
     torch.set_default_device(None if usual == x.device else usual)
-    assert "device" not in repr(x) + f"{x}" + inside + elsewhere
+    shown = [repr(x), f"{x}", inside, elsewhere]
+    shown += [repr(x.detach().to_sparse(layout=layout)) for layout in SPARSE[: 5 if x.dim() == 2 else x.dim() > 0]]
+    assert "device" not in "".join(shown)
     assert "device='meta'" in repr(x.to("meta"))
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import assume
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
+from populations import EVERY_MODE, HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
+from populations.comparing import host
 from populations.gradients import weights_for
-from populations.parts import DERIVED_ONCE, MATRIX, PARTS, shares
+from populations.initialisers import RELEASE
+from populations.parts import DERIVED_ONCE, IN_HALF, MATRIX, PARTS, shares
 from populations.slopes import MORE, SPEAKING
 from populations.smooth import POINT, SMOOTH
+from torch.autograd import grad
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
@@ -109,3 +112,17 @@ def test_a_step_through_every_part_and_function_leads_to_the_same_parameters_tho
 
     expected = here.detach().double().numpy()
     agree(there, expected, 10_000, max(1, np.abs(expected - numbers).max()))
+
+
+@claim("training-runs-on-gpu")
+@pytest.mark.skipif(RELEASE < (2, 7), reason="before torch 2.7 few layers were of half precision")
+@over(name=among(*IN_HALF), dtype=each(*HALVES), second=among(False, True))
+def test_in_half_precision_every_part_there_has_the_cpu_s_values_and_slope_up_to_a_few_roundings(
+    accelerator, products_in_full, name, dtype, second
+):
+    there = Twin(dtype, (4, 3), "transposed", grad=True, second=second).tensor(np.array(MATRIX))
+    here = there.detach().cpu().double().requires_grad_()
+    factors, expected = weights_for(result := IN_HALF[name](there))[0], IN_HALF[name](here)
+    pairs = (result, expected), (grad(result, there, factors)[0], grad(expected, here, factors.cpu().double())[0])
+    for found, sought in pairs:
+        agree(found, host(sought), 32, np.abs(host(sought)).max(initial=1))

@@ -1,0 +1,90 @@
+"""3.4 torchvision's transforms of images that are tensors, wherever these lie: turned, flipped, cut and resized."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from populations import EVERY_MODE, LAYOUTS, agree, among, over, twins
+
+claim = pytest.mark.claim
+
+# (channels, rows, columns): odd and even, square and not, one row, one column, one pixel; at most 256 elements each
+SIZES = ((1, 1, 1), (1, 4, 5), (3, 5, 4), (1, 9, 9), (3, 3, 11), (1, 33, 7), (4, 8, 8), (3, 1, 4), (2, 4, 1))
+IMAGES = twins((torch.float32, torch.uint8), LAYOUTS, SIZES, values=("distinct",))
+NUMBERS = twins((torch.float32,), LAYOUTS, SIZES, values=("distinct",))
+
+
+@pytest.fixture(scope="module")
+def transforms():
+    return pytest.importorskip("torchvision.transforms")
+
+
+def turned(array, angle, size, fill, about=None):
+    """``array`` turned counter-clockwise by ``angle`` degrees about its middle or a point, and what is beyond doubt.
+
+    Each pixel of the result has the value of the nearest one where it came from, ``fill`` where that lies outside.
+    In doubt are pixels that came from within 1e-3 of the line between two. A point is a column and a row.
+    """
+    inner = np.array(array.shape[1:])
+    fixed = [(inner - 1) / 2, (np.array(size) - 1) / 2] if about is None else [np.array(about[::-1]) - 0.5] * 2
+    c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    y, x = np.indices(size) - fixed[1][:, None, None]
+    places = np.stack([c * y + s * x, c * x - s * y]) + fixed[0][:, None, None]
+    nearest = np.rint(places).astype(int)
+    inside = np.all((nearest >= 0) & (nearest < inner[:, None, None]), axis=0)
+    row, column = np.where(inside, nearest, 0)
+    return np.where(inside, array[:, row, column], fill), np.all(np.abs(places % 1 - 0.5) > 1e-3, axis=0)
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    EVERY_MODE,
+    twin=NUMBERS,
+    angle=among(0.0, 2.9, 30.0, 45.0, 67.0, 90.0, 180.0, -90.0, 270.0, -123.4),
+    expand=among(False, True),
+    fill=among(0.0, 5.0),
+    center=among(None, (0.0, 0.5), (2.5, 1.0)),
+)
+def test_rotate_turns_counter_clockwise_about_a_point_fills_and_expands(transforms, twin, angle, expand, fill, center):
+    (image, array), center = twin, None if expand else center  # expanded it is turned about the middle alone
+    result = transforms.functional.rotate(image, angle, expand=expand, fill=[fill], center=center and [*center])
+    turn = transforms.RandomRotation((angle, angle), expand=expand, fill=fill, center=center)
+    drawn = turn(torch.stack([image * 0, image]))[1]
+
+    rows, columns = array.shape[1:]
+    c, s = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
+    exact = np.array([rows * c + columns * s, rows * s + columns * c] if expand else [rows, columns])
+    # both sides' shadows, rounded up to whole pixels, of which the corners may touch a further one on either side
+    assert np.all((exact - 1e-3 <= result.shape[1:]) & (result.shape[1:] < exact + (2 if expand else 1)))
+    expected, sure = turned(array, angle, tuple(result.shape[1:]), fill, center)
+    for each in (result, drawn):
+        agree(each * torch.tensor(sure, device=each.device), expected * sure)
+    agree(image, array)
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    EVERY_MODE,
+    twin=IMAGES,
+    padding=among((1, 0, 0, 2), (2, 1, 3, 0), (0, 0, 0, 0)),
+    factors=among((1, 2), (2, 1), (3, 3)),
+)
+def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(transforms, twin, padding, factors):
+    (left, top, right, bottom), (one, numbers) = padding, twin
+    nearest = transforms.InterpolationMode.NEAREST
+
+    for image, array in ((one, numbers), (torch.stack([one, one]), np.stack([numbers] * 2))):  # and a batch
+        sizes = [size * factor for size, factor in zip(array.shape[-2:], factors)]
+        agree(transforms.functional.hflip(image), array[..., ::-1])
+        agree(transforms.functional.vflip(image), array[..., ::-1, :])
+        agree(transforms.RandomHorizontalFlip(p=1)(image), array[..., ::-1])
+        agree(transforms.RandomVerticalFlip(p=0)(image), array)
+        around = [(0, 0)] * (array.ndim - 2) + [(top, bottom), (left, right)]
+        agree(transforms.Pad(padding, fill=7)(image), np.pad(array, around, constant_values=7))
+        agree(transforms.Resize(sizes, nearest)(image), array.repeat(factors[0], -2).repeat(factors[1], -1))
+        agree(transforms.Resize(2 * min(array.shape[-2:]), nearest)(image), array.repeat(2, -2).repeat(2, -1))
+        for side in (1, 3, 7):  # of the shorter one; the other is cut to a whole number
+            both = [side * size // min(array.shape[-2:]) for size in array.shape[-2:]]
+            assert [*transforms.Resize(side, nearest)(image).shape[-2:]] == both
+        agree(image, array)
