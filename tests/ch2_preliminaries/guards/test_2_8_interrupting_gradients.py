@@ -132,7 +132,8 @@ def test_an_overwritten_result_falsifies_the_gradient_where_that_is_used(name):
     agree(x.grad, np.full((2, 3), {"torch.sqrt": 1, "torch.tanh": 0.75}.get(name, 0.5)), roundings=2)
 
 
-FREE = [each for each in (*OPERATIONS, *MORE) if each.degree == 1 and each.name not in ("abs", "gather")]
+KEPT = ("abs", "gather", *(["mean(dim=0)"] if RELEASE < (2, 2) else []))  # whose operand is: torch 2.0 that mean's
+FREE = [each for each in (*OPERATIONS, *MORE) if each.degree == 1 and each.name not in KEPT]
 
 
 @claim("in-place-write-spoils-backward", "requires-grad-tracks-operations")
