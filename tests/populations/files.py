@@ -54,6 +54,11 @@ def _folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory()
 
 
+def new_path(name: str = "") -> Path:
+    """Where no file is yet, and none stays longer than the process."""
+    return Path(_folder().name, f"{next(_NUMBERS)} {name}")
+
+
 @dataclass(frozen=True)
 class Way:
     """A recipe: how an object is written and read again. ``kind`` is one of ``WAYS``."""
@@ -84,7 +89,7 @@ class Way:
     @contextmanager
     def written(self, write: Callable) -> Iterator[Callable]:
         """Call ``write`` with whatever ``save`` takes for a file, then give what calls ``load`` on it, with options."""
-        path, memory = Path(_folder().name, f"权重 {next(_NUMBERS)}.pt"), io.BytesIO(bytes(self.start))
+        path, memory = new_path("权重.pt"), io.BytesIO(bytes(self.start))
         name = memory if "memory" in self.kind or "offset" in self.kind else path if "Path" in self.kind else str(path)
         opened = path.open if self.kind == "file" else lambda mode: nullcontext(name)
         mapped = {"mmap": True} if self.kind == "mmap" else {}

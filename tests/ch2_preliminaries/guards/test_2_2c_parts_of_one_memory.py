@@ -2,14 +2,13 @@
 
 import copy
 import operator
-import pathlib
 import pickle
-import tempfile
 
 import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, Twin, agree, among, each, over, settled, untouched
+from populations.files import new_path
 
 claim = pytest.mark.claim
 MODES = (*EVERY_MODE, lambda: settled)
@@ -106,14 +105,13 @@ VIEWS = {
 @pytest.mark.cpu
 @over(EVERY_MODE, memory=each(*MEMORIES), view=each(*VIEWS), numbers=among(*NUMBERS))
 def test_a_view_shares_whatever_memory_it_views(memory, view, numbers):
-    with tempfile.TemporaryDirectory() as folder:
-        x = MEMORIES[memory](np.arange(1, 7, dtype=numbers), pathlib.Path(folder, "numbers"))
-        part = VIEWS[view](x)
-        for number in (0, 9):
-            x.fill_(number)
-            again = part.view(x.dtype)
-            agree(again, np.full(again.shape, number))
-        assert part.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    x = MEMORIES[memory](np.arange(1, 7, dtype=numbers), new_path())
+    part = VIEWS[view](x)
+    for number in (0, 9):
+        x.fill_(number)
+        again = part.view(x.dtype)
+        agree(again, np.full(again.shape, number))
+    assert part.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
 
 
 COPIED = {
@@ -132,13 +130,12 @@ COPIED = {
 @pytest.mark.cpu
 @over(EVERY_MODE, memory=each(*MEMORIES), copied=each(*COPIED), numbers=each(*NUMBERS))
 def test_a_copy_of_whatever_memory_is_in_memory_of_its_own(memory, copied, numbers):
-    with tempfile.TemporaryDirectory() as folder:
-        x = MEMORIES[memory](np.arange(1, 7, dtype=numbers), pathlib.Path(folder, "numbers"))
-        made = COPIED[copied](x)
-        x.fill_(0)
-        agree(made, np.arange(1, 7))
-        made.view(2, 3).fill_(9)
-        agree(x, np.zeros(6))
+    x = MEMORIES[memory](np.arange(1, 7, dtype=numbers), new_path())
+    made = COPIED[copied](x)
+    x.fill_(0)
+    agree(made, np.arange(1, 7))
+    made.view(2, 3).fill_(9)
+    agree(x, np.zeros(6))
 
 
 READ = {  # ways to read the one element of a tensor as a number

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import io
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, agree, among, in_turn, over, twins, untouched, whole
 from populations.comparing import accepted, host
-from populations.files import OLDER, Way
+from populations.files import OLDER, Way, new_path
 from populations.initialisers import RELEASE
 from populations.modules import attribute, holding, trees
 from populations.rounding import as_held
@@ -60,10 +59,10 @@ def test_the_extra_state_of_modules_is_restored_at_any_depth_whatever_it_is(kept
 @over(named=among(str, Path), older=among(False, True), sizes=among((2, 9), (9, 2), (3, 3)))
 def test_a_state_that_is_saved_to_a_file_that_is_there_takes_the_place_of_what_it_held(named, older, sizes):
     nets = [nn.Linear(size, 1) for size in sizes]
-    with tempfile.TemporaryDirectory() as folder:
-        for net in nets:
-            torch.save(net.state_dict(), named(Path(folder, "w.pt")), **{OLDER: not older})
-        loaded = torch.load(named(Path(folder, "w.pt")))
+    path = new_path("w.pt")
+    for net in nets:
+        torch.save(net.state_dict(), named(path), **{OLDER: not older})
+    loaded = torch.load(named(path))
     assert {name: value.tolist() for name, value in loaded.items()} == {
         name: value.tolist() for name, value in nets[1].state_dict().items()
     }
