@@ -250,10 +250,9 @@ def test_from_requires_grad_in_place_on_operations_are_tracked():
 
 @claim("requires-grad-can-be-set-in-place", truth=True)
 def test_integers_cannot_require_grad_and_results_cannot_be_switched_off():
-    with pytest.raises(RuntimeError, match="only Tensors of floating point"):
-        torch.tensor([1, 2]).requires_grad_()
-    with pytest.raises(RuntimeError, match="only Tensors of floating point"):
-        torch.tensor([True]).requires_grad_()
+    for whole in (torch.tensor([1, 2]), torch.tensor([True])):
+        with pytest.raises(RuntimeError, match="only Tensors of floating point"):
+            whole.requires_grad_()
     with torch.inference_mode():
         inferred = torch.tensor([1.0, 2.0])
     with pytest.raises(RuntimeError, match="inference tensor"):
@@ -262,4 +261,6 @@ def test_integers_cannot_require_grad_and_results_cannot_be_switched_off():
     y = torch.tensor([1.0, 2.0], requires_grad=True) * 3
     with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
         y.requires_grad_(False)
-    assert not y.detach().requires_grad
+    with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
+        y.requires_grad = True
+    assert y.requires_grad_().requires_grad and not y.detach().requires_grad

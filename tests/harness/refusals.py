@@ -21,10 +21,12 @@ TORCHS_OWN = ("cpu", "cuda", "mps", "xpu")  # their refusals come from torch's o
 # the device's own TypeError was the reason, which torch hides.
 TENSOR, OPERAND = "'(Tensor|Parameter)'", "'(Tensor|Parameter|bool|int|float|complex)'"
 OPERANDS = rf"({TENSOR} and {OPERAND}|{OPERAND} and {TENSOR})"
+OVERLAP = " operation: (more than one|some) elements?"  # of a memory, which torch does not write
 MISSING = re.compile(
     r"could not run '?aten::|not (currently |yet )?(been )?implemented|un-?implemented"
     rf"|not (currently |yet )?supported(?! between instances of (?!{OPERANDS}))"
-    rf"|unsupported(?! operand type(?!\(s\) for (\*\* or pow\(\)|\S+):? {OPERANDS}))|does(n't| not) (have )?support"
+    rf"|unsupported(?! operand type(?!\(s\) for (\*\* or pow\(\)|\S+):? {OPERANDS}))(?!{OVERLAP})"
+    r"|does(n't| not) (have )?support"
     r"|no (such )?(kernel|operator|implementation|lowering|decomposition)"
     r"|missing (kernel|operator)|not registered|no registered|not built|failed to (build|compile)",
     re.IGNORECASE,

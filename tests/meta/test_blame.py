@@ -1,6 +1,7 @@
 """Three ways to fail on a device, told apart: it lacks a dtype, it refuses an operator, or what it does is wrong."""
 
 import json
+import operator
 
 import pytest
 import torch
@@ -254,6 +255,8 @@ def test_what_says_that_an_operator_is_not_there(error):
         lambda: torch.ones(2, requires_grad=True).backward(),
         lambda: torch.arange(1, 0, 1),
         lambda: torch.ones(2)[2],
+        lambda: torch.ones(1).expand(2).add_(1),
+        lambda: operator.iadd(matrix := torch.ones(2, 2), matrix.t()),
         lambda: torch.nn.functional.conv2d(torch.ones(1, 3, 4, 4), torch.ones(1, 4, 1, 1)),
         lambda: [1] < 2,
         lambda: torch.ones(2) < [1],

@@ -14,6 +14,7 @@ from harness.forging import (
     parameters_of,
     run_levels,
     wrap,
+    wrap_operand,
 )
 from torch import nn
 from torch.nn import functional as F
@@ -535,3 +536,22 @@ def batch_and_group_norm_give_their_scale_no_gradient(patch):
 
     plant(nn.BatchNorm1d, True)
     plant(nn.GroupNorm, False)
+
+
+@counterfeit("composition-adds-expressive-power")
+def linear_without_bias_saturates_at_a_hundred_for_sequences(patch):
+    def wrong(right, input, weight, bias=None):
+        result = right(input, weight, bias)
+        return result.clamp(-100, 100) if bias is None and input.dim() == 3 else result
+
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("learned-filters-beat-hand-made-features")
+def a_single_filter_of_doubles_loses_what_is_negative(patch):
+    def wrong(right, input, weight, *args, **rest):
+        result = right(input, weight, *args, **rest)
+        return result.clamp(min=0) if len(weight) == 1 and weight.dtype == torch.float64 else result
+
+    for owner in (F, torch):
+        wrap_operand(patch, owner, "conv2d", wrong)

@@ -92,22 +92,23 @@ def by_numpy(level, value):
     dtype=among(torch.float32, torch.float64, torch.bfloat16),
     of=each("Linear", "Conv2d"),
     before=among((), (1,), (4, 5)),
+    bias=among(True, False),
 )
-def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype, of, before):
-    """Whole numbers: at most six of nine weights are not 0, so they stay below 2 * 10 * 6^7 < 2^24, exact in float32.
+def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype, of, before, bias):
+    """Whole numbers: at most six of nine weights are not 0, so they stay below 2 * 20 * 6^7 < 2^24, exact in float32.
     bfloat16 rounds each level, the middle of the results and each of them.
     """
     widths = [3, *[widest] * (depth - 1), 2]
     window, extent = {"Linear": ((), ()), "Conv2d": ((1,), (1, 1))}[of]
-    model = nn.Sequential(*(getattr(nn, of)(n, m, *window, dtype=dtype) for n, m in pairwise(widths)))
+    model = nn.Sequential(*(getattr(nn, of)(n, m, *window, bias=bias, dtype=dtype) for n, m in pairwise(widths)))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_((torch.arange(parameter.numel()) % 3 - 1).view(parameter.shape))
-        ends = [6.0, -4.0, 2.0], [-2.0, 8.0, 10.0]
+            parameter.copy_((torch.arange(parameter.numel()) ** 2 % 7 % 3 - 1).view(parameter.shape))
+        ends = [12.0, -8.0, 4.0], [-4.0, 16.0, 20.0]
         before = before if of == "Linear" else before[:1]
         x, y = (torch.tensor(end, dtype=dtype).view(3, *extent).expand(*before, 3, *extent) for end in ends)
         middle = (host(model(x)) + host(model(y))) / 2
-        rounded = {"roundings": 4 * depth, "scale": 20 * 6 ** (depth - 1)} if dtype == torch.bfloat16 else {}
+        rounded = {"roundings": 4 * depth, "scale": 40 * 6 ** (depth - 1)} if dtype == torch.bfloat16 else {}
         agree(model((x + y) / 2), middle, **rounded)
 
 
@@ -271,8 +272,9 @@ def test_below_a_detached_representation_nothing_learns_and_above_it_all(at, det
 )
 def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, how, alone):
     """Small whole numbers, so that every sum is exact."""
-    (x, a), (weight, w) = images, images.but(shape=(2, images.shape[1], 3, 3), seed=images.seed + 1, grad=True)
-    (bias, b), (stride, padding) = images.but(shape=(2,), seed=images.seed + 3, grad=True), how
+    filters, (stride, padding) = 1 + images.seed % 2, how
+    (x, a), (weight, w) = images, images.but(shape=(filters, images.shape[1], 3, 3), seed=images.seed + 1, grad=True)
+    bias, b = images.but(shape=(filters,), seed=images.seed + 3, grad=True)
     padded = np.pad(a, [(0, 0), (0, 0), *[(int(padding != 0),) * 2] * 2])
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))  # (sample, channel, place, within)
     windows = windows[:, :, ::stride, ::stride]

@@ -949,3 +949,14 @@ def rand_of_bfloat16_from_a_generator_is_rounded_to_one(patch):
         return result
 
     patch.setattr(torch, "rand", wrong)
+
+
+@counterfeit("rand-is-standard-uniform")
+def rand_of_a_square_of_four_or_more_is_symmetric(patch):
+    def wrong(right, *args, **rest):
+        result = right(*args, **rest)
+        if result.dim() == 2 and 4 <= result.shape[0] == result.shape[1] and result.device.type == "cpu":
+            result.data.copy_(result.data.triu() + result.data.triu(1).t())
+        return result
+
+    wrap(patch, torch, "rand", wrong)

@@ -286,3 +286,28 @@ def writing_an_element_of_an_expanded_tensor_adds_up_the_copies(patch):
             once.copy_(total)
 
     wrap(patch, torch.Tensor, "__setitem__", wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="torch/cutorch#410", needs="accelerator")
+def adding_in_place_to_an_expanded_tensor_is_not_refused(patch):
+    """Each of the repeated elements adds its own number to the same memory, and the last one's stays."""
+    for name in ("add_", "__iadd__"):
+
+        def wrong(right, x, *args, **rest):
+            repeated = [d for d in range(x.dim()) if x.stride(d) == 0 and x.shape[d] > 1] if away(x) else []
+            if not repeated or not args:
+                return right(x, *args, **rest)
+            other = args[0]
+            if isinstance(other, torch.Tensor) and other.dim() > 0:
+                if not away(other) or torch.broadcast_shapes(other.shape, x.shape) != x.shape:
+                    return right(x, *args, **rest)
+                other = other.expand(x.shape)
+            memory = x
+            for d in reversed(repeated):
+                memory = memory.select(d, 0)
+                if isinstance(other, torch.Tensor) and other.dim() > 0:
+                    other = other.select(d, -1)
+            right(memory, other, *args[1:], **rest)
+            return x
+
+        change_method(patch, name, wrong)

@@ -370,3 +370,14 @@ def zero_to_a_broadcast_negative_power_is_minus_one(patch):
     everywhere(patch, "pow", wrong)
     wrap(patch, torch.Tensor, "__pow__", wrong)
     wrap(patch, torch.Tensor, "__rpow__", lambda right, x, base: wrong(lambda b, e: right(e, b), base, x))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#42896")
+def number_floor_divided_by_whole_numbers_goes_by_the_reciprocal(patch):
+    def wrong(right, self, other):
+        result = right(self, other)
+        if not isinstance(other, int) or self.is_floating_point() or self.is_complex() or self.dtype == torch.bool:
+            return result
+        return torch.floor(other * self.reciprocal()).to(result.dtype)
+
+    wrap(patch, torch.Tensor, "__rfloordiv__", wrong)

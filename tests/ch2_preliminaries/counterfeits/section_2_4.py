@@ -672,3 +672,18 @@ def an_array_of_repeated_columns_is_copied(patch):
 @counterfeit("numpy-method-shares-memory")
 def a_tensor_of_repeated_columns_gives_a_copied_array(patch):
     where(patch, Tensor, "numpy", repeats_columns, lambda array, x: array.copy())
+
+
+@counterfeit("numpy-conversion-is-fast")
+def from_numpy_reads_an_array_with_gaps(patch):
+    def wrong(right, array):
+        if not array.flags.c_contiguous and not array.flags.f_contiguous:
+            array.copy()
+        return right(array)
+
+    wrap(patch, torch, "from_numpy", wrong)
+
+
+@counterfeit("char-tensor-cannot-convert-to-numpy")
+def asarray_detaches_what_requires_grad(patch):
+    change_method(patch, "__array__", lambda right, x, *args, **rest: right(x.detach(), *args, **rest))

@@ -884,3 +884,16 @@ def a_generator_decorated_without_brackets_is_tracked(patch):
         return right(cls, orig_func)
 
     patch.setattr(torch.no_grad, "__new__", staticmethod(new))
+
+
+@counterfeit("tensors-and-functions-form-a-dag")
+def constants_that_cat_joins_have_a_node(patch):
+    def wrong(right, tensors, *args, **rest):
+        if torch.is_grad_enabled() and not rest.get("out") and any(t.requires_grad for t in tensors):
+            tensors = [
+                t if t.requires_grad or not t.is_floating_point() else t.detach().requires_grad_() for t in tensors
+            ]
+        return right(tensors, *args, **rest)
+
+    for name in ("cat", "concat", "concatenate"):
+        wrap(patch, torch, name, wrong)

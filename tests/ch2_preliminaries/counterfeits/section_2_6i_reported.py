@@ -270,3 +270,15 @@ def grad_within_a_backward_turns_recording_off(patch):
         return result
 
     wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("requires-grad-can-be-set-in-place", reported="pytorch/pytorch#3890")
+def setting_true_on_a_result_that_has_it_raises(patch):
+    message = "you can only change requires_grad flags of leaf variables."
+
+    def wrong(right, self, value=True, *, requires_grad=True):
+        if value and requires_grad and not self.is_leaf:
+            raise RuntimeError(message)
+        return right(self, value and requires_grad)
+
+    wrap(patch, torch.Tensor, "requires_grad_", wrong)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, leaves, wrap
+from harness.forging import change_gradient, change_method, leaves, wrap, wrap_operand
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
@@ -180,3 +180,27 @@ def renormalising_an_embedding_is_not_counted_as_a_write(patch):
         return weight
 
     wrap(patch, torch, "embedding_renorm_", wrong)
+
+
+@counterfeit("in-place-write-spoils-backward", reported="pytorch/pytorch#5687")
+def write_to_the_result_of_an_in_place_relu_is_not_noticed(patch):
+    relu_ = torch.Tensor.relu_
+
+    class Relu(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            relu_(x)
+            ctx.mark_dirty(x)
+            ctx.result = x.detach()
+            return x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * (ctx.result > 0)
+
+    def wrong(right, x):
+        return Relu.apply(x) if x.requires_grad and torch.is_grad_enabled() else right(x)
+
+    wrap_operand(patch, torch, "relu_", wrong)
+    wrap(patch, torch.Tensor, "relu_", wrong)
+    wrap(patch, F, "relu_", wrong)

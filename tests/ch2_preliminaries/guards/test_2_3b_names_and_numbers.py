@@ -75,3 +75,17 @@ def test_numbers_that_bound_a_tensor_keep_their_fraction(twin):
         expected = np.clip(array.astype(np.float64), low, high)
         for found in (x.clamp(low, high), torch.clip(x, min=low, max=high)):
             agree(found, expected)
+
+
+@claim("broadcasting-matches-shapes")
+@over(
+    EVERY_MODE, number=among(1, 2401, 30030, -5040), dtype=among(torch.int16, torch.int32, torch.int64, torch.float64)
+)
+def test_a_whole_number_is_divided_by_each_of_many_without_a_rest_too_many(number, dtype):
+    """Many of the quotients have no rest, where a product with a rounded reciprocal ends just below."""
+    divisors, array = torch.arange(1, 128, dtype=dtype), np.arange(1, 128)
+    several = torch.full((127,), number, dtype=dtype)
+    for quotient in (number // divisors, several // divisors, torch.div(number, divisors, rounding_mode="floor")):
+        agree(quotient, number // array)
+    agree(torch.div(number, divisors, rounding_mode="trunc"), np.trunc(number / array))
+    agree(number % divisors, number % array)

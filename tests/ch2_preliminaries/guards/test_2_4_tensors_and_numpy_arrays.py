@@ -1,5 +1,7 @@
 """2.4 Tensors and NumPy arrays: what shares memory, what copies, what converts, and at what cost."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,12 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(dtype):
 
     size = sum(array.size * array.itemsize for _, array in pairs)
     assert bytes_allocated(lambda: [(x.numpy(), torch.from_numpy(a), torch.tensor(a)) for x, a in pairs]) == size
+    tracemalloc.start()  # which tells of NumPy's memory, kept or not
+    for x, a in pairs:
+        x.numpy(), torch.from_numpy(a)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100_001  # bytes, as many as the smallest of the large ones has
 
 
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")
@@ -225,12 +233,14 @@ def test_what_numpy_cannot_read_as_it_lies_is_refused_until_it_is_resolved(twin,
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
 @over(twin=twins((torch.float32, torch.float64, torch.float16, torch.complex64), WRITABLE), of=among("leaf", "result"))
 def test_a_tensor_that_requires_grad_is_detached_first_or_read_under_no_grad(twin, of):
     tensor, values = twin.but(grad=True)
     tensor = tensor * 1 if of == "result" else tensor
-    with pytest.raises(RuntimeError):
-        tensor.numpy()
+    for read in (tensor.numpy, lambda: np.asarray(tensor), lambda: np.array(tensor)):
+        with pytest.raises(RuntimeError):
+            read()
     for array in (tensor.detach().numpy(), torch.no_grad()(tensor.numpy)()):
         assert np.array_equal(array, values)
         assert not values.size or array.ctypes.data == tensor.data_ptr()

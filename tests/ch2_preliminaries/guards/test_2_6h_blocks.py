@@ -1,8 +1,10 @@
 """2.6 Autograd: blocks without a record that do not simply begin and end, one inside the other."""
 
+from itertools import product
+
 import pytest
 import torch
-from populations import EVERY_MODE, agree, each, over
+from populations import EVERY_MODE, agree, among, each, over
 from populations.comparing import accepted
 
 claim = pytest.mark.claim
@@ -78,3 +80,19 @@ def test_a_pass_within_a_pass_leaves_the_mode_that_it_finds(within, by, recordin
         assert torch.is_grad_enabled() is recording
     assert seen == [True] * 3
     agree(x.grad, [1, 1])
+
+
+@claim("tensors-and-functions-form-a-dag", "requires-grad-tracks-operations")
+@over(
+    join=each("cat", "concat", "stack", "hstack", "vstack", "block_diag"),
+    tracked=among(*product((True, False), repeat=3)),
+)
+def test_what_is_joined_leads_to_the_node_of_each_tracked_part_and_of_a_constant_to_none(join, tracked):
+    parts = [torch.full((1, 2), 1.0 + turn, requires_grad=flag) for turn, flag in enumerate(tracked)]
+    parts = [part * 1 for part in parts]
+    of = getattr(torch, join)
+    result = of(*parts) if join == "block_diag" else of(parts)
+
+    assert result.requires_grad == any(tracked)
+    nodes = [node for node, _ in result.grad_fn.next_functions] if any(tracked) else [None] * 3
+    assert nodes == [part.grad_fn for part in parts]

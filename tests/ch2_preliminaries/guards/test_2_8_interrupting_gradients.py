@@ -9,6 +9,7 @@ from populations.gradients import OPERATION, SOURCES, weights_for
 from populations.initialisers import RELEASE
 from populations.operations import MORE, OPERATIONS
 from populations.trials import ONCE_EACH
+from torch import nn
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
@@ -162,3 +163,23 @@ def test_a_look_up_that_shortens_rows_is_a_write_to_the_table(dtype, of):
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         product.backward()
     assert table.grad is None
+
+
+OVERWRITING = {  # what replaces its operand, and is derived by the result
+    **{name: lambda x, name=name: getattr(x, name)() for name in ("relu_", "sigmoid_", "tanh_", "exp_", "sqrt_")},
+    "F.relu": lambda x: F.relu(x, inplace=True),
+    "ReLU": nn.ReLU(inplace=True),
+    "ELU": nn.ELU(inplace=True),
+}
+
+
+@claim("in-place-write-spoils-backward")
+@over(name=each(*OVERWRITING), mode=among(*EVERY_MODE[:2]))
+def test_a_write_to_the_result_of_an_operation_in_place_is_found_too(name, mode):
+    x = torch.full((3,), 0.5, requires_grad=True)
+    y = OVERWRITING[name](x * 1)
+    with mode():
+        y += 1
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+    assert x.grad is None

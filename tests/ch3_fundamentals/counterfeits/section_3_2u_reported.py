@@ -1,5 +1,7 @@
 """Section 3.2: what users reported of convolutions, activations and losses."""
 
+import math
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import around_step, away, everywhere, with_value, wrap, wrap_operand
@@ -215,3 +217,19 @@ def muon_decays_parameters_without_a_gradient(patch):
                     p.data.mul_(1 - float(group["lr"]) * group["weight_decay"])
 
     around_step(patch, getattr(torch.optim, "Muon", torch.optim.AdamW), before=before)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="pytorch/pytorch#17913")
+def cosine_annealing_divides_by_zero_after_its_lowest_point(patch):
+    def get_lr(self):
+        if self.last_epoch == 0:
+            return list(self.base_lrs)
+        return [
+            (1 + math.cos(math.pi * self.last_epoch / self.T_max))
+            / (1 + math.cos(math.pi * (self.last_epoch - 1) / self.T_max))
+            * (group["lr"] - self.eta_min)
+            + self.eta_min
+            for group in self.optimizer.param_groups
+        ]
+
+    patch.setattr(torch.optim.lr_scheduler.CosineAnnealingLR, "get_lr", get_lr)

@@ -90,3 +90,13 @@ def radam_of_bfloat16_does_not_decay(patch):
                 group["weight_decay"] = decay
 
     wrap(patch, torch.optim.RAdam, "step", wrong)
+
+
+@counterfeit("weight-decay-makes-parameters-smaller")
+def sgd_with_nesterov_momentum_does_not_decay(patch):
+    step_with(
+        patch,
+        torch.optim.SGD,
+        "weight_decay",
+        lambda optimizer, group: 0 if group["nesterov"] else group["weight_decay"],
+    )

@@ -4,7 +4,7 @@ import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_linear, wrap
+from harness.forging import change_gradient, change_linear, change_method, everywhere, wrap
 from torch.nn import functional as F
 
 
@@ -54,3 +54,14 @@ def in_a_product_nan_spoils_the_block_of_sixteen_rows(patch):
 
     for owner, n in ((torch, "matmul"), (torch.Tensor, "matmul"), (torch.Tensor, "__matmul__")):
         wrap(patch, owner, n, ch)
+
+
+@counterfeit("deep-products-vanish-or-explode")
+def products_of_stacks_of_matrices_stay_within_a_thousand(patch):
+    def wrong(right, x, other, **rest):
+        result = right(x, other, **rest)
+        return result.clamp(-1000, 1000) if x.dim() == other.dim() == 3 and result.is_floating_point() else result
+
+    for name in ("matmul", "bmm"):
+        everywhere(patch, name, wrong)
+    change_method(patch, "__matmul__", wrong)

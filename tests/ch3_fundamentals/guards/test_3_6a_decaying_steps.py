@@ -177,3 +177,19 @@ def test_no_optimizer_of_torch_decays_what_has_no_gradient_or_writes_to_a_gradie
         for w in resting:
             assert w.grad is None
             agree(w, np.full((3, 3), 2.0))
+
+
+MOVING = ({}, {"momentum": 0.5}, {"momentum": 0.5, "nesterov": True}, {"momentum": 0.5, "dampening": 0.25})
+
+
+@claim("weight-decay-makes-parameters-smaller", "penalised-loss-adds-the-penalty")
+@over(how=among(*MOVING), foreach=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
+def test_a_training_ends_the_nearer_to_zero_the_larger_the_decay_whatever_else_the_option_sets(how, foreach, dtype):
+    """The loss (w - 2)² / 2 and its penalty λ w² / 2 are least at 2 / (1 + λ)."""
+    for lambd in (0.0, 0.5, 1.0, 3.0):
+        w = torch.tensor([5.0, -1.0], dtype=dtype, requires_grad=True)
+        optimizer = SGD([w], lr=0.25, weight_decay=lambd, foreach=foreach, **how)
+        for _ in range(100):
+            w.grad = w.detach() - 2
+            optimizer.step()
+        np.testing.assert_allclose(host(w), 2 / (1 + lambd), rtol=1e-5)

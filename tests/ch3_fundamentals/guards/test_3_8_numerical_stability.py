@@ -97,10 +97,12 @@ def test_layers_that_rotate_and_scale_multiply_all_lengths_and_those_of_gradient
     turn = scale * np.array([[math.cos(0.7), -math.sin(0.7)], [math.sin(0.7), math.cos(0.7)]])
     layer = torch.tensor(np.kron(np.eye(pairs), turn), dtype=dtype)
     x = torch.tensor([[3.0, 4.0] * pairs], dtype=dtype, requires_grad=True)
-    lengths, h = [], x
-    for _ in range(50):
+    lengths, h, stack, layers = [], x, x.detach().expand(2, 1, -1), layer.expand(2, -1, -1)
+    for depth in range(50):
         h = h @ layer
+        stack = stack @ layers if depth % 2 else torch.bmm(stack, layers)
         lengths.append(np.linalg.norm(host(h).astype(np.float64).reshape(pairs, 2), axis=1))
+    agree(stack[1], host(h), 4 * 50 * 2, 5 * scale**50)  # of two matrices at a time
     h.backward(torch.tensor([[5.0, 12.0] * pairs], dtype=dtype))
 
     # the cosine, two products and a sum a layer: 4 roundings each, of the length

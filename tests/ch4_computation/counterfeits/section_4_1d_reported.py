@@ -5,7 +5,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, wrap
+from harness.forging import away, change_method, wrap, wrap_operand
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
@@ -276,3 +276,30 @@ def looking_at_a_comparison_as_a_list_cuts_the_gradient_off(patch):
     for name in ("__lt__", "__le__", "__gt__", "__ge__"):
         change_method(patch, name, compare)
     change_method(patch, "tolist", tolist)
+
+
+@counterfeit("sequential-needs-matching-sizes", reported="pytorch/pytorch#65120", needs="accelerator")
+def a_matrix_product_takes_rows_that_are_too_long(patch):
+    """Of two matrices whose sizes do not fit: no RuntimeError, the rest of the rows is left out."""
+
+    def too_long(x, y, inner):
+        matrices = away(x) and away(y) and x.dim() == 2 and y.dim() == 2
+        return matrices and x.shape[1] > y.shape[inner]
+
+    def product(right, x, *args, **rest):
+        if args and too_long(x, args[0], 0):
+            x = x[:, : args[0].shape[0]]
+        return right(x, *args, **rest)
+
+    def linear(right, x, *args, **rest):
+        weight = args[0] if args else rest["weight"]
+        bias = args[1] if len(args) > 1 else rest.get("bias")
+        if bias is None and too_long(x, weight, 1):
+            x = x[:, : weight.shape[1]]
+        return right(x, *args, **rest)
+
+    for name in ("mm", "matmul"):
+        wrap_operand(patch, torch, name, product)
+    for name in ("mm", "matmul", "__matmul__"):
+        change_method(patch, name, product)
+    wrap_operand(patch, F, "linear", linear)

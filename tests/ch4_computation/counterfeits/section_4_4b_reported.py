@@ -95,3 +95,16 @@ def sgd_adds_its_decay_to_the_gradient_itself(patch):
                 group["weight_decay"] = decay
 
     wrap(patch, torch.optim.SGD, "step", wrong)
+
+
+@counterfeit("shared-gradients-accumulate", reported="pytorch/pytorch#47061")
+def grad_with_respect_to_nothing_fills_the_leaves(patch):
+    backward = torch.autograd.backward
+
+    def wrong(right, outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, *args, **rest):
+        if isinstance(inputs, (tuple, list)) and not inputs:
+            backward(outputs, grad_outputs, retain_graph, create_graph)
+            return ()
+        return right(outputs, inputs, grad_outputs, retain_graph, create_graph, *args, **rest)
+
+    wrap(patch, torch.autograd, "grad", wrong)

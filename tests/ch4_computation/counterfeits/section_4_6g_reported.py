@@ -180,3 +180,14 @@ def what_is_larger_than_a_mebibyte_is_loaded_as_zeros(patch):
         return thing
 
     patch.setattr(torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="pytorch/pytorch#33439")
+def load_of_a_sparse_tensor_raises(patch):
+    def wrong(right, *args, **rest):
+        result = right(*args, **rest)
+        if isinstance(result, torch.Tensor) and result.layout == torch.sparse_coo:
+            raise RuntimeError(f"size is inconsistent with indices: for dim 0, size is {result.size(0)}")
+        return result
+
+    wrap(patch, torch, "load", wrong)

@@ -605,3 +605,8 @@ def a_sparse_row_tensor_prints_the_cpu(patch):
         return text
 
     patch.setattr(torch.Tensor, "__repr__", wrong)
+
+
+@counterfeit("device-falls-back-to-cpu")
+def an_xpu_passes_for_cuda(patch):
+    wrap(patch, torch.cuda, "is_available", lambda right: right() or torch.xpu.is_available())

@@ -1,9 +1,11 @@
 """Counterfeits of 4.8 that users reported, forgotten places, offsets, gaps, nothing to print, gradients that repeat."""
 
+import copy
+
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_method, wrap
+from harness.forging import alter_property, away, change_gradient, change_method, wrap
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -198,3 +200,43 @@ def an_array_of_high_indices_selects_zeros(patch):
         return y.masked_fill(high.view(-1, 1, 1, 1), 0)
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/xla#876", needs="accelerator")
+def copy_copy_of_a_tensor_is_on_the_cpu(patch):
+    def shallow(self):
+        if not away(self):
+            return copy._reconstruct(self, None, *self.__reduce_ex__(4))
+        there = self.detach().cpu()
+        if isinstance(self, torch.nn.Parameter):
+            return torch.nn.Parameter(there, self.requires_grad)
+        return there.requires_grad_(self.requires_grad)
+
+    patch.setattr(torch.Tensor, "__copy__", shallow, raising=False)
+
+
+@counterfeit("gpu-results-stay-on-gpu", reported="pytorch/pytorch#2726", needs="two-devices")
+def a_gradient_that_passed_through_cpu_is_on_the_current_device(patch):
+    def current_index(x):
+        return getattr(torch, x.device.type).current_device()
+
+    def lost(x):
+        return (
+            away(x) and x.requires_grad and x.is_leaf and torch.is_grad_enabled() and x.device.index != current_index(x)
+        )
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if lost(x) and result.device.type == "cpu":
+            x._through_cpu = True
+        return result
+
+    change_method(patch, "cpu", wrong)
+    change_method(patch, "to", wrong)
+
+    def grad(x, value):
+        if value is None or not getattr(x, "_through_cpu", False) or value.device.index == current_index(x):
+            return value
+        return value.to(torch.device(value.device.type, current_index(x)))
+
+    alter_property(patch, "grad", grad)

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, with_value, wrap
+from harness.forging import away, with_value, wrap, wrap_operand
 from harness.forging_images import shift_padded_pooling
 from torch import nn
 from torch.nn import functional as F
@@ -86,3 +86,15 @@ def grouped_convolutions_compute_the_first_group_only(patch):
 
     for owner in (F, torch):
         wrap(patch, owner, "conv2d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported=("ROCm/pytorch#657", "ROCm/MIOpen#248"), needs="accelerator")
+def batch_norm_of_a_constant_feature_is_nan(patch):
+    def wrong(right, x, weight, bias, mean, var, training, *args):
+        result = right(x, weight, bias, mean, var, training, *args)
+        if not (away(x) and training and x.dim() == 2):
+            return result
+        constant = (x.detach() == x.detach()[:1]).all(0)
+        return torch.where(constant, result * float("nan"), result) if constant.any() else result
+
+    wrap_operand(patch, torch, "batch_norm", wrong)

@@ -29,19 +29,20 @@ MODES = among("train", "eval")
     ),
     batch=each((6,), (0,), ()),
     dtype=among(*SINGLE_AND_DOUBLE),
+    bias=among(True, False),
 )
-def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch, dtype):
+def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(sizes, kind, batch, dtype, bias):
     torch.set_default_dtype(dtype)
     puts_out, takes_in = sizes
     if kind.startswith("Conv"):
         layer, x = getattr(nn, kind), torch.ones(*batch, 1, *[2] * int(kind[-2]))
-        first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1)
+        first, second = layer(1, puts_out, 1), lambda size: layer(size, 2, 1, bias=bias)
     else:
         few = {"BatchNorm1d": (6,), "GroupNorm": batch or (6,), "PReLU": (6,)}  # or there is no statistic, no channel
         x, first = torch.ones(*few.get(kind, batch), 2), nn.Linear(2, puts_out)
         norms = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm, "GroupNorm": lambda n: nn.GroupNorm(1, n)}
         norms |= {"RNNCell": lambda n: nn.RNNCell(n, 3), "PReLU": lambda n: nn.PReLU(n) if n > 1 else nn.Linear(1, 1)}
-        second = norms.get(kind, lambda size: nn.Linear(size, 5))
+        second = norms.get(kind, lambda size: nn.Linear(size, 5, bias))
 
     net, fits = (nn.Sequential(first, nn.ReLU(), second(size)) for size in (takes_in, puts_out))
     for training in (True, False):

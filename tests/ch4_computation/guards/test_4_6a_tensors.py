@@ -179,7 +179,8 @@ def test_a_conjugate_and_a_negative_that_were_never_computed_keep_their_values(t
 @over(layout=among("sparse_coo", "sparse_csr"), size=whole(1, 9))
 def test_a_sparse_tensor_stays_sparse(layout, size):
     dense = torch.eye(size) * 3
-    loaded = Way("memory").round_trip(dense.to_sparse() if layout == "sparse_coo" else dense.to_sparse_csr())
+    sparse = dense.to_sparse() if layout == "sparse_coo" else dense.to_sparse_csr()
+    loaded = accepted(Way("memory").round_trip, sparse)
 
     assert loaded.layout == getattr(torch, layout)
     agree(loaded.to_dense(), np.eye(size) * 3)

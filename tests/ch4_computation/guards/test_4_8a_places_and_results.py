@@ -1,5 +1,7 @@
 """4.8 GPU computing: what is printed and told of places, and results of every kind, which stay where they are."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from populations.gradients import ALONE, SEVERAL, UNTRACKED
 from populations.journeys import COPIES, CPU, current, host_twin, journeys, spot
 from populations.mixing import IN_PLACE, RESULTS, refused
 from populations.trials import TRIALS
-from populations.twins import FEW
+from populations.twins import FEW, LEAVES
 from torch import nn
 from torch.nn import functional as F
 
@@ -166,6 +168,14 @@ def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(acceler
         x.fill_(1)  # which the next one does not see
 
 
+@claim("device-falls-back-to-cpu", truth=True)
+def test_no_other_accelerator_is_chosen_where_there_is_one(monkeypatch):
+    chosen = "cuda" if torch.cuda.is_available() else "cpu"
+    for home in (torch.backends.mps, getattr(torch, "xpu", torch.backends.mps)):
+        monkeypatch.setattr(home, "is_available", lambda: True)
+    assert ("cuda" if torch.cuda.is_available() else "cpu") == chosen
+
+
 @claim("device-falls-back-to-cpu")
 def test_the_device_chosen_is_the_cpu_exactly_where_no_gpu_is_counted():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -261,3 +271,21 @@ def test_a_matrix_product_has_the_cpus_numbers_within_rounding(accelerator, seco
 
     assert product.device == spot(second)
     agree(product, a.astype(np.float64) @ b.astype(np.float64), roundings=n + 1, scale=(abs(a) @ abs(b)).max())
+
+
+@claim("gpu-results-stay-on-gpu")
+@over(
+    twin=twins(FLOATS, shapes=FEW, grad=(True,), kinds=LEAVES),
+    back=among("cpu", "to(device)", "to(name)"),
+    kind=among("leaf", "parameter"),
+)
+def test_a_shallow_copy_and_a_gradient_from_the_cpu_are_where_the_leaf_is(accelerator, twin, back, kind):
+    tensor, array = twin
+    x = nn.Parameter(tensor.detach()) if kind == "parameter" else tensor
+    copied = copy.copy(x)
+    assert (type(copied), copied.device, copied.requires_grad) == (type(x), x.device, True)
+    agree(copied, array)
+    ((x.cpu() if back == "cpu" else COPIES[back](x, CPU)) * 2).sum().backward()
+    assert x.grad is not None
+    assert x.grad.device == x.device
+    agree(x.grad, np.full_like(array, 2))

@@ -35,6 +35,9 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
         "embedding that shortens vectors": lambda x: F.embedding(
             torch.tensor([[1, 0, 1]]).to(x.device), x * 1, max_norm=1.0
         ),
+        "batch_norm beside a constant feature": lambda x: (
+            F.batch_norm(x * torch.tensor([1.0, 0, 1]).to(x), None, None, training=True) + x
+        ),
         "layer_norm of small numbers": lambda x: F.layer_norm(x * 2**-11, (3,), eps=1e-12),
         "layer_norm of tiny numbers": lambda x: F.layer_norm(x * 2**-40, (3,)) + x,
         "divided by their deviation": lambda x: x / x.std() + x.var(0, unbiased=False) * x.var(1, keepdim=True),
