@@ -151,7 +151,7 @@ BY = (
     *("a truth value", "the same object"),
 )
 SEVEN_OVER = Twin(torch.float32, (3, 5), "offset")  # beside the full vectors of eight
-WITHOUT = [Twin(dtype, (), kind=kind) for dtype in WHOLE for kind in ("tensor", "view")]  # a dimension
+SCALARS = [Twin(dtype, (), kind=kind) for dtype in WHOLE for kind in ("tensor", "view")]
 NO_DIMENSIONS = (Twin(torch.float32, (), "offset", seed=1), Twin(torch.float32, (), kind="parameter", seed=2))
 NEUTRAL = {"+": 0, "-": 0, "|": 0, "^": 0, "<<": 0, ">>": 0, "*": 1, "**": 1, "/": 1, "//": 1}  # what changes nothing
 
@@ -217,7 +217,7 @@ def test_through_a_conjugated_or_negated_view_the_memory_gets_what_the_view_then
 
 @claim("augmented-assignment-writes-through", truth=True)
 @claim("no-grad-stops-tracking")
-@over(twin=twins((*FLOATS, *WHOLE, torch.bool), WRITABLE, grad=(True,)).also(*WITHOUT), sign=each(*ARITHMETIC))
+@over(twin=twins((*FLOATS, *WHOLE, torch.bool), WRITABLE, grad=(True,)).also(*SCALARS), sign=each(*ARITHMETIC))
 def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
     tensor, array = twin
     sign = "+" if (twin.dtype, sign) == (torch.bool, "-") else sign  # nothing subtracts truth values

@@ -230,7 +230,7 @@ def test_what_is_written_into_each_of_several_parts_of_one_memory_lies_there_and
     untouched(x)
 
 
-REPEATED = {  # the numbers 0 to 5, shown several times
+REPEATED = {  # six numbers, each shown three times
     "expand": lambda x: x.expand(3, 6),
     "broadcast_to": lambda x: torch.broadcast_to(x, (2, 3, 6))[1],
     "rows": lambda x: x.view(6, 1).expand(6, 3).t(),
