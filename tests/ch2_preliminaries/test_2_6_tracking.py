@@ -250,9 +250,9 @@ def test_from_requires_grad_in_place_on_operations_are_tracked():
 
 @claim("requires-grad-can-be-set-in-place", truth=True)
 def test_integers_cannot_require_grad_and_results_cannot_be_switched_off():
-    for whole in (torch.tensor([1, 2]), torch.tensor([True])):
+    for discrete in (torch.tensor([1, 2]), torch.tensor([True])):
         with pytest.raises(RuntimeError, match="only Tensors of floating point"):
-            whole.requires_grad_()
+            discrete.requires_grad_()
     with torch.inference_mode():
         inferred = torch.tensor([1.0, 2.0])
     with pytest.raises(RuntimeError, match="inference tensor"):
@@ -263,4 +263,5 @@ def test_integers_cannot_require_grad_and_results_cannot_be_switched_off():
         y.requires_grad_(False)
     with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):
         y.requires_grad = True
-    assert y.requires_grad_().requires_grad and not y.detach().requires_grad
+    assert y.requires_grad_() is y
+    assert not y.detach().requires_grad

@@ -125,8 +125,8 @@ BINARIES = (
     Binary("float_power", lambda x, y: torch.float_power(x, y % 3), lambda a, b: a ** (b % 3), (torch.float64,), 2),
     Binary(
         "whole ** below zero",
-        lambda x, y: x ** ~(y & 1),
-        lambda a, b: np.where(abs(a) == 1, a ** (1 + (b & 1)), 0).astype(np.result_type(a, b)),
+        lambda x, y: (x + (x == 0)) ** ~(y & 1),
+        lambda a, b: np.where(abs(a) < 2, (a + (a == 0)) ** (1 + (b & 1)), 0).astype(np.result_type(a, b)),
         (torch.int64, torch.int32, torch.int16, torch.int8),
     ),
     Binary("whole **", lambda x, y: x ** (y & 1), lambda a, b: a ** (b & 1), BITS[:-1]),

@@ -51,10 +51,10 @@ _NUMBERS = itertools.count()
 @functools.cache
 def _folder() -> tempfile.TemporaryDirectory:
     """Where the files of this process stand: one folder for all, since to make one costs more than to write a file."""
-    return tempfile.TemporaryDirectory()
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # Windows removes no file that is mapped
 
 
-def new_path(name: str = "") -> Path:
+def new_path(name: str = "numbers") -> Path:
     """Where no file is yet, and none stays longer than the process."""
     return Path(_folder().name, f"{next(_NUMBERS)} {name}")
 

@@ -95,7 +95,7 @@ def by_numpy(level, value):
     bias=among(True, False),
 )
 def test_composed_affine_maps_take_the_middle_to_the_middle(depth, widest, dtype, of, before, bias):
-    """Whole numbers: at most six of nine weights are not 0, so they stay below 2 * 20 * 6^7 < 2^24, exact in float32.
+    """Whole numbers: at most five of nine weights are not 0, so they stay below 2 * 20 * 6^7 < 2^24, exact in float32.
     bfloat16 rounds each level, the middle of the results and each of them.
     """
     widths = [3, *[widest] * (depth - 1), 2]
@@ -222,7 +222,7 @@ BETWEEN = {
 @claim("training-is-end-to-end")
 @over(name=each(*BETWEEN), training=among(True, False), dtype=among(*SINGLE_AND_DOUBLE))
 def test_what_stands_between_two_layers_is_trained_together_with_them(name, training, dtype):
-    first = nn.Linear(3, 4, bias=False)  # which a batch normalisation takes off again
+    first = nn.Linear(3, 4, bias=False)  # a batch normalisation would subtract one again
     model = nn.Sequential(first, BETWEEN[name](), nn.Linear(4, 2)).to(dtype).train(training)
     before = [host(parameter).copy() for parameter in model.parameters()]
     (model(torch.arange(15, dtype=dtype).view(5, 3).sin()) ** 2).sum().backward()

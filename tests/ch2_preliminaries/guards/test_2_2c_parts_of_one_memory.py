@@ -256,7 +256,7 @@ def test_a_write_to_one_of_the_places_that_show_an_element_is_one_write(repeated
     view[2, :1] = 5
     array[1], array[3], array[4], array[0] = 8, array[3] + 2, array[4] * 2, 5
     for write in (view.add_, view.mul_, view.__iadd__, view.copy_):
-        with pytest.raises(RuntimeError):  # of all at once
+        with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
             write(torch.ones(3, 6, dtype=dtype, device=x.device))
     agree(x, array)
     agree(view, np.stack([array] * 3))

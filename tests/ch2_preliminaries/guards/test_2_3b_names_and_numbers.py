@@ -1,15 +1,18 @@
 """2.3 Broadcasting under other names and of operands given by name, and numbers that divide or bound every element."""
 
 import math
+import operator
 
 import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations.comparing import host
 from populations.functions import FLOATING
 from populations.pairs import pairs
 
 claim = pytest.mark.claim
+INTEGERS = torch.int64, torch.int32, torch.int16, torch.int8
 
 ALIASES = {  # other names, as functions and methods
     **{"subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide, "true_divide": np.true_divide},
@@ -78,14 +81,23 @@ def test_numbers_that_bound_a_tensor_keep_their_fraction(twin):
 
 
 @claim("broadcasting-matches-shapes")
-@over(
-    EVERY_MODE, number=among(1, 2401, 30030, -5040), dtype=among(torch.int16, torch.int32, torch.int64, torch.float64)
-)
-def test_a_whole_number_is_divided_by_each_of_many_without_a_rest_too_many(number, dtype):
-    """Many of the quotients have no rest, where a product with a rounded reciprocal ends just below."""
+@over(EVERY_MODE, number=among(1, 2401, 30030, -5040), dtype=among(*INTEGERS[:3], *SINGLE_AND_DOUBLE))
+def test_a_whole_number_divided_by_each_of_many_gives_the_exact_quotient_and_remainder(number, dtype):
+    """Many of the divisions leave no remainder, where a product with a rounded reciprocal may end just below."""
     divisors, array = torch.arange(1, 128, dtype=dtype), np.arange(1, 128)
     several = torch.full((127,), number, dtype=dtype)
     for quotient in (number // divisors, several // divisors, torch.div(number, divisors, rounding_mode="floor")):
         agree(quotient, number // array)
     agree(torch.div(number, divisors, rounding_mode="trunc"), np.trunc(number / array))
     agree(number % divisors, number % array)
+
+
+@claim("broadcasting-matches-shapes")
+@over(EVERY_MODE, dtype=each(*INTEGERS), spelled=among(torch.pow, torch.Tensor.pow, operator.pow))
+def test_zero_to_a_negative_power_is_what_it_is_of_a_repeated_exponent(dtype, spelled):
+    """Which number that is nobody promises."""
+    base, exponent = torch.tensor([[0, 1, -1, 2, 0]], dtype=dtype), torch.tensor([[-1], [-2], [-3]], dtype=dtype)
+    repeated = host(spelled(base.repeat(3, 1), exponent.repeat(1, 5)))
+    agree(spelled(base, exponent), repeated)
+    agree(spelled(base, exponent[:1]), repeated[:1])
+    assert repeated[:, 1:3].tolist() == [[1, -1], [1, 1], [1, -1]]

@@ -153,11 +153,13 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(dtype):
     size = sum(array.size * array.itemsize for _, array in pairs)
     assert bytes_allocated(lambda: [(x.numpy(), torch.from_numpy(a), torch.tensor(a)) for x, a in pairs]) == size
     tracemalloc.start()  # which tells of NumPy's memory, kept or not
-    for x, a in pairs:
-        x.numpy(), torch.from_numpy(a)
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        shared = [(x.numpy(), torch.from_numpy(a)) for x, a in pairs]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert most < 100_001  # bytes, as many as the smallest of the large ones has
+    assert len(shared) == len(pairs)
 
 
 @claim("torch-tensor-always-copies", "copying-costs-time-and-space")

@@ -57,7 +57,7 @@ MULTIPLIED = {  # ways to multiply two matrices
     second=among(False, True),
 )
 def test_square_matrices_of_the_sides_that_kernels_are_cut_for_have_their_product(side, dtype, second):
-    """Whole numbers: each sum is below 256, up to which either half has them all."""
+    """Whole numbers: each sum is at most 256, up to which either half has them all."""
     (a, x), (b, y) = (Twin(dtype, (side, side), seed=seed, second=second) for seed in (0, 1))
     a, b, x, y = a.sign(), b.sign(), np.sign(x, dtype=np.float64), np.sign(y, dtype=np.float64)
     for multiply in MULTIPLIED.values():

@@ -45,10 +45,10 @@ def test_a_decorated_coroutine_function_is_tracked(method):
     assert returned.value.value.requires_grad
 
 
-WITHIN = {  # passes of their own, of a leaf
-    "grad": lambda x: torch.autograd.grad((x * x).sum(), x),
-    "grad, tracked": lambda x: torch.autograd.grad((x * x).sum(), x, create_graph=True),
-    "backward": lambda x: (x * x).sum().backward(),
+WITHIN = {  # passes of their own, from a loss to a leaf
+    "grad": lambda loss, x: torch.autograd.grad(loss, x),
+    "grad, tracked": lambda loss, x: torch.autograd.grad(loss, x, create_graph=True),
+    "backward": lambda loss, x: loss.backward(),
 }
 
 
@@ -58,12 +58,12 @@ def test_a_pass_within_a_pass_leaves_the_mode_that_it_finds(within, by, recordin
     seen = []
 
     def pass_back(gradient):
-        found = torch.is_grad_enabled()
-        with torch.enable_grad():
-            for _ in range(2):
-                WITHIN[within](torch.ones(2, requires_grad=True))
-                seen.append(torch.is_grad_enabled())
-        seen.append(torch.is_grad_enabled() == found)
+        leaf = torch.ones(2, requires_grad=True)
+        for mode in (True, False, True):
+            loss = torch.enable_grad()(lambda: (leaf * leaf).sum())()
+            with torch.set_grad_enabled(mode):
+                WITHIN[within](loss, leaf)
+                seen.append(torch.is_grad_enabled() is mode)
         return gradient * 1
 
     class Same(torch.autograd.Function):
@@ -87,7 +87,7 @@ def test_a_pass_within_a_pass_leaves_the_mode_that_it_finds(within, by, recordin
     join=each("cat", "concat", "stack", "hstack", "vstack", "block_diag"),
     tracked=among(*product((True, False), repeat=3)),
 )
-def test_what_is_joined_leads_to_the_node_of_each_tracked_part_and_of_a_constant_to_none(join, tracked):
+def test_what_is_joined_leads_to_the_node_of_each_tracked_part_and_for_a_constant_to_none(join, tracked):
     parts = [torch.full((1, 2), 1.0 + turn, requires_grad=flag) for turn, flag in enumerate(tracked)]
     parts = [part * 1 for part in parts]
     of = getattr(torch, join)

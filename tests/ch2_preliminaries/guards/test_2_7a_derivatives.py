@@ -23,8 +23,8 @@ ONCE = {
     "list": lambda y, x: torch.autograd.backward([y], [torch.ones_like(y)]),
     "two results": lambda y, x: torch.autograd.backward([3 * y, -2 * y]),
     "a weight that requires gradients": lambda y, x: y.backward(torch.ones_like(y, requires_grad=True)),
-    "for one leaf": lambda y, x: y.backward(inputs=[x]),
-    "for it alone": lambda y, x: torch.autograd.backward(y, inputs=x, retain_graph=True),
+    "inputs in a list": lambda y, x: y.backward(inputs=[x]),
+    "one input, graph retained": lambda y, x: torch.autograd.backward(y, inputs=x, retain_graph=True),
 }
 
 

@@ -133,7 +133,8 @@ def test_an_overwritten_result_falsifies_the_gradient_where_that_is_used(name):
     agree(x.grad, np.full((2, 3), {"torch.sqrt": 1, "torch.tanh": 0.75}.get(name, 0.5)), roundings=2)
 
 
-KEPT = ("abs", "gather", *(["mean(dim=0)"] if RELEASE < (2, 2) else []))  # whose operand is: torch 2.0 that mean's
+# Their derivative needs the operand, and before torch 2.2 that of this mean kept it as well.
+KEPT = ("abs", "gather", *(["mean(dim=0)"] if RELEASE < (2, 2) else []))
 FREE = [each for each in (*OPERATIONS, *MORE) if each.degree == 1 and each.name not in KEPT]
 
 
@@ -165,7 +166,7 @@ def test_a_look_up_that_shortens_rows_is_a_write_to_the_table(dtype, of):
     assert table.grad is None
 
 
-OVERWRITING = {  # what replaces its operand, and is derived by the result
+OVERWRITING = {  # what replaces its operand, and whose derivative is computed from the result
     **{name: lambda x, name=name: getattr(x, name)() for name in ("relu_", "sigmoid_", "tanh_", "exp_", "sqrt_")},
     "F.relu": lambda x: F.relu(x, inplace=True),
     "ReLU": nn.ReLU(inplace=True),

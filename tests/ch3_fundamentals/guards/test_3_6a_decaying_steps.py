@@ -159,7 +159,7 @@ DECAYING = [
 
 @claim("step-updates-parameters", "parameters-carry-data-and-grad")
 @over(name=among(*DECAYING), dtype=among(*SINGLE_AND_DOUBLE))
-def test_no_optimizer_of_torch_decays_what_has_no_gradient_or_writes_to_a_gradient(name, dtype):
+def test_no_optimizer_that_can_decay_touches_what_has_no_gradient_or_writes_to_a_gradient(name, dtype):
     """Matrices, the only parameters that all of them take, with a momentum where there is one."""
     optimizer_of = getattr(torch.optim, name)
     more = {"momentum": 0.5} if "momentum" in inspect.signature(optimizer_of).parameters else {}
@@ -184,7 +184,7 @@ MOVING = ({}, {"momentum": 0.5}, {"momentum": 0.5, "nesterov": True}, {"momentum
 
 @claim("weight-decay-makes-parameters-smaller", "penalised-loss-adds-the-penalty")
 @over(how=among(*MOVING), foreach=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
-def test_a_training_ends_the_nearer_to_zero_the_larger_the_decay_whatever_else_the_option_sets(how, foreach, dtype):
+def test_sgd_ends_the_nearer_to_zero_the_larger_the_decay_whatever_its_momentum_does(how, foreach, dtype):
     """The loss (w - 2)² / 2 and its penalty λ w² / 2 are least at 2 / (1 + λ)."""
     for lambd in (0.0, 0.5, 1.0, 3.0):
         w = torch.tensor([5.0, -1.0], dtype=dtype, requires_grad=True)

@@ -102,7 +102,7 @@ def test_layers_that_rotate_and_scale_multiply_all_lengths_and_those_of_gradient
         h = h @ layer
         stack = stack @ layers if depth % 2 else torch.bmm(stack, layers)
         lengths.append(np.linalg.norm(host(h).astype(np.float64).reshape(pairs, 2), axis=1))
-    agree(stack[1], host(h), 4 * 50 * 2, 5 * scale**50)  # of two matrices at a time
+    agree(stack, np.stack([host(h)] * 2), 4 * 50 * 2, 5 * scale**50)  # of two matrices at a time
     h.backward(torch.tensor([[5.0, 12.0] * pairs], dtype=dtype))
 
     # the cosine, two products and a sum a layer: 4 roundings each, of the length

@@ -29,7 +29,7 @@ def test_an_initialiser_fills_the_parameter_itself_and_leaves_no_trace_but_its_v
     y, result = (parameter * parameter).sum(), parameter * 3
     parameter.data.fill_(math.nan)
     node, call = result.grad_fn, getattr(init, filling.name)
-    by_name = "generator" in inspect.signature(call).parameters  # since torch 2.2 or later
+    by_name = "generator" in inspect.signature(call).parameters  # in torch 2.2, not in 2.0
     sources = [None, torch.Generator(parameter.device)] if by_name else []
 
     with torch.set_grad_enabled(recording):

@@ -259,7 +259,7 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
         for gradient in torch.autograd.grad(outputs, inputs, retain_graph=True, create_graph=graph):
             agree(gradient, times * expected)
         assert weight.grad is zeros
-    with contextlib.suppress(RuntimeError, ValueError):  # which torch raises, or not
+    with contextlib.suppress(RuntimeError, ValueError):  # torch refuses to derive with respect to nothing
         torch.autograd.grad(y, [], torch.ones_like(y), retain_graph=True)
     assert weight.grad is zeros
     for passes in (1, 2):
