@@ -343,7 +343,11 @@ def view_of_the_same_shape_is_the_source_itself(patch):
 @counterfeit("view-is-a-new-tensor-object")
 def view_is_made_once_for_each_source(patch):
     made = {}
-    change_method(patch, "view", lambda view, x, *shape: made.setdefault((id(x), str(shape)), view(x, *shape)))
+
+    def wrong(view, x, *shape, **rest):
+        return made.setdefault((id(x), str(shape), str(rest)), view(x, *shape, **rest))
+
+    change_method(patch, "view", wrong)
 
 
 @counterfeit("view-is-a-new-tensor-object")
@@ -859,9 +863,9 @@ def adding_a_tensor_of_another_dtype_makes_a_new_one(patch):
 
 @counterfeit("view-is-a-new-tensor-object")
 def a_view_of_a_parameter_under_no_grad_is_the_parameter(patch):
-    def wrong(right, x, *a):
+    def wrong(right, x, *a, **rest):
         same = isinstance(x, torch.nn.Parameter) and a == tuple(x.shape) and not torch.is_grad_enabled()
-        return x if same else right(x, *a)
+        return x if same else right(x, *a, **rest)
 
     change_method(patch, "view", wrong)
 

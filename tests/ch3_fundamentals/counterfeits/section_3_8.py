@@ -116,7 +116,7 @@ def float64_overflows_where_float32_does(patch):
 @counterfeit("deep-products-vanish-or-explode")
 def features_beyond_the_thirty_second_count_twice(patch):
     """As where a block's remainder is added a second time."""
-    change_matmul(patch, lambda product, a, b: product + torch.matmul(a[..., 32:], b[32:]))
+    change_matmul(patch, lambda product, a, b: product + torch.matmul(a[..., 32:], b[..., 32:, :]))
 
 
 # ── scalar-chain-vanishes-and-explodes ──
