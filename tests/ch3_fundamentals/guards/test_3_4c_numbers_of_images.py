@@ -127,14 +127,14 @@ def test_no_transform_changes_the_image_that_it_is_given_unless_told_to(transfor
 def test_affine_turns_clockwise_about_the_middle_and_then_shifts_pictures_and_tensors(
     transforms, side, quarters, shift, of
 ):
-    array = np.arange(1, 1 + side**2, dtype=np.uint8).reshape(side, side)
-    picture = torch.tensor(array)[None] if of == "tensor" else pytest.importorskip("PIL.Image").fromarray(array)
-    padded = np.pad(np.rot90(array, -quarters), 2)
-    expected = padded[2 - shift[1] :][:side, 2 - shift[0] :][:, :side]
-    angle = (0, 90, 180, -90)[quarters]
+    array = np.arange(1, 1 + 3 * side**2, dtype=np.uint8).reshape(side, side, 3)
+    of_tensor, angle = of == "tensor", (0, 90, 180, -90)[quarters]
+    picture = torch.tensor(array).permute(2, 0, 1) if of_tensor else pytest.importorskip("PIL.Image").fromarray(array)
+    turned = np.rot90(array, -quarters)
+    shifted = np.pad(turned, ((2, 2), (2, 2), (0, 0)))[2 - shift[1] :, 2 - shift[0] :][:side, :side]
 
-    for moved, sought in (
-        (transforms.functional.affine(picture, angle, [*shift], 1.0, [0.0, 0.0]), expected),
-        (transforms.RandomAffine((angle, angle))(picture), np.rot90(array, -quarters)),
+    for moved, expected in (
+        (transforms.functional.affine(picture, angle, [*shift], 1.0, [0.0, 0.0]), shifted),
+        (transforms.RandomAffine((angle, angle))(picture), turned),
     ):
-        agree(moved[0] if of == "tensor" else torch.tensor(np.array(moved)), sought)
+        agree(moved.permute(1, 2, 0) if of_tensor else torch.tensor(np.array(moved)), expected)
