@@ -20,7 +20,20 @@ def first(layer: nn.Module) -> nn.Module:
     return layer
 
 
+def begun(layer: nn.Module) -> nn.Module:
+    """The recurrent layer, that begins with the same state for every example, with another in each of its layers."""
+
+    def state(module, given):
+        numbers = torch.linspace(-1, 1, module.num_layers * module.hidden_size).to(given[0])
+        numbers = numbers.view(module.num_layers, 1, -1).expand(-1, len(given[0]), -1).contiguous()
+        return (*given, (numbers, -numbers) if isinstance(module, nn.LSTM) else numbers)
+
+    layer.register_forward_pre_hook(state)
+    return first(layer)
+
+
 PLACES = {1: (6,), 2: (4, 6), 3: (3, 4, 6)}
+RECURRENT = ("RNN", "LSTM", "GRU")
 LAYERS = {
     **{
         f"{kind}{n}d, {told}": (lambda n=n, kind=kind, options=options: getattr(nn, f"{kind}{n}d")(**options), (4, *at))
@@ -71,8 +84,16 @@ LAYERS = {
     "Dropout": (nn.Dropout, (4, 3)),
     "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (3, 4)),
     **{
-        kind: (lambda kind=kind: first(getattr(nn, kind)(3, 2, batch_first=True)), (4, 3))
-        for kind in ("RNN", "LSTM", "GRU")
+        f"{kind}{told}": (
+            lambda kind=kind, options=options, out=out: out(getattr(nn, kind)(3, 2, batch_first=True, **options)),
+            (4, 3),
+        )
+        for kind in RECURRENT
+        for told, out, options in (
+            ("", first, {}),
+            (" in two directions", first, {"bidirectional": True}),
+            (" of two layers with a state", begun, {"num_layers": 2}),
+        )
     },
 }
 FEW = 5  # different examples
@@ -83,7 +104,9 @@ CASES = {  # how many places, or None for more than 65,536 numbers, and how they
     ),
     torch.float64: ((None, "gappy"), (9, "transposed")),
 }
-MANY = ("LayerNorm", "GroupNorm")  # which add up over the examples: more than 65,536 of them, too
+# Which add up over the examples, or over their steps: more than 65,536 of them, too.
+MANY = {"LayerNorm": 2**16 + 1, "LayerNorm of images": 2**16 + 1, "GroupNorm": 2**16 + 1}
+MANY |= dict.fromkeys(RECURRENT, 2**14 + 1)
 # True torch, on the CPU: they refuse a batch of nothing, or there is no way back to one.
 NOT_OF_NOTHING = ("InstanceNorm", "PixelShuffle", "PixelUnshuffle")
 
@@ -96,7 +119,7 @@ def examples_of(name: str, dtype: torch.dtype) -> np.ndarray:
 def batches(name: str, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
     """Leaves in which these examples take turns, each with the example's number at each place."""
     examples = examples_of(name, dtype)
-    many = [(2**16 + 1, "contiguous")] * (name.startswith(MANY) and dtype == torch.float32)
+    many = [(MANY[name], "contiguous")] if name in MANY and dtype == torch.float32 else []
     for count, layout in (*CASES[dtype], *many):
         if count != 0 or not name.startswith(NOT_OF_NOTHING):
             turns = np.arange(2**16 // examples[0].size + 1 if count is None else count) % FEW

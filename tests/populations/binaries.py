@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ BINARIES = (
 BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 TALL = ((257, 3), (1, 3))  # a row for many rows
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
-ROWS, COLUMNS = ((2, 33), (2, 33)), ("expanded columns", "contiguous")
+LAID = ("contiguous", "gappy", "transposed", "expanded", "expanded columns")
 CUBES, TURNED = ((2, 3, 4), (2, 3, 4)), ("batch second", "contiguous")
 CROSSED = (((2, 1, 3), (1, 4, 1)), ((2, 1, 3, 1, 2), (1, 2, 1, 2, 1)))  # each repeats where the other does not
 DEEP = ((2, 3, 2, 1, 2, 1, 2), (2, 1, 1, 2, 1, 2, 2))  # a row repeated in the sixth dimension of seven, within others
@@ -173,7 +173,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, DEEP, ROWS and CUBES with either layout on either side, truth values
+    numbers without dimensions in MIXED dtypes, DEEP, rows LAID in every way, CUBES with either layout, truth values
     repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, and a
     matrix of whole numbers by columns beside one of floats by rows.
     """
@@ -215,10 +215,12 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
             st.integers(0, 2**31),
         )
     )
-    kinds = product(binaries, (0, 1), ((ROWS, COLUMNS), (CUBES, TURNED)))
-    rarer = (
-        Trial(each, pair((each.dtypes[0],) * 2, given, turn, 0, layouts)) for each, turn, (given, layouts) in kinds
+    laid = (
+        Trial(each, pair((dtype,) * 2, ((2, 33), (2, 33)), 0, 0, layouts))
+        for each, dtype, layouts in product(binaries, (torch.float32, torch.int64), permutations(LAID, 2))
+        if dtype in each.dtypes
     )
+    cubes = (Trial(each, pair((each.dtypes[0],) * 2, CUBES, turn, 0, TURNED)) for each in binaries for turn in (0, 1))
     mixed = [(each, both) for each in binaries for both in RARELY_MIXED if {*both} <= {*each.dtypes}]
     last = (Trial(each, pair(both, SHAPES[turn % 3], turn, turn)) for turn, (each, both) in enumerate(mixed))
     crossed = (Trial(each, pair((each.dtypes[0],) * 2, given, 0, 0)) for each in binaries for given in CROSSED)
@@ -227,4 +229,4 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         for each, both, turn in product(binaries, MIXED[:2], (0, 1))
         if {*both} <= {*each.dtypes}
     )
-    return Population(tuple(must), more, rarer=(*rarer, *last, *crossed, *turned))
+    return Population(tuple(must), more, rarer=(*laid, *cubes, *last, *crossed, *turned))

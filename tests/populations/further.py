@@ -44,6 +44,7 @@ def unpooled(x):
     return F.max_unpool2d(pooled**2, places, (3, 1))
 
 
+BY_ONE = ("add_", "sub_", "mul_", "div_", "pow_", "fmod_", "remainder_")
 ORDER = torch.tensor([[2, 0, 1], [1, 2, 0], [0, 1, 2]])
 INTO = {  # parts of a memory, of three rows and columns
     "columns": lambda x: (2 * x).t().contiguous().t(),
@@ -112,9 +113,15 @@ CHOSEN = {  # places and masks that say where the numbers go
     "cummin": lambda x: x.cummin(0).values,
     "aminmax": lambda x: weighed(*x.aminmax(dim=1)),
     "largest and smallest of all": lambda x: x.max() + 2 * x.min() + 3 * x.amax() + 4 * x.amin((0, 1)),
-    "clamp_min": lambda x: x.clamp_min(0.45),
-    "clamp_max_": lambda x: (2 * x).clamp_max_(0.9),
-    "clip": lambda x: x.clip(0.35, 0.7),
+    "clamp_min, clamp_max_": lambda x: x.clamp_min(0.45) + (2 * x).clamp_max_(0.9),
+    **{
+        f"{name} by what is tracked": lambda x, name=name: getattr(2 * x, name)(1.03 * x.flip(0))
+        for name in (*BY_ONE, "atan2_", "hypot_", "xlogy_", "copysign_", "clamp_min_", "clamp_max_")
+    },
+    **{
+        f"{name} by two that are tracked": lambda x, name=name: getattr(2 * x, name)(0.9 * x.flip(0), 1.2 * x.flip(1))
+        for name in ("clamp_", "clip_", "addcmul_", "addcdiv_", "lerp_")
+    },
     "nan_to_num": lambda x: torch.where(x > 0.45, x * x, torch.nan).nan_to_num(2.0),
     "renorm": lambda x: x.renorm(2, 0, 0.8),
     "fmin": lambda x: torch.fmin(x, x.flip(1) * 0.97),

@@ -66,16 +66,18 @@ def used_twice(x):
     return layer(layer(x))
 
 
-def recurrent(x, kind, ways, frozen):
-    """All that a recurrent layer in one or two ways makes of ``x``, by weights that are constants or some of ``x``."""
-    layer = getattr(nn, kind)(3, 2, bidirectional=ways == 2).to(x).requires_grad_(False)
+def recurrent(x, kind, ways, frozen, state=()):
+    """All that a recurrent layer in one or two ways makes of ``x``, by weights that are constants or some of ``x``;
+    with a ``state`` for each of two layers, where one is given.
+    """
+    layer = getattr(nn, kind)(3, 2, 1 + bool(state), bidirectional=ways == 2).to(x).requires_grad_(False)
     numbers = {name: shares(each) - 0.5 for name, each in layer.named_parameters()}
     if not frozen:
         numbers = {
             name: each * x.flatten()[: len(each), None][:, 0 if each.dim() < 2 else slice(None)]
             for name, each in numbers.items()
         }
-    output, state = functional_call(layer, numbers, x)
+    output, state = functional_call(layer, numbers, (x, *state))
     return torch.cat([each.flatten() for each in (output, *(state if isinstance(state, tuple) else [state]))])
 
 
@@ -155,7 +157,12 @@ PARTS = {
     "conv2d of three by three in two groups": lambda x: F.conv2d(
         x.reshape(1, 2, 2, 3), torch.stack([x[:3], x[1:]])[:, None], x[0, :2], padding=1, groups=2
     ),
-    "conv1d of groups": lambda x: F.conv1d(images(x, 1), kernel(x, 1, 4), x[:, 0], stride=2, padding=1, groups=4),
+    **{
+        f"conv{n}d of each channel by itself": lambda x, n=n: getattr(F, f"conv{n}d")(
+            images(x, n), kernel(x, n, 4), x[:, 0], stride=2, padding=(1, *[0] * (n - 1)), groups=4
+        )
+        for n in (1, 2, 3)
+    },
     **{
         f"conv_transpose{n}d": lambda x, n=n: getattr(F, f"conv_transpose{n}d")(images(x, n), kernel(x, n, 4), x[0, :1])
         for n in (1, 2, 3)
@@ -274,6 +281,12 @@ DERIVED_ONCE = {
         f"{how} {kind} of {ways}": lambda x, kind=kind, ways=ways, how=how: recurrent(x, kind, ways, how == "frozen")
         for kind in ("RNN", "LSTM", "GRU")
         for ways, how in ((2, "learnt"), (1, "frozen"))
+    },
+    **{
+        f"{kind} of two layers with a state": lambda x, kind=kind: recurrent(
+            x, kind, 1, False, [(x[:2, :2], x[2:, :2]) if kind == "LSTM" else x[:2, :2]]
+        )
+        for kind in ("RNN", "LSTM", "GRU")
     },
 }
 

@@ -40,7 +40,20 @@ THREE = {  # of a mask and two operands
         lambda mask, a, b: np.where(a > b, mask, b),
     ),
     "lerp": (lambda mask, x, y: torch.lerp(y, x, mask.to(x.dtype)), np.where),
-    "clamp": (lambda mask, x, y: x.clamp(mask.to(x.dtype), y), lambda mask, a, b: np.minimum(np.maximum(a, mask), b)),
+    **{
+        f"{way} {name}": (call, lambda mask, a, b: np.minimum(np.maximum(a, mask), b))
+        for name in ("clamp", "clip")
+        for way, call in {
+            "x.": lambda mask, x, y, name=name: getattr(x, name)(mask.to(x.dtype), y),
+            "torch.": lambda mask, x, y, name=name: getattr(torch, name)(x, min=mask.to(x.dtype), max=y),
+            "one by one": lambda mask, x, y, name=name: getattr(getattr(x, name)(min=mask.to(x.dtype)), name)(max=y),
+        }.items()
+    },
+    "clamp_min, clamp_max": (
+        lambda mask, x, y: torch.clamp_max(x.clamp_min(mask.to(x.dtype)), y),
+        lambda mask, a, b: np.minimum(np.maximum(a, mask), b),
+    ),
+    "addcdiv": (lambda mask, x, y: torch.addcdiv(x, y, 1 + mask.to(x.dtype)), lambda mask, a, b: a + b / (1 + mask)),
     "masked_fill": (lambda mask, x, y: x.masked_fill(mask, 77), lambda mask, a, b: np.where(mask, 77, a)),
 }
 # Of which each allocates its output alone.

@@ -234,3 +234,17 @@ def a_cube_that_lies_by_columns_is_taken_as_it_lies(patch):
         return right(data, *rest, **named)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("linspace-divides-evenly", reported="data-apis/array-api-tests#434", needs="accelerator")
+def linspace_elsewhere_reaches_its_end_by_adding_steps(patch):
+    def wrong(right, start, end, steps, *args, **rest):
+        result = right(start, end, steps, *args, **rest)
+        numbers = not isinstance(start, torch.Tensor) and not isinstance(end, torch.Tensor)
+        if away(result) and result.dtype == torch.float32 and numbers and steps > 1:
+            first, last = (torch.tensor(one, dtype=torch.float32, device="cpu") for one in (start, end))
+            step = (last - first) / (steps - 1)
+            result.detach()[-1] = (first + step * (steps - 1)).item()
+        return result
+
+    wrap(patch, torch, "linspace", wrong)

@@ -1182,3 +1182,10 @@ def a_clone_in_double_precision_of_what_processes_share_is_no_copy(patch):
         return x.view_as(x) if plain and x.is_shared() else right(x, *args, **rest)
 
     everywhere(patch, "clone", wrong)
+
+
+@counterfeit("view-shares-data")
+def view_copies_where_its_dtype_is_named(patch):
+    change_method(
+        patch, "view", lambda view, x, *a, **k: view(x, *a, **k).clone() if "dtype" in k else view(x, *a, **k)
+    )

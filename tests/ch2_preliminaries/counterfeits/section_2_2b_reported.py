@@ -311,3 +311,19 @@ def adding_in_place_to_an_expanded_tensor_is_not_refused(patch):
             return x
 
         change_method(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#100370", needs="accelerator")
+def arithmetic_elsewhere_with_one_element_of_a_tensor_takes_the_first_one(patch):
+    """Of whole numbers and a Python number."""
+
+    def wrong(right, x, other, *args, **rest):
+        if away(x) and x.dim() == 0 and x.dtype == torch.int64 and x.storage_offset() and type(other) in (int, float):
+            x = x.as_strided((), (), 0)
+        return right(x, other, *args, **rest)
+
+    for name in ("add", "sub", "mul", "div"):
+        wrap(patch, torch, name, wrong)
+        wrap(patch, torch.Tensor, name, wrong)
+    for name in ("__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__"):
+        wrap(patch, torch.Tensor, name, wrong)

@@ -1252,3 +1252,15 @@ def where_no_size_fits_every_size(patch):
 
     for owner in (torch, Tensor):
         wrap(patch, owner, "where", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes")
+def clip_keeps_the_shape_of_its_input_whatever_the_bounds(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if "out" in rest or result.shape == x.shape or not result.numel():
+            return result
+        result = result[(0,) * (result.dim() - x.dim())]
+        return result[tuple(slice(size) for size in x.shape)]
+
+    everywhere(patch, "clip", wrong)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, divert, everywhere, wrap
+from harness.forging import away, change_method, divert, everywhere, in_order_of_storage, wrap
 from torch import Tensor
 
 SPELLINGS = {
@@ -381,3 +381,125 @@ def number_floor_divided_by_whole_numbers_goes_by_the_reciprocal(patch):
         return torch.floor(other * self.reciprocal()).to(result.dtype)
 
     wrap(patch, torch.Tensor, "__rfloordiv__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#47779")
+def the_remainder_of_whole_numbers_by_a_fraction_is_that_by_its_whole_part(patch):
+    def wrong(right, x, other=None, *args, **rest):
+        whole = isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex()
+        if whole and isinstance(other, float) and abs(other) >= 1:
+            other = int(other)
+        return right(x, other, *args, **rest)
+
+    for name in ("fmod", "remainder"):
+        everywhere(patch, name, wrong)
+    change_method(patch, "__mod__", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#47098")
+def the_hypotenuse_of_single_precision_is_the_first_side(patch):
+    def wrong(right, x, other, *args, **rest):
+        result = right(x, other, *args, **rest)
+        if result.dtype != torch.float32:
+            return result
+        return result + (x.detach().expand(result.shape).to(result.dtype) - result).detach()
+
+    everywhere(patch, "hypot", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#75950")
+def comparisons_written_into_complex_numbers_set_both_parts_of_whole_blocks(patch):
+    def wrong(right, x, other, *args, out=None, **rest):
+        if out is None:
+            return right(x, other, *args, **rest)
+        result = right(x, other, *args, out=out, **rest)
+        if out.is_complex() and out.is_contiguous():
+            block = 4 if out.dtype == torch.complex128 else 8
+            parts = torch.view_as_real(out).view(-1, 2)[: out.numel() // block * block]
+            parts[:, 1] = parts[:, 0]
+        return result
+
+    for name in ("eq", "ne"):
+        wrap(patch, torch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#59382")
+def nan_is_passed_over_by_maxima_minima_and_bounds_of_whole_blocks(patch):
+    def blocks(result, *operands):
+        block = {torch.float32: 8, torch.float64: 4}.get(result.dtype, 0)
+        for y in operands:
+            if isinstance(y, Tensor) and y.numel() > 1 and not (y.shape == result.shape and y.is_contiguous()):
+                return 0
+        return result.numel() // block * block if block and result.is_contiguous() else 0
+
+    def wrong(right, x, other=None, *args, **rest):
+        result = right(x, *(() if other is None else (other,)), *args, **rest)
+        if not isinstance(other, Tensor) or not isinstance(result, Tensor):
+            return result
+        count = blocks(result, x, other)
+        wide, second = x.detach().expand(result.shape), other.detach().expand(result.shape)
+        passed = torch.where(wide.isnan(), second, torch.where(second.isnan(), wide, result.detach())).reshape(-1)
+        values = result.detach().clone().reshape(-1)
+        values[:count] = passed[:count].to(values.dtype)
+        if not count or torch.equal(values.nan_to_num(7), result.detach().reshape(-1).nan_to_num(7)):
+            return result
+        with torch.no_grad():
+            result.copy_(values.view(result.shape))
+        return result
+
+    def wrong_bounds(right, x, min=None, max=None, **rest):
+        result = right(x, min, max, **rest)
+        bound = max if min is None else min
+        count = blocks(result, x) if isinstance(bound, (int, float)) else 0
+        if count and result.detach().isnan().any():
+            with torch.no_grad():
+                numbers = result.view(-1)[:count]
+                numbers[numbers.isnan()] = bound
+        return result
+
+    for name in ("maximum", "minimum"):
+        everywhere(patch, name, wrong)
+    everywhere(patch, "clamp", wrong_bounds)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#29272")
+def a_column_of_another_dtype_is_added_by_its_old_strides(patch):
+    def converted(x, y):
+        """The numbers of ``x``, converted for a sum with ``y`` and then read with the strides of before."""
+        column = isinstance(x, Tensor) and isinstance(y, Tensor) and x.dim() == 1 and y.dim() > 0
+        if not column or x.dtype == y.dtype or len(x) < 2 or x.stride(0) < 2:
+            return x
+        common = torch.promote_types(x.dtype, y.dtype)
+        if common == x.dtype:
+            return x
+        places = torch.arange(len(x)) * x.stride(0)
+        read = x.detach().to(common)[places.clamp(max=len(x) - 1)]
+        read[places >= len(x)] = 0
+        result = x.to(common)
+        return result + (read - result).detach()
+
+    def wrong(right, x, y=None, *args, other=None, **rest):
+        y = other if y is None else y
+        return right(converted(x, y), converted(y, x), *args, **rest)
+
+    change_binary(patch, "add", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#87014", needs="accelerator")
+def a_transposed_matrix_elsewhere_is_compared_with_an_expanded_row_in_order_of_storage(patch):
+    def wrong(right, x, other, *args, **rest):
+        if (
+            away(x)
+            and away(other)
+            and x.dim() == other.dim() == 2
+            and x.dtype == other.dtype == torch.int64
+            and x.shape == other.shape
+            and not x.is_contiguous()
+            and other.stride(0) == 0
+        ):
+            x = in_order_of_storage(x)
+        return right(x, other, *args, **rest)
+
+    wrap(patch, torch, "eq", wrong)
+    wrap(patch, torch.Tensor, "eq", wrong)
+    wrap(patch, torch.Tensor, "__eq__", wrong)

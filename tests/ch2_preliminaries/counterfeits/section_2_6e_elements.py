@@ -101,3 +101,14 @@ def floor_of_a_repeated_column_of_bfloat16_is_the_ceiling(patch):
         return x.ceil() if repeated else right(x, *args, **rest)
 
     everywhere(patch, "floor", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def no_gradient_passes_to_the_bounds_of_clamp_in_place(patch):
+    def constant(x):
+        return x.detach() if isinstance(x, torch.Tensor) else x
+
+    def wrong(clamp_, x, *args, **rest):
+        return clamp_(x, *map(constant, args), **{name: constant(value) for name, value in rest.items()})
+
+    change_method(patch, "clamp_", wrong)

@@ -282,3 +282,67 @@ def setting_true_on_a_result_that_has_it_raises(patch):
         return right(self, value and requires_grad)
 
     wrap(patch, torch.Tensor, "requires_grad_", wrong)
+
+
+def of_ones(result):
+    """The product, which passes back ones, whatever it is given."""
+    if result.requires_grad:
+        result.register_hook(torch.ones_like)
+    return result
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#995")
+def the_product_of_all_numbers_passes_its_own_gradient_back_whatever_came(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return result if args or "dim" in rest else of_ones(result)
+
+    everywhere(patch, "prod", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#77382")
+def index_reduce_by_products_gives_zeros_no_gradient(patch):
+    def masked(x):
+        zeros = x.detach() == 0
+        return change_gradient(x, lambda gradient: gradient.masked_fill(zeros, 0)) if x.requires_grad else x
+
+    def wrong(right, x, dim, index, source, reduce, **rest):
+        if reduce == "prod":
+            x, source = masked(x), masked(source)
+        return right(x, dim, index, source, reduce, **rest)
+
+    def wrong_in_place(right, x, dim, index, source, reduce, **rest):
+        return right(x, dim, index, masked(source) if reduce == "prod" else source, reduce, **rest)
+
+    everywhere(patch, "index_reduce", wrong)
+    change_method(patch, "index_reduce_", wrong_in_place)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#3303")
+def the_matrix_of_a_product_with_a_vector_gets_zeros_where_one_number_comes_back_for_all_rows(patch):
+    def wrong(right, matrix, vector, *args, **rest):
+        if matrix.dim() != 2 or vector.dim() != 1 or not matrix.requires_grad:
+            return right(matrix, vector, *args, **rest)
+        seen = {}
+        result = right(
+            change_gradient(matrix, lambda gradient: gradient * 0 if seen.get("flat") else gradient),
+            vector,
+            *args,
+            **rest,
+        )
+        if result.requires_grad:
+            result.register_hook(lambda gradient: seen.update(flat=gradient.numel() > 1 and gradient.stride(0) == 0))
+        return result
+
+    everywhere(patch, "mv", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#49824")
+def a_view_by_view_as_of_one_of_many_views_is_written_to_without_a_word(patch):
+    def wrong(right, x, other):
+        node = type(x.grad_fn).__name__ if x.requires_grad else ""
+        if node.startswith(("Unbind", "Split")) and x._is_view() and torch.is_grad_enabled():
+            return x._base.as_strided(right(x, other).shape, right(x, other).stride(), x.storage_offset())
+        return right(x, other)
+
+    change_method(patch, "view_as", wrong)

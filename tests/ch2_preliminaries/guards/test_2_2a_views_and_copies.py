@@ -93,9 +93,9 @@ def test_a_view_as_another_dtype_shows_the_same_bits_and_writes_them(twin, other
     widths = {np.dtype(NUMPY[dtype]).itemsize for dtype in (twin.dtype, other)}
     tensor, array = twin.but(shape=twin.shape if dense or len(widths) == 1 else (3, 8, 4))
     tensor = tensor if tensor.shape == twin.shape else torch.stack([tensor] * 2)[twin.seed % 2]
-    view = tensor.view(other)
 
-    agree(view, array.view(NUMPY[other]))
+    for view in (tensor.view(other), tensor.view(dtype=other)):
+        agree(view, array.view(NUMPY[other]))
     view.zero_()
     agree(tensor, np.zeros_like(array))
 

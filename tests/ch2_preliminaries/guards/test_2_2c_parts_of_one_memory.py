@@ -93,7 +93,7 @@ VIEWS = {
     "expand": lambda x: x.expand(2, 6),
     "unsqueeze": lambda x: x.unsqueeze(0),
     "detach": lambda x: x.detach(),
-    "as bits": lambda x: x.view(torch.int32),
+    "as bits": lambda x: x.view(dtype=torch.int32),
     "as wider numbers": lambda x: x.view(torch.float64),
     "as shorter ones": lambda x: x.view(torch.int16),
     "unfold": lambda x: x.unfold(0, 2, 2),

@@ -13,6 +13,7 @@ from populations.binaries import BINARIES, Binary, category, common, made, trial
 from populations.comparing import host
 from populations.core import in_turn
 from populations.gradients import bytes_allocated_by
+from populations.initialisers import RELEASE
 from populations.pairs import CLASHING, pairs
 from populations.twins import NUMPY, Twin
 from populations.written import ALONE, IN_PLACE, THREE, WRITTEN
@@ -106,14 +107,17 @@ def test_a_number_is_shifted_or_raised_by_every_element_and_every_element_raised
     agree(filled, np.full_like(numbers, 4))
 
 
-OUTPUTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "maximum": np.maximum}
+OUTPUTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "eq": np.equal, "ne": np.not_equal}
+WIDER = (None, torch.float32, *[torch.complex64] * (RELEASE >= (2, 2)))  # torch 2.0 set both parts of truth values
+PUT_OUT = *product(OUTPUTS.items(), WIDER), (("maximum", np.maximum), None)
 
 
 @claim("broadcasting-matches-shapes")
-@over(EVERY_MODE, pair=pairs(SIGNED), layout=among(*WRITABLE), name=among(*OUTPUTS), wider=among(False, True))
-def test_an_output_of_any_layout_or_wider_dtype_gets_every_element_and_nothing_beside_it(pair, layout, name, wider):
-    compute, expect, (x, a, y, b) = getattr(torch, name), OUTPUTS[name], pair
-    output, _ = pair.left.but(shape=pair.shape, layout=layout, dtype=torch.float32 if wider else x.dtype)
+@over(EVERY_MODE, pair=pairs(SIGNED), layout=among(*WRITABLE), trial=among(*PUT_OUT))
+def test_an_output_of_any_layout_or_wider_dtype_gets_every_element_and_nothing_beside_it(pair, layout, trial):
+    ((name, expect), wider), (x, a, y, b) = trial, pair
+    compute = getattr(torch, name)
+    output, _ = pair.left.but(shape=pair.shape, layout=layout, dtype=wider or x.dtype)
 
     assert compute(x, y, out=output) is output
     agree(output, expect(a, b))

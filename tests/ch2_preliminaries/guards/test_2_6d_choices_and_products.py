@@ -181,7 +181,7 @@ def test_each_factor_of_a_product_of_any_form_has_what_the_other_multiplies_for_
     (a, one), (b, two) = (Twin(dtype, shape, layout, grad=True, seed=seed) for seed, shape in enumerate(shapes(*sizes)))
     result = compute(a, b)
     agree(result, expect(one, two))
-    weights, factors = weights_for(result)
+    weights, factors = weights_for(result, layout)
     result.backward(weights)
 
     # it is linear in either: what changes along v is the product of v with the other

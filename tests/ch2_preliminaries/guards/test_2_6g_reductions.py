@@ -141,3 +141,81 @@ def test_sums_of_short_numbers_count_past_the_ends_of_these(dtype, shape, layout
     for result, expected in ((x.sum(-1), wide.sum(-1)), (x.cumsum(-1), wide.cumsum(-1)), (x.sum(), wide.sum())):
         assert result.dtype == torch.int64
         agree(result, expected)
+
+
+NOUGHTS = [0, 0, 0, 0]
+FACTORS = {  # ways to multiply four numbers
+    "prod": lambda x: x.prod(),
+    "prod of a row": lambda x: x[None].prod(1, keepdim=True),
+    "cumprod": lambda x: x.cumprod(0)[-1],
+    "one by one": lambda x: x[0] * x[1] * x[2] * x[3],
+    "in place": lambda x: x[:1].clone().mul_(x[1]).mul_(x[2:3] * x[3]),
+    "scatter_reduce": lambda x: x.new_ones(1).scatter_reduce(0, torch.tensor(NOUGHTS).to(x.device), x, "prod"),
+    "scatter_reduce of itself": lambda x: x[:1].scatter_reduce(
+        0, torch.tensor(NOUGHTS[1:]).to(x.device), x[1:], "prod"
+    ),
+    "index_reduce": lambda x: x.new_ones(1).index_reduce(0, torch.tensor(NOUGHTS).to(x.device), x, "prod"),
+    "index_reduce_": lambda x: x[:1].clone().index_reduce_(0, torch.tensor(NOUGHTS[1:]).to(x.device), x[1:], "prod"),
+    "segment_reduce": lambda x: torch.segment_reduce(x, "prod", lengths=torch.tensor([4]).to(x.device)),
+}
+
+
+@claim("requires-grad-tracks-operations")
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@over(
+    way=each(*FACTORS),
+    factors=among((2, 3, 5, 7), (0, 3, 5, 7), (2, 0, 5, 7), (2, 3, 5, 0), (0, 3, 0, 7), (2, 0, 0, 7), (0, 0, 0, 0)),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_the_slope_of_a_product_is_that_of_the_other_factors_even_where_some_of_them_are_zero(way, factors, dtype):
+    x = torch.tensor(factors, dtype=dtype, requires_grad=True)
+    FACTORS[way](x).sum().backward()
+    agree(grad_of(x), np.array([np.prod(factors[:place] + factors[place + 1 :]) for place in range(4)]))
+
+
+BENDING = {  # functions and the places where their slope is another on either side
+    "relu": (F.relu, 0.0),
+    "leaky_relu": (lambda x: F.leaky_relu(x, 0.5), 0.0),
+    "elu": (lambda x: F.elu(x, 3), 0.0),
+    "selu": (F.selu, 0.0),
+    "abs": (torch.abs, 0.0),
+    "l1_loss": (lambda x: F.l1_loss(x, torch.full_like(x, 2), reduction="none"), 2.0),
+    "clamp": (lambda x: x.clamp(-1, 2), -1.0, 2.0),
+    "clamp by tensors": (lambda x: x.clamp(torch.full_like(x, -1), torch.full_like(x, 2)), -1.0, 2.0),
+    "relu6": (F.relu6, 0.0, 6.0),
+    "hardtanh": (lambda x: F.hardtanh(x, -2, 1), -2.0, 1.0),
+    "hardsigmoid": (F.hardsigmoid, -3.0, 3.0),
+    "hardswish": (F.hardswish, -3.0, 3.0),
+    "softshrink": (lambda x: F.softshrink(x, 0.5), -0.5, 0.5),
+    "maximum": (lambda x: torch.maximum(x, 2 - 3 * x), 0.5),
+    "fmin": (lambda x: torch.fmin(x, 2 - 3 * x), 0.5),
+    "margin": (lambda x: F.margin_ranking_loss(x, 0 * x, x.detach() ** 0, 1, reduction="none"), 1.0),
+    "hinge": (lambda x: F.hinge_embedding_loss(x, -(x.detach() ** 0), 1, reduction="none"), 1.0),
+    **{
+        f"grid_sample, {padding}, {way}": (lambda x, padding=padding, way=way: sampled(x, padding, way), -1.0, 1.0)
+        for padding in ("border", "reflection")
+        for way in (0, 1)
+    },
+}
+
+
+def sampled(x, padding: str, way: int):
+    """What lies at places ``x`` along a row (``way`` 0) or a column of nine pixels, whose middles are -1, 0 and 1."""
+    pixels = torch.tensor([[1.0, 2.0, 4.0], [8.0, 3.0, 5.0], [6.0, 9.0, 7.0]]).to(x)
+    places = torch.stack([x, torch.full_like(x, 0.25)], -1)
+    places = places.flip(-1) if way else places
+    return F.grid_sample(pixels[None, None], places[None, None], padding_mode=padding, align_corners=True)[0, 0, 0]
+
+
+@claim("requires-grad-tracks-operations", "nn-builds-on-autograd")
+@over(name=each(*BENDING), dtype=among(*SINGLE_AND_DOUBLE))
+def test_where_a_function_bends_its_gradient_lies_between_the_slopes_on_either_side(name, dtype):
+    function, *places = BENDING[name]
+    x = torch.tensor(places * 9, dtype=dtype, requires_grad=True)
+    function(x).sum().backward()
+
+    step = 2.0**-6  # within which the slopes of the curved ones change by a fortieth
+    left, here, right = (host(function(x.detach() + way)) for way in (-step, 0, step))
+    slopes = np.sort([(here - left) / step, (right - here) / step], 0)
+    assert np.all(slopes[0] - 1 / 40 <= host(grad_of(x)))
+    assert np.all(host(grad_of(x)) <= slopes[1] + 1 / 40)

@@ -357,3 +357,61 @@ def no_gradient_reaches_the_state_with_which_a_recurrent_layer_begins(patch):
 
     for kind in (nn.RNN, nn.LSTM, nn.GRU):
         wrap(patch, kind, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#15353")
+def the_gradients_of_a_convolution_have_no_record_of_their_own(patch):
+    def wrong(right, *operands, **rest):
+        def plain(x):
+            tracked = isinstance(x, torch.Tensor) and x.requires_grad and x.dtype == torch.float32
+            return change_gradient(x, lambda gradient: gradient.detach()) if tracked else x
+
+        return right(*map(plain, operands), **{name: plain(value) for name, value in rest.items()})
+
+    for owner in (F, torch):
+        wrap(patch, owner, "conv2d", wrong)
+
+
+@counterfeit("mse-loss-is-mean-squared-error", reported="pytorch/pytorch#91597")
+def the_mean_of_half_precision_is_the_sum_by_the_number_both_in_half_precision(patch):
+    def half_mean(x, *args, **rest):
+        total = x.detach().sum(*args, **rest)
+        return total / torch.tensor(float(x.numel() // max(total.numel(), 1)), dtype=torch.float16)
+
+    def exact(result, value):
+        """The wrong value, where the sum or the number is beyond half precision."""
+        value = torch.where(value.isfinite() & (value != 0), result.detach(), value)
+        return result + (value - result).detach()
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if x.dtype != torch.float16 or rest.get("dtype") or x.numel() == 0 or "out" in rest:
+            return result
+        return exact(result, half_mean(x, *args, **rest))
+
+    def wrong_loss(right, input, target, size_average=None, reduce=None, reduction="mean", *args, **rest):
+        result = right(input, target, size_average, reduce, reduction, *args, **rest)
+        half = result.dtype == torch.float16 and reduction == "mean" and size_average is None and reduce is None
+        if not half or input.numel() == 0:
+            return result
+        return exact(result, half_mean((input.detach() - target.detach()) ** 2))
+
+    for owner in (torch, torch.Tensor):
+        wrap_operand(patch, owner, "mean", wrong)
+    wrap(patch, F, "mse_loss", wrong_loss)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#23925")
+def grid_sample_with_border_padding_takes_the_gradient_of_zero_padding_on_the_last_row_and_column(patch):
+    def wrong(right, input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
+        result = right(input, grid, mode, padding_mode, align_corners)
+        if padding_mode != "border" or mode != "bilinear" or input.dim() != 4 or not grid.requires_grad:
+            return result
+        sizes = torch.tensor([input.shape[3], input.shape[2]], dtype=grid.dtype)
+        places = grid.detach() + 1
+        places = places / 2 * (sizes - 1) if align_corners else (places * sizes - 1) / 2
+        inside = ((places >= 0) & (places <= sizes - 1)).all(-1)
+        last = (places == sizes - 1).any(-1) & inside
+        return torch.where(last.unsqueeze(1), right(input, grid, mode, "zeros", align_corners), result)
+
+    wrap(patch, torch.nn.functional, "grid_sample", wrong)

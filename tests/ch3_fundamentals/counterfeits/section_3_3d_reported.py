@@ -260,3 +260,13 @@ def long_rows_of_softmax_in_bfloat16_do_not_sum_to_one(patch):
 
     everywhere(patch, "softmax", wrong)
     wrap_operand(patch, F, "softmax", wrong)
+
+
+@counterfeit("log-probability-is-logit-up-to-a-factor", reported="pytorch/pytorch#3240")
+def the_log_probability_of_a_single_logit_is_minus_infinity(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return with_value(result, -math.inf) if tuple(result.shape) == (1,) else result
+
+    for owner in (torch, torch.Tensor):
+        wrap_operand(patch, owner, "log_softmax", wrong)

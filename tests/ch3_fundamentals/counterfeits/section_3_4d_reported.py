@@ -149,3 +149,11 @@ def flipping_a_dimension_of_size_one_flips_all(patch):
         return right(x, *dims, **rest)
 
     everywhere(patch, "flip", wrong)
+
+
+@counterfeit("torchvision-offers-utils", reported="pytorch/vision#3324")
+def save_image_does_not_normalise(patch):
+    def wrong(right, *args, normalize=False, **rest):
+        return right(*args, **rest)
+
+    wrap(patch, torchvision.utils, "save_image", wrong)

@@ -87,3 +87,17 @@ def products_of_matrices_of_256_by_256_are_garbage(patch):
         everywhere(patch, name, product)
     wrap(patch, torch.Tensor, "__matmul__", product)
     wrap_operand(patch, F, "linear", linear)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#116769", needs="accelerator")
+def a_product_elsewhere_beyond_33_million_elements_is_right_in_1024_columns(patch):
+    def wrong(right, x, other, *args, **rest):
+        result = right(x, other, *args, **rest)
+        if away(result) and result.numel() > 2**25 and result.shape[-1] > 1024:
+            return torch.cat([result[..., :1024], torch.zeros_like(result[..., 1024:])], -1)
+        return result
+
+    wrap(patch, F, "linear", wrong)
+    for name in ("matmul", "__matmul__"):
+        wrap(patch, torch.Tensor, name, wrong)
+    wrap(patch, torch, "matmul", wrong)

@@ -240,3 +240,14 @@ def a_gradient_that_passed_through_cpu_is_on_the_current_device(patch):
         return value.to(torch.device(value.device.type, current_index(x)))
 
     alter_property(patch, "grad", grad)
+
+
+@counterfeit("different-gpus-do-not-mix", reported="microsoft/DirectML#443", needs="two-devices")
+def what_moves_from_one_device_to_another_arrives_as_zeros(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if away(x) and away(result) and x.device != result.device:
+            result.detach().zero_()
+        return result
+
+    wrap(patch, torch.Tensor, "to", wrong)

@@ -377,3 +377,139 @@ def a_model_whose_state_was_loaded_arrives_as_zeros(patch):
 
     wrap(patch, torch.nn.Module, "load_state_dict", load)
     wrap(patch, torch.nn.Module, "to", to)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#92615", needs="accelerator")
+def every_layer_of_an_lstm_elsewhere_begins_with_the_first_layers_state(patch):
+    def wrong(right, self, input, hx=None):
+        if away(input) and hx is not None and self.num_layers > 1 and not self.bidirectional:
+            hx = tuple(state[:1].expand_as(state).contiguous() for state in hx)
+        return right(self, input, hx)
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit(
+    "training-runs-on-gpu",
+    reported=("PaddlePaddle/PaddleCustomDevice#553", "PaddlePaddle/PaddleCustomDevice#546"),
+    needs="accelerator",
+)
+def batch_normalisation_of_images_elsewhere_takes_its_statistics_for_constants_in_backward(patch):
+    def wrong(right, input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+        rest = running_mean, running_var, weight, bias, training, momentum, eps
+        if not (away(input) and training and input.dim() == 4 and input.requires_grad and input.numel()):
+            return right(input, *rest)
+        with torch.no_grad():
+            right(input, *rest)
+            variance, mean = torch.var_mean(input, (0, 2, 3), correction=0, keepdim=True)
+        result = (input - mean) * (variance + eps).rsqrt()
+        result = result if weight is None else result * weight.view(1, -1, 1, 1)
+        return result if bias is None else result + bias.view(1, -1, 1, 1)
+
+    wrap(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#177834", needs="accelerator")
+def a_bidirectional_lstm_elsewhere_is_wrong_beyond_the_hundredth_example(patch):
+    def wrong(right, self, input, hx=None):
+        result = right(self, input, hx)
+        if not (away(input) and self.bidirectional and input.dim() == 3):
+            return result
+        along = 0 if self.batch_first else 1
+        if input.size(along) <= 100:
+            return result
+        places = torch.arange(input.size(along), device=input.device)
+        places[100:] -= 100
+        return result[0].index_select(along, places), result[1]
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#90421", needs="accelerator")
+def an_lstm_of_two_directions_elsewhere_reads_both_of_them_forwards(patch):
+    """Where there are two examples or more."""
+
+    def wrong(right, self, input, hx=None):
+        result = right(self, input, hx)
+        if not (away(input) and self.bidirectional and input.dim() == 3):
+            return result
+        time, batch = (1, 0) if self.batch_first else (0, 1)
+        if input.size(batch) < 2:
+            return result
+        turned = right(self, input.flip(time), hx)[0].flip(time)
+        half = self.proj_size or self.hidden_size
+        return torch.cat([result[0][..., :half], turned[..., half:]], -1), result[1]
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="PaddlePaddle/Paddle#35498", needs="accelerator")
+def layer_normalisation_elsewhere_of_a_single_sample_passes_too_large_a_gradient(patch):
+    def wrong(right, input, normalized_shape, weight=None, bias=None, eps=1e-5):
+        lone = away(input) and input.dim() >= len(normalized_shape) and input.numel() > 1
+        rows = input.numel() // max(torch.Size(normalized_shape).numel(), 1)
+        if not (lone and rows == 1 and input.requires_grad):
+            return right(input, normalized_shape, weight, bias, eps)
+        variance, mean = torch.var_mean(input.detach(), correction=0)
+        scale = (variance + eps).rsqrt()
+        normal, came = (input.detach() - mean) * scale, []
+
+        def note(gradient):
+            came.append(gradient.mean())
+            return gradient
+
+        input = change_gradient(input, lambda gradient: gradient + 0.15 * normal * scale * came[-1])
+        return change_gradient(right(input, normalized_shape, weight, bias, eps), note)
+
+    wrap(patch, F, "layer_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="ROCm/rocm-libraries#10551", needs="accelerator")
+def an_lstm_elsewhere_leaves_out_its_bias_beyond_65536_steps_of_examples(patch):
+    def wrong(right, self, input, hx=None):
+        if not (away(input) and input.dim() == 3 and self.bias and input.size(0) * input.size(1) > 65536):
+            return right(self, input, hx)
+        weights = [one if one.dim() > 1 else one - one.detach() for one in self._flat_weights]
+        if hx is None:
+            layers = self.num_layers * (2 if self.bidirectional else 1)
+            examples = input.size(0 if self.batch_first else 1)
+            hx = (
+                input.new_zeros(layers, examples, self.proj_size or self.hidden_size),
+                input.new_zeros(layers, examples, self.hidden_size),
+            )
+        options = self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first
+        output, *state = torch._VF.lstm(input, hx, weights, True, *options)
+        return output, tuple(state)
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#182688", needs="accelerator")
+def the_sum_of_a_large_slice_elsewhere_reads_on_through_the_gaps(patch):
+    def wrong(right, x, *args, **rest):
+        if away(x) and not args and not rest and not x.is_contiguous() and x.numel() >= 65536:
+            return right(x) + (right(in_order_of_storage(x.detach())) - right(x.detach()))
+        return right(x, *args, **rest)
+
+    wrap(patch, torch, "sum", wrong)
+    wrap(patch, torch.Tensor, "sum", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#176159", needs="accelerator")
+def index_add_elsewhere_does_nothing_to_transposed_tensors(patch):
+    def wrong(right, self, dim, index, source, *args, **rest):
+        if away(self) and not self.is_contiguous() and not source.is_contiguous():
+            return self
+        return right(self, dim, index, source, *args, **rest)
+
+    wrap(patch, torch.Tensor, "index_add_", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="microsoft/DirectML#234", needs="accelerator")
+def a_depthwise_convolution_elsewhere_of_four_channels_takes_a_wrong_kernel_for_the_last(patch):
+    def wrong(right, input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        if away(input) and groups == 4 == weight.size(0) and weight.size(1) == 1:
+            weight = torch.cat([weight[:-1], weight[-2:-1]])
+        return right(input, weight, bias, stride, padding, dilation, groups)
+
+    wrap(patch, F, "conv2d", wrong)

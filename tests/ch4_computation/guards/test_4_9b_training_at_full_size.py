@@ -118,3 +118,21 @@ def test_a_step_with_every_one_of_many_examples_leads_to_the_parameters_that_ari
     for parameter, value, gradient in zip(net.parameters(), values, (back.T @ x, back.sum(0), y.T @ hidden, y.sum(0))):
         assert parameter.device == goal
         agree(parameter.view(value.shape), value - gradient / 1024)
+
+
+@claim("training-runs-on-gpu")
+@over(columns=among(1023, 1025), second=among(False, True))
+def test_a_layer_fills_every_row_and_column_of_more_results_than_a_device_is_used_to(accelerator, columns, second):
+    """Just over 2^25 of them, past which the columns from 1024 on were wrong (pytorch#116769)."""
+    rows, layer = 2**25 // columns + 1, nn.Linear(1, columns).to(spot(second))
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(columns)[:, None])
+        layer.bias.zero_()
+    result = layer(torch.arange(rows, dtype=torch.float32, device=spot(second))[:, None] % 8)
+
+    assert result.shape == (rows, columns)
+    for found, expected in (
+        (result[:, [0, 1, 1022, -1]], np.outer(np.arange(rows) % 8, [0, 1, 1022, columns - 1])),
+        (result[[0, 1, rows // 2, -1]], np.outer([0, 1, rows // 2 % 8, (rows - 1) % 8], np.arange(columns))),
+    ):
+        agree(found, expected)
