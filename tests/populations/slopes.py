@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from populations import places
+from populations import places, remaining
 from populations.comparing import host
 from populations.further import FURTHER, IN_FULL
 from populations.initialisers import RELEASE
@@ -24,11 +24,11 @@ NO_HALF = {
     *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
     *("polar by operand 1", "polar by operand 2"),
-    *IN_FULL,
+    *(IN_FULL | remaining.IN_FULL),
     *(name for name in OPTIONS if name.startswith(IN_SINGLE)),
     *(("trace", "logcumsumexp", "logcumsumexp of rows") if RELEASE < (2, 14) else ()),
 }
-MORE = {**FURTHER, **OPTIONS}
+MORE = {**FURTHER, **remaining.REMAINING, **OPTIONS}
 FUNCTIONS = {**SMOOTH, **OPERANDS, **MORE}
 # For guards of these: of what some functions speak.
 SPEAKING = pytest.mark.filterwarnings(
@@ -65,7 +65,8 @@ class Slope:
         """The number that comes back to all elements in a second pass, as from a sum, where there is one; but to a
         Fourier transform before torch 2.14: in 2.7 that is an error of MKL's, "inconsistent configuration parameters".
         """
-        return (3.0,) * (self.dtype == torch.float64 and ("irfft" not in self.name or RELEASE >= (2, 14)))
+        transformed = "irfft" in self.name or "hfft" in self.name
+        return (3.0,) * (self.dtype == torch.float64 and (RELEASE >= (2, 14) or not transformed))
 
     def at(self, values: np.ndarray) -> torch.Tensor:
         """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""

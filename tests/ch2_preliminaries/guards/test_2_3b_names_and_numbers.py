@@ -20,23 +20,35 @@ ALIASES = {  # other names, as functions and methods
     **{"greater": np.greater, "greater_equal": np.greater_equal, "eq": np.equal, "ne": np.not_equal},
     **{"not_equal": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal},
     **{"max": np.maximum, "min": np.minimum, "atan2": np.arctan2, "arctan2": np.arctan2},
+    **{"logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor},
+}
+OF_WHOLE = {  # numbers
+    **{"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor},
+    **{"bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "gcd": np.gcd, "lcm": np.lcm},
 }
 
 
 @claim("broadcasting-matches-shapes")
 @over(
     EVERY_MODE,
-    name=each(*ALIASES),
+    name=each(*ALIASES, *OF_WHOLE),
     shapes=among(
         ((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,)), ((1031,), (1,))
     ),
     layout=among("contiguous", "transposed", "gappy"),
     dtype=among(*SINGLE_AND_DOUBLE, torch.int64, torch.int32),
 )
-def test_an_operation_under_any_other_name_repeats_operands_as_well(name, shapes, layout, dtype):
+def test_an_operation_under_any_other_name_repeats_operands_as_well_and_in_place_converts(name, shapes, layout, dtype):
+    dtype = torch.int32 if name in OF_WHOLE and dtype.is_floating_point else dtype
     (x, a), (y, b) = (Twin(dtype, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
+    expected = (ALIASES | OF_WHOLE)[name](a, b)
     for function in (getattr(torch, name), getattr(torch.Tensor, name)):
-        agree(function(x, y), ALIASES[name](a, b), 4)  # of the angle; others are exact or rounded once
+        agree(function(x, y), expected, 4)  # of the angle; others are exact or rounded once
+    ways = [] if name in ("max", "min") or (expected.dtype.kind, a.dtype.kind) == ("f", "i") else [f"{name}_"]
+    for way in ways:  # which a quotient of whole numbers has not
+        written = x.expand(expected.shape).clone()
+        assert getattr(written, way)(y) is written
+        agree(written, expected.astype(a.dtype), 4)
 
 
 @claim("broadcasting-matches-shapes")
