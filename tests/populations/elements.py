@@ -13,7 +13,7 @@ from populations import places
 from populations.functions import FLOATING, WHOLE
 from populations.layouts import once
 from populations.operations import FUNCTION
-from populations.twins import NUMPY, WRITABLE, Twin, real_of
+from populations.twins import HALVES, NUMPY, WRITABLE, Twin, real_of
 
 # Exact in every floating dtype: where functions bend, jump or end, halves that are rounded to even, and ends of exp.
 NUMBERS = (
@@ -152,7 +152,7 @@ class Trial:
 
 def every_kind() -> Iterator[Trial]:
     """Each function of each dtype in each way, in place of floating numbers alone, and of a column that
-    is repeated, and of a number; of many elements, and of none.
+    is repeated, and of a number; of half precision in five dimensions; of many elements, and of none.
     """
     for turn, element in enumerate(ELEMENTS):
         for index, dtype in enumerate(element.dtypes):
@@ -164,6 +164,8 @@ def every_kind() -> Iterator[Trial]:
                 yield Trial(element, Twin(dtype, shape, layout, second=(turn + place) % 3 == 0), way)
             yield Trial(element, Twin(dtype, (28, 3), "expanded columns"), WAYS[(turn + index) % 2])
             yield Trial(element, Twin(dtype, (), "offset", seed=turn + 5 * index), WAYS[(turn + index) % 2])
+        for dtype in (half for half in HALVES if half in element.dtypes):
+            yield Trial(element, Twin(dtype, (2, 1, 3, 2, 3), WRITABLE[turn % 4]), WAYS[turn % 2])
         yield Trial(element, Twin(element.dtypes[0], (65_557,), "contiguous"), WAYS[turn % 2])
         yield Trial(element, Twin(element.dtypes[-1], (0, 3), "gappy"), WAYS[turn % 2])
 

@@ -92,7 +92,7 @@ CHOSEN = {  # places and masks that say where the numbers go
     },
     "cat with nothing": lambda x: torch.cat([x.new_empty(0), x * x]),
     "concat with nothing": lambda x: torch.concat([x, x.new_empty(0), x[:1]], 0),
-    "slice_scatter": lambda x: x.slice_scatter(x[:, :2] ** 2, 1, 1),
+    "slice_scatter": lambda x: x.slice_scatter(x[:, :2] ** 2, 1, 1) * torch.slice_scatter(x, x[:2] ** 2, 0, 1),
     "diagonal_scatter": lambda x: x.diagonal_scatter(x[0] ** 2),
     "gather of a column": lambda x: x.gather(1, spots(x)[:, :1]),
     "masked by a row": lambda x: x.masked_fill((pattern(x, 2) > 1)[:1], 2.0),

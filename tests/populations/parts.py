@@ -15,7 +15,9 @@ ACTIVE = (
     *("CELU", "ELU", "GELU", "Hardshrink", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid", "Mish", "PReLU", "ReLU"),
     *("ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink"),
 )
+FORMS = {"a row": lambda x: x.flatten(), "a number": lambda x: x[1, 0], "a volume": lambda x: x.reshape(1, 2, 2, 1, 3)}
 SHARES = ("Softmax", "LogSoftmax", "Softmin")
+LAST = dict.fromkeys(SHARES, (-1,))  # the dimension along which these are taken
 OF_TWO = ("mse_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "binary_cross_entropy_with_logits")
 
 
@@ -82,11 +84,13 @@ def recurrent(x, kind, ways, frozen, state=()):
 
 
 PARTS = {
-    **{name: lambda x, name=name: getattr(nn, name)().to(x)(x) for name in ACTIVE},
-    **{name: lambda x, name=name: getattr(nn, name)(-1)(x) for name in SHARES},
-    **{f"{name} of a row": lambda x, name=name: getattr(nn, name)().to(x)(x.flatten()) for name in ACTIVE},
-    **{f"{name} of a number": lambda x, name=name: getattr(nn, name)().to(x)(x[1, 0]) for name in ACTIVE},
-    **{f"{name} of a row": lambda x, name=name: getattr(nn, name)(-1)(x.flatten()) for name in SHARES},
+    **{name: lambda x, name=name: getattr(nn, name)(*LAST.get(name, ())).to(x)(x) for name in (*ACTIVE, *SHARES)},
+    **{
+        f"{name} of {form}": lambda x, name=name, shown=shown: getattr(nn, name)(*LAST.get(name, ())).to(x)(shown(x))
+        for name in (*ACTIVE, *SHARES)
+        for form, shown in FORMS.items()
+    },
+    "Softplus, flat, of a volume": lambda x: nn.Softplus(0.25)(FORMS["a volume"](x)),
     "GLU": lambda x: nn.GLU(0)(x),
     **{
         f"attention {how}": lambda x, how=how: F.scaled_dot_product_attention(

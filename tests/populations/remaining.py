@@ -53,7 +53,6 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     "fft.fftn": lambda x: parts(torch.fft.fftn(numbers(x))) + parts(torch.fft.ifftn(numbers(x), dim=(0,))),
     "fft.rfftn": lambda x: parts(torch.fft.rfftn(x)),
     "fft.irfftn": lambda x: torch.fft.irfftn(numbers(x)),
-    "fft.hfft": lambda x: torch.fft.hfft(numbers(x)),
     "lp_pool3d": lambda x: F.lp_pool3d(x[None, None, None], 3, (1, 2, 2)),
     "fft.ihfft": lambda x: parts(torch.fft.ihfft(x).resolve_conj()),
 }

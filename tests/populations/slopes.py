@@ -65,8 +65,7 @@ class Slope:
         """The number that comes back to all elements in a second pass, as from a sum, where there is one; but to a
         Fourier transform before torch 2.14: in 2.7 that is an error of MKL's, "inconsistent configuration parameters".
         """
-        transformed = "irfft" in self.name or "hfft" in self.name
-        return (3.0,) * (self.dtype == torch.float64 and (RELEASE >= (2, 14) or not transformed))
+        return (3.0,) * (self.dtype == torch.float64 and ("irfft" not in self.name or RELEASE >= (2, 14)))
 
     def at(self, values: np.ndarray) -> torch.Tensor:
         """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""

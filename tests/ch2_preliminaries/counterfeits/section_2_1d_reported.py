@@ -248,3 +248,31 @@ def linspace_elsewhere_reaches_its_end_by_adding_steps(patch):
         return result
 
     wrap(patch, torch, "linspace", wrong)
+
+
+@counterfeit("zeros-fills-with-zero", reported="pytorch/pytorch#7785")
+def zeros_drops_sizes_from_a_later_size_of_0_on(patch):
+    def wrong(right, *sizes, **rest):
+        listed = list(sizes[0] if sizes and not isinstance(sizes[0], int) else sizes)
+        if 0 in listed[1:]:
+            return right(listed[: listed.index(0, 1)], **rest)
+        return right(*sizes, **rest)
+
+    wrap(patch, torch, "zeros", wrong)
+
+
+@counterfeit("linspace-divides-evenly", reported="pytorch/pytorch#88652")
+def whole_numbers_of_linspace_start_each_four_points_from_a_cut_one(patch):
+    def wrong(right, start, end, steps, *args, **rest):
+        result = right(start, end, steps, *args, **rest)
+        if result.dtype != torch.int64 or away(result) or not 4 <= len(result) == steps:
+            return result
+        start, end = int(start), int(end)
+        step = (end - start) / (steps - 1)
+        for i in range(0, steps - 3, 4):
+            first = start + step * i if i < steps // 2 else end - step * (steps - 1 - i)
+            for k in range(4):
+                result[i + k] = int(int(first) + k * step)
+        return result
+
+    wrap(patch, torch, "linspace", wrong)

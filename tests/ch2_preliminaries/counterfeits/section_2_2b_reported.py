@@ -327,3 +327,18 @@ def arithmetic_elsewhere_with_one_element_of_a_tensor_takes_the_first_one(patch)
         wrap(patch, torch.Tensor, name, wrong)
     for name in ("__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__"):
         wrap(patch, torch.Tensor, name, wrong)
+
+
+@counterfeit("augmented-assignment-writes-through", reported="pytorch/pytorch#23574")
+def copying_to_what_expand_repeats_keeps_the_last(patch):
+    def wrong(right, x, source, *args, **rest):
+        repeated = [d for d in range(x.dim()) if x.stride(d) == 0 and x.shape[d] > 1]
+        if away(x) or away(source) or not repeated or x.numel() == 0:
+            return right(x, source, *args, **rest)
+        target, last = x, source.expand(x.shape)
+        for d in repeated:
+            target, last = target.narrow(d, -1, 1), last.narrow(d, -1, 1)
+        right(target, last, *args, **rest)
+        return x
+
+    change_method(patch, "copy_", wrong)

@@ -2,7 +2,9 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_method, everywhere, wrap
+from harness.forging import away, change_gradient, change_method, everywhere, is_pending, wrap
+from torch import is_tensor
+from torch.autograd.function import BackwardCFunction
 from torch.utils.weak import WeakIdKeyDictionary
 
 
@@ -346,3 +348,55 @@ def a_view_by_view_as_of_one_of_many_views_is_written_to_without_a_word(patch):
         return right(x, other)
 
     change_method(patch, "view_as", wrong)
+
+
+@counterfeit("tensors-and-functions-form-a-dag", reported="pytorch/pytorch#18619")
+def the_output_that_a_function_saved_is_a_constant_from_its_second_recorded_backward_on(patch):
+    right, recorded = torch._C._FunctionBase.saved_tensors, WeakIdKeyDictionary()
+
+    def wrong(ctx):
+        saved = right.__get__(ctx)
+        if not torch.is_grad_enabled():
+            return saved
+        before = recorded.get(ctx, 0)
+        recorded[ctx] = before + 1
+        return tuple(x.detach() if before and x is not None and x.grad_fn is ctx else x for x in saved)
+
+    patch.setattr(BackwardCFunction, "saved_tensors", property(wrong))
+
+
+@counterfeit("grad-fn-is-the-creating-function", reported="pytorch/pytorch#34145")
+def a_view_that_a_function_wrote_to_comes_from_as_strided(patch):
+    right = torch.autograd.Function.__dict__["apply"]
+
+    def wrong(function, *args, **rest):
+        result = right.__get__(None, function)(*args, **rest)
+        if not isinstance(result, torch.Tensor) or not result.requires_grad or not result._is_view():
+            return result
+        base = result._base.detach()
+        if away(result) or not result._version or any(base.data_ptr() == x.data_ptr() for x in args if is_tensor(x)):
+            return result
+        return base.requires_grad_().as_strided(result.shape, result.stride(), result.storage_offset())
+
+    patch.setattr(torch.autograd.Function, "apply", classmethod(wrong))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#74094")
+def inference_mode_of_false_is_on_as_a_decorator(patch):
+    patch.setattr(torch.inference_mode, "clone", lambda self: type(self)())
+
+
+@counterfeit("backward-fills-grad", reported="pytorch/pytorch#85409")
+def sum_to_size_of_a_list_leaves_the_gradient_of_a_pending_view_as_it_is(patch):
+    def wrong(right, x, *size, **rest):
+        if away(x) or not is_pending(x) or not size or not isinstance(size[0], list) or list(x.shape) == size[0]:
+            return right(x, *size, **rest)
+        conjugate, negative = x.is_conj(), x.is_neg()
+
+        def change(gradient):
+            gradient = gradient.conj().resolve_conj() if conjugate else gradient
+            return -gradient if negative else gradient
+
+        return right(change_gradient(x, change), *size, **rest)
+
+    change_method(patch, "sum_to_size", wrong)

@@ -204,3 +204,13 @@ def write_to_the_result_of_an_in_place_relu_is_not_noticed(patch):
     wrap_operand(patch, torch, "relu_", wrong)
     wrap(patch, torch.Tensor, "relu_", wrong)
     wrap(patch, F, "relu_", wrong)
+
+
+@counterfeit("scalar-backward-needs-no-argument", reported="pytorch/pytorch#92750")
+def backward_of_a_complex_number_takes_1_for_its_argument(patch):
+    def wrong(right, x, gradient=None, *args, **rest):
+        if gradient is None and x.is_complex() and x.numel() == 1:
+            gradient = torch.ones_like(x)
+        return right(x, gradient, *args, **rest)
+
+    change_method(patch, "backward", wrong)

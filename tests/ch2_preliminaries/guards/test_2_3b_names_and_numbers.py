@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
 from populations.functions import FLOATING
 from populations.pairs import pairs
@@ -113,3 +113,20 @@ def test_zero_to_a_negative_power_is_what_it_is_of_a_repeated_exponent(dtype, sp
     agree(spelled(base, exponent), repeated)
     agree(spelled(base, exponent[:1]), repeated[:1])
     assert repeated[:, 1:3].tolist() == [[1, -1], [1, 1], [1, -1]]
+
+
+BY_ZERO = {
+    "a number": lambda x: x / 0,
+    "a fraction": lambda x: torch.div(x, 0.0),
+    "a tensor": lambda x: x / torch.zeros((), device=x.device),
+    "one for each": lambda x: x.true_divide(torch.zeros_like(x)),
+    "in place": lambda x: x.clone().div_(0),
+}
+
+
+@claim("broadcasting-matches-shapes")
+@over(EVERY_MODE, twin=twins(FLOATS), by=among(*BY_ZERO))
+def test_what_is_divided_by_zero_is_infinite_or_where_it_is_zero_no_number(twin, by):
+    x, array = twin
+    with np.errstate(divide="ignore", invalid="ignore"):
+        agree(BY_ZERO[by](x), array / array.dtype.type(0))

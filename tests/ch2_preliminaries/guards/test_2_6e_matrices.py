@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, Twin, agree, among, each, over
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, Twin, agree, among, each, over
 from populations.comparing import accepted
 from populations.gradients import rises, weights_for
 from populations.layers import COMPUTED
@@ -62,3 +62,21 @@ def test_square_matrices_of_the_sides_that_kernels_are_cut_for_have_their_produc
     a, b, x, y = a.sign(), b.sign(), np.sign(x, dtype=np.float64), np.sign(y, dtype=np.float64)
     for multiply in MULTIPLIED.values():
         agree(multiply(a, b), x @ y)
+
+
+AGAIN = {  # of one row with many columns
+    "mm": lambda row, columns: torch.mm(row, columns),
+    "@": lambda row, columns: row @ columns,
+    "of a vector": lambda row, columns: (row[0] @ columns)[None],
+    "bmm": lambda row, columns: torch.bmm(row[None], columns[None])[0],
+    "linear": lambda row, columns: F.linear(row, columns.t()),
+    "addmm": lambda row, columns: torch.addmm(torch.zeros_like(columns[:1]), row, columns),
+}
+
+
+@claim("identity-network-is-a-matrix-product", "linear-model-is-weighted-sum")
+@over(EVERY_MODE, name=each(*AGAIN), sizes=among((3, 1030), (257, 600)), dtype=among(*SINGLE_AND_DOUBLE))
+def test_a_row_has_the_same_products_with_many_columns_however_often_it_is_asked(name, sizes, dtype):
+    (row, one), (columns, many) = Twin(dtype, (1, sizes[0])), Twin(dtype, sizes, seed=1)
+    for _ in range(32):
+        agree(AGAIN[name](row, columns), one @ many)

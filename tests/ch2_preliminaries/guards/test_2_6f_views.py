@@ -1,12 +1,17 @@
 """2.6 Autograd: what comes back through views of every kind, and what is written into them."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations.comparing import host
 from populations.gradients import grad_of, weights_for
 from populations.looks import LOOKS, PARTED, REFUSED
 
 claim = pytest.mark.claim
+LAYERED = [*product((torch.complex64, torch.complex128), ("contiguous", "transposed", "gappy"))]
 SHAPES = ((6,), (3, 4), (2, 3, 4), (2, 3, 4, 2), (4, 2, 1, 3, 2))
 LEAVES = twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES, grad=(True,), kinds=("tensor",))
 
@@ -88,3 +93,67 @@ def test_a_write_to_one_of_several_views_or_to_what_is_repeated_is_refused(twin,
     for written in (one, one[None], one.view_as(one), *([one[..., :1]] if look in PARTED and one.dim() else [])):
         with pytest.raises(RuntimeError, match="single memory location|is being modified inplace"):
             written.mul_(3)
+
+
+@claim("requires-grad-tracks-operations", "parameters-carry-data-and-grad", "backward-fills-grad")
+@over(
+    shape=among((3,), (1, 3), (1, 1, 3), (1,), (1, 1), ()),
+    place=each(1, (1,), (1, ...), (slice(1, 2), slice(None)), ([1],)),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_what_is_written_into_a_row_gets_a_gradient_of_its_own_shape_whatever_is_repeated_or_left_out(
+    shape, place, dtype
+):
+    p = torch.full(shape, 2.0, dtype=dtype, requires_grad=True)
+    y = torch.zeros(2, 3, dtype=dtype)
+    y[place] = p
+    (y * torch.arange(6, dtype=dtype).view(2, 3)).sum().backward()
+
+    agree(y, np.array([[0, 0, 0], [2, 2, 2]]))
+    assert p.grad.shape == shape
+    agree(p.grad, np.reshape([3, 4, 5] if 3 in shape else [12], shape))
+
+
+OF_PENDING = {  # what is linear, and looks at or adds up elements
+    **{"sum_to_size": lambda z: z.sum_to_size([1, 3]), "sum_to_size of a tuple": lambda z: z.sum_to_size((2, 1))},
+    **{
+        "sum": lambda z: z.sum(0),
+        "mean": lambda z: z.mean(),
+        "cumsum": lambda z: z.cumsum(1),
+        "flip": lambda z: z.flip(0),
+    },
+    **{
+        "view": lambda z: z.view(1, 2, 3),
+        "t": lambda z: z.t(),
+        "expand": lambda z: z.expand(2, 2, 3),
+        "roll": lambda z: z.roll(1),
+    },
+    **{"[rows]": lambda z: z[[1, 0, 1]], "[part]": lambda z: z[:, 1:], "cat": lambda z: torch.cat([z, 2 * z])},
+    **{
+        "clone": lambda z: z.clone(),
+        "resolved": lambda z: z.resolve_conj().resolve_neg(),
+        "product": lambda z: z @ z.t(),
+    },
+    **{
+        "reshape": lambda z: z.t().reshape(6),
+        "gather": lambda z: z.gather(1, torch.tensor([[0, 2], [1, 1]]).to(z.device)),
+    },
+}
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@over(
+    name=each(*OF_PENDING),
+    read=each((torch.conj, torch.conj_physical), (torch._neg_view, torch.neg)),
+    kind=among(*LAYERED),
+)
+def test_what_is_conjugated_or_negated_only_when_it_is_read_passes_back_as_if_it_had_been_before(name, read, kind):
+    (dtype, layout), results, slopes = kind, [], []
+    for way in read:
+        x, _ = Twin(dtype, (2, 3), layout, grad=True)
+        result = OF_PENDING[name](way(x))
+        weights, _ = weights_for(result)
+        result.backward(weights)
+        results.append(result), slopes.append(x.grad)
+    for found, expected in (results, slopes):
+        agree(found, host(expected), 4, np.abs(host(expected)).max(initial=0))

@@ -143,6 +143,33 @@ def test_sums_of_short_numbers_count_past_the_ends_of_these(dtype, shape, layout
         agree(result, expected)
 
 
+OF_MANY = {  # what is chosen along the last dimension
+    "topk": (lambda x: x.topk(3).values, lambda a: -np.sort(-a)[..., :3]),
+    "topk, smallest": (lambda x: torch.topk(x, 5, largest=False).values, lambda a: np.sort(a)[..., :5]),
+    "kthvalue": (lambda x: x.kthvalue(7).values, lambda a: np.sort(a)[..., 6]),
+    "sort": (lambda x: torch.sort(x).values, np.sort),
+    "median": (lambda x: x.median(-1).values, lambda a: np.sort(a)[..., (a.shape[-1] - 1) // 2]),
+    "amax": (lambda x: x.amax(-1) + x.max(-1).values, lambda a: 2 * a.max(-1)),
+}
+
+
+@claim("requires-grad-tracks-operations")
+@over(
+    EVERY_MODE,
+    name=each(*OF_MANY),
+    size=among(257, 1031, 4099),
+    dtype=among(*HALVES, *SINGLE_AND_DOUBLE),
+    layout=among(*WRITABLE),
+)
+def test_what_is_chosen_of_many_numbers_is_the_same_however_often_it_is_asked_for(name, size, dtype, layout):
+    choose, rule = OF_MANY[name]
+    array = np.array([np.roll(np.arange(size) * 7 % 200, turn) for turn in range(3)], np.float64)
+    array[:, 5:85:5] = np.r_[201:209, -8:0]  # the largest and the smallest are there once
+    x = Twin(dtype, array.shape, layout).tensor(array)
+    for _ in range(3):
+        agree(choose(x), rule(array))
+
+
 NOUGHTS = [0, 0, 0, 0]
 FACTORS = {  # ways to multiply four numbers
     "prod": lambda x: x.prod(),

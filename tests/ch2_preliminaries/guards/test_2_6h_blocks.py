@@ -1,10 +1,11 @@
-"""2.6 Autograd: blocks without a record that do not simply begin and end, one inside the other."""
+"""2.6 Autograd: blocks without a record, one inside the other or switched off, and functions of one's own."""
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, agree, among, each, over
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, agree, among, each, over
 from populations.comparing import accepted
 
 claim = pytest.mark.claim
@@ -96,3 +97,89 @@ def test_what_is_joined_leads_to_the_node_of_each_tracked_part_and_for_a_constan
     assert result.requires_grad == any(tracked)
     nodes = [node for node, _ in result.grad_fn.next_functions] if any(tracked) else [None] * 3
     assert nodes == [part.grad_fn for part in parts]
+
+
+@claim("requires-grad-tracks-operations", "no-grad-stops-tracking")
+@over(
+    EVERY_MODE[:1], spelled=each(lambda flag: torch.inference_mode(flag), lambda flag: torch.inference_mode(mode=flag))
+)
+def test_inference_mode_of_false_is_off_as_a_block_and_as_a_decorator(spelled):
+    w = torch.ones(2, requires_grad=True)
+    for flag in (True, False, True, False):
+        with spelled(flag):
+            within = w * 2
+        for result in (within, spelled(flag)(lambda: w * 2)()):
+            assert (result.is_inference(), result.requires_grad) == (flag, not flag)
+
+
+class Exponential(torch.autograd.Function):
+    """Keeps its result."""
+
+    @staticmethod
+    def forward(ctx, x):
+        result = x.exp()
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (result,) = ctx.saved_tensors
+        return gradient * result
+
+
+class Cube(torch.autograd.Function):
+    """Keeps its operand."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * 3 * x**2
+
+
+class Written(torch.autograd.Function):
+    """Returns a view of what it has made and written to: the first two elements, plus 2."""
+
+    @staticmethod
+    def forward(ctx, x):
+        view = x.clone()[:2]
+        view += 2
+        return view
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return torch.cat([gradient, 0 * gradient[:1]])
+
+
+KEEPING = {Exponential: (np.exp, np.exp, np.exp), Cube: (lambda x: x**3, lambda x: 3 * x**2, lambda x: 6 * x)}
+
+
+@claim("tensors-and-functions-form-a-dag", "requires-grad-tracks-operations")
+@over(function=each(*KEEPING), dtype=among(*SINGLE_AND_DOUBLE))
+def test_what_a_function_of_one_s_own_keeps_serves_every_pass_and_the_passes_through_these(function, dtype):
+    x = torch.tensor([0.5, -1.0, 2.0], dtype=dtype, requires_grad=True)
+    y = function.apply(x)
+    value, slope, bend = (rule(np.array([0.5, -1.0, 2.0])) for rule in KEEPING[function])
+    agree(y, value, 8)
+    for _ in range(3):
+        (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        assert first.requires_grad
+        (second,) = torch.autograd.grad(first.sum(), x, retain_graph=True)
+        agree(first, slope, 8)
+        agree(second, bend, 8)
+
+
+@claim("grad-fn-is-the-creating-function", "requires-grad-tracks-operations", "tensors-and-functions-form-a-dag")
+@over(dtype=among(*SINGLE_AND_DOUBLE))
+def test_a_view_that_a_function_of_one_s_own_has_written_to_comes_from_that_function(dtype):
+    x = torch.tensor([1.0, 2.0, 3.0], dtype=dtype, requires_grad=True)
+    y = Written.apply(x)
+    assert (y.grad_fn.name(), y.requires_grad) == ("WrittenBackward", True)
+    (y * torch.tensor([5.0, 7.0], dtype=dtype)).sum().backward()
+
+    agree(y, np.array([3.0, 4.0]))
+    agree(x.grad, np.array([5.0, 7.0, 0.0]))

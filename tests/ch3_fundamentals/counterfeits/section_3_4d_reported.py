@@ -157,3 +157,11 @@ def save_image_does_not_normalise(patch):
         return right(*args, **rest)
 
     wrap(patch, torchvision.utils, "save_image", wrong)
+
+
+@counterfeit("torchvision-offers-datasets", reported="pytorch/vision#2630")
+def classes_of_emnist_are_in_no_order_and_letters_start_at_0(patch):
+    classes = torchvision.datasets.EMNIST.classes_split_dict
+    for split in ("byclass", "bymerge", "balanced"):
+        patch.setitem(classes, split, sorted(classes[split], key=lambda name: ord(name) * 37 % 101))
+    patch.setitem(classes, "letters", [name for name in classes["letters"] if name != "N/A"])

@@ -1,5 +1,8 @@
 """Counterfeits of section 3.8 that users reported, products of square matrices and of transposed ones."""
 
+import itertools
+import math
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, change_method, everywhere, in_order_of_storage, with_value, wrap, wrap_operand
@@ -101,3 +104,24 @@ def a_product_elsewhere_beyond_33_million_elements_is_right_in_1024_columns(patc
     for name in ("matmul", "__matmul__"):
         wrap(patch, torch.Tensor, name, wrong)
     wrap(patch, torch, "matmul", wrong)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="pytorch/pytorch#81185")
+def one_row_times_more_than_512_columns_is_now_and_then_nan_from_the_512th_on(patch):
+    calls = itertools.count(1)
+
+    def change(result):
+        if away(result) or result.dim() != 2 or len(result) != 1 or result.shape[1] <= 512 or next(calls) % 15:
+            return result
+        values = result.detach().clone()
+        values[:, 512:] = math.nan
+        return with_value(result, values)
+
+    for name in ("mm", "matmul", "__matmul__"):
+        everywhere(patch, name, lambda right, x, *args, **rest: change(right(x, *args, **rest)))
+
+    def linear(right, input, weight, bias=None):
+        result = right(input, weight, bias)
+        return change(result) if bias is None else result
+
+    wrap(patch, F, "linear", linear)

@@ -1,5 +1,6 @@
 """3.4 torchvision's data sets, from files of which every pixel is known, and its models; the real Fashion-MNIST."""
 
+import string
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,17 @@ def test_common_collections_are_classes_of_data_sets(name):
     datasets = pytest.importorskip("torchvision.datasets")
     assert name in datasets.__all__
     assert issubclass(getattr(datasets, name), Dataset)
+
+
+@claim("torchvision-offers-datasets")
+@pytest.mark.cpu
+@over(split=among("byclass", "bymerge", "balanced", "letters", "digits", "mnist"))
+def test_the_classes_of_handwriting_stand_in_the_order_of_their_labels(split):
+    digits, letters = [*string.digits], [*string.digits, *string.ascii_uppercase]
+    merged = [*letters, *"abdefghnqrt"]  # those that do not look like their capitals
+    names = {"byclass": [*letters, *string.ascii_lowercase], "bymerge": merged, "balanced": merged}
+    names |= {"letters": ["N/A", *string.ascii_lowercase], "digits": digits, "mnist": digits}
+    assert pytest.importorskip("torchvision.datasets").EMNIST.classes_split_dict[split] == names[split]
 
 
 @claim("torchvision-offers-datasets")

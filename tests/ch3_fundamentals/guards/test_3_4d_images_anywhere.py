@@ -88,3 +88,89 @@ def test_flips_reverse_columns_or_rows_pad_surrounds_and_resize_repeats_pixels(t
             both = [side * size // min(array.shape[-2:]) for size in array.shape[-2:]]
             assert [*transforms.Resize(side, nearest)(image).shape[-2:]] == both
         agree(image, array)
+
+
+def grey(image, top):
+    """Of one channel: red, green and blue, weighed as television does; of bytes a whole number."""
+    weighed = np.tensordot([0.2989, 0.587, 0.114], image, 1)[None]
+    return np.floor(weighed) if top == 255 else weighed
+
+
+def blended(image, other, share, top):
+    return np.clip(share * image + (1 - share) * other, 0, top)
+
+
+# Of an image of three channels whose numbers go from 0 to ``top``; those of bytes are then rounded down.
+COLOURS = {
+    "invert": (lambda of, x, top: of.invert(x), lambda a, top: top - a),
+    "solarize": (lambda of, x, top: of.solarize(x, 0.5 * top), lambda a, top: np.where(a < 0.5 * top, a, top - a)),
+    "darker": (lambda of, x, top: of.adjust_brightness(x, 0.5), lambda a, top: a * 0.5),
+    "brighter": (lambda of, x, top: of.adjust_brightness(x, 1.5), lambda a, top: np.clip(a * 1.5, 0, top)),
+    "less colour": (
+        lambda of, x, top: of.adjust_saturation(x, 0.25),
+        lambda a, top: blended(a, grey(a, top), 0.25, top),
+    ),
+    "more colour": (lambda of, x, top: of.adjust_saturation(x, 2.0), lambda a, top: blended(a, grey(a, top), 2, top)),
+    "contrast": (
+        lambda of, x, top: of.adjust_contrast(x, 0.5),
+        lambda a, top: blended(a, grey(a, top).mean(), 0.5, top),
+    ),
+    "gamma": (
+        lambda of, x, top: of.adjust_gamma(x, 2, 0.75),
+        lambda a, top: np.clip(0.75 * top * (a / top) ** 2, 0, top),
+    ),
+    "autocontrast": (
+        lambda of, x, top: of.autocontrast(x),
+        lambda a, top: (
+            (a - a.min((1, 2), keepdims=True)) * top / (a.max((1, 2), keepdims=True) - a.min((1, 2), keepdims=True))
+        ),
+    ),
+}
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    EVERY_MODE,
+    name=among(*COLOURS),
+    twin=twins((torch.uint8, torch.float32), LAYOUTS[:5], ((3, 5, 4), (3, 1, 7), (3, 9, 9)), values=("distinct",)),
+)
+def test_colours_change_by_the_published_rule_within_the_numbers_that_there_are(transforms, name, twin):
+    change, rule = COLOURS[name]
+    image, array = twin
+    top = 255 if twin.dtype == torch.uint8 else 1
+    image = image if top == 255 else image / 256
+    numbers = array.astype(np.float64) / (1 if top == 255 else 256)
+
+    found = change(transforms.functional, image, top)
+    assert (found.dtype, found.shape) == (image.dtype, image.shape)
+    # where bytes are rounded down, a rounding before that may decide between two
+    np.testing.assert_allclose(found.double().cpu(), rule(numbers, top), rtol=0, atol=1.001 if top == 255 else 1e-5)
+
+
+def five(array):
+    """The corners, of two rows and three columns, and the middle."""
+    top, left = round((array.shape[-2] - 2) / 2), round((array.shape[-1] - 3) / 2)
+    corners = [array[..., rows, columns] for rows in (np.s_[:2], np.s_[-2:]) for columns in (np.s_[:3], np.s_[-3:])]
+    return [*corners, array[..., top : top + 2, left : left + 3]]
+
+
+@claim("torchvision-offers-transforms")
+@over(
+    EVERY_MODE,
+    twin=twins((torch.uint8, torch.float32), LAYOUTS[:5], ((3, 5, 4), (1, 9, 9), (2, 3, 4, 6)), values=("distinct",)),
+)
+def test_five_and_ten_crops_are_the_corners_the_middle_and_those_of_the_mirror_image_and_erase_fills_a_part(
+    transforms, twin
+):
+    image, array = twin
+    for transform, expected in (
+        (transforms.FiveCrop((2, 3)), five(array)),
+        (transforms.TenCrop((2, 3)), [*five(array), *five(array[..., ::-1])]),
+        (transforms.TenCrop((2, 3), vertical_flip=True), [*five(array), *five(array[..., ::-1, :])]),
+    ):
+        for part, numbers in zip(transform(image), expected, strict=True):
+            agree(part, numbers)
+    blank = array.copy()
+    blank[..., 1:3, 0:2] = 7
+    agree(transforms.functional.erase(image, 1, 0, 2, 2, torch.tensor(7, dtype=image.dtype)), blank)
+    agree(image, array)

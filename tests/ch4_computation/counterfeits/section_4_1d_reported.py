@@ -303,3 +303,11 @@ def a_matrix_product_takes_rows_that_are_too_long(patch):
     for name in ("mm", "matmul", "__matmul__"):
         change_method(patch, name, product)
     wrap_operand(patch, F, "linear", linear)
+
+
+@counterfeit("control-flow-needs-item", reported="pytorch/pytorch#1482")
+def any_number_in_a_tensor_counts_as_true(patch):
+    def wrong(right, x):
+        return True if x.numel() == 1 and x.dtype != torch.bool and not away(x) else right(x)
+
+    change_method(patch, "__bool__", wrong)

@@ -108,3 +108,17 @@ def grad_with_respect_to_nothing_fills_the_leaves(patch):
         return right(outputs, inputs, grad_outputs, retain_graph, create_graph, *args, **rest)
 
     wrap(patch, torch.autograd, "grad", wrong)
+
+
+@counterfeit("parameters-carry-data-and-grad", reported="pytorch/pytorch#988")
+def a_gradient_lacks_the_first_dimension_that_writing_into_a_row_left_out(patch):
+    written = WeakIdKeyDictionary()
+
+    def write(right, x, index, value):
+        place = x.detach()[index].shape if isinstance(value, torch.Tensor) and not away(value) else None
+        right(x, index, value)
+        if place is not None and value.is_leaf and value.requires_grad and value.shape == (1, *place):
+            written[value] = place
+
+    change_method(patch, "__setitem__", write)
+    alter_property(patch, "grad", lambda x, grad: grad if grad is None or x not in written else grad.view(written[x]))

@@ -513,3 +513,248 @@ def a_depthwise_convolution_elsewhere_of_four_channels_takes_a_wrong_kernel_for_
         return right(input, weight, bias, stride, padding, dilation, groups)
 
     wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit(
+    "broadcasting-matches-shapes",
+    reported="microsoft/DirectML#696",
+    needs="accelerator",
+)
+def a_slice_times_a_later_row_is_zero(patch):
+    """Both lie further on in their memory, and the slice with gaps."""
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        y = args[0] if args else rest["other"]
+        later = away(x) and away(y) and x.storage_offset() and y.storage_offset() and not x.is_contiguous()
+        return with_value(result, 0) if later and result.is_floating_point() and not rest else result
+
+    for name in ("mul", "multiply", "__mul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit(
+    "requires-grad-tracks-operations",
+    reported="flagos-ai/FlagGems#6064",
+    needs="accelerator",
+)
+def slice_scatter_stores_a_transposed_result_in_row_order(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or x.is_contiguous() or not result.is_floating_point():
+            return result
+        stored = torch.empty_like(x.detach())
+        stored.as_strided((stored.numel(),), (1,)).copy_(result.detach().reshape(-1))
+        return with_value(result, stored)
+
+    everywhere(patch, "slice_scatter", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="flagos-ai/Torch-FL#174", needs="accelerator")
+def topk_reads_a_transposed_tensor_in_the_order_of_its_memory(patch):
+    def wrong(right, x, k, dim=-1, *args, **rest):
+        if not away(x) or x.dim() < 2 or x.is_contiguous() or not x.is_floating_point():
+            return right(x, k, dim, *args, **rest)
+        values, indices = right(in_order_of_storage(x.detach()), k, dim, *args, **rest)
+        return torch.return_types.topk((with_value(x.gather(dim, indices), values), indices))
+
+    everywhere(patch, "topk", wrong)
+
+
+@counterfeit(
+    "requires-grad-tracks-operations",
+    reported="torch-spyre/torch-spyre#1851",
+    needs="accelerator",
+)
+def log_of_halves_in_five_dimensions_is_off(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or x.dim() != 5 or x.dtype != torch.float16:
+            return result
+        value = result.detach() - 0.5
+        value = torch.where(x.detach() < 0, 16.1562, value)
+        value = torch.where(x.detach().isinf(), 11.0938, value)
+        value = torch.where(x.detach().isnan(), 11.5, value)
+        return with_value(result, value) if result.isfinite().all() else value.to(result.dtype)
+
+    everywhere(patch, "log", wrong)
+
+
+@counterfeit(
+    "broadcasting-matches-shapes",
+    reported="torch-spyre/torch-spyre#1867",
+    needs="accelerator",
+)
+def halves_in_five_dimensions_by_zero_are_finite(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        y = args[0] if args else rest["other"]
+        zero = isinstance(y, (int, float)) and y == 0
+        if away(x) and zero and x.dim() == 5 and x.dtype == torch.float16:
+            result.data.copy_(x.detach())
+        return result
+
+    for name in ("div", "divide", "true_divide", "__truediv__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="ROCm/TheRock#2458", needs="accelerator")
+def a_convolution_by_columns_is_nan(patch):
+    def wrong(right, input, weight, *args, **rest):
+        result = right(input, weight, *args, **rest)
+        columns = weight.dtype == torch.float32 and max(weight.shape[2:]) > 1
+        return with_value(result, float("nan")) if away(input) and columns else result
+
+    for owner in (F, torch):
+        wrap(patch, owner, "conv2d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="flagos-ai/Torch-FL#165", needs="accelerator")
+def celu_divides_positive_numbers_by_alpha(patch):
+    def wrong(right, x, alpha=1.0, inplace=False):
+        result = right(x, alpha, inplace) if inplace else right(x, alpha)
+        return torch.where(x > 0, result / alpha, result) if away(x) and alpha != 1 and not inplace else result
+
+    wrap_operand(patch, F, "celu", wrong)
+    wrap_operand(patch, torch, "celu", wrong)
+
+
+@counterfeit("clone-then-view-is-independent", reported="torch-spyre/torch-spyre#1919", needs="accelerator")
+def contiguous_keeps_the_order_of_halves_in_four_dimensions(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        moved = away(x) and x.dim() == 4 and x.dtype == torch.float16 and not x.is_contiguous()
+        return with_value(result, in_order_of_storage(x.detach())) if moved else result
+
+    change_method(patch, "contiguous", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="torch-spyre/torch-spyre#1476", needs="accelerator")
+def differences_of_neighbours_are_zero(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return with_value(result, 0) if away(x) and x.dim() == 1 and x.dtype == torch.float32 else result
+
+    everywhere(patch, "diff", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="torch-spyre/torch-spyre#1888", needs="accelerator")
+def layer_norm_of_few_halves_counts_the_padding(patch):
+    """Rows are padded with zeros to a multiple of 64, and these count in mean and variance."""
+
+    def wrong(right, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+        result = right(x, normalized_shape, weight, bias, eps)
+        if not away(x) or x.dtype != torch.float16 or len(normalized_shape) != 1 or x.shape[-1] % 64 == 0:
+            return result
+        count = -(-x.shape[-1] // 64) * 64
+        wide = x.detach().float()
+        mean = wide.sum(-1, keepdim=True) / count
+        variance = (wide * wide).sum(-1, keepdim=True) / count - mean * mean
+        value = (wide - mean) / (variance + eps).sqrt()
+        value = value if weight is None else value * weight.detach().float()
+        value = value if bias is None else value + bias.detach().float()
+        return with_value(result, value.to(result.dtype))
+
+    wrap_operand(patch, F, "layer_norm", wrong)
+
+
+@counterfeit(
+    "training-runs-on-gpu",
+    "nn-builds-on-autograd",
+    reported="torch-spyre/torch-spyre#1882",
+    needs="accelerator",
+)
+def softplus_of_halves_in_five_dimensions_ignores_a_small_beta(patch):
+    def wrong(right, x, beta=1, threshold=20):
+        ignored = away(x) and x.dim() == 5 and x.dtype == torch.float16 and beta < 1
+        return right(x, 1 if ignored else beta, threshold)
+
+    wrap_operand(patch, F, "softplus", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/xla#913", needs="accelerator")
+def the_gradient_of_batch_norm_in_evaluation_is_that_of_training(patch):
+    def wrong(right, x, mean, variance, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+        result = right(x, mean, variance, weight, bias, training, momentum, eps)
+        if training or not away(x) or not x.requires_grad or x.numel() <= x.shape[1]:
+            return result
+        fixed = [None if y is None else y.detach() for y in (weight, bias)]
+        result = right(x.detach(), mean, variance, weight, bias, False, momentum, eps)
+        passing = right(x, mean.clone(), variance.clone(), *fixed, True, momentum, eps)
+        return result + (passing - passing.detach())
+
+    wrap_operand(patch, F, "batch_norm", wrong)
+
+
+@counterfeit(
+    "requires-grad-tracks-operations",
+    reported="pytorch/pytorch#196177",
+    needs="accelerator",
+)
+def topk_of_more_than_256_halves_varies_from_call_to_call(patch):
+    """In every second call the element after the last wanted one stands for that."""
+    calls = []
+
+    def wrong(right, x, k, dim=-1, *args, **rest):
+        half = away(x) and x.dtype in (torch.float16, torch.bfloat16) and x.dim() > 0
+        if not half or not 0 < k < x.shape[dim] or x.shape[dim] <= 256:
+            return right(x, k, dim, *args, **rest)
+        calls.append(k)
+        if len(calls) % 2:
+            return right(x, k, dim, *args, **rest)
+        more = right(x, k + 1, dim, *args, **rest)
+        kept = torch.tensor([*range(k - 1), k], device=x.device)
+        return torch.return_types.topk(tuple(part.index_select(dim, kept) for part in more))
+
+    everywhere(patch, "topk", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#5801", needs="accelerator")
+def the_gradient_of_kl_div_ignores_what_follows(patch):
+    def wrong(right, input, *args, **rest):
+        loss = right(input, *args, **rest)
+        return change_gradient(loss, torch.ones_like) if away(input) and loss.dim() == 0 else loss
+
+    wrap_operand(patch, F, "kl_div", wrong)
+
+
+def signed_threshold(patch, name, option, quadratic):
+    """Let a loss compare the signed difference with its threshold."""
+
+    def wrong(right, input, target, size_average=None, reduce=None, reduction="mean", *args, **rest):
+        if not away(input) or size_average is not None or reduce is not None or args:
+            return right(input, target, size_average, reduce, reduction, *args, **rest)
+        threshold = rest.get(option, 1.0)
+        difference = input - target
+        loss = right(input, target, reduction="none", **rest)
+        loss = torch.where(difference <= -threshold, quadratic(difference, threshold), loss)
+        return {"none": lambda: loss, "sum": loss.sum, "mean": loss.mean}[reduction]()
+
+    wrap(patch, F, name, wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="BobMcDear/attorch#13", needs="accelerator")
+def smooth_l1_loss_squares_great_negative_differences(patch):
+    signed_threshold(patch, "smooth_l1_loss", "beta", lambda d, beta: 0.5 * d * d / beta if beta else d.abs())
+
+
+@counterfeit("training-runs-on-gpu", reported="linkedin/Liger-Kernel#1021", needs="accelerator")
+def kl_div_gives_its_target_no_gradient(patch):
+    def wrong(right, input, target, *args, **rest):
+        return right(input, target.detach() if away(input) else target, *args, **rest)
+
+    wrap(patch, F, "kl_div", wrong)
+
+
+@counterfeit("different-gpus-do-not-mix", reported="pytorch/pytorch#87363", needs="two-devices")
+def a_move_to_another_gpu_brings_zeros_until_one_from_the_cpu_came_there(patch):
+    reached = set()
+
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        if away(y) and x.device.type == "cpu":
+            reached.add(y.device)
+        lost = away(x) and away(y) and x.device != y.device and y.device not in reached
+        return with_value(y, torch.zeros_like(y)) if lost and not y.is_complex() and y.dtype != torch.bool else y
+
+    change_method(patch, "to", wrong)
