@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from populations.parts import ACTIVE, SHARES
+from populations.parts import ACTIVE, LAST
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ COUNTERPARTS = {
     "Identity": Counterpart(lambda: nn.Identity(), lambda m, x: x[...], IMAGES[:2]),
     "Softmax2d": Counterpart(lambda: nn.Softmax2d(), lambda m, x: F.softmax(x, -3), IMAGES[:3]),
     **{name: bend(name) for name in ACTIVE if name != "PReLU"},
-    **{name: bend(name, -1) for name in SHARES},
+    **{name: bend(name, -1) for name in LAST},
     **{
         f"{name} {reduction}": loss(name, function, reduction, target)
         for losses, target in ((OF_PAIRS, torch.cos), (OF_LABELS, labels))

@@ -16,8 +16,7 @@ ACTIVE = (
     *("ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink"),
 )
 FORMS = {"a row": lambda x: x.flatten(), "a number": lambda x: x[1, 0], "a volume": lambda x: x.reshape(1, 2, 2, 1, 3)}
-SHARES = ("Softmax", "LogSoftmax", "Softmin")
-LAST = dict.fromkeys(SHARES, (-1,))  # the dimension along which these are taken
+LAST = dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), (-1,))  # the dimension along which these are taken
 OF_TWO = ("mse_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "binary_cross_entropy_with_logits")
 
 
@@ -84,10 +83,10 @@ def recurrent(x, kind, ways, frozen, state=()):
 
 
 PARTS = {
-    **{name: lambda x, name=name: getattr(nn, name)(*LAST.get(name, ())).to(x)(x) for name in (*ACTIVE, *SHARES)},
+    **{name: lambda x, name=name: getattr(nn, name)(*LAST.get(name, ())).to(x)(x) for name in (*ACTIVE, *LAST)},
     **{
         f"{name} of {form}": lambda x, name=name, shown=shown: getattr(nn, name)(*LAST.get(name, ())).to(x)(shown(x))
-        for name in (*ACTIVE, *SHARES)
+        for name in (*ACTIVE, *LAST)
         for form, shown in FORMS.items()
     },
     "Softplus, flat, of a volume": lambda x: nn.Softplus(0.25)(FORMS["a volume"](x)),

@@ -7,6 +7,7 @@ from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, am
 from populations.along import TRIALS
 from populations.comparing import host
 from populations.gradients import grad_of, weights_for
+from populations.initialisers import RELEASE
 from populations.twins import HALVES
 from torch.nn import functional as F
 
@@ -158,7 +159,7 @@ OF_MANY = {  # what is chosen along the last dimension
     EVERY_MODE,
     name=each(*OF_MANY),
     size=among(257, 1031, 4099),
-    dtype=among(*HALVES, *SINGLE_AND_DOUBLE),
+    dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16, *[torch.float16] * (RELEASE >= (2, 2))),
     layout=among(*WRITABLE),
 )
 def test_what_is_chosen_of_many_numbers_is_the_same_however_often_it_is_asked_for(name, size, dtype, layout):
