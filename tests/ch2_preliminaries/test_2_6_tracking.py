@@ -249,7 +249,7 @@ def test_from_requires_grad_in_place_on_operations_are_tracked():
 
 
 @claim("requires-grad-can-be-set-in-place", truth=True)
-def test_integers_cannot_require_grad_and_nothing_can_be_assigned_to_that_of_a_result():
+def test_integers_cannot_require_grad_and_results_can_neither_be_switched_off_nor_assigned_to():
     for discrete in (torch.tensor([1, 2]), torch.tensor([True])):
         with pytest.raises(RuntimeError, match="only Tensors of floating point"):
             discrete.requires_grad_()

@@ -173,7 +173,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, DEEP, rows LAID in every way, CUBES with either layout, truth values
+    numbers without dimensions in MIXED dtypes, DEEP, rows LAID in any two ways, CUBES with either layout, truth values
     repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, and a
     matrix of whole numbers by columns beside one of floats by rows.
     """
@@ -217,7 +217,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     )
     laid = (
         Trial(each, pair((dtype,) * 2, ((2, 33), (2, 33)), 0, 0, layouts))
-        for each, dtype, layouts in product(binaries, (torch.float32, torch.int64), permutations(LAID, 2))
+        for each, layouts in product(binaries, permutations(LAID, 2))
+        for dtype in dict.fromkeys((torch.float32, torch.int64, each.dtypes[0]))
         if dtype in each.dtypes
     )
     cubes = (Trial(each, pair((each.dtypes[0],) * 2, CUBES, turn, 0, TURNED)) for each in binaries for turn in (0, 1))

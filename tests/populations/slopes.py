@@ -62,8 +62,9 @@ class Slope:
 
     @property
     def alike(self) -> tuple[float, ...]:
-        """The number that comes back to all elements in a second pass, as from a sum, where there is one; but to a
-        Fourier transform before torch 2.14: in 2.7 that is an error of MKL's, "inconsistent configuration parameters".
+        """The number that comes back to all elements in a second pass, as from a sum: there is one in double precision
+        alone, for time, and before torch 2.14 not to an inverse real Fourier transform. In 2.7 that is an error of
+        MKL's, "inconsistent configuration parameters".
         """
         return (3.0,) * (self.dtype == torch.float64 and ("irfft" not in self.name or RELEASE >= (2, 14)))
 

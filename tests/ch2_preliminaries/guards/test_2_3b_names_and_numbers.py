@@ -45,7 +45,7 @@ def test_an_operation_under_any_other_name_repeats_operands_as_well_and_in_place
     for function in (getattr(torch, name), getattr(torch.Tensor, name)):
         agree(function(x, y), expected, 4)  # of the angle; others are exact or rounded once
     ways = [] if name in ("max", "min") or (expected.dtype.kind, a.dtype.kind) == ("f", "i") else [f"{name}_"]
-    for way in ways:  # which a quotient of whole numbers has not
+    for way in ways:  # not max and min, which have none, nor quotients of whole numbers into these
         written = x.expand(expected.shape).clone()
         assert getattr(written, way)(y) is written
         agree(written, expected.astype(a.dtype), 4)
@@ -117,7 +117,7 @@ def test_zero_to_a_negative_power_is_what_it_is_of_a_repeated_exponent(dtype, sp
 
 BY_ZERO = {
     "a number": lambda x: x / 0,
-    "a fraction": lambda x: torch.div(x, 0.0),
+    "a float": lambda x: torch.div(x, 0.0),
     "a tensor": lambda x: x / torch.zeros((), device=x.device),
     "one for each": lambda x: x.true_divide(torch.zeros_like(x)),
     "in place": lambda x: x.clone().div_(0),

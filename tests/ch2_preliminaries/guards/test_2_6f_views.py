@@ -114,7 +114,7 @@ def test_what_is_written_into_a_row_gets_a_gradient_of_its_own_shape_whatever_is
     agree(p.grad, np.reshape([3, 4, 5] if 3 in shape else [12], shape))
 
 
-OF_PENDING = {  # what is linear, and looks at or adds up elements
+OF_PENDING = {  # what looks at elements or adds them up, and a product
     **{"sum_to_size": lambda z: z.sum_to_size([1, 3]), "sum_to_size of a tuple": lambda z: z.sum_to_size((2, 1))},
     **{
         "sum": lambda z: z.sum(0),

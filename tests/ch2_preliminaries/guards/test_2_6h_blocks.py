@@ -100,9 +100,7 @@ def test_what_is_joined_leads_to_the_node_of_each_tracked_part_and_for_a_constan
 
 
 @claim("requires-grad-tracks-operations", "no-grad-stops-tracking")
-@over(
-    EVERY_MODE[:1], spelled=each(lambda flag: torch.inference_mode(flag), lambda flag: torch.inference_mode(mode=flag))
-)
+@over(spelled=each(lambda flag: torch.inference_mode(flag), lambda flag: torch.inference_mode(mode=flag)))
 def test_inference_mode_of_false_is_off_as_a_block_and_as_a_decorator(spelled):
     w = torch.ones(2, requires_grad=True)
     for flag in (True, False, True, False):

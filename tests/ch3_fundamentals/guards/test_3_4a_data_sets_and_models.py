@@ -30,7 +30,7 @@ def test_common_collections_are_classes_of_data_sets(name):
 @claim("torchvision-offers-datasets")
 @pytest.mark.cpu
 @over(split=among("byclass", "bymerge", "balanced", "letters", "digits", "mnist"))
-def test_the_classes_of_handwriting_stand_in_the_order_of_their_labels(split):
+def test_the_classes_of_handwriting_are_listed_digits_first_and_then_letters_in_their_order(split):
     digits, letters = [*string.digits], [*string.digits, *string.ascii_uppercase]
     merged = [*letters, *"abdefghnqrt"]  # those that do not look like their capitals
     names = {"byclass": [*letters, *string.ascii_lowercase], "bymerge": merged, "balanced": merged}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, agree, among, over, twins
+from populations.comparing import host
 
 claim = pytest.mark.claim
 
@@ -115,9 +116,9 @@ COLOURS = {
         lambda of, x, top: of.adjust_contrast(x, 0.5),
         lambda a, top: blended(a, grey(a, top).mean(), 0.5, top),
     ),
-    "gamma": (
+    "gamma": (  # of which bytes take 256 equal steps
         lambda of, x, top: of.adjust_gamma(x, 2, 0.75),
-        lambda a, top: np.clip(0.75 * top * (a / top) ** 2, 0, top),
+        lambda a, top: 0.75 * (a / top) ** 2 * (255.999 if top == 255 else 1),
     ),
     "autocontrast": (
         lambda of, x, top: of.autocontrast(x),
@@ -143,13 +144,15 @@ def test_colours_change_by_the_published_rule_within_the_numbers_that_there_are(
 
     found = change(transforms.functional, image, top)
     assert (found.dtype, found.shape) == (image.dtype, image.shape)
-    # where bytes are rounded down, a rounding before that may decide between two
-    np.testing.assert_allclose(found.double().cpu(), rule(numbers, top), rtol=0, atol=1.001 if top == 255 else 1e-5)
+    expected, close = rule(numbers, top), 0 if name in ("invert", "solarize") else 1e-3 if top == 255 else 1e-5
+    found = host(found).astype(np.float64)
+    low, high = (np.floor(expected + way) if top == 255 else expected + way for way in (-close, close))
+    assert np.all((low <= found) & (found <= high))
 
 
 def five(array):
-    """The corners, of two rows and three columns, and the middle."""
-    top, left = round((array.shape[-2] - 2) / 2), round((array.shape[-1] - 3) / 2)
+    """The corners, of two rows and three columns, and the middle, on whose sides there is as much."""
+    top, left = (array.shape[-2] - 2) // 2, (array.shape[-1] - 3) // 2
     corners = [array[..., rows, columns] for rows in (np.s_[:2], np.s_[-2:]) for columns in (np.s_[:3], np.s_[-3:])]
     return [*corners, array[..., top : top + 2, left : left + 3]]
 
@@ -157,7 +160,7 @@ def five(array):
 @claim("torchvision-offers-transforms")
 @over(
     EVERY_MODE,
-    twin=twins((torch.uint8, torch.float32), LAYOUTS[:5], ((3, 5, 4), (1, 9, 9), (2, 3, 4, 6)), values=("distinct",)),
+    twin=twins((torch.uint8, torch.float32), LAYOUTS[:5], ((3, 4, 5), (1, 8, 9), (2, 3, 6, 7)), values=("distinct",)),
 )
 def test_five_and_ten_crops_are_the_corners_the_middle_and_those_of_the_mirror_image_and_erase_fills_a_part(
     transforms, twin

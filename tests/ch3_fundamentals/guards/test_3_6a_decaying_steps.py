@@ -154,13 +154,15 @@ def test_a_sparse_gradient_is_refused_by_adam_and_its_kin_and_by_whoever_decays(
 STEPPING = [
     name
     for name, kind in vars(torch.optim).items()
-    if isinstance(kind, type) and name not in ("Optimizer", "LBFGS", "SparseAdam")
+    if isinstance(kind, type)
+    and issubclass(kind, torch.optim.Optimizer)
+    and name not in ("Optimizer", "LBFGS", "SparseAdam")
 ]
 
 
 @claim("step-updates-parameters", "parameters-carry-data-and-grad")
 @over(name=among(*STEPPING), dtype=among(*SINGLE_AND_DOUBLE))
-def test_no_optimizer_touches_what_has_no_gradient_or_no_longer_one_or_writes_to_a_gradient(name, dtype):
+def test_no_optimizer_of_dense_steps_touches_what_has_no_gradient_or_has_lost_it_or_writes_to_one(name, dtype):
     """Matrices, the only parameters that all of them take, with a momentum and decay where there are such."""
     optimizer_of = getattr(torch.optim, name)
     options = inspect.signature(optimizer_of).parameters.keys() & {"momentum", "weight_decay"}

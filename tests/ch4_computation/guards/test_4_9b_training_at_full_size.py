@@ -122,7 +122,9 @@ def test_a_step_with_every_one_of_many_examples_leads_to_the_parameters_that_ari
 
 @claim("training-runs-on-gpu")
 @over(columns=among(1023, 1025), second=among(False, True))
-def test_a_layer_fills_every_row_and_column_of_more_results_than_a_device_is_used_to(accelerator, columns, second):
+def test_a_layer_fills_the_first_and_the_last_rows_and_columns_of_more_than_2_to_the_25_results(
+    accelerator, columns, second
+):
     """Just over 2^25 of them, past which the columns from 1024 on were wrong (pytorch#116769)."""
     rows, layer = 2**25 // columns + 1, nn.Linear(1, columns).to(spot(second))
     with torch.no_grad():
