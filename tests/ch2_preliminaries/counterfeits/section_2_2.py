@@ -79,9 +79,11 @@ def view_copies_when_the_last_size_is_one(patch):
 
 @counterfeit("view-shares-data")
 def view_converts_values_to_the_other_dtype(patch):
-    where(
-        patch, Tensor, "view", lambda x: True, lambda result, x, to, *_: x.to(to) if type(to) is torch.dtype else result
-    )
+    def wrong(view, x, *sizes, **named):
+        to = named.get("dtype", sizes[0] if sizes else None)
+        return x.to(to) if type(to) is torch.dtype else view(x, *sizes, **named)
+
+    change_method(patch, "view", wrong)
 
 
 @counterfeit("view-shares-data")

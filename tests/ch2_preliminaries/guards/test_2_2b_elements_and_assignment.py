@@ -236,8 +236,7 @@ def test_with_an_array_on_the_right_the_result_is_a_new_tensor(twin, sign):
     (tensor, array), (plain, augmented, _) = twin, AUGMENTED[sign]
     result = augmented(tensor, array)
 
-    assert type(result) is torch.Tensor
-    assert result is not tensor
+    assert (type(result), result is tensor) == (torch.Tensor, False)
     agree(result, plain(array, array))
     agree(tensor, array)
 

@@ -280,16 +280,6 @@ def test_an_operation_allocates_its_output_alone_and_a_division_whole_numbers_as
     assert asked == sum(output.numel() * output.element_size() for output in outputs)
 
 
-@claim("broadcasting-matches-shapes", truth=True)
-@pytest.mark.cpu
-@over(case=among((torch.bfloat16, 560), (torch.float16, 2158)), divisors=among(1, 2), count=among(2, 33))
-def test_floor_division_in_half_precision_may_be_off_by_one(case, divisors, count):
-    dtype, number = case
-    quotient = torch.full((count, 2), number, dtype=dtype) // torch.full((divisors,), 3, dtype=dtype)
-
-    assert np.all(np.abs(host(quotient) - number // 3) <= 1)  # where the divisor is repeated and where it is not
-
-
 @claim("broadcasting-copies-elements", "broadcasting-matches-shapes", truth=True)
 @pytest.mark.cpu
 @over(dtype=among("float32", "float64", "int64"), how=among(*IN_PLACE))

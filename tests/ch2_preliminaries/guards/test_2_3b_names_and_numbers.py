@@ -130,3 +130,13 @@ def test_what_is_divided_by_zero_is_infinite_or_where_it_is_zero_no_number(twin,
     x, array = twin
     with np.errstate(divide="ignore", invalid="ignore"):
         agree(BY_ZERO[by](x), array / array.dtype.type(0))
+
+
+@claim("broadcasting-matches-shapes", truth=True)
+@pytest.mark.cpu
+@over(case=among((torch.bfloat16, 560), (torch.float16, 2158)), divisors=among(1, 2), count=among(2, 33))
+def test_floor_division_in_half_precision_may_be_off_by_one(case, divisors, count):
+    dtype, number = case
+    quotient = torch.full((count, 2), number, dtype=dtype) // torch.full((divisors,), 3, dtype=dtype)
+
+    assert np.all(np.abs(host(quotient) - number // 3) <= 1)  # where the divisor is repeated and where it is not
