@@ -7,8 +7,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, Twin, agree, among, each, over, settled, untouched
+from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, settled, untouched
+from populations.comparing import accepted, host
 from populations.files import new_path
+from populations.initialisers import RELEASE
+from populations.relaid import Into
+from populations.slopes import FUNCTIONS, SPEAKING
+from populations.smooth import POINT
 
 claim = pytest.mark.claim
 MODES = (*EVERY_MODE, lambda: settled)
@@ -260,3 +265,30 @@ def test_a_write_to_one_of_the_places_that_show_an_element_is_one_write(repeated
             write(torch.ones(3, 6, dtype=dtype, device=x.device))
     agree(x, array)
     agree(view, np.stack([array] * 3))
+
+
+# Two read strides; of every release to 2.15 avg_pool3d and narrow_copy leave those of ``out`` unread, and mode checks
+# for the devices that it knows; and torch 2.0 leaves those of the weights of multi_margin_loss unread.
+LEFT = ("view_as_complex", "as_strided_copy", "avg_pool3d", "narrow_copy", "mode", *("multi_m",) * (RELEASE < (2, 2)))
+
+
+@claim("view-shares-data")
+@SPEAKING
+@over(
+    EVERY_MODE,
+    name=among(*(name for name in FUNCTIONS if not name.startswith(LEFT))),
+    layout=among(*WRITABLE),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_a_function_of_functions_has_the_same_result_where_each_of_them_computes_into_a_part_of_a_memory(
+    name, layout, dtype
+):
+    x = Twin(dtype, POINT.shape).tensor(POINT)
+    expected = host(accepted(FUNCTIONS[name], x))
+    with Into(layout) as into:
+        result = accepted(FUNCTIONS[name], x)
+
+    close = max(1e-5, 4 * torch.finfo(dtype).eps)
+    np.testing.assert_allclose(host(result), expected, rtol=close, atol=close * np.abs(expected).max(initial=1))
+    for part in into.parts:
+        untouched(part)

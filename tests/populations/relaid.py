@@ -1,0 +1,91 @@
+"""Modes in which results lie otherwise: a function of functions meets strides at its every step, and ``out`` too."""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten
+
+from populations.layouts import FOREIGN, laid
+
+
+def memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def part(like: torch.Tensor, layout: str) -> torch.Tensor:
+    """Part of a row of foreign numbers, with shape and dtype of ``like``, which lies as ``layout`` says."""
+    count, strides, offset = laid(tuple(like.shape), layout)
+    return torch.full((count,), FOREIGN, dtype=like.dtype, device=like.device).as_strided(like.shape, strides, offset)
+
+
+class Relaid(TorchFunctionMode):
+    """Within it every result with a memory of its own lies as ``layout`` says, among foreign numbers, and so does the
+    gradient that comes back to it. Views and what is written in place stay what they are.
+    """
+
+    def __init__(self, layout: str):
+        super().__init__()
+        self.layout = layout
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if type(result) is not torch.Tensor or memory(result) in {
+            memory(each) for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)
+        }:
+            return result
+        return part(result, self.layout).copy_(result)
+
+
+def relaid(function: Callable, layout: str) -> Callable:
+    """``function`` in which every step's result lies as ``layout`` says; as it is where that is "contiguous"."""
+
+    @functools.wraps(function)
+    def within(*args):
+        with Relaid(layout):
+            return function(*args)
+
+    return function if layout == "contiguous" else within
+
+
+# Where each function is at home, to be looked up there when it is called; and the operators, by their methods' names.
+HOMES = {
+    function: (home, name)
+    for home in (F, torch.special, torch.fft, torch.linalg, torch)
+    for name, function in vars(home).items()
+    if callable(function) and not name.startswith("_")
+}
+OPERATORS = {f"__{of}__": name for of, name in (("truediv", "div"), ("mod", "remainder"), ("floordiv", "floor_divide"))}
+OPERATORS |= {
+    f"__{name}__": name for name in ("add", "sub", "mul", "pow", "matmul", "eq", "ne", "lt", "le", "gt", "ge")
+}
+
+
+class Into(TorchFunctionMode):
+    """Within it whatever takes ``out`` computes into a part of a row of foreign numbers, which lies as ``layout`` says
+    and is its result; ``parts`` are all of these. Raises AssertionError where a function returns something else.
+    """
+
+    def __init__(self, layout: str):
+        super().__init__()
+        self.layout, self.parts = layout, []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        result = func(*args, **kwargs)
+        several = type(result) if isinstance(result, tuple) else None
+        home, name = HOMES.get(func, (torch, OPERATORS.get(name, name)))
+        tensors = result if several else [result]
+        if "out" in kwargs or not hasattr(home, name) or {type(each) for each in tensors} != {torch.Tensor}:
+            return result
+        parts = [part(each, self.layout) for each in tensors]
+        try:
+            returned = getattr(home, name)(*args, **kwargs, out=tuple(parts) if several else parts[0])
+        except TypeError:  # it takes no ``out``, or not for these arguments
+            return result
+        returned = returned or parts if several else [returned]  # of unbind_copy nothing
+        assert all(one is other for one, other in zip(returned, parts)), name
+        self.parts += parts
+        return several(parts) if several else parts[0]
