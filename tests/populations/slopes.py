@@ -1,5 +1,6 @@
 """Trials of the functions of ``smooth``: in which dtype, layout and number each is differentiated."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from populations import places, remaining
+from populations import keywords, places, remaining
 from populations.comparing import host
 from populations.further import FURTHER, IN_FULL
 from populations.initialisers import RELEASE
@@ -25,21 +26,22 @@ NO_HALF = {
     *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
     *("polar by operand 1", "polar by operand 2"),
-    *(IN_FULL | remaining.IN_FULL),
+    *(IN_FULL | remaining.IN_FULL | keywords.IN_FULL),
+    *(name for name in keywords.KEYWORDS if name.startswith(keywords.SINGLE)),
     *(name for name in OPTIONS if name.startswith(IN_SINGLE)),
     *(("trace", "logcumsumexp", "logcumsumexp of rows") if RELEASE < (2, 14) else ()),
 }
-MORE = {**FURTHER, **remaining.REMAINING, **OPTIONS}
+MORE = {**FURTHER, **remaining.REMAINING, **keywords.KEYWORDS, **OPTIONS}
 FUNCTIONS = {**SMOOTH, **OPERANDS, **MORE}
 # For guards of these: of what some functions speak.
 SPEAKING = pytest.mark.filterwarnings(
     "ignore:index_reduce|Using padding='same'|reduction. 'mean' divides|.* does not have a deterministic implementation"
 )
-# Whose steps keep the strides they have: two read them; kron of a transposed and a contiguous matrix is an error of
+# Whose steps keep the strides they have: three read them; kron of a transposed and a contiguous matrix is an error of
 # every release to 2.15, "view size is not compatible"; and torch 2.0 has wrong gradients of two more: of
 # masked_scatter_, where what comes back has strides, and of multi_margin_loss, where its weights have.
 AS_IT_LIES = (
-    *("view_as_complex", "as_strided_copy", "kron by operand 1", "kron by operand 2"),
+    *("view_as_complex", "as_strided_copy", "as_strided_scatter", "kron by operand 1", "kron by operand 2"),
     *("masked_scatter_ into a later slice", "multi_margin_loss, 1, with options", "multi_margin_loss, 2, with options")
     * (RELEASE < (2, 2)),
 )
@@ -77,7 +79,7 @@ class Slope:
         alone, for time, and before torch 2.14 not to an inverse real Fourier transform. In 2.7 that is an error of
         MKL's, "inconsistent configuration parameters".
         """
-        return (3.0,) * (self.dtype == torch.float64 and ("irfft" not in self.name or RELEASE >= (2, 14)))
+        return (3.0,) * (self.dtype == torch.float64 and (RELEASE >= (2, 14) or not re.search("irfft|hfft", self.name)))
 
     def at(self, values: np.ndarray) -> torch.Tensor:
         """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
@@ -92,7 +94,7 @@ class Slope:
 # every release, and some by older ones.
 ONCE = (
     *("attention", "sinc at zero", "hardsigmoid", "multi_margin", "multilabel_margin", "ctc_loss"),
-    "embedding_bag, weighed",
+    *("embedding_bag, weighed", "cdist, p", "pinv, hermitian"),
     *(("cdist", "pdist", "grid_sample") if RELEASE < (2, 14) else ()),
 )
 # In single precision a third of the further ones, for time; far out, second differences drown in rounding.
