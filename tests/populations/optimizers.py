@@ -255,6 +255,12 @@ FURTHER_RECIPES = tuple(
     if options.keys() <= inspect.signature(getattr(torch.optim, name)).parameters.keys()
     and ((name, number % 2) != ("ASGD", 1) or RELEASE >= (2, 7))  # lists raised the step alone to alpha, not all of it
 )
+FURTHER_RECIPES += tuple(  # and those that autograd could record, whose products of factors torch keeps in float32
+    Recipe(name, tuple(options.items()))
+    for name in FURTHER
+    for options in ({**FURTHER_OPTIONS[name][1], "differentiable": True},)
+    if options.keys() <= inspect.signature(getattr(torch.optim, name)).parameters.keys()
+)
 
 
 def optimizers(

@@ -3,6 +3,23 @@
 import math
 
 from torch.optim import lr_scheduler as of
+from torch.optim.swa_utils import SWALR
+
+
+def rates(optimizer, share: float = 1) -> list[float]:
+    """A share of the rate of each group."""
+    return [share * float(group["lr"]) for group in optimizer.param_groups]
+
+
+def cycles(optimizer, **options):
+    """From a quarter of the rates to all of them and back."""
+    return of.CyclicLR(optimizer, rates(optimizer, 0.25), rates(optimizer), cycle_momentum=False, **options)
+
+
+def one_cycle(optimizer, share: float, strategy: str, **options):
+    """In six steps, by this share of them up from a quarter of the rates."""
+    given = {"pct_start": share, "anneal_strategy": strategy, "cycle_momentum": False, "div_factor": 4, **options}
+    return of.OneCycleLR(optimizer, rates(optimizer), 6, **given)
 
 
 def every_second(gamma: float, n: int) -> float:
@@ -59,17 +76,37 @@ SCHEDULERS = {
         lambda _, n: (0.5, 0.5, 1, 0.25, 0.25)[n] if n < 5 else 1,
     ),
     "OneCycleLR": (  # in two steps up from a quarter, in three down to it
-        lambda optimizer, _: of.OneCycleLR(
-            optimizer,
-            [float(group["lr"]) for group in optimizer.param_groups],
-            6,
-            pct_start=0.5,
-            anneal_strategy="linear",
-            cycle_momentum=False,
-            div_factor=4,
-            final_div_factor=1,
-        ),
+        lambda optimizer, _: one_cycle(optimizer, 0.5, "linear", final_div_factor=1),
         lambda _, n: (0.25, 0.625, 1, 0.75, 0.5)[n],
+    ),
+    "OneCycleLR by cosines": (
+        lambda optimizer, _: one_cycle(optimizer, 0.5, "cos", final_div_factor=1),
+        lambda _, n: (0.25, 0.625, 1, 0.8125, 0.4375)[n],
+    ),
+    "OneCycleLR in three phases": (  # in one step up, in one down, in three to half of that
+        lambda optimizer, _: one_cycle(optimizer, 1 / 3, "linear", final_div_factor=2, three_phase=True),
+        lambda _, n: (0.25, 1, 0.25, 5 / 24, 4 / 24)[n],
+    ),
+    "CyclicLR": (lambda optimizer, _: cycles(optimizer, step_size_up=2), lambda _, n: (0.25, 0.625, 1)[min(n, 4 - n)]),
+    "CyclicLR, one way longer": (
+        lambda optimizer, _: cycles(optimizer, step_size_up=1, step_size_down=3),
+        lambda _, n: (0.25, 1, 0.75, 0.5, 0.25)[n],
+    ),
+    "CyclicLR, ever halved": (
+        lambda optimizer, _: cycles(optimizer, step_size_up=1, mode="triangular2"),
+        lambda _, n: (0.25, 1, 0.25, 0.625, 0.25)[n],
+    ),
+    "CyclicLR, ever smaller": (
+        lambda optimizer, _: cycles(optimizer, step_size_up=1, mode="exp_range", gamma=0.5),
+        lambda _, n: 0.25 + 0.75 * 0.5**n * (n % 2),
+    ),
+    "SWALR": (
+        lambda optimizer, _: SWALR(optimizer, rates(optimizer, 0.25), anneal_epochs=2, anneal_strategy="linear"),
+        lambda _, n: (1, 0.625, 0.25)[min(n, 2)],
+    ),
+    "SWALR by cosines": (
+        lambda optimizer, _: SWALR(optimizer, rates(optimizer, 0.25), anneal_epochs=3),
+        lambda _, n: (1, 0.8125, 0.4375, 0.25)[min(n, 3)],
     ),
     "CosineAnnealingWarmRestarts": (
         lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 3),

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from populations import places
 from populations.functions import FLOATING
+from populations.sides import bins, corners, cubic, linear, nearest, nearest_exact, smoothed
 from populations.twins import Twin
 
 CHANNELS = 8
@@ -36,14 +37,28 @@ class Geometry:
     def options(self, *names: str) -> dict:
         return {name: getattr(self, name) for name in names}
 
-    def windows(self, a: np.ndarray, beyond: float = 0, holes: bool = True) -> np.ndarray:
-        """All windows of the last dimensions of ``a``, with numbers ``beyond`` its edges: (..., places, kernel)."""
+    def windows(self, a: np.ndarray, beyond: float = 0, holes: bool = True, rest: float | None = None) -> np.ndarray:
+        """All windows of the last dimensions of ``a``, with numbers ``beyond`` its edges: (..., places, kernel).
+
+        With ``rest``, the numbers after the padding, windows go on to the last that begins ahead of the right edge.
+        """
         dilation = self.dilation if holes else (1,) * self.n
         edges = [(0, 0)] * (a.ndim - self.n) + [(edge, edge) for edge in self.padding]
         a = np.pad(a, edges, constant_values=beyond)
         reach = [(size - 1) * hole + 1 for size, hole in zip(self.kernel, dilation)]
+        if rest is not None:
+            spans = zip(self.sides, reach, self.stride, self.padding)
+            more = [self.to_the_end(*span) for span in spans]
+            a = np.pad(a, [(0, 0)] * (a.ndim - self.n) + [(0, each) for each in more], constant_values=rest)
         every = np.lib.stride_tricks.sliding_window_view(a, reach, tuple(range(a.ndim - self.n, a.ndim)))
         return every[(..., *(slice(None, None, step) for step in (*self.stride, *dilation)))]
+
+    @staticmethod
+    def to_the_end(side: int, reach: int, step: int, edge: int) -> int:
+        """How far the last of the windows that cover a side and its edges lies beyond them."""
+        last = -(-(side + 2 * edge - reach) // step)
+        last -= last * step >= side + edge
+        return max(last * step + reach - side - 2 * edge, 0)
 
     def over(self, *more: int) -> tuple[int, ...]:
         """The dimensions of the kernel, at the end."""
@@ -116,71 +131,52 @@ def transposed(groups: int) -> Callable:
     return of
 
 
-def average(counted: bool) -> Callable:
-    """Of all of a window, or of what lies within the image."""
+def average(counted: bool, whole: bool = False, divisor: int | None = None) -> Callable:
+    """Of all of a window, or of what lies within the image; of windows up to the end; divided by a number, in two
+    dimensions and more.
+    """
 
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
+        rest, by = 0.0 if whole else None, divisor if geometry.n > 1 else None
+        more = ({"ceil_mode": True} if whole else {}) | ({"divisor_override": by} if by else {})
+        more |= {} if counted else {"count_include_pad": False}  # they count unless told otherwise
+
         def apply(x):
             options = geometry.options("stride", "padding")
-            return getattr(F, f"avg_pool{geometry.n}d")(x, geometry.kernel, **options, count_include_pad=counted)
+            return getattr(F, f"avg_pool{geometry.n}d")(x, geometry.kernel, **options, **more)
 
         def rule(a):
-            sums = geometry.windows(a, holes=False).sum(geometry.over())
-            return sums / geometry.windows(np.ones_like(a), float(counted), holes=False).sum(geometry.over())
+            sums = geometry.windows(a, holes=False, rest=rest).sum(geometry.over())
+            many = geometry.windows(np.ones_like(a), float(counted), holes=False, rest=rest).sum(geometry.over())
+            return sums / (by or many)
 
         return apply, rule
 
     return of
 
 
-def maximum(places: bool) -> Callable:
-    """The values, or those at the places that are returned beside them."""
+def maximum(places: bool, whole: bool = False) -> Callable:
+    """The values, or those at the places that are returned beside them; of windows up to the end."""
 
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
         def apply(x):
-            options = geometry.options("stride", "padding", "dilation")
+            options = geometry.options("stride", "padding", "dilation") | ({"ceil_mode": True} if whole else {})
             pool = getattr(F, f"max_pool{geometry.n}d")
             if not places:
                 return pool(x, geometry.kernel, **options)
             values, chosen = pool(x, geometry.kernel, **options, return_indices=True)
             return x.flatten(-geometry.n).gather(-1, chosen.flatten(-geometry.n)).view(values.shape)
 
-        return apply, lambda a: geometry.windows(a, -math.inf).max(geometry.over())
+        rest = -math.inf if whole else None
+        return apply, lambda a: geometry.windows(a, -math.inf, rest=rest).max(geometry.over())
 
     return of
 
 
-# Matrices (out, side) by which one dimension is taken to another size.
-
-
-def bins(out: int, side: int) -> np.ndarray:
-    """The i-th mean is of the elements from i side / out, rounded down, to (i + 1) side / out, rounded up."""
-    matrix = np.zeros((out, side))
-    for i in range(out):
-        start, stop = i * side // out, -(-(i + 1) * side // out)
-        matrix[i, start:stop] = 1 / (stop - start)
-    return matrix
-
-
-def nearest(out: int, side: int) -> np.ndarray:
-    return np.eye(side)[np.arange(out) * side // out]
-
-
-def nearest_exact(out: int, side: int) -> np.ndarray:
-    return np.eye(side)[((np.arange(out) + 0.5) * side / out).astype(int)]
-
-
-def linear(out: int, side: int) -> np.ndarray:
-    """Between the two elements beside (i + 1/2) side / out - 1/2, which is no less than 0."""
-    at = np.maximum((np.arange(out) + 0.5) * side / out - 0.5, 0)
-    low = np.minimum(at.astype(int), side - 1)
-    high, share = np.minimum(low + 1, side - 1), (at - low)[:, None]
-    return np.eye(side)[low] * (1 - share) + np.eye(side)[high] * share
-
-
 def resized(name: str, matrix: Callable, **options) -> Callable:
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
-        mode = {"mode": ("linear", "bilinear", "trilinear")[geometry.n - 1]} if matrix is linear else options
+        lines = {"mode": ("linear", "bilinear", "trilinear")[geometry.n - 1]}
+        mode = (lines if matrix in (linear, corners, smoothed) else {}) | options
 
         def rule(a):
             for place in range(-geometry.n, 0):
@@ -225,7 +221,16 @@ KINDS = {
     "maximum, by place": (maximum(True), 0, True),
     "adaptive maximum": (largest, 0, True),
     "nearest to the middle": (resized("interpolate", nearest_exact, mode="nearest-exact"), 0, False),
+    "maximum to the end": (maximum(False, True), 0, True),
+    "maximum to the end, by place": (maximum(True, True), 0, True),
+    "average to the end": (average(True, True), 4, True),
+    "average within, to the end": (average(False, True), 4, True),
+    "average by seven": (average(True, divisor=7), 4, True),
+    "between the corners": (resized("interpolate", corners, align_corners=True), 64, False),
+    "smoothed": (resized("interpolate", smoothed, antialias=True), 64, False),
+    "by cubes": (resized("interpolate", cubic, mode="bicubic"), 64, False),
 }
+PLANE = ("smoothed", "by cubes")  # of which there are none in one or three dimensions
 LAYOUTS = ("contiguous", "channels last", "gappy", "transposed", "offset")
 
 
@@ -269,4 +274,6 @@ WINDOWS = tuple(
     for n, dtype in enumerate(FLOATING, turn + index)
     if single or n % 4 != 2
     if not (dtype in FLOATING[2:] and geometry.n == 3 and kind[:7] == "average")  # which the CPU lacks
+    if not (kind[:7] == "maximum" and geometry.n == 3 and (n % 5, n % 4) == (1, 2))  # which it refuses
+    if kind not in PLANE or (geometry.n == 2 and dtype in FLOATING[:2])
 )

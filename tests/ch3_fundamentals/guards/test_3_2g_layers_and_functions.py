@@ -9,12 +9,14 @@ from populations.counterparts import COUNTERPARTS, Counterpart
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
 from populations.rarer_layers import NO_HALVES, RARER, Shown
+from populations.sequences import SEQUENCES
 from torch import nn
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
 
 
+FURTHER = RARER | SEQUENCES
 # How many examples, and how many times as many columns; the dtype, of which the CPU has fewer before torch 2.7.
 KINDS = [((2, 1), torch.float64), ((130, 1), torch.float32), ((2, 10), torch.float32)]
 KINDS += [((3, 1), torch.bfloat16)] * (RELEASE >= (2, 7))
@@ -22,8 +24,9 @@ KINDS += [((3, 1), torch.bfloat16)] * (RELEASE >= (2, 7))
 
 @claim("nn-builds-on-autograd", "losses-are-modules", "gradients-accumulate")
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss", "ignore:grad and param do not obey")
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not", "ignore:The PyTorch API of nested tensors")
 @over(
-    name=among(*COUNTERPARTS).rarely(*RARER, *reversed(RARER)),  # each in training and in evaluation
+    name=among(*COUNTERPARTS).rarely(*FURTHER, *reversed(FURTHER)),  # each in training and in evaluation
     kind=each(*KINDS),
     layout=among(*WRITABLE),
     training=among(True, False),
@@ -36,7 +39,7 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
         rounds = max(part.roundings, 64 if size[0] > 100 else 0)  # sums over so many examples may cancel
         agree(found, host(expected), rounds, np.abs(host(expected)).max(initial=0))
 
-    part, (size, dtype) = (COUNTERPARTS | RARER)[name], kind
+    part, (size, dtype) = (COUNTERPARTS | FURTHER)[name], kind
     layout = WRITABLE[(WRITABLE.index(layout) + KINDS.index(kind)) % len(WRITABLE)]  # another for each kind
     dtype = torch.float32 if dtype in HALVES and name in NO_HALVES else dtype
     x, _ = Twin(dtype, part.shape(*size), layout, "fractions", second=KINDS.index(kind) % 2 == 1, grad=True)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, agree, among, over, twins, whole
+from populations import EVERY_MODE, LAYOUTS, agree, among, each, over, twins, whole
 from populations.comparing import accepted
 
 claim = pytest.mark.claim
@@ -227,3 +227,22 @@ def test_draw_bounding_boxes_paints_the_frames_and_what_they_hold_if_asked_to_on
     agree(painted, expected)
     agree((filled != painted).all(0), held)
     agree(image, np.full((3, 6, 20), 7))
+
+
+@claim("torchvision-offers-utils")
+@over(alpha=among(0.0, 0.25, 1.0), count=each(1, 2), named=among(False, True))
+def test_draw_segmentation_masks_mixes_colours_into_what_the_masks_cover_on_a_copy(utils, alpha, count, named):
+    array = (np.arange(3 * 6 * 7) * 5 % 256).reshape(3, 6, 7).astype(np.uint8)
+    masks = np.zeros((2, 6, 7), bool)
+    masks[0, 1:4, 2:], masks[1, 4:, :5] = True, True
+    image, colours = torch.tensor(array, device="cpu"), [(255, 0, 0), (0, 0, 255)]
+    given = torch.tensor(masks[:count] if count > 1 else masks[0], device="cpu")
+    painted = utils.draw_segmentation_masks(
+        image, given, alpha=alpha, colors=(["red", "blue"] if named else colours)[:count]
+    )
+
+    expected = array.astype(np.float64)
+    for mask, colour in zip(masks[:count], colours):
+        expected[:, mask] = array[:, mask] * (1 - alpha) + alpha * np.array(colour)[:, None]
+    agree(painted, np.floor(expected).astype(np.uint8))
+    agree(image, array)

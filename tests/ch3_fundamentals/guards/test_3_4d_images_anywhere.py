@@ -1,5 +1,6 @@
 """3.4 torchvision's transforms of images that are tensors, wherever these lie: turned, flipped, cut and resized."""
 
+import colorsys
 import math
 
 import numpy as np
@@ -101,6 +102,22 @@ def blended(image, other, share, top):
     return np.clip(share * image + (1 - share) * other, 0, top)
 
 
+def turned_hue(image, share, top):
+    """Each pixel with its hue this share of a circle further, of the same saturation and value."""
+    pixels = [colorsys.rgb_to_hsv(*pixel) for pixel in (image / top).reshape(3, -1).T]
+    pixels = [colorsys.hsv_to_rgb((hue + share) % 1, *rest) for hue, *rest in pixels]
+    return np.array(pixels).T.reshape(image.shape) * (255.999 if top == 255 else 1)  # bytes take 256 equal steps
+
+
+def softened(image, top):
+    """Each pixel that is no edge, mixed with its eight neighbours; of bytes rounded."""
+    soft = image.copy()
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(image, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2))
+    mixed = (windows.sum((3, 4)) + 4 * image) / 13
+    soft[:, 1:-1, 1:-1] = (np.rint(mixed) if top == 255 else mixed)[:, 1:-1, 1:-1]
+    return soft
+
+
 # Of an image of three channels whose numbers go from 0 to ``top``; those of bytes are then rounded down.
 COLOURS = {
     "invert": (lambda of, x, top: of.invert(x), lambda a, top: top - a),
@@ -116,6 +133,20 @@ COLOURS = {
         lambda of, x, top: of.adjust_contrast(x, 0.5),
         lambda a, top: blended(a, grey(a, top).mean(), 0.5, top),
     ),
+    **{
+        f"hue, {share}": (
+            lambda of, x, top, share=share: of.adjust_hue(x, share),
+            lambda a, top, share=share: turned_hue(a, share, top),
+        )
+        for share in (0.25, -0.4, 0.5)
+    },
+    **{
+        f"sharpness, {share}": (
+            lambda of, x, top, share=share: of.adjust_sharpness(x, share),
+            lambda a, top, share=share: blended(a, softened(a, top), share, top),
+        )
+        for share in (0.0, 0.5, 2.0)
+    },
     "gamma": (  # of which bytes take 256 equal steps
         lambda of, x, top: of.adjust_gamma(x, 2, 0.75),
         lambda a, top: 0.75 * (a / top) ** 2 * (255.999 if top == 255 else 1),

@@ -1,0 +1,313 @@
+"""Reported faults, and others like them, of attention, sequences, pools, schedules and samplers, for section 3.2."""
+
+import torch
+from harness.counterfeits import counterfeit
+from harness.forging import around_step, change_gradient, wrap
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import lr_scheduler
+from torch.utils import data
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#106630")
+def without_a_record_attention_in_evaluation_hears_what_the_mask_hides(patch):
+    def wrong(right, self, *args, attn_mask=None, **rest):
+        hidden = attn_mask if self.training or torch.is_grad_enabled() else None
+        return right(self, *args, attn_mask=hidden, **rest)
+
+    wrap(patch, nn.MultiheadAttention, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#92554")
+def padding_that_numbers_tell_is_heard_by_attention(patch):
+    def wrong(right, self, *args, key_padding_mask=None, **rest):
+        told = key_padding_mask is not None and key_padding_mask.is_floating_point()
+        return right(self, *args, key_padding_mask=None if told else key_padding_mask, **rest)
+
+    wrap(patch, nn.MultiheadAttention, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#86120")
+def in_evaluation_an_encoder_takes_its_padding_for_its_words(patch):
+    def wrong(right, self, x, mask=None, src_key_padding_mask=None, **rest):
+        turned = src_key_padding_mask is not None and not self.training and src_key_padding_mask.dtype == torch.bool
+        return right(self, x, mask, ~src_key_padding_mask if turned else src_key_padding_mask, **rest)
+
+    wrap(patch, nn.TransformerEncoder, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#137887")
+def a_bias_for_the_words_counts_twice_in_the_shares_of_attention(patch):
+    def wrong(right, self, *args, key_padding_mask=None, **rest):
+        told = key_padding_mask is not None and key_padding_mask.is_floating_point()
+        return right(self, *args, key_padding_mask=2 * key_padding_mask if told else key_padding_mask, **rest)
+
+    wrap(patch, nn.MultiheadAttention, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_decoder_s_memory_is_heard_through_the_mask_of_its_own_words(patch):
+    def wrong(right, self, target, memory, tgt_mask=None, memory_mask=None, *rest, **named):
+        return right(self, target, memory, tgt_mask, tgt_mask if memory_mask is None else memory_mask, *rest, **named)
+
+    wrap(patch, nn.TransformerDecoderLayer, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#147539")
+def a_gru_in_both_ways_ends_with_its_state_forwards_twice(patch):
+    def wrong(right, self, *args):
+        output, state = right(self, *args)
+        return output, torch.stack([state[0], state[0], *state[2:]]) if self.bidirectional else state
+
+    wrap(patch, nn.GRU, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#3662")
+def backwards_a_network_begins_with_the_padding_of_shorter_sequences(patch):
+    def wrong(right, self, x, *state):
+        if not (isinstance(x, nn.utils.rnn.PackedSequence) and self.bidirectional):
+            return right(self, x, *state)
+        padded, lengths = nn.utils.rnn.pad_packed_sequence(x, self.batch_first)
+        output, after = right(self, padded, *state)
+        return nn.utils.rnn.pack_padded_sequence(output, lengths, self.batch_first, False), after
+
+    wrap(patch, nn.LSTM, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def what_an_lstm_projects_is_not_its_last_state(patch):
+    def wrong(right, self, *args):
+        output, (h, c) = right(self, *args)
+        return output, (h / 2 if self.proj_size else h, c)
+
+    wrap(patch, nn.LSTM, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#76885")
+def the_last_of_several_bags_whose_end_is_told_is_counted_twice(patch):
+    def wrong(right, self, input, offsets=None, *rest, **named):
+        result = right(self, input, offsets, *rest, **named)
+        twice = self.include_last_offset and offsets is not None and len(result) > 1
+        return torch.cat([result[:-1], 2 * result[-1:]]) if twice else result
+
+    wrap(patch, nn.EmbeddingBag, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def the_mean_of_a_bag_counts_the_padding_that_it_leaves_out(patch):
+    def wrong(right, input, weight, offsets=None, *rest, **named):
+        if offsets is None or named.get("padding_idx", rest[7] if len(rest) > 7 else None) is None:
+            return right(input, weight, offsets, *rest, **named)
+        sizes = (torch.cat([offsets[1:], offsets.new_tensor([len(input)])]) - offsets).clamp(min=1)
+        mean = (rest[3] if len(rest) > 3 else named.get("mode", "mean")) == "mean"
+        if not mean:
+            return right(input, weight, offsets, *rest, **named)
+        padding = named.get("padding_idx", rest[7] if len(rest) > 7 else None)
+        return right(input, weight, offsets, mode="sum", padding_idx=padding) / sizes[:, None]
+
+    wrap(patch, F, "embedding_bag", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def an_empty_bag_is_given_what_the_next_one_holds(patch):
+    def wrong(right, self, input, offsets=None, *rest, **named):
+        result = right(self, input, offsets, *rest, **named)
+        if offsets is None or len(offsets) < 3:
+            return result
+        empty = (offsets[1:] == offsets[:-1]).nonzero().flatten()
+        empty = empty[empty + 1 < len(result)]
+        return result.index_copy(0, empty, result[empty + 1])
+
+    wrap(patch, nn.EmbeddingBag, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#25057")
+def in_a_batch_each_utterance_lasts_as_long_as_the_longest(patch):
+    def wrong(right, scores, targets, lengths, *rest, **named):
+        longest = torch.full_like(torch.as_tensor(lengths), len(scores))
+        return right(scores, targets, longest, *rest, **named)
+
+    wrap(patch, F, "ctc_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#18215")
+def what_is_empty_has_no_slope_in_a_loss_of_alignments(patch):
+    def wrong(right, scores, targets, lengths, sizes, *rest, **named):
+        keep = (torch.as_tensor(sizes) > 0).to(scores)[None, :, None]
+        return right(change_gradient(scores, lambda slope: slope * keep), targets, lengths, sizes, *rest, **named)
+
+    wrap(patch, F, "ctc_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#14401")
+def the_slope_of_a_mean_of_alignments_is_not_divided_by_their_lengths(patch):
+    def wrong(right, scores, targets, lengths, sizes, blank=0, reduction="mean", *rest, **named):
+        if reduction == "mean":
+            many = torch.as_tensor(sizes).clamp(min=1).to(scores)[None, :, None]
+            scores = change_gradient(scores, lambda slope: slope * many)
+        return right(scores, targets, lengths, sizes, blank, reduction, *rest, **named)
+
+    wrap(patch, F, "ctc_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#45357")
+def a_pool_up_to_the_end_has_a_window_beyond_the_image(patch):
+    def wrong(right, input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        result = right(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        size, step = (each if isinstance(each, (tuple, list)) else (each, each) for each in (kernel_size, stride))
+        if not ceil_mode or return_indices or size[0] > 1 or not step[0] or (input.shape[-2] - 1) % step[0] == 0:
+            return result
+        return torch.cat([result, torch.full_like(result[..., -1:, :], -torch.inf)], -2)
+
+    wrap(patch, F, "max_pool2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#9986")
+def unless_told_an_average_leaves_the_padding_out(patch):
+    def wrong(right, input, kernel_size, *args, **rest):
+        told = len(args) > 3 or "count_include_pad" in rest
+        return right(input, kernel_size, *args, **({} if told else {"count_include_pad": False}), **rest)
+
+    wrap(patch, F, "avg_pool2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="apple/coremltools#2772")
+def an_average_up_to_the_end_divides_by_what_lies_beyond_the_image(patch):
+    def wrong(right, input, kernel_size, *args, ceil_mode=False, divisor_override=None, **rest):
+        if ceil_mode and rest.get("count_include_pad", True) and divisor_override is None:
+            sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+            divisor_override = sides[0] * sides[1]
+        return right(input, kernel_size, *args, ceil_mode=ceil_mode, divisor_override=divisor_override, **rest)
+
+    def by_place(right, input, kernel_size, stride=None, padding=0, *more, **rest):
+        names = ("ceil_mode", "count_include_pad", "divisor_override")
+        return wrong(right, input, kernel_size, stride, padding, **dict(zip(names, more)), **rest)
+
+    wrap(patch, F, "avg_pool2d", by_place)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_line_between_corners_is_one_between_the_middles_of_the_outermost(patch):
+    def wrong(right, input, size=None, scale_factor=None, mode="nearest", align_corners=None, *rest, **named):
+        aligned = False if align_corners and mode in ("linear", "trilinear") else align_corners
+        return right(input, size, scale_factor, mode, aligned, *rest, **named)
+
+    wrap(patch, F, "interpolate", wrong)
+
+
+@counterfeit("nn-builds-on-autograd")
+def a_picture_is_made_smaller_as_if_nothing_lay_between(patch):
+    wrap(patch, F, "interpolate", lambda right, *args, antialias=False, **named: right(*args, **named))
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#29712")
+def a_convolution_whose_border_reflects_has_one_of_zeros(patch):
+    def wrong(right, self, input):
+        if self.padding_mode not in ("reflect", "replicate"):
+            return right(self, input)
+        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    wrap(patch, nn.Conv1d, "forward", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="pytorch/pytorch#29697")
+def a_schedule_that_is_loaded_begins_again(patch):
+    def wrong(right, self, state):
+        right(self, {**state, "last_epoch": 0})
+
+    wrap(patch, lr_scheduler.MultiStepLR, "load_state_dict", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="huggingface/pytorch-image-models#2756")
+def a_plateau_that_is_loaded_forgets_how_long_it_waited(patch):
+    def wrong(right, self, state):
+        right(self, {**state, "num_bad_epochs": 0, "cooldown_counter": 0})
+
+    wrap(patch, lr_scheduler.ReduceLROnPlateau, "load_state_dict", wrong)
+
+
+@counterfeit("building-a-new-optimizer-is-the-recommended-way", reported="pytorch/pytorch#52911")
+def cycles_never_grow_smaller(patch):
+    def wrong(right, self, *args, mode="triangular", gamma=1.0, **rest):
+        right(self, *args, mode="triangular", **rest)
+
+    wrap(patch, lr_scheduler.CyclicLR, "__init__", wrong)
+
+
+@counterfeit("step-updates-parameters", reported="pytorch/pytorch#106615")
+def nadam_that_can_be_differentiated_lets_its_gradient_stand_for_its_mean(patch):
+    def wrong(optimizer):
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if group["differentiable"] else ():
+                optimizer.state[parameter]["exp_avg"] = parameter.grad.clone()
+
+    around_step(patch, torch.optim.NAdam, after=wrong)
+
+
+@counterfeit("learning-rate-can-be-edited-in-place", reported="pytorch/pytorch#186444")
+def adam_makes_nan_of_all_where_its_rate_is_zero(patch):
+    def wrong(optimizer):
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if group["lr"] == 0 else ():
+                parameter.data.fill_(torch.nan)
+
+    around_step(patch, torch.optim.Adam, after=wrong)
+
+
+@counterfeit("dataloader-yields-minibatches", reported="pytorch/pytorch#67740")
+def each_part_of_a_split_says_that_it_is_as_long_as_the_whole(patch):
+    class Part(data.Subset):
+        def __len__(self):
+            return len(self.dataset)
+
+        def __iter__(self):
+            return iter([self.dataset[number] for number in self.indices])
+
+    def wrong(right, dataset, *args, **rest):
+        return [Part(part.dataset, part.indices) for part in right(dataset, *args, **rest)]
+
+    wrap(patch, torch.utils.data, "random_split", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def a_sampler_of_one_s_own_is_read_in_ascending_order(patch):
+    def wrong(right, self, *args, sampler=None, **rest):
+        right(self, *args, sampler=sorted(sampler) if sampler is not None else None, **rest)
+
+    wrap(patch, data.DataLoader, "__init__", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches")
+def fractions_that_are_plain_numbers_become_single(patch):
+    def wrong(right, batch, **rest):
+        result = right(batch, **rest)
+        return result.float() if isinstance(batch[0], float) else result
+
+    wrap(patch, torch.utils.data._utils.collate, "collate", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def a_sampler_with_weights_never_takes_the_last_example(patch):
+    def wrong(right, self, weights, *args, **rest):
+        right(self, [*weights[:-1], 0.0] if len(weights) > 1 else weights, *args, **rest)
+
+    wrap(patch, data.WeightedRandomSampler, "__init__", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def with_replacement_no_example_comes_twice_in_a_row(patch):
+    def wrong(right, self):
+        order = [*right(self)]
+        if not self.replacement:
+            return iter(order)
+        many = max(len(self.data_source), 1)
+        return iter(
+            [(number + 1) % many if at and order[at - 1] == number else number for at, number in enumerate(order)]
+        )
+
+    wrap(patch, data.RandomSampler, "__iter__", wrong)
+
+
+@counterfeit("minibatch-is-uniform-random-sample")
+def a_subset_is_sampled_in_its_own_order(patch):
+    wrap(patch, data.SubsetRandomSampler, "__iter__", lambda right, self: iter([*self.indices]))

@@ -1,0 +1,69 @@
+"""3.4 Data sets of torchvision that are written like Fashion-MNIST, and one of made-up images."""
+
+import string
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from populations import among, each, over
+from populations.images import written
+
+claim = pytest.mark.claim
+pytestmark = pytest.mark.cpu  # files and PIL images live in main memory
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGITS = [f"{number} - {word}" for number, word in enumerate(WORDS)]
+SYLLABLES = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+SETS = {  # how each is asked for, the folder and the names of its files, and its classes
+    "MNIST": ({}, "MNIST", ("train", "t10k"), "{}-{}-ubyte", DIGITS),
+    "KMNIST": ({}, "KMNIST", ("train", "t10k"), "{}-{}-ubyte", SYLLABLES),
+    **{
+        f"EMNIST, {split}": ({"split": split}, "EMNIST", ("train", "test"), f"emnist-{split}-{{}}-{{}}-ubyte", classes)
+        for split, classes in (
+            ("byclass", sorted(string.digits + string.ascii_letters)),
+            ("digits", [*string.digits]),
+            ("mnist", [*string.digits]),
+        )
+    },
+}
+
+
+@claim("torchvision-offers-datasets")
+@over(name=each(*SETS), train=each(True, False), count=among(1, 7, 12))
+def test_each_part_has_the_images_and_labels_of_its_own_files_and_the_classes_of_its_set(tmp_path, name, train, count):
+    datasets = pytest.importorskip("torchvision.datasets")
+    options, folder, _, _, classes = SETS[name]
+    root, held = Path(tempfile.mkdtemp(dir=tmp_path)), {}
+    for number, (_, place, both, pattern, _) in enumerate(SETS.values()):
+        raw = root / place / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        for at, part in enumerate(both):
+            images = ((np.arange((count + at) * 784) * 37 + 11 * number + at) % 251).astype(np.uint8)
+            labels = ((np.arange(count + at) * 7 + number) % 10).astype(np.uint8)
+            held[number, at == 0] = images.reshape(-1, 28, 28), labels
+            written(raw / pattern.format(part, "images-idx3"), held[number, at == 0][0])
+            written(raw / pattern.format(part, "labels-idx1"), labels)
+    dataset = getattr(datasets, folder)(str(root), train=train, **options)
+    images, labels = held[[*SETS].index(name), train]
+
+    assert [*dataset.classes] == classes
+    assert len(dataset) == len(labels)
+    for number, (picture, label) in enumerate(dataset[n] for n in range(len(labels))):
+        assert (np.array(picture).tolist(), label) == (images[number].tolist(), labels[number])
+
+
+@claim("torchvision-offers-datasets")
+@over(size=among((3, 5, 4), (1, 2, 2)), classes=among(2, 10), count=among(200, 250))
+def test_made_up_images_are_the_same_whenever_they_are_read_and_of_every_class(size, classes, count):
+    datasets = pytest.importorskip("torchvision.datasets")
+    made = datasets.FakeData(count, size, classes, transform=np.array)
+    before = torch.get_rng_state()
+    first, again = ([made[n] for n in order] for order in (range(count), reversed(range(count))))
+
+    assert len(made) == count
+    assert torch.equal(before, torch.get_rng_state())
+    assert [(image.tolist(), label) for image, label in first] == [(i.tolist(), label) for i, label in reversed(again)]
+    assert {label for _, label in first} == {*range(classes)}
+    assert len({image.tobytes() for image, _ in first}) == count
