@@ -78,7 +78,7 @@ def test_windows_of_every_geometry_are_met_in_every_layout_batch_and_dtype(kind)
     assert {window.geometry for window in windows} == {each for each in GEOMETRIES if kind not in PLANE or each.n == 2}
     assert {window.dtype for window in windows} == {*(FLOATING[:2] if kind in PLANE else FLOATING)}
     assert {window.second for window in windows} == {False, True}
-    assert len({window.layout for window in windows}) == 5
+    assert len({window.layout for window in windows}) >= (4 if kind in PLANE else 5)
     assert {window.examples for window in windows} == {1, 2, 3} | ({None} if KINDS[kind][2] else set())
 
 

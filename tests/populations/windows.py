@@ -228,7 +228,7 @@ KINDS = {
     "average by seven": (average(True, divisor=7), 4, True),
     "between the corners": (resized("interpolate", corners, align_corners=True), 64, False),
     "smoothed": (resized("interpolate", smoothed, antialias=True), 64, False),
-    "by cubes": (resized("interpolate", cubic, mode="bicubic"), 64, False),
+    "by cubes": (resized("interpolate", cubic, mode="bicubic"), 256, False),
 }
 PLANE = ("smoothed", "by cubes")  # of which there are none in one or three dimensions
 LAYOUTS = ("contiguous", "channels last", "gappy", "transposed", "offset")
@@ -271,9 +271,9 @@ WINDOWS = tuple(
     Window(kind, geometry, dtype, LAYOUTS[n % 5], (2, 1, None, 3)[n % 4], n % 3 == 2)
     for turn, (kind, (_, _, single)) in enumerate(KINDS.items())
     for index, geometry in enumerate(GEOMETRIES)
-    for n, dtype in enumerate(FLOATING, turn + index)
+    for n, dtype in enumerate(2 * FLOATING[:2] if kind in PLANE else FLOATING, turn + index)
     if single or n % 4 != 2
     if not (dtype in FLOATING[2:] and geometry.n == 3 and kind[:7] == "average")  # which the CPU lacks
     if not (kind[:7] == "maximum" and geometry.n == 3 and (n % 5, n % 4) == (1, 2))  # which it refuses
-    if kind not in PLANE or (geometry.n == 2 and dtype in FLOATING[:2])
+    if kind not in PLANE or geometry.n == 2
 )
