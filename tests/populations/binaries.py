@@ -25,6 +25,7 @@ MIXED = (
 RARELY_MIXED = (
     *((torch.float32, torch.bool), (torch.bool, torch.float16), (torch.bool, torch.int64), (torch.uint8, torch.int32)),
     *((torch.int8, torch.float32), (torch.float64, torch.int64), (torch.float32, torch.complex64)),
+    *((torch.bool, torch.uint8), (torch.int16, torch.bool)),
 )
 BITS = (*WHOLE, torch.int16, torch.int8, torch.bool)
 
@@ -102,6 +103,8 @@ BINARIES = (
     Binary("|", operator.or_, np.bitwise_or, BITS[:-1]),
     Binary("& of booleans", operator.and_, np.bitwise_and, (torch.bool,)),
     Binary("| of booleans", operator.or_, np.bitwise_or, (torch.bool,)),
+    Binary("& beside truth values", lambda x, y: torch.bitwise_and(x, y), np.bitwise_and, BITS),
+    Binary("| beside truth values", lambda x, y: x.bitwise_or(y), np.bitwise_or, BITS),
     Binary("<<", lambda x, y: x << (y & 3), lambda a, b: a << (b & 3), BITS[:-1]),
     Binary(">>", lambda x, y: x >> (y & 3), lambda a, b: a >> (b & 3), BITS[:-1]),
     Binary(">> of high bytes", lambda x, y: x * 31 >> (y & 3), lambda a, b: a * a.dtype.type(31) >> (b & 3), BITS[:-1]),

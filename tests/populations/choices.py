@@ -142,6 +142,10 @@ WRITTEN: dict[str, tuple[Callable, Callable]] = {
         lambda x, a: x.index_put_((torch.tensor([1, 0], device=x.device),), here(x, a[:1, :]).to(x)),
         lambda a: put(a, [1, 0], a[:1]),
     ),
+    "index_put_, added": (
+        lambda x, a: x.index_put_((torch.tensor([1, 0, 1], device=x.device),), here(x, a[:1, :]).to(x), True),
+        lambda a: put(a, [1, 0, 1], a[:1], True),
+    ),
     "fill_diagonal_": (lambda x, a: x.fill_diagonal_(1), lambda a: put(a, np.diag_indices(min(a.shape)), 1)),
     "select_": (lambda x, a: (x.select(1, 1).fill_(1), x)[1], lambda a: put(a, np.s_[:, 1], 1)),
 }

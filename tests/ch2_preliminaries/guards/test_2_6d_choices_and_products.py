@@ -10,7 +10,7 @@ from populations.core import settled
 from populations.functions import COMPLEX, FLOATING, WHOLE
 from populations.gradients import grad_of, weights_for
 from populations.grids import GRIDS
-from populations.twins import LAYOUTS, LEAVES
+from populations.twins import LAYOUTS, LEAVES, pending
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
@@ -55,11 +55,16 @@ def test_every_element_gets_as_its_gradient_the_sum_over_the_places_where_it_was
 def test_an_index_writes_what_is_repeated_there_and_nothing_elsewhere(place, twin):
     x, array = twin
     here, there = index_of(place, x, twin)
-    one = np.ones(array[there].shape[-1:], array.dtype)
+    one, before = np.ones(array[there].shape[-1:], array.dtype), array.copy()
 
+    kept = x[here].clone()
     x[here] = 0
     array[there] = 0
     agree(x, array)
+    for again in (kept, x.new_empty(kept.shape).copy_(kept)):  # as it lay, and in row order
+        x[here] = again
+        agree(x, before)
+    x[here] = 0
     x[here] = torch.ones(one.shape, dtype=x.dtype, device=x.device)
     array[there] = one
     agree(x, array)
@@ -101,7 +106,7 @@ def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_
 @over(
     EVERY_MODE,
     name=each(*WRITTEN),
-    twin=twins([dtype for dtype in ANY if dtype != torch.bool], WRITABLE, ((3, 4), (2, 9), (1031, 3)), values="small"),
+    twin=twins(ANY, WRITABLE, ((3, 4), (2, 9), (1031, 3)), values="small"),
 )
 def test_a_write_by_places_reaches_those_of_its_rows_and_columns_wherever_these_lie(name, twin):
     (x, array), (write, rule) = twin, WRITTEN[name]
@@ -141,6 +146,23 @@ def test_a_product_has_the_sums_of_products_of_rows_and_columns_whatever_its_for
     assert (result.dtype, result.device) == (dtype, a.device)
     wide = (np.complex128 if dtype in COMPLEX else np.float64) if times > 1 else one.dtype
     agree(result, expect(one.astype(wide), two.astype(wide)), 1)
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
+@over(
+    EVERY_MODE,
+    form=each(*PRODUCTS),
+    sizes=among(*SIZES),
+    dtype=among(*SINGLE_AND_DOUBLE, *COMPLEX),
+    lazy=among((True, False), (False, True), (True, True)),
+)
+def test_factors_that_are_conjugated_or_negated_when_they_are_read_are_multiplied_as_they_read(
+    form, sizes, dtype, lazy
+):
+    shapes, compute, expect = PRODUCTS[form]
+    (a, one), (b, two) = (Twin(dtype, shape, seed=seed) for seed, shape in enumerate(shapes(*sizes)))
+    a, b = (pending(x) if waits else x for x, waits in zip((a, b), lazy))
+    agree(compute(a, b), expect(one, two), 1)
 
 
 @claim("requires-grad-tracks-operations")

@@ -1,0 +1,96 @@
+"""3.2 Networks: attention with heads of every width, and what is laid around images and sequences however long."""
+
+import numpy as np
+import pytest
+import torch
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, Twin, agree, among, each, over
+from populations.gradients import weights_for
+from populations.initialisers import RELEASE
+from torch.nn import functional as F
+
+claim = pytest.mark.claim
+pytestmark = pytest.mark.usefixtures("products_in_full")
+
+# What a place may hear of ``m`` others: options of the function, and by arithmetic what is added to the scores.
+HEARD = {
+    "all": lambda n, m: ({}, np.zeros((n, m))),
+    "what was before": lambda n, m: ({"is_causal": True}, np.where(np.tri(n, m) > 0, 0, -np.inf)),
+    "by a mask": lambda n, m: ({"attn_mask": np.arange(n * m).reshape(n, m) % 3 < 2}, None),
+    "by a bias": lambda n, m: ({"attn_mask": (np.arange(n * m).reshape(n, m) % 5 - 2) / 2}, None),
+}
+# Examples, heads, places that hear, places that are heard, the width of a head.
+HEADS = ((2, 3, 5, 5, 4), (1, 2, 9, 6, 64), (2, 2, 6, 17, 80), (1, 1, 65, 65, 8), (3, 1, 1, 7, 128))
+
+
+def heads(dtype, sizes, how, seed):
+    """Quarters as (examples, heads, places, width), and the array of them: "side by side" they lie as a layer makes
+    them, with the heads of each place together.
+    """
+    b, h, n, w = sizes
+    if how == "side by side":
+        x, array = Twin(dtype, (b, n, h, w), "offset", "fractions", seed=seed)
+        return x.transpose(1, 2), array.transpose(0, 2, 1, 3) / 8
+    x, array = Twin(dtype, (b, h, n, w), how, "fractions", seed=seed)
+    return x, array / 8
+
+
+@claim("nn-builds-on-autograd")
+@pytest.mark.skipif(RELEASE < (2, 7), reason=f"torch {torch.__version__} has attention of fewer kinds")
+@over(
+    EVERY_MODE,
+    heard=each(*HEARD),
+    sizes=among(*HEADS),
+    how=among("contiguous", "side by side", "transposed", "gappy"),
+    dtype=each(*SINGLE_AND_DOUBLE, torch.bfloat16, torch.float16),
+)
+def test_attention_is_the_mean_of_what_is_heard_by_the_softmax_of_the_scores(heard, sizes, how, dtype):
+    """Scores are sums of products of at most 1/4; in half precision those and shares are rounded to its eps."""
+    b, h, n, m, w = sizes
+    (q, one), (k, two), (v, three) = (
+        heads(dtype, (b, h, places, w), how, seed) for seed, places in enumerate((n, m, m))
+    )
+    options, added = HEARD[heard](n, m)
+    if "attn_mask" in options:
+        mask = options["attn_mask"]
+        added = np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
+        options = {"attn_mask": torch.from_numpy(mask).to(q.device, torch.bool if mask.dtype == bool else dtype)}
+    scores = (one @ two.swapaxes(-1, -2)).astype(float) / np.sqrt(w) + added
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = shares / shares.sum(-1, keepdims=True) @ three
+    found = F.scaled_dot_product_attention(q / 8, k / 8, v / 8, **options)
+
+    assert (found.shape, found.dtype, found.device) == (expected.shape, q.dtype, q.device)
+    agree(found, expected, 64, 0.5)
+
+
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}
+# The shape of what is padded, and by how much at the beginning and end of its last dimensions, the last one first.
+LONG = (
+    ((1, 1, 70_001), (3, 2)),
+    ((1, 2, 65_537), (1, 4)),
+    ((65_537, 1, 3), (2, 1)),
+    ((1, 65_539, 3), (1, 2)),
+    ((3, 2, 5, 6), (2, 1, 0, 3)),
+    ((65_537, 1, 2, 2), (1, 1, 1, 0)),
+    ((1, 65_538, 2, 2), (1, 1, 1, 1)),
+    ((1, 2, 3, 4, 5), (2, 1, 1, 0, 1, 2)),
+)
+
+
+@claim("nn-builds-on-autograd")
+@over(mode=each(*MODES), case=among(*LONG), layout=among("transposed", "offset"))
+def test_what_is_laid_around_however_many_numbers_gives_each_back_what_came_to_all_its_copies(mode, case, layout):
+    shape, pad = case
+    x, array = Twin(torch.float32, shape, layout, grad=True, second=layout == "offset")
+    edges = [(0, 0)] * (array.ndim - len(pad) // 2) + [*zip(pad[::2], pad[1::2])][::-1]
+    options = {"constant_values": 3} if mode == "constant" else {}
+    number = {"value": 3.0} if mode == "constant" else {}
+    found = F.pad(x, pad, mode, **number)
+    agree(found, np.pad(array, edges, MODES[mode], **options))
+    weights, factors = weights_for(found)
+    (slope,) = torch.autograd.grad(found, x, weights)
+
+    options = {"constant_values": array.size} if mode == "constant" else {}
+    origin = np.pad(np.arange(array.size).reshape(array.shape), edges, MODES[mode], **options).ravel()
+    sums = np.bincount(origin, factors.ravel(), array.size + 1)[: array.size]
+    agree(slope, sums.reshape(array.shape))
