@@ -103,8 +103,6 @@ BINARIES = (
     Binary("|", operator.or_, np.bitwise_or, BITS[:-1]),
     Binary("& of booleans", operator.and_, np.bitwise_and, (torch.bool,)),
     Binary("| of booleans", operator.or_, np.bitwise_or, (torch.bool,)),
-    Binary("& beside truth values", lambda x, y: torch.bitwise_and(x, y), np.bitwise_and, BITS),
-    Binary("| beside truth values", lambda x, y: x.bitwise_or(y), np.bitwise_or, BITS),
     Binary("<<", lambda x, y: x << (y & 3), lambda a, b: a << (b & 3), BITS[:-1]),
     Binary(">>", lambda x, y: x >> (y & 3), lambda a, b: a >> (b & 3), BITS[:-1]),
     Binary(">> of high bytes", lambda x, y: x * 31 >> (y & 3), lambda a, b: a * a.dtype.type(31) >> (b & 3), BITS[:-1]),
@@ -143,6 +141,8 @@ BINARIES = (
     ),
     # each part of scaled operands takes nine roundings, together less than twice as many
     Binary("complex /", lambda x, y: x / (y + 9), lambda a, b: a / (b + 9), (torch.complex64,), 16),
+    Binary("& beside truth values", lambda x, y: torch.bitwise_and(x, y), np.bitwise_and, BITS),
+    Binary("| beside truth values", lambda x, y: x.bitwise_or(y), np.bitwise_or, BITS),
 )
 
 

@@ -105,7 +105,7 @@ def what_comes_back_from_frequencies_is_off(patch):
     wrap_operand(patch, torch.fft, "irfft", wrong)
 
 
-@counterfeit("nn-builds-on-autograd", reported="flagos-ai/Torch-FL#171", needs="accelerator")
+@counterfeit("requires-grad-tracks-operations", reported="flagos-ai/Torch-FL#171", needs="accelerator")
 def the_gradient_of_softmax_of_a_transposed_tensor_is_in_the_order_of_its_memory(patch):
     def wrong(right, x, *args, **rest):
         if away(x) and x.dim() == 2 and not x.is_contiguous():
