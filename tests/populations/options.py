@@ -95,6 +95,12 @@ OF_IMAGES = {
     "conv2d, a large kernel": lambda x: F.conv2d(
         x.repeat(7, 9)[None], torch.stack([x, x.t()]).repeat(1, 6, 6)[:, None, :16, :17] / 64, stride=(5, 10)
     ),
+    **{
+        f"conv{n}d by one tap": lambda x, n=n: getattr(F, f"conv{n}d")(
+            {1: image(x)[:, 0], 2: image(x), 3: volume(x)[0]}[n][None] ** 2, x[:2, :2].reshape(2, 2, *[1] * n), x[2, :2]
+        )
+        for n in (1, 2, 3)
+    },
     "conv_transpose2d": lambda x: F.conv_transpose2d(
         image(x)[None], x[:2, :2].reshape(2, 1, 2, 1), stride=2, padding=(1, 0), output_padding=(1, 0)
     ),

@@ -56,6 +56,7 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     "fft.rfftn": lambda x: parts(torch.fft.rfftn(x)),
     "fft.irfftn": lambda x: torch.fft.irfftn(numbers(x)),
     "lp_pool3d": lambda x: F.lp_pool3d(x[None, None, None], 3, (1, 2, 2)),
+    "complex powers of negative numbers": lambda x: parts((-1 - x) ** numbers(x)),
     "fft.ihfft": lambda x: parts(torch.fft.ihfft(x).resolve_conj()),
 }
 OF_WINDOWS = {
@@ -63,7 +64,8 @@ OF_WINDOWS = {
     "max_unpool3d": lambda x: spread("3d", x[None, None, None], (1, 3, 1)),
     "lp_pool1d": lambda x: F.lp_pool1d(x[None], 2, 3),
 }
-# Torch 2.7 has no derivative of the one and 2.2 not the other; these do, of the releases that were tried.
-SINCE = {"narrow_copy": (2, 14), "lp_pool3d": (2, 7)}
+# Torch 2.7 has no derivative of the first, 2.2 none of the second, and 2.0 NaN for the third; these do, of the releases
+# that were tried.
+SINCE = {"narrow_copy": (2, 14), "lp_pool3d": (2, 7), "complex powers of negative numbers": (2, 2)}
 EVERY = {**IN_PLACE, **COPIED, **OF_MATRICES, **OF_WINDOWS, **IN_FULL}
 REMAINING = {name: function for name, function in EVERY.items() if SINCE.get(name, (2, 0)) <= RELEASE}

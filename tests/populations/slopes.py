@@ -105,7 +105,12 @@ TWICE = tuple(
         (
             torch.float32,
             "gappy",
-            (*SMOOTH, *OPERANDS, *[name for name in MORE if "far out" not in name][::3]),
+            dict.fromkeys(
+                (
+                    *(*SMOOTH, *OPERANDS, *[name for name in MORE if "far out" not in name][::3]),
+                    *[name for name in MORE if "conv" in name],  # which have a kernel of their own
+                )
+            ),
         ),
     )
     for name in names

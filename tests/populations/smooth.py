@@ -86,6 +86,9 @@ SMOOTH = {
         for name in ("prod", "cumprod", "sum", "mean", "amax", "logsumexp", "softmax")
     },
     "x ** 3 at zero": lambda x: (x - 0.5) ** 3,
+    "powers by numbers at zero": lambda x: (x - 0.5) ** 1 * (x - 0.5) ** 2 + 3 * (x - 0.5) ** 0,
+    "powers by tensors at zero": lambda x: (x[..., None] - 0.5) ** torch.arange(1.0, 5).to(x),
+    "powers by as many numbers at zero": lambda x: torch.pow(x - 0.5, pattern(x, 4)) + (x - 0.15) ** pattern(x, 5),
     "hypot of zero": lambda x: torch.hypot(x - 0.5, pattern(x, 3)),
     "xlogy of zero": lambda x: torch.xlogy(x - 0.5, pattern(x, 3)),
     "tensor ** x at zero": lambda x: pattern(x, 4) ** (x - 0.5),

@@ -8,6 +8,7 @@ import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
 from populations.gradients import grad_of, weights_for
+from populations.initialisers import RELEASE
 from populations.looks import LOOKS, PARTED, REFUSED
 
 claim = pytest.mark.claim
@@ -84,15 +85,69 @@ def test_every_one_of_several_writes_into_parts_of_one_result_is_recorded(parts,
     agree(grad_of(x), times)
 
 
+INTO = {  # ways to write what is recorded into what was not
+    "copy_": (lambda y, source: y.copy_(source), 0),
+    "[...] =": (lambda y, source: y.__setitem__(..., source), 0),
+    "add_": (lambda y, source: y.add_(source), 1),
+    "+=": (lambda y, source: y.__iadd__(source), 1),
+    "mul_": (lambda y, source: y.mul_(source), 0),
+    "lerp_": (lambda y, source: y.lerp_(source, torch.ones_like(source)), 0),
+    **{
+        name: (lambda y, source: y.masked_scatter_(torch.ones_like(y, dtype=torch.bool), source), 0)
+        for name in ["masked_scatter_"] * (RELEASE >= (2, 1))  # which wrote in another order
+    },
+}
+
+
+@claim("requires-grad-tracks-operations", "backward-fills-grad", "created-tensors-are-leaves")
+@over(twin=LEAVES, look=each(*(name for name in LOOKS if name not in REFUSED)), way=among(*INTO))
+def test_what_is_written_into_a_view_of_what_was_not_tracked_is_recorded(twin, look, way):
+    (x, array), (view, rule), (write, more) = twin, LOOKS[look], INTO[way]
+    y = torch.ones(twin.shape, dtype=x.dtype, device=x.device)
+    write(view(y), view((x * 2).contiguous()))
+
+    reached = np.isin(places(array), rule(places(array)))
+    agree(y, np.where(reached, 2 * array + more, 1))
+    assert y.requires_grad
+    weights, factors = weights_for(y)
+    y.backward(weights)
+    agree(grad_of(x), np.where(reached, 2, 0) * factors)
+
+
+EVERYWHERE = {  # writes to all elements, or to the first row
+    "mul_": lambda y: y.mul_(3),
+    "add_": lambda y: y.add_(1),
+    "copy_": lambda y: y.copy_(torch.ones(y.shape)),
+    "[...] =": lambda y: y.__setitem__(..., torch.ones(y.shape)),
+    "exp_": lambda y: y.exp_(),
+    "clamp_": lambda y: y.clamp_(0, 1),
+    "pow_": lambda y: y.pow_(2),
+    "relu_": lambda y: y.relu_(),
+    "uniform_": lambda y: y.uniform_(),
+    "normal_": lambda y: y.normal_(),
+    "lerp_": lambda y: y.lerp_(torch.ones(y.shape).to(y), 0.5),
+    "addcmul_": lambda y: y.addcmul_(torch.ones(y.shape).to(y), torch.ones(y.shape).to(y)),
+    "cumsum_": lambda y: y.cumsum_(0),
+    "masked_scatter_": lambda y: y.masked_scatter_(y > 0, torch.ones(y.shape).to(y)),
+    "index_add_": lambda y: y.index_add_(0, torch.tensor([0]).to(y.device), torch.ones(y[:1].shape).to(y)),
+    "index_copy_": lambda y: y.index_copy_(0, torch.tensor([0]).to(y.device), torch.ones(y[:1].shape).to(y)),
+    "scatter_": lambda y: y.scatter_(0, torch.zeros(y[:1].shape).long().to(y.device), 5.0),
+    "scatter_add_": lambda y: y.scatter_add_(
+        0, torch.zeros(y[:1].shape).long().to(y.device), torch.ones(y[:1].shape).to(y)
+    ),
+    **({"foreach": lambda y: torch._foreach_mul_([y], 3)} if RELEASE >= (2, 2) else {}),  # 2.0 does not refuse it
+}
+
+
 @claim("requires-grad-tracks-operations", truth=True)
-@over(twin=LEAVES, look=each(*REFUSED))
-def test_a_write_to_one_of_several_views_or_to_what_is_repeated_is_refused(twin, look):
+@over(twin=LEAVES, look=each(*REFUSED), write=among(*EVERYWHERE))
+def test_a_write_to_one_of_several_views_or_to_what_is_repeated_is_refused(twin, look, write):
     (x, _), (view, _) = twin, (LOOKS | PARTED)[look]
     seen = view((x * 2).contiguous())
     one = seen[-1] if look in PARTED else seen
     for written in (one, one[None], one.view_as(one), *([one[..., :1]] if look in PARTED and one.dim() else [])):
         with pytest.raises(RuntimeError, match="single memory location|is being modified inplace"):
-            written.mul_(3)
+            EVERYWHERE[write if written.dim() else "mul_"](written)
 
 
 @claim("requires-grad-tracks-operations", "parameters-carry-data-and-grad", "backward-fills-grad")

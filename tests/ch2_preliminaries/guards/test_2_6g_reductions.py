@@ -97,8 +97,14 @@ CHOSEN = {  # among numbers that may be equal, or of equal size
     },
     **{
         f"norm, {p}": lambda x, p=p: torch.cat([torch.norm(x, p, 1), torch.linalg.vector_norm(x, p)[None]])
-        for p in (np.inf, -np.inf, 1)
+        for p in (np.inf, -np.inf, 1, 1.5, 2, 3)
     },
+    "norm of rows": lambda x: x.norm(dim=1) + torch.linalg.norm(x, dim=1),
+    "norm of all": lambda x: torch.cat([x.norm()[None], (0 * x).norm()[None], torch.linalg.matrix_norm(x)[None]]),
+    "std": lambda x: x.std(1) + torch.std(x, 1, correction=0),
+    **{f"cdist, {p}": lambda x, p=p: torch.cdist(x, x.clone(), p) for p in (0.5, 1, 1.5, 2)},
+    "cdist of one": lambda x: torch.cdist(x[:1], x),
+    "dist": lambda x: torch.dist(x, 1 * x) + torch.dist(x[0], x[-1]),
     "matrix_norm": lambda x: torch.linalg.matrix_norm(x, np.inf) + torch.linalg.matrix_norm(x, 1),
     "abs, relu, clamp": lambda x: x.abs() + F.relu(x) + 2 * x.clamp(min=0) + 3 * F.leaky_relu(x, 0.5),
 }

@@ -181,3 +181,100 @@ def test_a_view_that_a_function_of_one_s_own_has_written_to_comes_from_that_func
 
     agree(y, np.array([3.0, 4.0]))
     agree(x.grad, np.array([5.0, 7.0, 0.0]))
+
+
+TOLD = []  # what it is told when it passes back
+
+
+class Several(torch.autograd.Function):
+    """Of two operands and a number the product, times the number, the largest number, without a slope, and the sum."""
+
+    @staticmethod
+    def forward(ctx, x, number, y, zeros):
+        largest = x.detach().amax(-1)
+        ctx.save_for_backward(x, y)
+        ctx.number = number
+        ctx.mark_non_differentiable(largest)
+        ctx.set_materialize_grads(zeros)
+        return x * y * number, largest, x + y
+
+    @staticmethod
+    def backward(ctx, of_product, of_largest, of_sum):
+        x, y = ctx.saved_tensors
+        TOLD.append((ctx.needs_input_grad, of_product, of_sum))
+        first, second = (torch.zeros_like(x) if each is None else each for each in (of_product, of_sum))
+        return first * y * ctx.number + second, None, first * x * ctx.number + second, None
+
+
+class Added(torch.autograd.Function):
+    """Adds the second operand, times 3, to a part of the first one, which it writes to."""
+
+    @staticmethod
+    def forward(ctx, x, part, y):
+        ctx.part = part
+        x[part] += 3 * y.detach()
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None, 3 * gradient[ctx.part]
+
+
+@claim("tensors-and-functions-form-a-dag", "requires-grad-tracks-operations", "backward-fills-grad")
+@over(
+    tracked=each((True, True), (True, False), (False, True)),
+    used=among((True, True), (True, False), (False, True)),
+    zeros=among(True, False),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_a_function_of_one_s_own_is_told_what_is_asked_for_and_what_arrives(tracked, used, zeros, dtype):
+    x, y = (
+        torch.tensor(numbers, dtype=dtype, requires_grad=flag)
+        for numbers, flag in zip(([1.0, -2, 3], [5.0, 4, -1]), tracked, strict=True)
+    )
+    product, largest, total = Several.apply(x, 2, y, zeros)
+    assert (product.requires_grad, largest.requires_grad, total.requires_grad) == (True, False, True)
+    assert largest.grad_fn is None
+    assert product.grad_fn is total.grad_fn
+    agree(product, [10, -16, -6])
+    agree(largest, 3)
+    agree(total, [6, 2, 2])
+    TOLD.clear()
+    ((product * 7).sum() * used[0] if used[0] else 0 + (total * 3).sum()).backward(retain_graph=True)
+    (torch.cat([each for each, use in zip((product, total), used, strict=True) if use]) * 1).sum().backward()
+
+    needs, of_product, of_sum = TOLD[1]
+    assert needs == (tracked[0], False, tracked[1], False)
+    arrived = [of_product is not None, of_sum is not None]
+    assert arrived == [use or zeros for use in used]
+    first, second = (7, 0) if used[0] else (0, 3)
+    first, second = first + used[0], second + used[1]
+    for leaf, flag, other in zip((x, y), tracked, ([5, 4, -1], [1, -2, 3]), strict=True):
+        assert (leaf.grad is not None) == flag
+        agree(leaf.grad if flag else torch.zeros(3), np.array(other) * 2 * first * flag + second * flag)
+
+
+@claim("tensors-and-functions-form-a-dag", "backward-fills-grad", "grad-fn-is-the-creating-function")
+@over(
+    of=each("result", "constant", "view"),
+    part=among(slice(1, 2), slice(None), [0, 2]),
+    tracked=each(True, False),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_a_function_of_one_s_own_that_writes_to_an_operand_passes_back_to_each(of, part, tracked, dtype):
+    leaf = torch.tensor([1.0, -2, 3], dtype=dtype, requires_grad=tracked and of != "constant")
+    y = torch.tensor([[5.0, 4, -1]], dtype=dtype)[0][part].requires_grad_()
+    x = {"result": leaf * 2, "constant": leaf * 2, "view": (leaf * 2)[...]}[of]
+    count = x._version
+    z = Added.apply(x, part, y)
+
+    added = np.zeros(3)
+    added[part] = 3 * np.array([5.0, 4, -1])[part]
+    assert z is x
+    assert x._version > count
+    assert z.requires_grad
+    agree(z, np.array([2.0, -4, 6]) + added)
+    (z * torch.tensor([1.0, 10, 100], dtype=dtype)).sum().backward()
+    agree(y.grad, 3 * np.array([1, 10, 100])[part])
+    agree(leaf.grad if leaf.requires_grad else torch.tensor([2.0, 20, 200]), [2, 20, 200])
