@@ -101,3 +101,37 @@ def a_gradient_asked_for_in_another_thread_is_zero(patch):
 
     for name in ("exp", "sin"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "backward-fills-grad")
+def a_view_forgets_what_is_written_to_its_base_afterwards(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return result.view_as(result).clone() if x.requires_grad and not x.is_leaf and result._is_view() else result
+
+    change_method(patch, "movedim", wrong)
+
+
+@counterfeit("backward-fills-grad", "requires-grad-tracks-operations")
+def a_real_factor_of_a_complex_one_gets_no_conjugate(patch):
+    def wrong(right, x, other, *args, **rest):
+        both = isinstance(x, torch.Tensor) and isinstance(other, torch.Tensor)
+        if not (both and x.is_floating_point() and other.is_complex() and x.requires_grad):
+            return right(x, other, *args, **rest)
+        flipped = torch.complex(x.detach() * other.real.detach(), x.detach() * other.imag.detach())
+        wide = right(x, other.conj(), *args, **rest)
+        return wide + (flipped - wide).detach()
+
+    everywhere(patch, "mul", wrong)
+    change_method(patch, "__mul__", wrong)
+
+
+@counterfeit("backward-fills-grad", "requires-grad-tracks-operations")
+def the_divisor_of_lower_precision_gets_the_sign_of_the_dividend(patch):
+    def wrong(right, x, other, *args, **rest):
+        both = isinstance(x, torch.Tensor) and isinstance(other, torch.Tensor)
+        lower = both and other.requires_grad and x.dtype != other.dtype and other.dtype.itemsize < x.dtype.itemsize
+        return right(x, change_gradient(other, lambda gradient: -gradient) if lower else other, *args, **rest)
+
+    everywhere(patch, "div", wrong)
+    change_method(patch, "__truediv__", wrong)

@@ -114,6 +114,30 @@ def test_what_is_written_into_a_view_of_what_was_not_tracked_is_recorded(twin, l
     agree(grad_of(x), np.where(reached, 2, 0) * factors)
 
 
+@claim("requires-grad-tracks-operations", "backward-fills-grad", "grad-fn-is-the-creating-function")
+@over(
+    twin=LEAVES,
+    look=each(*(name for name in LOOKS if name not in REFUSED)),
+    by=among("the base", "another view", "a view of it"),
+)
+def test_a_view_passes_back_through_what_was_written_after_it_was_taken(twin, look, by):
+    (x, array), (view, rule) = twin, LOOKS[look]
+    y = (x * 2).contiguous()
+    seen, other = view(y), y.view(-1)
+    shared = seen.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
+    before = seen.grad_fn
+    {"the base": y, "another view": other, "a view of it": other[None]}[by].mul_(3)
+
+    times = 6 if shared else 2
+    agree(seen, rule(array * times))
+    assert (seen.grad_fn is before) != shared
+    weights, factors = weights_for(seen)
+    seen.backward(weights)
+    agree(
+        grad_of(x), np.bincount(rule(places(array)).ravel(), times * factors.ravel(), array.size).reshape(array.shape)
+    )
+
+
 EVERYWHERE = {  # writes to all elements, or to the first row
     "mul_": lambda y: y.mul_(3),
     "add_": lambda y: y.add_(1),

@@ -134,8 +134,16 @@ def test_whatever_goes_on_around_it_a_gradient_is_the_same(case, dtype):
     agree(grad_of(x), operation.pull(array.astype(np.float64), factors), operation.roundings, operation.scale)
 
 
+@pytest.fixture
+def recomputed_on_the_cpu(monkeypatch):
+    """Lest a checkpoint ask another device for its autocast."""
+    if RELEASE >= (2, 1):
+        monkeypatch.setattr(checkpoint.DefaultDeviceType, "get_device_type", staticmethod(lambda: "cpu"))
+
+
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "no-grad-stops-tracking")
-@pytest.mark.cpu  # of other devices it needs their autocast
+@pytest.mark.cpu
+@pytest.mark.usefixtures("recomputed_on_the_cpu")
 @over(operation=among(*OPERATIONS), written=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
 def test_what_is_computed_anew_for_the_pass_has_the_same_gradient(operation, written, dtype):
     x, array = Twin(dtype, (2, 3), values=operation.values, grad=True)
@@ -226,3 +234,39 @@ def test_a_hook_is_told_what_arrives_and_what_it_returns_goes_on_until_it_is_rem
     agree(x.grad, pull(6 * factors))
     for gradient, times in zip(told, (1, 2, 3, 3, 1), strict=True):  # which later passes leave as they were
         agree(gradient, times * factors)
+
+
+MIXED = {  # functions of two operands, and what each multiplies what arrives by
+    "*": (lambda x, y: x * y, lambda a, b: (b, a)),
+    "mul": (lambda x, y: torch.mul(y, x), lambda a, b: (b, a)),
+    "+": (lambda x, y: x + y, lambda a, b: (0 * a + 1, 0 * b + 1)),
+    "add": (lambda x, y: torch.add(x, y, alpha=2), lambda a, b: (0 * a + 1, 0 * b + 2)),
+    "-": (lambda x, y: x - y, lambda a, b: (0 * a + 1, 0 * b - 1)),
+    "/": (lambda x, y: x / y, lambda a, b: (1 / b, -a / b**2)),
+    "addcmul": (lambda x, y: torch.addcmul(x, y, y, value=1), lambda a, b: (0 * a + 1, 2 * b)),
+    "stack": (lambda x, y: torch.stack([x, y]).sum(0), lambda a, b: (0 * a + 1, 0 * b + 1)),
+}
+PAIRS = [(torch.float32, torch.float64), (torch.bfloat16, torch.float32), (torch.float32, torch.complex64)]
+PAIRS += [(torch.float64, torch.complex128), (torch.float16, torch.float32), (torch.float32, torch.complex128)]
+
+
+@claim("backward-fills-grad", "requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@over(name=each(*MIXED), pair=among(*PAIRS), first=each(True, False))
+def test_of_two_dtypes_each_operand_gets_a_gradient_of_its_own(name, pair, first):
+    """Of a real operand it is the real part."""
+    function, slopes = MIXED[name]
+    dtypes = pair if first else pair[::-1]
+    x, y = (
+        torch.tensor(numbers, dtype=dtype) for numbers, dtype in zip(([1.5, -2, 4], [0.5, 8, -4]), dtypes, strict=True)
+    )
+    x, y = (each * (1 + 0.5j) if each.is_complex() else each for each in (x, y))
+    x.requires_grad_(), y.requires_grad_()
+    result = function(x, y)
+    assert result.dtype == pair[1]
+    weights = torch.tensor([1, -2, 0.5], dtype=pair[1]) * (1 - 2j if pair[1].is_complex else 1)
+    result.backward(weights)
+
+    for leaf, slope in zip((x, y), slopes(host(x).astype(complex), host(y).astype(complex)), strict=True):
+        expected = host(weights) * slope.conj()
+        assert leaf.grad.dtype == leaf.dtype
+        agree(leaf.grad, expected if leaf.is_complex() else expected.real, 16, 16)
