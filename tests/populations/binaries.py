@@ -178,7 +178,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, rows LAID in any two ways, CUBES with either layout, truth values
     repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, and a
-    matrix of whole numbers by columns beside one of floats by rows.
+    matrix of whole numbers or truth values by columns beside one of floats by rows.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -230,7 +230,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     crossed = (Trial(each, pair((each.dtypes[0],) * 2, given, 0, 0)) for each in binaries for given in CROSSED)
     turned = (
         Trial(each, pair(both, ((3, 4), (3, 4)), turn, 0, ("transposed", "contiguous")))
-        for each, both, turn in product(binaries, MIXED[:2], (0, 1))
+        for each, both, turn in product(binaries, (*MIXED[:2], *RARELY_MIXED[:2]), (0, 1))
         if {*both} <= {*each.dtypes}
     )
     return Population(tuple(must), more, rarer=(*laid, *cubes, *last, *crossed, *turned))

@@ -34,6 +34,8 @@ PLACES: dict[str, Callable] = {
     "rows by a mask": lambda of: of([True, False, True]),
     "columns by a mask": lambda of: (slice(None), of([True, False, True, False])),
     "a mask and a number": lambda of: (of([True, False, True]), 1),
+    "rows by a mask, in part": lambda of: (of([True, False, True]), slice(1, 3)),
+    "rows, every second element": lambda of: (of([2, 0]), slice(None, None, 2)),
     "no row": lambda of: of([False] * 3),
     "rows and others apart": lambda of: (of([0, 2]), slice(None), of([1, 0])),
 }

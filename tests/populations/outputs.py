@@ -14,6 +14,27 @@ def square(x: torch.Tensor) -> torch.Tensor:
     return at(x).expand(3, 3)
 
 
+def apart(x: torch.Tensor) -> torch.Tensor:
+    """Numbers no two of which are equal, in an order of their own."""
+    return 100 * x + torch.arange(x.numel(), device=x.device).view(x.shape).to(x)
+
+
+# Of which each makes values and their places.
+RANKED: dict[str, Callable] = {
+    "topk": lambda x: torch.topk(x, 2, 0),
+    "topk of rows": lambda x: torch.topk(x, 3, 1, False),
+    "sort": lambda x: torch.sort(x, 0),
+    "sort of rows": lambda x: torch.sort(x, 1, True),
+    "kthvalue": lambda x: torch.kthvalue(x, 2, 0),
+    "mode": lambda x: torch.mode(x, 1),
+    **{
+        f"{name} along {dim}": lambda x, name=name, dim=dim: getattr(torch, name)(x, dim)
+        for name in ("max", "min", "median", "nanmedian", "cummax", "cummin")
+        for dim in (0, 1)
+    },
+}
+
+
 # Of a square matrix of at least three rows; each takes ``out``.
 INTO: dict[str, Callable] = {
     **{
@@ -88,6 +109,30 @@ INTO: dict[str, Callable] = {
     "cat of columns": lambda x: torch.cat([x, -x], 1),
     "stack": lambda x: torch.stack([x, -x]),
     "hstack": lambda x: torch.hstack([x, -x]),
+    "vstack": lambda x: torch.vstack([x, -x]),
+    "dstack": lambda x: torch.dstack([x, -x]),
+    "column_stack": lambda x: torch.column_stack([x, -x]),
+    "searchsorted": lambda x: torch.searchsorted(apart(x)[0].sort()[0], apart(x)),
+    "bucketize": lambda x: torch.bucketize(x, x[0].sort()[0]),
+    **{
+        f"{what} of {name}": lambda x, compute=compute, which=which: compute(apart(x))[which]
+        for name, compute in RANKED.items()
+        for which, what in enumerate(("values", "places"))
+    },
+    # whole numbers, truth values and complex ones
+    **{
+        f"{name} of whole numbers": lambda x, name=name: getattr(torch, name)(x.long(), x.long().t())
+        for name in ("add", "sub", "mul", "maximum", "eq", "bitwise_and", "bitwise_or", "bitwise_xor", "gcd")
+    },
+    "shift": lambda x: torch.bitwise_left_shift(x.long(), x.long() & 3),
+    "bitwise_not": lambda x: torch.bitwise_not(x.long()),
+    "neg of whole numbers": lambda x: torch.neg(x.long()),
+    "cumsum of whole numbers": lambda x: torch.cumsum(x.long(), 1),
+    "where of whole numbers": lambda x: torch.where(x > 0, x.long(), 7 - x.long()),
+    "logical_xor": lambda x: torch.logical_xor(x > 0, x > 1),
+    "add of truth values": lambda x: torch.add(x > 0, x > 1),
+    "mul of complex numbers": lambda x: torch.mul(x.to(torch.complex64), 1 - 2j),
+    "conj_physical": lambda x: torch.conj_physical(x.to(torch.complex64) * 1j),
     # made anew, of as many numbers
     "arange": lambda x: torch.arange(len(x), device=x.device),
     "linspace": lambda x: torch.linspace(0, 2, len(x), device=x.device),

@@ -256,3 +256,59 @@ def full_of_a_whole_number_is_floating(patch):
         return x.float() if away(x) and type(number) is int and rest.get("dtype") is None and "out" not in rest else x
 
     wrap(patch, torch, "full", wrong)
+
+
+def truths_by(patch, count):
+    """Let a conversion of whole numbers to truth values look at their lowest ``count`` bits alone."""
+
+    def wrong(to, x, *args, **rest):
+        made = to(x, *args, **rest)
+        whole = x.dtype in (torch.int64, torch.int32, torch.int16) and made.dtype == torch.bool
+        return to(x & (2**count - 1), *args, **rest) if whole and made is not x else made
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def a_number_is_true_if_its_lowest_byte_is(patch):
+    truths_by(patch, 8)
+
+
+@counterfeit("to-changes-dtype-too")
+def a_fraction_is_true_if_single_precision_holds_it(patch):
+    def wrong(to, x, *args, **rest):
+        made = to(x, *args, **rest)
+        return to(x.float(), *args, **rest) if x.dtype == torch.float64 and made.dtype == torch.bool else made
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def what_half_precision_does_not_hold_becomes_its_largest(patch):
+    def wrong(to, x, *args, **rest):
+        made = to(x, *args, **rest)
+        if x.dtype in (torch.float32, torch.float64) and made.dtype in (torch.float16, torch.bfloat16):
+            bound = torch.finfo(made.dtype).max
+            return torch.where(torch.isinf(made) & ~torch.isinf(x), made.clamp(-bound, bound), made)
+        return made
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def an_imaginary_number_is_false(patch):
+    def wrong(to, x, *args, **rest):
+        made = to(x, *args, **rest)
+        return to(x.real, *args, **rest) if x.is_complex() and made.dtype == torch.bool else made
+
+    change_method(patch, "to", wrong)
+
+
+@counterfeit("to-changes-dtype-too")
+def the_least_numbers_of_half_precision_become_zero(patch):
+    def wrong(to, x, *args, **rest):
+        made = to(x, *args, **rest)
+        small = made.dtype == torch.float16 and x.dtype in (torch.float32, torch.float64)
+        return torch.where(made.abs() < 2.0**-14, made * 0, made) if small else made
+
+    change_method(patch, "to", wrong)

@@ -214,3 +214,44 @@ def backward_of_a_complex_number_takes_1_for_its_argument(patch):
         return right(x, gradient, *args, **rest)
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_leaf_that_a_pass_does_not_reach_gets_zeros(patch):
+    """Of those that one operation met with a tracked operand, whichever of its results counts."""
+    seen = WeakIdKeyDictionary()
+
+    def tracked(right, x, *args, **rest):
+        if x.is_leaf and x.requires_grad:
+            seen[x] = True
+        return right(x, *args, **rest)
+
+    def wrong(right, result, *args, **rest):
+        right(result, *args, **rest)
+        for leaf in [*seen]:
+            if leaf.grad is None and leaf.requires_grad:
+                leaf.grad = torch.zeros_like(leaf)
+
+    for name in ("__mul__", "__add__"):
+        change_method(patch, name, tracked)
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def a_pass_to_chosen_leaves_reaches_all(patch):
+    def wrong(right, result, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        return right(result, gradient, retain_graph, create_graph)
+
+    change_method(patch, "backward", wrong)
+
+
+@counterfeit("gradients-accumulate")
+def asking_for_a_gradient_adds_it_too(patch):
+    def wrong(right, outputs, inputs, *args, **rest):
+        found = right(outputs, inputs, *args, **rest)
+        for x, gradient in zip([inputs] if isinstance(inputs, Tensor) else inputs, found):
+            if x.is_leaf and gradient is not None:
+                x.grad = gradient.detach() if x.grad is None else x.grad + gradient.detach()
+        return found
+
+    wrap(patch, torch.autograd, "grad", wrong)

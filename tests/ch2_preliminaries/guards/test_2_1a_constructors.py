@@ -1,5 +1,6 @@
 """2.1 Creating tensors: constructors, for every dtype, any sizes and any spelling."""
 
+import itertools
 import math
 
 import numpy as np
@@ -184,6 +185,19 @@ def test_python_floats_take_the_default_dtype(default, data):
     assert x.dtype == default
     agree(x, as_held(np.array(data, float), default))
     assert torch.tensor(np.array(data, float), device="cpu").dtype == torch.float64  # an array keeps its own
+
+
+@claim("tensor-function-takes-data")
+@over(kinds=among(*(row for count in (2, 3, 4) for row in itertools.permutations((True, 2, -0.5, 1 - 2j), count))))
+def test_numbers_of_several_kinds_in_lists_meet_in_the_highest_whichever_comes_first(kinds):
+    """Truth values are the lowest, whole numbers come next, then fractions, and complex numbers are the highest."""
+    highest = max(map(type, kinds), key=(bool, int, float, complex).index)
+    dtype = {int: torch.int64, float: torch.float32, complex: torch.complex64}[highest]
+    rows = [[*kinds], [*kinds[::-1]]]
+    for data in (*rows, kinds, rows, tuples(rows), [[[number]] for number in kinds]):
+        x = torch.tensor(data)
+        agree(x, np.array(data))
+        assert x.dtype == dtype
 
 
 REFUSED = among("text", torch.ones(2), torch.ones(2, 3), torch.ones(0), [[1, 2], [3]], [[1], [2, 3]], [(1, 2), ()])

@@ -220,3 +220,57 @@ def test_whole_numbers_are_cut_from_even_points_between_ends_that_are_cut_first(
     off = np.abs(np.array(x.tolist()) - cut)
     assert (off <= exact).all(), f"{x.tolist()} instead of {cut.tolist()}"  # a whole point may come out one off
     assert (x.dtype, x[0].item(), x[-1].item()) == (twin.dtype, start, end)
+
+
+@claim("linspace-divides-evenly", truth=True)
+@over(
+    steps=among(5, 4096, 4097, 65_537),
+    part=among(1, -2, 0.5, 2.0**-12),
+    start=among(0, 1, -7),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_points_are_exact_where_nothing_rounds(steps, part, start, dtype):
+    agree(torch.linspace(start, start + part * (steps - 1), steps, dtype=dtype), start + part * np.arange(steps))
+
+
+@claim("arange-steps-from-start-to-end")
+@claim("linspace-divides-evenly", truth=True)
+@pytest.mark.cpu
+@over(
+    shape=among((1, 12), (12, 1), (3, 4), (2, 3, 2)),
+    layout=among(*WRITABLE),
+    create=among("arange", "linspace"),
+    dtype=among(*SINGLE_AND_DOUBLE, torch.int64, torch.uint8),
+)
+def test_an_output_of_as_many_elements_keeps_its_shape_and_is_filled_in_row_order(shape, layout, create, dtype):
+    output, _ = Twin(dtype, shape, layout)
+    assert getattr(torch, create)(0, *{"arange": [12], "linspace": [11, 12]}[create], out=output) is output
+    agree(output, np.arange(12).reshape(shape))
+    untouched(output)
+
+
+WITHOUT_A_DTYPE = {
+    "ones": (lambda: torch.ones(2, 3), np.ones((2, 3))),
+    "zeros": (lambda: torch.zeros((3,)), np.zeros(3)),
+    "eye": (lambda: torch.eye(2, 3), np.eye(2, 3)),
+    "arange to a fraction": (lambda: torch.arange(2.5), np.arange(3)),
+    "arange by a fraction": (lambda: torch.arange(0, 2, 0.25), np.arange(8) / 4),
+    "linspace": (lambda: torch.linspace(0, 2, 5), np.arange(5) / 2),
+    "full": (lambda: torch.full((2,), 0.5), np.full(2, 0.5)),
+    "normal": (lambda: torch.normal(0.5, 0.0, (3,)), np.full(3, 0.5)),
+    "uniform numbers": (lambda: torch.rand(9) * 0, np.zeros(9)),
+    "normal numbers": (lambda: torch.randn(3, 3) * 0, np.zeros((3, 3))),
+}
+
+
+@claim("ones-fills-with-one", "zeros-fills-with-zero", "eye-is-identity", "normal-takes-mean-and-std")
+@claim("arange-steps-from-start-to-end", "rand-is-standard-uniform", "randn-is-standard-normal")
+@claim("linspace-divides-evenly", truth=True)
+@over(EVERY_MODE, name=each(*WITHOUT_A_DTYPE), default=each(*EYED))
+def test_what_is_made_without_a_dtype_is_of_the_default_one(name, default):
+    torch.set_default_dtype(default)
+    (make, expected), whole_numbers = WITHOUT_A_DTYPE[name], torch.arange(3)
+    made = make()
+
+    assert (made.dtype, whole_numbers.dtype) == (default, torch.int64)
+    agree(made, expected)

@@ -139,6 +139,22 @@ def test_the_seed_determines_the_draws_and_a_second_call_differs(name):
     assert DRAWS[name](generator=generator).tolist() == second
 
 
+@claim("rand-is-standard-uniform", "randn-is-standard-normal", "normal-takes-mean-and-std", "randperm-permutes")
+@pytest.mark.cpu
+@over(name=among(*DRAWS), before=each(0, 1, 4))  # of an odd number of normal draws the second of a pair is kept
+def test_draws_after_a_state_is_set_again_or_a_fork_has_ended_are_those_that_followed_it(name, before):
+    generator = torch.Generator()
+    torch.randn(before), torch.randn(before, generator=generator)
+    state, apart = torch.get_rng_state(), generator.get_state()
+    first, other = DRAWS[name]().tolist(), DRAWS[name](generator=generator).tolist()
+    torch.set_rng_state(state)
+    generator.set_state(apart)
+    with torch.random.fork_rng(devices=[]):
+        assert DRAWS[name]().tolist() == first
+        torch.manual_seed(before)
+    assert (DRAWS[name]().tolist(), DRAWS[name](generator=generator).tolist()) == (first, other)
+
+
 @claim("rand-is-standard-uniform", "randn-is-standard-normal")
 @over(seed=among(0, 1, -1, 2**31 - 1, 2**32, 2**63 - 1, -(2**63), 2**64 - 1), name=each("rand", "randn"))
 def test_after_any_seed_the_draws_are_random(seed, name):
@@ -216,12 +232,15 @@ def test_a_std_of_zero_gives_the_mean(twin):
     refused=among(
         *((TypeError, 0.0, 1.0), (TypeError, 2, 3), (TypeError, -3.0, 0.5), (TypeError, 0, 1.0)),  # they need a size
         *((RuntimeError, [0.0, 0.0], std) for std in (-1.0, -1e-6, [1.0, -1.0], [1.0, 1.0, 1.0])),
-    )
+        *((RuntimeError, 0.0, [1.0, -1.0]), (RuntimeError, 3, -1e-6, (2,)), (RuntimeError, 0.0, -1.0, (2, 3))),
+    ),
+    options=among((), ("out",)),
 )
-def test_two_plain_numbers_a_negative_std_and_shapes_that_do_not_broadcast_are_refused(refused):
+def test_two_plain_numbers_a_negative_std_and_shapes_that_do_not_broadcast_are_refused(refused, options):
     error, *numbers = refused
+    given = [torch.tensor(each) if isinstance(each, list) else each for each in numbers]
     with pytest.raises(error):
-        torch.normal(*(torch.tensor(each) if isinstance(each, list) else each for each in numbers))
+        torch.normal(*given, **{option: torch.empty(2) for option in options})
 
 
 @claim("normal-takes-mean-and-std", truth=True)

@@ -296,5 +296,5 @@ def test_what_is_computed_into_a_view_lies_in_its_source_where_the_view_does_and
         result = INTO[name](x)
 
     agree(result, host(INTO[name](x)), FUNCTION)  # in another order in memory another kernel may compute
-    assert into.parts[-1] is result
+    assert any(part is result for part in into.parts)
     untouched(result)

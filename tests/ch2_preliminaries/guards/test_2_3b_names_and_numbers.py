@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
+from populations.binaries import category, common, made
 from populations.comparing import host
 from populations.functions import FLOATING
 from populations.pairs import pairs
+from populations.twins import NUMPY
 
 claim = pytest.mark.claim
 INTEGERS = torch.int64, torch.int32, torch.int16, torch.int8
@@ -33,19 +35,30 @@ OF_WHOLE = {  # numbers
     EVERY_MODE,
     name=each(*ALIASES, *OF_WHOLE),
     shapes=among(
-        ((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,)), ((1031,), (1,))
+        ((2, 2), (2, 1)), ((3,), (4, 1)), ((1, 3), (129, 1)), ((2, 3, 1), (1, 5)), ((), (3,)), ((1031,), (1,)), ((), ())
     ),
     layout=among("contiguous", "transposed", "gappy"),
     dtype=among(*SINGLE_AND_DOUBLE, torch.int64, torch.int32),
+    other=among(None, None, torch.float32, torch.int64, torch.int32),
+    sign=each(1, -1),
 )
-def test_an_operation_under_any_other_name_repeats_operands_as_well_and_in_place_converts(name, shapes, layout, dtype):
-    dtype = torch.int32 if name in OF_WHOLE and dtype.is_floating_point else dtype
-    (x, a), (y, b) = (Twin(dtype, shape, layout, "positive", seed=seed) for seed, shape in enumerate(shapes, 1))
-    expected = (ALIASES | OF_WHOLE)[name](a, b)
+def test_an_operation_under_any_other_name_repeats_operands_as_well_and_in_place_converts(
+    name, shapes, layout, dtype, other, sign
+):
+    """Operands of either sign, but for what shifts; and of two dtypes, which meet as ``common`` says."""
+    other = other or dtype
+    of_whole = [torch.int32 if given.is_floating_point else given for given in (dtype, other)]
+    dtype, other = of_whole if name in OF_WHOLE else (dtype, other)
+    values = "small" if name in OF_WHOLE else "fractions"
+    (x, a), (y, b) = Twin(dtype, shapes[0], layout, values, seed=1), Twin(other, shapes[1], layout, "positive", seed=2)
+    x, a, y, b = (x, a, y, b) if name in OF_WHOLE else (x * sign + 0, a * sign + 0, y * sign, b * sign)
+    met = common(x, y)
+    expected = (ALIASES | OF_WHOLE)[name](a.astype(NUMPY[met]), b.astype(NUMPY[met]))
     for function in (getattr(torch, name), getattr(torch.Tensor, name)):
         agree(function(x, y), expected, 4)  # of the angle; others are exact or rounded once
-    ways = [] if name in ("max", "min") or (expected.dtype.kind, a.dtype.kind) == ("f", "i") else [f"{name}_"]
-    for way in ways:  # not max and min, which have none, nor quotients of whole numbers into these
+        assert function(x, y).dtype == made(met, expected.dtype)
+    fits = expected.dtype.kind == "b" or category(made(met, expected.dtype)) <= category(dtype)
+    for way in [f"{name}_"] * (fits and name not in ("max", "min")):  # of which there is none in place
         written = x.expand(expected.shape).clone()
         assert getattr(written, way)(y) is written
         agree(written, expected.astype(a.dtype), 4)

@@ -8,6 +8,7 @@ import torch
 from populations import ANY, EVERY_MODE, FLOATS, LAYOUTS, WRITABLE, Twin, agree, among, over, twins, untouched, whole
 from populations.comparing import accepted
 from populations.creators import CREATORS, PATTERNS
+from populations.initialisers import RELEASE
 from populations.journeys import CPU, Journey, current, finished, host_twin, spot
 from populations.statistics import flat, look_independent_and_uniform, normal_levels
 from populations.twins import pending
@@ -227,6 +228,20 @@ ROUNDED = among(
     (torch.float16, torch.float32, 2.0**-24, 2.0**-24),
     *((source, torch.bool, number, True) for source in FLOATS for number in (float("nan"), 2.0**-24)),
     (torch.float64, torch.float32, 2.0**-140, 2.0**-140),
+    *((source, torch.bool, 256, True) for source in (torch.int16, torch.int32, torch.int64)),  # whose lowest byte is 0
+    *((torch.int64, torch.bool, number, True) for number in (2**32, -(2**63))),
+    *((torch.float64, torch.bool, number, True) for number in (2.0**-160, 1e300)),
+    # whether the real part is 0 was all that counted before torch 2.7
+    *(
+        (torch.complex64, torch.bool, number, bool(number))
+        for number in (2**-140 + 0j, 0j, *[2j] * (RELEASE >= (2, 7)))
+    ),
+    *((source, torch.float16, 65519.0, 65504.0) for source in (torch.float32, torch.float64, torch.int32)),
+    *((source, torch.float16, -65520.0, -float("inf")) for source in (torch.float32, torch.float64, torch.int32)),
+    (torch.float32, torch.bfloat16, 3.4e38, float("inf")),
+    *((torch.float32, torch.float16, number, number) for number in (2.0**-24, 3 * 2.0**-24, -1023 * 2.0**-24)),
+    (torch.float32, torch.float16, 2.0**-26, 0.0),
+    (torch.float32, torch.bfloat16, 2.0**-133, 2.0**-133),
     *(
         (source, target, number, float(number) if target.is_floating_point else number)
         for source, targets in HELD.items()

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from populations import FLOATS, LAYOUTS, Twin, agree, among, each, over, twins
+from populations import FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins
 from populations.comparing import host
 from populations.gradients import bytes_allocated_by, weights_for
 from populations.operations import EXACT, FUNCTIONS
@@ -136,3 +136,30 @@ def test_no_pass_allocates_more_than_a_few_rows_of_the_matrix(operation):
         y = operation.apply(torch.ones(n, requires_grad=True))
         w = torch.ones_like(y)
         assert bytes_allocated_by(lambda y=y, w=w: y.backward(w)) < 20 * 4 * n
+
+
+ASIDE = {  # passes that reach x alone, of a result of x and of another leaf beside it
+    "of a result of x": lambda x, other: (x * 3).sum().backward(),
+    "to chosen inputs": lambda x, other: (x * 3 + other).sum().backward(inputs=[x]),
+    "a function's, to one": lambda x, other: torch.autograd.backward((x * 3 - other).sum(), inputs=(x,)),
+    "where the other is detached": lambda x, other: (x * 3 * other.detach() ** 0).sum().backward(),
+    "asked for": lambda x, other: x.backward(torch.autograd.grad((x * 3 + other * 2).sum(), x)[0]),
+    "asked for, of both": lambda x, other: x.backward(torch.autograd.grad((x * 3 + other).sum(), [other, x])[1]),
+    "where the other is hidden": lambda x, other: torch.where(x == x, x * 3, other).sum().backward(inputs=[x]),
+}
+
+
+@claim("gradients-accumulate", "backward-fills-grad")
+@over(way=each(*ASIDE), twin=twins(SINGLE_AND_DOUBLE, grad=(True,), kinds=("tensor", "parameter")), passed=each(0, 1))
+def test_a_pass_leaves_every_leaf_that_it_does_not_reach_as_it_is(way, twin, passed):
+    (x, _), (other, array) = twin, twin.but(seed=1)
+    unused = (other * x).sum()
+    for _ in range(passed):
+        (other * 5).sum().backward()
+    kept = other.grad
+    ASIDE[way](x, other)
+
+    agree(x.grad, np.full(twin.shape, 3))
+    assert (other.grad is kept, unused.requires_grad) == (True, True)
+    agree(torch.zeros_like(other) if kept is None else kept, np.full(twin.shape, 5 * passed))
+    agree(other, array)
