@@ -114,6 +114,7 @@ BINARIES = (
             (("bitwise_xor",), BITS),
             (("gcd", "lcm"), WHOLE[:2]),
             (("copysign",), SINGLE_AND_DOUBLE),
+            (("nextafter",), (torch.float32,)),  # of one dtype: in which of two it is next is another question
             (("isclose",), (torch.float32, torch.int32)),  # which takes no two dtypes
             (("hypot", "arctan2", "logaddexp"), SINGLE_AND_DOUBLE, 16),  # of up to four functions
         )
