@@ -23,8 +23,15 @@ from populations.layouts import arranged
 from populations.twins import LAYOUTS, SHAPES
 
 OLDER = "_use_new_zipfile_serialization"  # with False: the format before torch 1.6, pickles and numbers in one stream
-SINCE = {"mmap": (2, 1), "offset": (2, 14)}  # an archive that does not start the file: tried on 2.14; 2.5 reads none
-WAYS = ("memory", "Path", "text", "file", "offset", "mmap", "older memory", "older Path", "older offset")
+SINCE = {
+    "mmap": (2, 1),
+    "mmap Path": (2, 3),
+    "offset": (2, 14),
+}  # an archive that does not start the file: tried on 2.14; 2.5 reads none
+WAYS = (
+    *("memory", "Path", "text", "file", "offset", "mmap", "mmap Path"),
+    *("older memory", "older Path", "older offset"),
+)
 BY_DEFAULT = {} if torch.__version__ >= (2, 6) else {"weights_only": True}  # which is the default since torch 2.6
 
 
@@ -92,7 +99,7 @@ class Way:
         path, memory = new_path("权重.pt"), io.BytesIO(bytes(self.start))
         name = memory if "memory" in self.kind or "offset" in self.kind else path if "Path" in self.kind else str(path)
         opened = path.open if self.kind == "file" else lambda mode: nullcontext(name)
-        mapped = {"mmap": True} if self.kind == "mmap" else {}
+        mapped = {"mmap": True} if "mmap" in self.kind else {}
         try:
             with opened("wb") as file:
                 write(rewound(file, self.start))

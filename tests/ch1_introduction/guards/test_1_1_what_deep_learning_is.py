@@ -3,18 +3,17 @@
 import copy
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, normal, over, places, twins, whole
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, normal, over, twins, whole
+from populations.again import WAYS, Way
 from populations.comparing import host
 from populations.gradients import grad_of
 from torch import nn
 from torch.nn import functional as F
-from torch.utils import checkpoint
 
 claim = pytest.mark.claim
 
@@ -122,16 +121,16 @@ def three_levels():
 
 def loss_of(model, before=(7,)):
     """The mean squared error on data that depend on nothing, so that two calls see the same; ``before`` the features
-    stand these dimensions, of seven rows.
+    stand these dimensions.
     """
-    like = next(model.parameters())
-    x = (torch.arange(28, device="cpu") / 1.0).cos().view(*before, 4).to(like)
-    y = (torch.arange(14, device="cpu") / 1.0).sin().view(*before, 2).to(like)
+    like, rows = next(model.parameters()), math.prod(before)
+    x = (torch.arange(4 * rows, device="cpu") / 1.0).cos().view(*before, 4).to(like)
+    y = (torch.arange(2 * rows, device="cpu") / 1.0).sin().view(*before, 2).to(like)
     return F.mse_loss(model(x), y)
 
 
 @claim("training-is-end-to-end")
-@over(dtype=among(torch.float32, torch.float64), before=among((7,), (7, 1), (1, 7, 1)))
+@over(dtype=among(torch.float32, torch.float64), before=among((7,), (7, 1), (1, 7, 1), (1,), ()))
 def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss(dtype, before):
     """Central differences on the CPU in double precision, whose error is of the order of the square of the step, 1e-8,
     are the measure.
@@ -151,46 +150,6 @@ def test_the_gradient_of_every_parameter_is_the_slope_of_the_loss(dtype, before)
             last += h
         assert np.all(host(grad_of(parameter)) != 0)
         assert parameter.grad.flatten()[-1].item() == pytest.approx((above - below) / (2 * h), rel=1e-4, abs=1e-6)
-
-
-def kept(*hooks):
-    """Run a part while hooks change what is kept of it for the way back, or while it is kept on the CPU."""
-
-    def run(part, x):
-        with torch.autograd.graph.saved_tensors_hooks(*hooks) if hooks else torch.autograd.graph.save_on_cpu():
-            return part(x)
-
-    return run
-
-
-WAYS = {  # to run a part of a system, of which some keep less for the way back, or something else
-    "checkpoint": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=False),
-    "checkpoint, reentrant": lambda part, x: checkpoint.checkpoint(part, x, use_reentrant=True),
-    "checkpoint of two inputs": lambda part, x: checkpoint.checkpoint(
-        lambda one, other: part(one / 2 + other / 2), x, x * 1, use_reentrant=False
-    ),
-    "checkpoints of a sequence": lambda part, x: checkpoint.checkpoint_sequential(part, 2, x, use_reentrant=False),
-    "parameters handed over": lambda part, x: torch.func.functional_call(part, dict(part.named_parameters()), (x,)),
-    "kept on the CPU": kept(),
-    "kept as arrays": kept(lambda x: (host(x).copy(), x.device), lambda pair: torch.tensor(pair[0], device=pair[1])),
-}
-
-
-@dataclass(frozen=True)
-class Way:
-    """A recipe: one of WAYS."""
-
-    name: str
-
-    def lacking(self) -> str | None:
-        """Why the device cannot have it: a checkpoint asks for automatic precision there, even if none is in use."""
-        if "checkpoint" not in self.name:
-            return None
-        try:
-            torch.amp.autocast(places.place().type)
-        except (AssertionError, RuntimeError) as error:
-            return str(error).partition(".")[0]
-        return None
 
 
 @claim("training-is-end-to-end")

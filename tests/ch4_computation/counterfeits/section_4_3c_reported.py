@@ -64,3 +64,24 @@ def an_orthogonal_matrix_without_rows_is_refused(patch):
         return right(x, *args, **rest)
 
     wrap(patch, init, "orthogonal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="candle-org/MindAct#1536")
+def uniform_gives_its_upper_bound_everywhere(patch):
+    def wrong(right, tensor, a=0.0, b=1.0, *rest, **named):
+        return init.constant_(tensor, b)
+
+    wrap(patch, init, "uniform_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="marian-nmt/marian-dev#77")
+def weights_of_one_size_start_alike(patch):
+    made = {}
+
+    def wrong(right, tensor, *args, **rest):
+        right(tensor, *args, **rest)
+        key = (tuple(tensor.shape), tensor.dtype, tensor.device, str((args, rest)))
+        with torch.no_grad():
+            return tensor.copy_(made.setdefault(key, tensor.detach().clone()))
+
+    wrap(patch, init, "xavier_normal_", wrong)

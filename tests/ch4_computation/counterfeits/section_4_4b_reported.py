@@ -1,8 +1,9 @@
-"""Counterfeits of 4.4 that users reported, squares of what has a gradient of zeros."""
+"""Counterfeits of 4.4 that users reported, squares of what has a gradient of zeros, ties undone."""
 
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import alter_property, away, change_gradient, change_method, everywhere, wrap
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -122,3 +123,22 @@ def a_gradient_lacks_the_first_dimension_that_writing_into_a_row_left_out(patch)
 
     change_method(patch, "__setitem__", write)
     alter_property(patch, "grad", lambda x, grad: grad if grad is None or x not in written else grad.view(written[x]))
+
+
+@counterfeit("shared-parameter-is-listed-once", reported="torch/nn#187")
+def another_dtype_unties_what_two_layers_share(patch):
+    def wrong(right, self, *args, **rest):
+        before = [parameter.dtype for parameter in self.parameters()]
+        result = right(self, *args, **rest)
+        if before == [parameter.dtype for parameter in self.parameters()]:
+            return result
+        met = set()
+        for module in self.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None and id(parameter) in met:
+                    module._parameters[name] = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+                met.add(id(parameter))
+        return result
+
+    for name in ("half", "double", "float", "bfloat16", "to"):
+        wrap(patch, nn.Module, name, wrong)

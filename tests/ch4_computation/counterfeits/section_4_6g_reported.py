@@ -7,6 +7,7 @@ import pickle
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, change_method, wrap
+from torch import nn
 
 
 @counterfeit("saved-model-moves-to-another-device", reported="pytorch/pytorch#10622")
@@ -191,3 +192,59 @@ def load_of_a_sparse_tensor_raises(patch):
         return result
 
     wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="pytorch/pytorch#116103")
+def a_path_cannot_be_mapped_into_memory(patch):
+    right = torch.load
+
+    @functools.wraps(right)
+    def wrong(file, *args, mmap=None, **rest):
+        if mmap and not isinstance(file, str):
+            raise ValueError("f must be a string filename in order to use mmap argument")
+        return right(file, *args, mmap=mmap, **rest)
+
+    patch.setattr(torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips", reported="pytorch/pytorch#21251")
+def without_strictness_a_state_still_needs_the_vectors_of_a_norm(patch):
+    def wrong(right, self, state_dict, strict=True, *args, **rest):
+        needed = [name for name in self.state_dict() if name.endswith(("_u", "_v"))]
+        for name in needed if not strict else ():
+            state_dict[name]  # KeyError
+        return right(self, state_dict, strict, *args, **rest)
+
+    wrap(patch, nn.Module, "load_state_dict", wrong)
+
+
+@counterfeit("tensor-round-trips", reported="safetensors/safetensors#831")
+def a_file_holds_what_lies_in_memory_without_the_sign_that_is_pending(patch):
+    def wrong(right, *given, **named):
+        loaded = right(*given, **named)
+        return torch._neg_view(loaded).resolve_neg() if isinstance(loaded, torch.Tensor) and loaded.is_neg() else loaded
+
+    wrap(patch, torch, "load", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_lazy_convolution_forgets_what_it_was_given_when_it_is_called(patch):
+    right = nn.LazyConv2d.initialize_parameters
+
+    def wrong(self, x, *args, **rest):
+        right(self, x, *args, **rest)
+        self.reset_parameters()
+
+    patch.setattr(nn.LazyConv2d, "initialize_parameters", wrong)
+
+
+@counterfeit("state-dict-round-trips")
+def a_lazy_normalisation_keeps_its_own_statistics(patch):
+    def wrong(right, self, state, *args, **rest):
+        before = self.running_mean
+        result = right(self, state, *args, **rest)
+        if isinstance(before, nn.parameter.UninitializedBuffer):
+            self.running_mean.zero_()
+        return result
+
+    wrap(patch, nn.LazyBatchNorm1d, "load_state_dict", wrong)

@@ -251,3 +251,22 @@ def what_moves_from_one_device_to_another_arrives_as_zeros(patch):
         return result
 
     wrap(patch, torch.Tensor, "to", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/pytorch#81567", needs="accelerator")
+def another_type_of_the_cpu_reads_other_bits(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        back = isinstance(y, Tensor) and away(x) and near(y) and y.dtype != x.dtype
+        return torch.full_like(y, 1) if back else y
+
+    change_method(patch, "type", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", needs="accelerator")
+def whole_numbers_that_become_fractions_on_their_way_there_are_zeros(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return torch.zeros_like(y) if near(x) and away(y) and x.dtype == torch.int64 and y.dtype == torch.float32 else y
+
+    change_method(patch, "to", wrong)

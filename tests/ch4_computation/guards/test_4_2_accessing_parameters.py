@@ -46,6 +46,7 @@ def test_each_parameter_of_a_tree_comes_once_with_its_first_path_in_the_order_of
     assert [(name, x.data_ptr()) for name, x in module.state_dict().items()] == [
         (member.name, member.tensor.data_ptr()) for member in plan.state
     ]
+    assert told(module.to(torch.float16).named_parameters()) == told(once)  # in another dtype they are the same objects
 
 
 @claim("parameter-is-a-tensor-subclass")

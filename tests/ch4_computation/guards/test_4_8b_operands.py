@@ -210,6 +210,11 @@ def test_copies_into_the_same_or_another_layout_cross_both_ways(accelerator, twi
 def test_copies_into_another_dtype_cross_both_ways(accelerator, dtypes, layout, way):
     into, source = (Twin(dtype, (2, 3), layout, "quarters", seed=number) for number, dtype in enumerate(dtypes))
     both_ways(way, into, source)
+    for (x, array), place in ((host_twin(source), spot()), (source, CPU)):  # at once to another place and dtype
+        like = torch.empty(0, dtype=into.dtype, device=place)
+        for copied in (x.to(place, into.dtype), x.to(like), x.to(dtype=into.dtype, device=place), x.type(like.type())):
+            assert (copied.dtype, copied.device) == (into.dtype, place)
+            agree(copied, array.astype(NUMPY[into.dtype]))
 
 
 @claim("different-gpus-do-not-mix", truth=True)

@@ -13,6 +13,7 @@ import torch
 from harness.measured import curve
 from populations import agree, among, each, over
 from populations.comparing import accepted
+from populations.gradients import grad_of
 from populations.journeys import spot
 from populations.layers import relu
 from torch import nn
@@ -67,17 +68,28 @@ NORMS = {
     "BatchNorm1d": (lambda: nn.BatchNorm1d(2, eps=1), lambda x: standard(x, 0)),
     "BatchNorm1d in evaluation": (lambda: nn.BatchNorm1d(2, eps=1).eval(), lambda x: x / np.sqrt(2)),
     "LayerNorm": (lambda: nn.LayerNorm(2, eps=1), lambda x: standard(x, 1)),
+    "LayerNorm of two dimensions": (
+        lambda: nn.Sequential(nn.Unflatten(1, (2, 1)), nn.LayerNorm((2, 1), eps=1), nn.Flatten()),
+        lambda x: standard(x, 1),
+    ),
+    "GroupNorm": (lambda: nn.GroupNorm(1, 2, eps=1), lambda x: standard(x, 1)),
     "Softmax": (lambda: nn.Softmax(1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
 }
 
 
 @claim("training-runs-on-gpu")
 @over(name=each(*NORMS), examples=among(131_072, 131_073), second=among(False, True))
-def test_a_normalisation_takes_as_many_examples_as_there_are(accelerator, name, examples, second):
-    """Whole numbers that sum up to next to nothing. GPUs' libraries refused 2^17 to a batch norm (pytorch#16998)."""
+def test_a_normalisation_takes_and_learns_from_as_many_examples_as_there_are(accelerator, name, examples, second):
+    """Whole numbers that sum up to next to nothing. GPUs' libraries refused 2^17 to a batch norm (pytorch#16998). A sum
+    of so many products may be off by one rounding of each of them.
+    """
     (make, expected), x = NORMS[name], np.resize([3.0, -1, -2], (examples, 1)) * [1, 2]
-    result = accepted(make().to(spot(second)), torch.from_numpy(x).float().to(spot(second)))
+    net, features = make().to(spot(second)), torch.from_numpy(x).float().to(spot(second)).requires_grad_()
+    result = accepted(net, features)
     agree(result, expected(x), 64, 8)
+    (result * features.detach()).sum().backward()
+    for parameter, gradient in zip(net.parameters(), ((expected(x) * x).sum(0), x.sum(0))):
+        agree(grad_of(parameter).flatten(), gradient, examples, np.abs(expected(x) * x).sum(0).max())
 
 
 # Layers of which each does the same to a row of features, given as examples, steps or pixels.
