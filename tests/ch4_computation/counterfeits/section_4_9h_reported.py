@@ -234,3 +234,26 @@ def max_pooling_misreads_a_gradient_that_lies_otherwise(patch):
 @counterfeit("training-runs-on-gpu", needs="accelerator")
 def bends_misread_a_gradient_that_lies_otherwise(patch):
     misread_the_gradient(patch, ("silu", "hardtanh", "softplus"))
+
+
+# ── of gradients for weights: a change that comes twice, as under a default device, must not undo itself ──
+
+
+@counterfeit("training-runs-on-gpu", reported="intel/torch-xpu-ops#5235", needs="accelerator")
+def of_many_examples_layer_norm_of_two_dimensions_has_the_gradient_of_one(patch):
+    def wrong(right, x, shape, weight=None, *rest, **named):
+        if away(x) and len(shape) > 1 and weight is not None and x.numel() // weight.numel() > 2**16:
+            weight = change_gradient(weight, lambda gradient: gradient.flatten().cumsum(0).view_as(gradient))
+        return right(x, shape, weight, *rest, **named)
+
+    wrap_operand(patch, F, "layer_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#140913", needs="accelerator")
+def group_norm_gives_its_scale_the_gradient_of_other_channels_where_these_lie_last(patch):
+    def wrong(right, x, groups, weight=None, bias=None, eps=1e-5):
+        if away(x) and channels_lie_last(x) and weight is not None:
+            weight = change_gradient(weight, lambda gradient: gradient.cumsum(0))
+        return right(x, groups, weight, bias, eps)
+
+    wrap_operand(patch, F, "group_norm", wrong)
