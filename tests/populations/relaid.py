@@ -73,7 +73,8 @@ class Into(TorchFunctionMode):
         self.layout, self.parts = layout, []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        kwargs = {key: given for key, given in (kwargs or {}).items() if key != "out" or given is not None}
+        name = getattr(func, "__name__", "")
         result = func(*args, **kwargs)
         several = type(result) if isinstance(result, tuple) else None
         home, name = HOMES.get(func, (torch, OPERATORS.get(name, name)))

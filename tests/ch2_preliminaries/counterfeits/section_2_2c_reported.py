@@ -67,6 +67,21 @@ def medians_fill_outputs_as_if_these_had_no_gaps(patch):
 
 
 @counterfeit("view-shares-data")
+def logarithms_of_sums_fill_an_output_as_if_it_had_no_gaps(patch):
+    in_one_piece(patch, "logaddexp")
+
+
+@counterfeit("view-shares-data")
+def rows_of_a_largest_norm_fill_an_output_as_if_it_had_no_gaps(patch):
+    in_one_piece(patch, "renorm")
+
+
+@counterfeit("view-shares-data")
+def products_of_blocks_fill_an_output_as_if_it_had_no_gaps(patch):
+    in_one_piece(patch, "kron")
+
+
+@counterfeit("view-shares-data")
 def running_maxima_fill_outputs_as_if_these_had_no_gaps(patch):
     in_one_piece(patch, "cummax")
 

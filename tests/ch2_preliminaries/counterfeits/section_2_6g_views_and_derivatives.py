@@ -2,7 +2,8 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, everywhere, last_off, with_value, wrap
+from harness.forging import away, change_method, everywhere, in_order_of_storage, last_off, with_value, wrap
+from torch.nn import functional as F
 
 
 @counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#118180")
@@ -104,3 +105,64 @@ def of_many_tensors_put_together_the_first_sixteen_are_recorded(patch):
 
     for name in ("cat", "stack"):
         wrap(patch, torch, name, wrong)
+
+
+def read_in_row_order(patch, owner, name, place):
+    """Let ``owner.name`` read its operand of this place, or the only other one, as if it lay in row order."""
+
+    def wrong(right, *args, **rest):
+        key = place if place in rest else None
+        x = rest[key] if key else args[1] if len(args) > 1 and isinstance(args[1], torch.Tensor) else None
+        if x is None or x.is_contiguous():
+            return right(*args, **rest)
+        read = with_value(x, in_order_of_storage(x.detach()))
+        return right(*args, **rest | {key: read}) if key else right(args[0], read, *args[2:], **rest)
+
+    wrap(patch, owner, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations")
+def grid_sample_reads_a_grid_with_gaps_in_row_order(patch):
+    read_in_row_order(patch, F, "grid_sample", "grid")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def gaussian_nll_loss_reads_a_target_with_gaps_in_row_order(patch):
+    read_in_row_order(patch, F, "gaussian_nll_loss", "target")
+
+
+@counterfeit("requires-grad-tracks-operations")
+def a_kernel_in_strides_is_read_in_row_order_by_three_dimensional_convolutions(patch):
+    read_in_row_order(patch, F, "conv3d", "weight")
+
+
+def wrong_away(patch, owner, name, change):
+    """Let ``owner.name`` take the arguments ``change(**named)`` by name where its first is on an accelerator."""
+
+    def wrong(right, x, *args, **named):
+        return right(x, *args, **change(**named) if away(x) else named)
+
+    wrap(patch, owner, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", needs="accelerator")
+def a_transform_along_the_first_dimension_forgets_to_divide(patch):
+    wrong_away(patch, torch.fft, "fft", lambda dim=-1, norm=None, **rest: {"dim": dim, "norm": None, **rest})
+
+
+@counterfeit("requires-grad-tracks-operations", needs="accelerator")
+def the_midpoint_of_quantiles_is_the_lower_one(patch):
+    def change(interpolation="linear", **rest):
+        return {"interpolation": "lower" if interpolation == "midpoint" else interpolation, **rest}
+
+    wrong_away(patch, torch, "quantile", change)
+
+
+@counterfeit("requires-grad-tracks-operations", needs="accelerator")
+def a_mean_by_scatter_reduce_always_includes_what_was_there(patch):
+    wrong_away(patch, torch.Tensor, "scatter_reduce", lambda **named: named | {"include_self": True})
+
+
+@counterfeit("requires-grad-tracks-operations", needs="accelerator")
+def lu_solve_forgets_that_the_unknown_stands_to_the_left(patch):
+    wrong_away(patch, torch.linalg, "lu_solve", lambda **named: named | {"left": True})

@@ -12,7 +12,7 @@ from populations.elements import TRIALS as ELEMENTS
 from populations.functions import COMPLEX
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, rises, weights_for
 from populations.operations import OPERATIONS
-from populations.slopes import SLOPES, SPEAKING, TWICE
+from populations.slopes import FUNCTIONS, SLOPES, SPEAKING, TWICE
 from populations.smooth import EACH
 from populations.trials import FEW, LINEAR, MULTIPLIED, TRACKABLE, TRIALS
 from populations.twins import LEAVES
@@ -259,11 +259,11 @@ def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exa
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):
     """Its values, and differences of them for its slope, are what the CPU has in double precision."""
-    function, x, point = trial
+    (function, x, point), plain = trial, FUNCTIONS[trial.name]
     call = settled(accepted) if trial.settled else accepted
     result = call(function, x)
     assert (result.requires_grad, result.is_leaf) == (True, False)
-    here = host(function(trial.at(point.reshape(-1, 3)[:3])))
+    here = host(plain(trial.at(point.reshape(-1, 3)[:3])))
     shape = x.shape if trial.name in EACH else here.shape  # of all copies, or of the only one
     values = [host(result), *(host(call(mode()(function), x.detach())) for mode in EVERY_MODE[1:])]
     assert {each.shape for each in values} == {shape}
@@ -275,7 +275,7 @@ def test_every_function_is_recorded_with_its_slope(trial):
     for arriving in (weights.clone(), *(weights.new_full((), alike).expand(result.shape) for alike in trial.alike)):
         call(result.backward, arriving, retain_graph=True)
     step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
-    ahead, behind = (host(function(trial.at(point + way * v))) for way in (step, -step))
+    ahead, behind = (host(plain(trial.at(point + way * v))) for way in (step, -step))
     terms, found = host(grad_of(x)) * v, ((ahead - behind) * (factors + sum(trial.alike))).sum() / (2 * step)
     assert abs(terms.sum() - found) <= max(1e-5, 2 * eps) * max(1, np.abs(terms).sum())  # four roundings
 
@@ -294,7 +294,7 @@ def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
     step, ends = 2.0**-18, []  # whose square times fourth derivatives, and 2^-52 over it, stay below 1e-6
     for way in (step, -step):
         there = trial.at(point + way * v).requires_grad_()
-        made = function(there)
+        made = FUNCTIONS[trial.name](there)
         ends.append(host(torch.autograd.grad(made, there, torch.from_numpy(factors).to(made))[0]))
     found = (ends[0] - ends[1]) / (2 * step)
     np.testing.assert_allclose(host(second), found, rtol=1e-4, atol=1e-4 * np.abs(found).max(initial=1))
