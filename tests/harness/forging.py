@@ -8,7 +8,11 @@ from torch.nn import functional as F
 
 
 def wrap(patch, owner, name, wrong):
-    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function."""
+    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function.
+
+    Within a mode, as under a default device, torch calls a function of ``torch.nn.functional`` twice by its name, so
+    that a change of its result is made twice: one that undoes itself, as a flip does, would not show.
+    """
     right = getattr(owner, name)
     patch.setattr(owner, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
 
