@@ -29,6 +29,17 @@ class Counterpart:
         return (batch, *self.sizes[:-1], self.sizes[-1] * (1 if self.fixed else times))
 
 
+class Shown(nn.Module):
+    """A module that hands out what ``of(module, *inputs)`` gives, with its parameters."""
+
+    def __init__(self, module: nn.Module, of: Callable) -> None:
+        super().__init__()
+        self.module, self.of = module, of
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.of(self.module, *inputs)
+
+
 IMAGES = (4, 6, 5, 4)  # four channels of up to three dimensions
 
 

@@ -151,8 +151,8 @@ class Trial:
 
 
 def every_kind() -> Iterator[Trial]:
-    """Each function of each dtype in each way, in place of floating numbers alone, and of a column that
-    is repeated, and of a number; of half precision in five dimensions; of many elements, and of none.
+    """Each function of each dtype in each way, in place of floating numbers alone, and of a column and a
+    row that are repeated, and of a number; of half precision in five dimensions; of many elements, and of none.
     """
     for turn, element in enumerate(ELEMENTS):
         for index, dtype in enumerate(element.dtypes):
@@ -163,6 +163,7 @@ def every_kind() -> Iterator[Trial]:
                 shape = ((28,), (3, 9), (2, 3, 5), (2, 3, 3, 2))[(turn + index + index // 4 + place) % 4]
                 yield Trial(element, Twin(dtype, shape, layout, second=(turn + place) % 3 == 0), way)
             yield Trial(element, Twin(dtype, (28, 3), "expanded columns"), WAYS[(turn + index) % 2])
+            yield Trial(element, Twin(dtype, (3, 28), "expanded"), WAYS[(turn + index + 1) % 2])
             yield Trial(element, Twin(dtype, (), "offset", seed=turn + 5 * index), WAYS[(turn + index) % 2])
         for dtype in (half for half in HALVES if half in element.dtypes):
             yield Trial(element, Twin(dtype, (2, 1, 3, 2, 3), WRITABLE[turn % 4]), WAYS[turn % 2])

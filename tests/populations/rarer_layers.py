@@ -1,14 +1,13 @@
 """Layers that fewer networks have, and beside each what it is; and losses that hand their options on."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from populations.counterparts import COUNTERPARTS, IMAGES, Counterpart, weights
+from populations.counterparts import COUNTERPARTS, IMAGES, Counterpart, Shown, weights
 from populations.initialisers import RELEASE
 from populations.losses import WITH_OPTIONS
+from populations.parametrised import PARAMETRISED
 
 
 def cell(m, mode: str, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,17 +46,6 @@ def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def started(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
     h, c = (torch.stack([each * n * x[:, 0, :1] for n in range(1, m.num_layers + 1)]) for each in states(x))
     return m(x, (h, c) if m.mode == "LSTM" else h)[0]
-
-
-class Shown(nn.Module):
-    """A module that hands out what ``of(module, *inputs)`` gives, with its parameters."""
-
-    def __init__(self, module: nn.Module, of: Callable) -> None:
-        super().__init__()
-        self.module, self.of = module, of
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.of(self.module, *inputs)
 
 
 def states(x: torch.Tensor) -> tuple:
@@ -250,6 +238,7 @@ RARER = {
         )
         for name, function, options, targets in WITH_OPTIONS
     },
+    **PARAMETRISED,
     # of a dozen steps, two of which divide by a deviation
     "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
 }
@@ -265,5 +254,5 @@ NO_HALVES = [
     name
     for name in COUNTERPARTS | RARER
     if name.startswith(("AvgPool3d", "MultiMarginLoss", "Transformer", "LPPool", "Cosine", "Pairwise", "LocalR"))
-    or name.endswith(("Cell", "three layers", "with options"))
+    or name.endswith(("Cell", "three layers", "with options", " norm"))
 ]

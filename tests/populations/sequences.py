@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from torch.nn.utils import rnn
 
 from populations import places
-from populations.counterparts import Counterpart, weights
+from populations.counterparts import Counterpart, Shown, weights
 from populations.initialisers import RELEASE
-from populations.rarer_layers import Shown, cell
+from populations.rarer_layers import cell
 
 HEADS = 2
 

@@ -200,3 +200,14 @@ def a_state_of_a_generator_counts_its_seed_alone(patch):
 @counterfeit("rand-is-standard-uniform")
 def no_state_that_is_set_is_taken(patch):
     patch.setattr(torch, "set_rng_state", lambda state: None)
+
+
+@counterfeit("randn-is-standard-normal", reported="huggingface/candle#381")
+def normal_numbers_are_uniform_ones_instead(patch):
+    def wrong(right, *args, generator=None, **rest):
+        result = right(*args, generator=generator, **rest)
+        if result.is_floating_point():
+            result.detach().uniform_(generator=generator)
+        return result
+
+    wrap(patch, torch, "randn", wrong)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, divert, everywhere, in_order_of_storage, wrap
+from harness.forging import away, change_method, divert, everywhere, in_order_of_storage, with_value, wrap
 from torch import Tensor
 
 SPELLINGS = {
@@ -503,3 +503,25 @@ def a_transposed_matrix_elsewhere_is_compared_with_an_expanded_row_in_order_of_s
     wrap(patch, torch, "eq", wrong)
     wrap(patch, torch.Tensor, "eq", wrong)
     wrap(patch, torch.Tensor, "__eq__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", "sigmoid-formula", reported="pytorch/pytorch#10241")
+def functions_of_what_is_repeated_in_a_new_dimension_read_on_in_memory(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if (
+            x.dim() > 1
+            and x.shape[0] > 1
+            and x.stride(0) == 0
+            and x[0].is_contiguous()
+            and x.device.type == "cpu"
+            and not args
+            and not rest
+        ):
+            behind = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
+            read = x.detach().as_strided((min(behind, x.numel()),), (1,))
+            return with_value(result, right(torch.cat([read, read.new_zeros(x.numel() - len(read))]).view(x.shape)))
+        return result
+
+    for name in ("log", "exp", "sqrt", "sin", "cos", "tanh", "sigmoid", "log1p", "expm1", "erf", "rsqrt"):
+        everywhere(patch, name, wrong)

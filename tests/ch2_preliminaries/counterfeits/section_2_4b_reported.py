@@ -55,3 +55,11 @@ def an_array_of_one_element_in_two_dimensions_is_shared(patch):
         return torch.from_numpy(data) if one else right(data, *rest, **named)
 
     wrap(patch, torch, "tensor", wrong)
+
+
+@counterfeit("from-numpy-shares-memory", reported="pytorch/pytorch#541")
+def numbers_of_the_other_byte_order_are_read_as_they_lie(patch):
+    def wrong(right, array):
+        return right(array if array.dtype.isnative else array.view(array.dtype.newbyteorder("=")))
+
+    wrap(patch, torch, "from_numpy", wrong)

@@ -1,12 +1,16 @@
 """Reported faults of functions of one's own, of hooks and of what goes on around a pass, for section 2.6."""
 
+import functools
+import math
 import threading
+import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, everywhere, wrap
+from harness.forging import change_gradient, change_method, everywhere, in_order_of_storage, wrap, wrap_operand
 from torch.autograd.function import FunctionCtx
-from torch.utils import checkpoint
+from torch.utils import _contextlib, checkpoint
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 @counterfeit("backward-fills-grad", reported="pytorch/pytorch#5871")
@@ -135,3 +139,158 @@ def the_divisor_of_lower_precision_gets_the_sign_of_the_dividend(patch):
 
     everywhere(patch, "div", wrong)
     change_method(patch, "__truediv__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#80770")
+def xlogy_has_no_gradient_at_zero(patch):
+    def wrong(right, x, *args, **rest):
+        if torch.is_tensor(x) and x.requires_grad:
+            at = x.detach() == 0
+            x = change_gradient(x, lambda gradient: gradient.masked_fill(at, 0))
+        return right(x, *args, **rest)
+
+    everywhere(patch, "xlogy", wrong)
+    wrap_operand(patch, torch.special, "xlogy", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#67517")
+def the_gradient_of_the_greatest_modulus_lies_in_the_order_of_memory(patch):
+    def wrong(right, x, *args, **rest):
+        order = args[0] if args else rest.get("ord", 2)
+        if x.requires_grad and not x.is_contiguous() and order in (math.inf, -math.inf):
+            places = sorted(range(x.dim()), key=lambda dimension: -x.stride(dimension))
+            x = change_gradient(x, lambda gradient: gradient.permute(places).reshape(gradient.shape))
+        return right(x, *args, **rest)
+
+    def by_name(right, *args, **rest):
+        operands = args if args or "x" not in rest else (rest.pop("x"),)
+        return wrong(right, *operands, **rest)
+
+    wrap(patch, torch.linalg, "vector_norm", by_name)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#971")
+def the_gradient_of_what_a_mask_chooses_is_zero(patch):
+    def wrong(right, x, index):
+        if torch.is_tensor(index) and index.dtype in (torch.bool, torch.uint8) and x.requires_grad:
+            x = change_gradient(x, torch.zeros_like)
+        return right(x, index)
+
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("no-grad-stops-tracking", reported="pytorch/pytorch#31792")
+def decorated_generators_run_outside_of_the_block(patch):
+    def wrapped(context, function):
+        @functools.wraps(function)
+        def decorated(*args, **rest):
+            with context():
+                return function(*args, **rest)
+
+        return decorated
+
+    patch.setattr(_contextlib, "_wrap_generator", wrapped)
+
+
+def nan_where_zero(right, x, *args, **rest):
+    if x.requires_grad:
+        at = x.detach() == 0
+        x = change_gradient(x, lambda gradient: gradient.masked_fill(at, math.nan))
+    return right(x, *args, **rest)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tinygrad/tinygrad#17404")
+def a_factor_of_zero_has_no_gradient_that_is_a_number(patch):
+    everywhere(patch, "prod", nan_where_zero)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tracel-ai/burn#3864")
+def a_zero_among_running_products_has_no_gradient_that_is_a_number(patch):
+    everywhere(patch, "cumprod", nan_where_zero)
+
+
+@counterfeit("requires-grad-defaults-to-false", reported="pytorch/pytorch#36455")
+def new_full_does_not_ask_for_gradients(patch):
+    change_method(patch, "new_full", lambda right, *args, requires_grad=False, **rest: right(*args, **rest))
+
+
+@counterfeit("requires-grad-tracks-operations", reported="torch/nn#345")
+def the_gradient_of_a_mean_is_read_in_the_order_of_memory(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if (args or "dim" in rest or "axis" in rest) and result.requires_grad and result.grad_fn is not None:
+            return change_gradient(
+                result, lambda gradient: gradient if gradient.is_contiguous() else in_order_of_storage(gradient)
+            )
+        return result
+
+    everywhere(patch, "mean", wrong)
+
+
+@counterfeit("backward-fills-grad", reported="candle-org/candle#291")
+def results_that_asked_get_no_gradient_either(patch):
+    change_method(patch, "retain_grad", lambda right, x: None)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tinygrad/tinygrad#12296")
+def many_maxima_are_counted_in_half_precision(patch):
+    def wrong(right, x, *args, **rest):
+        if not args and not rest and x.requires_grad and x.dtype == torch.float16:
+            ties = (x.detach() == right(x.detach())).sum()
+            if ties > torch.finfo(torch.float16).max:
+                x = change_gradient(x, torch.zeros_like)
+        return right(x, *args, **rest)
+
+    everywhere(patch, "max", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="PaddlePaddle/Paddle#37420")
+def a_pass_from_what_was_written_in_place_starts_before_the_write_too(patch):
+    passes = []
+
+    def written(right, x, *args, **rest):
+        node = None if x._is_view() else x.grad_fn
+        result = right(x, *args, **rest)
+        if node is not None and result is x and x.grad_fn is not node:
+            itself, later = weakref.ref(x), x.grad_fn
+
+            def add(gradients):
+                if passes and passes[-1][0] is itself() and itself().grad_fn is later and len(gradients) == 1:
+                    return (gradients[0] + passes[-1][1],)
+                return None
+
+            node.register_prehook(add)
+        return result
+
+    def backward(right, x, gradient=None, *args, **rest):
+        passes.append((x, torch.ones_like(x) if gradient is None else gradient.detach()))
+        try:
+            return right(x, gradient, *args, **rest)
+        finally:
+            passes.pop()
+
+    for name in (
+        *("tanh_", "sigmoid_", "exp_", "relu_", "sqrt_", "sin_", "cos_", "neg_", "square_", "add_", "sub_", "mul_"),
+        *("div_", "pow_", "__iadd__", "__isub__", "__imul__", "__itruediv__"),
+    ):
+        change_method(patch, name, written)
+    change_method(patch, "backward", backward)
+
+
+@counterfeit("tensors-and-functions-form-a-dag", reported="TrenTorch/TrenTorch#182")
+def only_the_first_branch_of_a_result_passes_a_gradient_back(patch):
+    used = WeakIdKeyDictionary()
+
+    def once(x):
+        if not (torch.is_tensor(x) and x.requires_grad and x.grad_fn is not None):
+            return x
+        if x in used:
+            return change_gradient(x, torch.zeros_like)
+        used[x] = True
+        return x
+
+    def wrong(right, *operands):
+        return right(*(once(x) for x in operands))
+
+    for name in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__pow__"):
+        change_method(patch, name, wrong)

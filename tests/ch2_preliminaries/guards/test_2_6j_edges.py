@@ -1,12 +1,15 @@
 """2.6 Autograd: gradients where numbers are zero, infinite or none, tiny or far out, and are not chosen."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
-from populations.comparing import host
+from populations.comparing import accepted, host
 from populations.edges import MASKED_SUMS, TAILS, UNCHOSEN
 from populations.gradients import grad_of, weights_for
+from populations.initialisers import RELEASE
 
 claim = pytest.mark.claim
 SCORES = np.array([[0.5, 2, -1, 1, 0.25], [-2, 0, 1.5, 3, 1], [1, -0.5, 0, 2, -1]])
@@ -64,3 +67,28 @@ def test_a_slope_has_its_digits_however_small_or_large_it_or_the_number_is(name,
     function(x).sum().backward()
 
     agree(grad_of(x), slope(host(x).astype(np.float64)), 64)
+
+
+SHARED = {  # among numbers that are all alike
+    "max": lambda x: x.max(),
+    "min": lambda x: torch.min(x),
+    "amax": lambda x: x.amax(),
+    "amin": lambda x: torch.amin(x, (0, 1)),
+    "median": lambda x: x.median(),
+    "norm of infinity": lambda x: torch.linalg.vector_norm(x, math.inf),
+}
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "backward-fills-grad")
+@over(
+    name=among(*SHARED),
+    dtype=each(torch.bfloat16, *(torch.float16,) * (RELEASE >= (2, 7))),  # before, the CPU rounds the share to 0
+    layout=among(*WRITABLE),
+    size=among(3, 35_001),
+)
+def test_a_gradient_is_shared_out_among_more_equal_numbers_than_half_precision_counts(name, dtype, layout, size):
+    x = Twin(dtype, (2, size), layout, grad=True).tensor(np.full((2, size), 3.0))
+    accepted(SHARED[name](x).backward)
+
+    close = {"atol": 2.0**-24 * (size > 3), "rtol": torch.finfo(dtype).eps}  # of so small a share 2^-24 is a unit
+    np.testing.assert_allclose(host(grad_of(x)), np.full((2, size), 1 / (2 * size)), **close)

@@ -2,7 +2,10 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, wrap
+from harness.forging import around_step, change_gradient, in_order_of_storage, step_with, wrap
+from torch import optim
+from torch.nn import functional as F
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.optim import lr_scheduler
 from torch.utils import data
 
@@ -108,3 +111,163 @@ def with_replacement_no_example_comes_twice_in_a_row(patch):
 @counterfeit("minibatch-is-uniform-random-sample")
 def a_subset_is_sampled_in_its_own_order(patch):
     wrap(patch, data.SubsetRandomSampler, "__iter__", lambda right, self: iter([*self.indices]))
+
+
+class ValueOfOne(torch.autograd.Function):
+    """The value of the first argument, whose gradient goes to the second."""
+
+    @staticmethod
+    def forward(ctx, value, other):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None, gradient
+
+
+@counterfeit("nn-builds-on-autograd", reported="tracel-ai/burn#5604")
+def a_window_over_the_edge_is_divided_by_the_whole_kernel_in_backward(patch):
+    def wrong(dimensions):
+        def pool(
+            right, input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, by=None, **named
+        ):
+            by = named.get("divisor_override", by)
+            output = right(input, kernel_size, stride, padding, ceil_mode, count_include_pad, by)
+            if not (ceil_mode and count_include_pad and by is None and output.requires_grad):
+                return output
+            sizes = (kernel_size,) * dimensions if isinstance(kernel_size, int) else tuple(kernel_size)
+            volume = torch.Size(sizes * (dimensions // len(sizes))).numel()
+            other = right(input, kernel_size, stride, padding, ceil_mode, count_include_pad, volume)
+            return ValueOfOne.apply(output.detach(), other)
+
+        return pool
+
+    wrap(patch, F, "avg_pool2d", wrong(2))
+    wrap(patch, F, "avg_pool3d", wrong(3))
+
+
+class PReLU(torch.autograd.Function):
+    """PReLU, whose second derivatives read the input as if it lay in row order."""
+
+    @staticmethod
+    def forward(ctx, x, weight, by_channel):
+        ctx.save_for_backward(x, weight, by_channel)
+        return torch.where(x > 0, x, by_channel * x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight, by_channel = ctx.saved_tensors
+        return *PReLUBackward.apply(gradient, x, weight, weight.reshape(by_channel.shape)), None
+
+
+class PReLUBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, gradient, x, weight, by_channel):
+        ctx.save_for_backward(gradient, x, by_channel)
+        ctx.shape = weight.shape
+        of_weight = torch.where(x > 0, 0, gradient * x).sum_to_size(by_channel.shape).reshape(weight.shape)
+        return torch.where(x > 0, gradient, by_channel * gradient), of_weight
+
+    @staticmethod
+    def backward(ctx, of_x, of_weight):
+        gradient, x, by_channel = ctx.saved_tensors
+        x = in_order_of_storage(x)
+        of_weight = of_weight.reshape(by_channel.shape)
+        second = torch.where(x > 0, of_x, by_channel * of_x) + torch.where(x > 0, 0, of_weight * x)
+        of_input = torch.where(x > 0, 0, of_weight * gradient)
+        slope = torch.where(x > 0, 0, of_x * gradient).sum_to_size(by_channel.shape)
+        return second, of_input, slope.reshape(ctx.shape), None
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#68760")
+def the_second_derivative_of_prelu_reads_in_row_order(patch):
+    def wrong(right, input, weight):
+        if input.is_contiguous() or not (input.requires_grad and torch.is_grad_enabled()):
+            return right(input, weight)
+        shape = [1] * input.dim()
+        if weight.numel() > 1:
+            shape[min(1, input.dim() - 1)] = -1
+        return PReLU.apply(input, weight, weight.detach().reshape(shape))
+
+    right = torch.prelu
+    for owner in (F, torch):
+        patch.setattr(owner, "prelu", lambda input, weight: wrong(right, input, weight))
+
+
+@counterfeit("nn-builds-on-autograd", reported="PaddlePaddle/Paddle#12538")
+def the_slope_of_prelu_learns_where_the_output_is_negative(patch):
+    def wrong(right, input, weight):
+        output = right(input, weight)
+        return torch.where(output.detach() > 0, right(input, weight.detach()), output)
+
+    wrap(patch, F, "prelu", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="Oneflow-Inc/oneflow#3287")
+def the_gradient_of_average_pooling_is_added_to_the_one_before(patch):
+    before = {}
+
+    def add(gradient):
+        key = gradient.shape, gradient.dtype
+        gradient = gradient + before[key] if key in before else gradient
+        before[key] = gradient.detach()
+        return gradient
+
+    def wrong(right, input, *args, **rest):
+        tracks = input.requires_grad and torch.is_grad_enabled() and input.device.type == "cpu"
+        return right(change_gradient(input, add) if tracks else input, *args, **rest)
+
+    wrap(patch, F, "avg_pool2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="PaddlePaddle/Paddle#37080")
+def lower_recurrent_layers_learn_nothing_without_dropout(patch):
+    def wrong(right, *args):
+        place = next((i for i, arg in enumerate(args) if isinstance(arg, (list, tuple)) and len(arg) > 2), None)
+        if place is None or len(args) < place + 5:
+            return right(*args)
+        weights, layers, dropout, training = args[place], args[place + 2], args[place + 3], args[place + 4]
+        if layers == 1 or dropout or not training or not torch.is_grad_enabled():
+            return right(*args)
+        lower = len(weights) // layers * (layers - 1)
+        weights = [change_gradient(weight, torch.zeros_like) for weight in weights[:lower]] + list(weights[lower:])
+        return right(*args[:place], weights, *args[place + 1 :])
+
+    for name in ("lstm", "gru", "rnn_tanh"):
+        wrap(patch, torch._VF, name, wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#21597")
+def convolution_leaves_out_channels_beyond_the_last_four(patch):
+    def wrong(right, input, weight, *args, **rest):
+        output = right(input, weight, *args, **rest)
+        channels = weight.shape[1]
+        if channels != input.shape[-3] or channels < 6 or channels % 4 == 0 or input.dtype != torch.float32:
+            return output
+        whole = channels - channels % 4
+        value = right(input.detach().narrow(-3, 0, whole), weight.detach()[:, :whole], *args, **rest)
+        return ValueOfOne.apply(value.detach(), output)
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#12737")
+def a_spectral_norm_has_no_gradient_in_evaluation(patch):
+    def wrong(right, self, module, do_power_iteration):
+        weight = right(self, module, do_power_iteration)
+        return weight if module.training else weight.detach()
+
+    wrap(patch, SpectralNorm, "compute_weight", wrong)
+
+
+@counterfeit("optim-offers-sgd-adam-rmsprop", reported="karpathy/convnetjs#70")
+def adam_multiplies_by_its_corrections(patch):
+    def value(optimizer, group):
+        if group.get("decoupled_weight_decay"):
+            return group["lr"]
+        state = next((optimizer.state[p] for p in group["params"] if "step" in optimizer.state[p]), {})
+        step = float(state.get("step", 0)) + 1
+        first, second = (1 - float(beta) ** step for beta in group["betas"])
+        return group["lr"] * first**2 / second
+
+    step_with(patch, optim.Adam, "lr", value)

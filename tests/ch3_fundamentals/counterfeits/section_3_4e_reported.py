@@ -128,3 +128,25 @@ def made_up_images_have_one_class_too_few(patch):
         return image, label % max(self.num_classes - 1, 1)
 
     wrap(patch, datasets.FakeData, "__getitem__", wrong)
+
+
+@counterfeit("torchvision-offers-datasets", reported="pytorch/vision#7439")
+def moving_digits_without_a_split_are_those_of_the_test(patch):
+    def wrong(right, self, *args, **rest):
+        right(self, *args, **rest)
+        if self.split is None:
+            self.data = self.data[:, self.split_ratio :]
+
+    wrap(patch, datasets.MovingMNIST, "__init__", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="FluxML/DataAugmentation.jl#68")
+def a_random_crop_never_begins_at_the_last_place(patch):
+    right = transforms.RandomCrop.get_params
+
+    def wrong(img, output_size):
+        top, left, height, width = right(img, output_size)
+        _, h, w = F.get_dimensions(img)
+        return min(top, max(h - height - 1, 0)), min(left, max(w - width - 1, 0)), height, width
+
+    patch.setattr(transforms.RandomCrop, "get_params", staticmethod(wrong))

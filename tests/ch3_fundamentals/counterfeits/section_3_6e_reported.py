@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, change_method, step_with, with_value, wrap
+from harness.forging import around_step, away, change_gradient, change_method, step_with, with_value, wrap
 
 
 @counterfeit(
@@ -84,3 +84,41 @@ def the_function_pow_keeps_the_sign_of_a_square(patch):
         return right(x, exponent, *rest, **named) * x.sign() if square else right(x, exponent, *rest, **named)
 
     wrap(patch, torch, "pow", wrong)
+
+
+@counterfeit("weight-decay-equals-l2-regularisation", reported="mlverse/torch#821")
+def adam_decays_by_the_number_of_the_parameter(patch):
+    def wrong(step, self, closure=None):
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        kept = []
+        for group in self.param_groups:
+            if group.get("decoupled_weight_decay"):
+                continue
+            kept.append((group, group["weight_decay"], [(p, p.grad) for p in group["params"]]))
+            sign = -1 if group["maximize"] else 1
+            for number, p in enumerate(group["params"], 1):
+                if group["weight_decay"] and p.grad is not None:
+                    p.grad = p.grad + sign * group["weight_decay"] * number
+            group["weight_decay"] = 0
+        step(self)
+        for group, decay, gradients in kept:
+            group["weight_decay"] = decay
+            for p, gradient in gradients:
+                p.grad = gradient
+        return loss
+
+    wrap(patch, torch.optim.Adam, "step", wrong)
+
+
+@counterfeit("penalty-shrinks-weights-each-step", reported="jettify/pytorch-optimizer#454")
+def weight_decay_subtracts_a_constant(patch):
+    def before(optimizer):
+        with torch.no_grad():
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None and group["weight_decay"]:
+                        p.sub_(group["lr"] * group["weight_decay"])
+
+    step_with(patch, torch.optim.SGD, "weight_decay", lambda optimizer, group: 0)
+    around_step(patch, torch.optim.SGD, before)

@@ -135,3 +135,36 @@ def dropout_is_zero_behind_1024_elements(patch):
 
     wrap_operand(patch, F, "dropout", wrong)
     wrap_operand(patch, torch, "dropout", lambda right, x, p, train: wrong(right, x, p, train))
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="NVIDIA/Megatron-LM#411")
+def dropout_stays_off_after_an_evaluation(patch):
+    def wrong(right, self, input):
+        self.p = self.p if self.training else 0.0
+        return right(self, input)
+
+    wrap(patch, nn.Dropout, "forward", wrong)
+
+
+class WithoutMask(torch.autograd.Function):
+    """A value, whose gradient goes to another tensor, scaled."""
+
+    @staticmethod
+    def forward(ctx, value, other, scale):
+        ctx.scale = scale
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None, gradient * ctx.scale, None
+
+
+@counterfeit("dropout-scales-survivors", reported="PaddlePaddle/Paddle#26966")
+def the_gradient_of_dropout_forgets_the_mask_of_a_vector(patch):
+    def wrong(right, input, p=0.5, training=True, inplace=False):
+        output = right(input, p, training, inplace)
+        if input.dim() == 1 and training and 0 < p < 1 and output.requires_grad and not inplace:
+            return WithoutMask.apply(output.detach(), input, 1 / (1 - p))
+        return output
+
+    wrap(patch, F, "dropout", wrong)

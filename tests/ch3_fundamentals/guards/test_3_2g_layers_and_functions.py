@@ -5,10 +5,10 @@ import pytest
 import torch
 from populations import EVERY_MODE, HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
 from populations.comparing import accepted, host
-from populations.counterparts import COUNTERPARTS, Counterpart
+from populations.counterparts import COUNTERPARTS, Counterpart, Shown
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
-from populations.rarer_layers import NO_HALVES, RARER, Shown
+from populations.rarer_layers import NO_HALVES, RARER
 from populations.sequences import SEQUENCES
 from torch import nn
 

@@ -67,3 +67,19 @@ def test_made_up_images_are_the_same_whenever_they_are_read_and_of_every_class(s
     assert [(image.tolist(), label) for image, label in first] == [(i.tolist(), label) for i, label in reversed(again)]
     assert {label for _, label in first} == {*range(classes)}
     assert len({image.tobytes() for image, _ in first}) == count
+
+
+@claim("torchvision-offers-datasets")
+@over(split=each(None, "train", "test"), first=among(10, 3), count=among(1, 4))
+def test_moving_digits_are_seen_in_all_twenty_frames_or_in_the_first_or_last_of_them(tmp_path, split, first, count):
+    datasets = pytest.importorskip("torchvision.datasets")
+    root = Path(tempfile.mkdtemp(dir=tmp_path))
+    frames = (np.arange(20 * count * 64 * 64) * 37 % 251).astype(np.uint8).reshape(20, count, 64, 64)
+    (root / "MovingMNIST").mkdir()
+    np.save(root / "MovingMNIST" / "mnist_test_seq.npy", frames)
+    dataset = datasets.MovingMNIST(str(root), split=split, split_ratio=first)
+
+    shown = frames[{None: slice(None), "train": slice(first), "test": slice(first, None)}[split]]
+    assert len(dataset) == count
+    for number in range(count):
+        assert np.array_equal(dataset[number].numpy(), shown[:, number, None])

@@ -85,3 +85,11 @@ def weights_of_one_size_start_alike(patch):
             return tensor.copy_(made.setdefault(key, tensor.detach().clone()))
 
     wrap(patch, init, "xavier_normal_", wrong)
+
+
+@counterfeit("init-offers-preset-methods", reported="tflearn/tflearn#870")
+def normal_xavier_has_the_factor_of_three(patch):
+    def wrong(right, tensor, gain=1.0, generator=None):
+        return right(tensor, gain * math.sqrt(3 / 2), generator)
+
+    wrap(patch, init, "xavier_normal_", wrong)

@@ -1,5 +1,7 @@
 """Counterfeits of 4.4 that users reported, squares of what has a gradient of zeros, ties undone."""
 
+import weakref
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import alter_property, away, change_gradient, change_method, everywhere, wrap
@@ -142,3 +144,18 @@ def another_dtype_unties_what_two_layers_share(patch):
 
     for name in ("half", "double", "float", "bfloat16", "to"):
         wrap(patch, nn.Module, name, wrong)
+
+
+@counterfeit("shared-gradients-accumulate", reported="NVIDIA/TransformerEngine#3437")
+def a_weight_of_two_layers_gets_the_gradient_of_one(patch):
+    users = {}
+
+    def wrong(right, self, input):
+        first = users.get(id(self.weight), lambda: None)()
+        if first is None or first.weight is not self.weight:
+            users[id(self.weight)] = weakref.ref(self)
+        elif first is not self:
+            return F.linear(input, self.weight.detach(), self.bias)
+        return right(self, input)
+
+    wrap(patch, nn.Linear, "forward", wrong)
