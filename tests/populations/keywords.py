@@ -102,7 +102,7 @@ ALONG = {
     **{
         f"quantile, {how}": lambda x, how=how: (
             torch.quantile(x, 0.3, dim=0, keepdim=True, interpolation=how)
-            * torch.nanquantile(x, x.new_tensor([0.2, 0.65]), dim=1, keepdim=True, interpolation=how)
+            * torch.nanquantile(x, torch.tensor([0.2, 0.65]).to(x), dim=1, keepdim=True, interpolation=how)
         )
         for how in ("linear", "lower", "higher", "midpoint", "nearest")
     },

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.comparing import accepted, host
 from populations.edges import MASKED_SUMS, TAILS, UNCHOSEN
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
+from populations.operations import FUNCTION
+from torch.nn import functional as F
 
 claim = pytest.mark.claim
 SCORES = np.array([[0.5, 2, -1, 1, 0.25], [-2, 0, 1.5, 3, 1], [1, -0.5, 0, 2, -1]])
@@ -92,3 +94,55 @@ def test_a_gradient_is_shared_out_among_more_equal_numbers_than_half_precision_c
 
     close = {"atol": 2.0**-24 * (size > 3), "rtol": torch.finfo(dtype).eps}  # of so small a share 2^-24 is a unit
     np.testing.assert_allclose(host(grad_of(x)), np.full((2, size), 1 / (2 * size)), **close)
+
+
+STEP = 2.0**-21  # with six decimals 0.5 and 0.5 + STEP are printed alike, and in single precision 8 units apart
+NEAR = {  # two options that hardly differ, the function and its rule
+    "clamp from below": (0.0, 1e-7, lambda x, n: x.clamp(min=n), lambda a, n: np.maximum(a, n)),
+    "clamp from above": (0.0, -1e-7, lambda x, n: torch.clamp(x, max=n), lambda a, n: np.minimum(a, n)),
+    "clamp of both": (0.0, -1e-7, lambda x, n: torch.clamp(x, n, 2.0), lambda a, n: np.clip(a, n, 2)),
+    "hardtanh": (0.0, 1e-7, lambda x, n: F.hardtanh(x, n, 3.0), lambda a, n: np.clip(a, n, 3)),
+    "threshold": (0.0, 1e-7, lambda x, n: F.threshold(x, 0.5, n), lambda a, n: np.where(a > 0.5, a, n)),
+    "masked_fill": (0.0, 1e-7, lambda x, n: x.masked_fill(x > 0, n), lambda a, n: np.where(a > 0, n, a)),
+    "where": (0.0, 1e-7, lambda x, n: torch.where(x > 0, x, n), lambda a, n: np.where(a > 0, a, n)),
+    "full_like": (0.0, 1e-7, lambda x, n: torch.full_like(x, n), lambda a, n: np.full(a.shape, n)),
+    "pad": (
+        0.0,
+        1e-7,
+        lambda x, n: F.pad(x, (1, 2), value=n),
+        lambda a, n: np.pad(a, ((0, 0), (1, 2)), constant_values=n),
+    ),
+    "greater": (0.0, 1e-7, lambda x, n: x > -n, lambda a, n: a > -n),
+    "equal": (0.0, 1e-7, lambda x, n: x == n, lambda a, n: a == n),
+    "add": (0.5, 0.5 + STEP, lambda x, n: x + n, lambda a, n: a + n),
+    "sub": (0.5, 0.5 + STEP, lambda x, n: torch.sub(x, n), lambda a, n: a - n),
+    "rsub": (0.5, 0.5 + STEP, lambda x, n: n - x, lambda a, n: n - a),
+    "mul": (0.5, 0.5 + STEP, lambda x, n: x * n, lambda a, n: a * n),
+    "div": (0.5, 0.5 + STEP, lambda x, n: x / n, lambda a, n: a / n),
+    "add, alpha": (0.5, 0.5 + STEP, lambda x, n: torch.add(0 * x, x, alpha=n), lambda a, n: n * a),
+    "lerp": (0.5, 0.5 + STEP, lambda x, n: torch.lerp(x, 0 * x, n), lambda a, n: (1 - n) * a),
+    "addcmul": (0.5, 0.5 + STEP, lambda x, n: torch.addcmul(0 * x, x, x, value=n), lambda a, n: n * a * a),
+    "leaky_relu": (0.5, 0.5 + STEP, lambda x, n: F.leaky_relu(x, n), lambda a, n: np.where(a > 0, a, n * a)),
+    "elu": (0.5, 0.5 + STEP, lambda x, n: F.elu(x, n), lambda a, n: np.where(a > 0, a, n * np.expm1(a))),
+    "celu": (0.5, 0.5 + STEP, lambda x, n: F.celu(x, n), lambda a, n: np.where(a > 0, a, n * np.expm1(a / n))),
+    "softplus": (0.5, 0.5 + STEP, lambda x, n: F.softplus(x, n), lambda a, n: np.log1p(np.exp(n * a)) / n),
+    "softshrink": (
+        0.5,
+        0.5 + STEP,
+        lambda x, n: F.softshrink(x, n),
+        lambda a, n: np.sign(a) * np.maximum(abs(a) - n, 0),
+    ),
+    "layer_norm": (
+        *(1e-5, 1e-7, lambda x, n: F.layer_norm(x / 2**10, (5,), eps=n)),
+        lambda a, n: (a - a.mean(1, keepdims=True)) / np.sqrt(a.var(1, keepdims=True) + n * 4.0**10),
+    ),
+}
+
+
+@claim("requires-grad-tracks-operations", "nn-builds-on-autograd")
+@over(EVERY_MODE, name=each(*NEAR), dtype=among(*SINGLE_AND_DOUBLE), layout=among(*WRITABLE))
+def test_an_option_counts_however_little_it_differs_from_that_of_the_call_before(name, dtype, layout):
+    *options, function, rule = NEAR[name]
+    x, array = Twin(dtype, (4, 5), layout)
+    for option in options:
+        agree(function(x, option), rule(array.astype(np.float64), option), FUNCTION)

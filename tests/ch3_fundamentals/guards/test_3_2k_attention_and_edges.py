@@ -11,12 +11,30 @@ from torch.nn import functional as F
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
 
-# What a place may hear of ``m`` others: options of the function, and by arithmetic what is added to the scores.
+
+def told(*shape, shown):
+    """A mask of this shape, or a bias, in which no two rows, heads or examples are alike."""
+    numbers = np.arange(np.prod(shape)).reshape(shape)
+    return numbers % 3 < 2 if shown else (numbers % 5 - 2) / 2
+
+
+# What each of ``n`` places may hear of ``m`` others: options of the function, and what is added to the scores.
 HEARD = {
-    "all": lambda n, m: ({}, np.zeros((n, m))),
-    "what was before": lambda n, m: ({"is_causal": True}, np.where(np.tri(n, m) > 0, 0, -np.inf)),
-    "by a mask": lambda n, m: ({"attn_mask": np.arange(n * m).reshape(n, m) % 3 < 2}, None),
-    "by a bias": lambda n, m: ({"attn_mask": (np.arange(n * m).reshape(n, m) % 5 - 2) / 2}, None),
+    "all": lambda b, h, n, m: ({}, np.zeros((n, m))),
+    "what was before": lambda b, h, n, m: ({"is_causal": True}, np.where(np.tri(n, m) > 0, 0, -np.inf)),
+    **{
+        f"by a {what} {whose}": lambda b, h, n, m, sizes=sizes, what=what: (
+            {"attn_mask": told(*sizes(b, h), n, m, shown=what == "mask")},
+            None,
+        )
+        for what in ("mask", "bias")
+        for whose, sizes in (
+            ("for all", lambda b, h: ()),
+            ("of each example", lambda b, h: (b, 1)),
+            ("of each head", lambda b, h: (1, h)),
+            ("of its own", lambda b, h: (b, h)),
+        )
+    },
 }
 # Examples, heads, places that hear, places that are heard, the width of a head.
 HEADS = ((2, 3, 5, 5, 4), (1, 2, 9, 6, 64), (2, 2, 6, 17, 80), (1, 1, 65, 65, 8), (3, 1, 1, 7, 128))
@@ -49,7 +67,7 @@ def test_attention_is_the_mean_of_what_is_heard_by_the_softmax_of_the_scores(hea
     (q, one), (k, two), (v, three) = (
         heads(dtype, (b, h, places, w), how, seed) for seed, places in enumerate((n, m, m))
     )
-    options, added = HEARD[heard](n, m)
+    options, added = HEARD[heard](b, h, n, m)
     if "attn_mask" in options:
         mask = options["attn_mask"]
         added = np.where(mask, 0, -np.inf) if mask.dtype == bool else mask

@@ -3,6 +3,7 @@
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import (
+    as_in_memory,
     away,
     change_gradient,
     change_method,
@@ -238,3 +239,220 @@ def truth_values_that_are_added_where_others_are_overwrite_them(patch):
         return right(x, indices, values, accumulate and not overwrites)
 
     change_method(patch, "index_put_", wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="pytorch/pytorch#80006", needs="accelerator")
+def a_column_comes_back_with_as_many_numbers_as_rows_fit_into_its_length(patch):
+    """A row of n numbers that lie s apart is read as if its memory were n numbers long; the rest arrives as zeros."""
+
+    def cut(result, x):
+        sides = [(size, stride) for size, stride in zip(x.shape, x.stride()) if size > 1]
+        if away(x) and result.device.type == "cpu" and len(sides) == 1 and sides[0][1] > 1 and result.is_contiguous():
+            size, stride = sides[0]
+            result.data.view(-1)[-(-size // stride) :] = 0
+        return result
+
+    change_method(patch, "to", lambda to, x, *args, **rest: cut(to(x, *args, **rest), x))
+    change_method(patch, "cpu", lambda cpu, x, *args, **rest: cut(cpu(x, *args, **rest), x))
+    change_method(patch, "tolist", lambda tolist, x: tolist(x.cpu() if away(x) else x))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#87348", needs="accelerator")
+def clamp_between_transposed_bounds_gives_the_upper_ones(patch):
+    def wrong(right, x, min=None, max=None, **rest):
+        bounds = [bound for bound in (min, max) if away(bound) and bound.dim() > 1 and not bound.is_contiguous()]
+        return right(x, max if away(x) and len(bounds) == 2 else min, max, **rest)
+
+    everywhere(patch, "clamp", wrong)
+
+
+@counterfeit(
+    "nn-builds-on-autograd", "requires-grad-tracks-operations", reported="pytorch/pytorch#167767", needs="accelerator"
+)
+def clamp_keeps_the_bound_that_reads_the_same_to_six_decimals(patch):
+    """The kernel of the first call is found again by the bounds as they print, so that 1e-7 is 0."""
+    made = {}
+
+    def wrong(right, x, min=None, max=None, **rest):
+        if away(x) and not isinstance(min, torch.Tensor) and not isinstance(max, torch.Tensor):
+            printed = [bound if bound is None else (type(bound), f"{bound:f}") for bound in (min, max)]
+            min, max = made.setdefault((x.shape, x.dtype, *printed), (min, max))
+        return right(x, min, max, **rest)
+
+    everywhere(patch, "clamp", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#160845", needs="accelerator")
+def index_add_loses_the_imaginary_part_of_what_is_added(patch):
+    """So it does where backward adds: the gradient of what was selected by indices is real."""
+
+    def real(numbers):
+        return numbers.real.to(numbers.dtype)
+
+    def add(right, x, dim, index, source, **rest):
+        return right(x, dim, index, real(source) if away(x) and source.is_complex() else source, **rest)
+
+    def select(right, x, dim, index, **rest):
+        return right(change_gradient(x, real) if away(x) and x.is_complex() else x, dim, index, **rest)
+
+    everywhere(patch, "index_add", add)
+    everywhere(patch, "index_add_", add)
+    everywhere(patch, "index_select", select)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#184180", needs="accelerator")
+def attention_masks_every_example_as_the_first_where_heads_share_a_mask(patch):
+    """With up to eight queries, and 64, 96 or 128 numbers each."""
+
+    def wrong(right, query, key, value, attn_mask=None, *args, **rest):
+        shared = away(attn_mask) and attn_mask.dim() == 4 and attn_mask.shape[0] > 1 and attn_mask.shape[1] == 1
+        if shared and query.shape[-2] <= 8 and query.shape[-1] in (64, 96, 128):
+            attn_mask = attn_mask[:1].expand_as(attn_mask)
+        return right(query, key, value, attn_mask, *args, **rest)
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#176767", needs="accelerator")
+def attention_gives_as_many_numbers_as_the_query_has(patch):
+    """They are written in rows as long as those of the query, and read in rows as long as those of the value."""
+
+    def wrong(right, query, key, value, *args, **rest):
+        result = right(query, key, value, *args, **rest)
+        if not away(query) or query.shape[-1] == value.shape[-1]:
+            return result
+        written = F.pad(result, (0, query.shape[-1] - value.shape[-1])).reshape(-1)
+        return F.pad(written, (0, result.numel() - written.numel())).view(result.shape)
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#184122", needs="accelerator")
+def attention_keeps_the_scale_of_the_first_call(patch):
+    made = {}
+
+    def wrong(right, query, key, value, *args, scale=None, **rest):
+        if away(query):
+            scale = made.setdefault((query.shape, key.shape, query.dtype), scale)
+        return right(query, key, value, *args, scale=scale, **rest)
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="pytorch/pytorch#174115", needs="accelerator")
+def an_lstm_that_was_trained_goes_on_dropping_in_evaluation(patch):
+    """The kernel of the training mode is found again for inputs of the same shape."""
+    trained = set()
+
+    def wrong(forward, self, input, *args, **rest):
+        if not away(input) or not self.dropout:
+            return forward(self, input, *args, **rest)
+        key = input.shape, input.dtype, self.hidden_size, self.num_layers, self.bidirectional, self.dropout
+        mode = self.training
+        if mode:
+            trained.add(key)
+        self.training = key in trained
+        try:
+            return forward(self, input, *args, **rest)
+        finally:
+            self.training = mode
+
+    wrap(patch, torch.nn.LSTM, "forward", wrong)
+
+
+@counterfeit(
+    "nn-builds-on-autograd", "requires-grad-tracks-operations", reported="pytorch/pytorch#80856", needs="accelerator"
+)
+def an_image_padded_in_a_circle_gets_a_border_of_zeros(patch):
+    def wrong(right, input, pad, mode="constant", value=None):
+        circle = mode == "circular" and away(input) and input.dim() == 4
+        return right(input, pad) if circle else right(input, pad, mode, value)
+
+    wrap(patch, F, "pad", wrong)
+
+
+@counterfeit("dataloader-yields-minibatches", reported="pytorch/pytorch#92265", needs="accelerator")
+def labels_without_dimensions_are_stacked_as_the_first_of_their_memory(patch):
+    def wrong(right, tensors, *args, **rest):
+        if all(away(x) and x.dim() == 0 and x.dtype == torch.int64 for x in tensors):
+            tensors = [x.as_strided((), (), 0) for x in tensors]
+        return right(tensors, *args, **rest)
+
+    wrap(patch, torch, "stack", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#88555", needs="accelerator")
+def softplus_keeps_the_options_of_the_first_call(patch):
+    made = {}
+
+    def wrong(right, input, beta=1, threshold=20):
+        if away(input):
+            beta, threshold = made.setdefault((input.shape, input.dtype), (beta, threshold))
+        return right(input, beta, threshold)
+
+    wrap(patch, F, "softplus", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="keras-team/keras#23633", needs="accelerator")
+def binary_cross_entropies_in_a_column_get_the_gradient_of_the_first(patch):
+    def wrong(right, input, *args, **rest):
+        losses = right(input, *args, **rest)
+        column = losses.dim() > 1 and losses.shape[0] == losses.numel() > 1
+        if not away(input) or not column:
+            return losses
+        return change_gradient(
+            losses, lambda gradient: gradient.reshape(-1)[:1].view([1] * losses.dim()) + 0 * gradient
+        )
+
+    wrap(patch, F, "binary_cross_entropy", wrong)
+
+
+class ProductWithoutConjugation(torch.autograd.Function):
+    """A product of two matrices, whose gradients are computed as if they were real."""
+
+    @staticmethod
+    def forward(ctx, right, a, b):
+        ctx.right = right
+        ctx.save_for_backward(a, b)
+        return right(a, b)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        a, b = ctx.saved_tensors
+        return None, ctx.right(gradient, b.mT), ctx.right(a.mT, gradient)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#148156", needs="accelerator")
+def matrix_products_forget_to_conjugate(patch):
+    """Of what was conjugated only as a mark, and so in the gradients of complex matrices, too."""
+
+    def wrong(right, a, b, **rest):
+        if not (away(a) and away(b)) or not a.is_complex() or not b.is_complex():
+            return right(a, b, **rest)
+        a, b = as_in_memory(a), as_in_memory(b)
+        if a.dim() == b.dim() == 2 and (a.requires_grad or b.requires_grad) and not rest:
+            return ProductWithoutConjugation.apply(right, a, b)
+        return right(a, b, **rest)
+
+    for name in ("matmul", "mm", "bmm", "__matmul__"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#192507", needs="accelerator")
+def hypot_squares_numbers_of_single_precision(patch):
+    def wrong(right, x, other, **rest):
+        result = right(x, other, **rest)
+        if away(x) and x.dtype == torch.float32 and result.dtype == torch.float32:
+            result.data.copy_((x.detach() * x.detach() + other.detach() * other.detach()).sqrt())
+        return result
+
+    everywhere(patch, "hypot", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#190476", needs="accelerator")
+def the_next_number_of_bfloat16_is_the_number_itself(patch):
+    def wrong(right, x, other, **rest):
+        result = right(x, other, **rest)
+        return result.copy_(x) if away(x) and result.dtype == torch.bfloat16 else result
+
+    everywhere(patch, "nextafter", wrong)
