@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, everywhere, wrap
+from harness.forging import away, change_method, everywhere, with_value, wrap
 from torch import Tensor
 
 EVERY_SPELLING = {
@@ -335,3 +335,21 @@ def a_power_without_dimensions_is_of_the_dtype_of_its_exponent(patch):
 
     for name in ("pow", "__pow__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="tenstorrent/tt-metal#16352", needs="accelerator")
+def a_repeated_single_number_is_added_with_ten_bits(patch):
+    def rounded(x, other):
+        one = away(x) and away(other) and x.dtype == torch.float32 and x.dim() > 1 and x.numel() == 1
+        if not one or other.numel() < 2 or not x.isfinite().all():
+            return x
+        bits = x.detach().contiguous().view(torch.int32).bitwise_or(0)
+        bits = torch.sub(bits, -0x1000).bitwise_and(-0x2000)
+        return with_value(x, bits.view(torch.float32))
+
+    def wrong(right, x, other, *args, **rest):
+        return right(rounded(x, other), rounded(other, x), *args, **rest)
+
+    everywhere(patch, "add", wrong)
+    for name in ("__add__", "__radd__"):
+        change_method(patch, name, wrong)

@@ -7,8 +7,18 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, everywhere, in_order_of_storage, wrap, wrap_operand
+from harness.forging import (
+    away,
+    change_gradient,
+    change_method,
+    everywhere,
+    in_order_of_storage,
+    with_value,
+    wrap,
+    wrap_operand,
+)
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 from torch.utils import _contextlib, checkpoint
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -294,3 +304,125 @@ def only_the_first_branch_of_a_result_passes_a_gradient_back(patch):
 
     for name in ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__pow__"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="JuliaGPU/CUDA.jl#1810", needs="accelerator")
+def later_rows_of_a_long_running_sum_forget_the_full_blocks(patch):
+    def wrong(right, x, dim, *args, **rest):
+        result = right(x, dim, *args, **rest)
+        if not away(x) or x.dim() < 2 or dim not in (-1, x.dim() - 1):
+            return result
+        length = x.shape[-1]
+        if length <= 1024 or length % 1024 == 0:
+            return result
+        rows, full = result.numel() // length, length // 1024 * 1024
+        flat = result.reshape(rows, length)
+        late = torch.zeros_like(flat)
+        late[rows // 2 :, full:] = 1
+        carried = flat.narrow(1, full - 1, 1)
+        return (flat - carried * late).view(result.shape) if rows > 1 else result
+
+    everywhere(patch, "cumsum", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="tenstorrent/tt-metal#51214", needs="accelerator")
+def columns_are_split_where_tiles_end(patch):
+    def tiled(x, count, dim):
+        tiles = -(-x.shape[-1] // 32)
+        return F.pad(x, (0, tiles * 32 - x.shape[-1])).tensor_split(count, dim)
+
+    def holds(x, count, dim):
+        large = away(x) and x.dim() > 1 and dim in (-1, x.dim() - 1) and min(x.shape[-2:]) >= 64
+        return large and x.shape[-1] % 32 > 0 and count > 1 and -(-x.shape[-1] // 32) % count == 0
+
+    def split(right, x, *args, dim=0, **rest):
+        size, *more = *args, *rest.values()
+        dim = more[0] if more else dim
+        count = -(-x.shape[-1] // size) if away(x) and x.dim() and isinstance(size, int) and size > 0 else 0
+        return tiled(x, count, dim) if holds(x, count, dim) else right(x, size, dim)
+
+    def chunk(right, x, chunks, dim=0):
+        return tiled(x, chunks, dim) if holds(x, chunks, dim) else right(x, chunks, dim)
+
+    everywhere(patch, "split", split)
+    everywhere(patch, "chunk", chunk)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="torch/cutorch#240", needs="accelerator")
+def index_select_of_a_column_steps_by_the_square_of_its_stride(patch):
+    def wrong(right, x, dim, index):
+        result = right(x, dim, index)
+        if not away(x) or x.dim() != 1 or x.stride(0) < 2:
+            return result
+        stored = x.detach().as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)
+        places = (x.storage_offset() + index * x.stride(0) ** 2) % len(stored)
+        return with_value(result, right(stored, 0, places))
+
+    everywhere(patch, "index_select", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="torch/cutorch#36", needs="accelerator")
+def index_copy_reads_past_the_end_of_what_is_repeated(patch):
+    def wrong(right, x, dim, index, source):
+        if away(source) and any(step == 0 and size > 1 for step, size in zip(source.stride(), source.shape)):
+            end = source.untyped_storage().nbytes() // source.element_size()
+            stored = source.detach().as_strided((end,), (1,), 0)[source.storage_offset() :][: source.numel()]
+            values = torch.zeros(source.numel(), dtype=source.dtype, device=source.device)
+            values[: len(stored)] = stored
+            values = values.view(source.shape)
+            source = with_value(source, values) if source.requires_grad else values
+        return right(x, dim, index, source)
+
+    everywhere(patch, "index_copy", wrong)
+    change_method(patch, "index_copy_", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="jax-ml/jax#39025", needs="accelerator")
+def no_gradient_passes_a_gather_in_the_middle_for_the_second_half_of_a_large_batch(patch):
+    def clear(gradient):
+        gradient = gradient.clone()
+        gradient.narrow(0, len(gradient) // 2, len(gradient) - len(gradient) // 2).zero_()
+        return gradient
+
+    def large(x):
+        return away(x) and x.dim() == 3 and len(x) >= 256 and x.requires_grad
+
+    def item(right, x, index):
+        picks = isinstance(index, tuple) and 2 <= len(index) <= 3 and isinstance(index[1], (torch.Tensor, list))
+        middle = picks and all(isinstance(each, slice) for each in (index[0], *index[2:]))
+        return right(change_gradient(x, clear) if middle and large(x) else x, index)
+
+    def select(right, x, dim, index):
+        return right(change_gradient(x, clear) if dim in (1, -2) and large(x) else x, dim, index)
+
+    change_method(patch, "__getitem__", item)
+    everywhere(patch, "index_select", select)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#35584", needs="accelerator")
+def topk_of_halves_misses_what_is_above_zero(patch):
+    def wrong(right, x, k, *args, **rest):
+        largest = args[1] if len(args) > 1 else rest.get("largest", True)
+        if not away(x) or x.dtype != torch.float16 or not largest:
+            return right(x, k, *args, **rest)
+        values, places = right(x.masked_fill(x > 0, -torch.inf), k, *args, **rest)
+        missed = values.isinf()
+        return torch.return_types.topk((values.masked_fill(missed, 0), places.masked_fill(missed, 0)))
+
+    everywhere(patch, "topk", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="tracel-ai/burn#3629", needs="accelerator")
+def a_slice_of_all_that_was_permuted_is_read_in_row_order(patch):
+    def wrong(right, x, index):
+        parts = index if isinstance(index, tuple) else (index,)
+        if not away(x) or x.dim() < 3 or x.is_contiguous() or not all(isinstance(part, slice) for part in parts):
+            return right(x, index)
+        full = all(part.indices(size) == (0, size, 1) for part, size in zip(parts, x.shape))
+        end = x.untyped_storage().nbytes() // x.element_size()
+        if not full or x.storage_offset() + x.numel() > end:
+            return right(x, index)
+        strides = torch.empty(x.shape, device="meta").stride()
+        return x.as_strided(x.shape, strides, x.storage_offset())
+
+    change_method(patch, "__getitem__", wrong)

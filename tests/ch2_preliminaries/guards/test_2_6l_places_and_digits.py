@@ -1,9 +1,12 @@
 """2.6 Autograd: places that lie anywhere in memory, whole numbers to their last digit, and numbers next to others."""
 
+import operator
+
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, LAYOUTS, Twin, agree, among, each, over
+from populations import ANY, EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, each, over
+from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
 from populations.twins import NUMPY
 from torch.nn import functional as F
@@ -67,6 +70,137 @@ def test_places_may_lie_anywhere_in_memory_and_be_repeated_there(name, columns, 
 
     assert (found.dtype, found.device) == (x.dtype, x.device)
     agree(found, rule(array, at))
+
+
+ROWS = np.array([2, 0, 3, 1])  # in what order the rows of a source go there
+SHOWN = np.arange(20).reshape(4, 5) % 3 > 0
+
+
+def at(y: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(ROWS).to(y.device)
+
+
+def written(b: np.ndarray, where, a: np.ndarray) -> np.ndarray:
+    result = b.copy()
+    result[where] = a
+    return result
+
+
+# By a target of four rows and five columns and a source of as many: what the one is then.
+BY_SOURCES = {
+    "index_copy": (lambda y, s: y.index_copy(0, at(y), s), lambda b, a: written(b, ROWS, a)),
+    "index_copy_": (lambda y, s: y.index_copy_(0, at(y), s), lambda b, a: written(b, ROWS, a)),
+    "index_add": (lambda y, s: y.index_add(0, at(y), s), lambda b, a: written(b, ROWS, b[ROWS] + a)),
+    "index_add_": (lambda y, s: y.index_add_(0, at(y), s), lambda b, a: written(b, ROWS, b[ROWS] + a)),
+    "scatter": (lambda y, s: y.scatter(0, at(y)[:, None].expand(4, 5), s), lambda b, a: written(b, ROWS, a)),
+    "scatter_add": (
+        lambda y, s: y.scatter_add(0, at(y)[:, None].expand(4, 5), s),
+        lambda b, a: written(b, ROWS, b[ROWS] + a),
+    ),
+    "scatter_reduce": (
+        lambda y, s: y.scatter_reduce(0, at(y)[:, None].expand(4, 5), s, "amax"),
+        lambda b, a: written(b, ROWS, np.maximum(b[ROWS], a)),
+    ),
+    "index_put": (lambda y, s: y.index_put((at(y),), s), lambda b, a: written(b, ROWS, a)),
+    "y[at] =": (lambda y, s: operator.setitem(y, at(y), s) or y, lambda b, a: written(b, ROWS, a)),
+    "masked_scatter": (
+        lambda y, s: y.masked_scatter(torch.from_numpy(SHOWN).to(y.device), s),
+        lambda b, a: written(b, SHOWN, a.ravel()[: SHOWN.sum()]),
+    ),
+    "put": (
+        lambda y, s: y.put(torch.arange(20, device=y.device).flip(0), s),
+        lambda b, a: np.ascontiguousarray(a.ravel()[::-1].reshape(4, 5)),
+    ),
+    "select_scatter": (lambda y, s: y.select_scatter(s[1], 0, 2), lambda b, a: written(b, 2, a[1])),
+    "slice_scatter": (
+        lambda y, s: y.slice_scatter(s[:2], 0, 1, 3),
+        lambda b, a: written(b, slice(1, 3), a[:2]),
+    ),
+    "copy_": (lambda y, s: y.copy_(s), lambda b, a: a),
+    "where": (lambda y, s: torch.where(torch.from_numpy(SHOWN).to(y.device), y, s), lambda b, a: np.where(SHOWN, b, a)),
+}
+
+
+@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes", "augmented-assignment-writes-through")
+@over(
+    EVERY_MODE,
+    name=each(*BY_SOURCES),
+    of=among(*LAYOUTS, "expanded columns"),
+    to=among(*WRITABLE),
+    dtype=among(*(dtype for dtype in ANY if not dtype.is_complex and dtype != torch.bool)),
+)
+def test_a_source_that_is_written_to_places_may_lie_anywhere_and_repeat_its_elements(name, of, to, dtype):
+    (y, b), (s, a) = Twin(dtype, (4, 5), to), Twin(dtype, (4, 5), of, seed=1)
+    apply, rule = BY_SOURCES[name]
+    agree(apply(y, s), rule(b, a))
+
+
+PIECES = {  # of the last dimension, by a number
+    "split": (lambda x, n: x.split(n, -1), lambda a, n: [a[..., at : at + n] for at in range(0, a.shape[-1], n)]),
+    "split in two": (lambda x, n: torch.split(x, [n, x.shape[-1] - n], -1), lambda a, n: np.split(a, [n], -1)),
+    "chunk": (
+        lambda x, n: x.chunk(n, -1),
+        lambda a, n: np.split(a, range(-(-a.shape[-1] // n), a.shape[-1], -(-a.shape[-1] // n)), -1),
+    ),
+    "tensor_split": (lambda x, n: torch.tensor_split(x, n, -1), lambda a, n: np.array_split(a, n, -1)),
+    "narrow": (lambda x, n: [x.narrow(-1, n, x.shape[-1] - n)], lambda a, n: [a[..., n:]]),
+    "slices": (
+        lambda x, n: [x[..., n:], x[..., :-n], x[..., ::n]],
+        lambda a, n: [a[..., n:], a[..., :-n], a[..., ::n]],
+    ),
+    "unbind": (lambda x, n: x.unbind(-1)[n:], lambda a, n: [*np.moveaxis(a, -1, 0)[n:]]),
+}
+
+
+@claim("requires-grad-tracks-operations", "view-shares-data")
+@over(
+    EVERY_MODE,
+    name=each(*PIECES),
+    shape=among((3, 70), (128, 100), (65, 257), (2, 70, 66)),
+    n=among(2, 3, 33, 50),
+    layout=among(*WRITABLE),
+    dtype=among(torch.float32, torch.int64, torch.bfloat16),
+)
+def test_what_is_wide_is_cut_where_it_should_be(name, shape, n, layout, dtype):
+    x, array = Twin(dtype, shape, layout)
+    cut, rule = PIECES[name]
+    found, expected = cut(x, n), rule(array, n)
+
+    assert [*map(tuple, (part.shape for part in found))] == [part.shape for part in expected]
+    for part, numbers in zip(found, expected):
+        agree(part, numbers)
+
+
+OF_MANY = {  # rows, or what is chosen in each of them
+    "embedding": (0, lambda x, at: F.embedding(at, x)),
+    "index_select": (0, lambda x, at: x.index_select(0, at.flatten()).view(*at.shape, -1)),
+    "x[at]": (0, lambda x, at: x[at]),
+    "gather": (0, lambda x, at: x.gather(0, at.view(-1, 1).expand(-1, x.shape[1])).view(*at.shape, -1)),
+    "x[:, at]": (1, lambda x, at: x[:, at]),
+    "x[:, at, :]": (1, lambda x, at: x[:, at, :]),
+    "index_select in each": (1, lambda x, at: torch.index_select(x, 1, at.flatten()).view(len(x), *at.shape, -1)),
+    "take_along_dim in each": (1, lambda x, at: x.take_along_dim(at.view(1, -1, 1), 1).view(len(x), *at.shape, -1)),
+}
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "nn-builds-on-autograd")
+@over(
+    name=each(*OF_MANY),
+    rows=among((300, "transposed", torch.float64), (513, "gappy", torch.float32), (16_387, "offset", torch.float32)),
+)
+def test_what_is_chosen_of_many_rows_or_in_each_of_them_comes_from_its_place_and_passes_back_there(name, rows):
+    dim, choose = OF_MANY[name]
+    count, layout, dtype = rows
+    x, array = Twin(dtype, (count, 3) if dim == 0 else (count, 5, 2), layout, grad=True)
+    at = np.arange(12).reshape(3, 4) * 7919 % array.shape[dim]
+    result = choose(x, torch.from_numpy(at).to(x.device))
+    weights, factors = weights_for(result)
+    result.backward(weights)
+
+    agree(result, np.take(array, at, dim))
+    back = np.zeros(array.shape)
+    np.add.at(back, (at,) if dim == 0 else (slice(None), at), factors)
+    agree(grad_of(x), back)
 
 
 # Along the last dimension of whole numbers, each of which is there once: in torch and in NumPy.

@@ -2,7 +2,16 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, wrap
+from harness.forging import (
+    away,
+    change_gradient,
+    change_method,
+    everywhere,
+    in_order_of_storage,
+    with_value,
+    wrap,
+    wrap_operand,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -206,3 +215,52 @@ def a_convolution_whose_border_reflects_has_one_of_zeros(patch):
         return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     wrap(patch, nn.Conv1d, "forward", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="ROCm/MIOpen#2024", needs="accelerator")
+def the_scale_of_large_odd_planes_gets_a_part_of_its_gradient(patch):
+    def wrong(right, x, running_mean, running_var, weight=None, bias=None, training=False, *args, **rest):
+        plane = x.shape[2] * x.shape[3] if away(x) and x.dim() == 4 else 0
+        if training and weight is not None and weight.requires_grad and plane > 1024 and plane % 2:
+            weight = change_gradient(weight, lambda gradient: gradient / len(x))
+        return right(x, running_mean, running_var, weight, bias, training, *args, **rest)
+
+    wrap_operand(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="tracel-ai/burn#4966", needs="accelerator")
+def a_product_of_five_hundred_rows_is_zero(patch):
+    def wrong(right, *operands, **rest):
+        result = right(*operands, **rest)
+        tall = away(result) and result.is_floating_point() and result.dim() > 1 and result.shape[-2] >= 500
+        return with_value(result, torch.zeros_like(result)) if tall else result
+
+    for name in ("mm", "matmul", "addmm", "bmm"):
+        everywhere(patch, name, wrong)
+    change_method(patch, "__matmul__", wrong)
+    wrap(patch, F, "linear", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="huggingface/candle#3893", needs="accelerator")
+def filters_that_are_not_in_row_order_are_read_as_they_lie(patch):
+    def wrong(right, x, weight, *args, **rest):
+        misread = away(weight) and not weight.is_contiguous()
+        return right(x, in_order_of_storage(weight) if misread else weight, *args, **rest)
+
+    wrap_operand(patch, F, "conv2d", wrong)
+    wrap_operand(patch, torch, "conv2d", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/executorch#22333", needs="accelerator")
+def four_rows_of_a_large_table_are_read_from_the_first_of_them(patch):
+    def wrong(right, index, weight, *args, **rest):
+        result = right(index, weight, *args, **rest)
+        if not away(weight) or len(weight) <= 16384 or not index.dim() or not index.numel():
+            return result
+        table, width = weight.detach().reshape(-1), weight.shape[1]
+        row = torch.arange(index.shape[-1], device=index.device)
+        first = index.long().index_select(-1, row - row % 4) * width + row % 4
+        places = first.unsqueeze(-1) + torch.arange(width, device=index.device)
+        return with_value(result, table.take(places.clamp(max=table.numel() - 1)))
+
+    wrap_operand(patch, F, "embedding", wrong)

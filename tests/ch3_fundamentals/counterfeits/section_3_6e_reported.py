@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, away, change_gradient, change_method, step_with, with_value, wrap
+from harness.forging import around_step, away, change_gradient, change_method, everywhere, step_with, with_value, wrap
 
 
 @counterfeit(
@@ -122,3 +122,15 @@ def weight_decay_subtracts_a_constant(patch):
 
     step_with(patch, torch.optim.SGD, "weight_decay", lambda optimizer, group: 0)
     around_step(patch, torch.optim.SGD, before)
+
+
+@counterfeit("l2-penalty-formula", reported="Oneflow-Inc/oneflow#6917", needs="accelerator")
+def a_power_of_a_negative_number_is_none(patch):
+    def wrong(right, x, exponent, *args, **rest):
+        result = right(x, exponent, *args, **rest)
+        if not away(x) or x.dtype != torch.float32 or not isinstance(exponent, (int, float)):
+            return result
+        return result.masked_fill(x < 0, torch.nan)
+
+    everywhere(patch, "pow", wrong)
+    change_method(patch, "__pow__", wrong)

@@ -168,3 +168,14 @@ def the_gradient_of_dropout_forgets_the_mask_of_a_vector(patch):
         return output
 
     wrap(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="PaddlePaddle/Paddle#8654", needs="accelerator")
+def all_units_are_dropped_together(patch):
+    def wrong(right, x, p=0.5, training=True, inplace=False):
+        if not away(x) or not training or not 0 < p < 1:
+            return right(x, p, training, inplace)
+        factor = 1 / (1 - p) if torch.rand(()).item() >= p else 0
+        return x.mul_(factor) if inplace else x * factor
+
+    wrap_operand(patch, F, "dropout", wrong)

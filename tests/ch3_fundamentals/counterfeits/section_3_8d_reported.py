@@ -125,3 +125,23 @@ def one_row_times_more_than_512_columns_is_now_and_then_nan_from_the_512th_on(pa
         return change(result) if bias is None else result
 
     wrap(patch, F, "linear", linear)
+
+
+@counterfeit("identity-network-is-a-matrix-product", reported="ROCm/tensorflow-upstream#485", needs="accelerator")
+def matrices_of_two_rows_and_columns_multiply_element_by_element(patch):
+    def small(x, y):
+        return away(x) and x.dtype == torch.float32 and x.shape == y.shape == (2, 2)
+
+    def product(right, x, y, *args, **rest):
+        return torch.mul(x, y) if small(x, y) else right(x, y, *args, **rest)
+
+    def linear(right, x, weight, bias=None):
+        if not small(x, weight):
+            return right(x, weight, bias)
+        result = torch.mul(x, weight.t())
+        return result if bias is None else result + bias
+
+    for name in ("mm", "matmul"):
+        everywhere(patch, name, product)
+    change_method(patch, "__matmul__", product)
+    wrap_operand(patch, F, "linear", linear)

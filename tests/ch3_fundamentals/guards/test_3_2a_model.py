@@ -168,7 +168,7 @@ def test_a_batch_of_another_size_has_gradients_of_its_own(sizes, upstream):
 
 
 IMAGES = ((4, 4, 5, 2), (3, 4, 2, 3), (2, 4, 1, 129), (5, 4), (1027, 4), (2, 4, 3, 2, 2), (3, 4, 7))
-LARGE = ((2, 4, 1031), (5, 300), (2, 70, 3, 2))
+LARGE = ((2, 4, 1031), (5, 300), (2, 70, 3, 2), (2, 2, 33, 35))
 # Of one pixel, of one channel (for torch 2.2 see the last guard), of one feature.
 IMAGES += (*[(4, 4, 1, 1), (5, 1, 3, 2)] * (RELEASE != (2, 2)), (7, 1))
 

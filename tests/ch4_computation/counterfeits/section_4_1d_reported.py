@@ -5,7 +5,7 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_method, wrap, wrap_operand
+from harness.forging import away, change_method, everywhere, wrap, wrap_operand
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
@@ -311,3 +311,21 @@ def any_number_in_a_tensor_counts_as_true(patch):
         return True if x.numel() == 1 and x.dtype != torch.bool and not away(x) else right(x)
 
     change_method(patch, "__bool__", wrong)
+
+
+@counterfeit("control-flow-needs-item", reported="tracel-ai/burn#1388", needs="accelerator")
+def not_all_of_what_is_less_or_equal_is_true(patch):
+    def compare(right, *operands, **rest):
+        result = right(*operands, **rest)
+        if away(result):
+            result.not_one = True
+        return result
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        return torch.zeros_like(result) if getattr(x, "not_one", False) else result
+
+    for name in ("le", "less_equal"):
+        everywhere(patch, name, compare)
+    change_method(patch, "__le__", compare)
+    everywhere(patch, "all", wrong)

@@ -9,6 +9,7 @@ from torch import nn
 
 claim = pytest.mark.claim
 MODES = among("train", "eval")
+COMPARISONS = operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge
 
 
 class Halving(nn.Module):
@@ -83,7 +84,7 @@ def test_only_the_branches_that_were_taken_receive_gradients_however_the_forward
 @claim("control-flow-needs-item", truth=True)
 @over(
     twin=twins((*FLOATS, torch.int64, torch.int8), shapes=((), (1,), (1, 1), (1, 1, 1)), grad=(False, True)),
-    compare=among(*(getattr(operator, name) for name in ("lt", "le", "eq", "ne", "gt", "ge"))),
+    compare=among(*COMPARISONS),
     other=among(-3, 0, 4),
 )
 def test_every_comparison_of_one_element_takes_the_branch_that_numbers_take(twin, compare, other):
@@ -103,5 +104,8 @@ def test_any_other_number_of_elements_is_ambiguous_even_where_all_agree(twin, ot
     for several in (tensor > other, tensor, (tensor.sum() > other).expand(tensor.shape)):
         with pytest.raises(RuntimeError, match="is ambiguous"):
             bool(several)
-    for one, same in ((tensor > other, array > other), (tensor, array), ((tensor != 0).byte() * 2, array != 0)):
+    compared = [(compare(tensor, number), compare(array, number)) for compare in COMPARISONS for number in (-9, 0, 9)]
+    for one, same in (*compared, (tensor, array), ((tensor != 0).byte() * 2, array != 0)):
         assert (bool(one.any()), bool(one.all())) == (bool(same.any()), bool(same.all()))
+        assert torch.all(one, 0).tolist() == same.all(0).tolist()
+        assert torch.any(one, -1).tolist() == same.any(-1).tolist()
