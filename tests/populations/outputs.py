@@ -26,7 +26,6 @@ RANKED: dict[str, Callable] = {
     "sort": lambda x: torch.sort(x, 0),
     "sort of rows": lambda x: torch.sort(x, 1, True),
     "kthvalue": lambda x: torch.kthvalue(x, 2, 0),
-    "mode": lambda x: torch.mode(x, 1),
     **{
         f"{name} along {dim}": lambda x, name=name, dim=dim: getattr(torch, name)(x, dim)
         for name in ("max", "min", "median", "nanmedian", "cummax", "cummin")

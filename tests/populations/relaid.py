@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 
 import torch
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten
 
@@ -50,10 +49,11 @@ def relaid(function: Callable, layout: str) -> Callable:
     return function if layout == "contiguous" else within
 
 
-# Where each function is at home, to be looked up there when it is called; and the operators, by their methods' names.
+# Where each function with a documented ``out`` is at home, to be looked up there when it is called; and the operators,
+# by their methods' names. Those of torch.nn.functional have none.
 HOMES = {
     function: (home, name)
-    for home in (F, torch.special, torch.fft, torch.linalg, torch)
+    for home in (torch.special, torch.fft, torch.linalg, torch)
     for name, function in vars(home).items()
     if callable(function) and not name.startswith("_")
 }
