@@ -35,7 +35,6 @@ TRANSFORMS = {  # each to more numbers and to fewer than it is given, along the 
         for name in ("irfft2", "irfftn")
         for norm in NORMS
     },
-    "fft.hfft": lambda x: torch.fft.hfft(numbers(x), n=4, dim=0, norm="ortho"),
     "fft.ihfft, ortho": lambda x: parts(torch.fft.ihfft(x, n=4, dim=0, norm="ortho").resolve_conj()),
     "shifts along one dimension": lambda x: torch.fft.fftshift(x * x, dim=0) * torch.fft.ifftshift(x, dim=(1,)),
     "stft and back": lambda x: torch.istft(
@@ -57,7 +56,9 @@ OF_MATRICES = {
         )
         for half in "LU"
     },
-    "eigvals": lambda x: torch.linalg.eigvals(positive(x)).real ** 3 + torch.linalg.eig(positive(x)).eigenvalues.real,
+    "eigvals": lambda x: sum(  # whose order is the solver's
+        found.real.sort().values for found in (torch.linalg.eigvals(positive(x)) ** 3, torch.linalg.eig(positive(x))[0])
+    ),
     "svd, of a tall one": lambda x: torch.linalg.svd(x[:, :2], full_matrices=False).S * torch.linalg.svdvals(x[:2]),
     "lu_solve, from the right": lambda x: torch.linalg.lu_solve(*torch.linalg.lu_factor(positive(x)), x, left=False),
     "lu_solve, adjoint": lambda x: torch.linalg.lu_solve(*torch.linalg.lu_factor(positive(x)), x, adjoint=True),

@@ -31,11 +31,15 @@ class Relaid(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        if type(result) is not torch.Tensor or memory(result) in {
-            memory(each) for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)
-        }:
-            return result
-        return part(result, self.layout).copy_(result)
+        given = {memory(each) for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)}
+        if isinstance(result, (tuple, list)):
+            return type(result)([self.anew(each, given) for each in result])
+        return self.anew(result, given)
+
+    def anew(self, result, given: set[int]):
+        """A tensor that has none of the ``given`` memories, laid anew; whatever else it is, as it is."""
+        owns = type(result) is torch.Tensor and memory(result) not in given
+        return part(result, self.layout).copy_(result) if owns else result
 
 
 def relaid(function: Callable, layout: str) -> Callable:

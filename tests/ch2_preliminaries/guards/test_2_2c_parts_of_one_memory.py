@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, settled, untouched
 from populations.comparing import accepted, host
 from populations.files import new_path
@@ -285,7 +286,8 @@ def test_a_function_of_functions_has_the_same_result_where_each_of_them_computes
     with Into("gappy") as into:
         result = accepted(FUNCTIONS[name], x)
 
-    close = max(1e-5, 4 * torch.finfo(dtype).eps)
+    close = 64 * torch.finfo(dtype).eps  # of a function of functions in another order
     np.testing.assert_allclose(host(result), expected, rtol=close, atol=close * np.abs(expected).max(initial=1))
     for part in into.parts:
         untouched(part)
+    assume(into.parts)  # some functions take no output at any step

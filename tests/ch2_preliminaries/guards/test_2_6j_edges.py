@@ -42,7 +42,7 @@ def test_what_is_minus_infinity_counts_for_nothing_and_gets_nothing(name, gone, 
     agree(x.grad[:, list(gone)], np.zeros((3, len(gone))))
 
 
-@claim("requires-grad-tracks-operations", "no-grad-branch-adds-no-gradient")
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
 @over(
     name=each(*UNCHOSEN),
     unlike=among(np.nan, np.inf, -np.inf),
@@ -137,12 +137,14 @@ NEAR = {  # two options that hardly differ, the function and its rule
         lambda a, n: (a - a.mean(1, keepdims=True)) / np.sqrt(a.var(1, keepdims=True) + n * 4.0**10),
     ),
 }
+# Roundings of what is more than two operations; of an exponential fewer than the 16 that are between two options.
+CURVED = {"elu": 12, "celu": 12, "softplus": FUNCTION, "layer_norm": FUNCTION}
 
 
-@claim("requires-grad-tracks-operations", "nn-builds-on-autograd")
+@claim("nn-builds-on-autograd", "broadcasting-matches-shapes")
 @over(EVERY_MODE, name=each(*NEAR), dtype=among(*SINGLE_AND_DOUBLE), layout=among(*WRITABLE))
 def test_an_option_counts_however_little_it_differs_from_that_of_the_call_before(name, dtype, layout):
     *options, function, rule = NEAR[name]
     x, array = Twin(dtype, (4, 5), layout)
     for option in options:
-        agree(function(x, option), rule(array.astype(np.float64), option), FUNCTION)
+        agree(function(x, option), rule(array.astype(np.float64), option), CURVED.get(name, 4))

@@ -141,7 +141,7 @@ def recomputed_on_the_cpu(monkeypatch):
         monkeypatch.setattr(checkpoint.DefaultDeviceType, "get_device_type", staticmethod(lambda: "cpu"))
 
 
-@claim("requires-grad-tracks-operations", "backward-fills-grad", "no-grad-stops-tracking")
+@claim("requires-grad-tracks-operations", "backward-fills-grad")
 @pytest.mark.cpu
 @pytest.mark.usefixtures("recomputed_on_the_cpu")
 @over(operation=among(*OPERATIONS), written=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
