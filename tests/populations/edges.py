@@ -50,6 +50,8 @@ MASKED_SUMS = {
     "logcumsumexp": (lambda x: x.logcumsumexp(1), running),
     "cross_entropy": (lambda x: -F.cross_entropy(x, x.detach().argmax(1), reduction="none"), of_the_largest),
 }
+# Those that add one number after the other: what begins with minus infinity has no slope.
+ONE_BY_ONE = ("logaddexp", "logaddexp, the other way", "logaddexp2", "logcumsumexp")
 # Functions that choose of x what is not gone, and make zeros of the rest.
 UNCHOSEN = {
     "where": lambda x, gone: torch.where(gone, torch.zeros_like(x), x),
@@ -130,7 +132,7 @@ TAILS = {
         [*NEAR, *FAR, -TINY, -3.0, -LARGE, -40.0],
     ),
     "elu": (lambda x: F.elu(x), lambda a: np.exp(np.minimum(a, 0)), [*NEAR, *FAR, HUGE, -TINY, -SOME, -LARGE]),
-    "softsign": (lambda x: F.softsign(x), lambda a: 1 / (1 + np.abs(a)) ** 2, [*NEAR, *FAR, -TINY, -40.0]),
+    "softsign": (lambda x: F.softsign(x), lambda a: 1 / (1 + np.abs(a)) ** 2, [*NEAR, 0.75, 3.0, -TINY, -3.0]),
     "silu": (
         lambda x: F.silu(x),
         lambda a: (1 + a / (1 + np.exp(a))) / (1 + np.exp(-a)),

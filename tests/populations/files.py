@@ -23,11 +23,8 @@ from populations.layouts import arranged
 from populations.twins import LAYOUTS, SHAPES
 
 OLDER = "_use_new_zipfile_serialization"  # with False: the format before torch 1.6, pickles and numbers in one stream
-SINCE = {
-    "mmap": (2, 1),
-    "mmap Path": (2, 3),
-    "offset": (2, 14),
-}  # an archive that does not start the file: tried on 2.14; 2.5 reads none
+# "offset" is an archive that does not start the file: tried on 2.14; 2.5 reads none
+SINCE = {"mmap": (2, 1), "mmap Path": (2, 3), "offset": (2, 14)}
 WAYS = (
     *("memory", "Path", "text", "file", "offset", "mmap", "mmap Path"),
     *("older memory", "older Path", "older offset"),

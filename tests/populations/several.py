@@ -11,11 +11,6 @@ IMAGE, ROWS, ROW = (2, 4, 5, 6), (3, 4), (4,)
 SPANS = {1: (7,), 2: (5, 6), 3: (3, 4, 3)}
 
 
-def normal(name):
-    """The function ``name`` of torch.nn.functional for an input, weights and a bias."""
-    return lambda *all: getattr(F, name)(*all)
-
-
 # The sizes of the operands, and the function.
 TOGETHER = {
     "layer_norm": ((ROWS, ROW, ROW), lambda x, w, b: F.layer_norm(x, (4,), w, b)),

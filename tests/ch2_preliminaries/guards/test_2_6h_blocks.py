@@ -241,13 +241,15 @@ def test_a_function_of_one_s_own_is_told_what_is_asked_for_and_what_arrives(trac
     agree(largest, 3)
     agree(total, [6, 2, 2])
     TOLD.clear()
-    ((product * 7).sum() * used[0] if used[0] else 0 + (total * 3).sum()).backward(retain_graph=True)
+    (7 * product if used[0] else 3 * total).sum().backward(retain_graph=True)
     (torch.cat([each for each, use in zip((product, total), used, strict=True) if use]) * 1).sum().backward()
 
-    needs, of_product, of_sum = TOLD[1]
-    assert needs == (tracked[0], False, tracked[1], False)
-    arrived = [of_product is not None, of_sum is not None]
-    assert arrived == [use or zeros for use in used]
+    reached = (used[0], not used[0]), used
+    for (needs, *arrived), through, times in zip(TOLD, reached, ((7, 3), (1, 1)), strict=True):
+        assert needs == (tracked[0], False, tracked[1], False)
+        assert [gradient is not None for gradient in arrived] == [use or zeros for use in through]
+        for gradient, use, factor in zip(arrived, through, times, strict=True):
+            agree(torch.zeros(3) if gradient is None else gradient, np.full(3, factor * use))
     first, second = (7, 0) if used[0] else (0, 3)
     first, second = first + used[0], second + used[1]
     for leaf, flag, other in zip((x, y), tracked, ([5, 4, -1], [1, -2, 3]), strict=True):

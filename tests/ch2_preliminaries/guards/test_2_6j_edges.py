@@ -7,7 +7,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.comparing import accepted, host
-from populations.edges import MASKED_SUMS, TAILS, UNCHOSEN
+from populations.edges import MASKED_SUMS, ONE_BY_ONE, TAILS, UNCHOSEN, running, shares
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
 from populations.operations import FUNCTION
@@ -20,25 +20,32 @@ SCORES = np.array([[0.5, 2, -1, 1, 0.25], [-2, 0, 1.5, 3, 1], [1, -0.5, 0, 2, -1
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
 @over(
     name=each(*MASKED_SUMS),
-    gone=among((4,), (2,), (3, 4), (1, 2), (1, 2, 3), (1, 3, 4), (2, 3, 4)),
+    gone=among((4,), (2,), (3, 4), (1, 2), (1, 2, 3), (1, 3, 4), (2, 3, 4), (0,), (0, 1)),
     dtype=among(*SINGLE_AND_DOUBLE),
     layout=among(*WRITABLE),
 )
 def test_what_is_minus_infinity_counts_for_nothing_and_gets_nothing(name, gone, dtype, layout):
+    """After the first number, for what adds one after the other: logcumsumexp, logaddexp either way and logaddexp2."""
     function, rule = MASKED_SUMS[name]
+    gone = tuple(column + 1 for column in gone) if name in ONE_BY_ONE and gone[0] == 0 else gone
     array, kept = SCORES.copy(), [column for column in range(5) if column not in gone]
     array[:, gone] = -np.inf
     x = Twin(dtype, array.shape, layout, grad=True).tensor(array)
     result = function(x)
     weights, factors = weights_for(result)
     chosen = kept if result.dim() == 2 else slice(None)
-    of_rows = np.zeros(factors.shape)
-    of_rows[..., chosen] = factors[..., chosen]
     expected, pulled = rule(SCORES[:, kept], factors[..., chosen] if result.dim() == 2 else factors[:, None])
 
-    agree(result[..., chosen], expected, 32, 4)
+    if result.dim() == 2:
+        expected, of_kept = np.full((3, 5), 0.0 if rule is shares else -np.inf), expected
+        expected[:, kept] = of_kept
+        for column in gone if rule is running else ():
+            expected[:, column] = expected[:, column - 1]
+    # a share: two exponentials, each of 8 roundings and of an exponent up to 5 that is rounded, sums and a quotient;
+    # a logarithm, some 4 in size, is off by as much as that of which it is taken, and by roundings of its own
+    agree(result, expected, *((32, 0) if rule is shares else (16, 4)))
     result[..., chosen].backward(weights[..., chosen])
-    agree(grad_of(x)[:, kept], pulled, 64, 8)
+    agree(grad_of(x)[:, kept], pulled, 64, 8)  # twice 32: the difference of such shares of up to 8
     agree(x.grad[:, list(gone)], np.zeros((3, len(gone))))
 
 
@@ -49,7 +56,7 @@ def test_what_is_minus_infinity_counts_for_nothing_and_gets_nothing(name, gone, 
     dtype=among(*SINGLE_AND_DOUBLE),
     layout=among(*WRITABLE),
 )
-def test_what_is_not_chosen_gets_nothing_though_it_is_no_number(name, unlike, dtype, layout):
+def test_what_is_not_chosen_gets_nothing_though_it_is_infinite_or_nan(name, unlike, dtype, layout):
     x, array = Twin(dtype, (3, 4), layout, grad=True)
     gone = np.arange(12).reshape(3, 4) % 3 == 1
     x = Twin(dtype, (3, 4), layout, grad=True).tensor(np.where(gone, unlike, array).astype(array.dtype))
@@ -63,12 +70,14 @@ def test_what_is_not_chosen_gets_nothing_though_it_is_no_number(name, unlike, dt
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
 @over(name=each(*TAILS), dtype=each(*SINGLE_AND_DOUBLE), copies=among(1, 9))
-def test_a_slope_has_its_digits_however_small_or_large_it_or_the_number_is(name, dtype, copies):
+def test_a_slope_keeps_its_digits_where_the_usual_rule_does(name, dtype, copies):
+    """However small it is; but far out those of tanh and sigmoid, which take 1 from 1 there, have none."""
     function, slope, numbers = TAILS[name]
     x = torch.tensor(numbers * copies, dtype=dtype, requires_grad=True)
     function(x).sum().backward()
 
-    agree(grad_of(x), slope(host(x).astype(np.float64)), 64)
+    # erf's at 5 is an exponential of -25, which as a rounded square may be off by 25 roundings of 1; none cancel more
+    agree(grad_of(x), slope(host(x).astype(np.float64)), 25 + FUNCTION)
 
 
 SHARED = {  # among numbers that are all alike

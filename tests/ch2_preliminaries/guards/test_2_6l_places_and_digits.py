@@ -5,7 +5,7 @@ import operator
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, each, over
+from populations import ANY, EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, each, over, untouched
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
 from populations.twins import NUMPY
@@ -31,10 +31,7 @@ BY_PLACES = {
     "x[:, at]": (lambda x, at: x[:, at[0]], lambda a, at: a[:, at[0]]),
     "scatter_add": (lambda x, at: x.scatter_add(1, at, x), lambda a, at: counts(a, at, a)),
     "scatter_add_": (lambda x, at: torch.zeros_like(x).scatter_add_(1, at, x), lambda a, at: counts(a, at, 0 * a)),
-    "index_add": (
-        lambda x, at: x.index_add(1, at[0], x),
-        lambda a, at: counts(a, np.broadcast_to(at[0], a.shape), a),
-    ),
+    "index_add": (lambda x, at: x.index_add(1, at[0], x), lambda a, at: counts(a, np.tile(at[0], (len(a), 1)), a)),
     "index_put": (
         lambda x, at: x.index_put((torch.arange(len(x), device=x.device)[:, None], at), x, accumulate=True),
         lambda a, at: counts(a, at, a),
@@ -108,12 +105,9 @@ BY_SOURCES = {
         lambda y, s: y.masked_scatter(torch.from_numpy(SHOWN).to(y.device), s),
         lambda b, a: written(b, SHOWN, a.ravel()[: SHOWN.sum()]),
     ),
-    "put": (
-        lambda y, s: y.put(torch.arange(20, device=y.device).flip(0), s),
-        lambda b, a: np.ascontiguousarray(a.ravel()[::-1].reshape(4, 5)),
-    ),
+    "put": (lambda y, s: y.put(torch.arange(20, device=y.device).flip(0), s), lambda b, a: a[::-1, ::-1]),
     "select_scatter": (lambda y, s: y.select_scatter(s[1], 0, 2), lambda b, a: written(b, 2, a[1])),
-    "slice_scatter": (lambda y, s: y.slice_scatter(s[:2], 0, 1, 3), lambda b, a: written(b, [1, 2], a[:2])),
+    "slice_scatter": (lambda y, s: y.slice_scatter(s[:2], 0, 1, 3), lambda b, a: written(b, slice(1, 3), a[:2])),
     "copy_": (lambda y, s: y.copy_(s), lambda b, a: a),
     "where": (lambda y, s: torch.where(torch.from_numpy(SHOWN).to(y.device), y, s), lambda b, a: np.where(SHOWN, b, a)),
 }
@@ -130,7 +124,12 @@ BY_SOURCES = {
 def test_a_source_that_is_written_to_places_may_lie_anywhere_and_repeat_its_elements(name, of, to, dtype):
     (y, b), (s, a) = Twin(dtype, (4, 5), to), Twin(dtype, (4, 5), of, seed=1)
     apply, rule = BY_SOURCES[name]
-    agree(apply(y, s), rule(b, a))
+    found, there = apply(y, s), name.endswith(("_", "="))
+    agree(found, rule(b, a))
+    assert (found is y) == there
+    agree(y, rule(b, a) if there else b)
+    agree(s, a)
+    untouched(y)
 
 
 PIECES = {  # of the last dimension, by a number
@@ -291,9 +290,9 @@ def test_the_logarithm_of_nothing_adds_nothing_wherever_it_stands(name, nothing,
 @pytest.mark.skipif(RELEASE < (2, 2), reason=f"torch {torch.__version__} has it of fewer dtypes")
 @over(EVERY_MODE, dtype=each(torch.float32, torch.float64, torch.bfloat16), layout=among(*LAYOUTS))
 def test_the_number_next_to_a_power_of_two_is_one_unit_of_its_last_place_away(dtype, layout):
-    x, array = Twin(dtype, (3, 7), layout, "positive")
-    x, array, eps = 2**x, 2.0 ** array.astype(np.float64), torch.finfo(dtype).eps
-    above, below = torch.nextafter(x, x + x), torch.nextafter(x, 0 * x)
-    agree(above, array * (1 + eps))
-    agree(below, array * (1 - eps / 2))
-    agree(torch.nextafter(-x, 0 * x), -array * (1 - eps / 2))
+    twin, eps = Twin(dtype, (3, 7), layout, "positive"), torch.finfo(dtype).eps
+    array = 2.0 ** twin.array().astype(np.float64)
+    x, opposite, nothing = (twin.tensor((each * array).astype(NUMPY[dtype])) for each in (1, -1, 0))
+    agree(torch.nextafter(x, x + x), array * (1 + eps))
+    agree(torch.nextafter(x, nothing), array * (1 - eps / 2))
+    agree(torch.nextafter(opposite, nothing), -array * (1 - eps / 2))
