@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from populations.counterparts import COUNTERPARTS, IMAGES, Counterpart, Shown, weights
+from populations.counterparts import IMAGES, Counterpart, Shown, weights
 from populations.initialisers import RELEASE
 from populations.losses import WITH_OPTIONS
 from populations.parametrised import PARAMETRISED
@@ -249,10 +249,3 @@ RARER = {
     for name, layer in RARER.items()
     if hasattr(nn, name.split()[0].strip(",")) and (name not in LATE or RELEASE >= (2, 7))
 }
-# Layers that the CPU lacks in half precision, or whose steps round in it.
-NO_HALVES = [
-    name
-    for name in COUNTERPARTS | RARER
-    if name.startswith(("AvgPool3d", "MultiMarginLoss", "Transformer", "LPPool", "Cosine", "Pairwise", "LocalR"))
-    or name.endswith(("Cell", "three layers", "with options", " norm"))
-]

@@ -17,7 +17,7 @@ def heads(x):
 
 
 def shown(x, *shape):
-    """A mask of truth of this shape, in which each row shows something, and no two rows or heads show the same."""
+    """A mask of truth of this shape, in which each row shows something: in a sample no two the same."""
     mask = torch.ones(2, 2, 4, 4, device=x.device).tril()
     mask[:, 1, :, :1], mask[1, :, :, 1:2] = 0, 1
     mask[..., -1] = torch.tensor([1.0, 0, 0, 1])
@@ -257,7 +257,7 @@ MIXED = {
 LYING = {
     "in row order": lambda y: y,
     "by columns": lambda y: y.transpose(0, -1).contiguous() if y.dim() > 1 else y,
-    "with gaps": lambda y: torch.stack([y, -y], -1)[..., 0],
+    "with gaps": lambda y: torch.stack([y, y.detach()], -1)[..., 0],
 }
 # The release from which the CPU reads gradients by columns as they lie: before, it read beside them, or refused them.
 BY_COLUMNS_SINCE = {

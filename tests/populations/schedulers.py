@@ -42,9 +42,9 @@ SCHEDULERS = {
         lambda optimizer, gamma: of.ReduceLROnPlateau(optimizer, factor=min(gamma, 0.25), patience=0, cooldown=1),
         lambda gamma, n: min(gamma, 0.25) ** (n // 2),  # which lowers rates alone
     ),
-    "ReduceLROnPlateau, patient": (  # the first loss is the best; the second bad one after it counts
+    "ReduceLROnPlateau, patient": (  # the first loss is the best; every second bad one after it counts
         lambda optimizer, gamma: of.ReduceLROnPlateau(optimizer, "max", min(gamma, 0.25), patience=1),
-        lambda gamma, n: min(gamma, 0.25) ** (n >= 3),
+        lambda gamma, n: min(gamma, 0.25) ** (max(n - 1, 0) // 2),
     ),
     "MultiplicativeLR": (
         lambda optimizer, gamma: of.MultiplicativeLR(optimizer, lambda n: 1 if n % 2 else gamma),
@@ -77,24 +77,24 @@ SCHEDULERS = {
     ),
     "OneCycleLR": (  # in two steps up from a quarter, in three down to it
         lambda optimizer, _: one_cycle(optimizer, 0.5, "linear", final_div_factor=1),
-        lambda _, n: (0.25, 0.625, 1, 0.75, 0.5)[n],
+        lambda _, n: (0.25, 0.625, 1, 0.75, 0.5, 0.25)[n],
     ),
     "OneCycleLR by cosines": (
         lambda optimizer, _: one_cycle(optimizer, 0.5, "cos", final_div_factor=1),
-        lambda _, n: (0.25, 0.625, 1, 0.8125, 0.4375)[n],
+        lambda _, n: (0.25, 0.625, 1, 0.8125, 0.4375, 0.25)[n],
     ),
     "OneCycleLR in three phases": (  # in one step up, in one down, in three to half of that
         lambda optimizer, _: one_cycle(optimizer, 1 / 3, "linear", final_div_factor=2, three_phase=True),
-        lambda _, n: (0.25, 1, 0.25, 5 / 24, 4 / 24)[n],
+        lambda _, n: (0.25, 1, 0.25, 5 / 24, 4 / 24, 3 / 24)[n],
     ),
-    "CyclicLR": (lambda optimizer, _: cycles(optimizer, step_size_up=2), lambda _, n: (0.25, 0.625, 1)[min(n, 4 - n)]),
+    "CyclicLR": (lambda optimizer, _: cycles(optimizer, step_size_up=2), lambda _, n: (0.25, 0.625, 1, 0.625)[n % 4]),
     "CyclicLR, one way longer": (
         lambda optimizer, _: cycles(optimizer, step_size_up=1, step_size_down=3),
-        lambda _, n: (0.25, 1, 0.75, 0.5, 0.25)[n],
+        lambda _, n: (0.25, 1, 0.75, 0.5)[n % 4],
     ),
     "CyclicLR, ever halved": (
         lambda optimizer, _: cycles(optimizer, step_size_up=1, mode="triangular2"),
-        lambda _, n: (0.25, 1, 0.25, 0.625, 0.25)[n],
+        lambda _, n: (0.25, 1, 0.25, 0.625, 0.25, 0.4375)[n],
     ),
     "CyclicLR, ever smaller": (
         lambda optimizer, _: cycles(optimizer, step_size_up=1, mode="exp_range", gamma=0.5),
@@ -114,7 +114,7 @@ SCHEDULERS = {
     ),
     "CosineAnnealingWarmRestarts, ever longer": (
         lambda optimizer, _: of.CosineAnnealingWarmRestarts(optimizer, 1, 2),
-        lambda _, n: (1 + math.cos(math.pi * (0, 0, 1 / 2, 0, 1 / 4)[n])) / 2,
+        lambda _, n: (1 + math.cos(math.pi * (0, 0, 1 / 2, 0, 1 / 4, 1 / 2)[n])) / 2,
     ),
     "CosineAnnealingLR and back": (
         lambda optimizer, _: of.CosineAnnealingLR(optimizer, 2),

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from torch.nn.utils import rnn
 
 from populations import places
-from populations.counterparts import Counterpart, Shown, weights
+from populations.counterparts import COUNTERPARTS, Counterpart, Shown, weights
 from populations.initialisers import RELEASE
-from populations.rarer_layers import cell
+from populations.rarer_layers import RARER, cell
 
 HEADS = 2
 
@@ -23,7 +23,7 @@ def turns(x: torch.Tensor, *shape: int) -> torch.Tensor:
 
 
 def hidden(x: torch.Tensor) -> torch.Tensor:
-    """The places at the end of every second example that nobody is to hear: one, or two of a longer one."""
+    """The places at the end of every second example that nobody is to hear."""
     places = torch.arange(x.shape[1], device="cpu")
     return (places[None] + torch.arange(len(x), device="cpu")[:, None] % 2 * 2 > x.shape[1]).to(x.device)
 
@@ -34,7 +34,7 @@ def later(x: torch.Tensor) -> torch.Tensor:
 
 
 def of_heads(x: torch.Tensor) -> torch.Tensor:
-    """Pairs of different places that do not hear each other, others for each head."""
+    """Pairs of different places of which the first does not hear the second, others for each head."""
     mask = turns(x, len(x) * HEADS, x.shape[1], x.shape[1]) > 1
     return mask & ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
 
@@ -117,7 +117,10 @@ def decoded(m: nn.Module, x: torch.Tensor, memory: torch.Tensor) -> torch.Tensor
     return m.norm3(x + fed(m, x))
 
 
-def shown(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def shown(x: torch.Tensor, y: torch.Tensor, name: str) -> torch.Tensor:
+    """``y``; where places are padded, without what stands there."""
+    if "padded" not in name:
+        return y
     return y.masked_fill(hidden(x)[..., None], 0)
 
 
@@ -207,13 +210,13 @@ SEQUENCES = {
     },
     **{
         f"TransformerEncoder, {name}{', norms first' * first}": Counterpart(
-            lambda masks=masks, first=first: Shown(
+            lambda name=name, masks=masks, first=first: Shown(
                 encoder(**({"norm_first": True} if first else {})),
                 lambda m, x: shown(
-                    x, m(x, **{{"attn_mask": "mask"}.get(k, f"src_{k}"): v for k, v in masks(x)[0].items()})
+                    x, m(x, **{{"attn_mask": "mask"}.get(k, f"src_{k}"): v for k, v in masks(x)[0].items()}), name
                 ),
             ),
-            lambda m, x, masks=masks: shown(x, encoded(m.module, x, masks(x)[1])),
+            lambda m, x, name=name, masks=masks: shown(x, encoded(m.module, x, masks(x)[1]), name),
             (3, 4),
             fixed=True,
             roundings=256,
@@ -266,3 +269,10 @@ SEQUENCES = {
         )
     },
 }
+# Layers that the CPU lacks in half precision, or whose steps round in it.
+NO_HALVES = [
+    name
+    for name in COUNTERPARTS | RARER | SEQUENCES
+    if name.startswith(("AvgPool3d", "MultiMarginLoss", "Transformer", "LPPool", "Cosine", "Pairwise", "LocalR"))
+    or name.endswith(("Cell", "three layers", "with options", " norm"))
+]

@@ -121,15 +121,6 @@ def syllables_are_read_from_the_folder_of_the_digits(patch):
     patch.setattr(datasets.KMNIST, "raw_folder", property(lambda self: folder(self).replace("KMNIST", "MNIST")))
 
 
-@counterfeit("torchvision-offers-datasets")
-def made_up_images_have_one_class_too_few(patch):
-    def wrong(right, self, index):
-        image, label = right(self, index)
-        return image, label % max(self.num_classes - 1, 1)
-
-    wrap(patch, datasets.FakeData, "__getitem__", wrong)
-
-
 @counterfeit("torchvision-offers-datasets", reported="pytorch/vision#7439")
 def moving_digits_without_a_split_are_those_of_the_test(patch):
     def wrong(right, self, *args, **rest):

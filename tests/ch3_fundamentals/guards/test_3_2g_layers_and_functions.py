@@ -8,8 +8,8 @@ from populations.comparing import accepted, host
 from populations.counterparts import COUNTERPARTS, Counterpart, Shown
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
-from populations.rarer_layers import NO_HALVES, RARER
-from populations.sequences import SEQUENCES
+from populations.rarer_layers import RARER
+from populations.sequences import NO_HALVES, SEQUENCES
 from torch import nn
 
 claim = pytest.mark.claim
@@ -37,6 +37,7 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
 
     def close(found, expected):
         rounds = max(part.roundings, 64 if size[0] > 100 else 0)  # sums over so many examples may cancel
+        rounds = min(rounds, 16) if dtype in HALVES else rounds  # more would be a part of the largest that counts
         agree(found, host(expected), rounds, np.abs(host(expected)).max(initial=0))
 
     part, (size, dtype) = (COUNTERPARTS | FURTHER)[name], kind

@@ -91,7 +91,7 @@ def test_examples_come_in_the_order_that_a_sampler_or_lists_of_one_s_own_tell_in
 Pair = collections.namedtuple("Pair", ("number", "word"))
 EXAMPLES = {  # what an example is, of a number, and a batch of them
     "fractions": (lambda n: n / 10, lambda a: torch.tensor(a / 10, dtype=torch.float64)),
-    "whole numbers": (lambda n: 2**40 + n, lambda a: torch.tensor(2**40 + a)),
+    "whole numbers": (lambda n: 2**40 + n, lambda a: torch.tensor((2**40 + a).tolist())),
     "truths": (lambda n: n % 2 > 0, lambda a: torch.tensor(a % 2 > 0)),
     "words": (str, lambda a: [*map(str, a)]),
     "bytes": (lambda n: bytes([n]), lambda a: [bytes([n]) for n in a]),
@@ -105,10 +105,10 @@ EXAMPLES = {  # what an example is, of a number, and a batch of them
         lambda a: torch.tensor([[[n, 3], [4, n]] for n in a], dtype=torch.float32),
     ),
     "pairs": (lambda n: (n / 10, str(n)), lambda a: [torch.tensor(a / 10), [*map(str, a)]]),
-    "pairs with names": (lambda n: Pair(n, [n / 4]), lambda a: Pair(torch.tensor(a), [torch.tensor(a / 4)])),
+    "pairs with names": (lambda n: Pair(n, [n / 4]), lambda a: Pair(torch.tensor(a.tolist()), [torch.tensor(a / 4)])),
     "words for numbers": (
         lambda n: {"one": n, "more": {"two": [n / 2, n]}},
-        lambda a: {"one": torch.tensor(a), "more": {"two": [torch.tensor(a / 2), torch.tensor(a)]}},
+        lambda a: {"one": torch.tensor(a.tolist()), "more": {"two": [torch.tensor(a / 2), torch.tensor(a.tolist())]}},
     ),
 }
 
@@ -125,7 +125,8 @@ def plain(thing):
 
 @claim("dataloader-yields-minibatches")
 @over(kind=each(*EXAMPLES), size=among(1, 2, 3, 5))
-def test_whatever_examples_are_made_of_a_batch_is_made_of_in_their_dtypes_and_order(kind, size):
+def test_a_batch_holds_what_its_examples_hold_in_the_same_dtypes_and_order(kind, size):
+    """As a batch of pairs of tensors is a pair of tensors, [X, y], one of other examples is of their parts."""
     example, batch = EXAMPLES[kind]
     with torch.device("cpu"):  # on which examples lie
         batches = [*DataLoader([example(n) for n in range(5)], size)]
@@ -143,22 +144,26 @@ DRAWN = {  # samplers of many examples, each drawn by itself, and their chances
 @claim("minibatch-is-uniform-random-sample")
 @over(name=each(*DRAWN))
 def test_examples_that_are_drawn_with_replacement_come_by_their_chances_whatever_came_before(name):
+    """What is uniform is drawn so too where examples may come again; other weights are other chances."""
     make, chances = DRAWN[name]
     with torch.device("cpu"):
         drawn = [*make(4000)]
-    equal = sum(one == other for one, other in zip(drawn[::2], drawn[1::2]))
+    pairs = collections.Counter(zip(drawn[::2], drawn[1::2]))
 
     assert len(drawn) == 4000
     # Hoeffding: 220 of 4000 more or fewer with probability below 7e-11, 150 of 2000 below 4e-10; none if it has none.
     for number, chance in enumerate(chances):
         assert abs(drawn.count(number) - 4000 * chance) < (220 if chance else 1)
-    assert abs(equal - 2000 * sum(chance**2 for chance in chances)) < 150
+    for (one, first), (other, second) in itertools.product(enumerate(chances), repeat=2):
+        assert abs(pairs[one, other] - 2000 * first * second) < 150
 
 
 @claim("minibatch-is-uniform-random-sample")
 @over(chosen=among([3, 1, 4], [0, 2], [7, 7, 5]))
-def test_some_examples_that_are_sampled_come_each_once_in_every_order(chosen):
+def test_sampled_examples_each_come_once_and_in_every_order(chosen):
     with torch.device("cpu"):
-        drawn = {tuple(SubsetRandomSampler(chosen)) for _ in range(200)}
-    # One of six orders is missing in all 200 draws with probability below 6 (5/6)^200 = 9e-16.
-    assert drawn == {*itertools.permutations(chosen)}
+        drawn = collections.Counter(tuple(SubsetRandomSampler(chosen)) for _ in range(2000))
+    orders = collections.Counter(itertools.permutations(chosen))  # of what is there twice, some are the same
+    assert {*drawn} == {*orders}
+    for order, ways in orders.items():  # Hoeffding, as above
+        assert abs(drawn[order] - 2000 * ways / orders.total()) < 150

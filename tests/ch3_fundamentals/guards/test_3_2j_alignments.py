@@ -63,4 +63,5 @@ def test_the_loss_of_labels_without_places_is_that_of_all_paths_that_spell_them(
     for n, end in enumerate(steps):
         expected[:end, n] = (chances[:end, n] - through[n]) * slopes[n]
     agree(loss, np.asarray(values), 32, 1)
-    agree(x.grad, expected, 32, np.abs(slopes).max())
+    # exponentials of differences of logarithms that are of the size of the losses, as are their roundings
+    agree(x.grad, expected, 32 * max(1, each_one.max()), np.abs(slopes).max())

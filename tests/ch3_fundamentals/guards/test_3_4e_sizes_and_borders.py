@@ -8,6 +8,7 @@ from populations.comparing import host
 from populations.sides import cubic, linear, smoothed
 
 claim = pytest.mark.claim
+pytestmark = pytest.mark.usefixtures("products_in_full")
 
 SHAPES = ((1, 4, 5), (3, 9, 4), (2, 3, 6, 7))
 IMAGES = twins((torch.float32,), LAYOUTS[:5], SHAPES, values=("distinct",))
@@ -37,9 +38,7 @@ WAYS = {
     way=each(*WAYS),
     size=among((2, 2), (7, 3), (8, 10), 3, (1, 1)),
 )
-def test_resize_mixes_the_pixels_around_each_new_one_by_lines_or_cubes_and_smooths_if_asked_to(
-    transforms, twin, way, size
-):
+def test_resize_interpolates_linearly_or_cubically_and_smooths_if_asked_to(transforms, twin, way, size):
     (image, array), (name, antialias, matrix) = twin, WAYS[way]
     mode = getattr(transforms.InterpolationMode, name)
     resize = transforms.Resize(size, mode, antialias=antialias)
@@ -76,10 +75,10 @@ def test_a_blur_is_the_mean_of_what_lies_around_by_a_bell_in_each_direction_mirr
     expected = np.einsum("...ij,i,j->...", windows, bell(kernel[1], sigma[1]), bell(kernel[0], sigma[0]))
 
     found = transforms.functional.gaussian_blur(image, [*kernel], [*sigma])
-    np.testing.assert_allclose(host(found), expected, rtol=1e-5)
+    agree(found, expected, 2 * kernel[0] * kernel[1], 256)
     drawn = transforms.GaussianBlur(kernel, sigma=(sigma[0], sigma[0]))(image)
     expected = np.einsum("...ij,i,j->...", windows, bell(kernel[1], sigma[0]), bell(kernel[0], sigma[0]))
-    np.testing.assert_allclose(host(drawn), expected, rtol=1e-5)
+    agree(drawn, expected, 2 * kernel[0] * kernel[1], 256)
     agree(image, array)
 
 
@@ -90,7 +89,7 @@ def test_a_blur_is_the_mean_of_what_lies_around_by_a_bell_in_each_direction_mirr
     mode=each("edge", "reflect", "symmetric"),
     padding=among((1, 2, 0, 1), (2, 0, 3, 2), 1),
 )
-def test_a_border_repeats_the_edge_or_mirrors_what_is_within_with_it_or_without(transforms, twin, mode, padding):
+def test_a_border_repeats_the_edge_or_mirrors_the_image_with_or_without_its_edge(transforms, twin, mode, padding):
     image, array = twin
     left, top, right, bottom = [padding] * 4 if isinstance(padding, int) else padding
     around = [(0, 0)] * (array.ndim - 2) + [(top, bottom), (left, right)]
@@ -109,7 +108,7 @@ def test_bytes_keep_their_first_bits(transforms, twin, bits):
 
 @claim("torchvision-offers-transforms")
 @over(EVERY_MODE, twin=twins((torch.uint8,), LAYOUTS, SHAPES, values=("distinct",)), dtype=among(*SINGLE_AND_DOUBLE))
-def test_other_dtypes_have_the_same_shares_of_their_largest_number(transforms, twin, dtype):
+def test_bytes_become_shares_of_255_and_come_back(transforms, twin, dtype):
     image, array = twin
     convert = transforms.ConvertImageDtype
     numbers = convert(dtype)(image)
@@ -117,14 +116,25 @@ def test_other_dtypes_have_the_same_shares_of_their_largest_number(transforms, t
     agree(numbers, array / 255, 1)
     agree(convert(torch.uint8)(numbers), array)
     agree(convert(torch.uint8)(numbers * 0.75), np.floor(array / 255 * 0.75 * 255.999))  # 256 steps of equal width
-    agree(convert(torch.int16)(image), array.astype(np.int16) * 128)
-    agree(convert(torch.uint8)(convert(torch.int16)(image) + 127), array)
-    agree(convert(torch.float64)(numbers), host(numbers).astype(np.float64))
+    if dtype == torch.float64:  # which is converted to itself, and to the other
+        agree(convert(torch.float64)(numbers), host(numbers))
+        agree(convert(torch.float32)(numbers), host(numbers).astype(np.float32))
     agree(image, array)
 
 
 @claim("torchvision-offers-transforms")
-@over(value=among(7, 0.5, (1.0, 2.0, 3.0)), scale=among((0.1, 0.3), (0.5, 0.5)), batch=among((), (2,)))
+@over(EVERY_MODE, twin=twins((torch.uint8,), LAYOUTS, SHAPES, values=("distinct",)))
+def test_whole_numbers_keep_their_first_bits_in_a_wider_dtype(transforms, twin):
+    image, array = twin
+    convert = transforms.ConvertImageDtype
+
+    agree(convert(torch.int16)(image), array.astype(np.int16) * 128)
+    agree(convert(torch.uint8)(convert(torch.int16)(image) + 127), array)
+    agree(image, array)
+
+
+@claim("torchvision-offers-transforms")
+@over(value=among(7, 0.5, (1.0, 2.0, 3.0)), scale=among((0.1, 0.3), (0.3, 0.3)), batch=among((), (2,)))
 def test_random_erasing_fills_one_rectangle_of_the_size_that_is_asked_for(transforms, value, scale, batch):
     image = 10 + torch.arange(float(np.prod([*batch, 3, 16, 20]))).view(*batch, 3, 16, 20)
     erased = transforms.RandomErasing(1.0, scale, (0.5, 2.0), value)(image)

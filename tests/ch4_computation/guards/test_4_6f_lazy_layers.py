@@ -9,8 +9,8 @@ from torch import nn
 
 claim = pytest.mark.claim
 
-# Layers that find their inputs in an example: what they are given, and the sizes of that behind its channels. (An
-# instance normalisation that has taken its parameters from a dict refuses to be called, up to torch 2.15.)
+# Layers that find their inputs in an example: their other arguments, and the sizes of their input after the channels.
+# (An instance normalisation that has taken its parameters from a dict refuses to be called, up to torch 2.15.)
 LAZY = {
     "Linear": ((3,), None),
     **{f"{kind}{n}d": ((3, 2), (3,) * n) for n in (1, 2, 3) for kind in ("Conv", "ConvTranspose")},
