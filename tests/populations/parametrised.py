@@ -52,7 +52,7 @@ def settled(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def by_largest(weight: torch.Tensor) -> torch.Tensor:
     """``weight``, divided by its largest singular value: of the vectors of which it was made."""
-    one, other = weight.new_tensor(TURNED[:2])
+    one, other = torch.tensor(TURNED[:2]).to(weight)
     return weight / (one @ weight @ other)
 
 
