@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -141,6 +142,11 @@ DRAWN = {  # samplers of many examples, each drawn by itself, and their chances
 }
 
 
+def far(times, chance):
+    """Bernstein: from its mean, how often out of so many something comes is that far with probability below 8e-11."""
+    return 8 + math.sqrt(64 + 48 * times * chance * (1 - chance))
+
+
 @claim("minibatch-is-uniform-random-sample")
 @over(name=each(*DRAWN))
 def test_examples_that_are_drawn_with_replacement_come_by_their_chances_whatever_came_before(name):
@@ -151,11 +157,12 @@ def test_examples_that_are_drawn_with_replacement_come_by_their_chances_whatever
     pairs = collections.Counter(zip(drawn[::2], drawn[1::2]))
 
     assert len(drawn) == 4000
-    # Hoeffding: 220 of 4000 more or fewer with probability below 7e-11, 150 of 2000 below 4e-10; none if it has none.
     for number, chance in enumerate(chances):
-        assert abs(drawn.count(number) - 4000 * chance) < (220 if chance else 1)
+        assert abs(drawn.count(number) - 4000 * chance) < (far(4000, chance) if chance else 1)
     for (one, first), (other, second) in itertools.product(enumerate(chances), repeat=2):
-        assert abs(pairs[one, other] - 2000 * first * second) < 150
+        assert abs(pairs[one, other] - 2000 * first * second) < far(2000, first * second)
+    same = sum(chance**2 for chance in chances)
+    assert abs(sum(pairs[number, number] for number in range(len(chances))) - 2000 * same) < far(2000, same)
 
 
 @claim("minibatch-is-uniform-random-sample")
@@ -165,5 +172,5 @@ def test_sampled_examples_each_come_once_and_in_every_order(chosen):
         drawn = collections.Counter(tuple(SubsetRandomSampler(chosen)) for _ in range(2000))
     orders = collections.Counter(itertools.permutations(chosen))  # of what is there twice, some are the same
     assert {*drawn} == {*orders}
-    for order, ways in orders.items():  # Hoeffding, as above
-        assert abs(drawn[order] - 2000 * ways / orders.total()) < 150
+    for order, ways in orders.items():
+        assert abs(drawn[order] - 2000 * ways / orders.total()) < far(2000, ways / orders.total())
