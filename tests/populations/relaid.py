@@ -68,8 +68,8 @@ OPERATORS |= {
 
 
 class Into(TorchFunctionMode):
-    """Within it whatever takes ``out`` computes into a part of a row of foreign numbers, which lies as ``layout`` says
-    and is its result; ``parts`` are all of these. Raises AssertionError where a function returns something else.
+    """Within it whatever takes ``out`` computes into a part of a row of foreign numbers, which lies as ``layout`` says;
+    its result is a view of that; ``parts`` are all of these. Raises AssertionError where something else is returned.
     """
 
     def __init__(self, layout: str):
@@ -86,11 +86,12 @@ class Into(TorchFunctionMode):
         if "out" in kwargs or not hasattr(home, name) or {type(each) for each in tensors} != {torch.Tensor}:
             return result
         parts = [part(each, self.layout) for each in tensors]
+        seen = [each[...] for each in parts]  # from the source, whatever becomes of what is given
         try:
             returned = getattr(home, name)(*args, **kwargs, out=tuple(parts) if several else parts[0])
         except TypeError:  # it takes no ``out``, or not for these arguments
             return result
         returned = returned or parts if several else [returned]  # of unbind_copy nothing
         assert all(one is other for one, other in zip(returned, parts)), name
-        self.parts += parts
-        return several(parts) if several else parts[0]
+        self.parts += seen
+        return several(seen) if several else seen[0]

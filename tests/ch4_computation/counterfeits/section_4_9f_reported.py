@@ -108,7 +108,7 @@ def a_variance_is_not_corrected_unless_one_asks(patch):
         everywhere(patch, name, wrong)
 
 
-@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#104832", needs="accelerator")
+@counterfeit("view-shares-data", reported="pytorch/pytorch#104832", needs="accelerator")
 def a_product_does_not_reach_columns_of_a_wider_matrix(patch):
     def wrong(right, *args, out=None, **rest):
         if out is None or not away(out) or out.is_contiguous() or out.stride(-1) != 1:
