@@ -38,7 +38,7 @@ class Passage(SphinxDirective):
 
 def both(en: str, zh: str) -> Markup:
     """A label in both languages, as HTML; what is not Markup is escaped."""
-    return Markup('<span class="lang-en" lang="en">{}</span><span class="lang-zh" lang="zh">{}</span>').format(en, zh)
+    return Markup('<span lang="en">{}</span><span lang="zh">{}</span>').format(en, zh)
 
 
 def titles(en: str, zh: str) -> list[nodes.Node]:

@@ -45,7 +45,7 @@ def held(site, chromium):
       text: Object.fromEntries([...document.querySelectorAll('.claim')].map(card => [card.id, card.textContent])),
       said: Object.fromEntries([...document.querySelectorAll('.claim')].map(card => [card.id,
         ['.badge', '.claim-says', '.claim-truth > p:last-child'].map(part => ['en', 'zh'].map(
-          language => card.querySelector(`${part} .lang-${language}`)?.textContent ?? ''))])),
+          language => card.querySelector(`${part} [lang=${language}]`)?.textContent ?? ''))])),
       pictures: [...document.querySelectorAll('.claim-plot img')].map(image => [image.src, image.naturalWidth]),
     })"""
     page, held = chromium.new_page(), {}
