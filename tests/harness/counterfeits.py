@@ -8,11 +8,13 @@ A counterfeit is a function in a section's ``counterfeits/section_2_2.py`` that 
         patch.setattr(torch.Tensor, "view", lambda self, *shape: view(self, *shape).clone())
 
 ``pytest --counterfeits`` runs it as an item of its own, after the ordinary tests: the claim's tests run again under
-the patch until one of them fails by its own assertion. That one *caught* it. If all pass, the counterfeit *survived*:
-the tests prove less than the claim says. If tests fail, but only by accident (an error of the patch, a failing
-fixture), the counterfeit is *invalid*.
+the patch until one of them fails by its own assertion, beginning with the one that did so in a stored run
+(docs/results), lest many run for nothing. That one *caught* it. If all pass, the counterfeit *survived*: the tests
+prove less than the claim says. If tests fail, but only by accident (an error of the patch, a failing fixture), the
+counterfeit is *invalid*.
 """
 
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from harness import devices, expectations, randomness, specification, written
 
 Patcher = Callable[[pytest.MonkeyPatch], None]
 TESTS = pytest.StashKey[dict[str, list[pytest.Item]]]()  # claim id -> the tests of the run that cite it
+BEFORE = pytest.StashKey[dict[tuple[str, str], set[str]]]()  # counterfeit and claim -> the tests that caught it before
 
 
 def counterfeit(
@@ -65,12 +68,24 @@ def pytest_collect_file(file_path, parent: pytest.Collector) -> pytest.Collector
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Counterfeits come last: the claims' tests must first pass as they are."""
     items.sort(key=lambda item: isinstance(item, CounterfeitItem))
+    session.stash[BEFORE] = caught_before(session.config)
     tests_of = session.stash[TESTS] = defaultdict(list)
     for item in items:
         for id in expectations.ids_cited_by(item):
             tests_of[id].append(item)
     for tests in tests_of.values():  # at last guards that try thousands of members: what others catch, they need not
         tests.sort(key=lambda test: len(getattr(getattr(test, "function", None), "combined", ())) > 1000)
+
+
+def caught_before(config: pytest.Config) -> dict[tuple[str, str], set[str]]:
+    """The tests that caught each counterfeit of each claim in the stored runs of any device; none, of a new one."""
+    caught: dict[tuple[str, str], set[str]] = defaultdict(set)
+    if config.getoption("counterfeits"):
+        for file in (config.rootpath / "docs/results").glob("torch-*.json"):
+            for claim in json.loads(file.read_text("utf8"))["claims"]:
+                for one in claim["counterfeits"]:
+                    caught[one["name"], claim["id"]].add(one["detail"])
+    return caught
 
 
 def to_plant(config: pytest.Config) -> set[str]:
@@ -159,7 +174,8 @@ def plant(item: CounterfeitItem) -> Finding:
         return Finding("not tried", lacked)
     # shared fixtures made with the true torch must not be used with the false one
     item.session._setupstate.teardown_exact(None)
-    tests = item.session.stash[TESTS][item.claim]
+    before = item.session.stash[BEFORE][item.name.partition("[")[0], item.claim]
+    tests = sorted(item.session.stash[TESTS][item.claim], key=lambda test: test.nodeid not in before)
     accidents: list[str] = []
     reasons: list[str] = []
     for test in tests:

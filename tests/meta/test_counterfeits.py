@@ -210,3 +210,13 @@ def test_a_counterfeit_chosen_by_its_name_is_caught_by_a_guard_that_is_not(forge
     result = forged(LARGE, "-k", "sum_of_many")
     assert result.ret == 0
     result.assert_outcomes(passed=1, deselected=6)
+
+
+def test_the_test_that_caught_it_in_a_stored_run_is_tried_first(forged, project):
+    project.write("ch1_sample/test_1_2_more.py", GUARD)
+    guard = "tests/ch1_sample/test_1_2_more.py::test_ones_add_up"
+    caught = {"name": "sum_is_doubled", "outcome": "caught", "detail": guard}
+    project.write("../docs/results/torch-cpu.json", json.dumps({"claims": [{"id": "adds", "counterfeits": [caught]}]}))
+
+    assert forged(CAUGHT, "--verdicts", "run.json").ret == 0
+    assert json.loads((project.path / "run.json").read_text("utf8"))["claims"][0]["counterfeits"] == [caught]
