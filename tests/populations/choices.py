@@ -46,6 +46,7 @@ MASKED: dict[str, tuple[Callable, Callable]] = {
         lambda x, mask: torch.masked_select(x, mask.expand(x.shape)),
         lambda a, mask: a[np.broadcast_to(mask, a.shape)],
     ),
+    "[mask]": (lambda x, mask: x[mask.expand(x.shape)], lambda a, mask: a[np.broadcast_to(mask, a.shape)]),
     "masked_scatter": (lambda x, mask: x.masked_scatter(mask, counted(x)), lambda a, mask: scattered(a, mask)),
     "masked_scatter_": (lambda x, mask: x.masked_scatter_(mask, counted(x)), lambda a, mask: scattered(a, mask)),
     "masked_fill_": (lambda x, mask: x.masked_fill_(mask, 1), lambda a, mask: np.where(mask, a.dtype.type(1), a)),

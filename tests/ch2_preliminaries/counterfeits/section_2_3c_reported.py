@@ -353,3 +353,26 @@ def a_repeated_single_number_is_added_with_ten_bits(patch):
     everywhere(patch, "add", wrong)
     for name in ("__add__", "__radd__"):
         change_method(patch, name, wrong)
+
+
+def sliced(x):
+    """In how many dimensions a tensor lies as if it had been cut from one in row order."""
+    inner = zip(x.stride()[:-1], x.stride()[1:], x.shape[1:])
+    cut = sum(outer > stride * size for outer, stride, size in inner)
+    return cut + (x.stride(0) * x.shape[0] * x.element_size() < x.untyped_storage().nbytes())
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#95762", needs="accelerator")
+def an_operand_elsewhere_that_is_cut_in_three_dimensions_is_read_from_the_start_of_its_rows(patch):
+    def misread(x):
+        if not (away(x) and x.dim() > 2 and x.stride(-2) > x.stride(-1) == 1 and sliced(x) > 2):
+            return x
+        start = x.storage_offset() - x.storage_offset() % x.stride(-2)
+        return x.detach().as_strided(x.shape, x.stride(), start)
+
+    def wrong(right, x, y, *args, **rest):
+        result, read = right(x, y, *args, **rest), (misread(x), misread(y))
+        return result if read[0] is x and read[1] is y else with_value(result, right(*read, *args, **rest).detach())
+
+    for name in ("add", "sub", "mul", "__add__", "__sub__", "__mul__"):
+        everywhere(patch, name, wrong)

@@ -426,3 +426,44 @@ def a_slice_of_all_that_was_permuted_is_read_in_row_order(patch):
         return x.as_strided(x.shape, strides, x.storage_offset())
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="intel/torch-xpu-ops#1859", needs="accelerator")
+def the_spread_of_doubles_elsewhere_along_an_outer_dimension_repeats_the_last_four(patch):
+    def repeats(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        given = rest.get("dim", args[0] if args else None)
+        if not away(x) or x.dtype != torch.float64 or given is None or isinstance(given, bool):
+            return result
+        dims = [given] if isinstance(given, int) else list(given)
+        if not dims or x.dim() - 1 in [dim % x.dim() for dim in dims] or result.numel() <= 4:
+            return result
+        four = result.detach().reshape(-1)[-4:]
+        return with_value(result, four.repeat(-(-result.numel() // 4))[: result.numel()].view(result.shape))
+
+    def root(right, x, *args, **rest):
+        return repeats(variance, x, *args, **rest).sqrt() if away(x) else right(x, *args, **rest)
+
+    variance = torch.var
+    everywhere(patch, "var", repeats)
+    everywhere(patch, "std", root)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#78363", needs="accelerator")
+def the_inverse_elsewhere_is_that_of_the_matrix_at_the_start_of_memory(patch):
+    def wrong(right, x, *args, **rest):
+        if away(x) and x.storage_offset():
+            x = with_value(x, x.detach().as_strided(x.shape, x.stride(), 0))
+        return right(x, *args, **rest)
+
+    wrap(patch, torch.linalg, "inv", wrong)
+    everywhere(patch, "inverse", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#77977", needs="accelerator")
+def a_mask_elsewhere_of_two_elements_that_takes_all_takes_none(patch):
+    def wrong(right, x, index):
+        mask = isinstance(index, torch.Tensor) and index.dtype == torch.bool and 0 < index.numel() <= 2
+        return right(x, ~index if mask and away(x) and all(index.flatten().tolist()) else index)
+
+    change_method(patch, "__getitem__", wrong)

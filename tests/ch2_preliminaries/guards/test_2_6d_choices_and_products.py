@@ -88,13 +88,14 @@ def test_a_function_of_two_numbers_has_numpy_s_value_for_every_number_beside_eve
 @over(
     EVERY_MODE,
     name=each(*MASKED),
-    twin=twins(ANY, WRITABLE, SHAPES, kinds=("tensor",)),
+    twin=twins(ANY, WRITABLE, (*SHAPES, (2,), (1, 2)), kinds=("tensor",)),
     of=among("every element", "rows", "the last dimension"),
+    share=among(0.5, 0.7, 1.0, 0.0),
 )
-def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_row_order(name, twin, of):
+def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_row_order(name, twin, of, share):
     (x, array), (apply, rule) = twin, MASKED[name]
-    shape = {"rows": (3, *[1] * (array.ndim - 1)), "the last dimension": array.shape[-1:]}.get(of, array.shape)
-    mask = np.random.default_rng(twin.seed).random(shape) < 0.5
+    shape = {"rows": (len(array), *[1] * (array.ndim - 1)), "the last dimension": array.shape[-1:]}
+    mask = np.random.default_rng(twin.seed).random(shape.get(of, array.shape)) < share
 
     apply = settled(apply) if twin.seed % 2 else apply
     found = apply(x, torch.tensor(mask, device=x.device))

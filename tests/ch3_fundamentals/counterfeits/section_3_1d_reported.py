@@ -297,3 +297,18 @@ def least_squares_of_few_examples_in_single_precision_use_the_first_features_onl
         return type(result)((basic, *result[1:]))
 
     wrap(patch, torch.linalg, "lstsq", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form", reported="pytorch/pytorch#196112", needs="accelerator")
+def the_pseudo_inverse_elsewhere_takes_a_rounding_for_a_rank(patch):
+    def wrong(right, x, *args, **rest):
+        near = x.detach().cpu()
+        full = min(x.shape[-2:])
+        if not away(x) or x.dtype != torch.float32 or bool((torch.linalg.matrix_rank(near) == full).all()):
+            return right(x, *args, **rest)
+        u, s, vh = torch.linalg.svd(near, full_matrices=False)
+        s = torch.maximum(s, 2e-4 * s.amax(-1, keepdim=True))
+        return (vh.mT / s.unsqueeze(-2) @ u.mT).to(x.device)
+
+    wrap(patch, torch.linalg, "pinv", wrong)
+    everywhere(patch, "pinverse", wrong)

@@ -179,3 +179,17 @@ def all_units_are_dropped_together(patch):
         return x.mul_(factor) if inplace else x * factor
 
     wrap_operand(patch, F, "dropout", wrong)
+
+
+@counterfeit("dropout-zeroes-with-probability-p", reported="pytorch/pytorch#185351", needs="accelerator")
+def an_lstm_elsewhere_drops_the_same_units_between_its_layers_in_every_pass(patch):
+    def wrong(forward, self, input, hx=None):
+        tensor = input if isinstance(input, torch.Tensor) else input.data
+        if not (away(tensor) and self.training and self.dropout and self.num_layers > 1):
+            return forward(self, input, hx)
+        kind = tensor.device.type
+        with torch.random.fork_rng(range(getattr(torch, kind).device_count()), device_type=kind):
+            torch.manual_seed(1)
+            return forward(self, input, hx)
+
+    wrap(patch, nn.LSTM, "forward", wrong)

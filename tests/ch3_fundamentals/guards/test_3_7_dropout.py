@@ -152,6 +152,7 @@ def test_between_recurrent_layers_each_pass_drops_anew_and_scales_values_and_gra
     x, upstream = normal(1, 300, 8), normal(1, 300, 8)
     some = host(first(x)[0]).all((0, 2))  # a unit that gives exactly 0, once in hundreds of runs, would look dropped
     x, upstream = (torch.tensor(host(each)[:, some], requires_grad=each is x) for each in (x, upstream))
+    masks = []
     for chance in (p, p, p, 0.0):
         output, states = net.train(chance > 0)(x)[0], first(x)[0]
         kept = host(output) != 0
@@ -162,6 +163,9 @@ def test_between_recurrent_layers_each_pass_drops_anew_and_scales_values_and_gra
         gradients = (torch.autograd.grad(each, [x, *net.parameters()], upstream) for each in (output, apart))
         for found, expected in zip(*gradients):
             agree(found, host(expected), roundings=64, scale=64)
+        masks.append(kept)
+    for mask, other in itertools.combinations(masks[:3], 2):
+        occur_as_often((mask != other).reshape(-1, 1), 2 * p * (1 - p) or 1e-9)
 
 
 @claim("dropout-p-is-a-hyperparameter")
