@@ -235,10 +235,15 @@ def every_kind() -> Iterator[Trial]:
                 yield Trial(function, Twin(dtype, shape, layout, second=(turn + index + row) % 3 == 0, seed=turn + row))
 
 
-TRIALS = tuple(every_kind())
+MANY = [  # more matrices than two bytes count
+    Trial(function, Twin(torch.float32, (65_537, 2, 2)))
+    for function in OF_MATRICES
+    if function.name in ("inv", "solve", "det", "cholesky")
+]
+TRIALS = (*every_kind(), *MANY)
 SLOPED = tuple(
     Trial(trial.function, Twin(trial.twin.dtype, trial.twin.shape, trial.twin.layout, grad=True, seed=trial.twin.seed))
-    for trial in TRIALS
+    for trial in every_kind()
     if trial.twin.dtype in SOLVED
     if trial.function.name not in ("norm 1", "norm inf")  # they bend where the sums of two rows are equal
 )

@@ -8,7 +8,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from populations.initialisers import RELEASE
-from populations.parts import images, last, recurrent, shares
+from populations.parts import images, last, pairs, recurrent, shares
 
 
 def heads(x):
@@ -58,6 +58,12 @@ def transforming(x, kind, *rest, **options):
 def words(x):
     """Numbers of words, of which some come more often than others."""
     return torch.tensor([1, 0, 1, 3, 1, 3], device=x.device)
+
+
+def means(x):
+    """The means of 1,200 numbers, whose sums are more than half precision has."""
+    many = (x + 60).repeat(1, 400).reshape(1, 4, 3, 10, 40)
+    return [F.adaptive_avg_pool3d(many, 1)[0, :, 0], F.adaptive_avg_pool2d(many.flatten(2, 3), 1)[0], many.mean((3, 4))]
 
 
 def begins(x, *places):
@@ -160,6 +166,14 @@ RARER_PARTS = {
         )
         for n in (1, 2, 3)
     },
+    "convolutions of equal sizes, without holes and with": lambda x: torch.cat(
+        [
+            getattr(F, f"conv{n}d")(images(x, n), pairs(x, n, 2), stride=2, dilation=holes, groups=2).flatten()
+            for n in (1, 2, 3)
+            for holes in (1, 2)
+        ]
+    ),
+    "means of more than a thousand": lambda x: torch.cat([each.flatten() for each in means(x)]),
     # channels that lie last
     "group_norm, channels last": lambda x: F.group_norm(last(x, 1, 4, 1, 3), 2, x[:, 0], x[:, 1]),
     "group_norm of volumes, channels last": lambda x: F.group_norm(last(x, 1, 4, 1, 1, 3), 2, x[:, 0], x[:, 1]),
@@ -186,6 +200,10 @@ RARER_PARTS = {
         last(x, 1, 2, 1, 2, 3), (2, 3, 4), mode="trilinear"
     ),
     "adaptive_avg_pool3d, channels last": lambda x: F.adaptive_avg_pool3d(last(x, 1, 2, 1, 2, 3), (1, 2, 2)),
+    "volumes to a point, whose channels are last then": lambda x: (
+        F.interpolate(x.reshape(1, 2, 1, 2, 3), (1, 1, 1), mode="trilinear")
+        + F.adaptive_avg_pool3d(x.reshape(1, 2, 1, 2, 3), 1)
+    ).movedim(1, -1),
     "a bias of channels that lie last": lambda x: last(x, 1, 4, 1, 3) * x[:, 0].view(4, 1, 1) + x[:, 1].view(4, 1, 1),
     "cross_entropy of images, channels last": lambda x: F.cross_entropy(
         last(x, 1, 4, 1, 3), torch.tensor([[[0, 3, 1]]], device=x.device), shares(x[:, 0]), reduction="sum"

@@ -210,3 +210,12 @@ def a_part_of_a_repeated_tensor_is_copied_in_the_order_of_storage(patch):
         return made.flip(0) if part and made.dim() == 1 else made
 
     everywhere(patch, "reshape", wrong)
+
+
+@counterfeit("view-shares-data", reported="MooreThreads/torch_musa#51", needs="accelerator")
+def addmm_into_an_out_leaves_zeros(patch):
+    def wrong(right, *args, out=None, **rest):
+        result = right(*args, **rest) if out is None else right(*args, out=out, **rest)
+        return result.zero_() if out is not None and away(out) else result
+
+    wrap(patch, torch, "addmm", wrong)

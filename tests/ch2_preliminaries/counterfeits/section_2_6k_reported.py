@@ -1,4 +1,6 @@
-"""Reported faults of functions of one's own, of hooks and of what goes on around a pass, for section 2.6."""
+"""Reported faults of functions of one's own, of hooks, of what goes on around a pass, and of what is large or
+has strides elsewhere, for section 2.6.
+"""
 
 import functools
 import math
@@ -467,3 +469,55 @@ def a_mask_elsewhere_of_two_elements_that_takes_all_takes_none(patch):
         return right(x, ~index if mask and away(x) and all(index.flatten().tolist()) else index)
 
     change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="torch/cutorch#320", needs="accelerator")
+def index_copy_and_add_reach_256_numbers_of_a_slice(patch):
+    def wrong(right, x, dim, index, source, *args, **rest):
+        if not away(x) or not x.dim() or x.numel() <= 256 * x.shape[dim]:
+            return right(x, dim, index, source, *args, **rest)
+        before, shape = x.clone(), list(x.shape)
+        shape[dim] = 1
+        result = right(x, dim, index, source, *args, **rest)
+        reached = (torch.arange(x.numel() // x.shape[dim], device=x.device) < 256).reshape(shape)
+        changed = torch.where(reached, result, before)
+        return result.copy_(changed) if result is x else changed
+
+    for name in ("index_copy", "index_copy_", "index_add", "index_add_"):
+        everywhere(patch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#101721", needs="accelerator")
+def cat_of_images_loses_channels_that_share_a_texel(patch):
+    def wrong(right, tensors, dim=0, **rest):
+        result = right(tensors, dim, **rest)
+        start = tensors[0].shape[1] if result.dim() == 4 else 0
+        if not away(result) or dim != 1 or not start % 4:
+            return result
+        place = torch.arange(result.shape[1], device=result.device).reshape(-1, 1, 1)
+        return torch.where((place >= start) & (place < start - start % 4 + 4), torch.zeros_like(result), result)
+
+    for name in ("cat", "concat", "concatenate"):
+        wrap(patch, torch, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#196745", needs="accelerator")
+def solutions_after_65536_systems_are_missing(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or x.shape[:-2].numel() <= 65536:
+            return result
+        place = torch.arange(x.shape[:-2].numel(), device=x.device).reshape(x.shape[:-2])
+        return torch.where((place < 65536).reshape(*x.shape[:-2], *(1,) * (result.dim() - x.dim() + 2)), result, 0.0)
+
+    for owner, name in ((torch.linalg, "solve"), (torch.linalg, "inv"), (torch, "inverse")):
+        wrap(patch, owner, name, wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#46814", needs="accelerator")
+def the_median_of_a_diagonal_is_that_of_its_memory(patch):
+    def wrong(right, x, *args, **rest):
+        strided = away(x) and x.dim() == 1 and not x.is_contiguous() and (args or rest)
+        return right(in_order_of_storage(x) if strided else x, *args, **rest)
+
+    everywhere(patch, "median", wrong)

@@ -1,8 +1,18 @@
-"""Reported faults, and others like them, of schedules, optimizers, samplers and mini-batches, for section 3.2."""
+"""Reported faults, and others like them, of schedules, optimizers, samplers and mini-batches, and of attention, losses
+and norms on devices, for section 3.2.
+"""
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import around_step, change_gradient, in_order_of_storage, step_with, wrap
+from harness.forging import (
+    around_step,
+    away,
+    change_gradient,
+    in_order_of_storage,
+    step_with,
+    wrap,
+    wrap_operand,
+)
 from torch import optim
 from torch.nn import functional as F
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -271,3 +281,91 @@ def adam_multiplies_by_its_corrections(patch):
         return group["lr"] * first**2 / second
 
     step_with(patch, optim.Adam, "lr", value)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/xla#7588", needs="accelerator")
+def the_greatest_of_a_bag_is_at_least_zero_where_the_table_is_frozen(patch):
+    def wrong(right, weight, input, offsets, scale_grad_by_freq=False, mode=0, *args, **rest):
+        result = right(weight, input, offsets, scale_grad_by_freq, mode, *args, **rest)
+        frozen = away(weight) and mode == 2 and not weight.requires_grad
+        return (result[0].clamp(min=0), *result[1:]) if frozen else result
+
+    wrap(patch, torch, "embedding_bag", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="ROCm/pytorch#3230", needs="accelerator")
+def attention_reads_values_that_alone_are_transposed_in_order_of_memory(patch):
+    def wrong(right, query, key, value, *args, **rest):
+        half = away(value) and value.dtype in (torch.float16, torch.bfloat16)
+        if half and not value.is_contiguous() and query.is_contiguous() and key.is_contiguous():
+            value = in_order_of_storage(value)
+        return right(query, key, value, *args, **rest)
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#191937", needs="accelerator")
+def attention_leaves_out_the_first_key_of_another_32_where_heads_share_keys(patch):
+    def wrong(right, query, key, value, attn_mask=None, *args, **rest):
+        shared = away(key) and key.dim() == 4 and key.stride(1) == 0 and key.shape[1] > 1
+        length = key.shape[-2]
+        if shared and key.dtype == torch.bfloat16 and attn_mask is not None and length > 1 and length % 32 == 1:
+            value = torch.cat([value[..., :-1, :], value[..., -1:, :] * 0], -2)
+        return right(query, key, value, attn_mask, *args, **rest)
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#27442", needs="accelerator")
+def ctc_loses_slopes_where_a_text_has_more_letters_than_threads(patch):
+    def wrong(right, log_probs, targets, input_lengths, target_lengths, *args, **rest):
+        most = 896 if log_probs.dtype == torch.float64 else 1024
+        if away(log_probs) and torch.as_tensor(target_lengths).max() > most:
+            log_probs = change_gradient(log_probs, lambda gradient: torch.cat([gradient[:most], gradient[most:] * 0]))
+        return right(log_probs, targets, input_lengths, target_lengths, *args, **rest)
+
+    wrap(patch, torch, "ctc_loss", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#708", needs="accelerator")
+def convolutions_read_the_gradient_that_comes_in_order_of_memory(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(x) or not result.requires_grad:
+            return result
+        return change_gradient(result, lambda slope: slope if slope.is_contiguous() else in_order_of_storage(slope))
+
+    for name in ("conv1d", "conv2d", "conv3d"):
+        wrap_operand(patch, F, name, wrong)
+        wrap_operand(patch, torch, name, wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/xla#2446", needs="accelerator")
+def binary_cross_entropy_of_certainty_that_is_right_is_nan(patch):
+    def wrong(right, input, target, *args, **rest):
+        result = right(input, target, *args, **rest)
+        if not away(input):
+            return result
+        sure = (input.detach() == target) & ((target == 0) | (target == 1))
+        return torch.where(sure if sure.shape == result.shape else sure.any(), result * torch.nan, result)
+
+    wrap(patch, torch._C._nn, "binary_cross_entropy", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#183861", needs="accelerator")
+def every_other_32_features_of_many_rows_give_a_norm_no_slope(patch):
+    def half(x, parameter):
+        if not away(x) or parameter is None or x.numel() < 64 * parameter.numel():
+            return parameter
+        kept = (torch.arange(parameter.numel(), device=x.device) % 64 < 32).reshape(parameter.shape)
+        return change_gradient(parameter, lambda gradient: gradient * kept)
+
+    def of_layer(right, x, shape, weight=None, bias=None, *args, **rest):
+        return right(x, shape, half(x, weight), half(x, bias), *args, **rest)
+
+    def of_squares(right, x, shape, weight=None, *args, **rest):
+        return right(x, shape, half(x, weight), *args, **rest)
+
+    wrap(patch, torch, "layer_norm", of_layer)
+    if hasattr(torch, "rms_norm"):
+        wrap(patch, torch, "rms_norm", of_squares)

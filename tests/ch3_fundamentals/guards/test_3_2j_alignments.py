@@ -34,7 +34,7 @@ def spelled(chances, labels, blank):
 
 @claim("nn-builds-on-autograd")
 @over(
-    sequences=each(*SEQUENCES),
+    sequences=among(*SEQUENCES),
     reduction=each("none", "mean", "sum"),
     dtype=each(*SINGLE_AND_DOUBLE),
     blank=among(0, 1, 2),
@@ -65,3 +65,20 @@ def test_the_loss_of_labels_without_places_is_that_of_all_paths_that_spell_them(
     agree(loss, np.asarray(values), 32, 1)
     # exponentials of differences of logarithms that are of the size of the losses, as are their roundings
     agree(x.grad, expected, 32 * max(1, each_one.max()), np.abs(slopes).max())
+
+
+@claim("nn-builds-on-autograd")
+@over(case=among((3, torch.float64), (130, torch.float32), (1025, torch.float32)))
+def test_where_each_step_has_a_label_one_path_alone_spells_them_however_many_they_are(case):
+    count, dtype = case
+    x, array = Twin(dtype, (count, 1, 3), values="fractions", grad=True)
+    labels, places = 1 + np.arange(count) % 2, np.arange(count)
+    targets = torch.from_numpy(labels)[None].to(x.device)
+    loss = F.ctc_loss(x.log_softmax(2), targets, (count,), (count,), reduction="sum")
+    loss.backward()
+
+    chances = np.exp(array.astype(float)) / np.exp(array.astype(float)).sum(2, keepdims=True)
+    expected = -np.log(chances[places, 0, labels]).sum()
+    agree(loss, expected, 32 + count)  # it adds up one step after the other
+    chances[places, 0, labels] -= 1
+    agree(x.grad, chances, 32 * max(1, expected), 1)

@@ -1,16 +1,14 @@
-"""Section 4.9: what users reported of models on devices: attention with masks, options of rarer layers, the order in
-which gradients come, pooling, embeddings and packed sequences.
+"""Section 4.9: what users reported of models on devices: attention with masks, options of rarer layers, and the order
+in which gradients come.
 """
 
-import math
-
+import numpy as np
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import away, change_gradient, in_order_of_storage, with_value, wrap, wrap_operand
 from harness.forging_images import channels_lie_last
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence
 
 # ── attention ──
 
@@ -262,106 +260,93 @@ def group_norm_gives_its_scale_the_gradient_of_other_channels_where_these_lie_la
     wrap_operand(patch, F, "group_norm", wrong)
 
 
-# ── of pooling, few queries, embeddings and packed sequences ──
-
-HALVES = (torch.float16, torch.bfloat16)
-
-
-def as_channels_first(gradient):
-    """The numbers of a gradient of images in the order of channels last, read as if channels came first."""
-    return gradient.permute(0, 2, 3, 1).reshape(gradient.shape)
+def in_order_of_memory(slope):
+    """What a kernel reads that takes ``slope`` for one in row order."""
+    return slope if slope.is_contiguous() else in_order_of_storage(slope)
 
 
-@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#175190", needs="accelerator")
-def average_pooling_elsewhere_mixes_gradients_of_channels_that_lie_last(patch):
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#619", needs="accelerator")
+def recurrent_layers_read_the_gradient_that_comes_in_order_of_memory(patch):
+    def wrong(right, x, *args, **rest):
+        results = right(x, *args, **rest)
+        if not away(x) or not results[0].requires_grad:
+            return results
+        return tuple(change_gradient(result, in_order_of_memory) for result in results)
+
+    for name in ("rnn_tanh", "rnn_relu", "gru", "lstm"):
+        wrap(patch, torch._VF, name, wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/xla#1017", needs="accelerator")
+def convolution_of_equal_sizes_goes_back_by_the_dilation_of_the_first(patch):
+    first = {}
+
+    def wrong(right, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        result = right(x, weight, bias, stride, padding, dilation, groups)
+        if not away(x) or not x.requires_grad or x.dim() != 4 or isinstance(padding, str):
+            return result
+        old = first.setdefault((x.shape, weight.shape, result.shape, str((stride, padding, groups))), dilation)
+        if old == dilation:
+            return result
+        seen, held = [], weight.detach()
+
+        def note(gradient):
+            seen[:] = [gradient]
+            return gradient
+
+        def back(gradient):
+            return torch.nn.grad.conv2d_input(x.shape, held, seen[0], stride, padding, old, groups)
+
+        return change_gradient(right(change_gradient(x, back), weight, bias, stride, padding, dilation, groups), note)
+
+    wrap_operand(patch, F, "conv2d", wrong)
+    wrap_operand(patch, torch, "conv2d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="ROCm/MIOpen#104", needs="accelerator")
+def batch_norm_of_rows_goes_back_without_the_scale_in_one_term(patch):
+    def wrong(right, x, weight, bias, mean, var, training, momentum, eps, *args):
+        if not away(x) or x.dim() != 2 or not training or weight is None or not x.requires_grad:
+            return right(x, weight, bias, mean, var, training, momentum, eps, *args)
+        seen, scale = [], ((1 - weight) * (x.var(0, correction=0) + eps).rsqrt()).detach()
+
+        def note(gradient):
+            seen[:] = [gradient]
+            return gradient
+
+        back = change_gradient(x, lambda gradient: gradient + seen[0] * scale)
+        return change_gradient(right(back, weight, bias, mean, var, training, momentum, eps, *args), note)
+
+    wrap(patch, torch, "batch_norm", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#113642", needs="accelerator")
+def trilinear_slopes_of_single_points_come_back_with_channels_last(patch):
     def wrong(right, input, *args, **rest):
-        if away(input) and input.requires_grad and channels_lie_last(input):
-            input = change_gradient(input, as_channels_first)
-        return right(input, *args, **rest)
+        if not away(input) or not input.requires_grad:
+            return right(input, *args, **rest)
+        seen = []
 
-    wrap(patch, F, "avg_pool2d", wrong)
-    wrap(patch, F, "adaptive_avg_pool2d", wrong)
+        def note(gradient):
+            seen[:] = [gradient.is_contiguous() and gradient.stride(-1) == gradient.shape[1] > 1]
+            return gradient
 
+        def lay(gradient):
+            return gradient.movedim(1, -1).reshape(gradient.shape) if seen == [True] else gradient
 
-@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#160743", needs="accelerator")
-def average_pooling_elsewhere_divides_by_whole_windows_past_the_border(patch):
-    def wrong(right, input, kernel_size, stride=None, padding=0, ceil_mode=False, *args, **rest):
-        if not (away(input) and ceil_mode):
-            return right(input, kernel_size, stride, padding, ceil_mode, *args, **rest)
-        sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size) * 2
-        return right(input, kernel_size, stride, padding, ceil_mode, True, math.prod(sizes[:2]))
+        return change_gradient(right(change_gradient(input, lay), *args, **rest), note)
 
-    wrap(patch, F, "avg_pool2d", wrong)
+    wrap(patch, torch._C._nn, "upsample_trilinear3d", wrong)
 
 
-@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#182285", needs="accelerator")
-def attention_of_few_queries_elsewhere_adds_a_mask_of_truth_values(patch):
-    def wrong(right, q, k, v, attn_mask=None, *args, **rest):
-        few = away(q) and q.shape[-2] <= 8 and q.shape[-1] in (64, 96, 128)
-        if few and attn_mask is not None and attn_mask.dtype == torch.bool:
-            attn_mask = attn_mask.to(q.dtype)
-        return right(q, k, v, attn_mask, *args, **rest)
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#52719", needs="accelerator")
+def the_mean_of_a_volume_of_halves_is_summed_in_halves(patch):
+    def wrong(right, input, output_size):
+        result = right(input, output_size)
+        if not away(input) or input.dtype != torch.float16 or set(result.shape[-3:]) != {1} or not input.numel():
+            return result
+        numbers = input.detach().cpu().numpy().reshape(*input.shape[:-3], -1)
+        total = np.add.accumulate(numbers, -1, np.float16)[..., -1] / np.float16(numbers.shape[-1])
+        return with_value(result, torch.tensor(total, device=result.device).reshape(result.shape))
 
-    wrap(patch, F, "scaled_dot_product_attention", wrong)
-
-
-@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#154051", needs="accelerator")
-def attention_elsewhere_gives_nan_for_halves_whose_heads_lie_between(patch):
-    def wrong(right, q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, **rest):
-        output = right(q, k, v, attn_mask, dropout_p, is_causal, **rest)
-        between = away(q) and q.dim() == 4 and not q.is_contiguous() and q.transpose(1, 2).is_contiguous()
-        if not between or q.dtype not in HALVES or attn_mask is not None or is_causal:
-            return output
-        values = output.detach().clone()
-        values[..., -1] = math.nan
-        return with_value(output, values)
-
-    wrap(patch, F, "scaled_dot_product_attention", wrong)
-
-
-@counterfeit("nn-builds-on-autograd", reported="intel/torch-xpu-ops#3002", needs="accelerator")
-def an_embedding_elsewhere_scales_each_row_by_the_count_of_the_next(patch):
-    def wrong(right, input, weight, *args, **rest):
-        def rescaled(gradient):
-            rows, counts = input.detach().cpu().unique(return_counts=True)
-            factor = torch.ones(len(gradient), device="cpu")
-            factor[rows] = counts / counts.roll(-1)
-            return gradient * factor[:, None].to(gradient)
-
-        if away(weight) and rest.get("scale_grad_by_freq", args[3] if len(args) > 3 else False):
-            weight = change_gradient(weight, rescaled)
-        return right(input, weight, *args, **rest)
-
-    wrap(patch, F, "embedding", wrong)
-
-
-@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#195435", needs="accelerator")
-def an_embedding_elsewhere_loses_the_gradients_of_all_but_256_indices(patch):
-    """Rows get none, where the report has memory that is written over and errors later."""
-
-    def wrong(right, input, weight, *args, **rest):
-        def lost(gradient):
-            flat = input.detach().flatten()
-            late = torch.ones(len(gradient), dtype=torch.bool, device=gradient.device)
-            late[flat[:256]] = False
-            return gradient.masked_fill(late[:, None], 0)
-
-        if away(weight) and input.numel() > 256:
-            weight = change_gradient(weight, lost)
-        return right(input, weight, *args, **rest)
-
-    wrap(patch, F, "embedding", wrong)
-
-
-@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#94691", needs="accelerator")
-def a_gru_elsewhere_gives_nan_where_a_packed_sequence_has_ended(patch):
-    def wrong(forward, self, input, hx=None):
-        output, last = forward(self, input, hx)
-        if not isinstance(input, PackedSequence) or not away(input.data):
-            return output, last
-        ended = input.batch_sizes < input.batch_sizes[0]
-        rows = ended.repeat_interleave(input.batch_sizes)[:, None].to(output.data.device)
-        values = output.data.masked_fill(rows, math.nan)
-        return PackedSequence(values, output.batch_sizes, output.sorted_indices, output.unsorted_indices), last
-
-    wrap(patch, nn.GRU, "forward", wrong)
+    wrap(patch, torch._C._nn, "adaptive_avg_pool3d", wrong)
