@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten
 
 from populations.layouts import FOREIGN, laid
 
 
-def memory(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+def memories(given) -> set[int]:
+    """Where the tensors among ``given`` lie, of lists and tuples those within."""
+    if isinstance(given, torch.Tensor):
+        return {given.untyped_storage().data_ptr()}
+    return set().union(*map(memories, given)) if isinstance(given, (tuple, list)) else set()
 
 
 def part(like: torch.Tensor, layout: str) -> torch.Tensor:
@@ -31,15 +33,15 @@ class Relaid(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        given = {memory(each) for each in tree_flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)}
         if isinstance(result, (tuple, list)):
-            return type(result)([self.anew(each, given) for each in result])
-        return self.anew(result, given)
+            return type(result)([self.anew(each, args, kwargs) for each in result])
+        return self.anew(result, args, kwargs)
 
-    def anew(self, result, given: set[int]):
-        """A tensor that has none of the ``given`` memories, laid anew; whatever else it is, as it is."""
-        owns = type(result) is torch.Tensor and memory(result) not in given
-        return part(result, self.layout).copy_(result) if owns else result
+    def anew(self, result, args, kwargs):
+        """A tensor in no memory of what was given, laid anew; whatever else it is, as it is."""
+        if type(result) is not torch.Tensor or memories(result) <= memories([*args, *(kwargs or {}).values()]):
+            return result
+        return part(result, self.layout).copy_(result)
 
 
 def relaid(function: Callable, layout: str) -> Callable:

@@ -1,7 +1,7 @@
 """Trials of the functions of ``smooth``: in which dtype, layout and number each is differentiated."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from populations import keywords, places, remaining
 from populations.comparing import host
+from populations.core import EVERY_MODE
 from populations.further import FURTHER, IN_FULL
 from populations.initialisers import RELEASE
 from populations.layouts import arranged
@@ -47,6 +48,7 @@ AS_IT_LIES = (
 )
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
 LONG = 7284  # copies: 65,556 elements, more than 16 bits count
+OF_TORCH = [name for name in EACH if "torch" in name]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Slope:
     def settled(self) -> bool:
         """Whether torch is asked for deterministic algorithms: once for each function."""
         return self.layout == ("gappy" if self.name in OPERANDS else "transposed")
+
+    @property
+    def mode(self) -> Callable:
+        """A mode without a record: each function and each dtype meets either."""
+        return EVERY_MODE[1 + ((self.dtype == torch.bfloat16) != (self.layout in ("gappy", "offset")))]
 
     @property
     def alike(self) -> tuple[float, ...]:
@@ -131,12 +138,12 @@ SLOPES = (
     ),
     *(
         Slope(name, dtype, layout, copies)
-        for dtype, layout, copies in (
-            *((torch.float32, "contiguous", 0), (torch.float32, "contiguous", LONG)),
-            *((torch.float64, "gappy", LONG), (torch.bfloat16, "transposed", LONG)),
+        for dtype, layout, copies, names in (
+            *((torch.float32, "contiguous", 0, OF_TORCH), (torch.float32, "contiguous", LONG, OF_TORCH)),
+            *((torch.float64, "gappy", LONG, OF_TORCH[::2]), (torch.bfloat16, "transposed", LONG, OF_TORCH[1::2])),
         )
-        for name in EACH
-        if "torch" in name and (dtype != torch.bfloat16 or RELEASE >= (2, 7))
+        for name in names
+        if dtype != torch.bfloat16 or RELEASE >= (2, 7)
     ),
     *(
         Slope(name, dtype, layout, 1, second)
