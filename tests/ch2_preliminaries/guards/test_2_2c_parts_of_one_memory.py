@@ -18,6 +18,7 @@ from populations.smooth import POINT
 
 claim = pytest.mark.claim
 MODES = (*EVERY_MODE, lambda: settled)
+KINDS = [(dtype, turn % 2 == 1) for turn, dtype in enumerate(ANY)]  # and whether on the second device
 
 
 def overlapping(row, step: int):
@@ -179,9 +180,9 @@ def test_whatever_reads_a_tensor_sees_what_was_written_last_by_whichever_way(rea
 
 
 @claim("view-shares-data", "clone-then-view-is-independent", "reshape-does-not-guarantee-a-copy")
-@over(MODES, dtype=among(*ANY), second=among(False, True), cut=each(*ALL_CUTS), made=each(*MADE))
-def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_that_part(dtype, second, cut, made):
-    x, array = Twin(dtype, (13, 71), "offset", second=second)
+@over(MODES, of=among(*KINDS), cut=each(*ALL_CUTS), made=each(*MADE))
+def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_that_part(of, cut, made):
+    x, array = Twin(of[0], (13, 71), "offset", second=of[1])
     for part, expected in zip(ALL_CUTS[cut](x), ALL_CUTS[cut](array)):
         agree(MADE[made](part), expected)
     untouched(x)
@@ -220,15 +221,9 @@ PUT = {  # ways to write one number into the whole of a part
 
 
 @claim("view-shares-data", "augmented-assignment-writes-through")
-@over(
-    MODES,
-    dtype=among(*(dtype for dtype in ANY if dtype != torch.bool)),
-    second=among(False, True),
-    cut=each(*CUTS),
-    put=each(*PUT),
-)
-def test_what_is_written_into_each_of_several_parts_of_one_memory_lies_there_and_nowhere_else(dtype, second, cut, put):
-    x, array = Twin(dtype, (13, 71), "offset", second=second, kind="view")
+@over(MODES, of=among(*(kind for kind in KINDS if kind[0] != torch.bool)), cut=each(*CUTS), put=each(*PUT))
+def test_what_is_written_into_each_of_several_parts_of_one_memory_lies_there_and_nowhere_else(of, cut, put):
+    x, array = Twin(of[0], (13, 71), "offset", second=of[1], kind="view")
     for number, (part, place) in enumerate(zip(CUTS[cut](x), CUTS[cut](array)), 1):
         PUT[put](part, number)
         place[...] = number

@@ -172,10 +172,10 @@ def test_factors_that_are_conjugated_or_negated_when_they_are_read_are_multiplie
     sizes=among((16, 32_767, 16), (17, 4_099, 65)),
     how=among("bmm", "matmul"),
     dtype=each(*SINGLE_AND_DOUBLE),
-    second=each(False, True),
 )
-def test_a_long_sum_of_products_in_each_of_a_batch_ends_where_it_does(sizes, how, dtype, second):
+def test_a_long_sum_of_products_in_each_of_a_batch_ends_where_it_does(sizes, how, dtype):
     n, k, m = sizes
+    second = (n == 16) == (how == "bmm")
     (a, one), (b, two) = (Twin(dtype, shape, second=second, seed=k % 3) for shape in ((2, n, k), (2, k, m)))
     agree(getattr(torch, how)(a, b), np.matmul(one, two), 1)  # all sums are below 2 ** 24
 
@@ -198,7 +198,7 @@ def test_products_of_whole_numbers_stay_in_their_dtype_and_count_on_from_its_oth
     form=each(*(form for form in PRODUCTS if "add" not in form)),
     sizes=among(*SIZES),
     layout=among(*LAYOUTS),
-    dtype=each(*SINGLE_AND_DOUBLE),
+    dtype=among(*SINGLE_AND_DOUBLE),
 )
 def test_each_factor_of_a_product_of_any_form_has_what_the_other_multiplies_for_its_slope(form, sizes, layout, dtype):
     shapes, compute, expect = PRODUCTS[form]
