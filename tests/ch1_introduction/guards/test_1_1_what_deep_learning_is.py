@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, agree, among, each, normal, over, twins, whole
+from populations import EVERY_MODE, SINGLE_AND_DOUBLE, agree, among, each, normal, over, whole
 from populations.again import WAYS, Way
 from populations.comparing import host
 from populations.gradients import grad_of
@@ -221,29 +221,6 @@ def test_below_a_detached_representation_nothing_learns_and_above_it_all(at, det
     model[at:](cut() if callable(cut) else cut).sum().backward()
 
     assert [p.grad is None for p in model.parameters()] == [True] * 2 * at + [False] * 2 * (3 - at)
-
-
-@claim("learned-filters-beat-hand-made-features")
-@over(
-    images=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 1, 5, 6), (1, 3, 4, 4), (3, 2, 3, 7)), values="small"),
-    how=among((1, 0), (1, 1), (1, "same"), (2, 1), (2, 0)),
-    alone=among(False, True),
-)
-def test_a_filter_and_its_bias_learn_from_every_window_that_they_see(images, how, alone):
-    """Small whole numbers, so that every sum is exact."""
-    filters, (stride, padding) = 1 + images.seed % 2, how
-    (x, a), (weight, w) = images, images.but(shape=(filters, images.shape[1], 3, 3), seed=images.seed + 1, grad=True)
-    bias, b = images.but(shape=(filters,), seed=images.seed + 3, grad=True)
-    padded = np.pad(a, [(0, 0), (0, 0), *[(int(padding != 0),) * 2] * 2])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))  # (sample, channel, place, within)
-    windows = windows[:, :, ::stride, ::stride]
-    seen = torch.stack([F.conv2d(each, weight, bias, stride, padding) for each in (x if alone else [x])]).flatten(0, -4)
-    agree(seen, np.einsum("nchwij,ocij->nohw", windows, w) + b[:, None, None])
-
-    upstream, out = images.but(shape=tuple(seen.shape), seed=images.seed + 2)
-    seen.backward(upstream)
-    agree(grad_of(weight), np.einsum("nchwij,nohw->ocij", windows, out))
-    agree(grad_of(bias), out.sum((0, 2, 3)))
 
 
 @claim("learned-filters-beat-hand-made-features", truth=True)

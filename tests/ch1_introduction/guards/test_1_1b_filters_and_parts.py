@@ -25,6 +25,7 @@ FILTERS = (
     ((2, 4, 1), (4, 1, 2), (1, 1, 1, 4)),  # of a single step
     ((1, 1, 16), (2, 1, 5), (2, 2, 2, 1)),
     ((2, 6, 5, 6), (3, 6, 3, 3), (1, 1, 1, 1)),
+    ((2, 1, 5, 6), (1, 1, 3, 3), (2, 1, 1, 1)),  # of a single channel
     ((1, 9, 8, 7), (3, 9, 3, 3), (3, 1, 1, 1)),
     ((2, 4, 6, 6), (4, 1, 3, 3), (2, 1, 1, 4)),
     ((1, 24, 6, 6), (24, 1, 3, 3), (2, 1, 1, 24)),
@@ -50,9 +51,15 @@ def along(gradient, direction):
 
 
 @claim("learned-filters-beat-hand-made-features")
-@over(form=among(*FILTERS), layout=each(*WRITABLE), dtype=among(*SINGLE_AND_DOUBLE), second=among(False, True))
+@over(
+    form=among(*FILTERS),
+    layout=each(*WRITABLE),
+    dtype=among(*SINGLE_AND_DOUBLE),
+    second=among(False, True),
+    alone=among(False, True),  # each sample without a batch
+)
 def test_filters_of_any_form_give_the_slope_of_their_numbers_and_of_what_they_see_in_any_layout(
-    form, layout, dtype, second
+    form, layout, dtype, second, alone
 ):
     """Small whole numbers, of which every sum is exact, except where a device computes small filters in single
     precision by way of fractions. What a filter gives is linear in either of both.
@@ -62,7 +69,8 @@ def test_filters_of_any_form_give_the_slope_of_their_numbers_and_of_what_they_se
     weight, w = Twin(dtype, filters, layout, grad=True, second=second, seed=2)
     bias, b = Twin(dtype, filters[:1], grad=True, second=second, seed=3)
     options = (stride, padding, dilation, groups)
-    seen = getattr(F, f"conv{rank}d")(x, weight, bias, *options)
+    seen = [getattr(F, f"conv{rank}d")(each, weight, bias, *options) for each in (x if alone else [x])]
+    seen = torch.stack(seen).flatten(0, -2 - rank)
     roundings = 0 if dtype == torch.float64 else 64
     summed = correlated(np.abs(a), np.abs(w), *options).max() + 8
     agree(seen, correlated(a, w, *options) + b.reshape(-1, *[1] * rank), roundings, summed)

@@ -248,14 +248,23 @@ def test_a_tensor_that_requires_grad_is_detached_first_or_read_under_no_grad(twi
         assert not values.size or array.ctypes.data == tensor.data_ptr()
 
 
+TO_NUMPY = {
+    "numpy()": lambda x: x.numpy(),
+    "np.array": lambda x: np.array(x),
+    "np.array of a dtype": lambda x: np.array(x, dtype=np.float32),
+    "np.asarray": lambda x: np.asarray(x),
+    "np.asarray of a dtype": lambda x: np.asarray(x, np.float64),
+}
+
+
 @claim("gpu-tensor-has-no-numpy")
-@over(EVERY_MODE, twin=twins(REAL, LAYOUTS, ((), (0,), (2, 3), (2, 1025)), grad=(False, True)))
-def test_numpy_refuses_what_is_not_in_main_memory_and_gets_a_copy_that_is(accelerator, twin):
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+@over(EVERY_MODE, twin=twins(REAL, LAYOUTS, ((), (0,), (2, 3), (2, 1025)), grad=(False, True)), way=each(*TO_NUMPY))
+def test_numpy_refuses_what_is_not_in_main_memory_and_gets_a_copy_that_is(accelerator, twin, way):
     tensor, values = twin
-    for convert in (lambda: tensor.numpy(), lambda: np.asarray(tensor)):
-        with pytest.raises(TypeError):
-            convert()
-    for array in (tensor.detach().cpu().numpy(), tensor.numpy(force=True)):
+    with pytest.raises(TypeError):
+        TO_NUMPY[way](tensor)
+    for array in (TO_NUMPY[way](tensor.detach().cpu()), tensor.numpy(force=True)):
         assert np.array_equal(array, values)
         array[...] = 1
         agree(tensor, values)

@@ -151,23 +151,3 @@ def test_a_moved_copy_of_a_leaf_has_a_creator_and_gets_no_gradient(accelerator, 
     agree(x.grad, np.full_like(array, 7))
     with torch.no_grad():
         assert (copied(x).is_leaf, copied(x).requires_grad) == (True, False)
-
-
-TO_NUMPY = {
-    "numpy()": lambda x: x.numpy(),
-    "np.array": lambda x: np.array(x),
-    "np.array of a dtype": lambda x: np.array(x, dtype=np.float32),
-    "np.asarray": lambda x: np.asarray(x),
-    "np.asarray of a dtype": lambda x: np.asarray(x, np.float64),
-}
-
-
-@claim("gpu-tensor-has-no-numpy")
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
-@over(twin=twins((torch.float32, torch.int64), shapes=((), (3,), (2, 3))), way=each(*TO_NUMPY))
-def test_without_force_no_conversion_to_numpy_takes_a_tensor_that_is_on_the_device(accelerator, twin, way):
-    x, array = twin
-    with pytest.raises(TypeError):
-        TO_NUMPY[way](x)
-    for numbers in (TO_NUMPY[way](x.cpu()), x.numpy(force=True)):
-        agree(torch.as_tensor(numbers), array)
