@@ -81,10 +81,6 @@ CHOSEN = {  # places and masks that say where the numbers go
         for own in (True, False)
     },
     **{
-        f"index_reduce, {kind}": lambda x, kind=kind: x.index_reduce(0, spots(x)[0], x.flip(1) * 1.13, kind)
-        for kind in ("prod", "mean", "amax", "amin")
-    },
-    **{
         f"{name} into {where}": lambda x, make=make, write=write: write(make(x), x)
         for where, make in INTO.items()
         for name, write in PUT.items()
@@ -167,8 +163,6 @@ PUT_TOGETHER = {  # of parts, and taken apart
 ALL_TOGETHER = {  # reductions, running ones, statistics
     "nanmean": lambda x: x.nanmean(0),
     "cov": lambda x: x.cov(),
-    "trapezoid": lambda x: torch.trapezoid(x, dx=0.5, dim=0),
-    "cumulative_trapezoid": lambda x: torch.cumulative_trapezoid(x * x, x.cumsum(1), dim=1),
     "gradient": lambda x: weighed(*torch.gradient(x * x)),
     "logsumexp of both": lambda x: x.logsumexp((0, 1), keepdim=True),
     "logaddexp2": lambda x: torch.logaddexp2(x, x.flip(0)),
@@ -265,16 +259,12 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     # of more than 25 points, by way of products; a distance of nothing has no slope, its square has
     "cdist of many, some of them at one place": lambda x: torch.cdist(x.repeat(9, 1), x.repeat(9, 1)) ** 2,
     "vander": lambda x: torch.linalg.vander(x),
-    "householder": lambda x: torch.linalg.householder_product(x, x[0]),
-    "cholesky": lambda x: torch.linalg.cholesky_ex(positive(x))[0],
-    "cholesky_inverse": lambda x: torch.cholesky_inverse(torch.linalg.cholesky(positive(x))),
     "cholesky_solve": lambda x: torch.cholesky_solve(x, torch.linalg.cholesky(positive(x))),
     "inv_ex": lambda x: torch.linalg.inv_ex(positive(x))[0],
     "solve_triangular": lambda x: torch.linalg.solve_triangular(x.tril(), x, upper=False),
     "solved from the right": lambda x: torch.linalg.solve(positive(x), x, left=False),
     "lstsq": lambda x: torch.linalg.lstsq(positive(x)[:, :2], x).solution,
     "pinverse": lambda x: torch.pinverse(x[:2]),
-    "lu": lambda x: torch.linalg.lu_factor(positive(x))[0],
     "logdet": lambda x: torch.logdet(positive(x)),
     "eigh": lambda x: torch.linalg.eigh(x + x.t()).eigenvectors.abs(),
     "svd": lambda x: torch.linalg.svd(x).U.abs(),

@@ -1,4 +1,6 @@
-"""Functions of a matrix with further options: of transforms, of matrices, along dimensions and of pictures."""
+"""Functions of a matrix with further options and of rarer names: of transforms, of matrices, along dimensions and of
+pictures.
+"""
 
 import torch
 from torch.nn import functional as F
@@ -7,6 +9,13 @@ from populations.further import numbers, parts, positive
 from populations.initialisers import RELEASE
 from populations.operations import pattern
 from populations.options import fixed, image, volume
+
+
+def spread(pool, x, size):
+    """The largest numbers, squared, at the places where ``pool`` found them."""
+    found, places = getattr(F, f"max_pool{pool}")(x, size, return_indices=True)
+    return getattr(F, f"max_unpool{pool}")(found**2, places, size)
+
 
 NORMS = ("ortho", "forward", "backward")
 TRANSFORMS = {  # each to more numbers and to fewer than it is given, along the first dimension, with each norm
@@ -75,6 +84,18 @@ OF_MATRICES = {
     ),
     "pdist, p": lambda x: torch.pdist(x, p=3.0) + torch.pdist(x, 1.0),
     "cdist, p": lambda x: torch.cdist(x, x.flip(0) + 1.7, p=3.0) + torch.cdist(x, x.t() + 0.63, p=1.0),
+    "det as a method": lambda x: x.det() + torch.det(x) + torch.slogdet(x)[1] + x.slogdet()[1],
+    "svd by the old name": lambda x: torch.svd(x).S + x.svd().S,
+    "solve_ex": lambda x: torch.linalg.solve_ex(positive(x), x)[0],
+    "lu_factor_ex": lambda x: torch.linalg.lu_factor_ex(positive(x))[0],
+    "linalg.lu_solve": lambda x: torch.linalg.lu_solve(*torch.linalg.lu_factor(positive(x)), x),
+    "lu_unpack": lambda x: sum(torch.lu_unpack(*torch.linalg.lu_factor(positive(x)))[1:]),
+    "fft.fftn": lambda x: parts(torch.fft.fftn(numbers(x))) + parts(torch.fft.ifftn(numbers(x), dim=(0,))),
+    "fft.rfftn": lambda x: parts(torch.fft.rfftn(x)),
+    "fft.irfftn": lambda x: torch.fft.irfftn(numbers(x)),
+    "lp_pool3d": lambda x: F.lp_pool3d(x[None, None, None], 3, (1, 2, 2)),
+    "complex powers of negative numbers": lambda x: parts((-1 - x) ** numbers(x)),
+    "fft.ihfft": lambda x: parts(torch.fft.ihfft(x).resolve_conj()),
 }
 OF_TRIANGLE = {
     "cholesky_ex": lambda p, x, upper: torch.linalg.cholesky_ex(p, upper=upper).L,
@@ -84,6 +105,33 @@ OF_TRIANGLE = {
         torch.linalg.solve_triangular(p, x, upper=upper, unitriangular=True)
         + torch.linalg.solve_triangular(p, x, upper=upper, left=False)
     ),
+}
+NAMED = {  # by rarer names: in place, views that are copies instead, products
+    "view_copy": lambda x: torch.view_copy(x, (9,)) ** 2,
+    "expand_copy": lambda x: torch.expand_copy(x[0], (3, 3)) * x,
+    "as_strided_copy": lambda x: torch.as_strided_copy(2 * x, (2, 2), (1, 3), 2) ** 2,
+    "t_copy": lambda x: torch.t_copy(x) * torch.transpose_copy(x, 0, 1) + torch.permute_copy(x, (1, 0)),
+    "select_copy": lambda x: torch.select_copy(x, 0, 1) * torch.slice_copy(x, 1, 0, 3, 1),
+    "squeeze_copy": lambda x: torch.squeeze_copy(torch.unsqueeze_copy(x, 0)) * torch.alias_copy(x),
+    "diagonal_copy": lambda x: torch.diagonal_copy(x) * torch.unbind_copy(x)[1] + torch.split_copy(x, 1)[2],
+    "unfold_copy": lambda x: torch.unfold_copy(x, 0, 2, 1) ** 2,
+    "narrow_copy": lambda x: x.narrow_copy(1, 1, 2) ** 2,
+    "addmv_": lambda x: (2 * x[0]).addmv_(x, x[1], beta=0.5, alpha=2),
+    "addbmm_": lambda x: (2 * x).addbmm_(x[None], x[None]),
+    "tril_, triu_": lambda x: (x * x).tril_(1) + (2 * x).triu_(-1),
+    "swapdims_, swapaxes_": lambda x: (x * x).swapdims_(0, 1) * x.swapdims(0, 1) + (2 * x).swapaxes_(0, 1),
+    "unsafe_split": lambda x: x.unsafe_split(2, 1)[1] * x.unsafe_chunk(2, 1)[1],
+    "powers of a matrix": lambda x: torch.matrix_power(x, 3) + x.matrix_power(2),
+    "cross of rows and of columns": lambda x: (
+        torch.cross(x, x.flip(0) ** 2, dim=1) + torch.linalg.cross(x, x.t(), dim=0)
+    ),
+    "linalg.diagonal": lambda x: torch.linalg.diagonal(x[None] * x[:, None], offset=1),
+    "linalg.matmul": lambda x: torch.linalg.matmul(x, x * x),
+    "ger": lambda x: torch.ger(x[0], x[1]) * x[2].ger(x[0]),
+    "constant_pad_nd": lambda x: torch.constant_pad_nd(x * x, (1, 2, -1, 0), 2.0),
+    "row_stack": lambda x: torch.row_stack([x[0], x * x]) * torch.concatenate([x, x[:1] ** 2]),
+    "trapz": lambda x: torch.trapz(x * x, dx=0.5),
+    "triplet with a distance": lambda x: F.triplet_margin_with_distance_loss(x, x.flip(0) * 1.3, x.flip(1) * 0.7),
 }
 ALONG = {
     "combinations, r": lambda x: torch.combinations(x[0], r=3, with_replacement=True).prod(1),
@@ -114,13 +162,6 @@ ALONG = {
         for how in ("prod", "mean", "amax", "amin")
         for itself in (False, True)
     },
-    **{
-        f"scatter_reduce, {how}, itself={itself}": lambda x, how=how, itself=itself: (x * x).scatter_reduce(
-            1, torch.tensor([[0, 2, 0], [1, 1, 0], [2, 0, 1]], device=x.device), x.flip(0), how, include_self=itself
-        )
-        for how in ("sum", "prod", "mean", "amax", "amin")
-        for itself in (False, True)
-    },
     # into numbers without a gradient: theirs, in every release to 2.15, is where they were written over, and only there
     "as_strided_scatter": lambda x: torch.as_strided_scatter(fixed(x), x[0, :2] ** 2, (2,), (4,), 1),
     "split_with_sizes_copy": lambda x: torch.split_with_sizes_copy(x * x, [1, 2], dim=1)[1],
@@ -139,6 +180,9 @@ OF_PICTURES = {
         )
         for n in (2, 3)
     },
+    "max_unpool1d": lambda x: spread("1d", x[None], 3),
+    "max_unpool3d": lambda x: spread("3d", x[None, None, None], (1, 3, 1)),
+    "lp_pool1d": lambda x: F.lp_pool1d(x[None], 2, 3),
     "attention, of groups": lambda x: F.scaled_dot_product_attention(
         torch.stack([x, x * x, x.t(), 2 * x])[None],
         torch.stack([x, x.t()])[None],
@@ -151,14 +195,15 @@ OF_PICTURES = {
         * F.adaptive_avg_pool2d(image(x), (None, 3))[:, :2]
     ),
 }
-# What torch has not got before: attention of groups, what is scaled, copies of splits, and a derivative of aminmax.
+# Before, torch has them not or not their derivative, and of complex powers it is NaN.
 SINCE = {"attention, of groups": (2, 7), "attention, scaled": (2, 2), "split_with_sizes_copy": (2, 2)}
-SINCE |= {"aminmax by name": (2, 14)}
+SINCE |= {"aminmax by name": (2, 14), "narrow_copy": (2, 14), "lp_pool3d": (2, 7)}
+SINCE |= {"complex powers of negative numbers": (2, 2)}
 # What torch computes in single precision at least, by what the names begin with along dimensions and of pictures.
 IN_FULL = {**TRANSFORMS, **OF_MATRICES}
 SINGLE = ("quantile", "avg_pool3d")
 KEYWORDS = {
     name: function
-    for name, function in {**IN_FULL, **ALONG, **OF_PICTURES}.items()
+    for name, function in {**IN_FULL, **NAMED, **ALONG, **OF_PICTURES}.items()
     if SINCE.get(name, (2, 0)) <= RELEASE
 }

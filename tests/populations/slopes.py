@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from populations import keywords, places, remaining
+from populations import keywords, places
 from populations.comparing import host
 from populations.core import EVERY_MODE
 from populations.further import FURTHER, IN_FULL
@@ -27,12 +27,12 @@ NO_HALF = {
     *(f"{name}{of}" for name in ("det", "inv", "solve") for of in ("", " of a batch")),
     *(f"linalg.{name}" for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")),
     *("polar by operand 1", "polar by operand 2"),
-    *(IN_FULL | remaining.IN_FULL | keywords.IN_FULL),
+    *(IN_FULL | keywords.IN_FULL),
     *(name for name in keywords.KEYWORDS if name.startswith(keywords.SINGLE)),
     *(name for name in OPTIONS if name.startswith(IN_SINGLE)),
     *(("trace", "logcumsumexp", "logcumsumexp of rows") if RELEASE < (2, 14) else ()),
 }
-MORE = {**FURTHER, **remaining.REMAINING, **keywords.KEYWORDS, **OPTIONS}
+MORE = {**FURTHER, **keywords.KEYWORDS, **OPTIONS}
 FUNCTIONS = {**SMOOTH, **OPERANDS, **MORE}
 # For guards of these: of what some functions speak.
 SPEAKING = pytest.mark.filterwarnings(
