@@ -87,70 +87,95 @@ def on(device: torch.device, layout: str = "contiguous") -> Callable:
     return of
 
 
-# Writes by places along columns: of a matrix x of at least three columns, in place, and of its array.
+# ── what is written ──
 
 
-def spots(x) -> np.ndarray:
-    """For each row the places 2, 0 and 1 in an order of its own."""
-    return (np.arange(len(x))[:, None] + [2, 0, 1]) % 3
+def numbered(numbers: np.ndarray, y: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(numbers).to(y.device)
 
 
-def numbers(a: np.ndarray) -> np.ndarray:
-    """1, 2 and 3 for each row, of the dtype of ``a``."""
-    return np.broadcast_to(np.array([1, 2, 3], a.dtype), (len(a), 3))
+def rows(y) -> np.ndarray:
+    """The rows of ``y`` in an order of their own: of four 0, 3, 2, 1."""
+    return np.roll(np.arange(len(y))[::-1], 1)
 
 
-def put(a: np.ndarray, at, values, add: bool = False) -> np.ndarray:
-    written = a.copy()
+def columns(y) -> np.ndarray:
+    """For each row of ``y`` the columns, from another one on."""
+    return (np.arange(len(y))[:, None] + np.arange(y.shape[1])) % y.shape[1]
+
+
+def every_row(y: torch.Tensor) -> torch.Tensor:
+    """The places of ``rows`` for each column."""
+    return numbered(rows(y), y)[:, None].expand(y.shape)
+
+
+def shown(y) -> np.ndarray:
+    return np.arange(len(y) * y.shape[1]).reshape(len(y), -1) % 3 > 0
+
+
+def put(b: np.ndarray, at, values, add: bool = False) -> np.ndarray:
+    written = b.copy()
     (np.add.at if add else operator.setitem)(written, at, values)
     return written
 
 
-def rows_of(a: np.ndarray) -> tuple:
-    return np.arange(len(a))[:, None], spots(a)
+def in_rows(b: np.ndarray) -> tuple:
+    return np.arange(len(b))[:, None], columns(b)
 
 
-def here(x: torch.Tensor, array: np.ndarray) -> torch.Tensor:
-    """The array as a tensor beside ``x``."""
-    return torch.from_numpy(array.copy()).to(x.device)
-
-
+TWICE, ONES = np.array([2, 0, 2]), np.array([1, 0, 1])  # columns, and rows, of which one comes again
+# By a matrix y of two rows and three columns or more, and a source of as many, in place or not: what y is then.
 WRITTEN: dict[str, tuple[Callable, Callable]] = {
-    "scatter_": (
-        lambda x, a: x.scatter_(1, here(x, spots(a)), here(x, numbers(a)).to(x)),
-        lambda a: put(a, rows_of(a), numbers(a)),
+    "index_copy": (lambda y, s: y.index_copy(0, numbered(rows(y), y), s), lambda b, a: put(b, rows(b), a)),
+    "index_copy_": (lambda y, s: y.index_copy_(0, numbered(rows(y), y), s), lambda b, a: put(b, rows(b), a)),
+    "columns by index_copy_": (
+        lambda y, s: y.index_copy_(1, numbered(TWICE[:2], y), s[:, :2]),
+        lambda b, a: put(b, np.s_[:, TWICE[:2]], a[:, :2]),
     ),
-    "scatter_ of a number": (lambda x, a: x.scatter_(1, here(x, spots(a)), 1), lambda a: put(a, rows_of(a), 1)),
+    "index_add": (lambda y, s: y.index_add(0, numbered(rows(y), y), s), lambda b, a: put(b, rows(b), a, True)),
+    "index_add_": (lambda y, s: y.index_add_(0, numbered(rows(y), y), s), lambda b, a: put(b, rows(b), a, True)),
+    "columns by index_add_": (
+        lambda y, s: y.index_add_(1, numbered(TWICE, y), s[:, :3]),
+        lambda b, a: put(b.T, TWICE, a[:, :3].T, True).T,
+    ),
+    "index_fill_": (lambda y, s: y.index_fill_(1, numbered(TWICE, y), 1), lambda b, a: put(b, np.s_[:, TWICE], 1)),
+    "scatter": (lambda y, s: y.scatter(0, every_row(y), s), lambda b, a: put(b, rows(b), a)),
+    "scatter_": (lambda y, s: y.scatter_(1, numbered(columns(y), y), s), lambda b, a: put(b, in_rows(b), a)),
+    "a number by scatter_": (
+        lambda y, s: y.scatter_(1, numbered(columns(y)[:, :2], y), 1),
+        lambda b, a: put(b, (in_rows(b)[0], columns(b)[:, :2]), 1),
+    ),
+    "scatter_add": (lambda y, s: y.scatter_add(0, every_row(y), s), lambda b, a: put(b, rows(b), a, True)),
     "scatter_add_": (
-        lambda x, a: x.scatter_add_(1, here(x, spots(a)), here(x, numbers(a)).to(x)),
-        lambda a: put(a, rows_of(a), numbers(a), True),
+        lambda y, s: y.scatter_add_(1, numbered(columns(y), y), s),
+        lambda b, a: put(b, in_rows(b), a, True),
     ),
-    "index_add_": (
-        lambda x, a: x.index_add_(1, torch.tensor([2, 0, 2], device=x.device), here(x, numbers(a)).to(x)),
-        lambda a: put(a.T, [2, 0, 2], numbers(a).T, True).T,
+    "scatter_reduce": (
+        lambda y, s: y.scatter_reduce(0, every_row(y), s, "amax"),
+        lambda b, a: put(b, rows(b), np.maximum(b[rows(b)], a)),
     ),
-    "index_copy_": (
-        lambda x, a: x.index_copy_(1, torch.tensor([2, 0, 1], device=x.device), here(x, numbers(a)).to(x)),
-        lambda a: put(a, np.s_[:, [2, 0, 1]], numbers(a)),
+    "index_put": (lambda y, s: y.index_put((numbered(rows(y), y),), s), lambda b, a: put(b, rows(b), a)),
+    "index_put_": (lambda y, s: y.index_put_((numbered(ONES[:2], y),), s[:1]), lambda b, a: put(b, ONES[:2], a[:1])),
+    "added by index_put_": (
+        lambda y, s: y.index_put_((numbered(ONES, y),), s[:1], True),
+        lambda b, a: put(b, ONES, a[:1], True),
     ),
-    "index_fill_": (
-        lambda x, a: x.index_fill_(1, torch.tensor([2, 0], device=x.device), 1),
-        lambda a: put(a, np.s_[:, [2, 0]], 1),
+    "y[at] =": (lambda y, s: operator.setitem(y, numbered(rows(y), y), s) or y, lambda b, a: put(b, rows(b), a)),
+    "masked_scatter": (
+        lambda y, s: y.masked_scatter(numbered(shown(y), y), s),
+        lambda b, a: put(b, shown(b), a.ravel()[: shown(b).sum()]),
     ),
+    "put": (lambda y, s: y.put(torch.arange(y.numel(), device=y.device).flip(0), s), lambda b, a: a[::-1, ::-1]),
     "put_": (
-        lambda x, a: x.put_(torch.tensor([4, 0], device=x.device), torch.tensor([1, 0], device=x.device).to(x)),
-        lambda a: put(a.reshape(-1), [4, 0], [1, 0]).reshape(a.shape),
+        lambda y, s: y.put_(numbered(np.array([4, 0]), y), s[0, :2]),
+        lambda b, a: put(b.reshape(-1), [4, 0], a[0, :2]).reshape(b.shape),
     ),
-    "index_put_": (
-        lambda x, a: x.index_put_((torch.tensor([1, 0], device=x.device),), here(x, a[:1, :]).to(x)),
-        lambda a: put(a, [1, 0], a[:1]),
-    ),
-    "index_put_, added": (
-        lambda x, a: x.index_put_((torch.tensor([1, 0, 1], device=x.device),), here(x, a[:1, :]).to(x), True),
-        lambda a: put(a, [1, 0, 1], a[:1], True),
-    ),
-    "fill_diagonal_": (lambda x, a: x.fill_diagonal_(1), lambda a: put(a, np.diag_indices(min(a.shape)), 1)),
-    "select_": (lambda x, a: (x.select(1, 1).fill_(1), x)[1], lambda a: put(a, np.s_[:, 1], 1)),
+    "select_scatter": (lambda y, s: y.select_scatter(s[1], 0, -1), lambda b, a: put(b, -1, a[1])),
+    "slice_scatter": (lambda y, s: y.slice_scatter(s[1:], 0, 1), lambda b, a: put(b, np.s_[1:], a[1:])),
+    "copy_": (lambda y, s: y.copy_(s), lambda b, a: a),
+    "where": (lambda y, s: torch.where(numbered(shown(y), y), y, s), lambda b, a: np.where(shown(b), b, a)),
+    "fill_diagonal_": (lambda y, s: y.fill_diagonal_(1), lambda b, a: put(b, np.diag_indices(min(b.shape)), 1)),
+    "a column by fill_": (lambda y, s: (y.select(1, 1).fill_(1), y)[1], lambda b, a: put(b, np.s_[:, 1], 1)),
 }
 
 

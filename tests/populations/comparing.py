@@ -12,8 +12,8 @@ from populations.layouts import FOREIGN
 
 def host(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's values as a NumPy array; float16 and bfloat16 as float32, which holds all of theirs."""
-    values = tensor.detach().to("cpu").resolve_conj().resolve_neg()
-    return (values.float() if values.dtype in (torch.float16, torch.bfloat16) else values).numpy()
+    halves = tensor.dtype in (torch.float16, torch.bfloat16)
+    return (tensor.detach().to("cpu").float() if halves else tensor).numpy(force=True)
 
 
 def agree(actual: torch.Tensor, expected, roundings: float = 0, scale: float = 0) -> None:

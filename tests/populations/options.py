@@ -168,14 +168,7 @@ OF_LOSSES = {
         f"{name}, {how}": lambda x, name=name, how=how: getattr(F, name)(
             x.clamp(0.05, 0.95), x.t() * 0.97, reduction=how
         )
-        for name in (
-            "mse_loss",
-            "l1_loss",
-            "smooth_l1_loss",
-            "huber_loss",
-            "kl_div",
-            "poisson_nll_loss",
-        )
+        for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss")
         for how in REDUCED
     },
     **{
@@ -255,16 +248,8 @@ OF_NETWORKS = {
 }
 # What the names begin with of functions that torch computes in single precision at least, or that need its digits.
 IN_SINGLE = (
-    *(
-        "avg_pool1d",
-        "avg_pool3d",
-        "interpolate, antialiased",
-        "grid_sample, bicubic",
-        "multi",
-        "ctc_loss",
-        "cosine_similarity",
-    ),
-    *(("smooth_l1",) if RELEASE < (2, 14) else ()),
+    *("avg_pool1d", "avg_pool3d", "interpolate, antialiased", "grid_sample, bicubic", "multi", "ctc_loss"),
+    *("cosine_similarity", *(("smooth_l1",) if RELEASE < (2, 14) else ())),
 )
 OPTIONS = {
     f"{name}, with options": call for of in (ALONG, OF_IMAGES, OF_LOSSES, OF_NETWORKS) for name, call in of.items()

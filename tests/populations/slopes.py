@@ -123,39 +123,29 @@ TWICE = tuple(
     for name in names
     if not name.startswith(ONCE)
 )
-# What torch has not: before 2.6 i0's slope in half precision, before 2.7 many functions in it. Before 2.1 masked_select
-# passes back in the order of the memory, the wrong one.
-SLOPES = (
-    *(Slope(name, torch.float64) for name in (*SMOOTH, *OPERANDS)),
-    *(Slope(name, torch.float32, "transposed") for name in SMOOTH if RELEASE >= (2, 1) or name != "masked_select"),
-    *(Slope(name, torch.float32, "gappy", MANY if name in EACH else 1) for name in (*SMOOTH, *OPERANDS)),
-    *(Slope(name, torch.bfloat16, "offset", MANY) for name in EACH if RELEASE >= (2, 6) or "i0" not in name),
-    *(
-        Slope(name, dtype, layout, MANY if name in EACH else 1)
-        for dtype, layout in ((torch.bfloat16, "gappy"), (torch.float16, "offset"))
-        for name in (*SMOOTH, *OPERANDS)
-        if RELEASE >= (2, 7) and name not in NO_HALF and (dtype, name in EACH) != (torch.bfloat16, True)
-    ),
-    *(
-        Slope(name, dtype, layout, copies)
-        for dtype, layout, copies, names in (
-            *((torch.float32, "contiguous", 0, OF_TORCH), (torch.float32, "contiguous", LONG, OF_TORCH)),
-            *((torch.float64, "gappy", LONG, OF_TORCH[::2]), (torch.bfloat16, "transposed", LONG, OF_TORCH[1::2])),
-        )
-        for name in names
-        if dtype != torch.bfloat16 or RELEASE >= (2, 7)
-    ),
-    *(
-        Slope(name, dtype, layout, 1, second)
-        for dtype, layout, second in (
-            *(
-                (torch.float64, "contiguous", False),
-                (torch.float32, "transposed", True),
-                (torch.float32, "gappy", False),
-            ),
-            *((torch.bfloat16, "gappy", True), (torch.float16, "offset", False)),
-        )
-        for name in MORE
-        if torch.finfo(dtype).bits > 16 or (RELEASE >= (2, 7) and name not in NO_HALF)
-    ),
+REST = [name for name in FUNCTIONS if name not in EACH]
+SECOND = ((torch.float32, "transposed"), (torch.bfloat16, "gappy"))  # which lie on the second device
+# Before 2.1 masked_select passes back in the order of the memory, the wrong one.
+TURNED = [name for name in (*SMOOTH, *MORE) if RELEASE >= (2, 1) or name != "masked_select"]
+
+
+def known(name: str, dtype: torch.dtype, layout: str) -> bool:
+    """Whether torch has it: before 2.7 it has few functions in half precision, before 2.6 not i0's slope."""
+    if name in EACH and (dtype, layout) == (torch.bfloat16, "offset"):
+        return RELEASE >= (2, 6) or "i0" not in name
+    return torch.finfo(dtype).bits > 16 or (RELEASE >= (2, 7) and name not in NO_HALF)
+
+
+SLOPES = tuple(
+    Slope(name, dtype, layout, copies, second=(dtype, layout) in SECOND)
+    for names, dtype, layout, copies in (
+        *((FUNCTIONS, torch.float64, "contiguous", 1), (TURNED, torch.float32, "transposed", 1)),
+        *((EACH, torch.float32, "gappy", MANY), (REST, torch.float32, "gappy", 1)),
+        *((EACH, torch.bfloat16, "offset", MANY), (REST, torch.bfloat16, "gappy", 1)),
+        *((EACH, torch.float16, "offset", MANY), (REST, torch.float16, "offset", 1)),
+        *((OF_TORCH, torch.float32, "contiguous", 0), (OF_TORCH, torch.float32, "contiguous", LONG)),
+        *((OF_TORCH[::2], torch.float64, "gappy", LONG), (OF_TORCH[1::2], torch.bfloat16, "transposed", LONG)),
+    )
+    for name in names
+    if known(name, dtype, layout)
 )

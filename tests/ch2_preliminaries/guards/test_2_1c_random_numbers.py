@@ -9,14 +9,7 @@ import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, untouched
 from populations.comparing import host
 from populations.places import in_a_thread, lacks
-from populations.statistics import (
-    Sample,
-    flat,
-    look_independent_and_uniform,
-    normal_levels,
-    occur_as_often,
-    samples,
-)
+from populations.statistics import Sample, flat, look_independent_and_uniform, normal_levels, occur_as_often, samples
 
 claim = pytest.mark.claim
 

@@ -264,13 +264,11 @@ def test_every_function_is_recorded_with_its_slope(trial):
     result = call(function, x)
     assert (result.requires_grad, result.is_leaf) == (True, False)
     here = host(plain(trial.at(point.reshape(-1, 3)[:3])))
-    shape = x.shape if trial.name in EACH else here.shape  # of all copies, or of the only one
-    values = [host(result), host(call(trial.mode()(function), x.detach()))]
-    assert {each.shape for each in values} == {shape}
+    expected = np.resize(here, x.shape) if trial.name in EACH else here  # of all copies, or of the only one
     eps = torch.finfo(x.dtype).eps
     close = max(1e-5, 4 * eps)  # eight roundings in half precision, of a function of functions; others have more digits
-    allowed = {"rtol": close, "atol": close * np.abs(here).max(initial=1)}
-    np.testing.assert_allclose(values, np.resize(here, (len(values), *shape)), **allowed)
+    for values in (result, call(trial.mode()(function), x.detach())):
+        agree(values, expected, 2 * close / torch.finfo(values.dtype).eps, np.abs(here).max(initial=1))
     (weights, factors), (_, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
     for arriving in (weights.clone(), *(weights.new_full((), alike).expand(result.shape) for alike in trial.alike)):
         call(result.backward, arriving, retain_graph=True)
@@ -297,4 +295,4 @@ def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
         made = FUNCTIONS[trial.name](there)
         ends.append(host(torch.autograd.grad(made, there, torch.from_numpy(factors).to(made))[0]))
     found = (ends[0] - ends[1]) / (2 * step)
-    np.testing.assert_allclose(host(second), found, rtol=1e-4, atol=1e-4 * np.abs(found).max(initial=1))
+    agree(second, found, 2e-4 / torch.finfo(second.dtype).eps, np.abs(found).max(initial=1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
-from populations.choices import DEEP, LARGE, MASKED, PLACES, PRODUCTS, SIZES, WRITTEN, of_arrays, on
+from populations.choices import DEEP, LARGE, MASKED, PLACES, PRODUCTS, SIZES, of_arrays, on
 from populations.comparing import host
 from populations.core import settled
 from populations.functions import COMPLEX, FLOATING, WHOLE
@@ -104,20 +104,6 @@ def test_a_mask_is_repeated_to_choose_and_to_write_and_what_is_written_comes_in_
     untouched(x)
 
 
-@claim("augmented-assignment-writes-through", "view-shares-data")
-@over(
-    EVERY_MODE,
-    name=each(*WRITTEN),
-    twin=twins(ANY, WRITABLE, ((3, 4), (2, 9), (1031, 3)), values="small"),
-)
-def test_a_write_by_places_reaches_those_of_its_rows_and_columns_wherever_these_lie(name, twin):
-    (x, array), (write, rule) = twin, WRITTEN[name]
-    source = x[...]
-    assert write(x, array) is x
-    agree(source, rule(array))
-    untouched(x)
-
-
 def cases(sizes, dtypes):
     """A dtype, the sizes, and the layouts of two factors."""
     return [
@@ -168,11 +154,7 @@ def test_factors_that_are_conjugated_or_negated_when_they_are_read_are_multiplie
 
 
 @claim("requires-grad-tracks-operations")
-@over(
-    sizes=among((16, 32_767, 16), (17, 4_099, 65)),
-    how=among("bmm", "matmul"),
-    dtype=each(*SINGLE_AND_DOUBLE),
-)
+@over(sizes=among((16, 32_767, 16), (17, 4_099, 65)), how=among("bmm", "matmul"), dtype=each(*SINGLE_AND_DOUBLE))
 def test_a_long_sum_of_products_in_each_of_a_batch_ends_where_it_does(sizes, how, dtype):
     n, k, m = sizes
     second = (n == 16) == (how == "bmm")

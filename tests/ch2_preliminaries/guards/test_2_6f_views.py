@@ -54,20 +54,6 @@ def test_of_several_views_each_passes_back_to_its_own_part(twin, look):
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad")
-@over(twin=LEAVES, look=each(*(name for name in LOOKS if name not in REFUSED)))
-def test_a_write_to_a_view_of_a_result_is_recorded(twin, look):
-    (x, array), (view, rule) = twin, LOOKS[look]
-    y = (x * 2).contiguous()
-    view(y).mul_(3)
-
-    times = np.where(np.isin(places(array), rule(places(array))), 6, 2)
-    agree(y, array * times)
-    weights, factors = weights_for(y)
-    y.backward(weights)
-    agree(grad_of(x), times * factors)
-
-
-@claim("requires-grad-tracks-operations", "backward-fills-grad")
 @over(
     parts=among((slice(0, 2), slice(2, 4)), (slice(0, 3), slice(1, 4), slice(3, None)), (0, -1, 2), (slice(None),) * 3),
     dtype=among(*SINGLE_AND_DOUBLE),
@@ -118,21 +104,24 @@ def test_what_is_written_into_a_view_of_what_was_not_tracked_is_recorded(twin, l
 @over(
     twin=LEAVES,
     look=each(*(name for name in LOOKS if name not in REFUSED)),
-    by=among("the base", "another view", "a view of it"),
+    by=among("itself", "the base", "another view", "a view of it"),
 )
 def test_a_view_passes_back_through_what_was_written_after_it_was_taken(twin, look, by):
     (x, array), (view, rule) = twin, LOOKS[look]
     y = (x * 2).contiguous()
-    seen, other = view(y), y.view(-1)
+    seen, other, looked = view(y), y.view(-1), rule(places(array))
     assert seen.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
     before = seen.grad_fn
-    {"the base": y, "another view": other, "a view of it": other[None]}[by].mul_(3)
+    {"itself": seen, "the base": y, "another view": other, "a view of it": other[None]}[by].mul_(3)
 
-    agree(seen, rule(array * 6))
+    times = np.where(np.isin(places(array), looked) | (by != "itself"), 6, 2)
+    agree(seen, rule(array * times))
+    agree(y, array * times)
     assert seen.grad_fn is not before
-    weights, factors = weights_for(seen)
-    seen.backward(weights)
-    agree(grad_of(x), np.bincount(rule(places(array)).ravel(), 6 * factors.ravel(), array.size).reshape(array.shape))
+    (weights, factors), (others, beside) = weights_for(seen), weights_for(y, seed=1)
+    torch.autograd.backward([seen, y], [weights, others])
+    back = np.bincount(looked.ravel(), factors.ravel(), array.size).reshape(array.shape)
+    agree(grad_of(x), times * (back + beside))
 
 
 EVERYWHERE = {  # writes to all elements, or to the first row
