@@ -72,28 +72,6 @@ def beside(x: torch.Tensor) -> torch.Tensor:
     return wide[:, :-2] + wide[:, 2:]
 
 
-def shares_of(m: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What attention in two heads of two numbers makes of ``x``, and how much each place hears of the others."""
-    queries, keys, values = (
-        part.unflatten(2, (2, 2)).transpose(1, 2) for part in F.linear(x, m.in_proj_weight, m.in_proj_bias).split(4, 2)
-    )
-    shares = (queries @ keys.transpose(2, 3) / 2**0.5).softmax(3)
-    return F.linear((shares @ values).transpose(1, 2).flatten(2), *weights(m.out_proj)), shares
-
-
-def encoded(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What a layer of an encoder is, whose norms come after, of attention in two heads of two numbers."""
-    met = m.norm1(x + shares_of(m.self_attn, x)[0])
-    return m.norm2(met + F.linear(F.relu(F.linear(met, *weights(m.linear1))), *weights(m.linear2)))
-
-
-def encoder() -> nn.Module:
-    layer = nn.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True)
-    for norm in (layer.norm1, layer.norm2):
-        nn.init.uniform_(norm.weight, 0.5, 2)
-    return layer
-
-
 def padded(layer: str, mode: str, *more) -> dict[str, Counterpart]:
     """Padding layers in one to three dimensions, by other widths at each end."""
     return {
@@ -215,15 +193,6 @@ RARER = {
         fixed=True,
         roundings=32,  # in half precision the formula rounds at each step
     ),
-    "MultiheadAttention": Counterpart(  # the second result is what each place hears, the mean of both heads
-        lambda: Shown(
-            nn.MultiheadAttention(4, 2, batch_first=True), lambda m, x: (lambda y, shares: y + shares @ x)(*m(x, x, x))
-        ),
-        lambda m, x: (lambda y, shares: y + shares.mean(1) @ x)(*shares_of(m.module, x)),
-        (3, 4),
-        fixed=True,
-        roundings=64,
-    ),
     **{
         f"{name}, with options": Counterpart(
             lambda name=name, options=options: Shown(
@@ -239,8 +208,6 @@ RARER = {
         for name, function, options, targets in WITH_OPTIONS
     },
     **PARAMETRISED,
-    # of a dozen steps, two of which divide by a deviation
-    "TransformerEncoderLayer": Counterpart(encoder, encoded, (3, 4), fixed=True, roundings=256),
 }
 LATE = ("ChannelShuffle", "EmbeddingBag, weighted")
 # Those that this torch has, with a derivative.

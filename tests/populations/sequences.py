@@ -71,6 +71,7 @@ MASKS = {
         {"attn_mask": later(x), "key_padding_mask": hidden(x)},
         bias(x, later(x)) + bias(x, hidden(x))[:, None, None],
     ),
+    "unmasked": lambda x: ({}, 0),
 }
 RETURNED = {  # options of what is returned beside the output, and what is shown of it
     "": ({}, lambda y, shares, x: y + shares @ x),
@@ -98,7 +99,7 @@ def fed(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return F.linear(F.relu(F.linear(x, *weights(m.linear1))), *weights(m.linear2))
 
 
-def encoded(m: nn.Module, x: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
+def encoded(m: nn.Module, x: torch.Tensor, more: torch.Tensor | float) -> torch.Tensor:
     """What two layers of an encoder are, whose norms come first or after."""
     for layer in m.layers:
         if layer.norm_first:
@@ -199,13 +200,15 @@ def in_bags(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def encoder(**options) -> nn.TransformerEncoder:
     """Of two layers, which on the CPU packs examples of several lengths without their padding, in evaluation."""
     layer = nn.TransformerEncoderLayer(4, HEADS, 5, 0.0, batch_first=True, **options)
+    for norm in (layer.norm1, layer.norm2):
+        nn.init.uniform_(norm.weight, 0.5, 2)
     return nn.TransformerEncoder(layer, 2, enable_nested_tensor=not options and places.place().type == "cpu")
 
 
 SEQUENCES = {
     **{
         f"MultiheadAttention, {name}{told}": attention(masks, options, show)
-        for (name, masks), (told, (options, show)) in zip(MASKS.items(), 2 * [*RETURNED.items()])
+        for (name, masks), (told, (options, show)) in zip(MASKS.items(), 3 * [*RETURNED.items()])
         if "numbers" not in name or RELEASE >= (2, 2)  # of which torch 2.0 makes NaN in evaluation
     },
     **{

@@ -278,9 +278,10 @@ def epochs_of(count, shuffle, drop_last, **processes):
 
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
 @pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone; elsewhere processes import anew")
-@over(drop_last=among(False, True), shuffle=among(False, True))
-def test_processes_that_read_for_the_loader_change_neither_the_mini_batches_nor_their_order(drop_last, shuffle):
+@over(options=among((False, True), (True, False)))
+def test_processes_that_read_for_the_loader_change_neither_the_mini_batches_nor_their_order(options):
     """In two epochs, of which each has an order of its own if they are shuffled."""
+    drop_last, shuffle = options
     alone, forked = (epochs_of(2, shuffle, drop_last, **processes) for processes in ({}, FORKED))
     assert alone == forked
     assert (alone[0] == alone[1]) is not shuffle
@@ -289,8 +290,9 @@ def test_processes_that_read_for_the_loader_change_neither_the_mini_batches_nor_
 
 @claim("dataloader-yields-minibatches", "dataloader-shuffle-visits-each-example-once")
 @pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone; elsewhere processes import anew")
-@over(drop_last=among(False, True), shuffle=among(False, True))
-def test_processes_that_stay_give_each_example_at_most_once_in_every_epoch(drop_last, shuffle):
+@over(options=among((False, False), (True, True)))
+def test_processes_that_stay_give_each_example_at_most_once_in_every_epoch(options):
+    drop_last, shuffle = options
     epochs = epochs_of(3, shuffle, drop_last, **FORKED, persistent_workers=True)
     orders = [[n for numbers, _ in batches for n in numbers] for batches in epochs]
 

@@ -99,12 +99,11 @@ def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_an
         gradients = accepted(torch.autograd.grad, together, [x, *layer.parameters()], weights[turns])
         for found, single in ((together, alone), (gradients[0], [own for own, *_ in back])):
             expected = np.concatenate([*map(host, single)])[turns]
-            np.testing.assert_allclose(host(found), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max(initial=1))
-        times, roundings = np.bincount(turns, minlength=len(singles)), 1e-5 + len(turns) * 2.0**-23
+            agree(found, expected, 160, np.abs(expected).max(initial=1))
+        times = np.bincount(turns, minlength=len(singles))
         for found, *single in zip(gradients[1:], *(others for _, *others in back)):
             terms = np.stack([*map(host, single)]).astype(np.float64) * times.reshape(-1, *[1] * found.dim())
-            close = roundings * np.abs(terms).sum(0).max(initial=1)
-            np.testing.assert_allclose(host(found), terms.sum(0), rtol=0, atol=close)
+            agree(found, terms.sum(0), 160 + 2 * len(turns), np.abs(terms).sum(0).max(initial=1))
 
 
 @claim("nn-builds-on-autograd")

@@ -185,40 +185,6 @@ def run(digits):
     return int("".join(map(str, [0, *digits])))
 
 
-@claim("sequential-keeps-order")
-@over(count=whole(0, 14, 1, 11), gone=whole(0, 13, 1), twice=among(False, True))
-def test_layers_run_in_order_also_after_some_are_taken_out_and_appended(count, gone, twice):
-    digits = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7][:count]
-    made = {digit: Then(digit) for digit in digits}
-    parts = [made[digit] if twice else Then(digit) for digit in digits]
-    net, x = nn.Sequential(*parts), torch.tensor(0)
-    assert net(x).item() == run(digits)
-    assert [id(part) for part in net] == list(map(id, parts))
-    assert nn.Sequential(*[Then(7)] * count)(x).item() == run([7] * count)  # one layer again and again
-
-    for at in {gone % count} if count else ():
-        del parts[at]
-        (net.pop if twice else net.__delitem__)(at)
-    parts += [Then(6), Then(7), Then(8)]
-    net.append(parts[-3]).extend(parts[-2:])
-    parts.insert(1, Then(4))
-    net.insert(1, parts[1])
-    for at in (-1, gone % len(parts)):
-        net[at] = parts[at] = Then(8 + at % 2)
-    assert [id(part) for part in net] == list(map(id, parts))
-    assert [name for name, _ in net._modules.items()] == [str(number) for number in range(len(parts))]
-    assert net(x).item() == copy.deepcopy(net)(x).item() == run(part.digit for part in parts)
-    assert [*(net * 2)] == [*(net + net)] == parts * 2
-    assert net[1:-1](x).item() == run(part.digit for part in parts[1:-1])
-    for step in (-1, 2):
-        assert net[::step](x).item() == run(part.digit for part in parts[::step])
-    parts.insert(-1, Then(2))
-    net.insert(-1, parts[-2])
-    del parts[-3], parts[-1], net[-3]
-    net.pop(-1)
-    assert [id(part) for part in net] == list(map(id, parts))
-
-
 @claim("sequential-can-be-built-three-ways")
 @over(count=whole(1, 12, 2), names=among("zyxwvutsrqponm", "bacdefghijkl", "ABab01cdefgh"))
 def test_the_three_ways_run_the_same_layers_which_brackets_reach_by_their_place(count, names):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins, whole
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, over, twins, whole
 from populations.comparing import accepted, host
 from populations.elements import NUMBERS
 from populations.functions import FLOATING
@@ -87,6 +87,30 @@ def test_a_border_continues_what_is_within_and_passes_back_to_where_it_comes_fro
     around = np.pad(array, [(0, 0), (0, 0), *zip(edges[-2::-2], edges[-2::-2])], **own)
     for _ in range(2):
         agree(pixel(tensor.detach()), around)
+
+
+# The shape of what is padded, and by how much at the beginning and end of its last dimensions, the last one first.
+LONG = (
+    *(((1, 1, 70_001), (3, 2)), ((1, 2, 65_537), (1, 4)), ((65_537, 1, 3), (2, 1)), ((1, 65_539, 3), (1, 2))),
+    *(((3, 2, 5, 6), (2, 1, 0, 3)), ((65_537, 1, 2, 2), (1, 1, 1, 0)), ((1, 65_538, 2, 2), (1, 1, 1, 1))),
+    ((1, 2, 3, 4, 5), (2, 1, 1, 0, 1, 2)),
+)
+
+
+@claim("nn-builds-on-autograd")
+@over(border=each(*BORDERS), case=in_turn(among(*LONG), among("transposed", "offset")))
+def test_padding_hands_back_to_each_number_the_sum_of_the_gradients_of_its_copies(border, case):
+    ((shape, pad), layout), value = case, {"value": 5.0} if border == "constant" else {}
+    x, array = Twin(torch.float32, shape, layout, grad=True, second=layout == "offset")
+    edges = [(0, 0)] * (array.ndim - len(pad) // 2) + [*zip(pad[::2], pad[1::2])][::-1]
+    found = F.pad(x, pad, border, **value)
+    agree(found, np.pad(array, edges, **BORDERS[border]))
+    weights, factors = weights_for(found)
+    (slope,) = torch.autograd.grad(found, x, weights)
+
+    places = np.arange(array.size).reshape(shape)
+    origin = np.pad(places, edges, **BORDERS[border] if not value else {"constant_values": array.size}).ravel()
+    agree(slope, np.bincount(origin, factors.ravel(), array.size + 1)[:-1].reshape(shape))
 
 
 @claim("nn-builds-on-autograd")

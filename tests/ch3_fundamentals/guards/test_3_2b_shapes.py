@@ -66,7 +66,7 @@ MANY = [
         *(((1, 1, 1), {}), ((2, 2, 2), {"stride": 2, "padding": 1}), ((2, 3, 2), {"dilation": 2, "padding": 3})),
         *(((2, 3, 2), {}), ((9, 1, 1), {"groups": 0}), ((2, 4, 3), {"padding": "same"})),
     ),
-    first=each(0, 1),
+    first=among(0, 1),
 )
 def test_a_convolution_adds_up_its_windows_whatever_the_layout_of_images_and_weight_and_cuts_of_them(x, how, first):
     """Whole numbers whose sums are exact in float32, in which the halves add up, and then round once, or twice where

@@ -5,11 +5,10 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, optimizers, over, places, twins
-from populations.comparing import accepted, host, untouched
-from populations.decay import DECAY, OTHERS
-from populations.initialisers import RELEASE
-from populations.optimizers import OPTIONS, RULES, WAYS, Recipe, ordinary
+from populations import SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, in_turn, optimizers, over, places, twins
+from populations.comparing import accepted, host
+from populations.decay import DECAY
+from populations.optimizers import FURTHER_RECIPES, OPTIONS, RULES, WAYS, Recipe
 from torch import nn
 
 claim = pytest.mark.claim
@@ -55,41 +54,23 @@ def test_every_one_of_many_parameters_moves_whatever_its_dtype_and_all_of_a_long
     both.agree()
 
 
-# By lists ASGD's rate decays a step late in torch 2.2, and no longer in 2.7.
-ALIKE = [name for name in ("Rprop", *OTHERS[:5]) if name != "ASGD" or RELEASE >= (2, 7)]
 SINGLE = torch.float32
-LARGE = [
+LARGE = (
     *(Twin(SINGLE, (300, 2), "transposed"), Twin(SINGLE, (2, 1300), second=True), Twin(SINGLE, (1,), "offset")),
     *(Twin(SINGLE, (2, 3, 4, 5), "channels last"), Twin(SINGLE, (3, 2, 5), "gappy", second=True)),
-]
+)
+# The six optimizers that no other guard of sizes and layouts has met, each with all of these.
+FURTHER = [(recipe, (*LARGE, *TWINS.must[at % 4 :: 4])) for at, recipe in enumerate(FURTHER_RECIPES)]
 
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")
-@over(optimizer=optimizers(ways=WAYS[1:], turn=1, turns=3))
-def test_under_every_option_parameters_of_many_rows_or_columns_and_of_images_move_by_the_rule(optimizer):
-    both = optimizer.on(LARGE)
+@over(case=in_turn(optimizers(ways=WAYS[1:], turn=1, turns=3), among(LARGE)).also(*FURTHER))
+def test_under_every_option_parameters_of_many_rows_or_columns_and_of_images_move_by_the_rule(case):
+    optimizer, parameters = case
+    both = optimizer.on([*parameters])
     both.step()
     both.step()
     both.agree()
-
-
-@claim("step-updates-parameters")
-@over(name=each(*ALIKE), dtype=among(torch.float32, torch.bfloat16))
-def test_other_optimizers_make_the_same_steps_of_all_parameters_at_once_as_of_one_after_the_other(name, dtype):
-    """But for the order of a few roundings, in three steps of at most a half."""
-    ends = []
-    for foreach in (False, True):
-        twins_of = [twin.but(dtype=dtype, grad=True, kind="parameter") for twin in LARGE]
-        parameters = [next(iter(twin)) for twin in twins_of]
-        with ordinary():
-            optimizer = getattr(torch.optim, name)(parameters, lr=0.5, foreach=foreach)
-            for step in range(3):
-                for w, twin in zip(parameters, twins_of):
-                    w.grad, _ = twin.but(values="fractions", grad=False, kind="tensor", seed=step)
-                optimizer.step()
-        ends.append(parameters)
-    for w, v in zip(*ends):
-        agree(w, host(v), 8, 8)
 
 
 @claim("step-updates-parameters", truth=True)
@@ -121,28 +102,6 @@ def test_every_row_that_has_a_sparse_gradient_moves_in_every_table(name, way, ta
     for table, old in zip(words, before):
         moved = np.array([0, 1, 0, 2 if name == "SGD" else 1, 0])[:, None]
         agree(table.weight, old - 0.5 * moved, roundings=4, scale=8)
-
-
-@claim("step-updates-parameters")
-@over(
-    twin=twins((*SINGLE_AND_DOUBLE, torch.bfloat16), WRITABLE, values="small"),
-    name=each("Rprop", *OTHERS[:5]),
-    foreach=among(False, True),
-)
-def test_every_element_of_whatever_layout_goes_against_its_gradient_by_the_other_optimizers_too(twin, name, foreach):
-    """In both steps, by more than the spacing of bfloat16: with this rate Adadelta, the shortest, goes 0.3 at once."""
-    tensors = [tensor for tensor, _ in (twin.but(grad=True, kind="tensor", seed=seed) for seed in (twin.seed, 0))]
-    for w in tensors:
-        w.grad, _ = twin.but(values="positive")
-    with ordinary():
-        optimizer = getattr(torch.optim, name)(tensors, lr=100.0, foreach=foreach)
-    for _ in range(2):
-        before = [host(w).copy() for w in tensors]
-        with ordinary():
-            optimizer.step()
-        assert all(np.all(host(w) < old) for w, old in zip(tensors, before))
-    for w in tensors:
-        untouched(w)
 
 
 @claim("step-updates-parameters", truth=True)

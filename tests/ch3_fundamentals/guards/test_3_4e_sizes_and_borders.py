@@ -99,18 +99,18 @@ def test_a_border_repeats_the_edge_or_mirrors_the_image_with_or_without_its_edge
 
 
 @claim("torchvision-offers-transforms")
-@over(EVERY_MODE, twin=twins((torch.uint8,), LAYOUTS, SHAPES, values=("distinct",)), bits=among(1, 2, 4, 7))
-def test_bytes_keep_their_first_bits(transforms, twin, bits):
-    image, array = twin
-    agree(transforms.functional.posterize(image, bits), array // 2 ** (8 - bits) * 2 ** (8 - bits))
-    agree(image, array)
-
-
-@claim("torchvision-offers-transforms")
-@over(EVERY_MODE, twin=twins((torch.uint8,), LAYOUTS, SHAPES, values=("distinct",)), dtype=among(*SINGLE_AND_DOUBLE))
-def test_bytes_become_shares_of_255_and_come_back(transforms, twin, dtype):
+@over(
+    EVERY_MODE,
+    twin=twins((torch.uint8,), LAYOUTS, SHAPES, values=("distinct",)),
+    dtype=among(*SINGLE_AND_DOUBLE),
+    bits=among(1, 2, 4, 7),
+)
+def test_bytes_keep_their_first_bits_and_become_shares_of_255_or_wider_numbers_and_come_back(
+    transforms, twin, dtype, bits
+):
     image, array = twin
     convert = transforms.ConvertImageDtype
+    agree(transforms.functional.posterize(image, bits), array // 2 ** (8 - bits) * 2 ** (8 - bits))
     numbers = convert(dtype)(image)
 
     agree(numbers, array / 255, 1)
@@ -119,15 +119,6 @@ def test_bytes_become_shares_of_255_and_come_back(transforms, twin, dtype):
     if dtype == torch.float64:  # which is converted to itself, and to the other
         agree(convert(torch.float64)(numbers), host(numbers))
         agree(convert(torch.float32)(numbers), host(numbers).astype(np.float32))
-    agree(image, array)
-
-
-@claim("torchvision-offers-transforms")
-@over(EVERY_MODE, twin=twins((torch.uint8,), LAYOUTS, SHAPES, values=("distinct",)))
-def test_whole_numbers_keep_their_first_bits_in_a_wider_dtype(transforms, twin):
-    image, array = twin
-    convert = transforms.ConvertImageDtype
-
     agree(convert(torch.int16)(image), array.astype(np.int16) * 128)
     agree(convert(torch.uint8)(convert(torch.int16)(image) + 127), array)
     agree(image, array)

@@ -29,23 +29,32 @@ SETS = {  # how each is asked for, the folder and the names of its files, and it
 }
 
 
+def numbers_of(number, train, count):
+    """The images and labels of a part of a set, in one of them more than ``count``."""
+    many = count + (not train)
+    images = ((np.arange(many * 784) * 37 + 11 * number + (not train)) % 251).astype(np.uint8)
+    return images.reshape(-1, 28, 28), ((np.arange(many) * 7 + number) % 10).astype(np.uint8)
+
+
+def in_files(root, count):
+    """The folder of both parts of all sets, which are written there once."""
+    for number, (_, place, both, pattern, _) in enumerate([] if root.exists() else SETS.values()):
+        raw = root / place / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        for train, part in zip((True, False), both):
+            for kind, numbers in zip(("images-idx3", "labels-idx1"), numbers_of(number, train, count)):
+                written(raw / pattern.format(part, kind), numbers)
+    return root
+
+
 @claim("torchvision-offers-datasets")
 @over(name=each(*SETS), train=each(True, False), count=among(1, 7, 12))
 def test_each_part_has_the_images_and_labels_of_its_own_files_and_the_classes_of_its_set(tmp_path, name, train, count):
     datasets = pytest.importorskip("torchvision.datasets")
     options, folder, _, _, classes = SETS[name]
-    root, held = Path(tempfile.mkdtemp(dir=tmp_path)), {}
-    for number, (_, place, both, pattern, _) in enumerate(SETS.values()):
-        raw = root / place / "raw"
-        raw.mkdir(parents=True, exist_ok=True)
-        for at, part in enumerate(both):
-            images = ((np.arange((count + at) * 784) * 37 + 11 * number + at) % 251).astype(np.uint8)
-            labels = ((np.arange(count + at) * 7 + number) % 10).astype(np.uint8)
-            held[number, at == 0] = images.reshape(-1, 28, 28), labels
-            written(raw / pattern.format(part, "images-idx3"), held[number, at == 0][0])
-            written(raw / pattern.format(part, "labels-idx1"), labels)
+    root = in_files(tmp_path / str(count), count)
     dataset = getattr(datasets, folder)(str(root), train=train, **options)
-    images, labels = held[[*SETS].index(name), train]
+    images, labels = numbers_of([*SETS].index(name), train, count)
 
     assert [*dataset.classes] == classes
     assert len(dataset) == len(labels)

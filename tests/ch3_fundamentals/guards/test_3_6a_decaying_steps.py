@@ -6,10 +6,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, over, twins
+from populations import HALVES, SINGLE_AND_DOUBLE, WRITABLE, agree, among, over, twins
 from populations.comparing import host
 from populations.decay import DECAY, DTYPES, OTHERS, SHAPES, aged, parameters, trained
-from populations.optimizers import DIFFERENTIABLE, FURTHER_RECIPES, OPTIONS, RULES, WAYS, Recipe, optimizers
+from populations.optimizers import DIFFERENTIABLE, OPTIONS, RULES, WAYS, Recipe, optimizers
 from torch.optim import SGD
 
 claim = pytest.mark.claim
@@ -34,16 +34,6 @@ def test_biases_and_all_other_parameters_of_all_groups_decay_by_the_rule_where_t
     beside.reload()
     beside.step(without=(1, 4))
     beside.agree()
-
-
-@claim("weight-decay-decays-bias-by-default", "step-updates-parameters")
-@over(recipe=among(*FURTHER_RECIPES))
-def test_thirty_steps_of_six_more_optimizers_follow_the_published_rule_too(recipe):
-    both = recipe.on([Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (), seed=2)])
-    for steps in (5, 25):
-        for _ in range(steps):
-            both.step()
-        both.agree()
 
 
 ALL = [Recipe(name, tuple(OPTIONS[name][1].items()), way, dtype) for name in RULES for way in WAYS for dtype in HALVES]
@@ -71,21 +61,6 @@ def test_where_gradients_are_zero_the_option_alone_moves_every_element_towards_z
         optimizer.step()
         new = np.concatenate([host(tensor).ravel() for tensor in tensors])
         assert np.all((new * old > 0) & (abs(new) < abs(old)) | (new == 0) & (old == 0))
-
-
-@claim("weight-decay-decays-bias-by-default", "step-updates-parameters")
-@over(name=among(*OTHERS[:5]), dtype=among(*DTYPES), foreach=among(False, True))
-def test_the_option_adds_lambda_times_each_element_to_its_gradient(name, dtype, foreach):
-    (tensors, optimizer), (others, by_hand) = (trained(name, dtype, foreach, decay) for decay in (0.25, 0))
-    for step in range(3):
-        for tensor, other in zip(tensors, others):
-            tensor.grad = torch.full_like(tensor, step - 1)
-            other.grad = tensor.grad + 0.25 * other.detach()
-        for each in (optimizer, by_hand):
-            each.step()
-            each.load_state_dict(each.state_dict()) if step == 1 else None
-    for tensor, other in zip(tensors, others):
-        agree(tensor, host(other))
 
 
 # the factor shrinks, is 0, changes the sign, and grows
@@ -193,7 +168,7 @@ def test_sgd_ends_the_nearer_to_zero_the_larger_the_decay_whatever_its_momentum_
     for lambd in (0.0, 0.5, 1.0, 3.0):
         w = torch.tensor([5.0, -1.0], dtype=dtype, requires_grad=True)
         optimizer = SGD([w], lr=0.25, weight_decay=lambd, foreach=foreach, **how)
-        for _ in range(100):
+        for _ in range(60):
             w.grad = w.detach() - 2
             optimizer.step()
         np.testing.assert_allclose(host(w), 2 / (1 + lambd), rtol=1e-5)

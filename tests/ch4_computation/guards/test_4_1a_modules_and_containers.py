@@ -210,7 +210,7 @@ def test_after_any_history_a_list_of_modules_is_like_a_list():
 
 
 @claim("sequential-chains-its-modules", "parameter-names-carry-the-layer-index", "brackets-reach-a-layer")
-@claim("same-instance-in-sequential-shares")
+@claim("same-instance-in-sequential-shares", "sequential-keeps-order")
 def test_after_any_history_a_sequential_is_like_a_list_and_runs_in_that_order():
     containers.edited_alike("Sequential")
 

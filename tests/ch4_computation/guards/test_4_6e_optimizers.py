@@ -1,10 +1,11 @@
-"""4.6e State dicts: optimizers through files, and trainings that go on."""
+"""4.6e State dicts: optimizers through files, trainings that go on, and layers that find out what they are given."""
 
 import copy
 
 import pytest
 import torch
-from populations import FLOATS, SINGLE_AND_DOUBLE, among, each, over, twins
+from populations import FLOATS, SINGLE_AND_DOUBLE, agree, among, each, over, twins, whole
+from populations.comparing import host
 from populations.files import Way
 from populations.initialisers import RELEASE
 from torch import nn
@@ -82,8 +83,13 @@ class Training:
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(kind=among(*MADE), split=among(False, True), dtype=each(*SINGLE_AND_DOUBLE))
-def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, split, dtype):
+@over(
+    case=among(
+        *((kind, split, SINGLE_AND_DOUBLE[(at + split) % 2]) for at, kind in enumerate(MADE) for split in (False, True))
+    )
+)
+def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(case):
+    kind, split, dtype = case
     way = Way("older memory" if split else "Path")
     first, resumed, forgetful = (Training(kind, split, dtype) for _ in range(3))
     first.go_on()
@@ -134,3 +140,31 @@ def test_the_state_of_an_optimizer_goes_on_in_its_dict_and_in_who_loads_it_but_i
     first.step()
     assert not any(value == last[key] for key, value in values_in(state).items())
     assert values_in(kept) == before
+
+
+# Layers that find their inputs in an example: their other arguments, and the sizes of their input after the channels.
+# (An instance normalisation that has taken its parameters from a dict refuses to be called, up to torch 2.15.)
+LAZY = {
+    "Linear": ((3,), None),
+    **{f"{kind}{n}d": ((3, 2), (3,) * n) for n in (1, 2, 3) for kind in ("Conv", "ConvTranspose")},
+    **{f"BatchNorm{n}d": ((), (3,) * n) for n in (1, 2, 3)},
+}
+
+
+@claim("state-dict-round-trips", truth=True)
+@over(inputs=whole(1, 1025, 7), name=each(*LAZY), at_once=among(True, False))
+def test_a_lazy_layer_of_any_kind_takes_parameters_of_any_shape_once_and_keeps_them(inputs, name, at_once):
+    rest, sizes = LAZY[name]
+    lazy, given, wider = (
+        getattr(nn, kind)(*some, *rest).eval()
+        for kind, some in ((f"Lazy{name}", ()), (name, (inputs,)), (name, (inputs + 1,)))
+    )
+    for number, value in enumerate(given.state_dict().values(), 1):
+        value.copy_(torch.linspace(1, 2, value.numel()).view(value.shape) * number)
+    x = torch.ones(2, inputs, *sizes or ())
+    lazy.load_state_dict(given.state_dict() if at_once else Way("memory").round_trip(given.state_dict()))
+    agree(lazy(x), host(given(x)), 8)
+    for key, value in given.state_dict().items():
+        agree(lazy.state_dict()[key], host(value))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        lazy.load_state_dict(wider.state_dict())

@@ -1,15 +1,86 @@
-"""3.2 Networks: attention with heads of every width, and what is laid around images and sequences however long."""
+"""3.2 Networks of sequences: labels that are told without their places, and attention with heads of every width."""
+
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, HALVES, SINGLE_AND_DOUBLE, Twin, agree, among, each, over
+from populations.comparing import accepted
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
-pytestmark = pytest.mark.usefixtures("products_in_full")
+
+LAYOUTS = ("contiguous", "transposed", "gappy", "offset")
+# For each sequence its steps and its labels, the first or second of those that are no blank.
+SEQUENCES = (
+    ((4, (0,)),),
+    ((3, (0, 1)), (4, (1, 1))),
+    ((4, ()), (2, (1,)), (3, (0, 1, 0))),
+    ((1, (0,)), (4, (1,)), (3, ()), (4, (0, 1, 1))),
+)
+
+
+def spelled(chances, labels, blank):
+    """The probability of all paths that give these labels, when what follows itself counts once and blanks do not; and
+    the share of it that goes through each class at each step.
+    """
+    through = np.zeros(chances.shape)
+    for path in itertools.product(range(chances.shape[1]), repeat=len(chances)):
+        if [each for each, _ in itertools.groupby(path) if each != blank] == labels:
+            through[np.arange(len(path)), path] += chances[np.arange(len(path)), path].prod()
+    return through[0].sum(), through / through[0].sum()
+
+
+@claim("nn-builds-on-autograd")
+@over(
+    sequences=each(*SEQUENCES),
+    reduction=each("none", "mean", "sum"),
+    dtype=each(*SINGLE_AND_DOUBLE),
+    how=among(*zip(3 * LAYOUTS, 4 * (0, 1, 2), 6 * (False,) + 6 * (True,))),
+)
+def test_the_loss_of_labels_without_places_is_that_of_all_paths_that_spell_them(sequences, reduction, dtype, how):
+    layout, blank, joined = how
+    x, array = Twin(dtype, (4, len(sequences), 3), layout, "fractions", grad=True)
+    chances = np.exp(array.astype(float)) / np.exp(array.astype(float)).sum(2, keepdims=True)
+    steps = [each for each, _ in sequences]
+    labels = [[(0, 1, 2)[blank - 2 + each] for each in told] for _, told in sequences]  # no blank is among them
+    sizes = [*map(len, labels)]
+    padded = [told + [(blank + 1) % 3] * (max(sizes) - len(told)) for told in labels]
+    targets = torch.tensor([*itertools.chain(*labels)] if joined else padded, device=x.device)
+    loss = accepted(F.ctc_loss, x.log_softmax(2), targets, tuple(steps), tuple(sizes), blank, reduction)
+    weights, factors = weights_for(loss)
+    loss.backward(weights)
+
+    total, through = zip(*(spelled(chances[:end, n], labels[n], blank) for n, end in enumerate(steps)))
+    each_one, shares = -np.log(total), np.maximum(sizes, 1)
+    values = {"none": each_one, "mean": (each_one / shares).mean(), "sum": each_one.sum()}[reduction]
+    slopes = {"none": factors, "mean": factors / shares / len(steps), "sum": factors * np.ones(len(steps))}[reduction]
+    expected = np.zeros(array.shape)
+    for n, end in enumerate(steps):
+        expected[:end, n] = (chances[:end, n] - through[n]) * slopes[n]
+    agree(loss, np.asarray(values), 32, 1)
+    # exponentials of differences of logarithms that are of the size of the losses, as are their roundings
+    agree(x.grad, expected, 32 * max(1, each_one.max()), np.abs(slopes).max())
+
+
+@claim("nn-builds-on-autograd")
+@over(case=among((3, torch.float64), (130, torch.float32), (1025, torch.float32)))
+def test_where_each_step_has_a_label_one_path_alone_spells_them_however_many_they_are(case):
+    count, dtype = case
+    x, array = Twin(dtype, (count, 1, 3), values="fractions", grad=True)
+    labels, places = 1 + np.arange(count) % 2, np.arange(count)
+    targets = torch.from_numpy(labels)[None].to(x.device)
+    loss = F.ctc_loss(x.log_softmax(2), targets, (count,), (count,), reduction="sum")
+    loss.backward()
+
+    chances = np.exp(array.astype(float)) / np.exp(array.astype(float)).sum(2, keepdims=True)
+    expected = -np.log(chances[places, 0, labels]).sum()
+    agree(loss, expected, 32 + count)  # it adds up one step after the other
+    chances[places, 0, labels] -= 1
+    agree(x.grad, chances, 32 * max(1, expected), 1)
 
 
 def told(*shape, shown):
@@ -19,7 +90,7 @@ def told(*shape, shown):
     if shown:
         numbers[..., 0] |= ~numbers.any(-1)
     of_heads = numbers.reshape(-1, shape[-2] * shape[-1])
-    assert len(np.unique(of_heads, axis=0)) == len(of_heads)
+    assert len({each.tobytes() for each in of_heads}) == len(of_heads)
     return numbers
 
 
@@ -65,6 +136,7 @@ def heads(dtype, sizes, how, seed, change):
 
 
 @claim("nn-builds-on-autograd")
+@pytest.mark.usefixtures("products_in_full")
 @pytest.mark.skipif(RELEASE < (2, 7), reason=f"torch {torch.__version__} has attention of fewer kinds")
 @over(
     EVERY_MODE,
@@ -94,36 +166,3 @@ def test_attention_is_the_mean_of_what_is_heard_by_the_softmax_of_the_scores(hea
 
     assert (found.shape, found.dtype, found.device) == (expected.shape, q.dtype, q.device)
     agree(found, expected, 16 if dtype in HALVES else 64, 5)
-
-
-MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}
-# The shape of what is padded, and by how much at the beginning and end of its last dimensions, the last one first.
-LONG = (
-    ((1, 1, 70_001), (3, 2)),
-    ((1, 2, 65_537), (1, 4)),
-    ((65_537, 1, 3), (2, 1)),
-    ((1, 65_539, 3), (1, 2)),
-    ((3, 2, 5, 6), (2, 1, 0, 3)),
-    ((65_537, 1, 2, 2), (1, 1, 1, 0)),
-    ((1, 65_538, 2, 2), (1, 1, 1, 1)),
-    ((1, 2, 3, 4, 5), (2, 1, 1, 0, 1, 2)),
-)
-
-
-@claim("nn-builds-on-autograd")
-@over(mode=each(*MODES), case=among(*LONG), layout=among("transposed", "offset"))
-def test_padding_hands_back_to_each_number_the_sum_of_the_gradients_of_its_copies(mode, case, layout):
-    shape, pad = case
-    x, array = Twin(torch.float32, shape, layout, grad=True, second=layout == "offset")
-    edges = [(0, 0)] * (array.ndim - len(pad) // 2) + [*zip(pad[::2], pad[1::2])][::-1]
-    options = {"constant_values": 3} if mode == "constant" else {}
-    number = {"value": 3.0} if mode == "constant" else {}
-    found = F.pad(x, pad, mode, **number)
-    agree(found, np.pad(array, edges, MODES[mode], **options))
-    weights, factors = weights_for(found)
-    (slope,) = torch.autograd.grad(found, x, weights)
-
-    options = {"constant_values": array.size} if mode == "constant" else {}
-    origin = np.pad(np.arange(array.size).reshape(array.shape), edges, MODES[mode], **options).ravel()
-    sums = np.bincount(origin, factors.ravel(), array.size + 1)[: array.size]
-    agree(slope, sums.reshape(array.shape))
