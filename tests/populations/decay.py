@@ -22,17 +22,6 @@ def parameters(recipe: Recipe, shapes=((3, 5), (13,), (), (1, 2, 7, 1), (2, 3, 2
     ]
 
 
-def trained(name: str, dtype: torch.dtype, foreach: bool, decay: float) -> tuple[list, torch.optim.Optimizer]:
-    """Tensors of SHAPES that require gradients, and an optimizer ``name`` of them in two groups that decays so much.
-
-    Of ASGD the other decay, ``lambd``, is off. None is empty: Adafactor divides by the number of elements.
-    """
-    shapes = [shape for shape in SHAPES if 0 not in shape]
-    tensors = [next(iter(twin.but(grad=True))) for twin in parameters(Recipe(name, (), "default", dtype), shapes)]
-    options = {"lr": 0.01, "foreach": foreach, "weight_decay": decay, **({"lambd": 0} if name == "ASGD" else {})}
-    return tensors, getattr(torch.optim, name)([{"params": tensors[:3]}, {"params": tensors[3:]}], **options)
-
-
 def aged(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """The optimizer after a hundred steps with gradients and rates of 0, which move nothing."""
     rates = [group["lr"] for group in optimizer.param_groups]

@@ -246,7 +246,7 @@ def test_without_weights_a_normalisation_divides_by_the_root_of_variance_and_eps
 @claim("nn-builds-on-autograd")
 @over(
     name=each(*OF_PAIRS),
-    reduction=each("none", "mean", "sum"),
+    reduction=among("none", "mean", "sum"),
     layout=among(*WRITABLE),
     shape=among((7,), (3, 5), (2, 3, 4), (1,), (33, 9), (1031,), (1, 2, 1), (2, 3, 2, 2)).rarely((300, 2)),
     dtype=among(*SINGLE_AND_DOUBLE),
@@ -259,26 +259,3 @@ def test_a_loss_of_pairs_is_its_formula_s_for_each_or_their_mean_or_sum(name, re
     losses = rule(a.astype(np.float64), targets.astype(np.float64))
     expected = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}[reduction]
     agree(compute(x, t, reduction=reduction), expected, 64 + 2 * losses.size, np.abs(losses).max())
-
-
-@claim("nn-builds-on-autograd", "softmax-gives-a-distribution")
-@over(
-    shift=among(-(2.0**22), 2.0**22, -(2.0**10), 0.0),
-    shape=among((3,), (4, 7), (2, 3, 5)),
-    layout=among(*WRITABLE),
-    dtype=each(*SINGLE_AND_DOUBLE),
-)
-def test_probabilities_and_losses_of_scores_are_those_of_their_differences_however_far_off_these_are(
-    shift, shape, layout, dtype
-):
-    """Whole numbers, which float32 holds beside the shift."""
-    (x, _), (weights, _) = (Twin(dtype, shape, layout, grad=grad, seed=grad) for grad in (True, False))
-    moved = (x.detach() + shift).requires_grad_()
-    for name in ("softmax", "log_softmax"):
-        near, far = (getattr(F, name)(scores, 0) for scores in (x, moved))
-        np.testing.assert_allclose(host(far), host(near), rtol=1e-6, atol=1e-6)
-        (one,), (other,) = (torch.autograd.grad(*each, weights) for each in ((near, x), (far, moved)))
-        np.testing.assert_allclose(host(other), host(one), rtol=1e-5, atol=1e-5)
-    labels = torch.zeros(shape[:1] + shape[2:] if len(shape) > 1 else (), dtype=torch.int64, device=x.device)
-    near, far = (F.cross_entropy(scores, labels) for scores in (x, moved))
-    np.testing.assert_allclose(host(far), host(near), rtol=1e-6, atol=1e-6)

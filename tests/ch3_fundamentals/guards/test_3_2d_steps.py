@@ -60,7 +60,7 @@ LARGE = (
     *(Twin(SINGLE, (2, 3, 4, 5), "channels last"), Twin(SINGLE, (3, 2, 5), "gappy", second=True)),
 )
 # The six optimizers that no other guard of sizes and layouts has met, each with all of these.
-FURTHER = [(recipe, (*LARGE, *TWINS.must[at % 4 :: 4])) for at, recipe in enumerate(FURTHER_RECIPES)]
+FURTHER = [(recipe, (*LARGE, *TWINS.must[at % 8 :: 8])) for at, recipe in enumerate(FURTHER_RECIPES)]
 
 
 @claim("step-updates-parameters", "optim-offers-sgd-adam-rmsprop")

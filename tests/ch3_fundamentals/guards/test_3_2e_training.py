@@ -1,4 +1,4 @@
-"""3.2 Training: the batch size, clearing gradients, and where a training ends."""
+"""3.2 Training: the batch size, clearing gradients, what schedulers make of learning rates, and where it ends."""
 
 import copy
 
@@ -6,11 +6,26 @@ import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, optimizers, over, twins, whole
+from hypothesis import assume
+from populations import (
+    FLOATS,
+    SINGLE_AND_DOUBLE,
+    WRITABLE,
+    Twin,
+    agree,
+    among,
+    each,
+    in_turn,
+    optimizers,
+    over,
+    twins,
+    whole,
+)
 from populations.comparing import accepted, host
 from populations.initialisers import RELEASE
 from populations.modules import TREES, trees
 from populations.optimizers import OPTIONS, RULES, Recipe
+from populations.schedulers import SCHEDULERS
 from populations.tasks import grouped
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -175,3 +190,48 @@ def test_from_a_start_where_the_gradient_is_zero_no_optimizer_without_decay_move
         (((w - 1) ** 2) * (1 if dict(recipe.options).get("maximize") else -1)).sum().backward()  # the worst point
         optimizer.step()
     agree(w, np.ones((2, 3)))
+
+
+BODY, HEAD = Twin(torch.float32, (3, 33), "gappy"), Twin(torch.float32, (5,), "offset", seed=1)
+FREE = Twin(torch.float32, (), seed=2)
+
+
+@claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
+@pytest.mark.filterwarnings("ignore:The epoch parameter")  # torch 2.0 uses it itself
+@over(
+    case=in_turn(
+        # so that each scheduler meets an optimizer that has a state, with rates of both kinds
+        optimizers("SGD", "Adam", "RMSprop", dtypes=SINGLE_AND_DOUBLE, turn=2, tensors=(False, True)).also(
+            *(Recipe("Adam", (("lr", 0.1),)) for _ in SCHEDULERS),
+            *(Recipe("Adam", (("lr", 0.1),), tensors=True) for _ in SCHEDULERS),
+        ),
+        among(*((name, (at + turn) % 2) for turn in (0, 1) for at, name in enumerate(SCHEDULERS))),
+    )
+)
+def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case):
+    optimizer, (name, before) = case
+    # which halves tensors again as the next schedule begins, as was seen from 2.4 to 2.9; from 2.11 on it does not
+    assume(torch.__version__ >= (2, 11) or not optimizer.tensors or "SequentialLR" not in name)
+    make, factor = SCHEDULERS[name]
+    start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
+    both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}), ([BODY], {"lr": 0.25}))
+    for _ in range(before):  # it may be built in the midst of a training
+        both.step()
+    scheduler = make(both.optimizer, gamma)
+    for count in range(5):
+        for group, (held, rate) in enumerate(zip(both.optimizer.param_groups, (start, 0.5, 0.25))):
+            assert float(held["lr"]) == pytest.approx(rate * factor(gamma, count))
+            both.expect(group, lr=float(held["lr"]))
+        both.step()
+        both.agree()
+        for _ in range(count == 2 - before):  # training goes on with another scheduler that is told where it was
+            told, kept = copy.deepcopy((scheduler.state_dict(), both.optimizer.state_dict()))
+            scheduler = make(both.optimizer, gamma)
+            both.optimizer.load_state_dict(kept)
+            scheduler.load_state_dict(told)
+        counted = [count + 1] * (before and count in (0, 3) and name[:5] not in ("Chain", "Seque"))  # which take none
+        accepted(scheduler.step, *[1.0] * (name[:6] == "Reduce"), *counted)  # a loss that no longer falls
+        rates = [float(group["lr"]) for group in both.optimizer.param_groups]
+        if name[:6] != "Reduce" or torch.__version__ >= (2, 2):  # which before had no way to tell
+            assert [*map(float, scheduler.get_last_lr())] == rates
+    assert rates == pytest.approx([rate * factor(gamma, 5) for rate in (start, 0.5, 0.25)])

@@ -100,9 +100,9 @@ def test_a_score_without_a_dimension_has_all_the_probability_and_each_of_4096_eq
     agree(SPELLED["softmax"][spelled]((tensor * 8).expand(shape).clone(), dim), np.full(shape, 1 / 4096), roundings=8)
 
 
-@claim("softmax-gives-a-distribution")
+@claim("softmax-gives-a-distribution", "nn-builds-on-autograd")
 @claim("log-probability-is-logit-up-to-a-factor", truth=True)
-@over(scored=scores(values=("fractions", "masked")), name=BOTH)
+@over(scored=scores(values=("fractions", "masked", "far")), name=BOTH)
 def test_the_gradient_is_p_times_weight_minus_mean_weight_and_of_the_logarithm_weight_minus_p_times_its_sum(
     scored, name
 ):

@@ -9,8 +9,10 @@ import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, agree, among, each, in_turn, over, twins, whole
 from populations.changes import COPYING
+from populations.comparing import host
 from populations.containers import KEYS, ids, reads
 from populations.kinds import Own
+from populations.modules import layers
 from populations.twins import FEW, KINDS
 from torch import nn
 
@@ -165,6 +167,29 @@ def test_buffers_at_any_depth_are_moved_and_saved_and_plain_tensors_are_not(twin
     assert {(buffer.dtype, buffer.device.type) for buffer in net.buffers()} == {(converted, "meta")}
     assert inner.plain is tensor
     agree(tensor, array)
+
+
+REUSED = ("Linear", "Linear without bias", "Conv1d", "Conv2d", "Conv3d", "PReLU")
+
+
+@claim("reusing-a-layer-shares-its-parameters")
+@over(each=layers(kinds=REUSED, dtypes=SINGLE_AND_DOUBLE), uses=whole(1, 3), mode=MODES)
+def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_gradients(each, uses, mode):
+    layer, *copies = (getattr(next(iter(each)), mode)() for _ in range(uses + 1))
+    x = torch.ones(each.takes(), dtype=each.dtype, device=next(layer.parameters()).device)
+    layer(x)  # with other weights
+    every = [parameter for same in (layer, *copies) for parameter in same.parameters()]
+    assert len(set(map(id, every))) == len(every)
+    for same in (layer, *copies):
+        for name, parameter in list(same.named_parameters()):
+            setattr(same, name, nn.Parameter(parameter.detach() / 8))  # 1/8 to 1: all sums of their products are exact
+    reused, apart = nn.Sequential(*[layer] * uses)(x), nn.Sequential(*copies)(x)
+    (reused.sum() + apart.sum()).backward()
+
+    agree(reused, host(apart))
+    for parameter, *theirs in zip(layer.parameters(), *(copy.parameters() for copy in copies)):
+        assert all(each.grad is not None for each in (parameter, *theirs))
+        agree(parameter.grad, sum(host(each.grad) for each in theirs))
 
 
 @claim("reusing-a-layer-shares-its-parameters", truth=True)
