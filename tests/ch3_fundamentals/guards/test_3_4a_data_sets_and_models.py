@@ -174,9 +174,10 @@ def test_an_architecture_has_the_layers_of_its_name_the_known_parameters_and_as_
     for draw in ("normal_", "kaiming_normal_", "kaiming_uniform_"):
         monkeypatch.setattr(nn.init, draw, lambda tensor, *rest, **options: tensor)
     with torch.device("meta"):  # shapes without data: a hundred million parameters cost nothing
-        net, named = build(num_classes=7), models.get_model(name, num_classes=7)
+        nets = build(num_classes=7), models.get_model(name, num_classes=7), build(num_classes=7)
+    net, named, _ = nets
 
-    assert len({*net.parameters(), *named.parameters()}) == 2 * len([*net.parameters()])
+    assert len({each for net in nets for each in net.parameters()}) == 3 * len([*net.parameters()])
     assert str(named) == str(net)
     assert [each.shape for each in named.parameters()] == [each.shape for each in net.parameters()]
     modules = [module for path, module in net.named_modules() if "downsample" not in path]  # ResNet's shortcuts
