@@ -240,8 +240,8 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 
 
 def spells(net: nn.Module, twin: list[Step]) -> None:
-    """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode, and twice has
-    all of them again after the last.
+    """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode; twice it
+    has all of them again after the last.
     """
     assert ids(net * 2) == 2 * ids(twin)
     for turn, recording in enumerate(EVERY_MODE, len(twin)):

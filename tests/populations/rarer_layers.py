@@ -24,30 +24,6 @@ def cell(m, mode: str, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tup
     return show.sigmoid() * torch.tanh(c), c
 
 
-class Layer:
-    """The parameters of one layer of a recurrent network, by the names that those of a cell have."""
-
-    def __init__(self, m: nn.Module, number: int) -> None:
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            setattr(self, name, getattr(m, f"{name}_l{number}"))
-
-
-def through_time(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What a network of several layers gives at each step, by ``cell``, from states that are not zero."""
-    steps = [*x.unbind(1)]
-    for number in range(m.num_layers):
-        h, c = (each * (number + 1) * x[:, 0, :1] for each in states(x))
-        for turn, step in enumerate(steps):
-            h, c = cell(Layer(m, number), m.mode, step, h, c)
-            steps[turn] = h
-    return torch.stack(steps, 1)
-
-
-def started(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    h, c = (torch.stack([each * n * x[:, 0, :1] for n in range(1, m.num_layers + 1)]) for each in states(x))
-    return m(x, (h, c) if m.mode == "LSTM" else h)[0]
-
-
 def states(x: torch.Tensor) -> tuple:
     """A state of three numbers, and another, for each row."""
     first = (torch.arange(3 * len(x), device="cpu") % 7 / 8 - 0.375).view(-1, 3).to(x)
@@ -148,16 +124,6 @@ RARER = {
             True,
         )
         for name in ("RNNCell", "GRUCell", "LSTMCell")
-    },
-    **{
-        f"{name} of three layers": Counterpart(
-            lambda name=name: Shown(getattr(nn, name)(5, 3, 3, batch_first=True), started),
-            lambda m, x: through_time(m.module, x),
-            (18, 5),
-            fixed=True,
-            roundings=256,  # of 18 steps of three layers
-        )
-        for name in ("RNN", "GRU", "LSTM")
     },
     **{
         f"EmbeddingBag, {mode}": Counterpart(

@@ -12,7 +12,7 @@ from torch.nn.utils import rnn
 from populations import places
 from populations.counterparts import COUNTERPARTS, Counterpart, Shown, weights
 from populations.initialisers import RELEASE
-from populations.rarer_layers import RARER, cell
+from populations.rarer_layers import RARER, cell, states
 
 HEADS = 2
 
@@ -134,22 +134,20 @@ def lengths(x: torch.Tensor) -> torch.Tensor:
     return x.shape[1] - torch.arange(len(x), device="cpu") % x.shape[1]
 
 
-def one_way(m: nn.Module, x: torch.Tensor, end: torch.Tensor, way: str) -> tuple:
-    """The output at each step, and the states after the last one, of a network of one layer from zeros: forwards, or
-    with ``way`` "_reverse" from each sequence's end to its beginning.
+def one_way(m: nn.Module, x: torch.Tensor, end: torch.Tensor, at: str, h: torch.Tensor, c: torch.Tensor) -> tuple:
+    """The output at each step, and the states after the last one, of the layer whose parameters' names end in ``at``,
+    from these states: forwards, or where that ends in "_reverse" from each sequence's end to its beginning.
     """
 
     class Layer:
         weight_ih, weight_hh, bias_ih, bias_hh = (
-            getattr(m, f"{name}_l0{way}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            getattr(m, f"{name}{at}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
 
-    h = x.new_zeros(len(x), m.proj_size or m.hidden_size)
-    c, outputs = x.new_zeros(len(x), m.hidden_size), {}
-    steps = range(x.shape[1])
-    for step in reversed(steps) if way else steps:
+    outputs, steps = {}, range(x.shape[1])
+    for step in reversed(steps) if at.endswith("_reverse") else steps:
         new, state = cell(Layer, m.mode, x[:, step], h, c)
-        new = F.linear(new, getattr(m, f"weight_hr_l0{way}")) if m.proj_size else new
+        new = F.linear(new, getattr(m, f"weight_hr{at}")) if m.proj_size else new
         goes_on = (step < end)[:, None]
         h, c = torch.where(goes_on, new, h), torch.where(goes_on, state, c)
         outputs[step] = torch.where(goes_on, h, 0)
@@ -161,16 +159,28 @@ def all_of(output: torch.Tensor, *states: torch.Tensor) -> torch.Tensor:
     return torch.cat([output.flatten(1), *(each.transpose(0, 1).flatten(1) for each in states)], 1)
 
 
-def both_ways(m: nn.Module, x: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    ways = ["", "_reverse"][: 1 + m.bidirectional]
-    outputs, h, c = zip(*(one_way(m, x, end.to(x.device), way) for way in ways))
-    return all_of(torch.cat(outputs, 2), torch.stack(h), *([torch.stack(c)] if m.mode == "LSTM" else []))
+def begun(m: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """The two states from which each layer goes in each way: zeros, but of several layers others."""
+    if m.num_layers > 1:
+        return [torch.stack([each * n * x[:, 0, :1] for n in range(1, m.num_layers + 1)]) for each in states(x)]
+    return [x.new_zeros(1 + m.bidirectional, len(x), size) for size in (m.proj_size or m.hidden_size, m.hidden_size)]
+
+
+def all_ways(m: nn.Module, x: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    starts, ends = zip(*begun(m, x)), []
+    for number in range(m.num_layers):
+        ways = [f"_l{number}", f"_l{number}_reverse"][: 1 + m.bidirectional]
+        made = [one_way(m, x, end.to(x.device), at, *start) for at, start in zip(ways, starts)]
+        x = torch.cat([outputs for outputs, *_ in made], 2)
+        ends += [last for _, *last in made]
+    return all_of(x, *map(torch.stack, [*zip(*ends)][: 1 + (m.mode == "LSTM")]))
 
 
 def run(m: nn.Module, x: torch.Tensor, end: torch.Tensor | None = None) -> torch.Tensor:
     """What a network gives, of sequences that end there, if so told."""
     given = x if end is None else rnn.pack_padded_sequence(x, end, batch_first=True, enforce_sorted=False)
-    output, state = m(given)
+    h, c = begun(m, x)
+    output, state = m(given, *[(h, c) if m.mode == "LSTM" else h] * (m.num_layers > 1))
     output = output if end is None else rnn.pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
     return all_of(output, *(state if isinstance(state, tuple) else [state]))
 
@@ -244,8 +254,8 @@ SEQUENCES = {
             lambda kind=kind, options=options, end=end: Shown(
                 getattr(nn, kind)(5, 3, batch_first=True, **options), lambda m, x: run(m, x, end(x) if end else None)
             ),
-            lambda m, x, end=end: both_ways(m.module, x, (end or whole)(x)),
-            (3, 5),
+            lambda m, x, end=end: all_ways(m.module, x, (end or whole)(x)),
+            (18 if "num_layers" in options else 3, 5),
             fixed=True,
             roundings=256,
         )
@@ -255,6 +265,7 @@ SEQUENCES = {
             ("GRU", "", {}, " of several lengths", lengths),
             ("LSTM", " in both ways", {"bidirectional": True}, " of several lengths", lengths),
             ("LSTM", ", projected", {"bidirectional": True, "proj_size": 2}, "", None),
+            *((kind, " of three layers", {"num_layers": 3}, "", None) for kind in ("RNN", "GRU", "LSTM")),
         )
     },
     **{

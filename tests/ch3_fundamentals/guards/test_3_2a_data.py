@@ -15,14 +15,7 @@ from populations import WRITABLE, Population, Twin, agree, among, each, over, wh
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.statistics import look_independent_and_uniform, look_uniformly_shuffled, normal_levels, occur_as_often
-from torch.utils.data import (
-    ChainDataset,
-    ConcatDataset,
-    DataLoader,
-    IterableDataset,
-    Subset,
-    TensorDataset,
-)
+from torch.utils.data import ChainDataset, ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
 claim = pytest.mark.claim
 

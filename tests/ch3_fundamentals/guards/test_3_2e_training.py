@@ -7,24 +7,11 @@ import pytest
 import torch
 from harness.measured import curve
 from hypothesis import assume
-from populations import (
-    FLOATS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    each,
-    in_turn,
-    optimizers,
-    over,
-    twins,
-    whole,
-)
+from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, over, twins, whole
 from populations.comparing import accepted, host
 from populations.initialisers import RELEASE
 from populations.modules import TREES, trees
-from populations.optimizers import OPTIONS, RULES, Recipe
+from populations.optimizers import OPTIONS, RULES, Recipe, optimizers
 from populations.schedulers import SCHEDULERS
 from populations.tasks import grouped
 from torch import nn

@@ -194,11 +194,7 @@ def test_n_calls_of_a_layer_equal_n_layers_with_its_values_and_gather_their_grad
 
 @claim("reusing-a-layer-shares-its-parameters", truth=True)
 @over(
-    EVERY_MODE,
-    uses=whole(0, 3, 1, 2),
-    dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16),
-    mode=MODES,
-    rank=each(1, 2, 3),
+    EVERY_MODE, uses=whole(0, 3, 1, 2), dtype=among(*SINGLE_AND_DOUBLE, torch.bfloat16), mode=MODES, rank=each(1, 2, 3)
 )
 def test_every_use_of_a_normalisation_in_training_moves_its_statistics(uses, dtype, mode, rank):
     """By a tenth of the way, from 0 to the mean and from 1 to the variance; each of the moves rounds.

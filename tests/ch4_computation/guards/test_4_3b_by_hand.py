@@ -124,12 +124,14 @@ NOTICED = {
     "no_grad": lambda w: torch.no_grad()(w.fill_)(5),
     "detach": lambda w: w.detach().fill_(5),
     "init": lambda w: init.constant_(w, 5),
+    "init of its numbers": lambda w: init.normal_(w.detach()[...], 5),
+    "init of a part": lambda w: init.constant_(w[...], 5),
     "copy": lambda w: torch.no_grad()(w.copy_)(torch.full_like(w, 5)),
 }
 
 
 @claim("writing-data-sets-parameters-without-grad")
-@claim("writing-data-sets-parameters-without-grad", truth=True)
+@claim("writing-data-sets-parameters-without-grad", "data-fill-equals-constant-init", truth=True)
 @over(twin=twins(FLOATS, WRITABLE, FEW, values="small"), write=among(*DATA))
 def test_a_write_to_data_goes_unnoticed_and_changes_what_is_computed_from_the_value_afterwards(twin, write):
     tensor, array = twin
@@ -155,13 +157,13 @@ def test_a_write_to_data_goes_unnoticed_and_changes_what_is_computed_from_the_va
     assert w.data_ptr() == w.data.data_ptr() == replacement.data_ptr()
 
 
-@claim("writing-data-sets-parameters-without-grad", truth=True)
-@over(twin=twins(FLOATS, WRITABLE, FEW), write=among(*NOTICED))
-def test_every_other_write_between_forward_and_backward_is_noticed(twin, write):
+@claim("writing-data-sets-parameters-without-grad", "data-fill-equals-constant-init", truth=True)
+@over(twin=twins(FLOATS, WRITABLE, FEW), write=among(*NOTICED), frozen=among(False, True))
+def test_every_other_write_between_forward_and_backward_is_noticed(twin, write, frozen):
     tensor, _ = twin
     w = nn.Parameter(tensor)
     y = (w * w).sum()
-    NOTICED[write](w)
+    NOTICED[write](w.requires_grad_(not frozen))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()
 

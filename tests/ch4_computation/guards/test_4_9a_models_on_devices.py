@@ -6,20 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    FLOATS,
-    LAYOUTS,
-    SINGLE_AND_DOUBLE,
-    WRITABLE,
-    Twin,
-    among,
-    each,
-    over,
-    twins,
-    whole,
-)
+from populations import EVERY_MODE, FLOATS, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, among, each, over, twins, whole
 from populations.comparing import host
 from populations.initialisers import RELEASE
 from populations.journeys import CPU, current, host_twin, spot
@@ -27,7 +14,7 @@ from populations.kinds import LAYERS, ROW
 from populations.mixing import refused
 from populations.modules import TREES, Tree, handed_out, holding, trees
 from populations.tasks import OPTIMIZERS, RECURRENT, TASKS, steps
-from populations.twins import FEW
+from populations.twins import ANY, FEW
 from torch import nn
 
 claim = pytest.mark.claim
@@ -191,9 +178,7 @@ def test_a_layer_without_parameters_takes_input_from_anywhere(accelerator, layer
 
 
 # Every task with every optimizer, its features in turn a tensor by themselves and cut from a longer table.
-TRAINED = among(
-    *((task, name, (n + m) % 2 == 0) for n, task in enumerate(TASKS) for m, name in enumerate(OPTIMIZERS)),
-)
+TRAINED = among(*((task, name, (n + m) % 2 == 0) for n, task in enumerate(TASKS) for m, name in enumerate(OPTIMIZERS)))
 
 
 @claim("training-runs-on-gpu")
