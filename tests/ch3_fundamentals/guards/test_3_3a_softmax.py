@@ -21,7 +21,7 @@ def spelled(name, module):
     return {
         "function": lambda x, dim: getattr(torch, name)(x, dim),
         "method": lambda x, dim: getattr(x, name)(dim=dim),
-        "functional": lambda x, dim: settled(getattr(F, name))(dim=dim, input=x),
+        "functional": lambda x, dim: settled(getattr(F, name))(x, dim=dim),
         "module": lambda x, dim: twice(getattr(nn, module)(dim), x),
         "dtype": lambda x, dim: getattr(torch, name)(x, dim, dtype=x.dtype),
         "out": lambda x, dim: getattr(torch, name)(x.detach(), dim, out=columns_first(x)),

@@ -22,7 +22,6 @@ claim = pytest.mark.claim
 TARGETS = ("indices", "probabilities", "indices", "one-hot")
 MEAN = {
     "function": lambda x, y, **options: F.cross_entropy(x, y, **options),
-    "by name": lambda x, y, **options: F.cross_entropy(target=y, **options, input=x),
     "module": lambda x, y, **options: twice(nn.CrossEntropyLoss(**options), x, y),
     "copied": lambda x, y, **options: copy.deepcopy(nn.CrossEntropyLoss(**options))(x, y),
     "edited": lambda x, y, **options: twice(
@@ -93,7 +92,7 @@ def test_shares_weights_smoothing_and_what_to_ignore_count_as_their_definition_s
     one = replace(labels, reduction=reduction)
     tensor, target, options, arrays = one
     expected, scale = by_definition(**arrays), one.scale(arrays)
-    for spelling in ("function", "by name", "module", "copied", "edited"):
+    for spelling in ("function", "module", "copied", "edited"):
         agree(MEAN[spelling](tensor, target, **options), expected, one.roundings(), scale)
     agree(F.cross_entropy(tensor, one.in_bytes(target), **options), expected, one.roundings(), scale)
 
@@ -190,6 +189,17 @@ def test_a_label_without_an_output_is_an_index_error(labels, reduction):
         target[(-1,) * target.dim()] = wrong
         with pytest.raises(IndexError, match="is out of bounds"):
             F.cross_entropy(tensor, target, reduction=reduction)
+
+
+@claim("softmax-gives-a-distribution", "cross-entropy-loss-is-the-mean")
+@over(EVERY_MODE, labels=labelled(values=("fractions",), reductions=("mean", "sum")))
+def test_scores_and_labels_may_be_given_by_name_in_any_order(labels):
+    tensor, target, options, arrays = labels
+    p = F.softmax(dim=labels.of.dim, input=tensor)
+
+    agree(p, softmax(arrays["scores"], labels.of.dim), 8 + summed(labels.of.dtype, tensor.shape[labels.of.dim]))
+    loss = F.cross_entropy(target=target, **options, input=tensor)
+    agree(loss, by_definition(**arrays), labels.roundings(), labels.scale(arrays))
 
 
 @claim("cross-entropy-works-on-logits", "cross-entropy-loss-is-the-mean")

@@ -191,22 +191,23 @@ def assert_shows(file, numbers):
 
 
 @claim("torchvision-offers-utils")
-@over(
-    twin=GRIDS,
-    per_row=among(2, 8),
-    how=among({}, {"normalize": True, "value_range": (-0.5, 1.5)}),
-    listed=among(False, True),
-)
-def test_save_image_writes_the_grid_of_a_batch_or_list_to_a_file_in_bytes_rounded_and_clipped(
-    tmp_path, utils, twin, per_row, how, listed
-):
+@over(twin=GRIDS, per_row=among(2, 8), how=among({}, {"normalize": True, "value_range": (-0.5, 1.5)}))
+def test_save_image_writes_the_grid_to_a_file_in_bytes_rounded_and_clipped(tmp_path, utils, twin, per_row, how):
     images, array = twin
     given = images / 64 - 0.5
     file = (tmp_path / "grid.png").open("w+b") if how else tmp_path / "grid.png"
-    several = [*given.view(-1, *images.shape[-3:])] if listed else given
-    utils.save_image(several, file, format="png", nrow=per_row, padding=1, **how)
+    utils.save_image(given, file, format="png", nrow=per_row, padding=1, **how)
     agree(given, array / 64 - 0.5)
     assert_shows(file, arranged(array / 128 if how else array / 64 - 0.5, per_row, 1, 0.0))
+
+
+@claim("torchvision-offers-utils")
+@over(twin=GRIDS)
+def test_save_image_takes_a_list_of_images_for_the_grid_that_they_make(tmp_path, utils, twin):
+    images, array = twin
+    for number, target in enumerate((tmp_path / "grid.png", (tmp_path / "open.png").open("w+b"))):
+        utils.save_image([*images.view(-1, *images.shape[-3:]) / 64], target, format="png", nrow=2 + number, padding=1)
+        assert_shows(target, arranged(array / 64, 2 + number, 1, 0.0))
 
 
 @claim("torchvision-offers-utils")
