@@ -35,8 +35,9 @@ KINDS += [((3, 1), torch.bfloat16)] * (RELEASE >= (2, 7))
 def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kind, layout, training, frozen):
     """In its values and gradients, at its first call and at later ones, whether recorded or not."""
     part, (size, dtype) = (COUNTERPARTS | FURTHER)[name], kind
-    at = KINDS.index(kind)  # for each kind of them another layout, and in turn training and evaluation
-    layout, training = WRITABLE[(WRITABLE.index(layout) + at) % len(WRITABLE)], training == (at % 2 > 0)
+    at = KINDS.index(kind)  # for each kind of them another layout, and in turn all of training and of frozen ones
+    layout = WRITABLE[(WRITABLE.index(layout) + at) % len(WRITABLE)]
+    training, frozen = training == (at in (1, 3)), frozen == (at in (1, 2))
     dtype = torch.float32 if dtype in HALVES and name in NO_HALVES else dtype
     rounds = max(part.roundings, 64 if size[0] > 100 else 0)  # sums over so many examples may cancel
     rounds = min(rounds, 16) if dtype in HALVES else rounds  # more would be a part of the largest that counts

@@ -125,7 +125,7 @@ NOTICED = {
     "detach": lambda w: w.detach().fill_(5),
     "init": lambda w: init.constant_(w, 5),
     "init of its numbers": lambda w: init.normal_(w.detach()[...], 5),
-    "init of a part": lambda w: init.constant_(w[...], 5),
+    "init of a part": lambda w: init.constant_(w[...], 0),
     "copy": lambda w: torch.no_grad()(w.copy_)(torch.full_like(w, 5)),
 }
 
