@@ -268,10 +268,11 @@ class Window:
 
 
 WINDOWS = tuple(
-    Window(kind, geometry, dtype, LAYOUTS[n % 5], (2, 1, None if single else 4, 3)[n % 4], n % 3 == 2)
+    Window(kind, geometry, dtype, LAYOUTS[n % 5], (2, 1, None, 3)[n % 4], n % 3 == 2)
     for turn, (kind, (_, _, single)) in enumerate(KINDS.items())
-    for index, geometry in enumerate(GEOMETRIES, turn)  # every second dtype, from one to the next the others
-    for n, dtype in [*enumerate(2 * FLOATING[:2] if kind in PLANE else FLOATING, index + index // 2)][index % 2 :: 2]
+    for index, geometry in enumerate(GEOMETRIES)
+    for n, dtype in enumerate(2 * FLOATING[:2] if kind in PLANE else FLOATING, turn + index)
+    if single or n % 4 != 2
     if not (dtype in FLOATING[2:] and geometry.n == 3 and kind[:7] == "average")  # which the CPU lacks
     if not (kind[:7] == "maximum" and geometry.n == 3 and (n % 5, n % 4) == (1, 2))  # which it refuses
     if kind not in PLANE or geometry.n == 2
