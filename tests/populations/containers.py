@@ -240,9 +240,7 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 
 
 def spells(net: nn.Module, twin: list[Step]) -> None:
-    """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, in any mode; twice it
-    has all of them again after the last.
-    """
+    """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, and holds them twice."""
     assert ids(net * 2) == 2 * ids(twin)
     for turn, recording in enumerate(EVERY_MODE, len(twin)):
         with recording():
@@ -252,15 +250,15 @@ def spells(net: nn.Module, twin: list[Step]) -> None:
 def adds_like_a_list(container: nn.Module, twin: list) -> None:
     """Raise AssertionError unless its sum with another is a third with the members of both, and leaves it alone."""
     other = [*steps(2), *[None] * (type(container) is nn.ModuleList)]
-    total = container + another(container, other)
-    assert (type(total), ids(total), ids(container)) == (type(container), ids(twin + other), ids(twin))
+    both = container + another(container, other)
+    assert (type(both), ids(both), ids(container)) == (type(container), ids(twin + other), ids(twin))
 
 
 def compare(kind: str, container: nn.Module, twin: list | dict) -> None:
     """Raise AssertionError unless a container of this kind passes all that it must beside its Python twin."""
-    look, added = like_a_dict if kind.endswith("Dict") else like_a_list, [adds_like_a_list]
-    further = {"Sequential": [spells, *added], "ModuleList": added, "ParameterDict": [unites_like_a_dict]}
-    for each in (*further.get(kind, []), look):  # it is run before anything else has looked at what was edited
+    further = {"ModuleList": [adds_like_a_list], "ParameterDict": [unites_like_a_dict]}
+    further["Sequential"] = [spells, adds_like_a_list]  # it is run before anything else has looked at what was edited
+    for each in (*further.get(kind, []), like_a_dict if kind.endswith("Dict") else like_a_list):
         each(container, twin)
 
 
