@@ -247,7 +247,7 @@ def spells(net: nn.Module, twin: list[Step]) -> None:
             assert (net.train, net.eval)[turn % 2]()("") == "".join(module.letter for module in twin)
 
 
-def adds_like_a_list(container: nn.Module, twin: list) -> None:
+def adds(container: nn.Module, twin: list) -> None:
     """Raise AssertionError unless its sum with another is a third with the members of both, and leaves it alone."""
     other = [*steps(2), *[None] * (type(container) is nn.ModuleList)]
     both = container + another(container, other)
@@ -256,8 +256,7 @@ def adds_like_a_list(container: nn.Module, twin: list) -> None:
 
 def compare(kind: str, container: nn.Module, twin: list | dict) -> None:
     """Raise AssertionError unless a container of this kind passes all that it must beside its Python twin."""
-    further = {"ModuleList": [adds_like_a_list], "ParameterDict": [unites_like_a_dict]}
-    further["Sequential"] = [spells, adds_like_a_list]  # it is run before anything else has looked at what was edited
+    further = {"ModuleList": [adds], "ParameterDict": [unites_like_a_dict], "Sequential": [spells, adds]}
     for each in (*further.get(kind, []), like_a_dict if kind.endswith("Dict") else like_a_list):
         each(container, twin)
 
