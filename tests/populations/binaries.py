@@ -88,7 +88,6 @@ BINARIES = (
     Binary("*", operator.mul, np.multiply, ALL),
     Binary("method mul", lambda x, y: x.mul(y), np.multiply, ALL),
     Binary("torch.mul", lambda x, y: torch.mul(x, y), np.multiply, ALL),
-    Binary("by name", lambda x, y: torch.add(other=y, input=torch.mul(input=x, other=y)), lambda a, b: a * b + b),
     Binary("//", lambda x, y: x // (y * y + 1), lambda a, b: a // (b * b + 1), REAL),
     Binary("%", lambda x, y: x % (y * y + 1), lambda a, b: a % (b * b + 1), REAL),
     Binary("clamp", lambda x, y: x.clamp(min=y), np.maximum, REAL),

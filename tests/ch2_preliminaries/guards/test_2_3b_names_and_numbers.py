@@ -1,4 +1,4 @@
-"""2.3 Broadcasting under other names, and numbers that divide or bound every element."""
+"""2.3 Broadcasting under other names and of operands given by name, and numbers that divide or bound every element."""
 
 import math
 import operator
@@ -10,6 +10,7 @@ from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, a
 from populations.binaries import category, common, made
 from populations.comparing import host
 from populations.functions import FLOATING
+from populations.pairs import pairs
 from populations.twins import NUMPY
 
 claim = pytest.mark.claim
@@ -61,6 +62,13 @@ def test_an_operation_under_any_other_name_repeats_operands_as_well_and_in_place
         written = x.expand(expected.shape).clone()
         assert getattr(written, way)(y) is written
         agree(written, expected.astype(a.dtype), 4)
+
+
+@claim("broadcasting-matches-shapes")
+@over(EVERY_MODE, pair=pairs((torch.float32, torch.int64)))
+def test_operands_may_be_given_by_name(pair):
+    x, a, y, b = pair
+    agree(torch.add(other=y, input=torch.mul(input=x, other=y)), a * b + b)
 
 
 @claim("broadcasting-matches-shapes")
