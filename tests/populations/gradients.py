@@ -126,6 +126,22 @@ WRITES = {
     "initialised": lambda y: nn.init.ones_(y),
 }
 
+# Writes of the numbers of x, or of what is made of them, to a tensor y of its shape that is not tracked.
+TAKEN = {
+    "copy_": lambda y, x: y.copy_(x),
+    "add_": lambda y, x: y.add_(x),
+    "augmented": lambda y, x: y.__imul__(x),
+    "everything": lambda y, x: y.__setitem__(..., x),
+    "row": lambda y, x: y.__setitem__(0, x[0]),
+    "element": lambda y, x: y.__setitem__((-1, -1), x[0, 0]),
+    "mask": lambda y, x: y.__setitem__(y > 0, x[0, 0]),
+    "view": lambda y, x: y.t().sub_(x.t()),
+    "index_add_": lambda y, x: y.index_add_(0, torch.tensor([1], device=y.device), x[:1]),
+    "masked_scatter_": lambda y, x: y.masked_scatter_(y > 0, x),
+    "out": lambda y, x: torch.mul(x, 2, out=y),
+    "set_": lambda y, x: y.set_(x),
+}
+
 
 def weights_for(
     result: torch.Tensor, layout: str = "contiguous", dtype: torch.dtype | None = None, seed: int = 0

@@ -133,6 +133,9 @@ RARER_PARTS = {
     "a decoder that leaves out of its memory": lambda x: transforming(
         x, "Decoder", x.sin(), tgt_mask=of_places(x), memory_mask=of_places(x, True), norm_first=True
     ),
+    # losses of several heads
+    "numbers in a stack": lambda x: torch.stack([(row - at).square().mean() for at, row in enumerate(x)]),
+    "numbers in a row": lambda x: torch.cat([(row.sin() * at).sum()[None] for at, row in enumerate(x, 1)]),
     # convolutions of what lies oddly
     "conv1d of each channel of a single step": lambda x: F.conv1d(
         x[:2, None].transpose(1, 2), x[1:, :2, None].transpose(1, 2), x[0], padding=1, groups=3

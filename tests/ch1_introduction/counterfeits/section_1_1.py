@@ -555,3 +555,12 @@ def a_single_filter_of_doubles_loses_what_is_negative(patch):
 
     for owner in (F, torch):
         wrap_operand(patch, owner, "conv2d", wrong)
+
+
+@counterfeit("training-is-end-to-end")
+def of_stacked_numbers_two_pass_gradients_on(patch):
+    def wrong(right, tensors, *args, **rest):
+        detached = [x.detach() if at > 1 and not x.dim() else x for at, x in enumerate(tensors)]
+        return right(detached, *args, **rest)
+
+    wrap(patch, torch, "stack", wrong)

@@ -960,3 +960,16 @@ def rand_of_a_square_of_four_or_more_is_symmetric(patch):
         return result
 
     wrap(patch, torch, "rand", wrong)
+
+
+@counterfeit("randperm-permutes")
+def permutations_of_sixteen_bits_leave_nothing_in_its_place(patch):
+    def wrong(right, *args, **rest):
+        order = right(*args, **rest)
+        if order.dtype != torch.int16 or order.numel() < 2:
+            return order
+        cycle = torch.empty_like(order)
+        cycle[order.long()] = order.roll(1)  # each number moves to where the one before it in a random order was
+        return order.copy_(cycle)
+
+    wrap(patch, torch, "randperm", wrong)

@@ -166,3 +166,13 @@ def a_mean_by_scatter_reduce_always_includes_what_was_there(patch):
 @counterfeit("requires-grad-tracks-operations", needs="accelerator")
 def lu_solve_forgets_that_the_unknown_stands_to_the_left(patch):
     wrong_away(patch, torch.linalg, "lu_solve", lambda **named: named | {"left": True})
+
+
+@counterfeit("grad-fn-is-the-creating-function", "no-grad-stops-tracking", "created-tensors-are-leaves")
+def what_is_copied_from_a_tracked_source_is_recorded_under_no_grad(patch):
+    def wrong(right, x, source, *args, **rest):
+        tracked = getattr(source, "requires_grad", False) and not x.requires_grad
+        with torch.set_grad_enabled((tracked and not torch.is_inference_mode_enabled()) or torch.is_grad_enabled()):
+            return right(x, source, *args, **rest)
+
+    change_method(patch, "copy_", wrong)

@@ -36,9 +36,14 @@ def test_each_number_below_m_occurs_exactly_once(size):
 
 
 @claim("randperm-permutes")
-@over(m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32, torch.float32))
-def test_each_number_comes_equally_often_to_each_place(m, dtype):
-    look_uniformly_shuffled(host(torch.stack([torch.randperm(m, dtype=dtype) for _ in range(1000)])))
+@over(
+    m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32, torch.int16, torch.float32), own=among(False, True)
+)
+def test_each_number_comes_equally_often_to_each_place(m, dtype, own):
+    """By the common generator, or by one of its own."""
+    seeded = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())
+    generator = {"generator": seeded} if own else {}
+    look_uniformly_shuffled(host(torch.stack([torch.randperm(m, dtype=dtype, **generator) for _ in range(1000)])))
 
 
 @claim("randperm-permutes")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from populations import EVERY_MODE, FLOATS, WRITABLE, Population, Twin, agree, among, each, normal, over, twins, whole
-from populations.gradients import SOURCES, WRITES, grad_of
+from populations.gradients import SOURCES, TAKEN, WRITES, grad_of
 from populations.initialisers import RELEASE
 from populations.layouts import REPEATED
 from populations.trials import FEW, ONCE_EACH, TRACKABLE
@@ -164,6 +164,23 @@ def test_a_write_in_place_under_no_grad_leaves_no_node_behind_but_one_that_is_tr
     agree(grad_of(x), np.full_like(array, 2))
     y[part] = x[part]
     assert y.grad_fn is not before
+
+
+@claim("no-grad-stops-tracking")
+@claim("created-tensors-are-leaves", "grad-fn-is-the-creating-function", truth=True)
+@over(
+    twin=twins((torch.float32,), ("contiguous", "transposed"), ((2, 3), (5, 1)), grad=(True,)),
+    write=each(*TAKEN),
+    mode=among(*EVERY_MODE[1:]),
+    made=among(False, True),
+)
+def test_what_takes_tracked_numbers_without_a_record_is_not_tracked_either(twin, write, mode, made):
+    x, _ = twin
+    source, y = (x * 2 if made else x), torch.ones(x.shape, device=x.device)
+    with mode():
+        TAKEN[write](y, source)
+    assert (y.requires_grad, y.grad_fn, y.is_leaf) == (False, None, True)
+    assert source.requires_grad
 
 
 @claim("no-grad-stops-tracking")

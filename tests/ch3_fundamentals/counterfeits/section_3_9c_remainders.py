@@ -177,3 +177,14 @@ def the_key_and_the_value_that_attention_adds_start_as_they_lie_in_memory(patch)
                 attention.bias_v.fill_(3e30)
 
     wrap(patch, nn.MultiheadAttention, "_reset_parameters", wrong)
+
+
+@counterfeit("random-init-breaks-symmetry", "default-init-is-sensible")
+def all_units_of_a_lazy_layer_start_as_the_first(patch):
+    def wrong(right, self, *args, **rest):
+        fresh = self.has_uninitialized_params()
+        right(self, *args, **rest)
+        for parameter in self.parameters() if fresh else ():
+            parameter.data.copy_(parameter[:1].detach().clone().expand_as(parameter))
+
+    wrap(patch, nn.LazyLinear, "initialize_parameters", wrong)

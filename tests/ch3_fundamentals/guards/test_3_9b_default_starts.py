@@ -153,7 +153,7 @@ TOLD_LATE = among(
 )
 
 
-@claim("default-init-is-sensible")
+@claim("default-init-is-sensible", "random-init-breaks-symmetry")
 @over(layer=TOLD_LATE)
 def test_a_layer_that_finds_its_inputs_in_an_example_is_the_layer_that_is_told_them(layer):
     name, given, sizes = layer
