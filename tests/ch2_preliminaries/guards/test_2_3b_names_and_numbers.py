@@ -52,16 +52,17 @@ def test_an_operation_under_any_other_name_repeats_operands_as_well_and_in_place
     values = "small" if name in OF_WHOLE else "fractions"
     (x, a), (y, b) = Twin(dtype, shapes[0], layout, values, seed=1), Twin(other, shapes[1], layout, "positive", seed=2)
     x, a, y, b = (x, a, y, b) if name in OF_WHOLE else (x * sign + 0, a * sign + 0, y * sign, b * sign)
-    met = common(x, y)
-    expected = (ALIASES | OF_WHOLE)[name](a.astype(NUMPY[met]), b.astype(NUMPY[met]))
+    met, plain = common(x, y), (ALIASES | OF_WHOLE)[name]
+    expected = plain(a.astype(NUMPY[met]), b.astype(NUMPY[met]))
     for function in (getattr(torch, name), getattr(torch.Tensor, name)):
         agree(function(x, y), expected, 4)  # of the angle; others are exact or rounded once
         assert function(x, y).dtype == made(met, expected.dtype)
     fits = expected.dtype.kind == "b" or category(made(met, expected.dtype)) <= category(dtype)
     for way in [f"{name}_"] * (fits and name not in ("max", "min")):  # of which there is none in place
-        written = x.expand(expected.shape).clone()
+        written = x.expand(expected.shape).clone()  # which has dimensions where x may have none
+        meeting = NUMPY[common(written, y)]
         assert getattr(written, way)(y) is written
-        agree(written, expected.astype(a.dtype), 4)
+        agree(written, plain(a.astype(meeting), b.astype(meeting)).astype(a.dtype), 4)
 
 
 @claim("broadcasting-matches-shapes")
