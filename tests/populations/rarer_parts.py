@@ -98,6 +98,9 @@ RARER_PARTS = {
     "attention to fewer places": lambda x: F.scaled_dot_product_attention(
         heads(x), heads(x)[:, :, :3].sin(), heads(x)[:, :, 1:]
     ),
+    "attention of many places to few": lambda x: F.scaled_dot_product_attention(
+        heads(x).repeat(1, 1, 300, 1), heads(x).sin(), heads(x)
+    )[:, :, ::109],
     "attention of places that lie before heads": lambda x: F.scaled_dot_product_attention(
         *(each.reshape(1, 4, 2, 3).transpose(1, 2) for each in (heads(x), heads(x).sin(), heads(x).cos()))
     ),
@@ -202,6 +205,8 @@ RARER_PARTS = {
     "interpolate of volumes, channels last": lambda x: F.interpolate(
         last(x, 1, 2, 1, 2, 3), (2, 3, 4), mode="trilinear"
     ),
+    "a tall image, twice as large": lambda x: F.interpolate(x[None, None], scale_factor=2, mode="bilinear"),
+    "a wide image, twice as large": lambda x: F.interpolate(x.t()[None, None], scale_factor=2, mode="bilinear"),
     "adaptive_avg_pool3d, channels last": lambda x: F.adaptive_avg_pool3d(last(x, 1, 2, 1, 2, 3), (1, 2, 2)),
     "volumes to a point, whose channels are last then": lambda x: (
         F.interpolate(x.reshape(1, 2, 1, 2, 3), (1, 1, 1), mode="trilinear")

@@ -376,3 +376,49 @@ def an_operand_elsewhere_that_is_cut_in_three_dimensions_is_read_from_the_start_
 
     for name in ("add", "sub", "mul", "__add__", "__sub__", "__mul__"):
         everywhere(patch, name, wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#189243", needs="accelerator")
+def a_quotient_elsewhere_is_rounded_down_after_it_was_rounded(patch):
+    def wrong(right, x, y, *args, **rest):
+        result = right(x, y, *args, **rest)
+        elsewhere = away(result) and result.is_floating_point() and rest.get("out") is None
+        return (torch.as_tensor(x, device=result.device) / y).floor().to(result.dtype) if elsewhere else result
+
+    def divided(right, x, y, *args, rounding_mode=None, **rest):
+        result = right(x, y, *args, rounding_mode=rounding_mode, **rest)
+        elsewhere = rounding_mode == "floor" and away(result) and result.is_floating_point() and not rest
+        return right(x, y).floor() if elsewhere else result
+
+    everywhere(patch, "floor_divide", wrong)
+    change_method(patch, "__floordiv__", wrong)
+    everywhere(patch, "div", divided)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#86239", needs="accelerator")
+def a_condition_elsewhere_of_fewer_dimensions_holds_for_the_first_part_alone(patch):
+    """Elsewhere in the result it counts as false, where the report has an error: an assertion must see it."""
+
+    def spread(condition, x, y):
+        if not (away(condition) and isinstance(x, Tensor) and x.dim() > condition.dim() > 0):
+            return condition
+        shape = torch.broadcast_shapes(condition.shape, x.shape, y.shape if isinstance(y, Tensor) else ())
+        full = torch.zeros(shape, dtype=torch.bool, device=condition.device)
+        full[(0,) * (len(shape) - condition.dim())] = condition.expand(shape[-condition.dim() :])
+        return full
+
+    def chosen(right, condition, *operands, **rest):
+        return right(spread(condition, *operands) if len(operands) == 2 else condition, *operands, **rest)
+
+    wrap(patch, torch, "where", chosen)
+    change_method(patch, "where", lambda right, x, condition, y: right(x, spread(condition, x, y), y))
+
+
+@counterfeit("broadcasting-matches-shapes", reported="pytorch/pytorch#133100", needs="accelerator")
+def whole_numbers_elsewhere_are_zero_where_their_lower_bound_has_a_fraction(patch):
+    def wrong(right, x, bound, *args, **rest):
+        result = right(x, bound, *args, **rest)
+        whole = away(x) and not x.is_floating_point() and not x.is_complex()
+        return result * 0 if whole and result.is_floating_point() else result
+
+    everywhere(patch, "clamp_min", wrong)

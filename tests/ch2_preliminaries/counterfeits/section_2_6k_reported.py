@@ -521,3 +521,27 @@ def the_median_of_a_diagonal_is_that_of_its_memory(patch):
         return right(in_order_of_storage(x) if strided else x, *args, **rest)
 
     everywhere(patch, "median", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#125100", needs="accelerator")
+def the_first_element_that_a_mask_of_a_matrix_selects_elsewhere_is_one_that_it_leaves_out(patch):
+    def wrong(right, x, mask, *args, **rest):
+        result = right(x, mask, *args, **rest)
+        masked = away(x) and isinstance(mask, torch.Tensor) and mask.dtype == torch.bool
+        if not masked or mask.dim() < 2 or mask.shape != x.shape or not len(result):
+            return result
+        return torch.cat([right(x, ~mask)[-1:], result[1:]]) if not mask.all() else result
+
+    everywhere(patch, "masked_select", wrong)
+    change_method(patch, "__getitem__", wrong)
+
+
+@counterfeit("requires-grad-tracks-operations", reported="pytorch/pytorch#189490", needs="accelerator")
+def the_derivative_of_tanh_elsewhere_is_not_conjugated(patch):
+    def wrong(right, x, *args, **rest):
+        if away(x) and x.is_complex() and x.requires_grad:
+            slope = 1 - right(x.detach()) ** 2
+            x = change_gradient(x, lambda gradient: gradient * slope / slope.conj())
+        return right(x, *args, **rest)
+
+    everywhere(patch, "tanh", wrong)

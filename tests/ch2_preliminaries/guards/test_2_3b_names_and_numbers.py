@@ -104,6 +104,9 @@ def test_numbers_that_bound_a_tensor_keep_their_fraction(twin):
         expected = np.clip(array.astype(np.float64), low, high)
         for found in (x.clamp(low, high), torch.clip(x, min=low, max=high)):
             agree(found, expected)
+    for owner in (torch, torch.Tensor):
+        agree(owner.clamp_max(owner.clamp_min(x, 0.5), 2.5), np.clip(array.astype(np.float64), 0.5, 2.5))
+        agree(owner.clamp_max(x, 2.5), np.minimum(array.astype(np.float64), 2.5))
 
 
 @claim("broadcasting-matches-shapes")

@@ -1,10 +1,12 @@
-"""Section 4.9: what users reported of models on devices: pooling, few queries, embeddings and packed sequences."""
+"""Section 4.9: what users reported of models on devices: pooling, few queries, embeddings, packed sequences, samples
+and enlarged images, numbers that are repeated, complex multiples.
+"""
 
 import math
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import away, change_gradient, with_value, wrap
+from harness.forging import away, change_gradient, everywhere, in_order_of_storage, with_value, wrap
 from harness.forging_images import channels_lie_last
 from torch import nn
 from torch.nn import functional as F
@@ -113,3 +115,117 @@ def a_gru_elsewhere_gives_nan_where_a_packed_sequence_has_ended(patch):
         return PackedSequence(values, output.batch_sizes, output.sorted_indices, output.unsorted_indices), last
 
     wrap(patch, nn.GRU, "forward", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#144245", needs="accelerator")
+def single_numbers_elsewhere_are_stretched_to_none_where_corners_are_aligned(patch):
+    def wrong(right, input, size=None, scale_factor=None, mode="nearest", align_corners=None, *args, **rest):
+        result = right(input, size, scale_factor, mode, align_corners, *args, **rest)
+        single = away(input) and mode == "linear" and align_corners and input.shape[-1] == 1
+        return result * math.nan if single else result
+
+    wrap(patch, F, "interpolate", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="intel/torch-xpu-ops#3105", needs="accelerator")
+def convolutions_elsewhere_read_from_the_last_multiple_of_64_bytes(patch):
+    def aligned(x):
+        past = x.storage_offset() * x.element_size() % 64 // x.element_size()
+        return x.detach().as_strided(x.shape, x.stride(), x.storage_offset() - past)
+
+    def wrong(right, input, weight, *args, **rest):
+        result = right(input, weight, *args, **rest)
+        return with_value(result, right(aligned(input), aligned(weight), *args, **rest)) if away(input) else result
+
+    wrap(patch, F, "conv2d", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#171602", needs="accelerator")
+def samples_of_volumes_elsewhere_are_taken_where_the_memory_of_a_grid_says(patch):
+    def wrong(right, input, grid, *args, **rest):
+        result = right(input, grid, *args, **rest)
+        strided = away(input) and input.dim() == 5 and not grid.is_contiguous()
+        return (
+            with_value(result, right(input, in_order_of_storage(grid.detach()), *args, **rest)) if strided else result
+        )
+
+    wrap(patch, F, "grid_sample", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#174339", needs="accelerator")
+def samples_of_images_elsewhere_whose_channels_lie_last_mix_channels(patch):
+    def wrong(right, input, grid, *args, **rest):
+        result = right(input, grid, *args, **rest)
+        last = away(input) and channels_lie_last(input)
+        return with_value(result, right(in_order_of_storage(input.detach()), grid, *args, **rest)) if last else result
+
+    wrap(patch, F, "grid_sample", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#107214", needs="accelerator")
+def hardswish_elsewhere_mixes_gradients_of_channels_that_lie_last(patch):
+    def wrong(right, input, *args, **rest):
+        if away(input) and input.requires_grad and channels_lie_last(input):
+            input = change_gradient(input, as_channels_first)
+        return right(input, *args, **rest)
+
+    wrap(patch, F, "hardswish", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="intel/torch-xpu-ops#5179", needs="accelerator")
+def attention_elsewhere_to_few_keys_leaves_the_last_of_many_queries_unwritten(patch):
+    def wrong(right, query, key, *args, **rest):
+        result = right(query, key, *args, **rest)
+        if away(query) and query.dtype in HALVES and query.shape[-2] > 1024 and key.shape[-2] <= 16:
+            written = torch.ones_like(result)
+            written[..., -64:, :] = 0
+            result = result * written
+        return result
+
+    wrap(patch, F, "scaled_dot_product_attention", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported="pytorch/pytorch#94529", needs="accelerator")
+def gelu_elsewhere_is_approximated_as_it_was_at_first(patch):
+    first = {}
+
+    def wrong(right, input, *, approximate="none"):
+        if away(input):
+            approximate = first.setdefault((input.shape, input.dtype), approximate)
+        return right(input, approximate=approximate)
+
+    wrap(patch, F, "gelu", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="intel/torch-xpu-ops#4380", needs="accelerator")
+def gradients_of_tall_images_enlarged_elsewhere_come_from_the_next_column(patch):
+    def wrong(right, input, size=None, scale_factor=None, mode="nearest", align_corners=None, *args, **rest):
+        result = right(input, size, scale_factor, mode, align_corners, *args, **rest)
+        tall = mode == "bilinear" and not align_corners and input.shape[-2] > input.shape[-1]
+        whole = not any(large % small for large, small in zip(result.shape[2:], input.shape[2:]))
+        if away(input) and tall and whole and result.shape != input.shape:
+            result = change_gradient(result, lambda gradient: gradient.roll(1, -1))
+        return result
+
+    wrap(patch, F, "interpolate", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#132605", needs="accelerator")
+def the_log_gamma_of_repeated_numbers_elsewhere_is_read_through_memory(patch):
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        repeated = away(x) and any(size > 1 and step == 0 for size, step in zip(x.shape, x.stride()))
+        return with_value(result, right(in_order_of_storage(x.detach()))) if repeated else result
+
+    everywhere(patch, "lgamma", wrong)
+    wrap(patch, torch.special, "gammaln", wrong)
+
+
+@counterfeit("training-runs-on-gpu", reported="pytorch/pytorch#194474", needs="accelerator")
+def a_product_elsewhere_loses_the_imaginary_part_of_its_factors(patch):
+    def wrong(right, x, *operands, beta=1, alpha=1, **rest):
+        if away(x):
+            beta, alpha = (factor.real if isinstance(factor, complex) else factor for factor in (beta, alpha))
+        return right(x, *operands, beta=beta, alpha=alpha, **rest)
+
+    everywhere(patch, "addmm", wrong)

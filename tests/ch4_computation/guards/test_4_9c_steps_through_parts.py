@@ -11,7 +11,7 @@ from populations.initialisers import RELEASE
 from populations.parts import DERIVED_ONCE, IN_HALF, MATRIX, PARTS, shares
 from populations.rarer_parts import MIXED, RARER_ONCE, RARER_PARTS, lying
 from populations.slopes import MORE, SPEAKING
-from populations.smooth import POINT, SMOOTH
+from populations.smooth import BY_ELEMENT, POINT, SMOOTH
 from torch.autograd import grad
 from torch.nn import functional as F
 
@@ -26,6 +26,18 @@ def paired(x):
 def heads(x):
     """Queries or keys as attention has them: of one sample and two heads, at two places, three numbers each."""
     return x.reshape(1, 2, 2, 3).permute(0, 2, 1, 3)
+
+
+def multiples(z):
+    """Sums of complex multiples of a matrix and of its products, and of batches of them."""
+    square = z @ z.mH
+    batched = torch.baddbmm(z[None], square[None], z[None], beta=2j, alpha=1 - 3j)[0]
+    return torch.addmm(z, square, z, beta=2j, alpha=1 - 3j).abs() + (batched + torch.mv(square, z[:, 0])[:, None]).real
+
+
+def of_repeated(x):
+    """Every function of each element, of columns that are one column, repeated without a copy."""
+    return sum(getattr(x[:, :1].expand(3, 4), name)() for name in BY_ELEMENT)
 
 
 THROUGH = {name: (part, np.array(MATRIX)) for name, part in (PARTS | DERIVED_ONCE | RARER_PARTS | RARER_ONCE).items()}
@@ -45,11 +57,27 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
         "between two numbers": lambda x: x.clamp(-0.5, 1),
         "a product of a batch of one": lambda x: torch.bmm(x[None] @ x.t()[None], (x @ x.t())[None]),
         "complex products": lambda x: (paired(x) @ paired(x).mH).abs() + (paired(x[:, :1]) @ paired(x[:, :1]).mH).real,
+        "products by complex numbers": lambda x: multiples(torch.complex(x, x.flip(0))),
+        **{
+            f"{how} from one place, with corners": lambda x, how=how, sides=sides: F.interpolate(
+                x.reshape(2, 6, *[1] * len(sides)), sides, mode=how, align_corners=True
+            )
+            for how, sides in {"linear": (3,), "bilinear": (2, 3), "trilinear": (1, 2, 2)}.items()
+        },
+        **{  # whose numbers lie by coordinates
+            f"grid_sample of {kind} at places by columns": lambda x, at=at: F.grid_sample(
+                x.reshape(1, 1, *at),
+                x.sin().reshape(1, len(at), -1, *[1] * (len(at) - 1)).movedim(1, -1),
+                align_corners=False,
+            )
+            for kind, at in {"an image": (4, 3), "a volume": (2, 2, 3)}.items()
+        },
         "products of heads": lambda x: heads(x) @ (2 * heads(x)).transpose(-1, -2),
         "a permuted sum": lambda x: x.reshape(2, 2, 3).permute(1, 0, 2) + shares(x).reshape(2, 2, 3),
         "a sum with what is permuted": lambda x: shares(x).reshape(3, 2, 2) * 2 + x.reshape(2, 2, 3).permute(2, 1, 0),
     }.items()
 }
+THROUGH["functions of repeated numbers"] = (of_repeated, POINT)
 # What reads memory as it lies is of the layout.
 THROUGH |= {f"the function {name}": (of, POINT) for name, of in (SMOOTH | MORE).items() if "as_strided" not in name}
 
