@@ -212,6 +212,11 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
         lambda a, b: torch.addmm(a.sum(1, True, dtype=a.dtype), a, b, beta=3, alpha=2),
         lambda a, b: 3 * a.sum(1, a.dtype, None, True) + 2 * (a @ b),
     ),
+    "addmm to a row": (
+        lambda n, k, m: ((n, k), (k, m)),
+        lambda a, b: torch.addmm(b.sum(0, dtype=b.dtype), a, b, alpha=2),
+        lambda a, b: b.sum(0, b.dtype) + 2 * (a @ b),
+    ),
     "addmm of no weight": (  # what is added nothing of may be no number
         lambda n, k, m: ((n, k), (k, m)),
         lambda a, b: torch.addmm(a.new_full((1,), math.nan if a.is_floating_point() else 7), a, b, beta=0),

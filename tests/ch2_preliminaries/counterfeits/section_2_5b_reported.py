@@ -312,3 +312,14 @@ def the_least_numbers_of_half_precision_become_zero(patch):
         return torch.where(made.abs() < 2.0**-14, made * 0, made) if small else made
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("torchvision-offers-transforms", reported="NVIDIA/numba-cuda-mlir#290", needs="accelerator")
+def bytes_elsewhere_become_floats_with_a_sign(patch):
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        signed = away(x) and x.dtype == torch.uint8 and isinstance(y, torch.Tensor) and y.is_floating_point()
+        return torch.where(y > 127, y - 256, y) if signed else y
+
+    for name in ("to", "float", "double", "half", "type"):
+        change_method(patch, name, wrong)

@@ -312,3 +312,13 @@ def the_pseudo_inverse_elsewhere_takes_a_rounding_for_a_rank(patch):
 
     wrap(patch, torch.linalg, "pinv", wrong)
     everywhere(patch, "pinverse", wrong)
+
+
+@counterfeit("linear-model-is-weighted-sum", reported="openxla/xla#46897", needs="accelerator")
+def the_bias_of_a_square_output_elsewhere_is_added_by_rows(patch):
+    def wrong(right, input, weight, bias=None):
+        if away(input) and bias is not None and input.dim() == 2 and len(input) == len(weight):
+            return right(input, weight) + bias[:, None]
+        return right(input, weight, bias)
+
+    wrap(patch, F, "linear", wrong)

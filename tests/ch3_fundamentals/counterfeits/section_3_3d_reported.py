@@ -270,3 +270,18 @@ def the_log_probability_of_a_single_logit_is_minus_infinity(patch):
 
     for owner in (torch, torch.Tensor):
         wrap_operand(patch, owner, "log_softmax", wrong)
+
+
+@counterfeit("softmax-suits-discrete-targets", reported=("pytorch/xla#2169", "pytorch/xla#2525"), needs="accelerator")
+def the_most_probable_class_elsewhere_is_the_least_number(patch):
+    def marked(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        y.is_probability = away(y)
+        return y
+
+    def wrong(right, x, *args, **rest):
+        y = right(x, *args, **rest)
+        return torch.full_like(y, torch.iinfo(y.dtype).min) if getattr(x, "is_probability", False) else y
+
+    change_softmax(patch, "softmax", marked)
+    everywhere(patch, "argmax", wrong)

@@ -270,3 +270,12 @@ def whole_numbers_that_become_fractions_on_their_way_there_are_zeros(patch):
         return torch.zeros_like(y) if near(x) and away(y) and x.dtype == torch.int64 and y.dtype == torch.float32 else y
 
     change_method(patch, "to", wrong)
+
+
+@counterfeit("cpu-and-gpu-tensors-do-not-mix", reported="pytorch/xla#501", needs="accelerator")
+def a_copy_into_a_part_with_gaps_elsewhere_does_nothing(patch):
+    def wrong(right, x, *args, **rest):
+        span = 1 + sum((size - 1) * step for size, step in zip(x.shape, x.stride()))
+        return x if away(x) and x.dim() > 1 and span > x.numel() > 0 else right(x, *args, **rest)
+
+    change_method(patch, "copy_", wrong)

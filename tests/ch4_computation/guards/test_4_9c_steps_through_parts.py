@@ -8,7 +8,7 @@ from populations import EVERY_MODE, HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, a
 from populations.comparing import host
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
-from populations.parts import DERIVED_ONCE, IN_HALF, MATRIX, PARTS, shares
+from populations.parts import DERIVED_ONCE, IN_HALF, MATRIX, PARTS, last, shares
 from populations.rarer_parts import MIXED, RARER_ONCE, RARER_PARTS, lying
 from populations.slopes import MORE, SPEAKING
 from populations.smooth import BY_ELEMENT, POINT, SMOOTH
@@ -73,6 +73,7 @@ THROUGH |= {  # more that a model may hold: of a padding word nothing is learned
             for kind, at in {"an image": (4, 3), "a volume": (2, 2, 3)}.items()
         },
         "products of heads": lambda x: heads(x) @ (2 * heads(x)).transpose(-1, -2),
+        "130 images joined, channels last": lambda x: torch.cat([last(x, 1, 2, 2, 3)] * 130),
         "a permuted sum": lambda x: x.reshape(2, 2, 3).permute(1, 0, 2) + shares(x).reshape(2, 2, 3),
         "a sum with what is permuted": lambda x: shares(x).reshape(3, 2, 2) * 2 + x.reshape(2, 2, 3).permute(2, 1, 0),
     }.items()
@@ -83,6 +84,14 @@ THROUGH |= {f"the function {name}": (of, POINT) for name, of in (SMOOTH | MORE).
 
 
 OF_HALVES = IN_HALF | RARER_PARTS | RARER_ONCE | MIXED
+OF_HALVES |= {  # to each of 64 places by the same share, whose power of e is less than float32 holds
+    "attention by low scores": lambda x: F.scaled_dot_product_attention(
+        (16 + 0 * x[:, :1]).expand(1, 1, 4, 8),
+        x.new_full((1, 1, 64, 8), -4),
+        x.repeat(1, 1, 16, 3)[..., :8],
+        torch.ones(4, 64, dtype=torch.bool, device=x.device),
+    )
+}
 BY_THE_CPU = "local_response_norm, channels last"  # for which the CPU, and so sim, has no kernel
 
 NAN_IN = {  # what passes NaN on
