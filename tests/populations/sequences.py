@@ -12,7 +12,7 @@ from torch.nn.utils import rnn
 from populations import places
 from populations.counterparts import COUNTERPARTS, Counterpart, Shown, weights
 from populations.initialisers import RELEASE
-from populations.rarer_layers import RARER, cell, states
+from populations.rarer_layers import RARER, cell, distinct, states
 
 HEADS = 2
 
@@ -270,7 +270,9 @@ SEQUENCES = {
     },
     **{
         f"EmbeddingBag, {mode}, one after another{told}": Counterpart(
-            lambda mode=mode, options=options: Shown(nn.EmbeddingBag(4, 5, mode=mode, **options), bagged),
+            lambda mode=mode, options=options: Shown(
+                nn.EmbeddingBag.from_pretrained(distinct(), False, mode=mode, **options), bagged
+            ),
             lambda m, x: in_bags(m.module, x),
             (5,),
             fixed=True,

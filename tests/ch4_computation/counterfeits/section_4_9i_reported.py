@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-
 HALVES = (torch.float16, torch.bfloat16)
 
 
