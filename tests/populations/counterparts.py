@@ -54,6 +54,7 @@ def of_images(layer: str, options: tuple, function: str, rest: Callable, **named
             lambda n=n: getattr(nn, f"{layer}{n}d")(*options, **named),
             lambda m, x, n=n: getattr(F, function.format(n))(x, *rest(m)),
             IMAGES[: n + 1],
+            roundings=32 if layer.endswith("Norm") else 8,  # a norm multiplies those of differences
         )
         for n in (1, 2, 3)
     }
