@@ -6,7 +6,7 @@ from populations.elements import ELEMENTS, WAYS
 from populations.elements import TRIALS as OF_ELEMENTS
 from populations.functions import COMPLEX, FLOATING, FUNCTIONS
 from populations.grids import BINARIES, GRIDS
-from populations.matrices import OF_MATRICES
+from populations.matrices import MANY, OF_MATRICES
 from populations.matrices import TRIALS as OF_MATRIX
 from populations.twins import LAYOUTS, WRITABLE
 from populations.windows import GEOMETRIES, KINDS, PLANE, WINDOWS
@@ -84,8 +84,14 @@ def test_windows_of_every_geometry_are_met_in_every_layout_batch_and_dtype(kind)
 
 @pytest.mark.parametrize("function", OF_MATRICES, ids=lambda function: function.name)
 def test_a_function_of_a_matrix_is_met_in_every_dtype_and_shape_and_in_several_layouts(function):
-    twins = [trial.twin for trial in OF_MATRIX if trial.function is function]
+    twins = [trial.twin for trial in OF_MATRIX if trial.function is function and trial not in MANY]
     assert {twin.dtype for twin in twins} == {*function.dtypes}
     assert {twin.shape for twin in twins} == {*function.shapes}
     assert {twin.second for twin in twins} == {False, True}
     assert len({twin.layout for twin in twins}) > 4
+
+
+def test_functions_that_solve_are_met_by_more_matrices_than_two_bytes_count():
+    assert {trial.function.name for trial in MANY} == {"inv", "solve", "det", "cholesky"}
+    assert min(trial.twin.shape[0] for trial in MANY) > 2**16
+    assert {*MANY} <= {*OF_MATRIX}
