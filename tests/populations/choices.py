@@ -95,8 +95,8 @@ def numbered(numbers: np.ndarray, y: torch.Tensor) -> torch.Tensor:
 
 
 def rows(y) -> np.ndarray:
-    """The rows of ``y`` in an order of their own: of four 0, 3, 2, 1."""
-    return np.roll(np.arange(len(y))[::-1], 1)
+    """The rows of ``y``, each from the place before: of four 3, 0, 1, 2, which is not the way back."""
+    return np.roll(np.arange(len(y)), 1)
 
 
 def columns(y) -> np.ndarray:

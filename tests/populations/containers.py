@@ -241,10 +241,10 @@ def coded(name: str, member) -> tuple[str, nn.Parameter]:
 
 def spells(net: nn.Module, twin: list[Step]) -> None:
     """Raise AssertionError unless ``net``, a Sequential, runs the steps of ``twin`` in order, and holds them twice."""
-    assert ids(net * 2) == 2 * ids(twin)
-    for turn, recording in enumerate(EVERY_MODE, len(twin)):
+    for turn, recording in enumerate(EVERY_MODE, len(twin)):  # before anything else looks at what was edited
         with recording():
             assert (net.train, net.eval)[turn % 2]()("") == "".join(module.letter for module in twin)
+    assert ids(net * 2) == 2 * ids(twin)
 
 
 def adds(container: nn.Module, twin: list) -> None:

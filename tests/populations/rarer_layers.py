@@ -127,6 +127,7 @@ RARER = {
             (5,),
             states,
             True,
+            roundings=32,  # of gates, each of a dozen terms
         )
         for name in ("RNNCell", "GRUCell", "LSTMCell")
     },

@@ -188,14 +188,28 @@ OPTIONS = {
         {"lr": 0.5, "eps": 0.5, "maximize": True, "weight_decay": 0.5},
     ),
 }
+DECAYING = {"lr": 0.1, "weight_decay": 0.25, "eps": 0.01}
 FURTHER_OPTIONS = {
-    "Adadelta": ({}, {"lr": 0.5, "rho": 0.6, "eps": 0.01, "weight_decay": 0.25, "maximize": True}),
-    "Adamax": ({"lr": 0.1}, {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25, "maximize": True}),
+    "Adadelta": ({}, {"lr": 0.5, "rho": 0.6, "eps": 0.01, "weight_decay": 0.25, "maximize": True}, DECAYING),
+    "Adamax": (
+        {"lr": 0.1},
+        {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "weight_decay": 0.25, "maximize": True},
+        DECAYING,
+    ),
     "NAdam": (
         {"lr": 0.1},
         {"lr": 0.5, "betas": (0.7, 0.6), "eps": 0.01, "momentum_decay": 0.5, "weight_decay": 0.25, "maximize": True},
+        DECAYING,
     ),
-    "RAdam": ({"lr": 0.1}, {"lr": 0.5, "betas": (0.7, 0.9), "eps": 0.01, "weight_decay": 0.25, "maximize": True}),
-    "ASGD": ({"lr": 0.1}, {"lr": 0.5, "lambd": 0.5, "alpha": 0.5, "weight_decay": 0.25, "maximize": True}),
+    "RAdam": (
+        {"lr": 0.1},
+        {"lr": 0.5, "betas": (0.7, 0.9), "eps": 0.01, "weight_decay": 0.25, "maximize": True},
+        DECAYING,
+    ),
+    "ASGD": (
+        {"lr": 0.1},
+        {"lr": 0.5, "lambd": 0.5, "alpha": 0.5, "weight_decay": 0.25, "maximize": True},
+        {"lr": 0.1, "weight_decay": 0.25},
+    ),
     "Rprop": ({"lr": 0.1}, {"lr": 0.5, "etas": (0.25, 1.5), "step_sizes": (0.125, 2.0), "maximize": True}),
 }

@@ -77,8 +77,8 @@ class Slope:
 
     @property
     def mode(self) -> Callable:
-        """A mode without a record: each function and each dtype meets either."""
-        return EVERY_MODE[1 + ((self.dtype == torch.bfloat16) != (self.layout in ("gappy", "offset")))]
+        """A mode without a record: each dtype meets either, and each function in single precision."""
+        return EVERY_MODE[1 + ((len(self.name) % 2 == 0) != (self.layout in ("gappy", "offset")))]
 
     @property
     def alike(self) -> tuple[float, ...]:

@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from populations import among, over, whole
+from populations import SINGLE_AND_DOUBLE, among, over, whole
 from populations.gradients import grad_of
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.cpu
 
+DTYPES = among(*SINGLE_AND_DOUBLE)
+
 
 @claim("requires-grad-tracks-operations", truth=True)
-@over(count=whole(1, 9), step=whole(1, 3), offset=whole(0, 4), dtype=among(torch.float32, torch.float64))
+@over(count=whole(1, 9), step=whole(1, 3), offset=whole(0, 4), dtype=DTYPES)
 def test_as_strided_scatter_passes_back_to_its_first_operand_where_it_wrote_over_it_alone(count, step, offset, dtype):
     x = torch.zeros(offset + step * count + 2, dtype=dtype, requires_grad=True)
     result = torch.as_strided_scatter(x, torch.ones(count, dtype=dtype), (count,), (step,), offset)
@@ -23,14 +25,16 @@ def test_as_strided_scatter_passes_back_to_its_first_operand_where_it_wrote_over
 
 
 @claim("requires-grad-tracks-operations", truth=True)
-@over(rows=whole(2, 9), columns=whole(2, 33), gap=whole(1, 3), training=among(True, False))
-def test_batch_norm_of_a_matrix_multiplies_on_the_way_back_by_what_lies_in_the_gaps_of_its_weight(
-    rows, columns, gap, training
+@over(rows=whole(2, 9), columns=whole(2, 33), gap=whole(1, 3), training=among(True, False), dtype=DTYPES)
+def test_batch_norm_of_a_matrix_reads_a_weight_with_gaps_on_the_way_back_as_if_it_had_none(
+    rows, columns, gap, training, dtype
 ):
-    memory = torch.arange(1.0, 1 + (1 + gap) * columns)
+    memory = torch.arange(1, 1 + (1 + gap) * columns, dtype=dtype)
     weight = memory[:: 1 + gap]  # as a column of a table
-    x = torch.tensor([1.0, -1.0]).repeat(rows)[:, None].repeat(1, columns).requires_grad_()  # mean 0, variance 1
-    means, variances = torch.zeros(columns), torch.ones(columns)
+    x = torch.ones(2 * rows, columns, dtype=dtype)
+    x[1::2] = -1  # mean 0, variance 1
+    x.requires_grad_()
+    means, variances = torch.zeros(columns, dtype=dtype), torch.ones(columns, dtype=dtype)
 
     y = torch.nn.functional.batch_norm(x, means, variances, weight, training=training, eps=3.0)
     assert torch.equal(y, x * weight / 2)  # the root of 1 + 3

@@ -103,8 +103,9 @@ def test_a_bare_majority_wins_against_any_number_of_classes(classes, true, dtype
     eps = torch.finfo(dtype).eps
     shares = torch.full((2, classes), (0.5 - eps) / (classes - 1), dtype=dtype)
     shares[:, true] = 0.5 + eps
-    apart = (8 * shares).softmax(1, dtype=torch.promote_types(dtype, torch.float32))
-    for rows in (shares, -1 / shares, apart):
+    # probabilities, of which that of many classes is less than a half and yet the largest; halves would be equal
+    most = (8 * shares).softmax(1, dtype=torch.promote_types(dtype, torch.float32))
+    for rows in (shares, -1 / shares, most):
         assert rows.argmax(1).tolist() == rows.argmax(-1).tolist() == [true % classes] * 2
 
 
