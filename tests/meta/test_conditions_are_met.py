@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis.errors import UnsatisfiedAssumption
-from populations import ANY, LAYOUTS, containers, files, journeys, modules, statistics, twins
+from populations import ANY, LAYOUTS, containers, files, journeys, modules, slopes, statistics, twins
 from populations.core import after_any_history, lacking
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -189,6 +189,17 @@ def test_draws_are_of_every_rank_short_and_past_two_to_the_sixteenth():
     shapes = {(len(sample.shape), sample.calls > 1) for sample in statistics.samples(torch.float32).must}
     assert {rank for rank, _ in shapes} >= {0, 1, 2, 3, 4, 5}
     assert max(sum(sample.shape) for sample in statistics.samples(torch.float32).must) > 2**16
+
+
+def test_nearly_every_function_has_more_numbers_than_a_block_of_1024_threads_strided_or_in_half_precision():
+    """With a gradient that comes back to each of them, on the device under test."""
+    wide = {(trial.name, trial.dtype, trial.layout) for trial in slopes.SLOPES if trial.side**2 > 1024}
+    rest = [name for name in slopes.REST if not name.startswith(slopes.NARROW)]
+
+    assert len(rest) > 0.9 * len(slopes.REST)
+    assert {(name, torch.float32, "gappy") for name in rest} <= wide
+    whole = [name for name in rest if slopes.known(name, torch.float16, "offset")]
+    assert {(name, torch.float16, "offset") for name in whole} <= wide
 
 
 @pytest.mark.parametrize("kind", list(containers.UNKNOWN))

@@ -7,12 +7,12 @@ from torch.nn import functional as F
 
 from populations.initialisers import RELEASE
 from populations.operations import pattern
-from populations.smooth import spots
+from populations.smooth import identity, order, spots
 
 
 def positive(x):
     """A symmetric matrix of positive eigenvalues."""
-    return x @ x.t() + 2 * torch.eye(3).to(x)
+    return x @ x.t() + 2 * identity(x)
 
 
 def numbers(x, dim: int = 1):
@@ -45,19 +45,18 @@ def unpooled(x):
 
 
 BY_ONE = ("add_", "sub_", "mul_", "div_", "pow_", "fmod_", "remainder_")
-ORDER = torch.tensor([[2, 0, 1], [1, 2, 0], [0, 1, 2]])
 INTO = {  # parts of a memory, of three rows and columns
     "columns": lambda x: (2 * x).t().contiguous().t(),
     "a later slice": lambda x: torch.stack([x, 2 * x, 3 * x])[1],
 }
 PUT = {  # what is written there, once or several times
-    "scatter_": lambda y, x: y.scatter_(1, ORDER.to(x.device), x * x),
+    "scatter_": lambda y, x: y.scatter_(1, order(x), x * x),
     "scatter_add_": lambda y, x: y.scatter_add_(0, spots(x), x * x),
     "index_add_": lambda y, x: y.index_add_(1, spots(x)[0], x * x),
-    "index_copy_": lambda y, x: y.index_copy_(0, ORDER[0, :2].to(x.device), x[1:] ** 2),
+    "index_copy_": lambda y, x: y.index_copy_(0, order(x)[0], x**2),
     "index_put_": lambda y, x: y.index_put_((spots(x)[0],), x * x, accumulate=True),
     "[mask] =": lambda y, x: operator.setitem(y, pattern(x, 2) > 1, 2.0) or y,
-    "[places] =": lambda y, x: operator.setitem(y, (slice(None), ORDER[1].to(x.device)), x * x) or y,
+    "[places] =": lambda y, x: operator.setitem(y, (slice(None), order(x)[1]), x * x) or y,
     "masked_scatter_": lambda y, x: y.masked_scatter_((pattern(x, 2) > 1), x * x),
     "clamp_": lambda y, x: y.clamp_(0.35, 0.95),
 }
@@ -66,7 +65,7 @@ CHOSEN = {  # places and masks that say where the numbers go
     "index_fill by a number": lambda x: torch.ones_like(x).index_fill(1, spots(x)[0], x[1, 2]),
     "index_fill_": lambda x: (2 * x).index_fill_(0, spots(x)[1], x[0, 0]),
     "index_add with alpha": lambda x: x.index_add(1, spots(x)[0], x * x, alpha=3),
-    "index_copy into": lambda x: (3 * x).index_copy(0, spots(x)[0, :2], x[1:] ** 2),
+    "index_copy into": lambda x: (3 * x).index_copy(0, spots(x)[0, :2], x[1:3] ** 2),
     "index_put": lambda x: (2 * x).index_put((spots(x)[0], spots(x)[1]), x[2]),
     "index_put with accumulate": lambda x: (2 * x).index_put((spots(x)[0],), x * x, accumulate=True),
     "put": lambda x: (2 * x).put(spots(x)[0, :2] + 1, x[0, :2]),
@@ -93,9 +92,9 @@ CHOSEN = {  # places and masks that say where the numbers go
     "gather of a column": lambda x: x.gather(1, spots(x)[:, :1]),
     "masked by a row": lambda x: x.masked_fill((pattern(x, 2) > 1)[:1], 2.0),
     "masked_scatter": lambda x: (2 * x).masked_scatter((pattern(x, 2) > 1)[1], x * x),
-    "column by a mask": lambda x: x[:, torch.tensor([True, False, True], device=x.device)],
-    "mask of rows": lambda x: x[torch.tensor([False, True, True], device=x.device)] ** 2,
-    "a mask and a place": lambda x: x[torch.tensor([False, True, True], device=x.device), 1],
+    "column by a mask": lambda x: x[:, pattern(x[0], 2) < 2],
+    "mask of rows": lambda x: x[pattern(x[0], 3) > 1] ** 2,
+    "a mask and a place": lambda x: x[pattern(x[0], 3) > 1, 1],
     "a span and places": lambda x: x[1:, spots(x)],
     "places and None": lambda x: x[spots(x)[0], None, :2],
     "negative places": lambda x: x[-spots(x)[1], 1:],
@@ -129,8 +128,8 @@ PUT_TOGETHER = {  # of parts, and taken apart
     "combinations": lambda x: torch.combinations(x[0], 2, with_replacement=True),
     "meshgrid": lambda x: weighed(*(y[:1] * y for y in torch.meshgrid(x[0], x[1], indexing="ij"))),
     "broadcast_tensors": lambda x: weighed(*(y * x for y in torch.broadcast_tensors(x[:, :1], x[:1]))),
-    "broadcast_to": lambda x: x[:1].broadcast_to(4, 3) * x[0],
-    "sum_to_size": lambda x: x.sum_to_size(1, 3),
+    "broadcast_to": lambda x: x[:1].broadcast_to(4, -1) * x[0],
+    "sum_to_size": lambda x: x.sum_to_size(1, x.shape[1]),
     "expand_as": lambda x: x[:, 1:2].expand_as(x) * x,
     "diagflat": lambda x: torch.diagflat(x[:2], 1),
     "diag_embed": lambda x: torch.diag_embed(x, 1, 0, 2),
@@ -146,7 +145,7 @@ PUT_TOGETHER = {  # of parts, and taken apart
     "hsplit": lambda x: weighed(*torch.hsplit(x, [1])),
     "vsplit": lambda x: weighed(*torch.vsplit(x, [2])),
     "dsplit": lambda x: weighed(*torch.dsplit(x[None], 3)),
-    "split_with_sizes": lambda x: weighed(*x.split_with_sizes([2, 1], 1)),
+    "split_with_sizes": lambda x: weighed(*x.split_with_sizes([2, x.shape[1] - 2], 1)),
     "unflatten": lambda x: x.flatten().unflatten(0, (1, -1, 3)) ** 2,
     "view as": lambda x: x.view_as(x) * x.reshape_as(x),
     "fold": lambda x: F.fold(x.reshape(1, 1, 9)[..., :8].reshape(1, 4, 2), (3, 2), 2),
@@ -173,8 +172,8 @@ ALL_TOGETHER = {  # reductions, running ones, statistics
     "mean of a distribution": lambda x: (x.softmax(1) * pattern(x, 3)).sum(1),
     "running products": lambda x: x.flatten().cumprod(0),
     "logcumsumexp of rows": lambda x: x.logcumsumexp(1),
-    "rms_norm": lambda x: F.rms_norm(x, (3,), x[0]) if RELEASE >= (2, 4) else x * x,
-    "layer_norm": lambda x: F.layer_norm(x, (3,), x[0], x[1]),
+    "rms_norm": lambda x: F.rms_norm(x, x.shape[1:], x[0]) if RELEASE >= (2, 4) else x * x,
+    "layer_norm": lambda x: F.layer_norm(x, x.shape[1:], x[0], x[1]),
     "batch_norm": lambda x: F.batch_norm(x, None, None, x[0], x[1], training=True),
     "group_norm": lambda x: F.group_norm(x[None], 3, x[0], x[1]),
     "instance_norm": lambda x: F.instance_norm(x[None]),
@@ -184,7 +183,9 @@ PRODUCTS = {
     # of one number that is repeated by strides of 0, both ways
     "matrices of one number each": lambda x: x[0, 0].expand(3, 4) @ x[1, 1].expand(4, 2) + x[0, :2],
     "batches of one number each": lambda x: torch.bmm(x[0, 0].expand(2, 3, 4), x[2, 1].expand(2, 4, 2)),
-    "rows and columns of one number": lambda x: x[:, :1].expand(3, 4) @ x[:1].expand(4, 3) + x.mv(x[0, 0].expand(3)),
+    "rows and columns of one number": lambda x: (
+        x[:, :1].expand(-1, 4) @ x[:1].expand(4, -1) + x.mv(x[0, 0].expand(len(x)))
+    ),
     "chain of products": lambda x: torch.linalg.multi_dot([x, x[:, :2], x[:2, :1], x[:1]]),
     "addbmm": lambda x: torch.addbmm(x, x[None], x[None], beta=2, alpha=3),
     "baddbmm_": lambda x: (2 * x)[None].contiguous().baddbmm_(x[None], x[None], beta=0.5),
@@ -220,7 +221,9 @@ ELEMENTWISE = {
     "losses far out": lambda x: (
         F.cross_entropy(far(x), spots(x)[2]) + F.binary_cross_entropy_with_logits(far(x), pattern(x, 7) / 8)
     ),
-    "norms of large numbers": lambda x: F.layer_norm(256 * x, (3,)) + F.normalize(256 * x, dim=1) + (128 * x).norm(),
+    "norms of large numbers": lambda x: (
+        F.layer_norm(256 * x, x.shape[1:]) + F.normalize(256 * x, dim=1) + (128 * x).norm()
+    ),
     **{
         f"special.{name}": lambda x, name=name: getattr(torch.special, name)(x)
         for name in (*("entr", "i0e", "ndtr", "psi", "expit", "gammaln"),)
@@ -270,7 +273,7 @@ IN_FULL = {  # which torch computes in single precision at least, or which need 
     "svd": lambda x: torch.linalg.svd(x).U.abs(),
     "qr": lambda x: torch.linalg.qr(positive(x)).R.abs(),
     "cond": lambda x: torch.linalg.cond(positive(x)),
-    "tensorinv": lambda x: torch.linalg.tensorinv(positive(x).reshape(3, 1, 3), ind=1),
+    "tensorinv": lambda x: torch.linalg.tensorinv(positive(x)[:, None], ind=1),
     "tensorsolve": lambda x: torch.linalg.tensorsolve(positive(x), x[0]),
     "fft.rfft2": lambda x: parts(torch.fft.rfft2(x, norm="ortho")),
     "fft.irfft2": lambda x: torch.fft.irfft2(numbers(x)),

@@ -9,6 +9,7 @@ from populations.further import numbers, parts, positive
 from populations.initialisers import RELEASE
 from populations.operations import pattern
 from populations.options import fixed, image, volume
+from populations.smooth import identity, spots
 
 
 def spread(pool, x, size):
@@ -76,7 +77,7 @@ OF_MATRICES = {
     "vander, N": lambda x: torch.linalg.vander(x[0], N=4),
     "matrix norms by name": lambda x: sum(torch.linalg.matrix_norm(x * x, ord=p) for p in ("fro", "nuc", 1, -1, 2, -2)),
     "norms by name": lambda x: sum(torch.linalg.vector_norm(x, ord=p, dim=0) for p in (0.5, 1, 2, 3, float("inf"))),
-    "householder_product": lambda x: torch.linalg.householder_product(x.tril(-1) + torch.eye(3).to(x), x[0, :2] / 2),
+    "householder_product": lambda x: torch.linalg.householder_product(x.tril(-1) + identity(x), x[0, :2] / 2),
     "cov, counted and weighed": lambda x: (
         torch.cov(x, correction=0, aweights=pattern(x[0], 3))
         + torch.cov(x, fweights=pattern(x[0], 3).long())
@@ -107,11 +108,11 @@ OF_TRIANGLE = {
     ),
 }
 NAMED = {  # by rarer names: in place, views that are copies instead, products
-    "view_copy": lambda x: torch.view_copy(x, (9,)) ** 2,
-    "expand_copy": lambda x: torch.expand_copy(x[0], (3, 3)) * x,
+    "view_copy": lambda x: torch.view_copy(x, (x.numel(),)) ** 2,
+    "expand_copy": lambda x: torch.expand_copy(x[0], x.shape) * x,
     "as_strided_copy": lambda x: torch.as_strided_copy(2 * x, (2, 2), (1, 3), 2) ** 2,
     "t_copy": lambda x: torch.t_copy(x) * torch.transpose_copy(x, 0, 1) + torch.permute_copy(x, (1, 0)),
-    "select_copy": lambda x: torch.select_copy(x, 0, 1) * torch.slice_copy(x, 1, 0, 3, 1),
+    "select_copy": lambda x: torch.select_copy(x, 0, 1) * torch.slice_copy(x, 1, 0, len(x), 1),
     "squeeze_copy": lambda x: torch.squeeze_copy(torch.unsqueeze_copy(x, 0)) * torch.alias_copy(x),
     "diagonal_copy": lambda x: torch.diagonal_copy(x) * torch.unbind_copy(x)[1] + torch.split_copy(x, 1)[2],
     "unfold_copy": lambda x: torch.unfold_copy(x, 0, 2, 1) ** 2,
@@ -120,7 +121,7 @@ NAMED = {  # by rarer names: in place, views that are copies instead, products
     "addbmm_": lambda x: (2 * x).addbmm_(x[None], x[None]),
     "tril_, triu_": lambda x: (x * x).tril_(1) + (2 * x).triu_(-1),
     "swapdims_, swapaxes_": lambda x: (x * x).swapdims_(0, 1) * x.swapdims(0, 1) + (2 * x).swapaxes_(0, 1),
-    "unsafe_split": lambda x: x.unsafe_split(2, 1)[1] * x.unsafe_chunk(2, 1)[1],
+    "unsafe_split": lambda x: x.unsafe_split(2, 1)[1] * x.unsafe_chunk(2, 1)[1][:, :1],
     "powers of a matrix": lambda x: torch.matrix_power(x, 3) + x.matrix_power(2),
     "cross of rows and of columns": lambda x: (
         torch.cross(x, x.flip(0) ** 2, dim=1) + torch.linalg.cross(x, x.t(), dim=0)
@@ -157,16 +158,16 @@ ALONG = {
     },
     **{
         f"index_reduce, {how}, itself={itself}": lambda x, how=how, itself=itself: (x * x).index_reduce(
-            0, torch.tensor([0, 2, 0], device=x.device), x.flip(0), how, include_self=itself
+            0, spots(x)[0], x.flip(0), how, include_self=itself
         )
         for how in ("prod", "mean", "amax", "amin")
         for itself in (False, True)
     },
     # into numbers without a gradient: theirs, in every release to 2.15, is where they were written over, and only there
     "as_strided_scatter": lambda x: torch.as_strided_scatter(fixed(x), x[0, :2] ** 2, (2,), (4,), 1),
-    "split_with_sizes_copy": lambda x: torch.split_with_sizes_copy(x * x, [1, 2], dim=1)[1],
+    "split_with_sizes_copy": lambda x: torch.split_with_sizes_copy(x * x, [1, x.shape[1] - 1], dim=1)[1],
     "diagonal_copy by name": lambda x: torch.diagonal_copy(x, offset=1, dim1=1, dim2=0) ** 2,
-    "unravelled": lambda x: x.unflatten(1, (1, 3)).flatten(0, 1) * x,
+    "unravelled": lambda x: x.unflatten(1, (1, -1)).flatten(0, 1) * x,
 }
 OF_PICTURES = {
     "avg_pool3d, divided by a number": lambda x: F.avg_pool3d(volume(x) ** 2, 2, 1, divisor_override=3),

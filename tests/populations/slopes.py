@@ -48,13 +48,22 @@ AS_IT_LIES = (
 )
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
 LONG = 7284  # copies: 65,556 elements, more than 16 bits count
+WIDE = 33  # rows and columns: more than one warp or vector each, and 1,089 elements more than one block of threads
+# What takes three rows or columns alone; whose slope has jumps near some of so many numbers; and, for time, kron.
+NARROW = (
+    *("affine_grid", "attention, of groups", "cross", "ctc_loss", "diagflat by name", "diagonals", "fold"),
+    *("kron by", "multilabel_margin_loss", "slice_scatter", "as_strided_scatter"),
+    *("clamp_ into", "fmod_ by", "grid_sample", "max_unpool", "remainder_ by", "steps", "svd"),
+)
+# Numbers like those of POINT, none of them twice.
+SQUARES = {3: POINT, WIDE: 0.15 + 0.75 * np.random.default_rng(0).permutation(WIDE**2).reshape(WIDE, WIDE) / WIDE**2}
 OF_TORCH = [name for name in EACH if "torch" in name]
 
 
 @dataclass(frozen=True)
 class Slope:
-    """A recipe: ``function, x, point = slope``: one of FUNCTIONS, a leaf of copies of POINT in its dtype and layout, on
-    the second device if so, and its values in float64.
+    """A recipe: ``function, x, point = slope``: one of FUNCTIONS, a leaf in its dtype and layout, on the second device
+    if so, and its values in float64: those of a square of ``side`` rows, or copies of POINT.
     """
 
     name: str
@@ -62,9 +71,10 @@ class Slope:
     layout: str = "contiguous"
     copies: int = 1
     second: bool = False
+    side: int = 3
 
     def __iter__(self) -> Iterator:
-        point = POINT if self.copies == 1 else np.tile(POINT, (self.copies // 3, 3, 1))
+        point = SQUARES[self.side] if self.copies == 1 else np.tile(POINT, (self.copies // 3, 3, 1))
         x = Twin(self.dtype, point.shape, self.layout, self.second, grad=True).tensor(point)
         function = FUNCTIONS[self.name]
         yield function if self.name in AS_IT_LIES else relaid(function, self.layout)
@@ -87,6 +97,10 @@ class Slope:
         MKL's, "inconsistent configuration parameters".
         """
         return (3.0,) * (self.dtype == torch.float64 and (RELEASE >= (2, 14) or not re.search("irfft|hfft", self.name)))
+
+    def once(self, point: np.ndarray) -> np.ndarray:
+        """What of ``point`` the copies repeat."""
+        return point if self.copies == 1 else point.reshape(-1, 3)[:3]
 
     def at(self, values: np.ndarray) -> torch.Tensor:
         """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
@@ -137,14 +151,14 @@ def known(name: str, dtype: torch.dtype, layout: str) -> bool:
 
 
 SLOPES = tuple(
-    Slope(name, dtype, layout, copies, second=(dtype, layout) in SECOND)
-    for names, dtype, layout, copies in (
-        *((FUNCTIONS, torch.float64, "contiguous", 1), (TURNED, torch.float32, "transposed", 1)),
-        *((EACH, torch.float32, "gappy", MANY), (REST, torch.float32, "gappy", 1)),
-        *((EACH, torch.bfloat16, "offset", MANY), (REST, torch.bfloat16, "gappy", 1)),
-        *((EACH, torch.float16, "offset", MANY), (REST, torch.float16, "offset", 1)),
-        *((OF_TORCH, torch.float32, "contiguous", 0), (OF_TORCH, torch.float32, "contiguous", LONG)),
-        *((OF_TORCH[::2], torch.float64, "gappy", LONG), (OF_TORCH[1::2], torch.bfloat16, "transposed", LONG)),
+    Slope(name, dtype, layout, copies, (dtype, layout) in SECOND, 3 if name.startswith(NARROW) else side)
+    for names, dtype, layout, copies, side in (
+        *((FUNCTIONS, torch.float64, "contiguous", 1, 3), (TURNED, torch.float32, "transposed", 1, 3)),
+        *((EACH, torch.float32, "gappy", MANY, 3), (REST, torch.float32, "gappy", 1, WIDE)),
+        *((EACH, torch.bfloat16, "offset", MANY, 3), (REST, torch.bfloat16, "gappy", 1, 3)),
+        *((EACH, torch.float16, "offset", MANY, 3), (REST, torch.float16, "offset", 1, WIDE)),
+        *((OF_TORCH, torch.float32, "contiguous", 0, 3), (OF_TORCH, torch.float32, "contiguous", LONG, 3)),
+        *((OF_TORCH[::2], torch.float64, "gappy", LONG, 3), (OF_TORCH[1::2], torch.bfloat16, "transposed", LONG, 3)),
     )
     for name in names
     if known(name, dtype, layout)

@@ -41,8 +41,25 @@ def written(x, write, copy=lambda y: y):
     return y
 
 
+def spread(x, block: tuple) -> torch.Tensor:
+    """Places in a square ``x``: ``block`` in each three of its rows, of three columns for each three, far apart."""
+    side = len(x)
+    apart = 3 * (np.arange(side) // 3 * 5 % (side // 3))  # 5 has no divisor in common with 1, 11 or 22
+    return torch.from_numpy(np.tile(block, (side // 3, side // 3)) + apart).to(x.device)
+
+
 def spots(x):
-    return torch.tensor([[2, 0, 0], [1, 1, 2], [0, 2, 2]], device=x.device)
+    """Places of which some come twice in their row, and others in none."""
+    return spread(x, ((2, 0, 0), (1, 1, 2), (0, 2, 2)))
+
+
+def order(x):
+    """Places of which each comes once in its row."""
+    return spread(x, ((2, 0, 1), (1, 2, 0), (0, 1, 2)))
+
+
+def identity(x):
+    return torch.eye(len(x)).to(x)
 
 
 EACH = {  # functions of each element, whatever the shape
@@ -131,15 +148,15 @@ SMOOTH = {
     "cross": lambda x: torch.linalg.cross(x, pattern(x, 4)),
     "det": lambda x: torch.linalg.det(x),
     "inv": lambda x: torch.linalg.inv(x),
-    "solve": lambda x: torch.linalg.solve(x + 2 * torch.eye(3).to(x), x),
+    "solve": lambda x: torch.linalg.solve(x + 2 * identity(x), x),
     **{
         f"{name} of a batch": lambda x, name=name: getattr(torch.linalg, name)(torch.stack([x, 3 * x.t()]))
         for name in ("det", "inv")
     },
-    "solve of a batch": lambda x: torch.linalg.solve(torch.stack([x, x.t()]) + 2 * torch.eye(3).to(x), x.unsqueeze(0)),
+    "solve of a batch": lambda x: torch.linalg.solve(torch.stack([x, x.t()]) + 2 * identity(x), x.unsqueeze(0)),
     # places
     "split": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(torch.split(x, 2))]),
-    "x.split()": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.split([1, 2], dim=1))], 1),
+    "x.split()": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.split([1, x.shape[1] - 1], dim=1))], 1),
     "tensor_split": lambda x: torch.cat([(n + 1) * part for n, part in enumerate(x.tensor_split(2))]),
     "unbind": lambda x: torch.stack([(n + 1) * part for n, part in enumerate(torch.unbind(x, 1))]),
     "rows in turn": lambda x: sum((n + 1) * row for n, row in enumerate(x)),
@@ -167,7 +184,7 @@ SMOOTH = {
     "masked_select": lambda x: x.masked_select(pattern(x, 2) > 1),
     "two indices": lambda x: x[spots(x)[0], spots(x)[1]],
     "pad": lambda x: F.pad(x, (1, 0), value=3.0),
-    "scatter": lambda x: torch.zeros_like(x).scatter(1, pattern(x, 3).long() - 1, x),
+    "scatter": lambda x: torch.zeros_like(x).scatter(1, order(x), x),
     "scatter of nothing": lambda x: (2 * x).scatter(0, spots(x)[:0], x[:0]),
     "scatter_add": lambda x: torch.zeros_like(x).scatter_add(1, spots(x), x),
     "index_add": lambda x: x.index_add(0, spots(x)[0], 3 * x),
@@ -176,7 +193,7 @@ SMOOTH = {
     "assigned element": lambda x: written(x, lambda y: y.__setitem__((0, 1), x[0, 0])),
     "assigned slice": lambda x: written(x, lambda y: y.__setitem__(slice(1, None), 3 * x[1:])),
     "assigned mask": lambda x: written(x, lambda y: y.__setitem__(pattern(x, 2) > 1, x[0, 0])),
-    "assigned index": lambda x: written(x, lambda y: y.__setitem__(spots(x)[0, :2], x[1:])),
+    "assigned index": lambda x: written(x, lambda y: y.__setitem__(spots(x)[0, :2], x[1:3])),
     "assigned all": lambda x: written(x, lambda y: y.__setitem__(..., x)),
     "copied slice": lambda x: written(x, lambda y: y[1:].copy_(x[1:])),
     "copied transposed": lambda x: written(x, lambda y: y.t().copy_(x)),
@@ -230,12 +247,12 @@ SEVERAL = {
     "where": (2, lambda a, b: torch.where(pattern(a, 2) > 1, a, b)),
     "masked_fill": (2, lambda a, b: a.masked_fill(pattern(a, 2) > 1, b[0, 0])),
     "masked_scatter": (2, lambda a, b: a.masked_scatter(pattern(a, 2) > 1, b)),
-    "scatter": (2, lambda a, b: torch.scatter(a, 1, pattern(a, 3).long() - 1, b)),
+    "scatter": (2, lambda a, b: torch.scatter(a, 1, order(a), b)),
     "index_add": (2, lambda a, b: a.index_add(0, spots(a)[0], b)),
 }
 OPERANDS = {  # and rarer functions of one
     **{
-        f"linalg.{name}": lambda x, name=name: getattr(torch.linalg, name)(x + x.t() + 3 * torch.eye(3).to(x))
+        f"linalg.{name}": lambda x, name=name: getattr(torch.linalg, name)(x + x.t() + 3 * identity(x))
         for name in ("cholesky", "eigvalsh", "svdvals", "matrix_exp", "pinv")
     },
     **{f"F.{name}": lambda x, name=name: getattr(F, name)(x - 0.45) for name in (*OF_NETWORKS, "normalize")},
