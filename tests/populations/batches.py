@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from populations.initialisers import RELEASE
-from populations.twins import Twin
+from populations.twins import SINGLE_AND_DOUBLE, Twin
 
 
 def first(layer: nn.Module) -> nn.Module:
@@ -97,13 +97,22 @@ LAYERS = {
     },
 }
 FEW = 5  # different examples
-CASES = {  # how many places, or None for more than 65,536 numbers, and how they lie
+NO_HALF = ("AvgPool3d", "LocalResponseNorm")  # of which the CPU has no kernels in half precision
+CASES = {  # how many places, or None for more than 65,536 numbers, and how they lie: if expanded, all in one place
     torch.float32: (
-        *((None, "contiguous"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
-        *((11, "gappy"), (8, "batch second"), (9, "channels last")),
+        *((None, "gappy"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
+        *((11, "gappy"), (8, "batch second"), (9, "channels last"), (7, "expanded")),
     ),
-    torch.float64: ((None, "gappy"), (9, "transposed")),
+    torch.float64: ((65, "contiguous"), (9, "transposed")),
+    torch.float16: ((65, "gappy"), (7, "channels last"), (5, "expanded")),
+    torch.bfloat16: ((65, "transposed"), (6, "batch second")),
 }
+TRIALS = tuple(
+    (name, dtype)
+    for name in LAYERS
+    for dtype in CASES
+    if dtype in SINGLE_AND_DOUBLE or (RELEASE >= (2, 7) and not name.startswith(NO_HALF))
+)
 # Which add up over the examples, or over their steps: more than 65,536 of them, too.
 MANY = {"LayerNorm": 2**16 + 1, "LayerNorm of images": 2**16 + 1, "GroupNorm": 2**16 + 1}
 MANY |= dict.fromkeys(RECURRENT, 2**14 + 1)
@@ -123,5 +132,6 @@ def batches(name: str, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, np.nd
     for count, layout in (*CASES[dtype], *many):
         if count != 0 or not name.startswith(NOT_OF_NOTHING):
             turns = np.arange(2**16 // examples[0].size + 1 if count is None else count) % FEW
+            turns *= layout != "expanded"
             leaf = Twin(dtype, (len(turns), *examples.shape[1:]), layout, grad=True)
             yield leaf.tensor(examples[turns]), turns
