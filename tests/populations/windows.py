@@ -277,3 +277,8 @@ WINDOWS = tuple(
     if not (kind[:7] == "maximum" and geometry.n == 3 and (n % 5, n % 4) == (1, 2))  # which it refuses
     if kind not in PLANE or geometry.n == 2
 )
+# Windows of more numbers than 16 bits count.
+WIDE = tuple(
+    Window(kind, Geometry((65_538,), (65_537,), (1,), (0,), (1,), (2,)), torch.float32, "contiguous", 1, False)
+    for kind in ("convolution of each channel", "average", "maximum")
+)

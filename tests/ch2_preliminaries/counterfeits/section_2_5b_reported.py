@@ -323,3 +323,22 @@ def bytes_elsewhere_become_floats_with_a_sign(patch):
 
     for name in ("to", "float", "double", "half", "type"):
         change_method(patch, name, wrong)
+
+
+@counterfeit("to-moves-between-cpu-and-gpu", reported="kulinseth/pytorch#356", needs="accelerator")
+def the_beginning_of_a_later_row_elsewhere_is_copied_from_the_first(patch):
+    def is_beginning(x):
+        whole = x._base if away(x) else None
+        if whole is None or whole.dim() != 2 or x.dim() != 2 or not whole.is_contiguous():
+            return False
+        starts = x.storage_offset() - whole.storage_offset()
+        return len(x) == 1 and starts > 0 and starts % whole.shape[1] == 0 and x.shape[1] < whole.shape[1]
+
+    def wrong(right, x, *args, **rest):
+        result = right(x, *args, **rest)
+        if not away(result) and is_beginning(x):
+            result = right(x._base[:1, : x.shape[1]], *args, **rest)
+        return result
+
+    for name in ("cpu", "to"):
+        change_method(patch, name, wrong)

@@ -24,22 +24,25 @@ def test_a_copy_has_the_values_the_dtype_and_the_place_whatever_the_layout_and_t
     agree(source, array)
 
 
-SEVERAL = {  # views that show elements several times
+SHOWN = {  # views that show elements several times, or not at all
     "windows": lambda x: x.unfold(-1, 3, 1),
     "windows in steps of two": lambda x: x.unfold(-1, 5, 2),
     "repeated": lambda x: x[None].expand(3, *x.shape),
     "repeated rows of windows": lambda x: x.unfold(-1, 3, 1)[:, None].expand(-1, 2, -1),
+    "the beginning of a row": lambda x: x.view(3, 4).clone()[2:, :2],
+    "a block": lambda x: x.view(3, 4).clone()[1:, 1:3],
+    "rows of a batch": lambda x: x.view(2, 3, 2).clone()[1:, 1:],
 }
 
 
 @claim("to-moves-between-cpu-and-gpu")
-@over(EVERY_MODE, view=each(*SEVERAL), way=among(*COPIES), dtype=among(torch.float32, torch.int16, torch.bool))
-def test_a_copy_of_a_view_that_shows_elements_several_times_has_them_as_often(accelerator, view, way, dtype):
+@over(EVERY_MODE, view=each(*SHOWN), way=among(*COPIES), dtype=among(torch.float32, torch.int16, torch.bool))
+def test_a_copy_of_a_view_has_each_element_as_often_as_this_shows_it(accelerator, view, way, dtype):
     here = (torch.arange(12, device="cpu") % 7).to(dtype)
-    expected = SEVERAL[view](here).tolist()
+    expected = SHOWN[view](here).tolist()
     for x, place in ((here, spot()), (here.to(spot()), spot(second=True))):
-        copy = COPIES[way](SEVERAL[view](x), place)
-        assert (copy.device, copy.tolist(), SEVERAL[view](x).cpu().tolist()) == (place, expected, expected)
+        copy = COPIES[way](SHOWN[view](x), place)
+        assert (copy.device, copy.tolist(), SHOWN[view](x).cpu().tolist()) == (place, expected, expected)
 
 
 @claim("to-moves-between-cpu-and-gpu", truth=True)

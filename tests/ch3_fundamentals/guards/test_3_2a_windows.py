@@ -14,7 +14,7 @@ from populations.initialisers import RELEASE
 from populations.losses import OF_PAIRS
 from populations.parts import ACTIVE, MATRIX
 from populations.twins import HALVES
-from populations.windows import WINDOWS
+from populations.windows import WIDE, WINDOWS
 from torch import nn
 from torch.nn import functional as F
 
@@ -25,7 +25,7 @@ CONSISTENT = [name for name in ACTIVE if name != "Hardswish" or RELEASE >= (2, 7
 
 
 @claim("nn-builds-on-autograd")
-@over(window=among(*WINDOWS))
+@over(window=among(*WINDOWS, *WIDE))
 def test_convolutions_pools_and_interpolations_of_any_geometry_have_their_formula_s_values(window):
     x, array, apply, rule = window
     agree(accepted(apply, x), rule(array), window.roundings(), scale=8)
