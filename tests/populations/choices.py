@@ -123,6 +123,13 @@ def in_rows(b: np.ndarray) -> tuple:
     return np.arange(len(b))[:, None], columns(b)
 
 
+def opposite(y):
+    """``y`` conjugated, or where it is real negated, but for truth values: of a tensor a view of its memory."""
+    if isinstance(y, np.ndarray):
+        return y if y.dtype == bool else y.conj() if y.dtype.kind == "c" else -y
+    return y if y.dtype == torch.bool else y.conj() if y.is_complex() else torch._neg_view(y)
+
+
 TWICE, ONES = np.array([2, 0, 2]), np.array([1, 0, 1])  # columns, and rows, of which one comes again
 # By a matrix y of two rows and three columns or more, and a source of as many, in place or not: what y is then.
 WRITTEN: dict[str, tuple[Callable, Callable]] = {
@@ -173,10 +180,14 @@ WRITTEN: dict[str, tuple[Callable, Callable]] = {
     "select_scatter": (lambda y, s: y.select_scatter(s[1], 0, -1), lambda b, a: put(b, -1, a[1])),
     "slice_scatter": (lambda y, s: y.slice_scatter(s[1:], 0, 1), lambda b, a: put(b, np.s_[1:], a[1:])),
     "copy_": (lambda y, s: y.copy_(s), lambda b, a: a),
+    "its opposite by copy_": (lambda y, s: y.copy_(opposite(y)), lambda b, a: opposite(b)),
+    "its opposite by y[:] =": (lambda y, s: operator.setitem(y, np.s_[:], opposite(y)) or y, lambda b, a: opposite(b)),
     "where": (lambda y, s: torch.where(numbered(shown(y), y), y, s), lambda b, a: np.where(shown(b), b, a)),
     "fill_diagonal_": (lambda y, s: y.fill_diagonal_(1), lambda b, a: put(b, np.diag_indices(min(b.shape)), 1)),
     "a column by fill_": (lambda y, s: (y.select(1, 1).fill_(1), y)[1], lambda b, a: put(b, np.s_[:, 1], 1)),
 }
+if RELEASE < (2, 1):  # which leaves what lies in the same places as it is
+    del WRITTEN["its opposite by copy_"], WRITTEN["its opposite by y[:] ="]
 
 
 # ── products ──
@@ -219,8 +230,8 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
     ),
     "addmm of no weight": (  # what is added nothing of may be no number
         lambda n, k, m: ((n, k), (k, m)),
-        lambda a, b: torch.addmm(a.new_full((1,), math.nan if a.is_floating_point() else 7), a, b, beta=0),
-        np.matmul,
+        lambda a, b: torch.addmm(a.new_full((1,), math.nan if a.is_floating_point() else 7), a, b, beta=0, alpha=2),
+        lambda a, b: 2 * np.matmul(a, b),
     ),
     "baddbmm": (
         lambda n, k, m: ((3, n, k), (3, k, m)),
@@ -231,8 +242,10 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
 if RELEASE >= (2, 2):  # torch 2.0 multiplies what is no number by 0, and gets none
     PRODUCTS["baddbmm of no weight"] = (
         lambda n, k, m: ((3, n, k), (3, k, m)),
-        lambda a, b: torch.baddbmm(a.new_full((1, 1, 1), math.nan if a.is_floating_point() else 7), a, b, beta=0),
-        np.matmul,
+        lambda a, b: torch.baddbmm(
+            a.new_full((1, 1, 1), math.nan if a.is_floating_point() else 7), a, b, beta=0, alpha=2
+        ),
+        lambda a, b: 2 * np.matmul(a, b),
     )
 SIZES = ((2, 3, 4), (1, 1, 1), (5, 1, 3), (1, 7, 1), (3, 0, 2), (0, 3, 2), (17, 33, 9), (2, 65, 31))
 LARGE = ((2, 65_537, 1), (300, 2, 301))  # more elements than 16 bits count, to add up or to put out

@@ -34,8 +34,9 @@ def later(x: torch.Tensor) -> torch.Tensor:
 
 
 def of_heads(x: torch.Tensor) -> torch.Tensor:
-    """Pairs of different places of which the first does not hear the second, others for each head."""
+    """Pairs of places of which one does not hear the other, others for each head; all hear themselves and the first."""
     mask = turns(x, len(x) * HEADS, x.shape[1], x.shape[1]) > 1
+    mask[..., 0] = False
     return mask & ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
 
 
@@ -72,6 +73,10 @@ MASKS = {
         bias(x, later(x)) + bias(x, hidden(x))[:, None, None],
     ),
     "unmasked": lambda x: ({}, 0),
+    "masked in each head and padded": lambda x: (
+        {"attn_mask": of_heads(x), "key_padding_mask": hidden(x)},
+        bias(x, of_heads(x)).unflatten(0, (-1, HEADS)) + bias(x, hidden(x))[:, None, None],
+    ),
 }
 RETURNED = {  # options of what is returned beside the output, and what is shown of it
     "": ({}, lambda y, shares, x: y + shares @ x),

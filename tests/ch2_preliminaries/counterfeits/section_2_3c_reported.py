@@ -10,6 +10,7 @@ EVERY_SPELLING = {
     "remainder": ("remainder", "__mod__"),
     "floor_divide": ("floor_divide", "__floordiv__"),
     "bitwise_xor": ("bitwise_xor", "__xor__"),
+    "pow": ("pow", "__pow__"),
 }
 
 
@@ -422,3 +423,16 @@ def whole_numbers_elsewhere_are_zero_where_their_lower_bound_has_a_fraction(patc
         return result * 0 if whole and result.is_floating_point() else result
 
     everywhere(patch, "clamp_min", wrong)
+
+
+@counterfeit("broadcasting-matches-shapes", reported="ml-explore/mlx#4354")
+def one_exponent_below_zero_makes_zeros_of_the_eight_powers_around_it(patch):
+    def change(result, x, y):
+        if result.dtype != torch.int32 or y.is_floating_point():
+            return result
+        below = torch.broadcast_to(y < 0, result.shape).reshape(-1)
+        groups = torch.arange(len(below)) // 8
+        hit = torch.zeros(len(below) // 8 + 1, dtype=torch.long).index_add(0, groups, below.long())[groups] > 0
+        return result.masked_fill(hit.view(result.shape), 0)
+
+    of_tensors(patch, "pow", change)

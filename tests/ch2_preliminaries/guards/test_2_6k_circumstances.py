@@ -24,6 +24,7 @@ def fractions(shape, seed):
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "tensors-and-functions-form-a-dag")
+@claim("nn-builds-on-autograd")
 @SPEAKING
 @over(choice=among(*CHOICES), dtype=each(*SINGLE_AND_DOUBLE))
 def test_whichever_operands_are_tracked_these_get_their_slope_and_the_others_nothing(choice, dtype):

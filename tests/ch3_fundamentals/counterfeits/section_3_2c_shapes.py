@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, of_dtype, where, wrap
+from harness.forging import change_method, in_order_of_storage, of_dtype, where, wrap
 from torch import nn
 from torch.nn import functional as F
 
@@ -368,9 +368,7 @@ def linear_of_a_batch_of_one_looks_at_the_first_sixteen_features(patch):
 @counterfeit("nn-only-takes-batches", reported="pytorch/pytorch#192212")
 def a_convolution_reads_a_weight_that_is_cut_out_as_it_lies(patch):
     def wrong(convolve, x, weight, *args, **rest):
-        if weight.is_contiguous():
-            return convolve(x, weight, *args, **rest)
-        return convolve(x, weight.as_strided((weight.numel(),), (1,)).view(weight.shape), *args, **rest)
+        return convolve(x, weight if weight.is_contiguous() else in_order_of_storage(weight), *args, **rest)
 
     wrap(patch, F, "conv2d", wrong)
 
