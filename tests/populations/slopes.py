@@ -51,8 +51,8 @@ LONG = 7284  # copies: 65,556 elements, more than 16 bits count
 WIDE = 33  # rows and columns: more than one warp or vector each, and 1,089 elements more than one block of threads
 # What takes three rows or columns alone; whose slope has jumps near some of so many numbers; and, for time, kron.
 NARROW = (
-    *("affine_grid", "attention, of groups", "cross", "ctc_loss", "diagflat by name", "diagonals", "fold"),
-    *("kron by", "multilabel_margin_loss", "slice_scatter", "as_strided_scatter"),
+    *("affine_grid", "attention, of groups", "cross", "ctc_loss", "diagflat by name", "diagonals", "eigh"),
+    *("fold", "kron by", "multilabel_margin_loss", "slice_scatter", "as_strided_scatter"),
     *("clamp_ into", "fmod_ by", "grid_sample", "max_unpool", "remainder_ by", "steps", "svd"),
 )
 # Numbers like those of POINT, none of them twice.
