@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, Twin, agree, among, each, over
-from populations.comparing import accepted
-from populations.gradients import rises, weights_for
+from populations.comparing import accepted, host
+from populations.crowds import CROWDS
+from populations.gradients import grad_of, rises, weights_for
 from populations.layers import COMPUTED
 from populations.matrices import SLOPED, TRIALS
 from torch.nn import functional as F
@@ -36,6 +37,21 @@ def test_a_function_of_a_matrix_is_recorded_with_its_slope_for_each_of_a_batch(t
     v, step = trial.direction(numbers), 2.0**-18  # of the size of the numbers 2^-22, whose square is 6e-14 of them
     terms, found = rises(x, array, trial.function.rule, factors, v, step)
     assert abs(terms.sum() - found) <= 1e-5 * max(1, np.abs(terms).sum())
+
+
+@claim("requires-grad-tracks-operations", "nn-builds-on-autograd")
+@over(trial=among(*CROWDS))
+def test_what_is_made_of_each_of_65537_rows_or_matrices_is_what_is_made_of_it_among_five_and_so_is_what_comes_back(
+    trial,
+):
+    function, few, many, turns = trial
+    alone, together = function(few), accepted(function, many)
+    weights, _ = weights_for(alone)
+    alone.backward(weights)
+    accepted(together.backward, weights[torch.from_numpy(turns).to(weights.device)])
+    for found, each_alone in ((together, alone), (grad_of(many), grad_of(few))):
+        expected = host(each_alone)[turns]
+        agree(found, expected, 4, np.abs(expected).max())  # another kernel may add up in another order
 
 
 SIDES = (2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
