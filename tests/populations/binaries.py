@@ -152,6 +152,11 @@ BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 TALL = ((257, 3), (1, 3))  # a row for many rows
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
 LAID = ("contiguous", "gappy", "transposed", "expanded", "expanded columns")
+WIDE = ((257, 257), (257, 257))  # past 16 bits, in which no dtype is left to the layout of another
+WIDELY_LAID = (
+    *((torch.float32, ("transposed", "contiguous")), (torch.bfloat16, ("gappy", "expanded"))),
+    *((torch.float16, ("expanded columns", "offset")), (torch.int64, ("transposed", "expanded columns"))),
+)
 CUBES, TURNED = ((2, 3, 4), (2, 3, 4)), ("batch second", "contiguous")
 CROSSED = (((2, 1, 3), (1, 4, 1)), ((2, 1, 3, 1, 2), (1, 2, 1, 2, 1)))  # each repeats where the other does not
 DEEP = ((2, 3, 2, 1, 2, 1, 2), (2, 1, 1, 2, 1, 2, 2))  # a row repeated in the sixth dimension of seven, within others
@@ -178,8 +183,8 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, rows LAID in any two ways, CUBES with either layout, truth values
-    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, and a
-    matrix of whole numbers or truth values by columns beside one of floats by rows.
+    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, a
+    matrix of whole numbers or truth values by columns beside one of floats by rows, and WIDE ones.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -234,4 +239,9 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
         for each, both, turn in product(binaries, (*MIXED[:2], *RARELY_MIXED[:2]), (0, 1))
         if {*both} <= {*each.dtypes}
     )
-    return Population(tuple(must), more, rarer=(*laid, *cubes, *last, *crossed, *turned))
+    wide = (
+        Trial(each, pair((dtype,) * 2, WIDE, 0, 0, layouts))
+        for each, (dtype, layouts) in product(binaries, WIDELY_LAID)
+        if dtype in each.dtypes
+    )
+    return Population(tuple(must), more, rarer=(*laid, *cubes, *last, *crossed, *turned, *wide))

@@ -66,14 +66,21 @@ MULTIPLIED = {  # ways to multiply two matrices
 }
 
 
+LAID = (("transposed", "gappy"), ("gappy", "offset"), ("offset", "transposed"))  # a side's, by its rest beside 3
+
+
 @claim("identity-network-is-a-matrix-product", "linear-model-is-weighted-sum", "stacked-linear-layers-collapse")
 @over(EVERY_MODE, side=among(*SIDES), dtype=each(*COMPUTED))
 def test_square_matrices_of_the_sides_that_kernels_are_cut_for_have_their_product(side, dtype):
     """Whole numbers: each sum is at most 256, up to which either half has them all."""
-    (a, x), (b, y) = (Twin(dtype, (side, side), seed=seed, second=side in SIDES[::2]) for seed in (0, 1))
-    a, b, x, y = a.sign(), b.sign(), np.sign(x, dtype=np.float64), np.sign(y, dtype=np.float64)
-    for multiply in MULTIPLIED.values():
-        agree(multiply(a, b), x @ y)
+    for layouts in (("contiguous", "contiguous"), LAID[side % 3]):
+        twins = (Twin(dtype, (side, side), laid, second=side in SIDES[::2], seed=n) for n, laid in enumerate(layouts))
+        (a, x), (b, y) = (
+            (twin.tensor(signs), signs) for twin in twins for signs in [np.sign(twin.array(), dtype=float)]
+        )
+        expected = x @ y
+        for multiply in MULTIPLIED.values():
+            agree(multiply(a, b), expected)
 
 
 AGAIN = {  # of one row with many columns
