@@ -141,6 +141,15 @@ OF_IMAGES = {
     "interpolate, rescaled": lambda x: F.interpolate(
         image(x)[None], scale_factor=1.7, mode="bilinear", recompute_scale_factor=True
     ),
+    **{
+        f"interpolate, {mode}, by fractions": lambda x, mode=mode, by=by: F.interpolate(
+            volume(x) if len(by) == 3 else image(x)[None] if len(by) == 2 else image(x), scale_factor=by, mode=mode
+        )
+        for mode, by in (
+            *(("linear", (1.7,)), ("trilinear", (1.4, 0.6, 1.7)), ("nearest", (1.7, 2.3))),
+            *(("bilinear", (1.7, 0.7)), ("bicubic", (2.3, 1.7))),
+        )
+    },
     "interpolate, antialiased": lambda x: F.interpolate(image(x)[None], size=(2, 3), mode="bilinear", antialias=True),
     **{
         f"grid_sample, {mode}, {padding}": lambda x, mode=mode, padding=padding: F.grid_sample(

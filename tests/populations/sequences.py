@@ -267,7 +267,8 @@ SEQUENCES = {
         for kind, ways, options, told, end in (
             ("RNN", " in both ways", {"bidirectional": True}, " of several lengths", lengths),
             ("GRU", " in both ways", {"bidirectional": True}, "", None),
-            ("GRU", "", {}, " of several lengths", lengths),
+            ("GRU", " in both ways", {"bidirectional": True}, " of several lengths", lengths),
+            *((kind, "", {}, " of several lengths", lengths) for kind in ("GRU", "LSTM")),
             ("LSTM", " in both ways", {"bidirectional": True}, " of several lengths", lengths),
             ("LSTM", ", projected", {"bidirectional": True, "proj_size": 2}, "", None),
             *((kind, " of three layers", {"num_layers": 3}, "", None) for kind in ("RNN", "GRU", "LSTM")),

@@ -1,4 +1,6 @@
-"""2.6 Autograd: gradients where numbers are zero, infinite or none, tiny or far out, and are not chosen."""
+"""2.6 Autograd: gradients where numbers are zero, infinite or none, tiny or far out, and are not chosen; many equal
+numbers, and sums in another dtype.
+"""
 
 import math
 
@@ -11,6 +13,7 @@ from populations.edges import MASKED_SUMS, ONE_BY_ONE, TAILS, UNCHOSEN, running,
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
 from populations.operations import FUNCTION
+from populations.twins import HALVES
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
@@ -157,3 +160,31 @@ def test_an_option_counts_however_little_it_differs_from_that_of_the_call_before
     x, array = Twin(dtype, (4, 5), layout)
     for option in options:
         agree(function(x, option), rule(array.astype(np.float64), option), CURVED.get(name, 4))
+
+
+@claim("requires-grad-tracks-operations")
+@over(
+    EVERY_MODE,
+    name=each("mean", "amax", "amin", "max", "min", "median"),
+    number=each(-0.0, 1.5, -np.inf, np.inf),
+    size=among(9000, 66_000),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_the_mean_and_the_extremes_of_many_equal_numbers_are_that_number(name, number, size, dtype):
+    agree(getattr(torch, name)(torch.full((size,), number, dtype=dtype)), np.float64(number))
+
+
+@claim("requires-grad-tracks-operations")
+@over(
+    EVERY_MODE,
+    name=each("sum", "prod", "mean", "nansum", "cumsum", "cumprod"),
+    of=each(*HALVES, torch.float32, torch.int8),
+    to=among(torch.float32, torch.float64),
+    layout=among(*WRITABLE),
+)
+def test_what_is_added_up_or_multiplied_in_another_dtype_is_as_if_it_were_of_it(name, of, to, layout):
+    x, array = Twin(of, (9, 5), layout, "small")
+    wide = array.astype(np.float64)
+    for found in (getattr(torch, name)(x, 0, dtype=to), getattr(x, name)(dim=0, dtype=to)):
+        assert found.dtype == to
+        agree(found, getattr(np, name)(wide, 0), 16)

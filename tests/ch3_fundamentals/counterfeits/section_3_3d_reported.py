@@ -285,3 +285,15 @@ def the_most_probable_class_elsewhere_is_the_least_number(patch):
 
     change_softmax(patch, "softmax", marked)
     everywhere(patch, "argmax", wrong)
+
+
+@counterfeit("softmax-gives-a-distribution", reported="tenstorrent/tt-metal#25193", needs="accelerator")
+def softmax_elsewhere_takes_powers_of_large_scores(patch):
+    def wrong(right, x, dim=None, *args, **rest):
+        if not away(x) or dim is None or not x.is_floating_point():
+            return right(x, dim, *args, **rest)
+        powers = x.exp()
+        return powers / powers.sum(dim, True)
+
+    everywhere(patch, "softmax", wrong)
+    wrap(patch, F, "softmax", wrong)
