@@ -99,13 +99,3 @@ def test_a_row_has_the_same_products_with_many_columns_however_often_it_is_asked
     (row, one), (columns, many) = Twin(dtype, (1, sizes[0])), Twin(dtype, sizes, seed=1)
     for _ in range(32):  # every tenth to twentieth was no number in pytorch#81185; of whole numbers all sums are exact
         agree(AGAIN[name](row, columns), one @ many)
-
-
-@claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
-@over(EVERY_MODE, dtype=each(*COMPUTED))
-def test_each_of_more_pairs_of_matrices_than_two_bytes_count_has_its_product(dtype):
-    """Whole numbers, whose products are exact in either half, too."""
-    (a, x), (b, y) = (Twin(dtype, (65_537, *shape), values="small") for shape in ((1, 2), (2, 1)))
-    expected = (x.astype(np.float32) * y.astype(np.float32).swapaxes(1, 2)).sum(2, keepdims=True)
-    for found in (torch.bmm(a, b), torch.baddbmm(a.new_zeros(1), a, b)):
-        agree(found, expected)
