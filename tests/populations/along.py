@@ -42,7 +42,7 @@ CASES = (
     *(((3, 4, 5), (-1, 0), "gappy"), ((2, 3, 4, 5), (1, 3), "channels last"), ((2, 3, 4, 5), None, "channels last")),
     *(((2, 3, 2, 2, 3), -3, "offset"), ((40, 41, 42), None, "transposed"), ((2, 2, 3, 1, 2), -4, "gappy")),
     *(((2, 257, 129), 1, "transposed"), ((65_537,), 0, "contiguous"), ((21_850, 3), 0, "gappy")),
-    *(((3, 21_850), 0, "transposed"), ((3, 21_850), 1, "transposed")),
+    *(((3, 21_850), 0, "transposed"), ((3, 21_850), 1, "transposed"), ((21_850, 3), 1, "contiguous")),
     *(((3, 21_850), None, "gappy"), ((3, 21_850), (0, 1), "offset")),
 )
 KEEPING = (

@@ -100,10 +100,10 @@ FEW = 5  # different examples
 NO_HALF = ("AvgPool3d", "LocalResponseNorm")  # of which the CPU has no kernels in half precision
 CASES = {  # how many places, or None for more than 65,536 numbers, and how they lie: if expanded, all in one place
     torch.float32: (
-        *((None, "gappy"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
+        *((None, "contiguous"), (0, "contiguous"), (1, "gappy"), (7, "transposed"), (6, "offset")),
         *((11, "gappy"), (8, "batch second"), (9, "channels last"), (7, "expanded")),
     ),
-    torch.float64: ((None, "contiguous"), (9, "transposed")),
+    torch.float64: ((None, "gappy"), (9, "transposed")),
     torch.float16: ((65, "gappy"), (7, "channels last"), (5, "expanded")),
     torch.bfloat16: ((65, "transposed"), (6, "batch second")),
 }

@@ -152,7 +152,7 @@ BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 TALL = ((257, 3), (1, 3))  # a row for many rows
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
 LAID = ("contiguous", "gappy", "transposed", "expanded", "expanded columns")
-WIDE = ((257, 257), (257, 257))  # past 16 bits, in which no dtype is left to the layout of another
+WIDE = ((257, 257), (257, 257))  # more than 16 bits count
 WIDELY_LAID = (
     *((torch.float32, ("transposed", "contiguous")), (torch.bfloat16, ("gappy", "expanded"))),
     *((torch.float16, ("expanded columns", "offset")), (torch.int64, ("transposed", "expanded columns"))),

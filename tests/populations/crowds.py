@@ -79,6 +79,8 @@ OF_SQUARES = {
 }
 # In half precision the CPU has no such kernel, or a slow one.
 IN_FULL = ("attention", "logcumsumexp")
+# Units by which correct kernels may differ: what comes back to shares, or to what was normalised, are differences.
+APART = {"attention": 32, "instance_norm": 16, "group_norm": 16, "layer_norm": 16}
 PRODUCTS = ("linear", "by a matrix", "bmm", "baddbmm")
 
 

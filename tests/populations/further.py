@@ -53,7 +53,7 @@ PUT = {  # what is written there, once or several times
     "scatter_": lambda y, x: y.scatter_(1, order(x), x * x),
     "scatter_add_": lambda y, x: y.scatter_add_(0, spots(x), x * x),
     "index_add_": lambda y, x: y.index_add_(1, spots(x)[0], x * x),
-    "index_copy_": lambda y, x: y.index_copy_(0, order(x)[0], x**2),
+    "index_copy_": lambda y, x: y.index_copy_(0, order(x)[0, :2], x[1:3] ** 2),
     "index_put_": lambda y, x: y.index_put_((spots(x)[0],), x * x, accumulate=True),
     "[mask] =": lambda y, x: operator.setitem(y, pattern(x, 2) > 1, 2.0) or y,
     "[places] =": lambda y, x: operator.setitem(y, (slice(None), order(x)[1]), x * x) or y,

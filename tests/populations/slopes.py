@@ -49,14 +49,24 @@ AS_IT_LIES = (
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
 LONG = 7284  # copies: 65,556 elements, more than 16 bits count
 WIDE = 33  # rows and columns: more than one warp or vector each, and 1,089 elements more than one block of threads
-# What takes three rows or columns alone; whose slope has jumps near some of so many numbers; and, for time, kron.
-NARROW = (
-    *("affine_grid", "attention, of groups", "cross", "ctc_loss", "diagflat by name", "diagonals", "eigh"),
-    *("fold", "kron by", "multilabel_margin_loss", "slice_scatter", "as_strided_scatter"),
-    *("clamp_ into", "fmod_ by", "grid_sample", "max_unpool", "remainder_ by", "steps", "svd"),
-)
 # Numbers like those of POINT, none of them twice.
 SQUARES = {3: POINT, WIDE: 0.15 + 0.75 * np.random.default_rng(0).permutation(WIDE**2).reshape(WIDE, WIDE) / WIDE**2}
+NARROW = re.compile(
+    "|".join(
+        (
+            # what takes three rows or columns alone, or rows without gaps
+            *("affine_grid", "attention, of groups", "cross", "cross of .*", "diagflat by name", "diagonals.*", "fold"),
+            *("ctc_loss.*", "max_unpool[23]d", "multilabel_margin_loss.*", "slice_scatter"),
+            # what jumps between two of so many numbers, or depends on differences of many that are close
+            *("clamp_ into.*", "max of two", "fmax", "fmin", "fmod_ by.*", "grid_sample.*", "relu6", "remainder_ by.*"),
+            *("softsign far out", "steps", ".*cumsumexp", "logsumexp far out", "sinc at zero"),
+            *("cond", "eigh", "linalg.(eigvalsh|matrix_exp|pinv|svdvals)", "pinv, hermitian", "svd.*"),
+            # what is next to nothing: products of so many numbers below one
+            *("prod.*", ".*cumprod.*", "running products"),
+            *("as_strided_scatter", "kron by.*"),  # which is wrong, as another guard shows, and for time
+        )
+    )
+)
 OF_TORCH = [name for name in EACH if "torch" in name]
 
 
@@ -97,10 +107,6 @@ class Slope:
         MKL's, "inconsistent configuration parameters".
         """
         return (3.0,) * (self.dtype == torch.float64 and (RELEASE >= (2, 14) or not re.search("irfft|hfft", self.name)))
-
-    def once(self, point: np.ndarray) -> np.ndarray:
-        """What of ``point`` the copies repeat."""
-        return point if self.copies == 1 else point.reshape(-1, 3)[:3]
 
     def at(self, values: np.ndarray) -> torch.Tensor:
         """A tensor of these values on the CPU, in double precision, that lies as the leaf does."""
@@ -151,15 +157,22 @@ def known(name: str, dtype: torch.dtype, layout: str) -> bool:
 
 
 SLOPES = tuple(
-    Slope(name, dtype, layout, copies, (dtype, layout) in SECOND, 3 if name.startswith(NARROW) else side)
-    for names, dtype, layout, copies, side in (
-        *((FUNCTIONS, torch.float64, "contiguous", 1, 3), (TURNED, torch.float32, "transposed", 1, 3)),
-        *((EACH, torch.float32, "gappy", MANY, 3), (REST, torch.float32, "gappy", 1, WIDE)),
-        *((EACH, torch.bfloat16, "offset", MANY, 3), (REST, torch.bfloat16, "gappy", 1, 3)),
-        *((EACH, torch.float16, "offset", MANY, 3), (REST, torch.float16, "offset", 1, WIDE)),
-        *((OF_TORCH, torch.float32, "contiguous", 0, 3), (OF_TORCH, torch.float32, "contiguous", LONG, 3)),
-        *((OF_TORCH[::2], torch.float64, "gappy", LONG, 3), (OF_TORCH[1::2], torch.bfloat16, "transposed", LONG, 3)),
+    Slope(name, dtype, layout, copies, second=(dtype, layout) in SECOND)
+    for names, dtype, layout, copies in (
+        *((FUNCTIONS, torch.float64, "contiguous", 1), (TURNED, torch.float32, "transposed", 1)),
+        *((EACH, torch.float32, "gappy", MANY), (REST, torch.float32, "gappy", 1)),
+        *((EACH, torch.bfloat16, "offset", MANY), (REST, torch.bfloat16, "gappy", 1)),
+        *((EACH, torch.float16, "offset", MANY), (REST, torch.float16, "offset", 1)),
+        *((OF_TORCH, torch.float32, "contiguous", 0), (OF_TORCH, torch.float32, "contiguous", LONG)),
+        *((OF_TORCH[::2], torch.float64, "gappy", LONG), (OF_TORCH[1::2], torch.bfloat16, "transposed", LONG)),
     )
     for name in names
     if known(name, dtype, layout)
+)
+# Of more numbers than a block of threads has; what lies otherwise does so in single precision.
+WIDE_SLOPES = tuple(
+    Slope(name, dtype, layout, side=WIDE)
+    for dtype, layout in ((torch.float32, "gappy"), (torch.float16, "offset"))
+    for name in REST
+    if known(name, dtype, layout) and not NARROW.fullmatch(name.removesuffix(", with options"))
 )

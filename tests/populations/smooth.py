@@ -44,7 +44,7 @@ def written(x, write, copy=lambda y: y):
 def spread(x, block: tuple) -> torch.Tensor:
     """Places in a square ``x``: ``block`` in each three of its rows, of three columns for each three, far apart."""
     side = len(x)
-    apart = 3 * (np.arange(side) // 3 * 5 % (side // 3))  # 5 has no divisor in common with 1, 11 or 22
+    apart = 3 * (np.arange(side) // 3 * 5 % (side // 3))  # 5 has no divisor in common with 11
     return torch.from_numpy(np.tile(block, (side // 3, side // 3)) + apart).to(x.device)
 
 

@@ -1,12 +1,13 @@
 """2.6 Autograd: functions of matrices and of batches of them, with their values and their slope."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, SINGLE_AND_DOUBLE, Twin, agree, among, each, over
-from populations.comparing import accepted, host
-from populations.crowds import CROWDS
-from populations.gradients import grad_of, rises, weights_for
+from populations.comparing import accepted
+from populations.gradients import rises, weights_for
 from populations.layers import COMPUTED
 from populations.matrices import SLOPED, TRIALS
 from torch.nn import functional as F
@@ -39,21 +40,6 @@ def test_a_function_of_a_matrix_is_recorded_with_its_slope_for_each_of_a_batch(t
     assert abs(terms.sum() - found) <= 1e-5 * max(1, np.abs(terms).sum())
 
 
-@claim("requires-grad-tracks-operations", "nn-builds-on-autograd")
-@over(trial=among(*CROWDS))
-def test_what_is_made_of_each_of_65537_rows_or_matrices_is_what_is_made_of_it_among_five_and_so_is_what_comes_back(
-    trial,
-):
-    function, few, many, turns = trial
-    alone, together = function(few), accepted(function, many)
-    weights, _ = weights_for(alone)
-    alone.backward(weights)
-    accepted(together.backward, weights[torch.from_numpy(turns).to(weights.device)])
-    for found, each_alone in ((together, alone), (grad_of(many), grad_of(few))):
-        expected = host(each_alone)[turns]
-        agree(found, expected, 4, np.abs(expected).max())  # another kernel may add up in another order
-
-
 SIDES = (2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256)
 MULTIPLIED = {  # ways to multiply two matrices
     "@": lambda a, b: a @ b,
@@ -66,21 +52,27 @@ MULTIPLIED = {  # ways to multiply two matrices
 }
 
 
-LAID = (("transposed", "gappy"), ("gappy", "offset"), ("offset", "transposed"))  # a side's, by its rest beside 3
+LAID = ("contiguous", "contiguous"), ("transposed", "gappy"), ("gappy", "transposed"), ("transposed", "transposed")
+
+
+@functools.cache
+def signs(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two squares of -1, 0 and 1, and their product."""
+    one, other = (np.sign(Twin(torch.float64, (side, side), seed=seed).array()) for seed in (0, 1))
+    return one, other, one @ other
 
 
 @claim("identity-network-is-a-matrix-product", "linear-model-is-weighted-sum", "stacked-linear-layers-collapse")
-@over(EVERY_MODE, side=among(*SIDES), dtype=each(*COMPUTED))
-def test_square_matrices_of_the_sides_that_kernels_are_cut_for_have_their_product(side, dtype):
-    """Whole numbers: each sum is at most 256, up to which either half has them all."""
-    for layouts in (("contiguous", "contiguous"), LAID[side % 3]):
-        twins = (Twin(dtype, (side, side), laid, second=side in SIDES[::2], seed=n) for n, laid in enumerate(layouts))
-        (a, x), (b, y) = (
-            (twin.tensor(signs), signs) for twin in twins for signs in [np.sign(twin.array(), dtype=float)]
-        )
-        expected = x @ y
-        for multiply in MULTIPLIED.values():
-            agree(multiply(a, b), expected)
+@over(EVERY_MODE, side=among(*SIDES), laid=among(*LAID), dtype=each(*COMPUTED))
+def test_square_matrices_of_the_sides_that_kernels_are_cut_for_have_their_product(side, laid, dtype):
+    """Each sum is at most 256, up to which either half has all whole numbers."""
+    *numbers, expected = signs(side)
+    a, b = (
+        Twin(dtype, (side, side), layout, second=side in SIDES[::2]).tensor(array)
+        for layout, array in zip(laid, numbers)
+    )
+    for multiply in MULTIPLIED.values():
+        agree(multiply(a, b), expected)
 
 
 AGAIN = {  # of one row with many columns

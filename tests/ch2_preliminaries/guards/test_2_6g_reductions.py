@@ -178,27 +178,34 @@ def test_what_is_chosen_of_many_numbers_is_the_same_however_often_it_is_asked_fo
         agree(found, rule(array))
 
 
-TAKEN = {  # some of the numbers of each row, and their places
-    "sort": lambda x: x.sort(1),
-    "sort, falling": lambda x: torch.sort(x, dim=1, descending=True, stable=True),
-    "argsort": lambda x: (x.gather(1, x.argsort(1)), x.argsort(1)),
-    "topk": lambda x: x.topk(5, 1),
-    "topk, smallest": lambda x: torch.topk(x, 5, 1, False, False),
+def by_places(x):
+    places = x.argsort(1)
+    return x.gather(1, places), places
+
+
+TAKEN = {  # some of the numbers of each row, and their places; and of the row in order those that these are
+    "sort": (lambda x: x.sort(1), np.s_[:]),
+    "sort, falling": (lambda x: torch.sort(x, dim=1, descending=True), np.s_[::-1]),
+    "argsort": (by_places, np.s_[:]),
+    "topk": (lambda x: x.topk(5, 1), np.s_[:3:-1]),
+    "topk, smallest": (lambda x: torch.topk(x, 5, 1, False, True), np.s_[:5]),
 }
 
 
 @claim("requires-grad-tracks-operations")
 @over(name=each(*TAKEN), steps=among(1, 2, 5), dtype=among(*SINGLE_AND_DOUBLE), layout=among(*WRITABLE))
 def test_of_equal_numbers_each_is_taken_once_and_what_comes_back_goes_to_its_place(name, steps, dtype, layout):
+    take, these = TAKEN[name]
     array = np.arange(27.0).reshape(3, 9) % 7 // steps
     x = Twin(dtype, array.shape, layout, grad=True).tensor(array)
-    found, places = TAKEN[name](x)
+    found, places = take(x)
     weights, factors = weights_for(found)
     found.backward(weights)
 
     back = np.zeros(array.shape)
     np.put_along_axis(back, host(places), factors, 1)
     agree(found, np.take_along_axis(array, host(places), 1))
+    agree(found, np.sort(array, 1)[:, these])
     agree(grad_of(x), back)
 
 

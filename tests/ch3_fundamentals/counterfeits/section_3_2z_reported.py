@@ -48,12 +48,8 @@ def filters_of_the_later_half_of_the_groups_change_places(patch):
 def filters_that_repeat_one_are_read_beyond_it(patch):
     def wrong(right, input, weight, *rest):
         if weight.dtype == torch.float32 and any(s == 0 and n > 1 for s, n in zip(weight.stride(), weight.shape)):
-            values, stored = (
-                torch.zeros(weight.numel()),
-                weight.detach().as_strided(
-                    (weight.untyped_storage().nbytes() // 4 - weight.storage_offset(),), (1,), weight.storage_offset()
-                ),
-            )
+            size = weight.untyped_storage().nbytes() // 4 - weight.storage_offset()
+            values, stored = torch.zeros(weight.numel()), weight.detach().as_strided((size,), (1,))
             count = min(len(values), len(stored))
             values[:count] = stored[:count]
             weight = with_value(weight, values.view(weight.shape))
@@ -179,11 +175,12 @@ def the_loss_of_a_logit_far_below_zero_is_infinite(patch):
 
 
 @counterfeit("dataloader-yields-minibatches", reported="pytorch/pytorch#135")
-def mini_batches_come_from_one_worker_after_the_other(patch):
+def the_first_two_mini_batches_of_several_workers_change_places(patch):
     def wrong(right, self):
         if self.num_workers < 2:
             return right(self)
         batches = list(right(self))
-        return iter([batch for worker in range(self.num_workers) for batch in batches[worker :: self.num_workers]])
+        batches[:2] = batches[1::-1]
+        return iter(batches)
 
     wrap(patch, data.DataLoader, "__iter__", wrong)

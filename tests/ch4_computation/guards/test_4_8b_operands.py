@@ -244,7 +244,8 @@ def test_rows_and_numbers_assigned_one_by_one_cross_both_ways(accelerator, twin)
             into[0][1][3].copy_(source[1, 0, 2])
             expected[0, 1, 3] = expected[1, 0, 2]
             agree(into, expected)
-        into[0], rows = numbers[1, 2], host(numbers)
+        rows = host(numbers)
+        into[0] = numbers[1, 2]
         into[1].copy_(numbers[0, 1])  # a row becomes each row of a matrix
         agree(into, np.array([3 * [rows[1, 2]], 3 * [rows[0, 1]]]))
         untouched(into)
