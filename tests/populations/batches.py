@@ -95,6 +95,7 @@ LAYERS = {
             (" of two layers with a state", begun, {"num_layers": 2}),
         )
     },
+    **{f"Conv{n}d of 1": (lambda n=n: getattr(nn, f"Conv{n}d")(4, 3, 1), (4, *at)) for n, at in PLACES.items()},
 }
 FEW = 5  # different examples
 NO_HALF = ("AvgPool3d", "LocalResponseNorm")  # of which the CPU has no kernels in half precision
@@ -116,6 +117,8 @@ TRIALS = tuple(
 # Which add up over the examples, or over their steps: more than 65,536 of them, too.
 MANY = {"LayerNorm": 2**16 + 1, "LayerNorm of images": 2**16 + 1, "GroupNorm": 2**16 + 1}
 MANY |= dict.fromkeys(RECURRENT, 2**14 + 1)
+# Which have kernels of their own for many examples in half precision.
+MANY_HALVES = ("Conv", "Linear", "MaxPool", "AvgPool", "LayerNorm")
 # True torch, on the CPU: they refuse a batch of nothing, or there is no way back to one.
 NOT_OF_NOTHING = ("InstanceNorm", "PixelShuffle", "PixelUnshuffle")
 
@@ -129,6 +132,7 @@ def batches(name: str, dtype: torch.dtype) -> Iterator[tuple[torch.Tensor, np.nd
     """Leaves in which these examples take turns, each with the example's number at each place."""
     examples = examples_of(name, dtype)
     many = [(MANY[name], "contiguous")] if name in MANY and dtype == torch.float32 else []
+    many += [(None, "contiguous")] * (dtype == torch.float16 and name.startswith(MANY_HALVES))
     for count, layout in (*CASES[dtype], *many):
         if count != 0 or not name.startswith(NOT_OF_NOTHING):
             turns = np.arange(2**16 // examples[0].size + 1 if count is None else count) % FEW

@@ -68,6 +68,10 @@ CHOSEN = {  # places and masks that say where the numbers go
     "index_copy into": lambda x: (3 * x).index_copy(0, spots(x)[0, :2], x[1:3] ** 2),
     "index_put": lambda x: (2 * x).index_put((spots(x)[0], spots(x)[1]), x[2]),
     "index_put with accumulate": lambda x: (2 * x).index_put((spots(x)[0],), x * x, accumulate=True),
+    "index_put of one number": lambda x: (
+        (2 * x).index_put((spots(x)[0],), x[1, 2], accumulate=True)
+        * (3 * x).index_put_((spots(x)[0], spots(x)[1]), x[0, :1], accumulate=True)
+    ),
     "put": lambda x: (2 * x).put(spots(x)[0, :2] + 1, x[0, :2]),
     "put with accumulate": lambda x: (2 * x).put(spots(x), x * x, accumulate=True),
     "scatter_add into": lambda x: (2 * x).scatter_add(0, spots(x), x * x),

@@ -17,7 +17,11 @@ def memories(given) -> set[int]:
 
 
 def part(like: torch.Tensor, layout: str) -> torch.Tensor:
-    """Part of a row of foreign numbers, with shape and dtype of ``like``, which lies as ``layout`` says."""
+    """Part of a row of foreign numbers, with shape and dtype of ``like``, which lies as ``layout`` says; what begins
+    later, of several such: as ``y[1]`` lies.
+    """
+    if layout == "offset" and like.dim() > 1 and 1 not in like.shape:
+        return torch.full((3, *like.shape), FOREIGN, dtype=like.dtype, device=like.device)[1]
     count, strides, offset = laid(tuple(like.shape), layout)
     return torch.full((count,), FOREIGN, dtype=like.dtype, device=like.device).as_strided(like.shape, strides, offset)
 

@@ -100,13 +100,13 @@ def convolution(groups: int, out: int = CHANNELS) -> Callable:
     return of
 
 
-def transposed(groups: int) -> Callable:
-    """The way back of such a convolution: each element adds its weights where its window lies, and what lies within the
-    padding is cut off. At the end it reaches as many elements further as fit in a step.
+def transposed(groups: int, out: int = CHANNELS) -> Callable:
+    """The way back of such a convolution, to ``out`` channels: each element adds its weights where its window lies, and
+    what lies within the padding is cut off. At the end it reaches as many elements further as fit in a step.
     """
 
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
-        shape = (CHANNELS, CHANNELS // groups, *geometry.kernel)
+        shape = (CHANNELS, out // groups, *geometry.kernel)
         weight = (np.arange(math.prod(shape)) % 7 - 3.0).reshape(shape)
         beyond = tuple(step - 1 for step in geometry.stride)
 
@@ -117,7 +117,7 @@ def transposed(groups: int) -> Callable:
         def rule(a):
             spans = [(side - 1) * step + 1 for side, step in zip(a.shape[2:], geometry.stride)]
             reach = [(size - 1) * hole for size, hole in zip(geometry.kernel, geometry.dilation)]
-            full = np.zeros((len(a), CHANNELS, *(map(sum, zip(spans, reach, beyond)))))
+            full = np.zeros((len(a), out, *(map(sum, zip(spans, reach, beyond)))))
             for place in np.ndindex(*geometry.kernel):
                 at = [each * hole for each, hole in zip(place, geometry.dilation)]
                 put = tuple(slice(first, first + span, step) for first, span, step in zip(at, spans, geometry.stride))
@@ -230,6 +230,8 @@ KINDS = {
     "smoothed": (resized("interpolate", smoothed, antialias=True), 64, False),
     "by cubes": (resized("interpolate", cubic, mode="bicubic"), 256, False),
 }
+OF_MANY = {"to many channels": (convolution(1, 515), 0, True), "back to many": (transposed(1, 515), 0, True)}
+BY_NAME = KINDS | OF_MANY
 PLANE = ("smoothed", "by cubes")  # of which there are none in one or three dimensions
 LAYOUTS = ("contiguous", "channels last", "gappy", "transposed", "offset")
 
@@ -253,7 +255,7 @@ class Window:
         values = "distinct" if "maximum" in self.kind else "small"
         shape = (*batch, CHANNELS, *self.geometry.sides)
         x, array = Twin(self.dtype, shape, self.layout, values, self.second, self.grad)
-        apply, rule = KINDS[self.kind][0](self.geometry)
+        apply, rule = BY_NAME[self.kind][0](self.geometry)
         yield from (x, array.astype(np.float64), apply)
         yield rule if batch else lambda a: rule(a[None])[0]
 
@@ -261,7 +263,7 @@ class Window:
         return replace(self, grad=True)
 
     def roundings(self) -> int:
-        return KINDS[self.kind][1] or 2 * (self.dtype not in FLOATING[:2])  # the halves round what they add up
+        return BY_NAME[self.kind][1] or 2 * (self.dtype not in FLOATING[:2])  # the halves round what they add up
 
     def lacking(self) -> str | None:
         return places.lacks(self.dtype)
@@ -281,4 +283,9 @@ WINDOWS = tuple(
 WIDE = tuple(
     Window(kind, Geometry((65_538,), (65_537,), (1,), (0,), (1,), (2,)), torch.float32, "contiguous", 1, False)
     for kind in ("convolution of each channel", "average", "maximum")
+)
+MANY = tuple(  # channels: more than 512
+    Window(kind, GEOMETRIES[place], dtype, LAYOUTS[turn], 2, False)
+    for turn, (place, dtype) in enumerate(zip((0, 2, 8), (torch.float32, torch.float64, torch.float32)))
+    for kind in OF_MANY
 )
