@@ -90,7 +90,8 @@ def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_an
     step or example hands it on. It holds no sums over many.
     """
     name, dtype = trial
-    close, of_sums, more = {torch.bfloat16: (12, 16, 0), torch.float16: (12, 48, 0)}.get(dtype, (160, 160, 2))
+    close, of_sums, more = {torch.bfloat16: (12, 24, 0), torch.float16: (12, 32, 0)}.get(dtype, (160, 160, 2))
+    torch.manual_seed(len(name))  # the same under every seed: gradients that happen to be small are made of larger ones
     layer = LAYERS[name][0]().to(dtype).eval()
     singles = [torch.tensor(example[None], dtype=dtype, requires_grad=True) for example in examples_of(name, dtype)]
     alone = [layer(single) for single in singles]
