@@ -1,6 +1,7 @@
 """Layers and losses, and beside each the function that it is: of the same input, with its parameters and options."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,23 @@ class Shown(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.of(self.module, *inputs)
+
+
+BIASED = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.modules.conv._ConvNd)
+
+
+def without_biases(module: nn.Module) -> Iterator[nn.Module]:
+    """A copy, without biases, of a layer or recurrent network of its own parameters, that can do without."""
+    layer = module.module if isinstance(module, Shown) else module
+    if isinstance(layer, nn.RNNBase):
+        copied = copy.deepcopy(module)
+        layer = copied.module if isinstance(copied, Shown) else copied
+        layer.bias, layer._flat_weights = False, [weight for weight in layer._flat_weights if weight.dim() > 1]
+        yield copied
+    elif isinstance(layer, BIASED) and layer._parameters.keys() == {"weight", "bias"}:
+        copied = copy.deepcopy(module)
+        (copied.module if isinstance(copied, Shown) else copied).bias = None
+        yield copied
 
 
 IMAGES = (4, 6, 5, 4)  # four channels of up to three dimensions

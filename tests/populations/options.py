@@ -189,6 +189,12 @@ OF_LOSSES = {
         for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "soft_margin_loss")
     },
     **{
+        f"{name} of single pixels": lambda x, name=name: getattr(F, name)(
+            (x * x).clamp(0.05, 0.95)[:, :1, None], fixed(x)[:, 1:2, None], reduction="none"
+        )
+        for name in ("mse_loss", "smooth_l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+    },
+    **{
         f"{name}, {how}": lambda x, name=name, how=how: getattr(F, name)(x, fixed(x), weight=fixed(x)[0], reduction=how)
         for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss")
         for how in REDUCED

@@ -195,6 +195,8 @@ SMOOTH = {
     "assigned mask": lambda x: written(x, lambda y: y.__setitem__(pattern(x, 2) > 1, x[0, 0])),
     "assigned index": lambda x: written(x, lambda y: y.__setitem__(spots(x)[0, :2], x[1:3])),
     "assigned all": lambda x: written(x, lambda y: y.__setitem__(..., x)),
+    "assigned where true": lambda x: written(x, lambda y: y.__setitem__(True, 3 * x)),
+    "assigned in a dimension more": lambda x: written(x, lambda y: y.__setitem__((None, 1), 3 * x[:1])),
     "copied slice": lambda x: written(x, lambda y: y[1:].copy_(x[1:])),
     "copied transposed": lambda x: written(x, lambda y: y.t().copy_(x)),
     "filled": lambda x: written(x, lambda y: y.fill_(x[0, 0])),

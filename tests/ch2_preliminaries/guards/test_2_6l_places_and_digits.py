@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from populations import ANY, EVERY_MODE, LAYOUTS, WRITABLE, Twin, agree, among, each, over, untouched
+from populations import (
+    ANY,
+    EVERY_MODE,
+    HALVES,
+    LAYOUTS,
+    WRITABLE,
+    Twin,
+    agree,
+    among,
+    each,
+    over,
+    untouched,
+)
 from populations.choices import WRITTEN
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
@@ -210,6 +222,25 @@ def test_whole_numbers_are_told_apart_and_kept_to_their_last_digit(name, dtype, 
     order = np.random.default_rng(columns).permuted(np.tile(np.arange(columns), (3, 1)), axis=1)
     array = (order + WIDE[dtype] + columns * np.arange(3)[:, None]).astype(NUMPY[dtype])
     agree(apply(Twin(dtype, array.shape, layout).tensor(array)), rule(array))
+
+
+@claim("requires-grad-tracks-operations")
+@over(
+    name=each("stack", "cat"),
+    dtype=each(*HALVES, torch.float32),
+    dim=among(0, 1, -1),
+    count=among(130, 257),
+    layout=among("contiguous", "transposed"),
+)
+def test_however_many_parts_are_joined_they_and_their_gradients_keep_their_order(name, dtype, dim, count, layout):
+    x, array = Twin(dtype, (count, 2, 3), layout, "fractions", grad=True)
+    joined = getattr(torch, name)(x.unbind(), dim)
+    weights, factors = weights_for(joined)
+    joined.backward(weights)
+
+    agree(joined, {"stack": np.stack, "cat": np.concatenate}[name]([*array], dim))
+    back = np.split(factors, count, dim)  # each a part, where stacked with a dimension more
+    agree(grad_of(x), np.reshape(back, array.shape))
 
 
 @claim("broadcasting-matches-shapes")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from populations import EVERY_MODE, HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, over, twins
 from populations.comparing import accepted, host
-from populations.counterparts import COUNTERPARTS, Counterpart, Shown
+from populations.counterparts import COUNTERPARTS, Counterpart, Shown, without_biases
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
 from populations.rarer_layers import RARER
@@ -33,7 +33,7 @@ KINDS += [((3, 1), torch.bfloat16)] * (RELEASE >= (2, 7))
     frozen=among(False, True),
 )
 def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kind, layout, training, frozen):
-    """In its values and gradients, at its first call and at later ones, whether recorded or not."""
+    """In its values and gradients, at its first call after one of its like and at later ones, recorded or not."""
     part, (size, dtype) = (COUNTERPARTS | FURTHER)[name], kind
     at = KINDS.index(kind)  # for each kind of them another layout, and in turn all of training and of frozen ones
     layout = WRITABLE[(WRITABLE.index(layout) + at) % len(WRITABLE)]
@@ -58,6 +58,8 @@ def test_a_layer_is_the_function_of_its_name_whatever_it_is_called_for(name, kin
     weights, _ = weights_for(expected, layout)
     slopes = torch.autograd.grad(expected, leaves, weights)
 
+    for other in without_biases(module):  # what is kept of its like must not pass for what the layer needs
+        other(x, *more)
     result = module(x, *more)
     close(result, expected)
     assert result.dtype == dtype
