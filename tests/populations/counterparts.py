@@ -47,14 +47,13 @@ BIASED = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.modules.conv._ConvNd)
 def without_biases(module: nn.Module) -> Iterator[nn.Module]:
     """A copy, without biases, of a layer or recurrent network of its own parameters, that can do without."""
     layer = module.module if isinstance(module, Shown) else module
-    if isinstance(layer, nn.RNNBase):
+    recurrent = isinstance(layer, nn.RNNBase)
+    if recurrent or (isinstance(layer, BIASED) and layer._parameters.keys() == {"weight", "bias"}):
         copied = copy.deepcopy(module)
         layer = copied.module if isinstance(copied, Shown) else copied
-        layer.bias, layer._flat_weights = False, [weight for weight in layer._flat_weights if weight.dim() > 1]
-        yield copied
-    elif isinstance(layer, BIASED) and layer._parameters.keys() == {"weight", "bias"}:
-        copied = copy.deepcopy(module)
-        (copied.module if isinstance(copied, Shown) else copied).bias = None
+        layer.bias = False if recurrent else None
+        if recurrent:
+            layer._flat_weights = [weight for weight in layer._flat_weights if weight.dim() > 1]
         yield copied
 
 

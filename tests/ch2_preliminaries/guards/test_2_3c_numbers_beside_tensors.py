@@ -208,7 +208,7 @@ WEIGHTS = {
     "for each": torch.full_like,
     "repeated": lambda x, weight: x.new_full((1,) * x.dim(), weight),
 }
-if RELEASE >= (2, 7):  # before that it must be of the operands' dtype
+if RELEASE >= (2, 7):  # up to 2.2, as was seen, it must be of the operands' dtype
     WEIGHTS["in single precision"] = lambda x, weight: torch.tensor(weight, device=x.device)
 
 

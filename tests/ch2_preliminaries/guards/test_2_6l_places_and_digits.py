@@ -3,19 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import (
-    ANY,
-    EVERY_MODE,
-    HALVES,
-    LAYOUTS,
-    WRITABLE,
-    Twin,
-    agree,
-    among,
-    each,
-    over,
-    untouched,
-)
+from populations import ANY, EVERY_MODE, HALVES, LAYOUTS, WRITABLE, Twin, agree, among, each, over, untouched
 from populations.choices import WRITTEN
 from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
