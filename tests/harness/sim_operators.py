@@ -32,8 +32,10 @@ CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 VIEWS = ("as_strided", "view", "_reshape_alias", "unfold", "view_as_real", "view_as_complex")
 # The host needs what they found: a value, or how many there are.
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "equal", "is_nonzero")
+NUMBERS = (bool, int, float, complex)
 SETS = ("set_.source_Tensor", "set_.source_Storage", "set_.source_Storage_storage_offset")
 
+_TwoNumbers = ctypes.c_int32 * 2
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
@@ -61,16 +63,10 @@ def _relabelled(tensor: torch.Tensor, device_type: int, index: int) -> torch.Ten
     tensor = tensor._neg_view() if negated else tensor
     capsule = torch._C._to_dlpack(tensor.detach())  # keeps the memory alive, not the caller's tensor and its graph
     # A DLTensor begins with its data pointer, 8 bytes; then come the device's type and index, 4 bytes each.
-    device = (ctypes.c_int32 * 2).from_address(_pointer(capsule, b"dltensor") + 8)
-    device[0], device[1] = device_type, index
+    _TwoNumbers.from_address(_pointer(capsule, b"dltensor") + 8)[:] = device_type, index
     tensor = torch._C._from_dlpack(capsule)
     tensor = torch._conj(tensor) if conjugated else tensor
     return tensor._neg_view() if negated else tensor
-
-
-def mapped(value, function):
-    """``value`` with ``function`` applied to it, or to the items of the list or tuple that it is."""
-    return type(value)(function(item) for item in value) if type(value) in (list, tuple) else function(value)
 
 
 class Parameter(typing.NamedTuple):
@@ -81,11 +77,21 @@ class Parameter(typing.NamedTuple):
     by_name: bool
 
 
+class Signature(typing.NamedTuple):
+    """What must be known of an operator."""
+
+    parameters: dict[str, Parameter]
+    writes: bool  # into an argument
+    draws: bool  # with a generator
+
+
 @functools.cache  # of some 600 operators, each called a thousand times
-def parameters_of(operator) -> dict[str, Parameter]:
-    return {
-        one.name: Parameter(str(one.type) == "Tensor", one.is_out, one.kwarg_only) for one in operator._schema.arguments
+def signature_of(operator) -> Signature:
+    schema = operator._schema
+    parameters = {
+        one.name: Parameter(str(one.type) == "Tensor", one.is_out, one.kwarg_only) for one in schema.arguments
     }
+    return Signature(parameters, schema.is_mutable, "generator" in parameters and parameters["generator"].by_name)
 
 
 def run_on_host(operator, *args, **kwargs):
@@ -95,55 +101,56 @@ def run_on_host(operator, *args, **kwargs):
     the kernel resized, which only memory of its own lets it, is given the new memory afterwards, and one that it
     transposed in place its new strides.
     """
-    tensors = [
-        one
-        for value in (*args, *kwargs.values())
-        for one in (value if type(value) in (list, tuple) else (value,))
-        if isinstance(one, torch.Tensor)
-    ]
+    tensors = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, torch.Tensor):
+            tensors.append(value)
+        elif type(value) in (list, tuple):
+            tensors += [one for one in value if isinstance(one, torch.Tensor)]
     device = refuse(operator, args, kwargs, tensors)
     if queue.on:
         queue.empty() if name_of(operator) in WAITING else queue.before(tensors)
     index = device.index if device is not None and kwargs.get("device") is None else index_of(kwargs.get("device"))
-    parameters = parameters_of(operator)
+    parameters, writes, draws = signature_of(operator)
     stands_for: dict[int, tuple[torch.Tensor, torch.Tensor, tuple]] = {}  # id of a host tensor: it, its sim tensor, ...
     fresh = set()  # those of them that have memory of their own
 
     def down(value, out=False):
-        if isinstance(value, torch.device):
-            return torch.device("cpu")
-        if not is_sim(value):
+        if type(value) in (list, tuple):
+            return type(value)([down(one, out) for one in value])
+        if not isinstance(value, torch.Tensor):
+            return torch.device("cpu") if isinstance(value, torch.device) else value
+        if device_of(value).type != NAME:
             return value
-        if out or not value.numel():
+        if writes and (out or not value.numel()):
             host = torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device="cpu")
             host = host.resize_(0) if out else host
             fresh.add(id(host))
         else:
-            host = to_host(value)
-        stands_for[id(host)] = host, value, host.stride()  # ... and its strides before
+            host = _relabelled(value, DLPACK_CPU, 0)
+        stands_for[id(host)] = host, value, host.stride() if writes else ()  # ... and its strides before
         return host
 
     def up(value):
-        if not isinstance(value, torch.Tensor):
-            return value
-        return stands_for[id(value)][1] if id(value) in stands_for else to_sim(value, index)
+        if isinstance(value, torch.Tensor):
+            return stands_for[id(value)][1] if id(value) in stands_for else to_sim(value, index)
+        return type(value)([up(one) for one in value]) if type(value) in (list, tuple) else value
 
-    # C++ may pass a number where the schema says tensor, as in x % 2; the CPU's kernel would take no number. As a
-    # tensor it must not promote the others: beside float16 it is of float16, beside float64 it has all its digits.
-    args = [
-        torch.tensor(value, dtype=torch.result_type(tensors[0], value) if tensors else None, device="cpu")
-        if type(value) in (bool, int, float, complex) and parameter.is_tensor
-        else value
+    def number(value):
+        """As C++ may pass it where the schema says tensor, as in x % 2; the CPU's kernel would take no number. As a
+        tensor it must not promote the others: beside float16 it is of float16, beside float64 it has all its digits.
+        """
+        return torch.tensor(value, dtype=torch.result_type(tensors[0], value) if tensors else None, device="cpu")
+
+    if draws and kwargs.get("generator") is None:
+        kwargs["generator"] = state.generators[index]
+    host_args = [
+        number(value) if type(value) in NUMBERS and parameter.is_tensor else down(value)
         for value, parameter in zip(args, parameters.values())
     ]
-    if "generator" in parameters and parameters["generator"].by_name and kwargs.get("generator") is None:
-        kwargs["generator"] = state.generators[index]
-    host_args = [mapped(value, down) for value in args]
-    host_kwargs = {
-        name: mapped(value, lambda one, out=parameters[name].is_out: down(one, out)) for name, value in kwargs.items()
-    }
+    host_kwargs = {name: down(value, parameters[name].is_out) for name, value in kwargs.items()}
     result = queue.run(operator, name_of(operator), host_args, host_kwargs)
-    for host, tensor, strides in stands_for.values():
+    for host, tensor, strides in stands_for.values() if writes else ():
         outputs = (kwargs[name] for name in kwargs if parameters[name].is_out)
         both = any(tensor is one for one in outputs) and any(tensor is one for one in args)
         if both and host.size() != tensor.size():  # a kernel resizes no tensor that it also reads
@@ -153,7 +160,7 @@ def run_on_host(operator, *args, **kwargs):
             tensor.set_(to_sim(host, device_of(tensor).index))
         elif id(host) in fresh:
             to_host(tensor).copy_(host)
-    return mapped(result, up)
+    return up(result)
 
 
 # ── The operators with rules of their own ──
@@ -283,4 +290,4 @@ def named(name: str):
 
 def on_itself(name: str):
     """The CPU's kernel of an operator that only describes a storage anew, run on the sim tensor."""
-    return lambda *args, **kwargs: named(name).redispatch(CPU, *args, **kwargs)
+    return functools.partial(named(name).redispatch, CPU)

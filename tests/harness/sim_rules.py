@@ -37,9 +37,8 @@ INTEGER_MATRICES = {"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot
 INTEGERS = {torch.uint8: "Byte", torch.int8: "Char", torch.int16: "Short", torch.int32: "Int", torch.int64: "Long"}
 
 
-def device_of(tensor: torch.Tensor) -> torch.device:
-    """The device as torch keeps it: a counterfeit may have planted another answer in ``torch.Tensor.device``."""
-    return torch._C.TensorBase.device.__get__(tensor)
+# The device as torch keeps it: a counterfeit may have planted another answer in ``torch.Tensor.device``.
+device_of = torch._C.TensorBase.device.__get__
 
 
 def is_sim(value: object) -> bool:
@@ -61,15 +60,21 @@ def name_of(operator) -> str:
 
 def refuse(operator, args: tuple, kwargs: dict, tensors: list[torch.Tensor]) -> torch.device | None:
     """The one sim device of an operator's tensors, None if they have none. Raises what sim refuses."""
-    device = next((device_of(tensor) for tensor in tensors if is_sim(tensor)), None)
-    others = [tensor for tensor in tensors if device is not None and device_of(tensor) != device]
-    if others:
+    device = None
+    devices = [*map(device_of, tensors)]
+    for one in devices:
+        if one.type == NAME:
+            device = one
+            break
+    if device is not None and devices.count(device) < len(devices):
+        others = [tensor for tensor in tensors if device_of(tensor) != device]
         refuse_others(operator, args, kwargs, device, others)
     if state.operators:
         refuse_missing(operator, tensors)
     if device is not None and name_of(operator).removesuffix("_") in INTEGER_MATRICES:
         refuse_integer_matrices(operator, tensors)
-    refuse_generator(kwargs.get("generator"))
+    if kwargs:
+        refuse_generator(kwargs.get("generator"))
     return device
 
 

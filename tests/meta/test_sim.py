@@ -40,9 +40,10 @@ def test_a_copy_to_the_other_device_shares_nothing():
 
 
 def test_without_a_number_the_current_device_is_meant():
-    with torch.sim.device(1):
-        assert torch.ones(1, device="sim").device == SECOND
-    assert torch.ones(1, device="sim").device == FIRST
+    with torch.sim.device(0):  # each of several workers has a device of its own
+        with torch.sim.device(1):
+            assert torch.ones(1, device="sim").device == SECOND
+        assert torch.ones(1, device="sim").device == FIRST
 
 
 def test_a_third_device_is_refused():
@@ -209,14 +210,12 @@ def test_the_same_seed_draws_other_numbers_than_on_the_cpu():
 
 
 def test_torch_accelerator_sets_the_current_device():
-    assert torch.accelerator.current_device_index() == 0
-    torch.accelerator.set_device_index(1)
-    try:
+    with torch.sim.device(0):
+        torch.accelerator.set_device_index(1)
         assert (torch.accelerator.current_device_index(), torch.sim.current_device()) == (1, 1)
         assert torch.ones(1, device="sim").device == SECOND
-    finally:
         torch.accelerator.set_device_index(0)
-    assert torch.ones(1, device="sim").device == FIRST
+        assert torch.ones(1, device="sim").device == FIRST
 
 
 def test_a_generator_of_the_device_repeats_its_numbers(where):
