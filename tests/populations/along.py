@@ -48,6 +48,10 @@ CASES = (
 KEEPING = (
     *("sum", "nansum", "mean", "prod", "std", "var", "amax", "amin", "max", "min", "median", "all", "any", "kthvalue"),
 )
+KEEPING_ALL = {  # those that can keep all dimensions, and how they are told that it is all
+    **{name: {} for name in ("amax", "amin", "std", "var")},
+    **{name: {"dim": None} for name in ("sum", "nansum", "mean")},
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +88,8 @@ class Along:
     def result(self, x: torch.Tensor) -> torch.Tensor:
         """By the function of torch or, where the seed is odd, by the method."""
         home = torch.Tensor if self.twin.seed % 2 else torch
-        kept = {"keepdim": True} if self.keeps() else {}
+        of_all = KEEPING_ALL.get(self.function.name, {}) if self.dim is None else {}
+        kept = {"keepdim": True, **of_all} if self.keeps() else {}
         return self.function.apply(
             lambda name, *rest, **named: getattr(home, name)(*rest, **named, **kept), x, self.dim
         )
@@ -94,11 +99,12 @@ class Along:
         if self.twin.shape == () and self.dim is not None:
             return np.reshape(self.function.rule(array[None], self.dim), ())
         numbers = np.asarray(self.function.rule(array, self.dim))
-        return np.expand_dims(numbers, self.dim) if self.keeps() else numbers
+        kept = tuple(range(array.ndim)) if self.dim is None else self.dim
+        return np.expand_dims(numbers, kept) if self.keeps() else numbers
 
     def keeps(self) -> bool:
         """Whether a size of 1 stays where elements become one."""
-        return self.function.name in KEEPING and self.dim is not None and self.twin.seed % 4 > 1
+        return self.function.name in (KEEPING_ALL if self.dim is None else KEEPING) and self.twin.seed % 4 > 1
 
     def dtype(self) -> torch.dtype:
         """That of the result."""

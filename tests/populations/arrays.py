@@ -13,6 +13,9 @@ from populations.twins import SHAPES, Twin
 REAL = (torch.float32, torch.float64, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 BOTH = (*REAL, torch.bool, torch.complex64, torch.complex128)
 LARGE = (*SHAPES, (363, 364))
+APART = [  # rows and matrices that lie apart, as those of x[:, 1]
+    Twin(dtype, shape, "apart") for dtype, shape in ((REAL[0], (3, 5)), (REAL[3], (4, 2, 3)), (REAL[7], (2, 300)))
+]
 UNSIGNED = ("uint8", *(name for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)))  # since torch 2.3
 
 

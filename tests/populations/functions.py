@@ -73,10 +73,11 @@ def by_place(name: str, rule: Callable, **rest) -> Function:
 
     def apply(call, x, dim):
         result = call(name, x, dim=dim, keepdim=True)
-        return x.take_along_dim(result if isinstance(result, torch.Tensor) else result[1], dim)
+        places = result if isinstance(result, torch.Tensor) else result[1]
+        return x.reshape(-1)[places] if dim is None else x.take_along_dim(places, dim)
 
     def kept(a, dim):
-        return np.expand_dims(rule(a, dim), dim)
+        return np.expand_dims(rule(a, dim), tuple(range(a.ndim)) if dim is None else dim)
 
     return Function(f"{name}, by place", apply, kept, REAL, number=False, **{**EXTREME, **rest})
 
@@ -149,8 +150,8 @@ FUNCTIONS = (
         named(name, rule, TRUE, ANY if RELEASE >= (2, 2) else (NoneType, int), gives="truth")
         for name, rule in (("all", lambda a, dim: a.all(dim)), ("any", lambda a, dim: a.any(dim)))
     ),
-    *(by_place(name, rule) for name, rule in (("argmax", largest), ("argmin", smallest), ("max", largest))),
-    by_place("min", smallest),
+    *(by_place(name, rule, over=(NoneType, int)) for name, rule in (("argmax", largest), ("argmin", smallest))),
+    *(by_place(name, rule) for name, rule in (("max", largest), ("min", smallest))),
     by_place("median", lower_middle, **MEDIAN),
     Function(
         "kthvalue",

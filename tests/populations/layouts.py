@@ -35,16 +35,17 @@ def laid(shape: tuple[int, ...], layout: str) -> tuple[int, tuple[int, ...], int
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
     if layout == "reversed":
         order.reverse()
-    cut = layout == "gappy" and rank > 2  # as a slice of wider rows: the gaps are between these, not within them
+    # as a slice of wider rows: the gaps are between these, not within them; or between the largest parts alone
+    cut = {"gappy": order[-1] if rank > 2 else None, "apart": order[min(1, rank - 1)] if rank else None}.get(layout)
     # images channels last lie at their storage's beginning where their number is odd, else within it, as a slice's do
     within = 5 if layout == "channels last" and rank == 4 and shape[0] % 2 == 0 else 0
-    step, offset = {"gappy": (1 if cut else 2, 1), "offset": (1, 5)}.get(layout, (1, within))
+    step, offset = {"gappy": (1 if rank > 2 else 2, 1), "apart": (1, 3), "offset": (1, 5)}.get(layout, (1, within))
     strides, sizes = [0] * rank, once(shape, layout)
     for dimension in reversed(order):
         if sizes[dimension] == 1 and layout in ("offset", *REPEATED):  # with a stride of 0, as by NumPy
             continue
         strides[dimension] = step
-        step = step * max(shape[dimension], 1) + (cut and dimension == order[-1])
+        step = step * max(shape[dimension], 1) + (dimension == cut)
     return offset + step + offset, tuple(strides), offset  # with foreign numbers before and after
 
 

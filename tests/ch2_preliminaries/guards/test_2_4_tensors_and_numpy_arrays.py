@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over, twins
-from populations.arrays import BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated
+from populations.arrays import APART, BOTH, LARGE, REAL, UNSIGNED, array_of, bytes_allocated
 from populations.comparing import accepted
 from populations.layouts import REPEATED
 
@@ -32,7 +32,7 @@ WAYS = {
 
 @claim("numpy-method-shares-memory")
 @pytest.mark.cpu
-@over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE), way=among(*WAYS))
+@over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE).rarely(*APART), way=among(*WAYS))
 def test_an_array_has_the_address_strides_and_dtype_of_its_tensor_and_writes_to_it(twin, way):
     tensor, values = twin
     tensor = WAYS[way](tensor)
@@ -72,7 +72,7 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
 @claim("from-numpy-shares-memory")
 @pytest.mark.cpu
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writ")
-@over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE), locked=among(False, True))
+@over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE).rarely(*APART), locked=among(False, True))
 def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(twin, locked):
     array, _ = array_of(twin)
     array.flags.writeable = not locked
@@ -166,7 +166,7 @@ def test_sharing_allocates_no_data_and_copying_the_size_of_the_array(dtype):
 @pytest.mark.cpu
 @over(
     EVERY_MODE,
-    twin=twins(BOTH, shapes=LARGE).rarely(*(Twin(torch.float32, shape) for shape in ((1, 1), (1,), ()))),
+    twin=twins(BOTH, shapes=LARGE).rarely(*(Twin(torch.float32, shape) for shape in ((1, 1), (1,), ())), *APART),
     options=among(
         "none", "dtype", "requires_grad", "device", "all", "locked", "of a tensor", "of a class", "of a buffer"
     ),
@@ -196,7 +196,7 @@ def test_every_call_makes_another_copy_whatever_the_layout(twin, options):
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
-@over(EVERY_MODE, twin=twins(BOTH))
+@over(EVERY_MODE, twin=twins(BOTH).rarely(*APART))
 def test_every_dtype_that_numpy_has_survives_the_round_trip_and_shares(twin):
     tensor, values = twin
     array = tensor.numpy()
