@@ -213,10 +213,16 @@ PRODUCTS: dict[str, tuple[Callable, Callable, Callable]] = {
     "outer": (lambda n, k, m: ((n,), (m,)), lambda a, b: torch.outer(a, b), np.outer),
     "inner": (lambda n, k, m: ((n, k), (m, k)), lambda a, b: torch.inner(a, b), np.inner),
     "tensordot": (lambda n, k, m: ((n, k), (k, m)), lambda a, b: torch.tensordot(a, b, dims=1), np.matmul),
-    "einsum": (
-        lambda n, k, m: ((n, k), (m, k)),
-        lambda a, b: torch.einsum("ij,kj->ik", a, b),
-        lambda a, b: np.einsum("ij,kj->ik", a, b),
+    # which count their matrices by a letter within both operands, or within one of them
+    "einsum of heads": (
+        lambda n, k, m: ((2, n, 3, k), (2, m, 3, k)),
+        lambda a, b: torch.einsum("bqhd,bkhd->bhqk", a, b),
+        lambda a, b: np.matmul(a.transpose(0, 2, 1, 3), b.transpose(0, 2, 3, 1)),
+    ),
+    "einsum of groups": (
+        lambda n, k, m: ((n, 3, k), (3, k, m)),
+        lambda a, b: torch.einsum("bij,ijk->bik", a, b),
+        lambda a, b: np.matmul(a.swapaxes(0, 1), b).swapaxes(0, 1),
     ),
     "addmm": (
         lambda n, k, m: ((n, k), (k, m)),

@@ -121,7 +121,7 @@ NAMED = {  # by rarer names: in place, views that are copies instead, products
     "addbmm_": lambda x: (2 * x).addbmm_(x[None], x[None]),
     "tril_, triu_": lambda x: (x * x).tril_(1) + (2 * x).triu_(-1),
     "swapdims_, swapaxes_": lambda x: (x * x).swapdims_(0, 1) * x.swapdims(0, 1) + (2 * x).swapaxes_(0, 1),
-    "unsafe_split": lambda x: x.unsafe_split(2, 1)[1] * x.unsafe_chunk(2, 1)[1][:, :1],
+    "unsafe_split": lambda x: torch.cat([x[:, :1] * y for y in (*x.unsafe_split(2, 1), *x.unsafe_chunk(2, 1))], 1),
     "powers of a matrix": lambda x: torch.matrix_power(x, 3) + x.matrix_power(2),
     "cross of rows and of columns": lambda x: (
         torch.cross(x, x.flip(0) ** 2, dim=1) + torch.linalg.cross(x, x.t(), dim=0)

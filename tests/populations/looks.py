@@ -56,6 +56,10 @@ PARTED: dict[str, tuple[Callable, Callable]] = {
     "split of sizes": (lambda x: x.split([1, len(x) - 1]), lambda a: np.split(a, [1])),
     "chunk": (lambda x: x.chunk(2), lambda a: halves(a, 0)),
     "tensor_split": (lambda x: x.tensor_split(2), lambda a: np.array_split(a, 2)),
+    "unsafe_split": (lambda x: x.unsafe_split(2), lambda a: np.split(a, range(2, len(a), 2))),
+    "unsafe_chunk": (lambda x: x.unsafe_chunk(2), lambda a: halves(a, 0)),
 }
+# To whose parts torch lets everybody write.
+FREE = ("tensor_split", "unsafe_split", "unsafe_chunk")
 # To which torch lets nobody write where it records: of several, or with one element at several places.
-REFUSED = ("expand", "broadcast_to", *(name for name in PARTED if name != "tensor_split"))
+REFUSED = ("expand", "broadcast_to", *(name for name in PARTED if name not in FREE))

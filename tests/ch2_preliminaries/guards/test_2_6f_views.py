@@ -45,11 +45,13 @@ def test_of_several_views_each_passes_back_to_its_own_part(twin, look):
     assert len(parts) == len(expected)
     for turn, (seen, of) in enumerate(zip(parts, expected)):
         agree(seen, array.ravel()[of])
-        seen.sum().mul(turn + 1).backward(retain_graph=True)
+        scaled = seen * 2**turn  # each part itself is an operand
+        agree(scaled, array.ravel()[of] * 2**turn)
+        scaled.sum().backward(retain_graph=True)
 
     times = np.zeros(array.size)
     for turn, of in enumerate(expected):
-        times[of.ravel()] += turn + 1
+        times[of.ravel()] += 2**turn
     agree(grad_of(x), times.reshape(array.shape))
 
 
@@ -179,7 +181,7 @@ def test_what_is_written_into_a_row_gets_a_gradient_of_its_own_shape_whatever_is
     agree(p.grad, np.reshape([3, 4, 5] if 3 in shape else [12], shape))
 
 
-OF_PENDING = {  # what looks at elements or adds them up, and a product
+OF_PENDING = {  # what looks at elements, or at parts of them, or adds them up, and a product
     **{"sum_to_size": lambda z: z.sum_to_size([1, 3]), "sum_to_size of a tuple": lambda z: z.sum_to_size((2, 1))},
     **{
         "sum": lambda z: z.sum(0),
@@ -203,6 +205,8 @@ OF_PENDING = {  # what looks at elements or adds them up, and a product
         "reshape": lambda z: z.t().reshape(6),
         "gather": lambda z: z.gather(1, torch.tensor([[0, 2], [1, 1]]).to(z.device)),
     },
+    **{name: lambda z, name=name: getattr(z, name) for name in ("real", "imag", "H")},
+    **{"abs": lambda z: z.abs(), "angle": lambda z: z.angle(), "view_as_real": lambda z: torch.view_as_real(z * 1)},
 }
 
 
