@@ -61,7 +61,8 @@ def _relabelled(tensor: torch.Tensor, device_type: int, index: int) -> torch.Ten
     conjugated, negated = tensor.is_conj(), tensor.is_neg()  # lazy marks, unknown to DLPack
     tensor = torch._conj(tensor) if conjugated else tensor
     tensor = tensor._neg_view() if negated else tensor
-    capsule = torch._C._to_dlpack(tensor.detach())  # keeps the memory alive, not the caller's tensor and its graph
+    # detached, the capsule keeps the memory alive whatever becomes of the caller's tensor, and not that one's graph
+    capsule = torch._C._to_dlpack(tensor.detach())
     # A DLTensor begins with its data pointer, 8 bytes; then come the device's type and index, 4 bytes each.
     _TwoNumbers.from_address(_pointer(capsule, b"dltensor") + 8)[:] = device_type, index
     tensor = torch._C._from_dlpack(capsule)
@@ -196,14 +197,22 @@ def copy_from_and_resize(source, target):
     return copy_from(source, target.resize_(source.size()))
 
 
+composed = functools.partial(aten._to_copy.default._op_dk, torch._C.DispatchKey.CompositeExplicitAutograd)
+
+
 def to_copy(x, *, device=None, non_blocking=False, **rest):
-    """As torch composes it, but for a non-blocking copy to the CPU: torch asks for pinned memory, which sim has not."""
-    composed = functools.partial(aten._to_copy.default._op_dk, torch._C.DispatchKey.CompositeExplicitAutograd)
+    """A copy on ``device``, or where x is, of another dtype or layout if so. With a queue it is as torch composes it,
+    but for a non-blocking copy to the CPU, for which torch asks for pinned memory that sim has not.
+    """
+    if non_blocking:
+        refuse_not_to_block()
+    if not queue.on:
+        refuse_missing(aten.copy_.default, [x])
+        device = device or device_of(x)
+        there = composed(to_host(x) if is_sim(x) else x, **rest)
+        return to_sim(there, index_of(device)) if device.type == NAME else there
     if device is None or device.type != "cpu" or not non_blocking:
         return composed(x, device=device, non_blocking=non_blocking, **rest)
-    refuse_not_to_block()
-    if not queue.on:
-        return composed(x, device=device, **rest)
     queue.before([x])
     there = composed(to_host(x), **rest)
     queue.copy(there, there, from_device=True)

@@ -117,6 +117,11 @@ class Slope:
         return places.lacks(self.dtype)
 
 
+def narrow(name: str) -> bool:
+    """Whether the function is tried with three rows and columns alone."""
+    return bool(NARROW.fullmatch(name.removesuffix(", with options")))
+
+
 # Derived once: attention on the CPU; the sinc at zero, where the second derivative comes out as NaN; some functions by
 # every release, and some by older ones.
 ONCE = (
@@ -144,6 +149,7 @@ TWICE = tuple(
     if not name.startswith(ONCE)
 )
 REST = [name for name in FUNCTIONS if name not in EACH]
+SMALL = [name for name in REST if narrow(name)]
 SECOND = ((torch.float32, "transposed"), (torch.bfloat16, "gappy"))  # which lie on the second device
 # Before 2.1 masked_select passes back in the order of the memory, the wrong one.
 TURNED = [name for name in (*SMOOTH, *MORE) if RELEASE >= (2, 1) or name != "masked_select"]
@@ -160,9 +166,9 @@ SLOPES = tuple(
     Slope(name, dtype, layout, copies, second=(dtype, layout) in SECOND)
     for names, dtype, layout, copies in (
         *((FUNCTIONS, torch.float64, "contiguous", 1), (TURNED, torch.float32, "transposed", 1)),
-        *((EACH, torch.float32, "gappy", MANY), (REST, torch.float32, "gappy", 1)),
+        *((EACH, torch.float32, "gappy", MANY), (SMALL, torch.float32, "gappy", 1)),
         *((EACH, torch.bfloat16, "offset", MANY), (REST, torch.bfloat16, "gappy", 1)),
-        *((EACH, torch.float16, "offset", MANY), (REST, torch.float16, "offset", 1)),
+        *((EACH, torch.float16, "offset", MANY), (SMALL, torch.float16, "offset", 1)),
         *((OF_TORCH, torch.float32, "contiguous", 0), (OF_TORCH, torch.float32, "contiguous", LONG)),
         *((OF_TORCH[::2], torch.float64, "gappy", LONG), (OF_TORCH[1::2], torch.bfloat16, "transposed", LONG)),
     )
@@ -174,5 +180,5 @@ WIDE_SLOPES = tuple(
     Slope(name, dtype, layout, side=WIDE)
     for dtype, layout in ((torch.float32, "gappy"), (torch.float16, "offset"))
     for name in REST
-    if known(name, dtype, layout) and not NARROW.fullmatch(name.removesuffix(", with options"))
+    if known(name, dtype, layout) and not narrow(name)
 )
