@@ -90,6 +90,23 @@ BINARIES = (
     Binary("torch.mul", lambda x, y: torch.mul(x, y), np.multiply, ALL),
     Binary("//", lambda x, y: x // (y * y + 1), lambda a, b: a // (b * b + 1), REAL),
     Binary("%", lambda x, y: x % (y * y + 1), lambda a, b: a % (b * b + 1), REAL),
+    Binary("fmod", lambda x, y: x.fmod(y * y + 1), lambda a, b: np.fmod(a, b * b + 1), REAL),
+    Binary(
+        "quotient cut",
+        lambda x, y: torch.div(x, y * y + 1, rounding_mode="trunc"),
+        lambda a, b: np.trunc(a / (b * b + 1)).astype(np.result_type(a, b)),
+        REAL,
+    ),
+    Binary("half the way", lambda x, y: x.lerp(y, 0.5), lambda a, b: (a + b) / 2, FLOATS[:1]),  # not of two dtypes
+    Binary(  # of at least 1, where nothing cancels
+        "logaddexp2",
+        lambda x, y: torch.logaddexp2(x + 9, y + 9),
+        lambda a, b: np.logaddexp2(a + 9, b + 9),
+        FLOATS[:1],
+        16,
+    ),
+    Binary("xlogy", lambda x, y: torch.xlogy(x, y * y + 1), lambda a, b: a * np.log(b * b + 1), FLOATS, 4),
+    Binary("xlog1py", lambda x, y: torch.special.xlog1py(x, y * y), lambda a, b: a * np.log1p(b * b), FLOATS, 4),
     Binary("clamp", lambda x, y: x.clamp(min=y), np.maximum, REAL),
     Binary("<", operator.lt, np.less, (*REAL, torch.bool)),
     Binary("<=", operator.le, np.less_equal, (*REAL, torch.bool)),
@@ -184,7 +201,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
     numbers without dimensions in MIXED dtypes, DEEP, rows LAID in any two ways, CUBES with either layout, truth values
     repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, a
-    matrix of whole numbers or truth values by columns beside one of floats by rows, and WIDE ones.
+    large matrix of whole numbers or truth values by columns beside one of floats by rows, and WIDE ones.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -235,7 +252,7 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     last = (Trial(each, pair(both, SHAPES[turn % 3], turn, turn)) for turn, (each, both) in enumerate(mixed))
     crossed = (Trial(each, pair((each.dtypes[0],) * 2, given, 0, 0)) for each in binaries for given in CROSSED)
     turned = (
-        Trial(each, pair(both, ((3, 4), (3, 4)), turn, 0, ("transposed", "contiguous")))
+        Trial(each, pair(both, ((33, 41), (33, 41)), turn, 0, ("transposed", "contiguous")))
         for each, both, turn in product(binaries, (*MIXED[:2], *RARELY_MIXED[:2]), (0, 1))
         if {*both} <= {*each.dtypes}
     )
