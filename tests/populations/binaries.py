@@ -73,6 +73,27 @@ def new_output(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.empty(np.broadcast_shapes(x.shape, y.shape), dtype=torch.result_type(x, y))
 
 
+def as_it_lies(function: Callable) -> Callable:
+    """``function``, element by element, whose result lies as its argument does: of all numbers in that one's memory, of
+    which some are its own. Of what is no tensor, plainly ``function`` of that.
+    """
+
+    def within(y):
+        if not isinstance(y, torch.Tensor):
+            return function(y)
+        stored = y.as_strided((y.untyped_storage().nbytes() // y.element_size(),), (1,), 0)
+        return function(stored).as_strided(y.shape, y.stride(), y.storage_offset())
+
+    return within
+
+
+# What operations need that are not of any two numbers.
+divisor = as_it_lies(lambda y: y * y + 1)
+exponent = as_it_lies(lambda y: y % 3)
+larger = as_it_lies(lambda y: y + 9)
+last_bit, last_bits = as_it_lies(lambda y: y & 1), as_it_lies(lambda y: y & 3)
+
+
 # of a quotient or a power: its own rounding, one more where a vector's last digit may be off
 BINARIES = (
     Binary("+", operator.add, np.add, ALL),
@@ -88,25 +109,25 @@ BINARIES = (
     Binary("*", operator.mul, np.multiply, ALL),
     Binary("method mul", lambda x, y: x.mul(y), np.multiply, ALL),
     Binary("torch.mul", lambda x, y: torch.mul(x, y), np.multiply, ALL),
-    Binary("//", lambda x, y: x // (y * y + 1), lambda a, b: a // (b * b + 1), REAL),
-    Binary("%", lambda x, y: x % (y * y + 1), lambda a, b: a % (b * b + 1), REAL),
-    Binary("fmod", lambda x, y: x.fmod(y * y + 1), lambda a, b: np.fmod(a, b * b + 1), REAL),
+    Binary("//", lambda x, y: x // divisor(y), lambda a, b: a // (b * b + 1), REAL),
+    Binary("%", lambda x, y: x % divisor(y), lambda a, b: a % (b * b + 1), REAL),
+    Binary("fmod", lambda x, y: x.fmod(divisor(y)), lambda a, b: np.fmod(a, b * b + 1), REAL),
     Binary(
-        "quotient cut",
-        lambda x, y: torch.div(x, y * y + 1, rounding_mode="trunc"),
+        "quotient, cut",
+        lambda x, y: torch.div(x, divisor(y), rounding_mode="trunc"),
         lambda a, b: np.trunc(a / (b * b + 1)).astype(np.result_type(a, b)),
         REAL,
     ),
     Binary("half the way", lambda x, y: x.lerp(y, 0.5), lambda a, b: (a + b) / 2, FLOATS[:1]),  # not of two dtypes
     Binary(  # of at least 1, where nothing cancels
         "logaddexp2",
-        lambda x, y: torch.logaddexp2(x + 9, y + 9),
+        lambda x, y: torch.logaddexp2(x + 9, larger(y)),
         lambda a, b: np.logaddexp2(a + 9, b + 9),
         FLOATS[:1],
         16,
     ),
-    Binary("xlogy", lambda x, y: torch.xlogy(x, y * y + 1), lambda a, b: a * np.log(b * b + 1), FLOATS, 4),
-    Binary("xlog1py", lambda x, y: torch.special.xlog1py(x, y * y), lambda a, b: a * np.log1p(b * b), FLOATS, 4),
+    Binary("xlogy", lambda x, y: torch.xlogy(x, divisor(y)), lambda a, b: a * np.log(b * b + 1), FLOATS, 4),
+    Binary("xlog1py", lambda x, y: torch.special.xlog1py(x, exponent(y)), lambda a, b: a * np.log1p(b % 3), FLOATS, 4),
     Binary("clamp", lambda x, y: x.clamp(min=y), np.maximum, REAL),
     Binary("<", operator.lt, np.less, (*REAL, torch.bool)),
     Binary("<=", operator.le, np.less_equal, (*REAL, torch.bool)),
@@ -114,15 +135,17 @@ BINARIES = (
     Binary(">=", operator.ge, np.greater_equal, (*REAL, torch.bool)),
     Binary("==", operator.eq, np.equal, ALL),
     Binary("!=", operator.ne, np.not_equal, ALL),
-    Binary("torch.where", lambda x, y: torch.where(x > y, x, y * 2), lambda a, b: np.where(a > b, a, b * 2), REAL),
-    Binary("method where", lambda x, y: x.where(x != y, y + 1), lambda a, b: np.where(a != b, a, b + 1)),
+    Binary("torch.where", lambda x, y: torch.where(x > y, x, larger(y)), lambda a, b: np.where(a > b, a, b + 9), REAL),
+    Binary("method where", lambda x, y: x.where(x != y, larger(y)), lambda a, b: np.where(a != b, a, b + 9)),
     Binary("&", operator.and_, np.bitwise_and, BITS[:-1]),
     Binary("|", operator.or_, np.bitwise_or, BITS[:-1]),
     Binary("& of booleans", operator.and_, np.bitwise_and, (torch.bool,)),
     Binary("| of booleans", operator.or_, np.bitwise_or, (torch.bool,)),
-    Binary("<<", lambda x, y: x << (y & 3), lambda a, b: a << (b & 3), BITS[:-1]),
-    Binary(">>", lambda x, y: x >> (y & 3), lambda a, b: a >> (b & 3), BITS[:-1]),
-    Binary(">> of high bytes", lambda x, y: x * 31 >> (y & 3), lambda a, b: a * a.dtype.type(31) >> (b & 3), BITS[:-1]),
+    Binary("<<", lambda x, y: x << last_bits(y), lambda a, b: a << (b & 3), BITS[:-1]),
+    Binary(">>", lambda x, y: x >> last_bits(y), lambda a, b: a >> (b & 3), BITS[:-1]),
+    Binary(
+        ">> of high bytes", lambda x, y: x * 31 >> last_bits(y), lambda a, b: a * a.dtype.type(31) >> (b & 3), BITS[:-1]
+    ),
     *(
         Binary(f"torch.{name}", lambda x, y, name=name: getattr(torch, name)(x, y), getattr(np, name), *rest)
         for names, *rest in (
@@ -139,16 +162,16 @@ BINARIES = (
     ),
     Binary("/", operator.truediv, np.true_divide, REAL, 1),
     Binary("torch.div", lambda x, y: torch.div(x, y), np.true_divide, REAL, 1),
-    Binary("torch.pow", lambda x, y: torch.pow(x, y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
-    Binary("**", lambda x, y: x ** (y % 3), lambda a, b: a ** (b % 3), FLOATS, 2),
-    Binary("float_power", lambda x, y: torch.float_power(x, y % 3), lambda a, b: a ** (b % 3), (torch.float64,), 2),
+    Binary("torch.pow", lambda x, y: torch.pow(x, exponent(y)), lambda a, b: a ** (b % 3), FLOATS, 2),
+    Binary("**", lambda x, y: x ** exponent(y), lambda a, b: a ** (b % 3), FLOATS, 2),
+    Binary("float_power", lambda x, y: torch.float_power(x, exponent(y)), lambda a, b: a ** (b % 3), FLOATS[1:2], 2),
     Binary(
         "whole ** below zero",
         lambda x, y: (x + (x == 0)) ** ~(y & 1),
         lambda a, b: np.where(abs(a) < 2, (a + (a == 0)) ** (1 + (b & 1)), 0).astype(np.result_type(a, b)),
         (torch.int64, torch.int32, torch.int16, torch.int8),
     ),
-    Binary("whole **", lambda x, y: x ** (y & 1), lambda a, b: a ** (b & 1), BITS[:-1]),
+    Binary("whole **", lambda x, y: x ** last_bit(y), lambda a, b: a ** (b & 1), BITS[:-1]),
     # exp(y log x): |y log x| is below 8, and its three roundings count that often, beside those of the functions
     Binary(
         "complex **",
@@ -158,7 +181,7 @@ BINARIES = (
         40,
     ),
     # each part of scaled operands takes nine roundings, together less than twice as many
-    Binary("complex /", lambda x, y: x / (y + 9), lambda a, b: a / (b + 9), (torch.complex64,), 16),
+    Binary("complex /", lambda x, y: x / larger(y), lambda a, b: a / (b + 9), (torch.complex64,), 16),
     Binary("& beside truth values", lambda x, y: torch.bitwise_and(x, y), np.bitwise_and, BITS),
     Binary("| beside truth values", lambda x, y: x.bitwise_or(y), np.bitwise_or, BITS),
 )
