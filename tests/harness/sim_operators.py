@@ -32,7 +32,6 @@ CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 VIEWS = ("as_strided", "view", "_reshape_alias", "unfold", "view_as_real", "view_as_complex")
 # The host needs what they found: a value, or how many there are.
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "equal", "is_nonzero")
-NUMBERS = (bool, int, float, complex)
 SETS = ("set_.source_Tensor", "set_.source_Storage", "set_.source_Storage_storage_offset")
 
 _TwoNumbers = ctypes.c_int32 * 2
@@ -146,7 +145,7 @@ def run_on_host(operator, *args, **kwargs):
     if draws and kwargs.get("generator") is None:
         kwargs["generator"] = state.generators[index]
     host_args = [
-        number(value) if type(value) in NUMBERS and parameter.is_tensor else down(value)
+        number(value) if type(value) in (bool, int, float, complex) and parameter.is_tensor else down(value)
         for value, parameter in zip(args, parameters.values())
     ]
     host_kwargs = {name: down(value, parameters[name].is_out) for name, value in kwargs.items()}

@@ -60,12 +60,8 @@ def name_of(operator) -> str:
 
 def refuse(operator, args: tuple, kwargs: dict, tensors: list[torch.Tensor]) -> torch.device | None:
     """The one sim device of an operator's tensors, None if they have none. Raises what sim refuses."""
-    device = None
     devices = [*map(device_of, tensors)]
-    for one in devices:
-        if one.type == NAME:
-            device = one
-            break
+    device = next((one for one in devices if one.type == NAME), None)
     if device is not None and devices.count(device) < len(devices):
         others = [tensor for tensor in tensors if device_of(tensor) != device]
         refuse_others(operator, args, kwargs, device, others)

@@ -16,6 +16,11 @@ LARGE = (*SHAPES, (363, 364))
 APART = [  # rows and matrices that lie apart, as those of x[:, 1]
     Twin(dtype, shape, "apart") for dtype, shape in ((REAL[0], (3, 5)), (REAL[3], (4, 2, 3)), (REAL[7], (2, 300)))
 ]
+# By dtype another that may be written to it: to truth values none, and to what is not named here float32.
+OTHER = {
+    **{torch.bool: torch.bool, torch.int64: torch.uint8, torch.float32: torch.uint8},
+    **dict.fromkeys((torch.int32, torch.int16, torch.int8, torch.uint8), torch.int64),
+}
 UNSIGNED = ("uint8", *(name for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)))  # since torch 2.3
 
 

@@ -74,15 +74,15 @@ def new_output(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def as_it_lies(function: Callable) -> Callable:
-    """``function``, element by element, whose result lies as its argument does: of all numbers in that one's memory, of
-    which some are its own. Of what is no tensor, plainly ``function`` of that.
+    """``function``, element by element, whose result lies as its argument does: of all numbers up to that one's last in
+    memory, of which some are its own. Of what is no tensor, or has no number, plainly ``function`` of that.
     """
 
     def within(y):
-        if not isinstance(y, torch.Tensor):
+        if not isinstance(y, torch.Tensor) or not y.numel():
             return function(y)
-        stored = y.as_strided((y.untyped_storage().nbytes() // y.element_size(),), (1,), 0)
-        return function(stored).as_strided(y.shape, y.stride(), y.storage_offset())
+        last = y.storage_offset() + sum((size - 1) * stride for size, stride in zip(y.shape, y.stride()))
+        return function(y.as_strided((last + 1,), (1,), 0)).as_strided(y.shape, y.stride(), y.storage_offset())
 
     return within
 
@@ -92,6 +92,8 @@ divisor = as_it_lies(lambda y: y * y + 1)
 exponent = as_it_lies(lambda y: y % 3)
 larger = as_it_lies(lambda y: y + 9)
 last_bit, last_bits = as_it_lies(lambda y: y & 1), as_it_lies(lambda y: y & 3)
+below_zero = as_it_lies(lambda y: ~(y & 1))
+one_or_two = as_it_lies(lambda y: y % 2 + 1)
 
 
 # of a quotient or a power: its own rounding, one more where a vector's last digit may be off
@@ -121,7 +123,7 @@ BINARIES = (
     Binary("half the way", lambda x, y: x.lerp(y, 0.5), lambda a, b: (a + b) / 2, FLOATS[:1]),  # not of two dtypes
     Binary(  # of at least 1, where nothing cancels
         "logaddexp2",
-        lambda x, y: torch.logaddexp2(x + 9, larger(y)),
+        lambda x, y: torch.logaddexp2(larger(x), larger(y)),
         lambda a, b: np.logaddexp2(a + 9, b + 9),
         FLOATS[:1],
         16,
@@ -167,7 +169,7 @@ BINARIES = (
     Binary("float_power", lambda x, y: torch.float_power(x, exponent(y)), lambda a, b: a ** (b % 3), FLOATS[1:2], 2),
     Binary(
         "whole ** below zero",
-        lambda x, y: (x + (x == 0)) ** ~(y & 1),
+        lambda x, y: (x + (x == 0)) ** below_zero(y),
         lambda a, b: np.where(abs(a) < 2, (a + (a == 0)) ** (1 + (b & 1)), 0).astype(np.result_type(a, b)),
         (torch.int64, torch.int32, torch.int16, torch.int8),
     ),
@@ -175,7 +177,7 @@ BINARIES = (
     # exp(y log x): |y log x| is below 8, and its three roundings count that often, beside those of the functions
     Binary(
         "complex **",
-        lambda x, y: (x * (x.real > 0)) ** (y.real % 2 + 1),  # of zeros, too
+        lambda x, y: (x * (x.real > 0)) ** one_or_two(y.real),  # of zeros, too
         lambda a, b: (a * (a.real > 0)) ** (b.real % 2 + 1),
         (torch.complex64,),
         40,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, Twin, agree, among, each, over, twins, untouched
-from populations.arrays import UNSIGNED
+from populations.arrays import OTHER, UNSIGNED
 from populations.comparing import accepted
 from populations.layouts import finer
 from populations.twins import LEAVES, NUMPY, corner, pending
@@ -179,7 +179,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
     by = "a number" if (by, sign) == ("a truth value", "-") else by  # which torch does not subtract
     twos = np.arange(array.size).reshape(array.shape) % 2 + 1  # and ones, by which quotients and powers are exact
     alike, neutral = torch.tensor(twos.reshape(view.shape)).to(view), NEUTRAL.get(sign, 2)
-    other = torch.uint8 if dtype in (torch.float32, torch.int64) else torch.int64 if dtype in BITS else torch.float32
+    other = OTHER.get(dtype, torch.float32)
     operand, numbers = {
         "a number": lambda: (True if dtype == torch.bool else 2, 2),
         "a truth value": lambda: (True, 1),
@@ -188,7 +188,7 @@ def test_augmented_operators_write_through_and_plain_ones_make_a_new_tensor(tria
         "a tensor": lambda: (alike, twos),
         "a tracked one": lambda: (alike.requires_grad_(dtype not in BITS), twos),
         "a pending one": lambda: (pending(alike), twos),
-        "of another dtype": lambda: (corner(alike.to(other if dtype != torch.bool else dtype)), twos),
+        "of another dtype": lambda: (corner(alike.to(other)), twos),
         "itself": lambda: (view.view(view.shape), array),
         "the same object": lambda: (view, array),
     }[by]()
