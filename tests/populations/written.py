@@ -49,6 +49,10 @@ THREE = {  # of a mask and two operands
             "one by one": lambda mask, x, y, name=name: getattr(getattr(x, name)(min=mask.to(x.dtype)), name)(max=y),
         }.items()
     },
+    "clamp of eightfold": (  # so that most numbers are beyond their bounds
+        lambda mask, x, y: (8 * x).clamp(mask.to(x.dtype), y),
+        lambda mask, a, b: np.minimum(np.maximum(8 * a, mask), b),
+    ),
     "clamp_min, clamp_max": (
         lambda mask, x, y: torch.clamp_max(x.clamp_min(mask.to(x.dtype)), y),
         lambda mask, a, b: np.minimum(np.maximum(a, mask), b),

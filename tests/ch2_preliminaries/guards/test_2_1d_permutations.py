@@ -3,6 +3,7 @@
 The bounds are those of populations.statistics: crossed by right samplers less than once in 1e12 comparisons.
 """
 
+import math
 from itertools import permutations, product
 
 import numpy as np
@@ -35,15 +36,29 @@ def test_each_number_below_m_occurs_exactly_once(size):
     assert torch.randperm(m).dtype == torch.int64
 
 
+def shuffled(count, own, m, **named):
+    """``count`` permutations, by the common generator or by one of their own."""
+    seeded = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())
+    generator = {"generator": seeded} if own else {}
+    return torch.stack([torch.randperm(m, **named, **generator) for _ in range(count)])
+
+
 @claim("randperm-permutes")
 @over(
     m=among(2, 3, 5, 6, 10), dtype=among(torch.int64, torch.int32, torch.int16, torch.float32), own=among(False, True)
 )
 def test_each_number_comes_equally_often_to_each_place(m, dtype, own):
-    """By the common generator, or by one of its own."""
-    seeded = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed())
-    generator = {"generator": seeded} if own else {}
-    look_uniformly_shuffled(host(torch.stack([torch.randperm(m, dtype=dtype, **generator) for _ in range(1000)])))
+    look_uniformly_shuffled(host(shuffled(1000, own, m, dtype=dtype)))
+
+
+@claim("randperm-permutes")
+@over(m=among(12, 65, 258, 2049), own=among(False, True))
+def test_some_number_of_a_long_permutation_keeps_its_place_as_often_as_chance_has_it(m, own):
+    """No number is where a given permutation has it with a probability of 1/e, up to 1/m!, which is below 1e-8."""
+    orders, kept = host(shuffled(200, own, m)), np.arange(m)
+    places = kept, np.roll(kept, 1), np.roll(kept, -1), kept[::-1]
+    found = np.stack([(orders == place).any(1) for place in places], axis=1)
+    occur_as_often(found, 1 - math.exp(-1), cases=len(places), grain=1e-8)
 
 
 @claim("randperm-permutes")
