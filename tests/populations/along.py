@@ -131,7 +131,8 @@ class Along:
 
 def along(turn: int, function: Function, case: tuple, dtype: torch.dtype, seed: int) -> Along:
     shape, dim, layout = case
-    values = function.values if dtype.is_floating_point else "small"
+    whole = "any" if function.values == "distinct" and np.prod(shape) < 500 else "small"
+    values = function.values if dtype.is_floating_point else whole
     return Along(function, Twin(dtype, shape, layout, values, seed % 3 == 2, seed=seed + turn), dim)
 
 

@@ -20,10 +20,13 @@ NUMBERS = (
     *(0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0, 0.75, -0.75),
     *(7.0, -7.0, 20.0, -20.0, 112.0, -112.0, 2.0**-10, -(2.0**-10), 30720.0, -30720.0),
 )
-COUNTED = {torch.uint8: (0, 1, 2, 3, 7, 100, 127, 128, 255), torch.bool: (False, True, True)}
-# Past the digits of single and of double precision, for functions that give the same dtype.
-WIDE = {torch.int32: (2**24 + 1, -(2**30) - 1), torch.int64: (2**53 + 1, -(2**30) - 1)}
 SIGNED = (0, 1, -1, 2, -2, 3, -3, 7, -7, 100, -100, 127, -127)
+# Of signed ones the least too, a power of two, which every floating dtype holds and which is its own opposite.
+COUNTED = {dtype: (*SIGNED, torch.iinfo(dtype).min) for dtype in WHOLE[:-1]}
+COUNTED |= {torch.uint8: (0, 1, 2, 3, 7, 100, 127, 128, 255), torch.bool: (False, True, True)}
+# Past the digits of single and of double precision, and the largest, for functions that give the same dtype.
+WIDE = {torch.int16: (2**15 - 1,), torch.int32: (2**24 + 1, -(2**30) - 1, 2**31 - 1)}
+WIDE[torch.int64] = (2**53 + 1, -(2**30) - 1, 2**63 - 1)
 COMPLEX = (0.75 + 1j, -1 + 2j, 3 - 0.5j, -2 - 2j, 1 + 0j, 0.5j, 1.5j - 3)
 REAL = (*FLOATING, *WHOLE)
 EVERY = (*REAL, torch.bool)
@@ -120,8 +123,8 @@ class Trial:
 
     def __iter__(self) -> Iterator:
         dtype = self.twin.dtype
-        numbers = NUMBERS if dtype.is_floating_point else COMPLEX if dtype.is_complex else SIGNED
-        numbers = (*COUNTED.get(dtype, numbers), *(WIDE.get(dtype, ()) if self.element.gives == "same" else ()))
+        numbers = NUMBERS if dtype.is_floating_point else COMPLEX if dtype.is_complex else COUNTED[dtype]
+        numbers = (*numbers, *(WIDE.get(dtype, ()) if self.element.gives == "same" else ()))
         numbers = np.roll(np.array(numbers, NUMPY[dtype]), self.twin.seed)
         array = np.resize(numbers, once(self.twin.shape, self.twin.layout))
         array = np.broadcast_to(array, self.twin.shape)

@@ -78,7 +78,8 @@ class Twin:
     enough that sums and products of a few stay exact; "wide", of WIDE and their opposites where the dtype is
     floating, for what rounds nothing; "positive", 1 to 8; "distinct", 0, 1, 2, ... in a random order (for at most 256
     elements, exact in bfloat16); "fractions", quarters from -4 to 4, exact as well; "quarters", those from 1/4 to 8, of
-    which whole numbers have the whole part; "steep", small ones but for a last one of 2048, where it is not repeated.
+    which whole numbers have the whole part; "steep", small ones but for a last one of 2048, where it is not repeated;
+    "any", of a dtype of whole numbers all that it has, its least and its largest first.
     ``grad`` asks for gradients where the dtype can have them. ``second`` puts the tensor on the second device of its
     type, where there is one. ``seed`` draws the values.
     ``kind`` is what the tensor is to autograd and to modules: a "tensor" by itself, a "parameter", or a "view" of its
@@ -127,6 +128,8 @@ class Twin:
             self.values == "wide" and self.dtype not in FLOATS
         )
         kind = "small" if usual else self.values
+        if kind == "any" and self.dtype != torch.bool:
+            low, high = torch.iinfo(self.dtype).min, torch.iinfo(self.dtype).max
         array = np.empty(self.shape, NUMPY[self.dtype])
         array[...] = _numbers(self.seed, shape, kind, low, high, self.dtype.is_complex)
         return array
@@ -162,6 +165,8 @@ def _numbers(seed: int, shape: tuple[int, ...], kind: str, low: int, high: int, 
         values = random.integers(low, high, shape, endpoint=True)
     if kind == "steep":
         values.reshape(-1)[-1:] = 2048
+    if kind == "any":
+        values.reshape(-1)[:2] = (low, high)[: values.size]
     return values + 1j * random.integers(-8, 8, shape, endpoint=True) if imaginary else values
 
 

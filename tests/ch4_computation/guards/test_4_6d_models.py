@@ -136,7 +136,8 @@ MISFITS = [
     ("Missing key", lambda name, x: {}),
     ("Unexpected key", lambda name, x: {name: x, f"{name}s": x}),
     ("size mismatch", lambda name, x: {name: torch.ones(1, *x.shape[:-1], 99)}),
-    ("size mismatch", lambda name, x: {name: x.reshape(-1, 1, 1)}),
+    ("size mismatch", lambda name, x: {name: x.flatten() if x.dim() > 1 else x.reshape(1, -1)}),
+    ("size mismatch", lambda name, x: {name: x[..., None] if x.dim() else x[None, None]}),
     ("size mismatch", lambda name, x: {name: x[:1] if x.dim() and len(x) > 1 else x[None, None]}),
     ("size mismatch", lambda name, x: {name: x[..., :1] if x.dim() and x.shape[-1] > 1 else x[None, None]}),
 ]
