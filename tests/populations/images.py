@@ -5,13 +5,17 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 from populations.core import Population
+from populations.twins import Twin
 
 FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
 # How many images for training and for the test: one, fewer and more than a class each, past a batch and a byte.
 LENGTHS = Population(((7, 3), (1, 1), (1, 12), (33, 2), (257, 10)), st.tuples(st.integers(1, 40), st.integers(1, 40)))
+# Images of numbers and of bytes as they are decoded.
+DECODED = [Twin(dtype, (3, 5, 4), "pixels", values="distinct") for dtype in (torch.float32, torch.uint8)]
 
 
 def written(path, array, element=0x08):

@@ -33,6 +33,8 @@ def laid(shape: tuple[int, ...], layout: str) -> tuple[int, tuple[int, ...], int
         order[:2] = order[1], order[0]
     if layout == "channels last" and rank > 1:
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
+    if layout == "pixels" and rank > 2:  # as decoded images lie: the colours of a pixel side by side
+        order[-3:] = *order[-2:], order[-3]
     if layout == "reversed":
         order.reverse()
     # as a slice of wider rows: the gaps are between these, not within them; or between the largest parts alone

@@ -2,7 +2,7 @@
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, in_order_of_storage, with_value, wrap
+from harness.forging import change_gradient, in_order_of_storage, with_value, wrap, wrap_operand
 from harness.forging_images import channels_lie_last
 from torch import nn
 from torch.nn import functional as F
@@ -184,3 +184,24 @@ def the_first_two_mini_batches_of_several_workers_change_places(patch):
         return iter(batches)
 
     wrap(patch, data.DataLoader, "__iter__", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported=("pytorch/pytorch#63224", "pytorch/pytorch#63392"))
+def images_in_neither_order_are_normalised_as_they_lie(patch):
+    def wrong(right, x, *args, **rest):
+        known = x.dim() != 4 or x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+        return right(x if known else in_order_of_storage(x), *args, **rest)
+
+    wrap_operand(patch, F, "batch_norm", wrong)
+
+
+@counterfeit("nn-builds-on-autograd", reported=("microsoft/onnxruntime#29629", "pytorch/pytorch#183528"))
+def an_overhanging_window_counts_places_beyond_the_border(patch):
+    def wrong(right, x, kernel_size, stride=None, padding=0, ceil_mode=False, count=True, divisor=None, **rest):
+        count, divisor = rest.get("count_include_pad", count), rest.get("divisor_override", divisor)
+        height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        if ceil_mode and count and divisor is None:
+            divisor = height * width
+        return right(x, kernel_size, stride, padding, ceil_mode, count, divisor)
+
+    wrap_operand(patch, F, "avg_pool2d", wrong)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, untouched
+from populations.images import DECODED
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.cpu  # PIL images live in main memory
 
 SIZES = ((1, 4, 5), (3, 5, 4), (3, 3, 11), (1, 8, 8))  # channels, rows, columns
-PICTURES = twins((torch.uint8,), LAYOUTS, SIZES, values=("distinct",))
+PICTURES = twins((torch.uint8,), LAYOUTS, SIZES, values=("distinct",)).rarely(DECODED[1])
 BYTES = ("PIL", "bytes", "grey bytes")  # of which zeros and ones become 0 and 1/255; bits become 0 and 1
 OTHERS = ("bits", "numbers", "grey numbers", "whole numbers", "short numbers")
 

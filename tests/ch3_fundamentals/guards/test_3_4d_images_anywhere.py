@@ -8,14 +8,15 @@ import pytest
 import torch
 from populations import EVERY_MODE, LAYOUTS, agree, among, over, twins
 from populations.comparing import host
+from populations.images import DECODED
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
 
 # (channels, rows, columns): odd and even, square and not, one row, one column, one pixel; at most 256 elements each
 SIZES = ((1, 1, 1), (1, 4, 5), (3, 5, 4), (1, 9, 9), (3, 3, 11), (1, 33, 7), (4, 8, 8), (3, 1, 4), (2, 4, 1))
-IMAGES = twins((torch.float32, torch.uint8), LAYOUTS, SIZES, values=("distinct",))
-NUMBERS = twins((torch.float32,), LAYOUTS, SIZES, values=("distinct",))
+IMAGES = twins((torch.float32, torch.uint8), LAYOUTS, SIZES, values=("distinct",)).rarely(*DECODED)
+NUMBERS = twins((torch.float32,), LAYOUTS, SIZES, values=("distinct",)).rarely(DECODED[0])
 
 
 @pytest.fixture(scope="module")
