@@ -25,9 +25,10 @@ UNSIGNED = ("uint8", *(name for name in ("uint16", "uint32", "uint64") if hasatt
 
 
 def array_of(twin: Twin) -> tuple[np.ndarray, np.ndarray]:
-    """The twin's values in an array of the twin's layout, and that array's buffer."""
+    """The twin's values in an array of the twin's layout, and that array's buffer, of three dimensions as many have."""
     values = twin.array()
-    buffer, strides, offset = arranged(values, twin.layout)
+    row, strides, offset = arranged(values, twin.layout)
+    buffer = row[None, None].copy()
     size = values.itemsize
     return np.ndarray(values.shape, values.dtype, buffer, offset * size, [stride * size for stride in strides]), buffer
 

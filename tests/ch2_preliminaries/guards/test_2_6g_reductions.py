@@ -226,17 +226,30 @@ FACTORS = {  # ways to multiply four numbers
 }
 
 
+FOURS = ((2, 3, 5, 7), (0, 3, 5, 7), (2, 0, 5, 7), (2, 3, 5, 0), (0, 3, 0, 7), (2, 0, 0, 7), (0, 0, 0, 0))
+
+
 @claim("requires-grad-tracks-operations")
 @pytest.mark.filterwarnings("ignore:index_reduce")
-@over(
-    way=each(*FACTORS),
-    factors=among((2, 3, 5, 7), (0, 3, 5, 7), (2, 0, 5, 7), (2, 3, 5, 0), (0, 3, 0, 7), (2, 0, 0, 7), (0, 0, 0, 0)),
-    dtype=among(*SINGLE_AND_DOUBLE),
-)
+@over(way=each(*FACTORS), factors=among(*FOURS), dtype=among(*SINGLE_AND_DOUBLE))
 def test_the_slope_of_a_product_is_that_of_the_other_factors_even_where_some_of_them_are_zero(way, factors, dtype):
     x = torch.tensor(factors, dtype=dtype, requires_grad=True)
     FACTORS[way](x).sum().backward()
     agree(grad_of(x), np.array([np.prod(factors[:place] + factors[place + 1 :]) for place in range(4)]))
+
+
+@claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
+@over(
+    way=each(*[*FACTORS][RELEASE < (2, 2) : 3]),  # before 2.2 that of two zeros' prod() has no slope
+    factors=among(*FOURS),
+    dtype=among(*SINGLE_AND_DOUBLE),
+)
+def test_such_a_slope_has_slopes_which_are_the_products_of_the_factors_but_two(way, factors, dtype):
+    x = torch.tensor(factors, dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(FACTORS[way](x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad((slope * torch.arange(1, 5).to(x)).sum() + 0 * x.sum(), x)
+    but = [[np.prod(np.delete(factors, [i, j])) * (i != j) for j in range(4)] for i in range(4)]
+    agree(second, but @ np.arange(1, 5), 16, 420)
 
 
 BENDING = {  # functions and the places where their slope is another on either side
