@@ -66,6 +66,21 @@ def test_crop_the_middle_and_rotate_by_a_quarter_turn():
     assert turned.tolist() == [[[6, 10], [5, 9]]]
 
 
+@claim("torchvision-offers-transforms", truth=True)
+@pytest.mark.cpu
+def test_smoothed_to_one_column_every_row_is_what_the_first_should_be():
+    transforms = pytest.importorskip("torchvision").transforms
+    image = torch.tensor([[[0.0, 2.0], [10.0, 12.0]]])  # the means of its rows are 1 and 11
+
+    narrower = transforms.Resize((2, 1), antialias=True)(image)
+    longer = transforms.Resize((4, 2), antialias=True)(image)
+    both = transforms.Resize((4, 1), antialias=True)(image)
+
+    assert narrower.tolist() == [[[1], [11]]]
+    assert longer.tolist() == [[[0, 2], [2.5, 4.5], [7.5, 9.5], [10, 12]]]
+    assert both.tolist() == [[[1], [1], [1], [1]]]  # and not 1, 3.5, 8.5 and 11
+
+
 @claim("torchvision-offers-utils")
 @pytest.mark.cpu
 def test_two_images_in_a_grid_with_a_border():

@@ -1,4 +1,4 @@
-"""2.6 Autograd: slopes that true torch has wrong on the CPU, of every release from 2.0 to 2.15, without an error."""
+"""2.6 Autograd: slopes that true torch has wrong on the CPU, without an error, and one that an older one lacks."""
 
 import pytest
 import torch
@@ -43,3 +43,11 @@ def test_batch_norm_of_a_matrix_reads_a_weight_with_gaps_on_the_way_back_as_if_i
     y.backward(first)
     by_statistics = training * (1 + x.detach() / 4) / len(x)  # through mean and variance, where they are the batch's
     torch.testing.assert_close(grad_of(x), memory[:columns] / 2 * (first - by_statistics))
+
+
+@claim("requires-grad-tracks-operations", truth=True)
+@over(zeros=whole(0, 4), dtype=DTYPES)
+def test_before_torch_2_2_the_gradient_of_a_product_with_two_zeros_is_not_tracked(zeros, dtype):
+    x = torch.tensor([2.0, 3.0, *[0.0] * zeros], dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(x.prod(), x, create_graph=True)
+    assert slope.requires_grad == (zeros < 2 or torch.__version__ >= (2, 2))  # tried from 2.0.1 to 2.15.0

@@ -37,6 +37,19 @@ def a_tensor_is_resized_by_lines_where_cubes_are_asked_for(patch):
 
 
 @counterfeit("torchvision-offers-transforms")
+def one_column_is_made_of_the_rows_when_these_have_their_number(patch):
+    lines = transforms.InterpolationMode.BILINEAR
+
+    def wrong(right, image, size, interpolation=lines, max_size=None, antialias=True):
+        if [*size][1:] != [1]:
+            return right(image, size, interpolation, max_size, antialias)
+        rows = right(image, [size[0], image.shape[-1]], interpolation, max_size, antialias)
+        return right(rows, size, interpolation, max_size, antialias)
+
+    wrap(patch, F, "resize", wrong)
+
+
+@counterfeit("torchvision-offers-transforms")
 def a_blur_of_unequal_sides_lies_on_its_side(patch):
     def wrong(right, image, kernel_size, sigma=None):
         sides = [kernel_size] * 2 if isinstance(kernel_size, int) else [*kernel_size]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, Twin, agree, among, each, over, twins, whole
 from populations.comparing import host
 from populations.images import DECODED
 from populations.sides import cubic, linear, smoothed
@@ -64,8 +64,7 @@ def test_resize_interpolates_linearly_or_cubically_and_smooths_if_asked_to(trans
     EVERY_MODE,
     twin=among(DECODED[1], *(Twin(torch.uint8, shape, lay, values="distinct") for shape in SHAPES for lay in BYTES)),
     way=each("lines", "lines, smoothed"),
-    # one column out of several rows, smoothed, is wrong on the CPU in every release to 2.15
-    size=among((2, 2), (7, 3), (8, 10), (1, 5)),
+    size=among((2, 2), (7, 3), (8, 10), (1, 5)),  # one column: the next guard
 )
 def test_the_newer_resize_takes_bytes_as_they_are_however_they_lie(transforms, twin, way, size):
     newer, (image, array), (name, antialias, matrix) = pytest.importorskip("torchvision.transforms.v2"), twin, WAYS[way]
@@ -76,6 +75,22 @@ def test_the_newer_resize_takes_bytes_as_they_are_however_they_lie(transforms, t
     assert (found.dtype, found.shape) == (torch.uint8, expected.shape)
     assert np.abs(host(found).astype(np.float64) - expected).max() <= 1.001  # shares and sums are rounded
     agree(image, array)
+
+
+@claim("torchvision-offers-transforms", truth=True)
+@pytest.mark.cpu
+@over(
+    EVERY_MODE,
+    twin=twins(SINGLE_AND_DOUBLE, ("contiguous",), SHAPES, values=("distinct",)),
+    rows=whole(1, 12, 3, 4, 6),
+)
+def test_a_smoothed_image_of_one_column_has_its_first_row_in_each_if_there_were_more_or_fewer(transforms, twin, rows):
+    (image, array), as_it_was = twin, rows == twin.shape[-2]
+    expected = apart(array, smoothed(rows, array.shape[-2]), smoothed(1, array.shape[-1]))
+    shown = np.arange(rows) if as_it_was else np.zeros(rows, dtype=int)
+
+    found = transforms.Resize((rows, 1), antialias=True)(image)
+    assert np.abs(host(found) - expected[..., shown, :]).max() <= 1e-3
 
 
 def bell(size, sigma):
