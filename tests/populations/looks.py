@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from populations.layouts import finer
 
@@ -10,6 +11,11 @@ from populations.layouts import finer
 def middle(x) -> int:
     """The dimension in the middle: of four the third."""
     return x.ndim // 2
+
+
+def longest(x: torch.Tensor) -> int:
+    """The dimension of the largest size, which ``squeeze`` leaves unless all are 1."""
+    return max(range(x.dim()), key=x.size)
 
 
 def halves(a: np.ndarray, dim: int) -> list[np.ndarray]:
@@ -48,6 +54,17 @@ LOOKS: dict[str, tuple[Callable, Callable]] = {
     "alias": (lambda x: x[...], lambda a: a),
     "mT": (lambda x: x[None].mT, lambda a: a[None].swapaxes(-1, -2)),
 }
+# Views that look like what they are views of: of any tensor, and of one with dimensions.
+AS_BEFORE: tuple[Callable, ...] = (
+    *(lambda x: x.view(x.shape), lambda x: x.view(*(x.shape or [()])), lambda x: x.view_as(x), lambda x: x.detach()),
+    *(lambda x: x[...], lambda x: x[()], lambda x: x.expand(x.shape), lambda x: x.expand_as(x)),
+    *(lambda x: x.broadcast_to(x.shape), lambda x: x.permute([*range(x.dim())]), lambda x: x[None].squeeze(0)),
+)
+AS_BEFORE_ALONG: tuple[Callable, ...] = (
+    *(lambda x: x[:], lambda x: x.narrow(0, 0, len(x)), lambda x: x.unflatten(0, [len(x)]), lambda x: x.chunk(1)[0]),
+    *(lambda x: x.transpose(0, 0), lambda x: x.swapaxes(-1, -1), lambda x: x.movedim(0, 0)),
+    *(lambda x: x.split(len(x) or 1)[0], lambda x: x.squeeze(longest(x)), lambda x: torch.squeeze(x, dim=longest(x))),
+)
 # Several views at once.
 PARTED: dict[str, tuple[Callable, Callable]] = {
     "unbind": (lambda x: x.unbind(), list),

@@ -160,6 +160,7 @@ SPACES = {
         end + 1j * start, start + 1j * end, steps, dtype=torch.promote_types(dtype, torch.complex64)
     ).imag.to(dtype),
 }
+MOST = {torch.float16: 5003}  # of more points between 0.4 and 0 the distance is no normal number
 
 
 @claim("linspace-divides-evenly", truth=True)
@@ -167,11 +168,11 @@ SPACES = {
     EVERY_MODE,
     twin=twins(FLOATS, ("contiguous",), ((5,),)),
     ends=each((0, 10), (6, -2), (0.5, 1.5), (0, 1), (-50, 50), (3, 3), (1, 5003), (0.4, 0), (-2.3, 100.3)),
-    steps=among(0, 1, 2, 5, 62, 64, 204, 257, 5003),
+    steps=among(0, 1, 2, 5, 62, 64, 204, 257, 20_011),
     spelled=among(*SPACES),
 )
 def test_points_are_steps_in_number_and_divide_the_interval_evenly_ends_included(twin, ends, steps, spelled):
-    start, end = ends
+    (start, end), steps = ends, min(steps, MOST.get(twin.dtype, steps))
     points = np.arange(steps) / max(steps - 1, 1) * (end - start) + start
     x = SPACES[spelled](start, end, steps, twin.dtype)
 

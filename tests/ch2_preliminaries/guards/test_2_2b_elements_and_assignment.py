@@ -11,6 +11,7 @@ from populations import ANY, EVERY_MODE, FLOATS, WHOLE, WRITABLE, Twin, agree, a
 from populations.arrays import OTHER, UNSIGNED
 from populations.comparing import accepted
 from populations.layouts import finer
+from populations.looks import AS_BEFORE, AS_BEFORE_ALONG
 from populations.twins import LEAVES, NUMPY, corner, pending
 from torch import nn
 
@@ -25,10 +26,8 @@ def test_every_call_of_view_makes_another_object_even_in_the_same_shape(twin, of
     tensor, array = twin
     source = nn.Parameter(tensor, requires_grad=tensor.requires_grad) if of == "parameter" else tensor
     flat = [source.view(-1)] if source.is_contiguous() and array.size else [source.view(array.shape)]
-    views = [source.view(array.shape), source.view(*(array.shape or [()])), source.view(finer(array.shape)), *flat]
-    views += [source.view(source.shape), source.view_as(source), source[...], source[:] if array.ndim else source[()]]
-    views += [source.expand(source.shape), source.permute([*range(array.ndim)]), source.detach()]
-    views += [source.narrow(0, 0, len(source)), source.transpose(0, 0)] if array.ndim else []
+    looks = (*AS_BEFORE, *(AS_BEFORE_ALONG if array.ndim else ()))
+    views = [source.view(array.shape), source.view(finer(array.shape)), *flat, *(look(source) for look in looks)]
 
     assert len({id(each) for each in (source, *views)}) == len(views) + 1
     again = source.view(source.dtype) is source, source.view(dtype=source.dtype) is source

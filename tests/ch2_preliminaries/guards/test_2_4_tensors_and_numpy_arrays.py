@@ -211,6 +211,11 @@ def test_every_dtype_that_numpy_has_survives_the_round_trip_and_shares(twin):
 UNREAD = {
     "bfloat16": (TypeError, lambda x: x.bfloat16(), lambda x: x.float()),
     "complex32": (TypeError, lambda x: x.to(torch.complex32), lambda x: x.cfloat()),
+    **{
+        name: (TypeError, lambda x, name=name: x.to(getattr(torch, name)), lambda x: x.float())
+        for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+        if hasattr(torch, name)
+    },
     "sparse coo": (TypeError, lambda x: x.to_sparse(), lambda x: x.to_dense()),
     "sparse csr": (TypeError, lambda x: x.to_sparse_csr(), lambda x: x.to_dense()),
     "sparse csc": (TypeError, lambda x: x.to_sparse_csc(), lambda x: x.to_dense()),
@@ -224,12 +229,14 @@ UNREAD = {
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
 @pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental", "ignore:Sparse .* tensor support is in beta")
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 3), (3, 8), (1, 4))), kind=among(*UNREAD))
+@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 3), (3, 8), (1, 4)), values="small"), kind=among(*UNREAD))
 def test_what_numpy_cannot_read_as_it_lies_is_refused_until_it_is_resolved(twin, kind):
     (tensor, values), (error, make, resolve) = twin, UNREAD[kind]
     for several in (tensor, tensor[:0]):
         with pytest.raises(error):
             make(several).numpy()
+        with pytest.raises(error):
+            np.asarray(make(several))
     assert np.array_equal(resolve(make(tensor)).numpy(), values)
 
 
