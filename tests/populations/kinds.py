@@ -166,5 +166,6 @@ SHOWN = {
     "LayerNorm": "LayerNorm((4,), eps=1e-05, elementwise_affine=True)",
     "LSTM": "LSTM(4, 3)",
     "ReLU": "ReLU()",
+    "ReLU in place": "ReLU(inplace=True)",
     "Dropout": "Dropout(p=0.5, inplace=False)",
 }

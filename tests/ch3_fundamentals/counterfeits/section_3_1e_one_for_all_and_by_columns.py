@@ -79,3 +79,33 @@ def solve_broadcasts_to_the_first_of_a_batch_only(patch):
         return x
 
     wrap(patch, torch.linalg, "solve", wrong)
+
+
+def invert_as_of_rank(A, rank):
+    """The pseudoinverse of each matrix of a batch by so many of its singular values."""
+    u, s, vh = torch.linalg.svd(A, full_matrices=False)
+    inverse = torch.where(torch.arange(s.shape[-1], device=A.device) < rank, 1 / s, torch.zeros_like(s))
+    return (vh.mH * inverse[:, None, :]) @ u.mH
+
+
+@counterfeit("linear-regression-has-closed-form")
+def the_rank_of_the_first_matrix_serves_a_whole_batch(patch):
+    def wrong(right, A, *args, **rest):
+        if A.dim() != 3 or 0 in A.shape:
+            return right(A, *args, **rest)
+        ranks = torch.linalg.matrix_rank(A)
+        return torch.where((ranks == ranks[0])[:, None, None], right(A, *args, **rest), invert_as_of_rank(A, ranks[0]))
+
+    wrap(patch, torch.linalg, "pinv", wrong)
+
+
+@counterfeit("linear-regression-has-closed-form")
+def the_highest_rank_serves_a_whole_batch(patch):
+    def wrong(right, A, *args, **rest):
+        if A.dim() != 3 or 0 in A.shape:
+            return right(A, *args, **rest)
+        ranks = torch.linalg.matrix_rank(A)
+        most = ranks.max()
+        return torch.where((ranks == most)[:, None, None], right(A, *args, **rest), invert_as_of_rank(A, most))
+
+    wrap(patch, torch.linalg, "pinv", wrong)

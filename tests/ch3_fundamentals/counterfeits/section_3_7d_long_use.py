@@ -1,5 +1,7 @@
 """Counterfeits of section 3.7, layers that are old or of another precision, rare survivors, second derivatives."""
 
+import weakref
+
 import torch
 from harness.counterfeits import counterfeit
 from harness.forging import wrap
@@ -152,3 +154,25 @@ def in_more_than_two_hundred_rows_the_last_unit_is_scaled_twice(patch):
         return torch.cat([made[:-1], made[-1:] / (1 - p)]) if x.dim() == 2 and len(x) > 200 and p < 1 else made
 
     wrap(patch, F, "dropout", wrong)
+
+
+def remember_the_first_probability(patch, wrong):
+    """Let a layer in training, whose first pass had another ``p``, give ``wrong(right, self, x, p)``; neither is 1."""
+    first = weakref.WeakKeyDictionary()
+
+    def forward(right, self, x):
+        p = first.setdefault(self, self.p)
+        changed = self.training and p != self.p and 1 not in (p, self.p)
+        return wrong(right, self, x, p) if changed else right(self, x)
+
+    wrap(patch, nn.Dropout, "forward", forward)
+
+
+@counterfeit("dropout-scales-survivors")
+def a_layer_whose_probability_is_changed_scales_as_before(patch):
+    remember_the_first_probability(patch, lambda right, self, x, p: right(self, x) * ((1 - self.p) / (1 - p)))
+
+
+@counterfeit("dropout-p-is-a-hyperparameter")
+def a_layer_whose_probability_is_changed_drops_as_before(patch):
+    remember_the_first_probability(patch, lambda right, self, x, p: F.dropout(x, p, True, self.inplace))

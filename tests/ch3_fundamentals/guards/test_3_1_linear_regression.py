@@ -226,10 +226,14 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
     more = (0, 0, 0, sizes[1] - sizes[0])  # examples of zeros, until there are as many as features
     square, several = nn.functional.pad(x, more).cpu(), nn.functional.pad(torch.stack([-y, y], 1), more).cpu()
     on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], **driver).solution[:, 1] for n in sizes]
-    batch = torch.stack([-x, x]).cpu(), torch.stack([y, y])[..., None].cpu()
-    on_the_cpu.append(torch.linalg.lstsq(*batch, **driver).solution[1, :, 0])
-    for found in (torch.linalg.pinv(x) @ y, torch.linalg.pinv(torch.stack([-x, x]))[1] @ y, *on_the_cpu):
+    for found in (torch.linalg.pinv(x) @ y, *on_the_cpu):
         agree(found, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
+    one, lowest = x[:1].expand(sizes), np.linalg.pinv(x_[:1])[:, 0] * y_.mean()  # one example throughout
+    batch, labels = torch.stack([one, x, -one]), torch.stack([y, y, y])[..., None]  # of several ranks
+    by_least_squares = torch.linalg.lstsq(batch.cpu(), labels.cpu(), **driver).solution
+    for found in (torch.linalg.pinv(batch) @ labels, by_least_squares):
+        expected = np.stack([lowest, smallest, -lowest])[..., None]
+        agree(found, expected, roundings=1e4 * np.linalg.cond(x_), scale=scale + np.abs(lowest).max())
     assert torch.linalg.matrix_rank(x.T @ x).item() == np.linalg.matrix_rank(x_)
     gram = x.T @ x
     gram[0], gram[:, 0] = 0, 0  # so that no rounding hides it

@@ -149,8 +149,11 @@ def test_a_set_that_is_split_at_random_has_each_example_in_one_part(lengths, see
 def shuffled(examples, batch_size=10, seed=None, **options):
     """A shuffling loader over the numbers 0, 1, 2, ... and their tenfold."""
     generator = torch.Generator(torch.empty(0).device).manual_seed(torch.initial_seed() if seed is None else seed)
-    data = TensorDataset(torch.arange(examples), 10 * torch.arange(examples))
-    data = data if examples % 2 else Subset(data, range(examples))
+    numbers = torch.arange(-5, examples)
+    behind, ahead = (TensorDataset(part, 10 * part) for part in (numbers, numbers[5:]))
+    part_of_part = Subset(Subset(behind, range(3, examples + 5)), range(2, examples + 2))
+    in_a_row = ConcatDataset([Subset(ahead, range(examples // 2)), Subset(ahead, range(examples // 2, examples))])
+    data = (ahead, part_of_part, in_a_row)[examples % 3]
     return DataLoader(data, batch_size, shuffle=True, generator=generator, **options)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 claim = pytest.mark.claim
 
+ALIKE = ("Linear", *["Linear without bias"] * 2, "wide Linear", "Conv2d", "oblong Conv2d", "ReLU", "ReLU in place")
 PRINTED = (
     tree("Sequential", *SHOWN, "ReLU", "Linear"),
     tree("Sequential", "Linear", tree("Own", "ReLU", tree("Sequential", "wide Linear", tree("Own", "Linear")))),
@@ -26,6 +27,7 @@ PRINTED = (
     tree("Sequential", "Linear", "again", "ReLU", tree("Own", "again", "tied", "again")),
     tree("Own", tree("ModuleList", *["Linear"] * 3, "ReLU", *[tree("Own", "ReLU")] * 2, tree("ModuleList", "Tanh"))),
     tree("Own", tree("ModuleList", *(tree("Own", kind) for kind in ("Linear", "Linear", "wide Linear", "ReLU")))),
+    tree("Own", tree("ModuleList", *ALIKE), tree("ModuleList", *(tree("Own", kind) for kind in ALIKE))),
 )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import tracemalloc
 
+import numpy as np
 import pytest
 import torch
 from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, Twin, among, each, optimizers, over, whole
@@ -162,12 +163,12 @@ def test_an_edit_up_or_down_counts_from_the_next_step_on_and_changes_nothing_els
     both = optimizer.on(*([BODY], [HEAD])[:groups])
 
     both.step()
-    for group, rate in ((0, 2.0**-15), (-1, 0.0), (0, 1.0), (-1, 0.5)):
+    for group, rate in ((0, np.float64(2.0**-15)), (-1, 0.0), (0, 1), (-1, 0.5)):  # of several types
         both.edit(group, lr=rate)
         both.step()
     both.agree()
     both.reload()
-    for rate in (0.125, 2.0):  # of a reloaded one, and then of its copy
+    for rate in (0.125, np.float64(2.0)):  # of a reloaded one, and then of its copy
         both.edit(0, lr=rate)
         both.step()
         both.agree()

@@ -190,12 +190,13 @@ def test_p_is_what_was_chosen_last_and_neither_learned_nor_saved_nor_changed_by_
     layer.p = p
     layer = aged(pickle.loads(pickle.dumps(copy.deepcopy(layer)))).requires_grad_(False)
     layer.load_state_dict({})
-    for _ in range(3):
+    for chance, later in itertools.pairwise((p, p, 0.5, 0.875, p, p)):
         y = layer(x)
         y.sum().backward()
-        agree(y, np.where(host(y) == 0, 0, 1 / (1 - p)), 4)
+        agree(y, np.where(host(y) == 0, 0, 1 / (1 - chance)), 4)
         assert 0 in y.tolist()
-        assert layer.p == p
+        assert layer.p == chance
+        layer.p = later
     assert [*layer.double().parameters(), *layer.buffers(), *layer.state_dict()] == []
     own = type("Own", (nn.Dropout,), {})(p)
     assert {*own(torch.ones(1000)).tolist()} == {0, np.float32(1 / (1 - p))}

@@ -58,7 +58,9 @@ MADE = {
 
 
 class Training:
-    """A small network and an optimizer of it, in one group or two, both as they are at the start."""
+    """A small network and an optimizer of it, in one group or two, both as they are at the start; the second group may
+    join ``later``, but for Adagrad before torch 2.12, which could not step it then.
+    """
 
     def __init__(self, kind, split, dtype):
         self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1)).to(dtype)
@@ -67,7 +69,10 @@ class Training:
         groups = [{"params": self.net[:2].parameters(), "lr": 0.03}, {"params": self.net[2:].parameters()}]
         name, options = MADE[kind]
         self.make = lambda groups: getattr(torch.optim, name)(groups, lr=0.05, **options)
-        self.optimizer = self.make(groups if split else self.net.parameters())
+        later = groups[1:] if split == "later" and (kind != "Adagrad" or RELEASE >= (2, 12)) else []
+        self.optimizer = self.make(groups[: 2 - len(later)] if split else self.net.parameters())
+        for group in later:
+            self.optimizer.add_param_group(group)
 
     def go_on(self):
         """Take two steps; the first layer has no part in the one, so that its state stands behind the others'."""
@@ -83,7 +88,7 @@ class Training:
 
 
 @claim("state-dict-round-trips", truth=True)
-@over(kind=each(*MADE), how=among((False, torch.float32), (True, torch.float64), (True, torch.float32)))
+@over(kind=each(*MADE), how=among((False, torch.float32), ("at once", torch.float64), ("later", torch.float32)))
 def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_without(kind, how):
     split, dtype = how
     way = Way("older memory" if split else "Path")
