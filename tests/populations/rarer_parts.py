@@ -279,11 +279,11 @@ MIXED = {
 }
 
 
-# What passes a result on as it is, so that its gradient comes back in row order, by columns, or with gaps.
+# What passes a result on as it is, so that its gradient comes back in row order, with gaps, or by columns.
 LYING = {
     "in row order": lambda y: y,
-    "by columns": lambda y: y.transpose(0, -1).contiguous() if y.dim() > 1 else y,
     "with gaps": lambda y: torch.stack([y, y.detach()], -1)[..., 0],
+    "by columns": lambda y: y.transpose(0, -1).contiguous() if y.dim() > 1 else y,
 }
 # The release from which the CPU reads gradients by columns as they lie: before, it read beside them, or refused them.
 BY_COLUMNS_SINCE = {
