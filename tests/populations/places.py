@@ -16,6 +16,15 @@ def place(second: bool = False) -> torch.device:
     return here
 
 
+def seed(number: int) -> None:
+    """``torch.manual_seed``, of the CPU and the device under test alone, and so without the stack traces that it keeps
+    for every accelerator that might be used later.
+    """
+    torch.default_generator.manual_seed(number)
+    if (here := place().type) != "cpu":
+        getattr(getattr(torch, here), "manual_seed_all", torch.manual_seed)(number)
+
+
 def normal(*shape: int) -> torch.Tensor:
     """Standard normal numbers on the default device, drawn by NumPy: a device may be unable to draw."""
     return torch.tensor(np.random.standard_normal(shape), dtype=torch.float32)

@@ -130,16 +130,14 @@ def shown(x: torch.Tensor, y: torch.Tensor, name: str) -> torch.Tensor:
     return y.masked_fill(hidden(x)[..., None], 0)
 
 
-def whole(x: torch.Tensor) -> torch.Tensor:
-    return torch.full((len(x),), x.shape[1], device="cpu")
-
-
 def lengths(x: torch.Tensor) -> torch.Tensor:
     """All of the first sequence, less of the next ones."""
     return x.shape[1] - torch.arange(len(x), device="cpu") % x.shape[1]
 
 
-def one_way(m: nn.Module, x: torch.Tensor, end: torch.Tensor, at: str, h: torch.Tensor, c: torch.Tensor) -> tuple:
+def one_way(
+    m: nn.Module, x: torch.Tensor, end: torch.Tensor | None, at: str, h: torch.Tensor, c: torch.Tensor
+) -> tuple:
     """The output at each step, and the states after the last one, of the layer whose parameters' names end in ``at``,
     from these states: forwards, or where that ends in "_reverse" from each sequence's end to its beginning.
     """
@@ -153,9 +151,11 @@ def one_way(m: nn.Module, x: torch.Tensor, end: torch.Tensor, at: str, h: torch.
     for step in reversed(steps) if at.endswith("_reverse") else steps:
         new, state = cell(Layer, m.mode, x[:, step], h, c)
         new = F.linear(new, getattr(m, f"weight_hr{at}")) if m.proj_size else new
-        goes_on = (step < end)[:, None]
-        h, c = torch.where(goes_on, new, h), torch.where(goes_on, state, c)
-        outputs[step] = torch.where(goes_on, h, 0)
+        if end is not None:
+            goes_on = (step < end)[:, None]
+            new, state = torch.where(goes_on, new, h), torch.where(goes_on, state, c)
+        h, c = new, state
+        outputs[step] = h if end is None else torch.where(goes_on, h, 0)
     return torch.stack([outputs[step] for step in steps], 1), h, c
 
 
@@ -171,11 +171,11 @@ def begun(m: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return [x.new_zeros(1 + m.bidirectional, len(x), size) for size in (m.proj_size or m.hidden_size, m.hidden_size)]
 
 
-def all_ways(m: nn.Module, x: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+def all_ways(m: nn.Module, x: torch.Tensor, end: torch.Tensor | None) -> torch.Tensor:
     starts, ends = zip(*begun(m, x)), []
     for number in range(m.num_layers):
         ways = [f"_l{number}", f"_l{number}_reverse"][: 1 + m.bidirectional]
-        made = [one_way(m, x, end.to(x.device), at, *start) for at, start in zip(ways, starts)]
+        made = [one_way(m, x, end, at, *start) for at, start in zip(ways, starts)]
         x = torch.cat([outputs for outputs, *_ in made], 2)
         ends += [last for _, *last in made]
     return all_of(x, *map(torch.stack, [*zip(*ends)][: 1 + (m.mode == "LSTM")]))
@@ -257,9 +257,9 @@ SEQUENCES = {
     **{
         f"{kind}{ways}{told}": Counterpart(
             lambda kind=kind, options=options, end=end: Shown(
-                getattr(nn, kind)(5, 3, batch_first=True, **options), lambda m, x: run(m, x, end(x) if end else None)
+                getattr(nn, kind)(5, 3, batch_first=True, **options), lambda m, x: run(m, x, end and end(x))
             ),
-            lambda m, x, end=end: all_ways(m.module, x, (end or whole)(x)),
+            lambda m, x, end=end: all_ways(m.module, x, end and end(x).to(x.device)),
             (18 if "num_layers" in options else 3, 5),
             fixed=True,
             roundings=256,
