@@ -97,7 +97,7 @@ LAYERS = {
     },
     **{f"Conv{n}d of 1": (lambda n=n: getattr(nn, f"Conv{n}d")(4, 3, 1), (4, *at)) for n, at in PLACES.items()},
 }
-FEW = 5  # different examples
+FEW = 3  # different examples
 NO_HALF = ("AvgPool3d", "LocalResponseNorm")  # of which the CPU has no kernels in half precision
 CASES = {  # how many places, or None for more than 65,536 numbers, and how they lie: if expanded, all in one place
     torch.float32: (

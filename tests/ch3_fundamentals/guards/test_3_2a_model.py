@@ -13,6 +13,7 @@ from populations.gradients import grad_of, weights_for
 from populations.initialisers import RELEASE
 from populations.layers import NORMALISATIONS, NORMALISED, ends_the_process, summed
 from populations.parts import ALONG, DERIVED_ONCE, IN_HALF, MATRIX, PARTS
+from populations.places import seed
 from populations.relaid import relaid
 from torch import nn
 
@@ -91,24 +92,29 @@ def test_a_layer_makes_of_each_example_of_any_batch_what_it_makes_of_it_alone_an
     """
     name, dtype = trial
     close, of_sums, more = {torch.bfloat16: (12, 24, 0), torch.float16: (12, 32, 0)}.get(dtype, (160, 160, 2))
-    torch.manual_seed(len(name))  # the same under every seed: gradients that happen to be small are made of larger ones
+    seed(len(name))  # the same under every seed: gradients that happen to be small are made of larger ones
     layer = LAYERS[name][0]().to(dtype).eval()
     singles = [torch.tensor(example[None], dtype=dtype, requires_grad=True) for example in examples_of(name, dtype)]
-    alone = [layer(single) for single in singles]
+    leaves, alone = [*layer.parameters()], [layer(single) for single in singles]
     weights, _ = weights_for(torch.cat(alone))
-    back = [
-        torch.autograd.grad(result, [single, *layer.parameters()], weight[None])
-        for result, single, weight in zip(alone, singles, weights)
-    ]
-    for x, turns in batches(name, dtype):
-        together, summed = layer(x), [*layer.parameters()] * (more > 0 or len(turns) < 100)
-        gradients = accepted(torch.autograd.grad, together, [x, *summed], weights[turns])
-        for found, single in ((together, alone), (gradients[0], [own for own, *_ in back])):
-            expected = np.concatenate([*map(host, single)])[turns]
-            agree(found, expected, close, np.abs(expected).max(initial=1))
+
+    def back(results, xs, weights):
+        """The gradients of each; in one pass where no parameter adds them up."""
+        if not leaves:
+            return zip(torch.autograd.grad(results, xs, weights))
+        return [torch.autograd.grad(result, [x, *leaves], weight) for result, x, weight in zip(results, xs, weights)]
+
+    own = zip(*(map(host, gradients) for gradients in back(alone, singles, [*weights[:, None]])))
+    values, (slopes, *others) = np.concatenate([*map(host, alone)]), map(np.stack, own)
+    xs, places = zip(*batches(name, dtype))
+    results = [layer(x) for x in xs]
+    gradients = accepted(back, results, xs, [weights[turns] for turns in places])
+    for together, turns, (of_x, *of_all) in zip(results, places, gradients):
+        for found, single in ((together, values), (of_x, slopes[:, 0])):
+            agree(found, single[turns], close, np.abs(single[turns]).max(initial=1))
         times = np.bincount(turns, minlength=len(singles))
-        for found, *single in zip(gradients[1:], *(others for _, *others in back)):
-            terms = np.stack([*map(host, single)]).astype(np.float64) * times.reshape(-1, *[1] * found.dim())
+        for found, single in zip(of_all, others if more or len(turns) < 100 else ()):
+            terms = single.astype(np.float64) * times.reshape(-1, *[1] * found.dim())
             agree(found, terms.sum(0), of_sums + more * len(turns), np.abs(terms).sum(0).max(initial=1))
 
 
