@@ -144,13 +144,18 @@ def transposing(net):
 
 
 def steps(net, make_optimizer, loss, features, labels, count, passes):
-    """Train a network on these examples for ``count`` steps, each with the gradients of so many ``passes`` added up."""
+    """Train a network on these examples for ``count`` steps, each with the gradients of so many ``passes`` added up.
+    Returns what it made of them last.
+    """
     optimizer = make_optimizer(net.parameters())
     for _ in range(count):
         optimizer.zero_grad()
         for _ in range(passes):
-            loss(net(features), labels).backward()
+            result = net(features)
+            assert len(result) == len(features)
+            loss(result, labels).backward()
         optimizer.step()
+    return result
 
 
 def grouped(parameters, name: str, **options) -> torch.optim.Optimizer:

@@ -210,11 +210,11 @@ def test_steps_from_the_same_parameters_lead_to_the_same_up_to_rounding(
         net = make().to(dtype)
     twin, loss = copy.deepcopy(net).to(goal), kind()
     there = torch.cat([features[:1] + 7, features]).to(goal)[1:] if cut else features.to(goal)  # of a longer table
-    assert twin(there).shape == net(features).shape
     start = [each.tolist() for each in net.parameters()]
-    steps(net, OPTIMIZERS[optimizer], loss, features, targets, *often)
-    steps(twin, OPTIMIZERS[optimizer], loss, there, targets.to(goal), *often)
+    expected = steps(net, OPTIMIZERS[optimizer], loss, features, targets, *often)
+    result = steps(twin, OPTIMIZERS[optimizer], loss, there, targets.to(goal), *often)
 
+    assert result.shape == expected.shape
     assert [each.tolist() for each in net.parameters()] != start
     for ours, theirs in zip(twin.state_dict().values(), net.state_dict().values()):  # its statistics, too
         assert ours.device == goal
