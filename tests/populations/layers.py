@@ -178,10 +178,11 @@ def twice(module: torch.nn.Module, x: torch.Tensor, *rest: torch.Tensor, **optio
     """What a module makes of ``x`` when it is called again, after zeros: where ``x`` is of even rank, in evaluation,
     of rank 3 or more by way of a copy.
 
-    ``options`` become its attributes in between. Of two to eleven elements it is called a hundred times before.
+    ``options`` become its attributes in between. Without, of two to eleven elements, it is called a hundred times.
     """
-    for _ in range(AGE if 2 <= x.numel() <= 11 else 1):
-        module(torch.zeros_like(x), *rest)
+    zeros = torch.zeros_like(x)
+    for _ in range(AGE if 2 <= x.numel() <= 11 and not options else 1):
+        module(zeros, *rest)
     for name, value in options.items():
         setattr(module, name, value)
     module = copy.deepcopy(module) if x.dim() > 2 else module
