@@ -144,13 +144,13 @@ def one_way(
 
     class Layer:
         weight_ih, weight_hh, bias_ih, bias_hh = (
-            getattr(m, f"{name}{at}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            getattr(m, f"{name}{at}").cpu() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
 
     outputs, steps = {}, range(x.shape[1])
     for step in reversed(steps) if at.endswith("_reverse") else steps:
         new, state = cell(Layer, m.mode, x[:, step], h, c)
-        new = F.linear(new, getattr(m, f"weight_hr{at}")) if m.proj_size else new
+        new = F.linear(new, getattr(m, f"weight_hr{at}").cpu()) if m.proj_size else new
         if end is not None:
             goes_on = (step < end)[:, None]
             new, state = torch.where(goes_on, new, h), torch.where(goes_on, state, c)
@@ -172,13 +172,15 @@ def begun(m: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 
 
 def all_ways(m: nn.Module, x: torch.Tensor, end: torch.Tensor | None) -> torch.Tensor:
+    """By their formulas, step by step on the CPU, which has less to do for each."""
+    place, x = x.device, x.cpu()
     starts, ends = zip(*begun(m, x)), []
     for number in range(m.num_layers):
         ways = [f"_l{number}", f"_l{number}_reverse"][: 1 + m.bidirectional]
         made = [one_way(m, x, end, at, *start) for at, start in zip(ways, starts)]
         x = torch.cat([outputs for outputs, *_ in made], 2)
         ends += [last for _, *last in made]
-    return all_of(x, *map(torch.stack, [*zip(*ends)][: 1 + (m.mode == "LSTM")]))
+    return all_of(x, *map(torch.stack, [*zip(*ends)][: 1 + (m.mode == "LSTM")])).to(place)
 
 
 def run(m: nn.Module, x: torch.Tensor, end: torch.Tensor | None = None) -> torch.Tensor:
@@ -259,7 +261,7 @@ SEQUENCES = {
             lambda kind=kind, options=options, end=end: Shown(
                 getattr(nn, kind)(5, 3, batch_first=True, **options), lambda m, x: run(m, x, end and end(x))
             ),
-            lambda m, x, end=end: all_ways(m.module, x, end and end(x).to(x.device)),
+            lambda m, x, end=end: all_ways(m.module, x, end and end(x)),
             (18 if "num_layers" in options else 3, 5),
             fixed=True,
             roundings=256,
