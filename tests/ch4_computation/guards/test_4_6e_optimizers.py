@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from populations import FLOATS, agree, among, each, over, twins, whole
@@ -57,15 +58,16 @@ MADE = {
 }
 
 
+X = np.cos(np.arange(24.0)).reshape(6, 4)
+
+
 class Training:
-    """A small network and an optimizer of it, in one group or two, both as they are at the start; the second group may
-    join ``later``, but for Adagrad before torch 2.12, which could not step it then.
+    """A small network and an optimizer of it, in one group or two; the second group may join ``later``, but for Adagrad
+    before torch 2.12, which could not step it then.
     """
 
     def __init__(self, kind, split, dtype):
         self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3), nn.Linear(3, 1)).to(dtype)
-        for number, parameter in enumerate(self.net.parameters(), 1):
-            parameter.data.copy_(torch.arange(1.0, parameter.numel() + 1).view(parameter.shape).sin() / number)
         groups = [{"params": self.net[:2].parameters(), "lr": 0.03}, {"params": self.net[2:].parameters()}]
         name, options = MADE[kind]
         self.make = lambda groups: getattr(torch.optim, name)(groups, lr=0.05, **options)
@@ -76,7 +78,7 @@ class Training:
 
     def go_on(self):
         """Take two steps; the first layer has no part in the one, so that its state stands behind the others'."""
-        x = torch.arange(24.0).view(6, 4).cos().to(self.net[0].weight)
+        x = torch.tensor(X, dtype=self.net[0].weight.dtype)
         for frozen in (True, False):
             self.net[0].requires_grad_(not frozen)
             self.optimizer.zero_grad()
@@ -93,6 +95,9 @@ def test_a_training_goes_on_exactly_with_the_optimizer_s_state_and_otherwise_wit
     split, dtype = how
     way = Way("older memory" if split else "Path")
     first, resumed, forgetful = (Training(kind, split, dtype) for _ in range(3))
+    for number, parameter in enumerate(first.net.parameters(), 1):  # the others begin where it will have got
+        start = np.sin(np.arange(1.0, parameter.numel() + 1)) / number
+        parameter.data.copy_(torch.tensor(start, dtype=dtype, device="cpu").view(parameter.shape))
     first.go_on()
     net, state = way.round_trip([first.net.state_dict(), first.optimizer.state_dict()])
     for group in resumed.optimizer.param_groups:  # settings are restored too
