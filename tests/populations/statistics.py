@@ -53,7 +53,7 @@ class Sample:
         """Places between draws that may be confused: near ones, neighbours along each dimension, and two calls'."""
         steps = [math.prod(self.shape[dimension:]) for dimension in range(len(self.shape) + 1)]
         count = self.calls * math.prod(self.shape)
-        return sorted({lag for lag in (*steps, 2, 3, 8, 16, 200, 65_536) if lag <= count // 2})
+        return sorted({lag for lag in (*steps, 2, 3, 8, 16, 32, 200, 65_536) if lag <= count // 2})
 
 
 def samples(*dtypes: torch.dtype, spellings: tuple[str, ...] = ("",)) -> Population:
@@ -150,7 +150,8 @@ def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Ite
     # Kolmogorov's limit for many draws: it is below 0.15 / sqrt(n) with a probability of 3e-23.
     assert off > 0.15 / math.sqrt(count), f"KS distance {off:.6f}: more even than chance makes {count} draws"
     # Of (u - 1/2)²: mean 1/12, variance 1/180, at most 1/4, so at most 1/6 off its mean.
-    second, most = float((centred * centred).mean()) - 1 / 12, mean_bound(count, 1 / 180, 1 / 6) + grain
+    spread = centred * centred - 1 / 12
+    second, most = float(spread.mean()), mean_bound(count, 1 / 180, 1 / 6) + grain
     assert abs(second) < most, f"second moment off by {second:.5f}, at most {most:.5f}"
     # Of (u - 1/2)³: variance 1/448, at most 1/8; of (u - 1/2): variance 1/12, at most 1/2.
     third, most = float((centred * centred * centred).mean()), mean_bound(count, 1 / 448, 1 / 8) + grain
@@ -167,6 +168,8 @@ def look_independent_and_uniform(levels: np.ndarray, grain: float = 0, lags: Ite
     for lag in lags:
         found, most = lag_correlation(centred, lag), lag_bound(count, lag, 1 / 12, 1 / 2) + grain
         assert abs(found) < most, f"draws {lag} apart: mean product {found:.5f}, at most {most:.5f}"
+        found, most = lag_correlation(spread, lag), lag_bound(count, lag, 1 / 180, 1 / 6) + grain
+        assert abs(found) < most, f"spreads of draws {lag} apart: mean product {found:.6f}, at most {most:.6f}"
 
 
 def occur_as_often(events: np.ndarray, probability: float, cases: int = 1, grain: float = 0) -> None:

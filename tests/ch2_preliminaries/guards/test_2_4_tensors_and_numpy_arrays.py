@@ -21,7 +21,13 @@ def renewed(x):
     return tensor
 
 
+def second_of_pairs(x):
+    """The same numbers, each behind another: the imaginary part of complex ones, where those have such parts."""
+    return torch.complex(-x, x).imag if x.dtype in SINGLE_AND_DOUBLE else torch.stack([x, x], -1)[..., 1]
+
+
 WAYS = {
+    "second of pairs": second_of_pairs,
     "tensor": lambda x: x,
     "given new data": renewed,
     "detached": lambda x: x.clone().requires_grad_(x.is_floating_point()).detach(),
@@ -89,16 +95,22 @@ def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(
     agree(tensor, np.ones_like(array))
 
 
+OWNERS = {
+    "NumPy": np.zeros,
+    "a buffer": lambda size, name: np.frombuffer(memoryview(np.zeros(size, name)), name),
+    "records": lambda size, name: np.zeros(size, [("other", name), ("own", name)])["own"],
+}
+
+
 @claim("from-numpy-shares-memory", "numpy-method-shares-memory")
 @pytest.mark.cpu
 @over(
-    name=among(*UNSIGNED, "longlong", "long", "intc", "short", "byte", "bool"),
+    name=among(*UNSIGNED, "longlong", "long", "intc", "short", "byte", "bool", "double", "csingle"),
     size=among(1, 9, 5000, 3_000_017),  # zeros that nobody reads take no time
-    owner=each("NumPy", "a buffer"),
+    owner=each(*OWNERS),
 )
 def test_unsigned_numbers_and_those_of_c_s_names_are_shared_too(name, size, owner):
-    array = np.zeros(size, name)
-    array = array if owner == "NumPy" else np.frombuffer(memoryview(array), name)
+    array = OWNERS[owner](size, name)
     tensor = accepted(torch.from_numpy, array)
     array[-1], seven = 100, array.dtype.type(7)  # or true
     tensor[0] = seven.item()
