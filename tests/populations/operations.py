@@ -45,7 +45,7 @@ class Operation:
 
 def pattern(x, count: int):
     """A tensor of the shape, dtype and device of ``x``: 1, 2, ..., ``count``, 1, 2, ... in row order."""
-    return (torch.arange(x.numel(), device="cpu") % count + 1).view(x.shape).to(x)
+    return torch.from_numpy((np.arange(x.numel()) % count + 1).reshape(x.shape)).to(x)
 
 
 def numbers(x: np.ndarray, count: int) -> np.ndarray:

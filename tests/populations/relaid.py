@@ -21,14 +21,15 @@ def part(like: torch.Tensor, layout: str) -> torch.Tensor:
     later, of several such: as ``y[1]`` lies.
     """
     if layout == "offset" and like.dim() > 1 and 1 not in like.shape:
-        return torch.full((3, *like.shape), FOREIGN, dtype=like.dtype, device=like.device)[1]
+        return torch.full((3, *like.shape), FOREIGN, dtype=like.dtype, device="cpu").to(like.device)[1]
     count, strides, offset = laid(tuple(like.shape), layout)
-    return torch.full((count,), FOREIGN, dtype=like.dtype, device=like.device).as_strided(like.shape, strides, offset)
+    row = torch.full((count,), FOREIGN, dtype=like.dtype, device="cpu").to(like.device)  # in one go, not two
+    return row.as_strided(like.shape, strides, offset)
 
 
 class Relaid(TorchFunctionMode):
-    """Within it every result with a memory of its own lies as ``layout`` says, among foreign numbers, and so does the
-    gradient that comes back to it. Views and what is written in place stay what they are.
+    """Within it every result with a memory of its own lies as ``layout`` says, among foreign numbers; recorded
+    it is no view of these, so that what comes back goes on as it lies. Views, and what is written in place, stay so.
     """
 
     def __init__(self, layout: str):
@@ -45,7 +46,8 @@ class Relaid(TorchFunctionMode):
         """A tensor in no memory of what was given, laid anew; whatever else it is, as it is."""
         if type(result) is not torch.Tensor or memories(result) <= memories([*args, *(kwargs or {}).values()]):
             return result
-        return part(result, self.layout).copy_(result)
+        laid_anew = part(result, self.layout)
+        return (laid_anew.detach() if result.requires_grad else laid_anew).copy_(result)
 
 
 def relaid(function: Callable, layout: str) -> Callable:
