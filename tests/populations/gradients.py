@@ -147,12 +147,18 @@ def weights_for(
     result: torch.Tensor, layout: str = "contiguous", dtype: torch.dtype | None = None, seed: int = 0
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Small whole numbers for the elements of ``result``, of its dtype unless another is named, on its device, and the
-    array of their values. None is 0, which would hide whatever goes wrong at its place.
+    array of their values.
     """
     twin = Twin(dtype or result.dtype, tuple(result.shape), layout, seed=seed)
+    array = nonzero(twin)
+    return twin.tensor(array).to(result.device), array
+
+
+def nonzero(twin: Twin) -> np.ndarray:
+    """A twin's array in which none is 0, which would hide whatever goes wrong at its place."""
     array = twin.array()
     array[array == 0] = -5
-    return twin.tensor(array).to(result.device), array
+    return array
 
 
 def of_a_later_loss(y, w):

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from populations import keywords, places
-from populations.comparing import host
 from populations.core import EVERY_MODE
 from populations.further import FURTHER, IN_FULL
 from populations.initialisers import RELEASE
@@ -88,7 +87,7 @@ class Slope:
         x = Twin(self.dtype, point.shape, self.layout, self.second, grad=True).tensor(point)
         function = FUNCTIONS[self.name]
         yield function if self.name in AS_IT_LIES else relaid(function, self.layout)
-        yield from (x, host(x).astype(np.float64))
+        yield from (x, torch.from_numpy(point).to(self.dtype).double().numpy())
 
     @property
     def settled(self) -> bool:

@@ -10,7 +10,7 @@ from populations.comparing import accepted, host
 from populations.core import settled
 from populations.elements import TRIALS as ELEMENTS
 from populations.functions import COMPLEX
-from populations.gradients import UNTRACKED, WEIGHTED, grad_of, rises, weights_for
+from populations.gradients import UNTRACKED, WEIGHTED, grad_of, nonzero, rises, weights_for
 from populations.operations import OPERATIONS
 from populations.slopes import FUNCTIONS, SLOPES, SPEAKING, TWICE
 from populations.smooth import EACH
@@ -243,7 +243,7 @@ def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exa
     result = accepted(trial.result, x)
     unrecorded = host(trial.result(x.detach()))
     agree(result, unrecorded, trial.rounds(), np.abs(unrecorded).max(initial=0))
-    (weights, factors), (_, v) = weights_for(result), weights_for(x, seed=1)
+    (weights, factors), v = weights_for(result), nonzero(Twin(x.dtype, array.shape, seed=1))
     accepted(result.backward, weights)
 
     step = 2.0**-18 if trial.rounds() else 2.0**-5  # of the former, 2^-52 over it stays below 1e-9 of the number
@@ -269,7 +269,7 @@ def test_every_function_is_recorded_with_its_slope(trial):
     close = max(1e-5, 4 * eps)  # eight roundings in half precision, of a function of functions; others have more digits
     for values in (result, call(trial.mode()(function), x.detach())):
         agree(values, expected, 2 * close / torch.finfo(values.dtype).eps, np.abs(here).max(initial=1))
-    (weights, factors), (_, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
+    (weights, factors), v = weights_for(result, trial.layout), nonzero(Twin(torch.float64, point.shape, seed=1))
     for arriving in (weights.clone(), *(weights.new_full((), alike).expand(result.shape) for alike in trial.alike)):
         call(result.backward, arriving, retain_graph=True)
     step = 2.0**-18  # whose square times third derivatives, and 2^-52 over it, stay below 1e-7 of the largest number
@@ -287,7 +287,7 @@ def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
     result = function(x)
     (weights, factors), (along, v) = weights_for(result, trial.layout), weights_for(x, seed=1)
     (gradient,) = torch.autograd.grad(result, x, weights, create_graph=True)
-    (second,) = accepted(torch.autograd.grad, (gradient * along).sum() + 0 * x.sum(), x)
+    (second,) = accepted(torch.autograd.grad, gradient + 0 * x, x, along)
 
     step, ends = 2.0**-18, []  # whose square times fourth derivatives, and 2^-52 over it, stay below 1e-6
     for way in (step, -step):
