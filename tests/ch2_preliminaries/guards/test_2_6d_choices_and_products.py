@@ -58,17 +58,13 @@ def test_an_index_writes_what_is_repeated_there_and_nothing_elsewhere(place, twi
     one, before = np.ones(array[there].shape[-1:], array.dtype), array.copy()
 
     kept = x[here].clone()
-    x[here] = 0
-    array[there] = 0
-    agree(x, array)
-    for again in (kept, x.new_empty(kept.shape).copy_(kept)):  # as it lay, and in row order
-        x[here] = 0
+    written = (0, kept), (x.new_ones(one.shape), x.new_empty(kept.shape).copy_(kept))
+    for number, (others, again) in enumerate(written):  # again as it lay, and in row order
+        x[here] = others
+        array[there] = number * one
+        agree(x, array)
         x[here] = again
         agree(x, before)
-    x[here] = 0
-    x[here] = torch.ones(one.shape, dtype=x.dtype, device=x.device)
-    array[there] = one
-    agree(x, array)
     untouched(x)
 
 
