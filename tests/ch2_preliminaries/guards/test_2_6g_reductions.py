@@ -1,5 +1,7 @@
 """2.6 Autograd: sums, extremes and deviations of what is no number, of many halves, and of numbers far from zero."""
 
+from itertools import cycle, product
+
 import numpy as np
 import pytest
 import torch
@@ -108,25 +110,21 @@ CHOSEN = {  # among numbers that may be equal, or of equal size
     "matrix_norm": lambda x: torch.linalg.matrix_norm(x, np.inf) + torch.linalg.matrix_norm(x, 1),
     "abs, relu, clamp": lambda x: x.abs() + F.relu(x) + 2 * x.clamp(min=0) + 3 * F.leaky_relu(x, 0.5),
 }
+FEW = (([2, -2, 1, 2], [3, 3, 3, 3], [-1, -3, -1, 0]), ([0, 0, 0, 0], [1, -1, 1, -1], [5, 4, 5, -5]))
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
 @over(
     name=each(*CHOSEN),
-    rows=among(
-        *(([2, -2, 1, 2], [3, 3, 3, 3], [-1, -3, -1, 0]), ([0, 0, 0, 0], [1, -1, 1, -1], [5, 4, 5, -5])),
-        [[n * step % 5 - 2 for n in range(37)] for step in (1, 2, 3)],
-    ),
-    dtype=among(*SINGLE_AND_DOUBLE),
-    layout=among(*WRITABLE),
+    many=among(False, True),
+    kind=among(*zip(product(SINGLE_AND_DOUBLE, WRITABLE), cycle(FEW))),  # each dtype and layout meets both
 )
-def test_what_comes_back_to_numbers_of_which_several_could_be_chosen_is_shared_out_among_them(
-    name, rows, dtype, layout
-):
+def test_what_comes_back_to_numbers_of_which_several_could_be_chosen_is_shared_out_among_them(name, many, kind):
     """Times the numbers, it adds up to the weighted results (Euler's theorem on functions of which twice the numbers
     make twice the result), whichever of them is chosen.
     """
-    array = np.array(rows, np.float64)
+    (dtype, layout), few = kind
+    array = np.array([[n * step % 5 - 2 for n in range(37)] for step in (1, 2, 3)] if many else few, np.float64)
     x = Twin(dtype, array.shape, layout, grad=True).tensor(array)
     result = CHOSEN[name](x)
     weights, factors = weights_for(result)
