@@ -183,7 +183,7 @@ def test_every_epoch_takes_each_example_once_with_its_label(case):
 @over(examples=among(2, 5, 9))
 def test_every_example_is_equally_likely_at_every_place(examples):
     batches = shuffled(examples, 2).batch_sampler
-    orders = np.array([[*itertools.chain(*batches)] for _ in range(2000)])
+    orders = np.array([[*itertools.chain(*batches)] for _ in range(5000)])
 
     look_uniformly_shuffled(orders)
 
