@@ -194,6 +194,11 @@ BESIDE = ((3, 135), (3, 1))  # a column for rows that are longer than a block
 TALL = ((257, 3), (1, 3))  # a row for many rows
 PLANES = ((2, 3, 2, 5), (2, 3, 1, 1))  # a number for each plane
 LAID = ("contiguous", "gappy", "transposed", "expanded", "expanded columns")
+# Whole numbers share the pairs of these: each dtype has five, with every layout on either side.
+SHARED = {
+    dtype: tuple((LAID[place], LAID[(place + 1 + turn % 4) % 5]) for place in range(5))
+    for turn, dtype in enumerate((*WHOLE, torch.int16, torch.int8))
+}
 WIDE = ((257, 257), (257, 257))  # more than 16 bits count
 WIDELY_LAID = (
     *((torch.float32, ("transposed", "contiguous")), (torch.bfloat16, ("gappy", "expanded"))),
@@ -224,9 +229,10 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     """Each of ``binaries`` with each of SHAPES and LONG, the dtypes and layouts going round, the first dtype with every
     way of repeating a row or a column, and that twice, and those of MIXED that the operation takes. What is for one
     dtype alone meets a number without dimensions in every layout. At last each meets BESIDE, TALL, PLANES if floating,
-    numbers without dimensions in MIXED dtypes, DEEP, rows LAID in any two ways, CUBES with either layout, truth values
-    repeated there, two matrices in one memory, and pending ones; after all others RARELY_MIXED dtypes, CROSSED, a
-    large matrix of whole numbers or truth values by columns beside one of floats by rows, and WIDE ones.
+    numbers without dimensions in MIXED dtypes, DEEP, rows LAID in any two ways (of whole numbers those SHARED), CUBES
+    with either layout, truth values repeated there, two matrices in one memory, and pending ones; after all others
+    RARELY_MIXED dtypes, CROSSED, a large matrix of whole numbers or truth values by columns beside one of floats by
+    rows, and WIDE ones.
     """
     must = []
     for turn, binary in enumerate(binaries):
@@ -268,9 +274,10 @@ def trials(binaries: Sequence[Binary] = BINARIES, grad: Sequence[bool] = (False,
     )
     laid = (
         Trial(each, pair((dtype,) * 2, ((2, 33), (2, 33)), 0, 0, layouts))
-        for each, layouts in product(binaries, permutations(LAID, 2))
-        for dtype in dict.fromkeys((torch.float32, torch.int64, each.dtypes[0]))
+        for each in binaries
+        for dtype in dict.fromkeys((torch.float32, each.dtypes[0], *WHOLE, torch.int16, torch.int8))
         if dtype in each.dtypes
+        for layouts in (SHARED.get(dtype) or permutations(LAID, 2))
     )
     cubes = (Trial(each, pair((each.dtypes[0],) * 2, CUBES, turn, 0, TURNED)) for each in binaries for turn in (0, 1))
     mixed = [(each, both) for each in binaries for both in RARELY_MIXED if {*both} <= {*each.dtypes}]

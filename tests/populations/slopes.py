@@ -48,8 +48,12 @@ AS_IT_LIES = (
 MANY = 33  # copies of POINT, of rank 3: more than fill some vectors, with one element left over
 LONG = 7284  # copies: 65,556 elements, more than 16 bits count
 WIDE = 33  # rows and columns: more than one warp or vector each, and 1,089 elements more than one block of threads
+PAST = 9  # rows and columns: one more than a vector has
 # Numbers like those of POINT, none of them twice.
-SQUARES = {3: POINT, WIDE: 0.15 + 0.75 * np.random.default_rng(0).permutation(WIDE**2).reshape(WIDE, WIDE) / WIDE**2}
+SQUARES = {3: POINT} | {
+    side: 0.15 + 0.75 * np.random.default_rng(0).permutation(side**2).reshape(side, side) / side**2
+    for side in (PAST, WIDE)
+}
 NARROW = re.compile(
     "|".join(
         (
@@ -128,23 +132,25 @@ ONCE = (
     *("embedding_bag, weighed", "cdist, p", "pinv, hermitian"),
     *(("cdist", "pdist", "grid_sample") if RELEASE < (2, 14) else ()),
 )
-# In single precision a third of the further ones, for time; far out, second differences drown in rounding.
+# In single precision a third of the further ones, for time, of more rows and columns than a vector has, in one
+# of two layouts; far out, second differences drown in rounding.
+SINGLE = dict.fromkeys(
+    (
+        *(*SMOOTH, *OPERANDS, *[name for name in MORE if "far out" not in name][::3]),
+        *[name for name in MORE if "conv" in name],  # which have a kernel of their own
+    )
+)
 TWICE = tuple(
-    Slope(name, dtype, layout)
-    for dtype, layout, names in (
-        (torch.float64, "contiguous", FUNCTIONS),
-        (
-            torch.float32,
-            "gappy",
-            dict.fromkeys(
-                (
-                    *(*SMOOTH, *OPERANDS, *[name for name in MORE if "far out" not in name][::3]),
-                    *[name for name in MORE if "conv" in name],  # which have a kernel of their own
-                )
-            ),
+    Slope(name, *of)
+    for name, *of in (
+        *((name, torch.float64) for name in FUNCTIONS),
+        *((name, torch.float32, "gappy") for name in SINGLE if narrow(name)),
+        *(
+            (name, torch.float32, ("transposed", "gappy")[len(name) % 2], 1, False, PAST)
+            for name in SINGLE
+            if not narrow(name)
         ),
     )
-    for name in names
     if not name.startswith(ONCE)
 )
 REST = [name for name in FUNCTIONS if name not in EACH]

@@ -10,8 +10,9 @@ from populations import EVERY_MODE, FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, a
 from populations.binaries import category, common, made
 from populations.comparing import host
 from populations.functions import FLOATING
+from populations.initialisers import RELEASE
 from populations.pairs import pairs
-from populations.twins import NUMPY
+from populations.twins import HALVES, NUMPY
 
 claim = pytest.mark.claim
 INTEGERS = torch.int64, torch.int32, torch.int16, torch.int8
@@ -107,6 +108,52 @@ def test_numbers_that_bound_a_tensor_keep_their_fraction(twin):
     for owner in (torch, torch.Tensor):
         agree(owner.clamp_max(owner.clamp_min(x, 0.5), 2.5), np.clip(array.astype(np.float64), 0.5, 2.5))
         agree(owner.clamp_max(x, 2.5), np.minimum(array.astype(np.float64), 2.5))
+
+
+BESIDE_BOTH = {  # of two tensors and a single number beside them
+    "addcmul": (lambda x, y, n: torch.addcmul(x, y, n), lambda a, b, n: a + b * n),
+    "addcmul to it": (lambda x, y, n: torch.addcmul(n, x, y, value=2), lambda a, b, n: n + 2 * a * b),
+    "addcdiv": (lambda x, y, n: x.addcdiv(y, n), lambda a, b, n: a + b / n),
+    "lerp": (lambda x, y, n: torch.lerp(x, y, n), lambda a, b, n: a + n * (b - a)),
+    "where": (lambda x, y, n: torch.where(y > 2, x, n), lambda a, b, n: np.where(b > 2, a, n)),
+    "where, first": (lambda x, y, n: torch.where(y > 2, n, x), lambda a, b, n: np.where(b > 2, n, a)),
+    "method where": (lambda x, y, n: x.where(y > 2, n), lambda a, b, n: np.where(b > 2, a, n)),
+    "clamp": (lambda x, y, n: x.clamp(n), lambda a, b, n: np.maximum(a, n)),
+    "clip from above": (lambda x, y, n: torch.clip(x, max=n), lambda a, b, n: np.minimum(a, n)),
+    "clamp by both": (lambda x, y, n: torch.clamp(x, n, y), lambda a, b, n: np.minimum(np.maximum(a, n), b)),
+}
+MULTIPLIED = [dtype for dtype in FLOATS if dtype != torch.float16 or RELEASE >= (2, 2)]  # of which 2.0 has no kernels
+SINGLE = [
+    (name, dtype, own)
+    for name in BESIDE_BOTH
+    for dtype in (*MULTIPLIED, torch.int32, torch.uint8)
+    for own in (None, *MULTIPLIED, torch.int64)
+    # Python's numbers have a place of their own in few of them
+    if own or ("addc" not in name and "both" not in name)
+    # what is divided or weighed is no whole number; up to 2.2, as was seen, weights had the operands' dtype
+    if not (name in ("addcdiv", "lerp") and category(dtype) + category(own or torch.int64) < 3)
+    if not (name == "lerp" and own and (category(dtype) < 2 or RELEASE < (2, 7)))
+]
+
+
+@claim("broadcasting-matches-shapes")
+@over(
+    EVERY_MODE,
+    case=among(*SINGLE),
+    shapes=among(((3, 4), (4,)), ((2, 3, 4), (3, 1)), ((9,), (9,)), ((5, 1), (1, 33))),
+    layout=among(*WRITABLE),
+)
+def test_the_dtype_of_a_single_number_beside_two_tensors_counts_only_if_its_category_is_higher(case, shapes, layout):
+    name, dtype, own = case
+    (compute, expect), values = BESIDE_BOTH[name], "fractions" if dtype in FLOATS else "small"
+    (x, a), (y, b) = Twin(dtype, shapes[0], layout, values), Twin(dtype, shapes[1], layout, "positive", seed=1)
+    # unless a half is there, with more digits than one has
+    number = 2.5 + 2.0**-12 * {dtype, own}.isdisjoint(HALVES)
+    single = torch.tensor(number, dtype=own) if own else number
+    met, found = common(x, torch.as_tensor(single)), compute(x, y, single)
+    assert found.dtype == met
+    n = host(torch.as_tensor(single)).astype(NUMPY[met])
+    agree(found, expect(*(numbers.astype(np.float64) for numbers in (a, b, n))), 2, 8)  # a quotient and its sum round
 
 
 @claim("broadcasting-matches-shapes")
