@@ -25,8 +25,21 @@ def stirling(t):
 
 
 def labels(t):
-    """1, and -1 for what is less than 2: by torch, of the same dtype, or by NumPy."""
-    return (t >= 2).to(t) * 2 - 1 if isinstance(t, torch.Tensor) else (t >= 2) * 2 - 1
+    """1, and -1 for what is less than a number between two quarters: by torch, of the same dtype, or by NumPy."""
+    return (t > 1.9).to(t) * 2 - 1 if isinstance(t, torch.Tensor) else (t > 1.9) * 2 - 1
+
+
+def rows(x):
+    """``x`` as a matrix of its rows."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def distance(a, b):
+    return np.sqrt(((a - b + 1e-6) ** 2).sum(-1))
+
+
+def cosine(a, b):
+    return (a * b).sum(-1) / np.sqrt(((a * a).sum(-1) + 1e-12) * ((b * b).sum(-1) + 1e-12))
 
 
 def named(name: str) -> Callable:
@@ -34,7 +47,7 @@ def named(name: str) -> Callable:
     return lambda x, t, **how: getattr(F, name)(x, t, **how)
 
 
-# Of numbers a from -4 to 4 and targets t from 1/4 to 8, in quarters.
+# Of numbers a from -4 to 4 and targets t from 1/4 to 8, in quarters, where none has a corner.
 OF_PAIRS: dict[str, tuple[Callable, Callable]] = {
     "l1_loss": (named("l1_loss"), lambda a, t: np.abs(a - t)),
     "mse_loss": (named("mse_loss"), lambda a, t: (a - t) ** 2),
@@ -42,8 +55,8 @@ OF_PAIRS: dict[str, tuple[Callable, Callable]] = {
     "huber_loss": (named("huber_loss"), near_or_far),
     "poisson_nll_loss": (named("poisson_nll_loss"), of_counts),
     "poisson_nll_loss, full": (
-        lambda x, t, **how: F.poisson_nll_loss(x, t, full=True, **how),
-        lambda a, t: of_counts(a, t) + stirling(t),
+        lambda x, t, **how: F.poisson_nll_loss(x, t + 0.125, full=True, **how),
+        lambda a, t: of_counts(a, t + 0.125) + stirling(t + 0.125),
     ),
     "poisson_nll_loss of no logarithm": (
         lambda x, t, **how: F.poisson_nll_loss(x + 5, t, log_input=False, **how),
@@ -71,16 +84,46 @@ OF_PAIRS: dict[str, tuple[Callable, Callable]] = {
         lambda a, t: (np.log(t) + (a - t - 1) ** 2 / t + np.log(2 * np.pi)) / 2,
     ),
     "hinge_embedding_loss": (
-        lambda x, t, **how: F.hinge_embedding_loss(x, labels(t), **how),
-        lambda a, t: np.where(labels(t) > 0, a, np.maximum(0, 1 - a)),
+        lambda x, t, **how: F.hinge_embedding_loss(x, labels(t), 1.125, **how),
+        lambda a, t: np.where(labels(t) > 0, a, np.maximum(0, 1.125 - a)),
     ),
     "soft_margin_loss": (
         lambda x, t, **how: F.soft_margin_loss(x, labels(t), **how),
         lambda a, t: np.log1p(np.exp(-labels(t) * a)),
     ),
     "margin_ranking_loss": (
-        lambda x, t, **how: F.margin_ranking_loss(x, t, labels(t), margin=0.5, **how),
-        lambda a, t: np.maximum(0, 0.5 - labels(t) * (a - t)),
+        lambda x, t, **how: F.margin_ranking_loss(x, t, labels(t), margin=0.375, **how),
+        lambda a, t: np.maximum(0, 0.375 - labels(t) * (a - t)),
+    ),
+    # with the first column repeated
+    "margin_ranking_loss of a column": (
+        lambda x, t, **how: F.margin_ranking_loss(x[..., :1], t, labels(t), margin=0.375, **how),
+        lambda a, t: np.maximum(0, 0.375 - labels(t) * (a[..., :1] - t)),
+    ),
+    "poisson_nll_loss of a column": (
+        lambda x, t, **how: F.poisson_nll_loss(x, t[..., :1], **how),
+        lambda a, t: of_counts(a, t[..., :1]),
+    ),
+    "gaussian_nll_loss of a column": (
+        lambda x, t, **how: F.gaussian_nll_loss(x, x * 2, t[..., :1], **how),
+        lambda a, t: (np.log(t[..., :1]) + a**2 / t[..., :1]) / 2,
+    ),
+    # of rows
+    "cosine_embedding_loss": (
+        lambda x, t, **how: F.cosine_embedding_loss(rows(x + 5), rows(t), labels(rows(t)[:, 0]), 0.375, **how),
+        lambda a, t: np.where(
+            labels(rows(t)[:, 0]) > 0,
+            1 - cosine(rows(a + 5), rows(t)),
+            np.maximum(0, cosine(rows(a + 5), rows(t)) - 0.375),
+        ),
+    ),
+    "triplet_margin_loss": (
+        lambda x, t, **how: F.triplet_margin_loss(rows(t), rows(x - 5), rows(x + 9), margin=3.0, **how),
+        lambda a, t: np.maximum(0, distance(rows(t), rows(a - 5)) - distance(rows(t), rows(a + 9)) + 3),
+    ),
+    "triplet_margin_loss of one anchor": (
+        lambda x, t, **how: F.triplet_margin_loss(rows(t)[:1], rows(x - 5), rows(x + 9), margin=3.0, **how),
+        lambda a, t: np.maximum(0, distance(rows(t)[:1], rows(a - 5)) - distance(rows(t)[:1], rows(a + 9)) + 3),
     ),
 }
 

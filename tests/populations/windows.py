@@ -100,33 +100,40 @@ def convolution(groups: int, out: int = CHANNELS) -> Callable:
     return of
 
 
-def transposed(groups: int, out: int = CHANNELS) -> Callable:
-    """The way back of such a convolution, to ``out`` channels: each element adds its weights where its window lies, and
-    what lies within the padding is cut off. At the end it reaches as many elements further as fit in a step.
+def spread(a: np.ndarray, weight: np.ndarray, geometry: Geometry, groups: int) -> np.ndarray:
+    """What a transposed convolution makes of ``a``: each element adds its weights where its window lies, and what lies
+    within the padding is cut off. At the end it reaches as many elements further as fit in a step.
     """
+    spans = [(side - 1) * step + 1 for side, step in zip(a.shape[2:], geometry.stride)]
+    reach = [(size - 1) * hole for size, hole in zip(geometry.kernel, geometry.dilation)]
+    sides = [span + more + step - 1 for span, more, step in zip(spans, reach, geometry.stride)]
+    full = np.zeros((len(a), weight.shape[1] * groups, *sides))
+    for place in np.ndindex(*geometry.kernel):
+        at = [each * hole for each, hole in zip(place, geometry.dilation)]
+        put = tuple(slice(first, first + span, step) for first, span, step in zip(at, spans, geometry.stride))
+        pairs = zip(np.split(a, groups, 1), np.split(weight[(..., *place)], groups))
+        added = [np.moveaxis(np.tensordot(part, each, (1, 0)), -1, 1) for part, each in pairs]
+        full[(..., *put)] += np.concatenate(added, 1)
+    return full[(..., *(slice(edge, size - edge) for edge, size in zip(geometry.padding, full.shape[2:])))]
+
+
+def transpose(geometry: Geometry, x: torch.Tensor, *weights: torch.Tensor, groups: int) -> torch.Tensor:
+    """The transposed convolution of ``spread``, by a weight and perhaps a bias."""
+    beyond = tuple(step - 1 for step in geometry.stride)
+    options = geometry.options("stride", "padding", "dilation") | {"output_padding": beyond, "groups": groups}
+    return getattr(F, f"conv_transpose{geometry.n}d")(x, *weights, **options)
+
+
+def transposed(groups: int, out: int = CHANNELS) -> Callable:
+    """The way back of such a convolution, to ``out`` channels."""
 
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
         shape = (CHANNELS, out // groups, *geometry.kernel)
         weight = (np.arange(math.prod(shape)) % 7 - 3.0).reshape(shape)
-        beyond = tuple(step - 1 for step in geometry.stride)
-
-        def apply(x):
-            options = geometry.options("stride", "padding", "dilation") | {"output_padding": beyond, "groups": groups}
-            return getattr(F, f"conv_transpose{geometry.n}d")(x, torch.tensor(weight).to(x), **options)
-
-        def rule(a):
-            spans = [(side - 1) * step + 1 for side, step in zip(a.shape[2:], geometry.stride)]
-            reach = [(size - 1) * hole for size, hole in zip(geometry.kernel, geometry.dilation)]
-            full = np.zeros((len(a), out, *(map(sum, zip(spans, reach, beyond)))))
-            for place in np.ndindex(*geometry.kernel):
-                at = [each * hole for each, hole in zip(place, geometry.dilation)]
-                put = tuple(slice(first, first + span, step) for first, span, step in zip(at, spans, geometry.stride))
-                pairs = zip(np.split(a, groups, 1), np.split(weight[(..., *place)], groups))
-                added = [np.moveaxis(np.tensordot(part, each, (1, 0)), -1, 1) for part, each in pairs]
-                full[(..., *put)] += np.concatenate(added, 1)
-            return full[(..., *(slice(edge, size - edge) for edge, size in zip(geometry.padding, full.shape[2:])))]
-
-        return apply, rule
+        return (
+            lambda x: transpose(geometry, x, torch.tensor(weight).to(x), groups=groups),
+            lambda a: spread(a, weight, geometry, groups),
+        )
 
     return of
 

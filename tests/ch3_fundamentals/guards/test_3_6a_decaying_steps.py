@@ -77,27 +77,36 @@ HOW += ({"maximize": True, "foreach": True}, {"maximize": True, "foreach": False
 @claim("penalty-may-include-bias", "weight-decay-makes-parameters-smaller")
 @claim("penalty-shrinks-weights-each-step", "weight-decay-equals-l2-regularisation", truth=True)
 @claim("weight-decay-makes-parameters-smaller", "weight-decay-counters-overfitting", truth=True)
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES), rates=among(*RATES), course=among(*product((1, 2, 3), HOW)))
-def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(twin, rates, course):
-    """In two groups, each with rates of its own, which a schedule halves after each step; the second step is given a
-    closure, and gradients of 0; before the third the state is loaded. Before three, a hundred at a rate of 0 came.
+@over(
+    twin=twins(SINGLE_AND_DOUBLE, WRITABLE, SHAPES),
+    rates=among(*RATES),
+    course=among(*product((1, 2, 3), HOW)),
+    beside=twins(SINGLE_AND_DOUBLE, WRITABLE, ((3, 4), (5,))),
+)
+def test_each_step_multiplies_by_one_minus_lr_lambda_even_beyond_one_and_subtracts_the_gradient(
+    twin, rates, course, beside
+):
+    """In two groups, each with rates of its own, which a schedule halves after each step, and each with a parameter of
+    perhaps another dtype and layout besides; the second step is given a closure, and gradients of 0; before the third
+    the state is loaded. Before three, a hundred at a rate of 0 came.
     """
-    (lr, lambd), (steps, how), learned = rates, course, twin.but(grad="differentiable" not in course[1])
-    (w, expected), (b, bias) = learned, learned.but(seed=twin.seed + 1)
-    optimizer = SGD([{"params": [w]}, {"params": [b], "lr": 0.5, "weight_decay": 1}], lr, weight_decay=lambd, **how)
+    (lr, lambd), (steps, how), sign = rates, course, -1 if course[1].get("maximize") else 1
+    four = [each.but(seed=each.seed + turn) for turn in (0, 1) for each in (twin, beside)]
+    tensors, arrays = map(list, zip(*(each.but(grad="differentiable" not in how) for each in four)))
+    groups = {"params": tensors[:2]}, {"params": tensors[2:], "lr": 0.5, "weight_decay": 1}
+    optimizer = SGD(groups, lr, weight_decay=lambd, **how)
     schedule = torch.optim.lr_scheduler.StepLR(aged(optimizer) if steps == 3 else optimizer, 1, 0.5)
     for step in range(steps):
-        w.grad, gradient = twin.but(seed=step + 100, values="fractions")
-        b.grad, other = twin.but(seed=step + 200, values="fractions")
-        for each in (w.grad, b.grad, gradient, other):
-            each *= step != 1
+        for place, (tensor, each) in enumerate(zip(tensors, four)):
+            tensor.grad, gradient = each.but(seed=100 * step + place, values="fractions")
+            tensor.grad *= step != 1
+            rate, decay = (lr, lambd) if place < 2 else (0.5, 1)
+            rate *= 0.5**step
+            arrays[place] = (1 - rate * decay) * arrays[place] - sign * rate * gradient * (step != 1)
         optimizer.step((lambda: 0.5) if step == 1 else optimizer.load_state_dict(optimizer.state_dict()))
         schedule.step()
-        rate, other_rate = lr * 0.5**step, 0.5 * 0.5**step
-        gradient, other = (-gradient, -other) if how.get("maximize") else (gradient, other)
-        expected, bias = (1 - rate * lambd) * expected - rate * gradient, (1 - other_rate) * bias - other_rate * other
-    agree(w, expected)  # exact: all are short binary fractions
-    agree(b, bias)
+    for tensor, array in zip(tensors, arrays):
+        agree(tensor, array)  # exact: all are short binary fractions
 
 
 @claim("penalty-shrinks-weights-each-step", "weight-decay-decays-bias-by-default")
