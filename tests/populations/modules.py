@@ -61,7 +61,8 @@ class Tree:
 
     ``kind`` is one of ``LAYERS``, ``SHARED``, ``HOLDING`` or, with ``children``, ``CONTAINERS``. ``frozen`` freezes all
     parameters at and below this place. Of the root alone: the ``dtype`` of its floating-point tensors, whether it lies
-    on the ``second`` device, where there is one, and the ``seed`` of its values, whole numbers from 1 to 8.
+    on the ``second`` device, where there is one, and the ``seed`` of its values, whole numbers from 1 to 8 or, of 64
+    bits, to 2^62.
     """
 
     kind: str
@@ -152,7 +153,7 @@ class _Site:
             tensor = attribute(module, name)
             if id(tensor) not in self.arrays:
                 dtype = NO_FLOATS.get(name, self.root.dtype)
-                ends = (0, 1) if dtype == torch.bool else (1, 8)
+                ends = {torch.bool: (0, 1), torch.int64: (1, 2**62)}.get(dtype, (1, 8))
                 array = np.asarray(self.random.integers(*ends, shape, endpoint=True), NUMPY[dtype])
                 tensor.detach().copy_(torch.from_numpy(array).to(dtype))
                 self.arrays[id(tensor)] = array

@@ -142,19 +142,20 @@ def recomputed_on_the_cpu(monkeypatch):
         monkeypatch.setattr(checkpoint.DefaultDeviceType, "get_device_type", staticmethod(lambda: "cpu"))
 
 
-@claim("requires-grad-tracks-operations", "backward-fills-grad")
+@claim("requires-grad-tracks-operations", "backward-fills-grad", "nn-builds-on-autograd")
 @pytest.mark.cpu
 @pytest.mark.usefixtures("recomputed_on_the_cpu")
 @over(operation=among(*OPERATIONS), written=among(False, True), dtype=among(*SINGLE_AND_DOUBLE))
 def test_what_is_computed_anew_for_the_pass_has_the_same_gradient(operation, written, dtype):
+    """Of an argument or of what the function has of its own, as a layer has its parameters."""
     x, array = Twin(dtype, (2, 3), values=operation.values, grad=True)
-    calls, needed = [], []
+    calls, needed, own = [], [], written == (dtype == torch.float64)
 
-    def call(x):
+    def call(x=x):
         calls.append(x)
         return operation.apply(x).clone()[...].mul_(1) if written else operation.apply(x)
 
-    result = checkpoint.checkpoint(call, x, use_reentrant=False, preserve_rng_state=False)
+    result = checkpoint.checkpoint(call, *[x][own:], use_reentrant=False, preserve_rng_state=False)
     weights, factors = weights_for(result)
     accepted(result.backward, weights)
     assert len(calls) in (1, 2)

@@ -12,6 +12,7 @@ from populations.comparing import accepted
 from populations.kinds import SHOWN
 from populations.modules import SHARED, TREES, tree, trees
 from torch import nn
+from torch.nn.utils import parametrize
 
 claim = pytest.mark.claim
 
@@ -109,6 +110,10 @@ def test_these_layers_print_as_calls_that_make_others_with_the_same_options(call
     options, told = ({name: value for name, value in vars(of).items() if name[0] != "_"} for of in (layer, again))
     assert told == options
     assert [*again.state_dict()] == [*layer.state_dict()]
+    told = str(layer).partition("(")[2][:-1]
+    for name, _ in [*layer.named_parameters()][:1]:  # which is computed then, and the layer is of another class
+        parametrize.register_parametrization(layer, name, nn.Identity())
+    assert told in str(layer)
 
 
 @claim("module-is-layer-or-network")

@@ -66,6 +66,9 @@ def test_neither_touches_parameters_or_the_optimizer_s_state(recipe):
     both.agree()
 
 
+WORDS = torch.sparse_coo_tensor([[2, 0, 2]], torch.ones(3), (3,), device="cpu", check_invariants=True)
+
+
 @claim("zero-grad-sets-gradients-to-zero", truth=True)
 @over(twin=twins(FLOATS, WRITABLE), recorded=among(False, True))
 def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan_too(twin, recorded):
@@ -78,11 +81,14 @@ def test_asked_to_it_fills_every_gradient_with_zeros_in_place_infinities_and_nan
     net.weight = nn.Parameter(torch.ones_like(gradient))
     net.weight.grad, net.without, net.other = gradient, nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     net.other.requires_grad_(recorded).grad = torch.ones(2)  # frozen by now
+    net.words = nn.Parameter(WORDS.to_dense())
+    net.words.grad = WORDS.clone()
     owner = net if by == "net" else grouped(net.parameters(), by, foreach=by != "SGD")
 
     accepted(owner.zero_grad, set_to_none=False)
     agree(net.weight.grad, np.zeros_like(array))
     agree(net.other.grad, np.zeros(2))
+    agree(net.words.grad.to_dense(), np.zeros(3))
     assert (net.weight.grad.data_ptr(), net.weight.grad.requires_grad, net.without.grad) == (place, False, None)
     net.weight.grad = net.weight.requires_grad_(not recorded) * 1
     accepted(owner.zero_grad)

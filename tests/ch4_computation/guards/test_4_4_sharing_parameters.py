@@ -1,6 +1,7 @@
 """4.4 Sharing parameters, for layers of every kind, in every way of sharing, in every precision."""
 
 import contextlib
+import copy
 import itertools
 from collections import OrderedDict
 
@@ -149,6 +150,7 @@ def test_each_parameter_that_backward_reaches_has_a_gradient_of_its_shape_and_no
     for member in half:
         agree(member.tensor.grad, np.ones_like(member.array))
         member.tensor.requires_grad_(member is half[-1])  # what is frozen by now is cleared too
+    assert {parameter.grad for parameter in copy.deepcopy(module).parameters()} == {None}  # which no backward reached
     first, *rest = module.parameters()
     by_optimizer = torch.optim.SGD([{"params": [first]}, {"params": rest}], lr=1.0).zero_grad
     for clear in (mode()(clear) for mode in EVERY_MODE for clear in (module.zero_grad, by_optimizer)):
@@ -235,6 +237,14 @@ USES = {
     "embedding with padding": (
         lambda w, x: F.linear(F.embedding(torch.tensor([1], device=w.device), w, 0), w).sum(),
         lambda w, x: w[1] + np.array([[0], [1], [0]]) * w.sum(0),
+    ),
+    "other precisions": (
+        lambda w, x: (
+            (w.half() + w.bfloat16() * 2 + w.to(torch.float16) * 4 + w.type(torch.bfloat16) * 8).sum()
+            + F.linear(x.bfloat16(), w.bfloat16()).to(w).sum()
+            + (w * 16).sum()
+        ),
+        lambda w, x: 31 + np.ones((3, 1)) * x.sum(0),
     ),
     "views": (
         lambda w, x: (w.view(-1)[:4] * w[1:].reshape(-1)).sum(),
