@@ -135,9 +135,7 @@ def lengths(x: torch.Tensor) -> torch.Tensor:
     return x.shape[1] - torch.arange(len(x), device="cpu") % x.shape[1]
 
 
-def one_way(
-    m: nn.Module, x: torch.Tensor, end: torch.Tensor | None, at: str, h: torch.Tensor, c: torch.Tensor
-) -> tuple:
+def one_way(m: nn.Module, x: torch.Tensor, end: torch.Tensor | None, at: str, h, c) -> tuple:
     """The output at each step, and the states after the last one, of the layer whose parameters' names end in ``at``,
     from these states: forwards, or where that ends in "_reverse" from each sequence's end to its beginning.
     """
