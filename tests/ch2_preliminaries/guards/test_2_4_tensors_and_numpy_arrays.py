@@ -21,14 +21,17 @@ def renewed(x):
     return tensor
 
 
-def second_of_pairs(x):
-    """The same numbers, each behind another: the imaginary part of complex ones, where those have such parts."""
-    return torch.complex(-x, x).imag if x.dtype in SINGLE_AND_DOUBLE else torch.stack([x, x], -1)[..., 1]
+def of_pairs(x, second):
+    """The same numbers, each beside another: one part of complex ones, where those have such parts."""
+    if x.dtype in SINGLE_AND_DOUBLE:
+        return torch.complex(-x, x).imag if second else torch.complex(x, -x).real
+    return torch.stack([x, x], -1)[..., int(second)]
 
 
 WAYS = {
-    "second of pairs": second_of_pairs,
     "tensor": lambda x: x,
+    "first of pairs": lambda x: of_pairs(x, second=False),
+    "second of pairs": lambda x: of_pairs(x, second=True),
     "given new data": renewed,
     "detached": lambda x: x.clone().requires_grad_(x.is_floating_point()).detach(),
     "from an array": lambda x: torch.from_numpy(x.clone().numpy()),

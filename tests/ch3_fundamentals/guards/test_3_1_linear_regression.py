@@ -222,16 +222,17 @@ def test_with_fewer_examples_than_features_pinv_and_on_the_cpu_lstsq_give_the_sm
     scale = np.abs(smallest).max() + 1
 
     # elsewhere it has no driver for that, and before torch 2.14 the default one was wrong by chance
-    drivers = (None, "gelsd", "gelsy", "gelss") if torch.__version__ >= (2, 14) else ("gelsd",)
+    drivers = [{"driver": name} for name in ("gelsd", "gelsy", "gelss")]
+    drivers = [{}, *drivers] if torch.__version__ >= (2, 14) else drivers[:1]
     more = (0, 0, 0, sizes[1] - sizes[0])  # examples of zeros, until there are as many as features
     square, several = nn.functional.pad(x, more).cpu(), nn.functional.pad(torch.stack([-y, y], 1), more).cpu()
     cases = [(sizes[0], driver) for driver in drivers] + [(sizes[1], drivers[0])]
-    on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], driver=driver).solution[:, 1] for n, driver in cases]
+    on_the_cpu = [torch.linalg.lstsq(square[:n], several[:n], **driver).solution[:, 1] for n, driver in cases]
     for found in (torch.linalg.pinv(x) @ y, *on_the_cpu):
         agree(found, smallest, roundings=1e4 * np.linalg.cond(x_), scale=scale)
     one, lowest = x[:1].expand(sizes), np.linalg.pinv(x_[:1])[:, 0] * y_.mean()  # one example throughout
     batch, labels = torch.stack([one, x, -one]), torch.stack([y, y, y])[..., None]  # of several ranks
-    by_least_squares = torch.linalg.lstsq(batch.cpu(), labels.cpu(), driver=drivers[0]).solution
+    by_least_squares = torch.linalg.lstsq(batch.cpu(), labels.cpu(), **drivers[0]).solution
     for found in (torch.linalg.pinv(batch) @ labels, by_least_squares):
         expected = np.stack([lowest, smallest, -lowest])[..., None]
         agree(found, expected, roundings=1e4 * np.linalg.cond(x_), scale=scale + np.abs(lowest).max())
