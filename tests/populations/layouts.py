@@ -31,14 +31,16 @@ def laid(shape: tuple[int, ...], layout: str) -> tuple[int, tuple[int, ...], int
         order[-2:] = order[-1], order[-2]
     if layout == "batch second" and rank > 1:
         order[:2] = order[1], order[0]
-    if layout == "channels last" and rank > 1:
+    if layout.startswith("channels last") and rank > 1:
         order = [order[0], *order[2:], order[1]] if rank > 2 else order[::-1]
     if layout == "pixels" and rank > 2:  # as decoded images lie: the colours of a pixel side by side
         order[-3:] = *order[-2:], order[-3]
     if layout == "reversed":
         order.reverse()
-    # as a slice of wider rows: the gaps are between these, not within them; or between the largest parts alone
-    cut = {"gappy": order[-1] if rank > 2 else None, "apart": order[min(1, rank - 1)] if rank else None}.get(layout)
+    # as a slice of wider rows, or of more channels: the gaps are between these; or between the largest parts alone
+    fastest = order[-1] if rank > 2 else None
+    apart = order[min(1, rank - 1)] if rank else None
+    cut = {"gappy": fastest, "channels last, gappy": fastest, "apart": apart}.get(layout)
     # images channels last lie at their storage's beginning where their number is odd, else within it, as a slice's do
     within = 5 if layout == "channels last" and rank == 4 and shape[0] % 2 == 0 else 0
     step, offset = {"gappy": (1 if rank > 2 else 2, 1), "apart": (1, 3), "offset": (1, 5)}.get(layout, (1, within))

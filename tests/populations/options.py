@@ -20,6 +20,12 @@ def volume(x):
     return (image(x)[:, None] * pattern(x.new_empty(3, 1, 1), 3))[None]
 
 
+def added_up(x, other):
+    """All numbers of their product by each way there is to it: what comes back to it is one number, repeated."""
+    ways = (x @ other, x.mm(other), torch.addmm(x, x, other), F.linear(x, other), x[None].bmm(other[None]))
+    return sum(product.sum() for product in (*ways, torch.einsum("ij,jk->ik", x, other)))
+
+
 def labels(x):
     """A class for each row: the first column, the third, the second, and again."""
     return torch.tensor([0, 2, 1] * (len(x) // 3), device=x.device)
@@ -150,6 +156,12 @@ OF_IMAGES = {
             *(("bilinear", (1.7, 0.7)), ("bicubic", (2.3, 1.7))),
         )
     },
+    **{  # to half as many pixels either way
+        f"interpolate, {mode}, by a half": lambda x, mode=mode: F.interpolate(
+            image(x)[None], scale_factor=0.5, mode=mode
+        )
+        for mode in ("nearest", "nearest-exact", "area", "bilinear")
+    },
     "interpolate, antialiased": lambda x: F.interpolate(image(x)[None], size=(2, 3), mode="bilinear", antialias=True),
     **{
         f"grid_sample, {mode}, {padding}": lambda x, mode=mode, padding=padding: F.grid_sample(
@@ -259,6 +271,7 @@ OF_NETWORKS = {
         x[None], x[None] ** 2, 3 * x[None], attn_mask=pattern(x, 2)[None] - 1.5, is_causal=False
     ),
     "bilinear, with a bias": lambda x: F.bilinear(x, x.flip(0), x.expand(2, -1, -1) ** 2, x[0, :2]),
+    "sums of products": lambda x: x * added_up(x, x.t() / x.numel()),
     "linear of planes": lambda x: F.linear(x[None, None] ** 2, x[:2], x[2, :2]),
     "layer_norm, eps": lambda x: F.layer_norm(x, x.shape[1:], eps=0.1) + F.layer_norm(x, x.shape, x, x.t(), 0.01),
     "batch_norm, evaluated": lambda x: F.batch_norm(x, fixed(x)[0], fixed(x)[1], x[2], None, False, 0.3, 0.1),

@@ -286,6 +286,11 @@ WINDOWS = tuple(
     if not (kind[:7] == "maximum" and geometry.n == 3 and (n % 5, n % 4) == (1, 2))  # which it refuses
     if kind not in PLANE or geometry.n == 2
 )
+# Images that are some of the channels that lie side by side.
+SOME_CHANNELS = tuple(
+    Window(kind, next(one for one in GEOMETRIES if one.n == 2), torch.float32, "channels last, gappy", 2, False)
+    for kind in KINDS
+)
 # Windows of more numbers than 16 bits count.
 WIDE = tuple(
     Window(kind, Geometry((65_538,), (65_537,), (1,), (0,), (1,), (2,)), torch.float32, "contiguous", 1, False)

@@ -86,9 +86,10 @@ def test_every_bit_survives_the_way_there_and_back(accelerator, twin, way):
 @claim("to-moves-between-cpu-and-gpu")
 @over(size=whole(1, 70_000, 1000, 65_537), repeats=among(1, 100))
 def test_a_copy_that_does_not_block_needs_no_source_that_outlives_it(accelerator, size, repeats):
-    copies = [torch.arange(size // repeats, device="cpu").to(spot(), non_blocking=True) for _ in range(repeats)]
-    for copy in copies:
-        agree(finished(copy, copy), np.arange(size // repeats))
+    """No two of them are alike: what comes to lie where a source was is not what that held."""
+    copies = [(torch.arange(size // repeats, device="cpu") + n).to(spot(), non_blocking=True) for n in range(repeats)]
+    for n, copy in enumerate(copies):
+        agree(finished(copy, copy), np.arange(size // repeats) + n)
 
 
 @claim("to-moves-between-cpu-and-gpu", truth=True)

@@ -153,7 +153,9 @@ def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_adde
     """The derivative of the sum of all w · x with respect to x is w; the leaves differ in shape."""
     shapes = [twin.shape, twin.shape[1:], *((index, 3) for index in range(10))][:leaves]
     pairs = [twin.but(seed=twin.seed + index, shape=shape, grad=True) for index, shape in enumerate(shapes)]
-    made = [(*pair, *weights_for(torch.empty(pair.shape, dtype=pair.dtype), index)) for index, pair in enumerate(pairs)]
+    made = [
+        (*pair, *weights_for(torch.empty(pair.shape, dtype=pair.dtype), seed=index)) for index, pair in enumerate(pairs)
+    ]
     bystander = torch.ones(3, requires_grad=True)
     frozen = torch.ones(2)
 

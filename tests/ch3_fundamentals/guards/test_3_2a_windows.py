@@ -16,7 +16,7 @@ from populations.layers import LOSSY
 from populations.losses import OF_PAIRS
 from populations.parts import ACTIVE, MATRIX
 from populations.twins import HALVES
-from populations.windows import MANY, WIDE, WINDOWS
+from populations.windows import MANY, SOME_CHANNELS, WIDE, WINDOWS
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,14 +27,18 @@ CONSISTENT = [name for name in ACTIVE if name != "Hardswish" or RELEASE >= (2, 7
 
 
 @claim("nn-builds-on-autograd")
-@over(window=among(*WINDOWS, *WIDE, *MANY))
+@over(window=among(*WINDOWS, *WIDE, *MANY, *SOME_CHANNELS))
 def test_convolutions_pools_and_interpolations_of_any_geometry_have_their_formula_s_values(window):
     x, array, apply, rule = window
     agree(accepted(apply, x), rule(array), window.roundings(), scale=8)
 
 
 @claim("nn-builds-on-autograd")
-@over(window=among(*(window.with_grad() for window in (*WINDOWS, *MANY) if window.dtype in SINGLE_AND_DOUBLE)))
+@over(
+    window=among(
+        *(window.with_grad() for window in (*WINDOWS, *MANY, *SOME_CHANNELS) if window.dtype in SINGLE_AND_DOUBLE)
+    )
+)
 def test_what_comes_back_through_windows_of_any_geometry_is_what_their_formula_changes(window):
     """Maxima of numbers that differ by 1 are linear near them, so that differences are exact."""
     x, array, apply, rule = window
