@@ -117,7 +117,7 @@ def spread(a: np.ndarray, weight: np.ndarray, geometry: Geometry, groups: int) -
     return full[(..., *(slice(edge, size - edge) for edge, size in zip(geometry.padding, full.shape[2:])))]
 
 
-def transpose(geometry: Geometry, x: torch.Tensor, *weights: torch.Tensor, groups: int) -> torch.Tensor:
+def transpose(geometry: Geometry, groups: int, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
     """The transposed convolution of ``spread``, by a weight and perhaps a bias."""
     beyond = tuple(step - 1 for step in geometry.stride)
     options = geometry.options("stride", "padding", "dilation") | {"output_padding": beyond, "groups": groups}
@@ -130,10 +130,8 @@ def transposed(groups: int, out: int = CHANNELS) -> Callable:
     def of(geometry: Geometry) -> tuple[Callable, Callable]:
         shape = (CHANNELS, out // groups, *geometry.kernel)
         weight = (np.arange(math.prod(shape)) % 7 - 3.0).reshape(shape)
-        return (
-            lambda x: transpose(geometry, x, torch.tensor(weight).to(x), groups=groups),
-            lambda a: spread(a, weight, geometry, groups),
-        )
+        by = torch.tensor(weight, device="cpu")
+        return lambda x: transpose(geometry, groups, x, by.to(x)), lambda a: spread(a, weight, geometry, groups)
 
     return of
 
@@ -287,10 +285,8 @@ WINDOWS = tuple(
     if kind not in PLANE or geometry.n == 2
 )
 # Images that are some of the channels that lie side by side.
-SOME_CHANNELS = tuple(
-    Window(kind, next(one for one in GEOMETRIES if one.n == 2), torch.float32, "channels last, gappy", 2, False)
-    for kind in KINDS
-)
+FLAT = next(geometry for geometry in GEOMETRIES if geometry.n == 2)
+SOME_CHANNELS = tuple(Window(kind, FLAT, torch.float32, "channels last, gappy", 2, False) for kind in KINDS)
 # Windows of more numbers than 16 bits count.
 WIDE = tuple(
     Window(kind, Geometry((65_538,), (65_537,), (1,), (0,), (1,), (2,)), torch.float32, "contiguous", 1, False)

@@ -85,7 +85,7 @@ def test_a_transposed_convolution_reads_weight_and_bias_wherever_they_lie_and_pa
     x, array = Twin(dtype, (2, CHANNELS, *geometry.sides))
     w, weight = Twin(dtype, (CHANNELS, 3, *geometry.kernel), laid, grad=True, seed=1)
     b, bias = Twin(dtype, (3 * groups,), apart, grad=True, seed=2)
-    result = accepted(transpose, geometry, x, w, b, groups=groups)
+    result = accepted(transpose, geometry, groups, x, w, b)
     (weights, factors), (_, v) = weights_for(result), weights_for(w, seed=3)
     result.backward(weights)
 
