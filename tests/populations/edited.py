@@ -81,24 +81,24 @@ EDITED = (
 
 # Layers with parameters, and what they take of a matrix of six columns, or of four rows of words.
 HELD = {
-    "Linear": (lambda: nn.Linear(6, 3), lambda x: x),
+    "Linear": (lambda: nn.Linear(6, 3), lambda x: (x,)),
     "Bilinear": (lambda: nn.Bilinear(6, 6, 3), lambda x: (x, x.cos())),
-    "Conv1d": (lambda: nn.Conv1d(4, 3, 2), lambda x: x[None]),
-    "Conv2d": (lambda: nn.Conv2d(4, 3, 2), lambda x: x.reshape(1, 4, 3, 2)),
-    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 3, 2), lambda x: x.reshape(1, 4, 3, 2)),
-    "Embedding": (lambda: nn.Embedding(5, 3), lambda x: torch.arange(4, device=x.device)),
-    "EmbeddingBag": (lambda: nn.EmbeddingBag(5, 3), lambda x: torch.arange(4, device=x.device)[None]),
-    "BatchNorm1d": (lambda: nn.BatchNorm1d(6), lambda x: x),
-    "BatchNorm2d": (lambda: nn.BatchNorm2d(4), lambda x: x.reshape(1, 4, 3, 2)),
-    "LayerNorm": (lambda: nn.LayerNorm(6), lambda x: x),
-    "GroupNorm": (lambda: nn.GroupNorm(2, 4), lambda x: x.reshape(1, 4, 3, 2)),
-    "PReLU": (lambda: nn.PReLU(6), lambda x: x),
+    "Conv1d": (lambda: nn.Conv1d(4, 3, 2), lambda x: (x[None],)),
+    "Conv2d": (lambda: nn.Conv2d(4, 3, 2), lambda x: (x.reshape(1, 4, 3, 2),)),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 3, 2), lambda x: (x.reshape(1, 4, 3, 2),)),
+    "Embedding": (lambda: nn.Embedding(5, 3), lambda x: (torch.arange(4, device=x.device),)),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(5, 3), lambda x: (torch.arange(4, device=x.device)[None],)),
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(6), lambda x: (x,)),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(4), lambda x: (x.reshape(1, 4, 3, 2),)),
+    "LayerNorm": (lambda: nn.LayerNorm(6), lambda x: (x,)),
+    "GroupNorm": (lambda: nn.GroupNorm(2, 4), lambda x: (x.reshape(1, 4, 3, 2),)),
+    "PReLU": (lambda: nn.PReLU(6), lambda x: (x,)),
     **{
-        f"{name} of {layers}": (lambda name=name, layers=layers: getattr(nn, name)(6, 3, layers), lambda x: x)
+        f"{name} of {layers}": (lambda name=name, layers=layers: getattr(nn, name)(6, 3, layers), lambda x: (x,))
         for name in ("LSTM", "GRU", "RNN")
         for layers in (1, 2)
     },
-    "LSTMCell": (lambda: nn.LSTMCell(6, 3), lambda x: x),
+    "LSTMCell": (lambda: nn.LSTMCell(6, 3), lambda x: (x,)),
 }
 # Ways to put another parameter in the place of one.
 REPLACED = {

@@ -33,23 +33,25 @@ def test_an_option_edited_after_a_call_counts_from_the_next_one_on(case):
         result, expected = (one.train(mode)(x, *edited.more(x)) for one in (layer, anew))
         agree(result, host(expected))
         weights, _ = weights_for(expected)
-        agree(
-            *(f(torch.autograd.grad(one, x, weights)[0]) for f, one in ((torch.clone, result), (host, expected))), 8, 8
-        )
+        slope, true_slope = (torch.autograd.grad(one, x, weights)[0] for one in (result, expected))
+        agree(slope, host(true_slope), 8, 8)
     for buffer, other in zip(layer.buffers(), anew.buffers(), strict=True):
         agree(buffer, host(other))
 
 
+HOLDERS = nn.Sequential, lambda layer: nn.ModuleList([layer])
+
+
 @claim("nn-builds-on-autograd", "parameter-attributes-register-themselves", "parameters-is-a-generator-of-learnables")
 @claim("named-parameters-is-a-generator", "state-dict-is-no-copy")
-@over(case=among(*itertools.product(HELD, REPLACED)), mode=among(*EVERY_MODE), held=among(nn.Sequential, nn.ModuleList))
+@over(case=among(*itertools.product(HELD, REPLACED)), mode=among(*EVERY_MODE), held=among(*HOLDERS))
 def test_a_parameter_in_the_place_of_another_is_what_the_layer_computes_with_lists_saves_converts_and_learns(
     case, mode, held
 ):
     (name, way), (x, _) = case, Twin(torch.float32, (4, 6), values="fractions")
-    make, of = HELD[name]
+    make, operands = HELD[name]
     layer, other = make(), make()
-    net, given = held([layer]) if held is nn.ModuleList else held(layer), of(x) if type(of(x)) is tuple else (of(x),)
+    net, given = held(layer), operands(x)
     for one in EVERY_MODE:
         one()(layer)(*given)
     new = {key: nn.Parameter(1 + parameter.detach()) for key, parameter in other.named_parameters()}
