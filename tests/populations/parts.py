@@ -9,6 +9,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from populations.themselves import of_itself
+
 MATRIX = ((0.3, -0.8, 2.2), (-1.6, 0.7, -2.7), (0.1, 1.3, -0.4), (3.4, -0.2, 0.9))
 ALONG = ((0.5, 1.0, -0.75), (-0.25, 0.625, 1.0), (0.875, -0.5, 0.375), (-1.0, 0.75, 0.25))  # a direction
 ACTIVE = (
@@ -137,6 +139,7 @@ PARTS = {
     "a layer used twice": used_twice,
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
+    "functions of itself and itself": lambda x: torch.cat([made.flatten() for made in of_itself(x)]),
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
     "embedding of one word": lambda x: F.embedding(torch.tensor(1).to(x.device), x),
     **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},
@@ -226,7 +229,6 @@ PARTS = {
     "conv2d of a pixel, channels last": lambda x: F.conv2d(last(x[:1, :2], 1, 2, 1, 1), last(x, 2, 2, 3, 1), padding=1),
     "conv2d by a pixel, channels last": lambda x: F.conv2d(last(x, 1, 2, 2, 3), last(x[:2, :2], 2, 2, 1, 1)),
     "batch_norm, channels last": lambda x: F.batch_norm(last(x, 2, 2, 1, 3), None, None, x[0, :2], x[1, :2], True),
-    "interpolate, channels last": lambda x: F.interpolate(last(x, 1, 2, 2, 3), (5, 4), mode="bilinear"),
     "pad, channels last": lambda x: F.pad(last(x, 1, 2, 2, 3), (1, 2, 1, 0), mode="replicate"),
     "pixel_shuffle, channels last": lambda x: F.pixel_shuffle(last(x, 1, 4, 1, 3), 2),
     "adaptive_avg_pool2d, channels last": lambda x: F.adaptive_avg_pool2d(last(x, 1, 2, 2, 3), (2, 2)),
@@ -234,7 +236,7 @@ PARTS = {
     "adaptive_max_pool3d, channels last": lambda x: F.adaptive_max_pool3d(last(x, 1, 2, 1, 2, 3), (1, 2, 2)),
     **{
         f"interpolate, {how}, channels last": lambda x, how=how: F.interpolate(last(x, 1, 2, 2, 3), (5, 4), mode=how)
-        for how in ("nearest", "bicubic", "area")
+        for how in ("nearest", "bilinear", "bicubic", "area")
     },
     "pad by reflection, channels last": lambda x: F.pad(last(x, 1, 2, 2, 3), (1, 2, 1, 0), mode="reflect"),
     "unfold, channels last": lambda x: F.unfold(last(x, 1, 2, 2, 3), 2),
@@ -246,14 +248,13 @@ PARTS = {
     "adaptive_avg_pool1d": lambda x: F.adaptive_avg_pool1d(x[None], 2),
     "adaptive_max_pool1d": lambda x: F.adaptive_max_pool1d(x[None], 2),
     **{f"interpolate, {how}": lambda x, how=how: F.interpolate(x[None], 5, mode=how) for how in ("nearest", "linear")},
-    "interpolate, bicubic": lambda x: F.interpolate(x[None, None], (5, 4), mode="bicubic"),
     **{
         f"pad, {how}": lambda x, how=how: F.pad(x[None], (1, 2), mode=how)
         for how in ("reflect", "replicate", "circular")
     },
     **{
         f"interpolate, {how}": lambda x, how=how: F.interpolate(x[None, None], (5, 4), mode=how)
-        for how in ("bilinear", "area")
+        for how in ("bilinear", "bicubic", "area")
     },
     "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x[None], (2, 2)),
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x[None], (2, 2)),
@@ -292,7 +293,6 @@ DERIVED_ONCE = {
         for kind in ("RNN", "LSTM", "GRU")
     },
 }
-
 
 # The CPU has no such kernels in half precision, or not in an old release; and one feature is normalised by 316 times
 # differences that cancel.

@@ -45,6 +45,15 @@ WAYS = {
 }
 
 
+# Ways back from a result to the leaves that it was made of.
+BACK = {
+    "to all": lambda y, leaves, **rest: y.backward(**rest),
+    "to those named": lambda y, leaves, **rest: y.backward(inputs=leaves, **rest),
+    "a function's": lambda y, leaves, **rest: torch.autograd.backward(y, **rest),
+    "a function's, to those named": lambda y, xs, **rest: torch.autograd.backward([y], inputs=tuple(xs), **rest),
+}
+
+
 def tied_to(layer):
     """Another layer with the parameters of ``layer``."""
     other = nn.Linear(*layer.weight.shape[::-1], bias=layer.bias is not None)
@@ -66,8 +75,13 @@ def repeated(x, weight, bias, uses):
 
 
 @claim("calling-a-layer-twice-shares", "same-instance-in-sequential-shares", "shared-gradients-accumulate")
-@over(twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2))), way=among(*WAYS), uses=among(2, 1, 3, 4))
-def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses):
+@over(
+    twin=twins(MULTIPLIED, ("contiguous", "transposed"), ((1, 1), (2, 2))),
+    way=among(*WAYS),
+    uses=among(2, 1, 3, 4),
+    back=among(*BACK),
+)
+def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twin, way, uses, back):
     tensor, array = twin
     weight, bias = np.sign(array), np.sign(array[0])  # sums of at most 2 * (8 + 4 * 3 + 2 * 7 + 15) = 98: exact
     x = np.sign(array + 1)
@@ -77,7 +91,7 @@ def test_every_use_computes_with_the_one_weight_and_adds_to_its_one_gradient(twi
     net = WAYS[way](layer, uses).to(tensor.device)
     output, by_weight, by_bias = repeated(x, weight, bias, uses)
 
-    net(given).sum().backward()
+    BACK[back](net(given).sum(), [layer.weight, layer.bias])
     for mode in EVERY_MODE:
         agree(mode()(lambda: net(given))(), output)
     agree(grad_of(layer.weight), by_weight)
@@ -188,11 +202,17 @@ CALLED = {
 
 
 @claim("shared-gradients-accumulate", "reusing-a-layer-shares-its-parameters")
-@over(layer=layers(SINGLE_AND_DOUBLE, tuple(CALLED)), again=among(False, True), training=among(False, True))
-def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its_values(layer, again, training):
+@over(
+    layer=layers(SINGLE_AND_DOUBLE, tuple(CALLED)),
+    again=among(False, True),
+    training=among(False, True),
+    back=among(*BACK),
+)
+def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its_values(layer, again, training, back):
     """Of inputs of their own or ``again`` of one; a layer alone, and so their sum, rounds some hundred times."""
     once, one, other = (next(iter(layer)).train(training) for _ in range(3))
-    for parameter in itertools.chain(once.parameters(), one.parameters(), other.parameters()):
+    leaves = [*once.parameters(), *one.parameters(), *other.parameters()]
+    for parameter in leaves:
         parameter.requires_grad_().data /= 16
     size = 33 if layer.kind == "wide Linear" else 4
     rows = [np.resize(numbers, (3, size)) for numbers in ((1, -2, 0, 2, -1), (2, 0, -1))]
@@ -200,7 +220,7 @@ def test_two_calls_give_a_layer_of_any_kind_the_gradients_of_two_layers_with_its
     given = [CALLED[layer.kind](each) for each in (x, x if again else y)]
     calls = [called(*values) for called, values in zip((once, once, one, other), given * 2)]
     outputs = [made[0] if isinstance(made, tuple) else made for made in calls]
-    sum((turn % 2 + 1) * (output * output).sum() for turn, output in enumerate(outputs)).backward()
+    BACK[back](sum((turn % 2 + 1) * (output * output).sum() for turn, output in enumerate(outputs)), leaves)
 
     for output, apart in zip(outputs[:2], outputs[2:]):
         agree(output, host(apart), 100, np.abs(host(apart)).max())
@@ -255,8 +275,8 @@ USES = {
 
 @claim("shared-gradients-accumulate")
 @claim("shared-gradients-accumulate", truth=True)
-@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES), start=among(None, 0))
-def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use, start):
+@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES), start=among(None, 0), back=among(*BACK))
+def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use, start, back):
     (tensor, array), (compute, derivative) = twin, USES[use]
     weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
     weight.grad = zeros = None if start is None else torch.zeros_like(weight)
@@ -273,5 +293,5 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
         torch.autograd.grad(y, [], torch.ones_like(y), retain_graph=True)
     assert weight.grad is zeros
     for passes in (1, 2):
-        y.backward(retain_graph=True)
+        BACK[back](y, [weight], retain_graph=True)
         agree(weight.grad, passes * expected)

@@ -7,6 +7,7 @@ import sys
 import types
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -214,16 +215,20 @@ def test_where_the_filter_is_off_every_call_is_made(tmp_path, call, off, way):
 
 
 @claim("model-files-are-named-pt-or-pth", truth=True)
-@over(suffix=among(".pth", ".bin", ".txt", ".zip", ".gz", ".pkl", ".tar", ".PT", ""), stem=among("net", "a.b"))
-def test_no_suffix_changes_what_is_written_and_a_renamed_file_is_read_as_before(tmp_path, stem, suffix):
+@over(
+    suffix=among(".pth", ".bin", ".txt", ".zip", ".gz", ".pkl", ".tar", ".PT", ""),
+    stem=among("net", "a.b"),
+    spelled=among(str, Path),
+)
+def test_no_suffix_changes_what_is_written_and_a_renamed_file_is_read_as_before(tmp_path, stem, suffix, spelled):
     suffix = suffix or ".pt" * ("." in stem)  # without a suffix, what follows the last dot is one
     file, usual = tmp_path / f"{stem}{suffix}", tmp_path / f"{stem}.pt"
-    torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, usual)
-    torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, str(file))
+    for path in (usual, file):
+        torch.save({"weight": torch.tensor([1.0, 2.0, 3.0])}, spelled(path))
 
     assert file.exists()
     assert file.read_bytes() == usual.read_bytes()
-    assert accepted(torch.load, file)["weight"].tolist() == [1.0, 2.0, 3.0]
+    assert accepted(torch.load, spelled(file))["weight"].tolist() == [1.0, 2.0, 3.0]
     assert torch.load(file.rename(tmp_path / "other.gz"))["weight"].tolist() == [1.0, 2.0, 3.0]
     with zipfile.ZipFile(tmp_path / "other.gz") as archive:
         assert {name.split("/")[0] for name in archive.namelist()} == {stem}
