@@ -128,7 +128,7 @@ def test_sparse_zeroes_a_share_of_each_column_at_random_and_draws_the_rest(share
     values, zeros = filling.drawn(), math.ceil(share * 40)
 
     found = (values == 0).sum(0)
-    # one in 2^24 pairs of normal draws is zeros: more than two such pairs in 10,000 draws have a probability below 1e-11
+    # of 2^24 pairs of normal draws one is zeros: more than two in 10,000 draws have a probability below 1e-11
     assert found.min() == zeros and found.sum() <= 250 * zeros + 4
     occur_as_often(values.T == 0, zeros / 40, cases=40)
     Filling("normal_", (("std", 0.2),), (250, 40 - zeros)).follow(values.T[values.T != 0])
