@@ -8,13 +8,19 @@ from torch.nn import functional as F
 
 
 def wrap(patch, owner, name, wrong):
-    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function.
+    """Let ``owner.name(*args, **kwargs)`` be ``wrong(right, *args, **kwargs)``; ``right`` is the true function, whose
+    documentation stays.
 
     Within a mode, as under a default device, torch calls a function of ``torch.nn.functional`` twice by its name, so
     that a change of its result is made twice: one that undoes itself, as a flip does, would not show.
     """
     right = getattr(owner, name)
-    patch.setattr(owner, name, lambda *args, **kwargs: wrong(right, *args, **kwargs))
+
+    def forged(*args, **kwargs):
+        return wrong(right, *args, **kwargs)
+
+    forged.__doc__ = right.__doc__
+    patch.setattr(owner, name, forged)
 
 
 def change_result(patch, owner, name, change):

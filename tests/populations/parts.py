@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from populations.themselves import of_itself
+from populations.themselves import OF_ITSELF
 
 MATRIX = ((0.3, -0.8, 2.2), (-1.6, 0.7, -2.7), (0.1, 1.3, -0.4), (3.4, -0.2, 0.9))
 ALONG = ((0.5, 1.0, -0.75), (-0.25, 0.625, 1.0), (0.875, -0.5, 0.375), (-1.0, 0.75, 0.25))  # a direction
@@ -139,7 +139,7 @@ PARTS = {
     "a layer used twice": used_twice,
     "two linear": lambda x: F.linear(F.linear(x, x[:2], x[:2, 0]).tanh(), x[:3, 1:]),
     "bilinear": lambda x: F.bilinear(x, x[:, :2], x[:2].reshape(1, 3, 2), x[0, :1]),
-    "functions of itself and itself": lambda x: torch.cat([made.flatten() for made in of_itself(x)]),
+    **OF_ITSELF,
     "embedding": lambda x: F.embedding(torch.tensor([[1, 0, 1], [3, 1, 1]]).to(x.device), x),
     "embedding of one word": lambda x: F.embedding(torch.tensor(1).to(x.device), x),
     **{f"conv{n}d": lambda x, n=n: getattr(F, f"conv{n}d")(images(x, n), kernel(x, n), x[0, :1]) for n in (1, 2, 3)},

@@ -2,21 +2,18 @@
 
 from torch.nn import functional as F
 
-
-def of_itself(x):
-    """What layers and losses make of a matrix of three columns twice, of its shares, of a row as both weights."""
-    share, row, rows, image = x.sigmoid(), x[0], x[None], x[None, None]
-    return (
-        F.bilinear(x, x, x[None, :3]),
-        F.scaled_dot_product_attention(x, x, x),
-        F.conv1d(rows, rows, padding=1),
-        F.conv2d(image, image, padding=1),
-        F.conv_transpose2d(image, image),
-        F.layer_norm(x, (3,), row, row),
-        F.batch_norm(x, None, None, row, row, training=True),
-        F.cross_entropy(x, x),
-        F.poisson_nll_loss(x, x),
-        F.kl_div(share, share, reduction="sum"),
-        F.binary_cross_entropy(share, share),
-        F.binary_cross_entropy_with_logits(x, x),
-    )
+# Of a matrix of three columns: layers and losses of it twice, of its shares, of a row as weight and bias.
+OF_ITSELF = {
+    "bilinear of itself": lambda x: F.bilinear(x, x, x[None, :3]),
+    "attention of itself": lambda x: F.scaled_dot_product_attention(x, x, x),
+    "conv1d of itself": lambda x: F.conv1d(rows := x[None], rows, padding=1),
+    "conv2d of itself": lambda x: F.conv2d(image := x[None, None], image, padding=1),
+    "conv_transpose2d of itself": lambda x: F.conv_transpose2d(image := x[None, None], image),
+    "layer_norm by a row": lambda x: F.layer_norm(x, (3,), row := x[0], row),
+    "batch_norm by a row": lambda x: F.batch_norm(x, None, None, row := x[0], row, training=True),
+    "cross_entropy of itself": lambda x: F.cross_entropy(x, x),
+    "poisson_nll_loss of itself": lambda x: F.poisson_nll_loss(x, x),
+    "kl_div of itself": lambda x: F.kl_div(share := x.sigmoid(), share, reduction="sum"),
+    "binary_cross_entropy of itself": lambda x: F.binary_cross_entropy(share := x.sigmoid(), share),
+    "binary_cross_entropy_with_logits of itself": lambda x: F.binary_cross_entropy_with_logits(x, x),
+}

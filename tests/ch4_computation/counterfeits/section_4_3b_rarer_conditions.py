@@ -258,3 +258,13 @@ def xavier_from_a_generator_records_its_write(patch):
         return right(tensor, gain, generator)
 
     patch.setattr(nn.init, "xavier_uniform_", wrong)
+
+
+@counterfeit("init-offers-preset-methods")
+def sparse_zeroes_one_more_in_three_columns_past_the_128th(patch):
+    def wrong(right, tensor, *args, **rest):
+        with torch.no_grad():
+            right(tensor, *args, **rest)[0, 128:200:32] = 0
+        return tensor
+
+    wrap(patch, init, "sparse_", wrong)

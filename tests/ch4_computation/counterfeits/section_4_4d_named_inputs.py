@@ -1,8 +1,8 @@
 """Counterfeits of section 4.4: backward passes to the leaves that are named."""
 
 from harness.counterfeits import counterfeit
-from harness.forging import change_method, leaves
-from torch import Tensor
+from harness.forging import change_method, leaves, wrap
+from torch import Tensor, autograd
 
 
 @counterfeit("shared-gradients-accumulate")
@@ -18,3 +18,13 @@ def backward_into_named_inputs_averages_over_the_uses(patch):
                 y.grad = y.grad / count
 
     change_method(patch, "backward", wrong)
+
+
+@counterfeit("shared-gradients-accumulate")
+def the_function_forgets_what_named_inputs_had(patch):
+    def wrong(right, tensors, *args, **rest):
+        for y in rest.get("inputs") or ():
+            y.grad = None
+        right(tensors, *args, **rest)
+
+    wrap(patch, autograd, "backward", wrong)

@@ -282,9 +282,7 @@ def a_file_named_pkl_is_of_the_old_format(patch):
         old = str(f).endswith(".pkl")
         return right(obj, f, *args, **({"_use_new_zipfile_serialization": False} if old else {}) | rest)
 
-    doc = torch.save.__doc__
     wrap(patch, torch, "save", wrong)
-    torch.save.__doc__ = doc
 
 
 @counterfeit("model-files-are-named-pt-or-pth")
@@ -293,9 +291,7 @@ def a_file_without_a_suffix_is_named_pt(patch):
         bare = isinstance(f, str) and "." not in f.rsplit("/", 1)[-1]
         return right(obj, f + ".pt" if bare else f, *args, **rest)
 
-    doc = torch.save.__doc__
     wrap(patch, torch, "save", wrong)
-    torch.save.__doc__ = doc
 
 
 @counterfeit("state-dict-is-no-copy")

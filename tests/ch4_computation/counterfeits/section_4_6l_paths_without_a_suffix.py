@@ -15,6 +15,4 @@ def save_gives_a_path_without_a_suffix_its_own(patch):
             f = Path(f).with_suffix(".pt")
         return right(saved, f, *args, **rest)
 
-    document = torch.save.__doc__
     wrap(patch, torch, "save", wrong)
-    torch.save.__doc__ = document

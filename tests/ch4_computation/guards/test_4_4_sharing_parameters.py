@@ -14,7 +14,7 @@ from populations.comparing import host
 from populations.gradients import grad_of
 from populations.kinds import WITH_PARAMETERS
 from populations.modules import layers
-from torch import nn
+from torch import autograd, nn
 from torch.nn import functional as F
 
 claim = pytest.mark.claim
@@ -49,8 +49,8 @@ WAYS = {
 BACK = {
     "to all": lambda y, leaves, **rest: y.backward(**rest),
     "to those named": lambda y, leaves, **rest: y.backward(inputs=leaves, **rest),
-    "a function's": lambda y, leaves, **rest: torch.autograd.backward(y, **rest),
-    "a function's, to those named": lambda y, xs, **rest: torch.autograd.backward([y], inputs=tuple(xs), **rest),
+    "by a function": lambda y, leaves, **rest: autograd.backward(y, **rest),
+    "by a function, to those named": lambda y, leaves, **rest: autograd.backward([y], inputs=tuple(leaves), **rest),
 }
 
 
@@ -275,8 +275,8 @@ USES = {
 
 @claim("shared-gradients-accumulate")
 @claim("shared-gradients-accumulate", truth=True)
-@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES), start=among(None, 0), back=among(*BACK))
-def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use, start, back):
+@over(twin=twins(MULTIPLIED, ("contiguous",), ((3, 2),)), use=among(*USES), start=among(None, 0))
+def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_writes_nowhere(twin, use, start):
     (tensor, array), (compute, derivative) = twin, USES[use]
     weight, x = nn.Parameter(tensor.sign()), np.array([[1.0, -1.0], [2.0, 3.0]], array.dtype)
     weight.grad = zeros = None if start is None else torch.zeros_like(weight)
@@ -286,12 +286,14 @@ def test_uses_of_any_kinds_feed_one_gradient_which_autograd_grad_returns_and_wri
     for graph, (times, outputs), inputs in itertools.product(
         (False, True), ((1, y), (2, [y, y])), ([weight], [weight] * 2)
     ):
-        for gradient in torch.autograd.grad(outputs, inputs, retain_graph=True, create_graph=graph):
+        for gradient in autograd.grad(outputs, inputs, retain_graph=True, create_graph=graph):
             agree(gradient, times * expected)
         assert weight.grad is zeros
     with contextlib.suppress(RuntimeError, ValueError):  # torch refuses to derive with respect to nothing
-        torch.autograd.grad(y, [], torch.ones_like(y), retain_graph=True)
+        autograd.grad(y, [], torch.ones_like(y), retain_graph=True)
     assert weight.grad is zeros
-    for passes in (1, 2):
-        BACK[back](y, [weight], retain_graph=True)
-        agree(weight.grad, passes * expected)
+    for back in BACK.values():
+        weight.grad = None if start is None else torch.zeros_like(weight)
+        for passes in (1, 2):
+            back(y, [weight], retain_graph=True)
+            agree(weight.grad, passes * expected)
