@@ -170,8 +170,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for stream in (sys.stdout, sys.stderr):  # Chinese sentences, on a terminal that knows ASCII alone
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # what torch.load said of its own default before it changed
+    # what torch.load said of its own default before it changed, and says of a setting that a lesson makes
     config.addinivalue_line("filterwarnings", "ignore:You are using .torch.load. with:FutureWarning")
+    config.addinivalue_line("filterwarnings", "ignore:Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD detected")
+    # what Python 3.11 says of a worker's main module where it is named in an error
+    config.addinivalue_line("filterwarnings", "ignore:BuiltinImporter.module_repr")
     if hasattr(config, "workerinput") or not config.getoption("tx", None):
         put_right()
 

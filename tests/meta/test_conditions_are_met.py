@@ -130,6 +130,7 @@ def met():
 
 
 @pytest.mark.parametrize(("population", "module", "kernels", "conditions"), MET)
+@pytest.mark.filterwarnings("ignore")  # as of any guard
 def test_kernels_are_given_what_the_population_promises(met, population, module, kernels, conditions):
     assert Path(TESTS, "populations", f"{population}.py").is_file()
     missing = {

@@ -77,6 +77,25 @@ def test_a_broken_claim_is_told_once_by_its_lesson_and_its_other_failures_are_co
     whole.stdout.fnmatch_lines(["E   assert 1 == 2", "E   assert 1 == 3"])
 
 
+WARNING = """
+import warnings
+import pytest
+
+
+@pytest.mark.claim("shapes")
+def test_that_{0}_warns():
+    warnings.warn("seen in a {0}")
+"""
+
+
+def test_what_torch_advises_against_is_told_of_lessons_and_not_of_guards_which_do_so_on_purpose(project):
+    project.write("ch1_sample/test_1_2_other.py", WARNING.format("lesson"))
+    project.write("ch1_sample/guards/test_1_2_other.py", WARNING.format("guard"))
+    found = project.run()
+    found.stdout.fnmatch_lines(["*UserWarning: seen in a lesson"])
+    found.stdout.no_fnmatch_line("*seen in a guard*")
+
+
 def test_what_is_false_on_this_torch_is_told_in_two_lines_with_what_is_true(project, entry):
     long = "It divides " + "and divides " * 20
     project.register(entry("adds"), entry("divides", "mistaken", says=long), entry("shapes", section="1.2"))

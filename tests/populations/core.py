@@ -33,6 +33,15 @@ def settled(call: Callable) -> Callable:
     return deterministic
 
 
+def only_where(condition: object) -> None:
+    """Leave out the combination that a guard was given, unless ``condition``.
+
+    Hypothesis wants to be asked so, by its ``assume``, of what it draws itself alone.
+    """
+    if not condition:
+        raise UnsatisfiedAssumption
+
+
 @dataclass(frozen=True)
 class Population:
     """``must``: the members that every run meets, whatever its seed; ``more``: the strategy that draws any member;

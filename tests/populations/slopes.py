@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 import torch
 
 from populations import keywords, places
@@ -33,10 +32,6 @@ NO_HALF = {
 }
 MORE = {**FURTHER, **keywords.KEYWORDS, **OPTIONS}
 FUNCTIONS = {**SMOOTH, **OPERANDS, **MORE}
-# For guards of these: of what some functions speak.
-SPEAKING = pytest.mark.filterwarnings(
-    "ignore:index_reduce|Using padding='same'|reduction. 'mean' divides|.* does not have a deterministic implementation"
-)
 # Whose steps keep the strides they have: three read them, and those of what a sum hands back are 0; of a transposed and
 # a contiguous matrix kron is an error of every release to 2.15, "view size is not compatible"; and torch 2.0 has wrong
 # gradients of two more: of masked_scatter_, where what comes back has strides, and of multi_margin_loss, where its

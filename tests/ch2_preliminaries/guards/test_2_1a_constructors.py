@@ -14,7 +14,6 @@ from populations.rounding import as_held
 from populations.twins import NUMPY, SHAPES, Twin, pending
 
 claim = pytest.mark.claim
-pytestmark = pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays is extremely slow")
 
 KINDS = (torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool)
 SHORT = ((0,), (5,), (2, 3), (3, 0, 2), (2, 1, 3, 1, 2), (2, 1025))  # lists are read one by one
@@ -108,7 +107,6 @@ def test_values_and_shape_follow_the_nesting_of_the_data(twin, form):
 
 
 @claim("tensor-function-takes-data")
-@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 @over(EVERY_MODE, twin=twins(BOTH, grad=(False, True)))
 def test_the_values_of_an_array_are_copied_in_its_logical_order_whatever_its_layout(twin):
     array, _ = array_of(twin)
@@ -175,7 +173,6 @@ def test_every_byte_but_zero_of_an_array_of_truth_values_is_true_and_counts_one(
 
 
 @claim("tensor-function-takes-data", truth=True)
-@pytest.mark.filterwarnings("ignore:overflow")  # in half precision, of the large ones
 @over(default=among(*FLOATS), data=among([0.5], [[0.5, 1]], (1.5, 2.5), 0.5, [], [[]], [0.5, 2**70], (-(10**21), 0.5)))
 def test_python_floats_take_the_default_dtype(default, data):
     """And so do whole numbers beside them, of whatever size."""

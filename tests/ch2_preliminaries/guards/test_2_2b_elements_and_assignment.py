@@ -228,7 +228,6 @@ def test_in_place_neither_dtype_nor_leaf_changes(twin, sign):
 
 
 @pytest.mark.cpu
-@pytest.mark.filterwarnings("ignore:__array_wrap__")  # before torch spoke NumPy 2's language
 @claim("augmented-assignment-writes-through", truth=True)
 @over(twin=twins((torch.float32, torch.float64), WRITABLE, ranks=(1, 5)), sign=among("+", "-", "*"))
 def test_with_an_array_on_the_right_the_result_is_a_new_tensor(twin, sign):

@@ -80,7 +80,6 @@ def test_forced_a_tensor_that_requires_grad_is_shared_and_one_with_a_pending_con
 
 @claim("from-numpy-shares-memory")
 @pytest.mark.cpu
-@pytest.mark.filterwarnings("ignore:The given NumPy array is not writ")
 @over(EVERY_MODE, twin=twins(BOTH, shapes=LARGE).rarely(*APART), locked=among(False, True))
 def test_a_tensor_has_the_address_strides_and_dtype_of_its_array_and_follows_it(twin, locked):
     array, _ = array_of(twin)
@@ -243,7 +242,6 @@ UNREAD = {
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
-@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental", "ignore:Sparse .* tensor support is in beta")
 @over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 3), (3, 8), (1, 4)), values="small"), kind=among(*UNREAD))
 def test_what_numpy_cannot_read_as_it_lies_is_refused_until_it_is_resolved(twin, kind):
     (tensor, values), (error, make, resolve) = twin, UNREAD[kind]
@@ -257,7 +255,6 @@ def test_what_numpy_cannot_read_as_it_lies_is_refused_until_it_is_resolved(twin,
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
-@pytest.mark.filterwarnings("ignore:__array__ implementation")
 @over(twin=twins((torch.float32, torch.float64, torch.float16, torch.complex64), WRITABLE), of=among("leaf", "result"))
 def test_a_tensor_that_requires_grad_is_detached_first_or_read_under_no_grad(twin, of):
     tensor, values = twin.but(grad=True)
@@ -280,7 +277,6 @@ TO_NUMPY = {
 
 
 @claim("gpu-tensor-has-no-numpy")
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @over(EVERY_MODE, twin=twins(REAL, LAYOUTS, ((), (0,), (2, 3), (2, 1025)), grad=(False, True)), way=each(*TO_NUMPY))
 def test_numpy_refuses_what_is_not_in_main_memory_and_gets_a_copy_that_is(accelerator, twin, way):
     tensor, values = twin

@@ -12,7 +12,7 @@ from populations.elements import TRIALS as ELEMENTS
 from populations.functions import COMPLEX
 from populations.gradients import UNTRACKED, WEIGHTED, grad_of, nonzero, rises, weights_for
 from populations.operations import OPERATIONS
-from populations.slopes import FUNCTIONS, SLOPES, SPEAKING, TWICE
+from populations.slopes import FUNCTIONS, SLOPES, TWICE
 from populations.smooth import EACH
 from populations.trials import FEW, LINEAR, MULTIPLIED, TRACKABLE, TRIALS
 from populations.twins import LEAVES
@@ -25,7 +25,6 @@ pytestmark = pytest.mark.usefixtures("products_in_full")
 @claim("weighted-backward-differentiates-the-weighted-sum", "weights-act-as-upstream-gradient")
 @claim("tensors-and-functions-form-a-dag", "backward-argument-is-grad-variables", truth=True)
 @claim("default-weight-is-one-for-scalars", truth=True)
-@pytest.mark.filterwarnings("ignore:.*grad_variables.*deprecated")
 @over(each=TRIALS, layout=among(*LAYOUTS), way=among(*WEIGHTED))
 def test_every_operation_is_recorded_with_its_derivative_and_every_weight_counts_at_its_place(each, layout, way):
     operation, (x, array) = each
@@ -66,7 +65,6 @@ def test_a_linear_operation_of_complex_numbers_passes_both_parts_back(operation,
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "weighted-backward-differentiates-the-weighted-sum")
-@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 @over(
     operation=among(*(each for each in OPERATIONS if each.name != "tensor ** x")),  # NaN where the base is 0
     dtype=among(torch.float32, torch.float64),
@@ -94,7 +92,6 @@ def test_a_gradient_is_tracked_where_one_asks_and_has_derivatives_itself(operati
 
 
 @claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
-@pytest.mark.filterwarnings("ignore:To copy construct")
 @over(twin=twins(TRACKABLE, shapes=((), (2, 3), (3, 0, 2), (2, 3, 4, 5), (2, 1025))), operation=among(*UNTRACKED))
 def test_what_gives_no_real_numbers_or_uses_the_shape_alone_is_not_tracked(twin, operation):
     x, _ = twin.but(grad=True)
@@ -147,7 +144,6 @@ PASSES = {
 
 
 @claim("backward-fills-grad", "gradients-accumulate")
-@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True", "ignore:grad and param do not obey")
 @over(twin=twins(FLOATS, grad=(True,), values=("fractions",)), leaves=among(1, 2, 12), way=among(*PASSES))
 def test_every_leaf_that_took_part_gets_its_own_gradient_and_later_ones_are_added(twin, leaves, way):
     """The derivative of the sum of all w · x with respect to x is w; the leaves differ in shape."""
@@ -190,7 +186,6 @@ def test_two_leaves_of_a_sum_have_gradients_in_memory_of_their_own(twin, spelled
 
 
 @claim("backward-fills-grad", truth=True)
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @over(twin=FEW, ask=among("nobody", "retain_grad", "inputs"), written=among(None, "before", "after"))
 def test_a_result_keeps_its_gradient_only_where_one_asks(twin, ask, written):
     x, array = twin.but(grad=True)
@@ -224,7 +219,6 @@ def test_a_function_of_each_element_has_numpy_s_value_for_numbers_of_every_kind(
 
 
 @claim("requires-grad-tracks-operations", "created-tensors-are-leaves", truth=True)
-@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of no rows
 @over(EVERY_MODE, trial=ALONG)
 def test_a_function_along_any_dimensions_has_numpy_s_numbers_and_of_what_is_not_tracked_no_record(trial):
     x, array = trial
@@ -237,7 +231,6 @@ def test_a_function_along_any_dimensions_has_numpy_s_numbers_and_of_what_is_not_
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "weighted-backward-differentiates-the-weighted-sum")
-@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of no rows
 @over(trial=SLOPED)
 def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exact_where_no_step_rounds(trial):
     """A function that only adds or chooses is linear near numbers that differ by 1, so that differences are exact."""
@@ -257,7 +250,6 @@ def test_a_function_along_any_dimensions_is_recorded_with_its_slope_which_is_exa
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "created-tensors-are-leaves")
 @claim("tensors-and-functions-form-a-dag", "backward-fills-grad")
-@SPEAKING
 @over(trial=among(*SLOPES))
 def test_every_function_is_recorded_with_its_slope(trial):
     """Its values, and differences of them for its slope, are what the CPU has in double precision."""
@@ -281,7 +273,6 @@ def test_every_function_is_recorded_with_its_slope(trial):
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians")
-@SPEAKING
 @over(trial=among(*TWICE))
 def test_the_gradient_of_every_function_is_recorded_with_its_own_slope(trial):
     """Along one direction, against differences of the gradient, which the guard before this one holds."""

@@ -228,7 +228,6 @@ FOURS = ((2, 3, 5, 7), (0, 3, 5, 7), (2, 0, 5, 7), (2, 3, 5, 0), (0, 3, 0, 7), (
 
 
 @claim("requires-grad-tracks-operations")
-@pytest.mark.filterwarnings("ignore:index_reduce")
 @over(way=each(*FACTORS), factors=among(*FOURS), dtype=among(*SINGLE_AND_DOUBLE))
 def test_the_slope_of_a_product_is_that_of_the_other_factors_even_where_some_of_them_are_zero(way, factors, dtype):
     x = torch.tensor(factors, dtype=dtype, requires_grad=True)

@@ -10,7 +10,6 @@ from populations.initialisers import RELEASE
 from populations.operations import OPERATIONS
 from populations.places import in_a_thread
 from populations.several import CHOICES, TOGETHER
-from populations.slopes import SPEAKING
 from torch.autograd import graph
 from torch.utils import checkpoint
 
@@ -25,7 +24,6 @@ def fractions(shape, seed):
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "tensors-and-functions-form-a-dag")
 @claim("nn-builds-on-autograd")
-@SPEAKING
 @over(choice=among(*CHOICES), dtype=each(*SINGLE_AND_DOUBLE))
 def test_whichever_operands_are_tracked_these_get_their_slope_and_the_others_nothing(choice, dtype):
     name, tracked = choice
@@ -123,7 +121,6 @@ CASES = [(each, around) for around in AROUND for each in OPERATIONS[:: 4 if arou
 
 
 @claim("requires-grad-tracks-operations", "backward-fills-grad", "weights-act-as-upstream-gradient")
-@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 @over(case=among(*CASES), dtype=among(*SINGLE_AND_DOUBLE))
 def test_whatever_goes_on_around_it_a_gradient_is_the_same(case, dtype):
     operation, around = case

@@ -45,7 +45,6 @@ IN_32 = ("index_select", "embedding", "bucketize")  # that take such places, too
 
 
 @claim("requires-grad-tracks-operations", "broadcasting-matches-shapes")
-@pytest.mark.filterwarnings("ignore:.*input value tensor is non-contiguous")
 @over(
     EVERY_MODE,
     name=each(*BY_PLACES),

@@ -7,7 +7,7 @@ from populations import Twin, agree, among, over
 from populations.comparing import accepted, host
 from populations.crowds import APART, CROWDS
 from populations.gradients import grad_of, nonzero, weights_for
-from populations.slopes import FUNCTIONS, SPEAKING, WIDE_SLOPES
+from populations.slopes import FUNCTIONS, WIDE_SLOPES
 
 claim = pytest.mark.claim
 pytestmark = pytest.mark.usefixtures("products_in_full")
@@ -19,7 +19,6 @@ def size(array: np.ndarray) -> float:
 
 
 @claim("requires-grad-tracks-operations", "backward-multiplies-jacobians", "backward-fills-grad")
-@SPEAKING
 @over(trial=among(*WIDE_SLOPES))
 def test_what_comes_back_to_each_of_a_thousand_numbers_is_its_share_of_how_the_values_rise(trial):
     """Number by number what the CPU has in double precision, which is held to differences of the values."""

@@ -58,7 +58,6 @@ def test_each_pass_adds_what_it_finds_to_the_same_tensor(twin, passes):
 
 
 @claim("gradients-accumulate")
-@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 @over(twin=FEW, tracked=among(*itertools.product((False, True), repeat=3)))
 def test_passes_that_leave_a_graph_and_passes_that_leave_none_add_up(twin, tracked):
     x, array = twin
@@ -69,7 +68,6 @@ def test_passes_that_leave_a_graph_and_passes_that_leave_none_add_up(twin, track
 
 
 @claim("gradients-accumulate", "weights-act-as-upstream-gradient")
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
 @over(dtype=among(*SINGLE_AND_DOUBLE), size=among(1, 9, 1025), unit=among(1, 1e-20, np.inf, 0), seed=whole(0, 2**32))
 def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, size, unit, seed):
     x = torch.zeros(size, dtype=dtype, requires_grad=True)
@@ -82,7 +80,6 @@ def test_sums_of_fractions_round_as_the_dtype_does_and_never_saturate(dtype, siz
 
 
 @claim("gradients-accumulate")
-@pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout contract")
 @over(twin=FEW, clear=each("zero_", "data.zero_", "None", *LAYOUTS[:-1]))
 def test_a_cleared_gradient_begins_anew_and_one_that_was_set_is_added_to(twin, clear):
     x, array = twin
@@ -166,7 +163,6 @@ KEPT = {  # by way of what, and whether the gradient comes to lie in the memory 
 
 @claim("gradients-accumulate")
 @claim("weighted-backward-differentiates-the-weighted-sum", truth=True)
-@pytest.mark.filterwarnings("ignore:grad and param do not obey")
 @over(dtype=among(*FLOATS), shape=among((5,), (2, 3), (4, 1, 9)), second=among(False, True), by=each(*KEPT))
 def test_what_is_added_to_a_gradient_that_came_through_a_reshaping_view_is_added_to_the_weights_too(
     dtype, shape, second, by
@@ -206,7 +202,6 @@ LAST = ({}, {"retain_graph": False}, {"retain_graph": False, "create_graph": Tru
 
 
 @claim("second-backward-needs-a-retained-graph")
-@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 @over(
     name=among(*NEED_INPUT, *NEED_OUTPUT),
     twin=twins(SINGLE_AND_DOUBLE, shapes=((5,), (2, 3), (2, 1025)), grad=(True,), kinds=LEAVES),

@@ -58,7 +58,6 @@ def test_one_example_may_have_very_many_features(features, dtype):
 @claim("linear-model-is-weighted-sum", "softmax-outputs-equal-classes", "regression-outputs-are-continuous")
 @claim("unsqueeze-makes-a-batch-of-one", "identity-network-is-a-matrix-product")
 @claim("nn-only-takes-batches", truth=True)
-@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # the weight of no feature
 @over(
     EVERY_MODE,
     x=twins(COMPUTED, LAYOUTS, TABLES, grad=(False, True), values="small").rarely(

@@ -54,7 +54,6 @@ MANY = [Twin(dtype, (34, 3, 4, 5), seed=seed) for seed, dtype in enumerate((*SIN
 
 @claim("nn-builds-on-autograd")
 @claim("nn-only-takes-batches", truth=True)
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # it only tells of a copy
 @over(
     EVERY_MODE,
     x=twins(LOSSY, shapes=(*IMAGES, *VOLUMES), values="small").rarely(*MANY),

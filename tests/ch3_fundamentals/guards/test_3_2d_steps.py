@@ -89,7 +89,6 @@ def test_fused_refuses_complex_parameters_and_before_torch_2_1_so_do_amsgrad_and
 
 @claim("step-updates-parameters", "sgd-step-subtracts-scaled-mean-gradient")
 @pytest.mark.cpu  # few other devices have sparse tensors
-@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 @over(name=among("SGD", "Adagrad"), way=among("for-loop", "foreach"), tables=among(1, 3))
 def test_every_row_that_has_a_sparse_gradient_moves_in_every_table(name, way, tables):
     """By the rate, where the first gradient is 1, and of a word that comes twice by SGD twice as far."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from harness.measured import curve
-from hypothesis import assume
 from populations import FLOATS, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, in_turn, over, twins, whole
 from populations.comparing import accepted, host
+from populations.core import only_where
 from populations.initialisers import RELEASE
 from populations.modules import TREES, trees
 from populations.optimizers import OPTIONS, RULES, Recipe, optimizers
@@ -190,7 +190,6 @@ FREE = Twin(torch.float32, (), seed=2)
 
 
 @claim("building-a-new-optimizer-is-the-recommended-way", truth=True)
-@pytest.mark.filterwarnings("ignore:The epoch parameter")  # torch 2.0 uses it itself
 @over(
     case=in_turn(
         # so that each scheduler meets an optimizer that has a state, with rates of both kinds
@@ -204,7 +203,7 @@ FREE = Twin(torch.float32, (), seed=2)
 def test_a_scheduler_changes_the_rate_of_every_group_by_its_rule_and_keeps_the_state(case):
     optimizer, (name, before) = case
     # which halves tensors again as the next schedule begins, as was seen from 2.4 to 2.9; from 2.11 on it does not
-    assume(torch.__version__ >= (2, 11) or not optimizer.tensors or "SequentialLR" not in name)
+    only_where(torch.__version__ >= (2, 11) or not optimizer.tensors or "SequentialLR" not in name)
     make, factor = SCHEDULERS[name]
     start, gamma = dict(optimizer.options)["lr"], 0.25 if optimizer.name == "SGD" else 2.0
     both = optimizer.on([HEAD], ([FREE], {"lr": 0.5}), ([BODY], {"lr": 0.25}))

@@ -24,8 +24,6 @@ KINDS += [((3, 1), torch.bfloat16)] * (RELEASE >= (2, 7))
 
 
 @claim("nn-builds-on-autograd", "losses-are-modules", "gradients-accumulate")
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss", "ignore:grad and param do not obey")
-@pytest.mark.filterwarnings("ignore:LSTM with projections is not", "ignore:The PyTorch API of nested tensors")
 @over(
     name=among(*COUNTERPARTS).rarely(*FURTHER),
     kind=each(*KINDS),

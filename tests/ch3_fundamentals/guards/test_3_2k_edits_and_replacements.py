@@ -17,7 +17,6 @@ pytestmark = pytest.mark.usefixtures("products_in_full")
 
 
 @claim("nn-builds-on-autograd", "losses-are-modules", "dropout-p-is-a-hyperparameter")
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 @over(case=in_turn(among(*EDITED), among(*itertools.product(SINGLE_AND_DOUBLE, (True, False)))))
 def test_an_option_edited_after_a_call_counts_from_the_next_one_on(case):
     """As in a layer that is built with it, in training and in evaluation."""

@@ -119,7 +119,6 @@ def test_compose_applies_transforms_in_their_order(transforms, twin, order):
 
 
 @claim("torchvision-offers-transforms")
-@pytest.mark.filterwarnings("ignore:The provided center argument has no effect")
 @over(twin=PICTURES, quarters=among(1, 2, 3), palette=among(False, True))
 def test_pil_images_are_cropped_flipped_and_turned_like_tensors(twin, quarters, palette):
     functional, array = pytest.importorskip("torchvision.transforms.functional"), twin.array()

@@ -61,7 +61,6 @@ def test_the_penalty_counts_every_weight_and_that_of_small_ones_is_rounded_once_
 
 
 @claim("norm-is-the-l2-norm")
-@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 @over(EVERY_MODE, twin=twins(ALL, shapes=LARGE, values=("small", "steep")), way=among("method", "function", "p=2"))
 def test_the_norm_is_the_root_of_the_sum_of_all_squares_whatever_shape_layout_and_dtype(twin, way):
     tensor, array = twin
@@ -110,7 +109,6 @@ def test_the_norm_hides_neither_nan_nor_infinity(shape, dtype, value):
 
 @claim("norm-is-the-l2-norm")
 @pytest.mark.cpu
-@pytest.mark.filterwarnings("ignore:Sparse")
 @over(EVERY_MODE, shape=among((5,), (4, 3), (2, 33, 2)), dtype=each(*SINGLE_AND_DOUBLE), twice=among(False, True))
 def test_the_norm_of_what_holds_only_the_elements_that_are_not_zero_is_that_of_all(shape, dtype, twice):
     tensor, array = Twin(dtype, shape)

@@ -40,7 +40,6 @@ def test_weighted_sums_start_uniformly_within_one_over_the_root_of_their_inputs_
 
 
 @claim("default-init-is-sensible")
-@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @over(inputs=among(0, 1), outputs=among(0, 3), bias=among(False, True))
 def test_a_layer_of_no_features_or_no_units_can_be_made_and_adds_up_nothing(inputs, outputs, bias):
     made = accepted(nn.Linear, inputs, outputs, bias)

@@ -155,7 +155,6 @@ def test_every_bit_of_every_dtype_and_layout_survives_in_a_file_of_either_format
 
 @claim("tensor-round-trips", "save-uses-pickle", truth=True)
 @pytest.mark.cpu
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @over(EVERY_MODE, thing=among(torch.ones(3), [torch.ones(3)]), protocol=among(2, 3, 4, 5), way=ways())
 def test_what_was_saved_by_protocol_4_or_above_passes_no_filter_and_comes_back_without_it(thing, protocol, way):
     with way.saved(thing, protocol) as load:

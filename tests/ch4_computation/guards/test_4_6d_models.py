@@ -77,7 +77,6 @@ MADE_OF_OTHERS = {
 
 
 @claim("state-dict-round-trips")
-@pytest.mark.filterwarnings("ignore:.*weight_norm")  # the older one, which is going to go
 @over(way=among(*MADE_OF_OTHERS), sizes=among((3, 2), (2, 3), (4, 4)), strict=among(True, False))
 def test_a_layer_whose_weight_is_made_of_others_computes_the_same_when_it_is_restored(way, sizes, strict):
     nets = [nn.Sequential(nn.Sequential(MADE_OF_OTHERS[way](nn.Linear(*sizes))), nn.Tanh()) for _ in range(2)]

@@ -34,7 +34,6 @@ PRINTED = twins(
 
 
 @claim("cpu-tensor-prints-no-device")
-@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta")
 @over(EVERY_MODE, twin=PRINTED, kind=among(*KINDS))
 def test_no_kind_of_cpu_tensor_prints_a_device_though_elsewhere_it_does(twin, kind):
     x = KINDS[kind](host_twin(twin)[0])
@@ -66,7 +65,6 @@ def test_every_kind_of_tensor_there_prints_its_numbers_and_its_own_device(accele
 
 @claim("gpu-tensor-prints-its-device")
 @pytest.mark.cuda
-@pytest.mark.filterwarnings("ignore:.*set_default_tensor_type")
 def test_under_a_gpu_s_default_tensor_type_it_is_the_cpu_s_tensors_that_print_their_device():
     here, there = torch.ones(2, device="cpu"), torch.ones(2, device="cuda")
     torch.set_default_tensor_type("torch.cuda.FloatTensor")
@@ -117,7 +115,6 @@ FORMS = {
 
 
 @claim("create-on-device-equals-create-then-move")
-@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 @over(
     twin=twins(ANY, ("contiguous",), ((), (0,), (5,), (2, 3), (2, 1, 2, 3, 2, 2), (257,)), (0, 6)),
     way=among("to(device)", "to(name)", "to(device=)"),
@@ -201,7 +198,6 @@ def test_what_is_chosen_counted_or_compared_is_where_its_operand_is(accelerator,
 
 
 @claim("gpu-results-stay-on-gpu")
-@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of no rows
 @over(EVERY_MODE, trial=ALONG)
 def test_a_result_along_any_dimensions_is_where_its_operand_is(accelerator, trial):
     x, array = trial

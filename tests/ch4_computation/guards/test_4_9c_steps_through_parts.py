@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume
 from populations import EVERY_MODE, HALVES, SINGLE_AND_DOUBLE, WRITABLE, Twin, agree, among, each, over
 from populations.comparing import host
+from populations.core import only_where
 from populations.gradients import weights_for
 from populations.initialisers import RELEASE
 from populations.parts import DERIVED_ONCE, IN_HALF, MATRIX, PARTS, last, shares
 from populations.rarer_parts import MIXED, RARER_ONCE, RARER_PARTS, lying
-from populations.slopes import MORE, SPEAKING
+from populations.slopes import MORE
 from populations.smooth import BY_ELEMENT, POINT, SMOOTH
 from torch.autograd import grad
 from torch.nn import functional as F
@@ -129,7 +129,7 @@ LOST_ON_MPS = ("relu", "hardtanh", "clamp", "clamp of one bound", "clamp_")  # p
 def test_behind_a_function_there_nan_is_where_the_cpu_has_it_and_all_else_is_the_same(
     accelerator, name, dtype, layout, all_of_a_row
 ):
-    assume(accelerator.type != "mps" or name not in LOST_ON_MPS)
+    only_where(accelerator.type != "mps" or name not in LOST_ON_MPS)
     numbers = np.array(MATRIX)
     numbers[1, slice(None) if all_of_a_row else 1] = np.nan
     expected = NAN_IN[name](torch.tensor(numbers, dtype=torch.float64, device="cpu")).numpy()
@@ -138,7 +138,6 @@ def test_behind_a_function_there_nan_is_where_the_cpu_has_it_and_all_else_is_the
 
 
 @claim("training-runs-on-gpu")
-@SPEAKING
 @over(
     part=among(*((name, torch.float32) for name in THROUGH), *((name, torch.float64) for name in IN_DOUBLE)),
     second=among(False, True),
@@ -177,7 +176,7 @@ def test_a_step_through_every_part_and_function_leads_to_the_same_parameters_tho
 def test_in_half_precision_a_part_there_has_the_cpu_s_values_and_slope_up_to_a_few_roundings(
     accelerator, products_in_full, name, dtype, second
 ):
-    assume(accelerator.type != "sim" or name != BY_THE_CPU)
+    only_where(accelerator.type != "sim" or name != BY_THE_CPU)
     there = Twin(dtype, (4, 3), "transposed", grad=True, second=second).tensor(np.array(MATRIX))
     here = there.detach().cpu().double().requires_grad_()
     factors, expected = weights_for(result := OF_HALVES[name](there))[0], OF_HALVES[name](here)
