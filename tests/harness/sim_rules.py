@@ -38,7 +38,7 @@ INTEGERS = {torch.uint8: "Byte", torch.int8: "Char", torch.int16: "Short", torch
 
 
 # The device as torch keeps it: a counterfeit may have planted another answer in ``torch.Tensor.device``.
-device_of = torch._C.TensorBase.device.__get__
+device_of = torch.Tensor.__base__.device.__get__
 
 
 def is_sim(value: object) -> bool:

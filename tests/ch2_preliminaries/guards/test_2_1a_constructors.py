@@ -250,7 +250,7 @@ def test_every_element_is_the_constant_in_every_call(name, twin, spelled):
 
 
 @claim("ones-fills-with-one", "zeros-fills-with-zero")
-@over(EVERY_MODE, name=among("ones", "zeros"), sizes=among((-1,), (2, -1), (-3, 0), (0, 2, -5)))
+@over(EVERY_MODE, name=among("ones", "zeros"), sizes=among((-1,), (2, -1), (-2, -3), (-3, 0), (0, 2, -5)))
 def test_a_negative_size_is_refused(name, sizes):
     for given in (sizes, [sizes], [list(sizes)]):
         with pytest.raises(RuntimeError):

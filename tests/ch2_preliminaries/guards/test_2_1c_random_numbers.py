@@ -222,6 +222,7 @@ def test_a_std_of_zero_gives_the_mean(twin):
 
 @claim("normal-takes-mean-and-std", truth=True)
 @over(
+    EVERY_MODE,
     refused=among(
         *((TypeError, 0.0, 1.0), (TypeError, 2, 3), (TypeError, -3.0, 0.5), (TypeError, 0, 1.0)),  # they need a size
         *((RuntimeError, [0.0, 0.0], std) for std in (-1.0, -1e-6, [1.0, -1.0], [1.0, 1.0, 1.0])),
@@ -252,7 +253,7 @@ def test_means_and_stds_meet_element_by_element_in_their_broadcast_shape(shape):
 
 @claim("normal-takes-mean-and-std", truth=True)
 @pytest.mark.cpu  # elsewhere a kernel that is missing says the same
-@over(refused=among((torch.arange(3), 1.0), (0.0, torch.arange(3)), (torch.ones(2, dtype=torch.int8), 0.5)))
+@over(EVERY_MODE, refused=among((torch.arange(3), 1.0), (0.0, torch.arange(3)), (torch.ones(2, dtype=torch.int8), 0.5)))
 def test_whole_numbers_are_refused(refused):
     with pytest.raises(RuntimeError):
         torch.normal(*refused)

@@ -204,6 +204,7 @@ REFUSED = ("sub_", "div_", "pow_", "fmod_", "remainder_", "copysign_", "hypot_",
 
 @claim("broadcasting-matches-shapes", truth=True)
 @over(
+    EVERY_MODE,
     shapes=among(((3,), (3, 3)), ((1, 3), (2, 3)), ((3, 1), (3, 2)), ((), (2,)), ((2, 2), (2, 3))),
     how=each(*(how for how in WRITTEN if how != "a slice"), *REFUSED),
     dtype=among("float32", "int64"),

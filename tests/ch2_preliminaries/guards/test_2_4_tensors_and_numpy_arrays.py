@@ -133,6 +133,7 @@ UNREADABLE = {
 @claim("torch-tensor-always-copies", "tensor-function-takes-data", truth=True)
 @pytest.mark.cpu
 @over(
+    EVERY_MODE,
     twin=twins((torch.float32, torch.float64, torch.int64), ("contiguous",), ((3,), (2, 3), (2, 3, 4))),
     how=among(*UNREADABLE),
 )
@@ -242,7 +243,9 @@ UNREAD = {
 
 @claim("char-tensor-cannot-convert-to-numpy", truth=True)
 @pytest.mark.cpu
-@over(twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 3), (3, 8), (1, 4)), values="small"), kind=among(*UNREAD))
+@over(
+    EVERY_MODE, twin=twins(SINGLE_AND_DOUBLE, WRITABLE, ((2, 3), (3, 8), (1, 4)), values="small"), kind=among(*UNREAD)
+)
 def test_what_numpy_cannot_read_as_it_lies_is_refused_until_it_is_resolved(twin, kind):
     (tensor, values), (error, make, resolve) = twin, UNREAD[kind]
     for several in (tensor, tensor[:0]):

@@ -145,7 +145,7 @@ def test_a_linear_layer_and_a_convolution_have_as_many_outputs_as_asked_for(chan
 
 
 @claim("nn-only-takes-batches", truth=True)
-@over(dimensions=among(1, 2, 3), training=among(True, False), affine=among(True, False))
+@over(EVERY_MODE, dimensions=among(1, 2, 3), training=among(True, False), affine=among(True, False))
 def test_batch_normalisation_insists_on_a_batch_in_training_and_out_of_it(dimensions, training, affine):
     normalise = getattr(nn, f"BatchNorm{dimensions}d")(3, affine=affine).train(training)
     shape = (3, 4, 5, 6)[: dimensions + 1] if dimensions > 1 else (3,)
@@ -209,7 +209,11 @@ def test_all_dimensions_of_size_one_go_or_a_given_one_if_it_is_and_nothing_is_co
 
 
 @claim("unsqueeze-out-of-range-raises", "squeeze-one-dimension")
-@over(twin=twins(ANY, shapes=((), (2,), (1, 5, 3), (2, 3, 4, 5), (1, 0, 3)), grad=(False, True)), far=among(0, 1, 100))
+@over(
+    EVERY_MODE,
+    twin=twins(ANY, shapes=((), (2,), (1, 5, 3), (2, 3, 4, 5), (1, 0, 3)), grad=(False, True)),
+    far=among(0, 1, 100),
+)
 def test_every_place_out_of_range_is_an_index_error_that_names_the_range(twin, far):
     (tensor, _), rank = twin, len(twin.shape)
     bare = tensor.detach()  # a leaf may not be changed in place

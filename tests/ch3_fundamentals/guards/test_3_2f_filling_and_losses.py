@@ -170,7 +170,7 @@ def test_the_loss_is_the_mean_the_sum_or_every_one_of_the_squares_and_its_gradie
 
 @pytest.mark.cpu
 @claim("mse-loss-is-mean-squared-error", truth=True)
-@over(dtype=among("uint8", "int8", "int16", "int32", "int64"), shape=among((), (3,), (2, 33)))
+@over(EVERY_MODE, dtype=among("uint8", "int8", "int16", "int32", "int64"), shape=among((), (3,), (2, 33)))
 def test_whole_numbers_on_both_sides_have_no_mean_square_and_on_one_side_they_do(dtype, shape):
     label, half = torch.full(shape, 3, dtype=getattr(torch, dtype)), torch.full(shape, 0.5)
     for refused in ((label, label), (label * 1j, label * 1j), (label * 1j, half), (half, label * 1j)):

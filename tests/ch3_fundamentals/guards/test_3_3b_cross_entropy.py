@@ -184,7 +184,7 @@ def test_a_sum_that_the_dtype_does_not_hold_is_infinite_and_so_is_such_a_number_
 
 @claim("cross-entropy-loss-is-the-mean", truth=True)
 @pytest.mark.cpu  # an accelerator reports a bad label late and may leave the process unusable
-@over(labels=labelled(FLOATS[:2], samples=SAMPLES), reduction=among("mean", "sum", "none"))
+@over(EVERY_MODE, labels=labelled(FLOATS[:2], samples=SAMPLES), reduction=among("mean", "sum", "none"))
 def test_a_label_without_an_output_is_an_index_error(labels, reduction):
     tensor, target, _, _ = labels
     for wrong in (*(tensor.shape[labels.of.dim] + more for more in (0, 1, 5)), -1, -99):

@@ -130,7 +130,7 @@ def test_squares_in_float32_overflow_or_vanish_whatever_the_shape(shape):
 
 @claim("norm-is-the-l2-norm", truth=True)
 @pytest.mark.cpu  # elsewhere this error says that a kernel is missing
-@over(twin=twins((*WHOLE, torch.int16, torch.int8, torch.bool), WRITABLE))
+@over(EVERY_MODE, twin=twins((*WHOLE, torch.int16, torch.int8, torch.bool), WRITABLE))
 def test_the_norm_of_whole_numbers_is_a_runtime_error(twin):
     with pytest.raises(RuntimeError):
         twin.tensor(twin.array()).norm()

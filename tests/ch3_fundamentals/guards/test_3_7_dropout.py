@@ -172,7 +172,7 @@ def test_between_recurrent_layers_each_pass_drops_anew_and_scales_values_and_gra
 
 
 @claim("dropout-p-is-a-hyperparameter")
-@over(p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf, math.nextafter(1, 2), math.nextafter(0, -1)))
+@over(EVERY_MODE, p=among(-0.1, 1.1, -1, 2, math.inf, -math.inf, math.nextafter(1, 2), math.nextafter(0, -1)))
 def test_p_outside_zero_to_one_is_a_value_error(p):
     late = nn.Dropout()
     late.p = p

@@ -363,3 +363,12 @@ def who_loads_a_state_goes_on_with_copies_of_the_parameters(patch):
             group["params"] = copies
 
     wrap(patch, torch.optim.Optimizer, "load_state_dict", wrong)
+
+
+@counterfeit("model-and-input-must-share-a-device")
+def a_batch_of_nothing_is_fetched_from_wherever_it_lies(patch):
+    def wrong(right, x, weight, *args, **rest):
+        return right(x if len(x) else x.to(weight.device), weight, *args, **rest)
+
+    for name in ("linear", "prelu"):
+        wrap(patch, F, name, wrong)

@@ -54,6 +54,7 @@ def test_a_size_that_does_not_fit_is_an_error_at_the_call_alone(case, kind):
 
 @claim("sequential-needs-matching-sizes", truth=True)
 @over(
+    EVERY_MODE,
     takes=each(("BatchNorm1d", (2, 3)), ("BatchNorm2d", (4,)), ("BatchNorm3d", (5,))),
     rank=among(*range(1, 7)),
     mode=MODES,

@@ -161,14 +161,14 @@ def test_before_torch_2_12_some_truncated_normal_numbers_of_half_precision_are_o
 
 
 @claim("init-offers-preset-methods", truth=True)
-@over(name=among("kaiming_normal_", "kaiming_uniform_"), mode=among("fan_sum", "in", ""))
+@over(EVERY_MODE, name=among("kaiming_normal_", "kaiming_uniform_"), mode=among("fan_sum", "in", ""))
 def test_an_unknown_mode_is_refused(name, mode):
     with pytest.raises(ValueError, match="not supported"):
         Filling(name, (("mode", mode),)).drawn()
 
 
 @claim("init-offers-preset-methods", truth=True)
-@over(layout=among("channels last", "transposed"), half=among(*HALVES))
+@over(EVERY_MODE, layout=among("channels last", "transposed"), half=among(*HALVES))
 def test_orthogonal_refuses_half_precision_and_convolutions_in_another_order(layout, half):
     with pytest.raises(RuntimeError, match="view size is not compatible"):
         init.orthogonal_(Filling("orthogonal_", (), (4, 3, 2, 2), layout=layout).blank())

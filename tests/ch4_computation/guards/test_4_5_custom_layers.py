@@ -6,7 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from populations import LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, in_turn, over, twins
+from populations import EVERY_MODE, LAYOUTS, SINGLE_AND_DOUBLE, WRITABLE, agree, among, in_turn, over, twins
 from populations.changes import CONVERSIONS, COPYING, conversions
 from populations.containers import KEYS, edited_alike, ids, told
 from populations.modules import trees
@@ -180,7 +180,7 @@ def test_what_is_no_tensor_stays_what_it_is_however_it_is_added(other, way):
 
 
 @claim("parameterlist-is-indexable-and-grows", "parameterdict-acts-like-a-dict", truth=True)
-@over(dtype=among("uint8", "int32", "int64", "bool"), shape=among((), (2, 3), (0,)), way=WAYS)
+@over(EVERY_MODE, dtype=among("uint8", "int32", "int64", "bool"), shape=among((), (2, 3), (0,)), way=WAYS)
 def test_a_tensor_of_whole_numbers_is_refused_however_it_is_added(dtype, shape, way):
     with pytest.raises(RuntimeError, match="can require gradients"):
         added(way, torch.ones(shape, dtype=getattr(torch, dtype)))

@@ -93,6 +93,15 @@ def test_every_tensor_and_every_view_of_it_tells_its_own_device_which_cannot_be_
         assert repr(x.device) == repr(view.device) == repr(place)
 
 
+@claim("device-attribute-tells-where")
+@over(twin=twins((torch.float32, torch.int64), shapes=FEW), kind=among(*KINDS))
+def test_a_tensor_whose_data_are_replaced_tells_where_the_new_ones_are(two_devices, twin, kind):
+    x = KINDS[kind](twin.tensor(twin.array()))
+    for place in 2 * two_devices:
+        x.data = x.detach().to(place)
+        assert x.device == x.data.device == place
+
+
 @claim("printed-device-shows-type-and-index", truth=True)
 @over(kind=among("cuda", "cpu", "mps", "xpu", "meta"), index=among(None, 0, 1, 7))
 def test_any_device_prints_short_and_echoes_long(capsys, kind, index):
@@ -162,6 +171,7 @@ def test_numbers_get_the_same_dtype_digits_and_looks_there_as_on_the_cpu(acceler
         x = make()
         assert (x.dtype, x.shape, x.device) == (here.dtype, here.shape, spot())
         agree(x, np.asarray(data, here.numpy().dtype))
+        assert str(x).count("device=") == 1
         assert str(x).replace(f", device='{spot()}'", "") == str(here)
         x.fill_(1)  # which the next one does not see
 

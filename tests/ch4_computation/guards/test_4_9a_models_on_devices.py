@@ -132,14 +132,12 @@ TAKING = {
     **{Tree(kind): (of.takes,) for kind, of in LAYERS.items() if of.takes and (of.parameters or of.buffers)},
     Tree("wide Linear"): ((2, 33),),
     Tree("Linear", seed=1): ((4,),),  # a single example
-    Tree("Linear without bias", seed=1): ((1, 4),),
-    Tree("Linear without bias", seed=2): ((1, 0, 4),),
+    **{Tree("Linear without bias", seed=n): (shape,) for n, shape in enumerate(((1, 4), (1, 0, 4)), 1)},
     Tree("Bilinear"): ((2, 2), (2, 3)),
-    Tree("Embedding"): ((3,),),
+    **{Tree("Embedding", seed=n): ((words,),) for n, words in enumerate((3, 1))},
     **{Tree(kind): ((2, 5, 4),) for kind in RECURRENT},
     **{Tree(kind, seed=1): ((2, 5, 4), (1, 5, 3)) for kind in ("RNN", "GRU")},  # with a first state
     Tree("MultiheadAttention"): ((2, 1, 4),) * 3,
-    Tree("Embedding", seed=1): ((1,),),
     **{each: (ROW,) for each in TREES if each.children and each.takes()},
 }
 
@@ -168,6 +166,25 @@ def test_no_model_takes_input_from_another_gpu(two_devices, model, turned):
     here, there = two_devices[::-1] if turned else two_devices
     with refused():
         next(iter(model)).to(here)(*given(model, there))
+
+
+@claim("model-and-input-must-share-a-device")
+@over(model=among(*map(Tree, ("Linear", "PReLU", "Embedding")), *(each for each in TAKING if each.children)))
+def test_not_even_a_batch_of_nothing_is_taken_from_another_device(accelerator, model):
+    for here, there in ((CPU, spot()), (spot(), CPU)):
+        net, (x,) = next(iter(model)).to(here), given(model, here)
+        assert len(net(x[:0])) == 0
+        with refused():
+            net(x[:0].to(there))
+
+
+@claim("model-and-input-must-share-a-device", truth=True)
+@over(name=among("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "BatchNorm1d", "BatchNorm2d"))
+def test_a_convolution_or_normalisation_of_the_cpu_takes_a_batch_of_nothing_from_anywhere(accelerator, name):
+    net = next(iter(Tree(name))).to(CPU).eval()
+    for place in (CPU, spot(), spot(second=True)):
+        made = net(given(Tree(name), place)[0][:0])
+        assert (len(made), made.device) == (0, place)
 
 
 @claim("model-and-input-must-share-a-device", truth=True)
