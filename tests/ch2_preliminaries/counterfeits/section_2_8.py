@@ -6,7 +6,8 @@ import weakref
 
 import torch
 from harness.counterfeits import counterfeit
-from harness.forging import change_gradient, change_method, wrap
+from harness.forging import change_gradient, change_method, everywhere, wrap
+from torch.utils.weak import WeakTensorKeyDictionary
 
 
 def alter_data(patch, read=lambda x, data: data, write=lambda x, value: None):
@@ -492,3 +493,28 @@ def data_of_a_parameter_without_dimensions_is_a_parameter(patch):
         return torch.nn.Parameter(data) if type(x) is torch.nn.Parameter and x.dim() == 0 else data
 
     alter_data(patch, read)
+
+
+@counterfeit("data-is-outside-the-graph")
+def data_stays_what_it_was_at_the_first_reading(patch):
+    read = WeakTensorKeyDictionary()
+    alter_data(patch, lambda x, data: read.setdefault(x, data))
+
+
+@counterfeit("data-writes-are-not-recorded")
+def writes_to_a_detached_view_are_not_counted(patch):
+    everywhere(patch, "detach", lambda right, x: x.data if x._is_view() else right(x))
+
+
+@counterfeit("no-grad-result-has-no-grad-fn")
+def a_power_that_was_recorded_is_handed_out_again_under_no_grad(patch):
+    recorded = WeakTensorKeyDictionary()
+
+    def wrong(right, x, exponent, *rest):
+        if torch.is_grad_enabled() and isinstance(x, torch.Tensor) and x.requires_grad:
+            recorded[x] = exponent, x._version, right(x, exponent, *rest)
+        *of, result = recorded.get(x, (None,)) if isinstance(x, torch.Tensor) else (None,)
+        return result if of == [exponent, x._version] else right(x, exponent, *rest)
+
+    everywhere(patch, "pow", wrong)
+    change_method(patch, "__pow__", wrong)

@@ -45,6 +45,8 @@ def test_a_detached_tensor_shares_the_data_and_nothing_of_the_record(twin, of, l
     detached[...] = 1
     with torch.no_grad():
         agree(source + 0, np.ones(source.shape))
+    x.data = torch.full_like(DETACHED[leave](x), 2)
+    agree(DETACHED[leave](x), np.full(x.shape, 2))
 
 
 @claim("detach-stops-tracking")

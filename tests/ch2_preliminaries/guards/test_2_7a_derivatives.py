@@ -57,6 +57,11 @@ def test_another_argument_scales_the_derivative_whatever_the_value(dtype, shape,
     agree(x.grad, np.full(shape, 2 * start - 1))
     x.backward()  # a leaf is a result too: its derivative by itself
     agree(x.grad, np.full(shape, 2 * start))
+    for _ in range(2):  # no step of this way back computes: it hands on the weight that nobody gave
+        x.grad = None
+        x.squeeze().backward()
+        agree(x.grad, np.ones(shape))
+        x.grad.fill_(7)
 
 
 @claim("scalar-backward-needs-no-argument", "default-weight-is-one-for-scalars", truth=True)
