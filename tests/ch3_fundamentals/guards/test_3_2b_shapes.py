@@ -166,7 +166,9 @@ UNITS = (
 def spelled(tensor, name, place, **dim):
     """The ways of calling a method that makes a view: three without a record, and three with one where there is one."""
     views = [mode()(getattr(tensor.detach(), name))(*dim.values()) for mode in EVERY_MODE[1:]]
-    views += getattr(tensor.detach(), f"{name}_")(**dim), getattr(tensor.detach(), f"{name}_")(*dim.values())
+    bare = tensor.detach(), tensor.detach()
+    assert bare[0].shape == bare[1].shape == tensor.shape  # which is another when it was changed in place
+    views += getattr(bare[0], f"{name}_")(**dim), getattr(bare[1], f"{name}_")(*dim.values())
     views += getattr(tensor, name)(**dim), getattr(torch, name)(tensor, **dim), getattr(tensor, name)(place)
     assert [view.requires_grad for view in views] == [False] * 4 + [tensor.requires_grad] * 3
     return views
